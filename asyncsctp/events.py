@@ -1,0 +1,100 @@
+"""What an association tells its user besides messages (RFC 6458 section 6.1), as frozen dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from .errors import Cause, SCTPError
+
+__all__ = [
+    "AssociationDown",
+    "AssociationRestarted",
+    "AssociationUp",
+    "Event",
+    "PathChanged",
+    "PathState",
+    "PeerAddressChanged",
+    "PeerError",
+    "PeerShutdown",
+    "SendFailed",
+    "SenderDry",
+]
+
+
+class PathState(Enum):
+    """What is known of one of the peer's addresses (RFC 9260 sections 5.4 and 8.2)."""
+
+    UNCONFIRMED = "unconfirmed"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The base of all events."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationUp(Event):
+    """The handshake is complete; the numbers are the streams in force."""
+
+    outgoing_streams: int
+    incoming_streams: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRestarted(Event):
+    """The peer lost its state and set the association up anew (RFC 9260 section 5.2.4 action A)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationDown(Event):
+    """The association has ended; `error` is None after a graceful shutdown."""
+
+    error: SCTPError | None
+
+
+@dataclass(frozen=True, slots=True)
+class PathChanged(Event):
+    """An address of the peer changed its state."""
+
+    address: str
+    state: PathState
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddressChanged(Event):
+    """An address of the peer was `"confirmed"`, or became our `"primary"`."""
+
+    address: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendFailed(Event):
+    """A message could not be delivered; `sent` tells whether any of it had left."""
+
+    stream: int
+    ppid: int
+    data: bytes
+    context: object
+    sent: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SenderDry(Event):
+    """All that was written has been acknowledged (RFC 6458 section 6.1.9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerError(Event):
+    """The peer reported errors in an ERROR chunk (RFC 9260 section 3.3.10)."""
+
+    causes: tuple[Cause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerShutdown(Event):
+    """The peer has begun to shut down: it takes no new messages (RFC 9260 section 9.2)."""

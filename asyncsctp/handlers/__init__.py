@@ -1,0 +1,1 @@
+"""One conversation with the peer each; handlers see their `Context`, not the association."""

@@ -1,0 +1,136 @@
+"""What a handler may know of its association, and what it may ask of it. Nothing more reaches the handlers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, final
+
+from ..config import Config
+from ..errors import SCTPError
+from ..events import Event
+from ..paths.path_manager import PathManager
+from ..statistics import Statistics
+from ..timers import TimerTable
+from .state import CLOSED, State
+
+__all__ = ["Context", "Owner", "Random", "Setup"]
+
+
+class Random(Protocol):
+    """Where tags, initial TSNs, nonces and secrets come from; a seeded one makes a run repeat bit for bit."""
+
+    def bits(self, count: int) -> int:
+        """A number of so many random bits."""
+
+    def token(self, size: int) -> bytes:
+        """So many random bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What both sides agreed on in the handshake: all that is needed to build the association (RFC 9260 section 5.1).
+
+    Tags and TSNs are wire numbers. `addresses` are the peer's, the one that its INIT or INIT ACK came from first.
+    """
+
+    local_tag: int
+    peer_tag: int
+    local_initial_tsn: int
+    peer_initial_tsn: int
+    peer_rwnd: int
+    outgoing_streams: int
+    incoming_streams: int
+    local_port: int
+    peer_port: int
+    addresses: tuple[str, ...]
+    udp_port: int
+    ecn: bool = False
+    extensions: frozenset[int] = frozenset()
+
+
+class Owner(Protocol):
+    """What only the association itself can do, on behalf of a handler."""
+
+    def establish(self, setup: Setup) -> None:
+        """Enter ESTABLISHED: build the data rooms, confirm the path that the handshake used, tell the user."""
+
+    def restart(self, setup: Setup) -> None:
+        """RFC 9260 section 5.2.4 action A: drop the data rooms, build new ones, tell the user of the restart."""
+
+    def end(self, error: SCTPError | None) -> None:
+        """Enter CLOSED: stop every timer, fail what was not delivered, tell the user once."""
+
+    def retag(self) -> None:
+        """`local_tag`, `peer_tag` or `peer_port` of the context changed: prepare the packet headers anew, and tell the endpoint."""
+
+    def data_pending(self) -> bool:
+        """Whether user data waits to be sent or to be acknowledged."""
+
+
+@final
+class Context:
+    """One association as its handlers see it."""
+
+    __slots__ = (
+        "_outgoing",
+        "config",
+        "control",
+        "local_port",
+        "local_tag",
+        "now",
+        "owner",
+        "paths",
+        "peer_port",
+        "peer_tag",
+        "random",
+        "setup",
+        "state",
+        "statistics",
+        "timers",
+        "events",
+    )
+
+    def __init__(self, config: Config, random: Random, paths: PathManager, owner: Owner, local_port: int, peer_port: int) -> None:
+        self.config = config
+        self.random = random
+        self.paths = paths
+        self.owner = owner
+        self.local_port = local_port
+        self.peer_port = peer_port
+        self.local_tag = 0
+        self.peer_tag = 0
+        self.now = 0.0
+        self.state: State = CLOSED
+        self.setup: Setup | None = None
+        self.statistics = Statistics()
+        self.timers = TimerTable()
+        #: Chunks that wait for the next flush, each with the path it must take, or -1 for any.
+        self.control: list[tuple[bytes, int]] = []
+        self._outgoing: list[tuple[int, int, bytes]] = []
+        self.events: list[Event] = []
+
+    def queue(self, chunk: bytes, path_id: int = -1) -> None:
+        """Send a control chunk with the next flush, bundled with whatever else goes to that path."""
+        self.control.append((chunk, path_id))
+
+    def transmit(self, body: bytes, path_id: int, tag: int) -> None:
+        """Send a packet of its own with this verification tag: INIT (tag 0), INIT ACK, COOKIE ECHO, answers in odd states."""
+        self._outgoing.append((path_id, tag, body))
+
+    def take_packets(self) -> list[tuple[int, int, bytes]]:
+        """The packets that `transmit` collected: path, tag and body of each."""
+        packets = self._outgoing
+        if packets:
+            self._outgoing = []
+        return packets
+
+    def emit(self, event: Event) -> None:
+        """Tell the user, once the packet or the call that is at work has been dealt with."""
+        self.events.append(event)
+
+    def abort(self, cause: bytes, error: SCTPError) -> None:
+        """Send an ABORT with this cause (packed; may be empty) to the peer, and end the association with this error."""
+        from ..wire import control  # the one place where the context packs a chunk
+
+        self.transmit(control.pack_abort(cause), self.paths.primary.path_id, self.peer_tag)
+        self.owner.end(error)

@@ -1,0 +1,157 @@
+"""The graceful end (RFC 9260 section 9.2), from either side.
+
+This room knows the SHUTDOWN family of chunks, T2-shutdown and T5-shutdown-guard. It does not know what data waits: it asks
+the association whether any does.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from ..errors import AssociationAborted, AssociationTimeout
+from ..events import PeerShutdown
+from ..inbound.data_tracker import DataTracker
+from ..timers import T2_SHUTDOWN, T5_GUARD
+from ..wire import causes, control
+from ..wire.constants import MASK_32
+from .context import Context
+from .state import (
+    COOKIE_ECHOED,
+    COOKIE_WAIT,
+    ESTABLISHED,
+    SHUTDOWN_ACK_SENT,
+    SHUTDOWN_PENDING,
+    SHUTDOWN_RECEIVED,
+    SHUTDOWN_SENT,
+)
+
+_T5_RTO_MAX_FACTOR = 5  # section 9.2: RECOMMENDED value of T5-shutdown-guard
+
+
+@final
+class Shutdown:
+    """One association's way from ESTABLISHED to CLOSED."""
+
+    __slots__ = ("_context", "_path_id", "_retransmissions", "_tracker")
+
+    def __init__(self, context: Context, tracker: DataTracker) -> None:
+        self._context = context
+        self._tracker = tracker
+        self._retransmissions = 0
+        self._path_id = -1
+
+    # What the user says.
+
+    def shutdown(self) -> None:
+        """Begin: what was written is delivered first. Nothing happens if either side has begun already."""
+        if self._context.state is ESTABLISHED:
+            self._context.state = SHUTDOWN_PENDING
+            self.advance()
+
+    # What the association's progress says.
+
+    def advance(self) -> None:
+        """Go on to the next step if no data is in the way any more; called whenever data was acknowledged."""
+        context = self._context
+        if context.state is SHUTDOWN_PENDING:
+            if not context.owner.data_pending():
+                context.state = SHUTDOWN_SENT
+                self._begin_t2()
+                context.timers.start(T5_GUARD, context.now + self._guard())
+                self._send()
+        elif context.state is SHUTDOWN_RECEIVED and not context.owner.data_pending():
+            self._acknowledge()
+
+    def on_packet(self, carried_data: bool) -> None:
+        """A packet came in SHUTDOWN-SENT: the peer lives, and may have much to send before it answers."""
+        context = self._context
+        if context.state is not SHUTDOWN_SENT:
+            return
+        self._retransmissions = 0
+        self._start_t2()
+        if carried_data:
+            # A SHUTDOWN for each packet with DATA; a SACK beside it where the SHUTDOWN alone can't tell the whole story.
+            self._send()
+
+    # What the peer says.
+
+    def on_shutdown(self) -> None:
+        """SHUTDOWN; its Cumulative TSN Ack has been applied already."""
+        context = self._context
+        state = context.state
+        if state is ESTABLISHED or state is SHUTDOWN_PENDING:
+            context.state = SHUTDOWN_RECEIVED
+            context.emit(PeerShutdown())
+            self.advance()
+        elif state is SHUTDOWN_SENT or state is SHUTDOWN_ACK_SENT:
+            self._acknowledge()
+
+    def on_shutdown_ack(self) -> None:
+        """SHUTDOWN ACK: in the right states the association is over."""
+        context = self._context
+        if context.state is SHUTDOWN_SENT or context.state is SHUTDOWN_ACK_SENT:
+            context.transmit(control.pack_shutdown_complete(), self._path_id, context.peer_tag)
+            context.owner.end(None)
+        elif context.state is COOKIE_WAIT or context.state is COOKIE_ECHOED:
+            # Section 8.5.1 E: as if out of the blue; T1 goes on and will set up the new association.
+            context.transmit(
+                control.pack_shutdown_complete(reflected=True), context.paths.primary.path_id, context.local_tag
+            )
+
+    def on_shutdown_complete(self) -> None:
+        """SHUTDOWN COMPLETE: ignored but in SHUTDOWN-ACK-SENT."""
+        if self._context.state is SHUTDOWN_ACK_SENT:
+            self._context.owner.end(None)
+
+    # What time says.
+
+    def expire_t2(self) -> None:
+        """T2-shutdown: send again, over another path if there is one, until the limit."""
+        context = self._context
+        self._retransmissions += 1
+        if self._retransmissions > context.config.max_retrans:
+            context.owner.end(AssociationTimeout("the peer did not answer the shutdown"))
+            return
+        path = context.paths.by_id(self._path_id)
+        path.rto.back_off()
+        self._path_id = context.paths.retransmit_path(self._path_id).path_id
+        self._start_t2()
+        self._send()
+
+    def expire_t5(self) -> None:
+        """T5-shutdown-guard: the shutdown as a whole took too long; abort."""
+        self._context.abort(
+            causes.pack_protocol_violation("T5-shutdown-guard expired"),
+            AssociationAborted("the shutdown took longer than its guard timer allows"),
+        )
+
+    # Steps.
+
+    def _acknowledge(self) -> None:
+        context = self._context
+        if context.state is not SHUTDOWN_ACK_SENT:
+            context.state = SHUTDOWN_ACK_SENT
+            self._begin_t2()
+            if not context.timers.runs(T5_GUARD):
+                context.timers.start(T5_GUARD, context.now + self._guard())
+        self._send()
+
+    def _send(self) -> None:
+        context = self._context
+        if context.state is SHUTDOWN_ACK_SENT:
+            context.queue(control.pack_shutdown_ack(), self._path_id)
+            return
+        context.queue(control.pack_shutdown(self._tracker.cumulative_tsn & MASK_32), self._path_id)
+
+    def _begin_t2(self) -> None:
+        self._retransmissions = 0
+        self._path_id = self._context.paths.data_path().path_id
+        self._start_t2()
+
+    def _start_t2(self) -> None:
+        context = self._context
+        context.timers.start(T2_SHUTDOWN, context.now + context.paths.by_id(self._path_id).rto.rto)
+
+    def _guard(self) -> float:
+        config = self._context.config
+        return config.shutdown_guard if config.shutdown_guard is not None else _T5_RTO_MAX_FACTOR * config.rto_max

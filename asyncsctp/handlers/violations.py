@@ -1,0 +1,59 @@
+"""What the peer complains about, and what we complain about: ERROR, ABORT, unknown chunks (RFC 9260 sections 3.2, 3.3.7, 3.3.10)."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from ..errors import AssociationAborted
+from ..events import PeerError
+from ..wire import causes, control, tlv
+from ..wire.constants import CAUSE_USER_ABORT
+from .context import Context
+
+_REPORTS_A_PACKET: Final = 8  # unknown chunks of one packet that are reported; a packet can hold hundreds
+
+
+@final
+class Violations:
+    """The errors of one association, in both directions."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def on_unknown_chunk(self, chunk: bytes, path_id: int, reported: int) -> bool:
+        """A chunk type that was not negotiated: its two high bits decide (section 3.2). Whether the packet goes on.
+
+        `reported` is how many of this packet have come before it.
+        """
+        self._context.statistics.unknown_chunks += 1
+        kind = chunk[0]
+        if tlv.reports_chunk(kind) and reported < _REPORTS_A_PACKET:
+            self.report(causes.pack_unrecognized_chunk(chunk), path_id)
+        return tlv.skips_chunk(kind)
+
+    def report(self, cause: bytes, path_id: int = -1) -> None:
+        """Send an ERROR with this cause."""
+        self._context.queue(control.pack_error(cause), path_id)
+
+    def on_error(self, value: bytes) -> None:
+        """ERROR: not fatal by itself; the user may want to know."""
+        found = causes.read_causes(value, 0, len(value))
+        if found:
+            self._context.emit(PeerError(found))
+
+    def on_abort(self, value: bytes) -> None:
+        """ABORT whose tag was right: the association is gone (section 9.1), whatever its causes look like."""
+        found = causes.read_causes_leniently(value)
+        reason = next((str(cause) for cause in found), "")
+        for cause in found:
+            if cause.code == CAUSE_USER_ABORT and cause.info:
+                reason = cause.info.decode("utf-8", "replace")
+        text = "the peer aborted the association" + (f": {reason}" if reason else "")
+        self._context.owner.end(AssociationAborted(text, found, by_peer=True))
+
+    def protocol_violation(self, text: str) -> None:
+        """The peer did what can't be answered in a sane way: abort with a Protocol Violation cause (section 3.3.10.13)."""
+        cause = causes.pack_protocol_violation(text)
+        self._context.abort(cause, AssociationAborted(f"the peer violated the protocol: {text}"))

@@ -1,0 +1,1 @@
+"""Bytes to facts and back: stateless, timeless, one walk for every type-length-value list."""

@@ -1,0 +1,164 @@
+"""The rules of the house, as tests: who may import whom, how long things may get, and that the core has no clock."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from pathlib import Path
+
+import pytest
+
+import asyncsctp
+
+PACKAGE = Path(asyncsctp.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# Rooms from the ground up: a room may import those of a lower floor, and itself.
+FLOORS: dict[str, int] = {
+    "errors": 0,
+    "events": 0,
+    "timers": 0,
+    "config": 0,
+    "statistics": 0,
+    "wire": 1,
+    "schedulers": 1,
+    "congestion": 1,
+    "inbound": 2,
+    "outbound": 2,
+    "paths": 2,
+    "handlers": 3,
+    "packetizer": 4,
+    "association": 5,
+    "out_of_the_blue": 6,
+    "endpoint": 7,
+    "aio": 8,
+    "testing": 8,
+    "cli": 9,
+    "__main__": 10,
+    "__init__": 10,
+}
+LEAVES = {"inbound", "outbound", "paths", "schedulers", "congestion"}
+MAY_TOUCH_THE_WORLD = {"aio", "testing", "cli", "__main__", "__init__"}
+THE_WORLD = {"asyncio", "random", "select", "selectors", "socket", "threading", "time", "uvloop"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def runtime_imports(path: Path) -> list[tuple[str, bool]]:
+    """What a module imports when it runs: (name, whether it is one of ours); `if TYPE_CHECKING` is left out."""
+    depth = len(path.relative_to(PACKAGE).parts) - 1
+    found: list[tuple[str, bool]] = []
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return
+        if isinstance(node, ast.Import):
+            found.extend((alias.name.split(".")[0], False) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level == 0:
+                found.append(((node.module or "").split(".")[0], False))
+            else:
+                base = list(path.relative_to(PACKAGE).parts[: depth + 1 - node.level])
+                target = base + (node.module.split(".") if node.module else [])
+                if target:
+                    found.append((target[0], True))
+                else:
+                    found.extend((alias.name, True) for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(tree(path))
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_imports_go_down(path: Path) -> None:
+    here = room(path)
+    for target, ours in runtime_imports(path):
+        if not ours or target == here or here == "__init__":
+            continue
+        if target not in FLOORS:
+            continue  # a name of the package's own __init__, checked below
+        constants_only = here == "config" and target == "wire"
+        assert FLOORS[target] < FLOORS[here] or constants_only, f"{name(path)} imports {target}, which is not below it"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_the_core_has_no_clock_and_no_socket(path: Path) -> None:
+    if room(path) in MAY_TOUCH_THE_WORLD:
+        return
+    outside = {target for target, ours in runtime_imports(path) if not ours}
+    assert not outside & THE_WORLD
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_leaf_rooms_know_nothing_of_one_another(path: Path) -> None:
+    if room(path) not in LEAVES:
+        return
+    ours = {target for target, is_ours in runtime_imports(path) if is_ours} - {room(path)}
+    allowed = {"wire", "timers", "config", "errors", "events"}
+    if room(path) == "outbound":
+        allowed |= {"schedulers"}
+    if room(path) == "paths":
+        allowed |= {"congestion"}
+    assert ours <= allowed
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_files_fit_in_the_eye(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 600
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_classes_and_functions_fit_in_the_eye(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        lines = (getattr(node, "end_lineno", None) or 0) - (getattr(node, "lineno", None) or 0) + 1
+        if isinstance(node, ast.ClassDef):
+            assert lines <= 350, f"class {node.name} has {lines} lines"
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert lines <= 90, f"{node.name}() has {lines} lines"
+
+
+def slots_of(node: ast.ClassDef) -> int:
+    for statement in node.body:
+        if isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__slots__" for t in statement.targets):
+            return len(statement.value.elts) if isinstance(statement.value, ast.Tuple | ast.List) else 1
+    return 0
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_no_class_knows_too_much(path: Path) -> None:
+    most = 16 if room(path) in LEAVES else 24
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ClassDef):
+            assert slots_of(node) <= most, f"class {node.name} has {slots_of(node)} attributes"
+
+
+def test_functions_are_short_as_a_rule() -> None:
+    lengths = [
+        (node.end_lineno or 0) - node.lineno + 1
+        for path in MODULES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert statistics.median(lengths) <= 12
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [name(path) for path in MODULES if not ast.get_docstring(tree(path))]
+    assert not silent
+
+
+def test_public_names_have_docstrings() -> None:
+    silent = [each for each in asyncsctp.__all__ if not (getattr(asyncsctp, each).__doc__ or "").strip()]
+    assert not silent
