@@ -8,9 +8,11 @@ from typing import Protocol, final
 from ..config import Config
 from ..errors import SCTPError
 from ..events import Event
+from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..statistics import Statistics
 from ..timers import TimerTable
+from ..wire import control
 from .state import CLOSED, State
 
 __all__ = ["Context", "Owner", "Random", "Setup"]
@@ -66,19 +68,23 @@ class Owner(Protocol):
     def data_pending(self) -> bool:
         """Whether user data waits to be sent or to be acknowledged."""
 
+    def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
+        """A HEARTBEAT that the user asked for was answered after so many seconds, or was not (None)."""
+
 
 @final
 class Context:
     """One association as its handlers see it."""
 
     __slots__ = (
-        "_outgoing",
         "config",
         "control",
+        "events",
         "local_port",
         "local_tag",
         "now",
         "owner",
+        "packets",
         "paths",
         "peer_port",
         "peer_tag",
@@ -87,7 +93,6 @@ class Context:
         "state",
         "statistics",
         "timers",
-        "events",
     )
 
     def __init__(self, config: Config, random: Random, paths: PathManager, owner: Owner, local_port: int, peer_port: int) -> None:
@@ -106,7 +111,9 @@ class Context:
         self.timers = TimerTable()
         #: Chunks that wait for the next flush, each with the path it must take, or -1 for any.
         self.control: list[tuple[bytes, int]] = []
-        self._outgoing: list[tuple[int, int, bytes]] = []
+        #: Packets of their own that wait for the next flush: path, verification tag and chunks of each.
+        self.packets: list[tuple[int, int, bytes]] = []
+        #: What the user is to be told, once the packet or the call that is at work has been dealt with.
         self.events: list[Event] = []
 
     def queue(self, chunk: bytes, path_id: int = -1) -> None:
@@ -115,22 +122,13 @@ class Context:
 
     def transmit(self, body: bytes, path_id: int, tag: int) -> None:
         """Send a packet of its own with this verification tag: INIT (tag 0), INIT ACK, COOKIE ECHO, answers in odd states."""
-        self._outgoing.append((path_id, tag, body))
-
-    def take_packets(self) -> list[tuple[int, int, bytes]]:
-        """The packets that `transmit` collected: path, tag and body of each."""
-        packets = self._outgoing
-        if packets:
-            self._outgoing = []
-        return packets
+        self.packets.append((path_id, tag, body))
 
     def emit(self, event: Event) -> None:
-        """Tell the user, once the packet or the call that is at work has been dealt with."""
+        """Tell the user."""
         self.events.append(event)
 
     def abort(self, cause: bytes, error: SCTPError) -> None:
         """Send an ABORT with this cause (packed; may be empty) to the peer, and end the association with this error."""
-        from ..wire import control  # the one place where the context packs a chunk
-
         self.transmit(control.pack_abort(cause), self.paths.primary.path_id, self.peer_tag)
         self.owner.end(error)

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from typing import final
 
-from ..outbound.retransmission import RetransmissionQueue
 from ..wire import control
 from ..wire.constants import MASK_32
 from .context import Context
+from .transmission import Transmission
+
+__all__ = ["Ecn"]
 
 
 @final
 class Ecn:
     """The ECN conversation of one association, as receiver and as sender of data."""
 
-    __slots__ = ("_context", "_marked_tsn", "_outbound", "_reacted_to")
+    __slots__ = ("_context", "_marked_tsn", "_reacted_to", "_transmission")
 
-    def __init__(self, context: Context, outbound: RetransmissionQueue) -> None:
+    def __init__(self, context: Context, transmission: Transmission) -> None:
         self._context = context
-        self._outbound = outbound
+        self._transmission = transmission
         self._marked_tsn = -1
         self._reacted_to = -1
 
@@ -50,12 +52,13 @@ class Ecn:
         """ECNE: reduce the window once for each window of data (RFC 3168 section 6.1.2), and say so with CWR."""
         context = self._context
         context.statistics.ecn_echoes_received += 1
-        tsn = self._outbound.unwrap(wire_tsn)
-        if tsn > self._outbound.highest_sent_tsn:
-            return  # never sent: nonsense
+        highest_sent = self._transmission.outstanding.next_tsn - 1
+        tsn = self._transmission.unwrap(wire_tsn)
+        if tsn > highest_sent:
+            return  # never sent
         if tsn > self._reacted_to:
-            path_id = self._outbound.path_of(tsn)
-            path = context.paths.data_path() if path_id < 0 else context.paths.by_id(path_id)
+            path_id = self._transmission.outstanding.path_of(tsn)
+            path = context.paths.by_id[path_id] if path_id >= 0 else context.paths.data_path()
             path.congestion.on_congestion_experienced(context.now)
-            self._reacted_to = self._outbound.highest_sent_tsn
+            self._reacted_to = highest_sent
         context.queue(control.pack_cwr(wire_tsn))

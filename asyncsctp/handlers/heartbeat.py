@@ -13,16 +13,15 @@ from typing import Final, final
 from ..events import PathState
 from ..paths.path import Path
 from ..timers import HEARTBEAT_TIMER, NEVER, timer_key
-from ..wire import control
+from ..wire import control, tlv
+from ..wire.constants import HEARTBEAT_ACK
 from .context import Context
-from .state import (
-    COOKIE_ECHOED,
-    ESTABLISHED,
-    SHUTDOWN_PENDING,
-    SHUTDOWN_RECEIVED,
-)
+from .reachability import on_answer, on_silence
+from .state import COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
 
-_INFO: Final = Struct("!Id16s")  # path, time of sending, nonce
+__all__ = ["Heartbeat"]
+
+_INFO: Final = Struct("!I16s")  # path and nonce; when it was sent is kept here, where nobody can change it
 _NONCE_SIZE: Final = 16
 
 #: Section 8.3: from ESTABLISHED on, until a SHUTDOWN or SHUTDOWN ACK was sent.
@@ -34,107 +33,104 @@ _ANSWERS: Final = _PROBES | {COOKIE_ECHOED}
 class Heartbeat:
     """The heartbeats of one association."""
 
-    __slots__ = ("_awaited", "_context", "_wanted")
+    __slots__ = ("_context", "_requested")
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        #: path -> (nonce, asked for by the user) of the HEARTBEAT that is unanswered
-        self._awaited: dict[int, bytes] = {}
-        self._wanted: set[int] = set()
+        self._requested: set[int] = set()  # paths whose next answer the user waits for
 
     def start(self) -> None:
-        """The association is up: probe at once what is unconfirmed, and the rest in due time."""
-        for path in self._context.paths:
-            if path.state is PathState.UNCONFIRMED:
-                self.probe(path)
-            else:
-                self._schedule(path)
+        """The association is up: verify what is unconfirmed, and watch the rest."""
+        for path in self._context.paths.paths:
+            self.watch(path)
+
+    def watch(self, path: Path) -> None:
+        """Begin with a path, or go on: in its turn where it needs verification (section 5.4), else in due time (section 8.3)."""
+        if path.state is PathState.UNCONFIRMED and path.error_count <= path.max_retrans:
+            self._schedule(path, self._context.paths.reserve_probe(path, self._context.now))
+        else:
+            self._schedule(path, self._delay(path))
 
     def request(self, path: Path) -> None:
-        """The user wants a HEARTBEAT now (section 8.3 D); the answer is told as a round trip or as missing."""
-        self._wanted.add(path.path_id)
-        self.probe(path)
+        """The user wants a HEARTBEAT now (section 8.3 D); its round trip, or that there was none, will be told."""
+        self._requested.add(path.path_id)
+        self._probe(path)
 
-    def probe(self, path: Path) -> None:
-        """Send a HEARTBEAT with a fresh nonce to this path, and wait one RTO for the answer."""
-        context = self._context
-        nonce = context.random.token(_NONCE_SIZE)
-        self._awaited[path.path_id] = nonce
-        context.queue(control.pack_heartbeat(_INFO.pack(path.path_id, context.now, nonce)), path.path_id)
-        context.statistics.heartbeats_sent += 1
-        context.timers.start(timer_key(HEARTBEAT_TIMER, path.path_id), context.now + path.rto.rto)
+    def stop(self) -> None:
+        """The association is shutting down or gone: nothing is probed and nothing awaited any more."""
+        for path in self._context.paths.paths:
+            self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
+            path.heartbeat_nonce = b""
+            self._tell(path, None)
 
     def on_heartbeat(self, value: bytes, path_id: int) -> None:
-        """HEARTBEAT: its whole value goes back unchanged, to the address that it came from."""
+        """HEARTBEAT: its value goes back unchanged, with whatever else was in it, to the address that it came from."""
         if self._context.state in _ANSWERS:
-            self._context.queue(control.pack_heartbeat_ack(value), path_id)
+            self._context.queue(tlv.pack(HEARTBEAT_ACK << 8, value), path_id)
 
     def on_heartbeat_ack(self, value: bytes) -> None:
         """HEARTBEAT ACK: with the right nonce it proves the address, clears its errors and measures its round trip."""
         context = self._context
-        info = control.read_heartbeat_info(value)
-        if len(info) != _INFO.size:
-            return
-        path_id, sent_at, nonce = _INFO.unpack(info)
-        awaited = self._awaited.get(path_id)
-        # Section 5.4: only the nonce that was sent to this very address counts; anything else is discarded.
-        if awaited is None or not compare_digest(awaited, nonce):
+        path = self._answered(control.read_heartbeat(value, 0, len(value)))
+        if path is None:
             context.statistics.unexpected_chunks += 1
             return
-        del self._awaited[path_id]
-        path = context.paths.by_id(path_id)
-        round_trip = context.now - sent_at
+        path.heartbeat_nonce = b""
+        round_trip = context.now - path.heartbeat_at
         context.statistics.heartbeat_acks_received += 1
-        path.rto.observe(round_trip)
-        context.paths.confirm(path)
-        context.paths.on_acknowledged(path)
+        path.on_rtt(round_trip, context.now)
+        confirmed = context.paths.confirm(path)
+        became_active = context.paths.on_heartbeat_acknowledged(path, context.owner.data_pending())
+        on_answer(context, path, became_active, confirmed)
         self._tell(path, round_trip)
-        self._schedule(path)
+        self._schedule(path, self._delay(path))
 
     def expire(self, path_id: int) -> None:
-        """The heartbeat timer of a path: an answer is overdue, or a probe is due."""
+        """The timer of a path: an answer is overdue, or a probe is due."""
         context = self._context
-        path = context.paths.by_id(path_id)
+        path = context.paths.by_id[path_id]
         if context.state not in _PROBES:
             return
-        if self._awaited.pop(path_id, None) is not None:
-            path.rto.back_off()
-            context.paths.on_timeout(path)
-            if context.paths.association_failed:
-                context.owner.fail_unreachable()
-                return
-            context.paths.rotate_local(path)
+        if path.heartbeat_nonce:
+            path.heartbeat_nonce = b""
             self._tell(path, None)
-            if path.state is PathState.UNCONFIRMED and path.error_count <= context.config.path_max_retrans:
-                self.probe(path)  # section 5.4: verification goes on at one probe per RTO
+            if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
                 return
-            self._schedule(path)
+            self.watch(path)
             return
-        due = path.last_sent + self._interval(path)
-        if due > context.now:  # not idle: data has measured this path in the meantime
-            context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), due)
-        else:
-            self.probe(path)
+        if path.last_sent and (idle_at := path.last_sent + self._delay(path)) > context.now:
+            # Section 8.3: not idle; data has measured this path within the period.
+            context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
+            return
+        self._probe(path)
 
-    def stop(self) -> None:
-        """The association is shutting down or gone: nothing is awaited any more."""
-        for path in self._context.paths:
-            self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
-            self._tell(path, None)
-        self._awaited.clear()
+    def _probe(self, path: Path) -> None:
+        """Send a HEARTBEAT with a fresh nonce to this path, and wait one RTO for the answer."""
+        context = self._context
+        path.heartbeat_nonce = context.random.token(_NONCE_SIZE)
+        path.heartbeat_at = context.now
+        context.queue(control.pack_heartbeat(_INFO.pack(path.path_id, path.heartbeat_nonce)), path.path_id)
+        context.statistics.heartbeats_sent += 1
+        self._schedule(path, path.rto.rto)
 
-    def _schedule(self, path: Path) -> None:
-        interval = self._interval(path)
-        if interval != NEVER:
-            self._context.timers.start(timer_key(HEARTBEAT_TIMER, path.path_id), self._context.now + interval)
+    def _answered(self, info: bytes) -> Path | None:
+        """The path whose HEARTBEAT this answers. Section 5.4: only the nonce that was sent to that very address counts."""
+        if len(info) != _INFO.size:
+            return None
+        path_id, nonce = _INFO.unpack(info)
+        if path_id >= len(self._context.paths.by_id):
+            return None
+        path = self._context.paths.by_id[path_id]
+        return path if path.heartbeat_nonce and compare_digest(path.heartbeat_nonce, nonce) else None
 
-    def _interval(self, path: Path) -> float:
-        if self._context.config.heartbeat_interval is None and path.state is not PathState.UNCONFIRMED:
-            return NEVER
-        fraction = self._context.random.bits(16) / 65535
-        return path.heartbeat_delay(self._context.config.heartbeat_interval or 0.0, fraction)
+    def _delay(self, path: Path) -> float:
+        return path.heartbeat_delay(self._context.random.bits(16) / 0x10000)
+
+    def _schedule(self, path: Path, delay: float) -> None:
+        if delay != NEVER:
+            self._context.timers.start(timer_key(HEARTBEAT_TIMER, path.path_id), self._context.now + delay)
 
     def _tell(self, path: Path, round_trip: float | None) -> None:
-        if path.path_id in self._wanted:
-            self._wanted.discard(path.path_id)
+        if path.path_id in self._requested:
+            self._requested.discard(path.path_id)
             self._context.owner.heartbeat_answered(path, round_trip)

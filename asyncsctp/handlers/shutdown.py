@@ -10,14 +10,12 @@ from typing import final
 
 from ..errors import AssociationAborted, AssociationTimeout
 from ..events import PeerShutdown
-from ..inbound.data_tracker import DataTracker
 from ..timers import T2_SHUTDOWN, T5_GUARD
 from ..wire import causes, control
 from ..wire.constants import MASK_32
 from .context import Context
+from .reception import Reception
 from .state import (
-    COOKIE_ECHOED,
-    COOKIE_WAIT,
     ESTABLISHED,
     SHUTDOWN_ACK_SENT,
     SHUTDOWN_PENDING,
@@ -32,13 +30,13 @@ _T5_RTO_MAX_FACTOR = 5  # section 9.2: RECOMMENDED value of T5-shutdown-guard
 class Shutdown:
     """One association's way from ESTABLISHED to CLOSED."""
 
-    __slots__ = ("_context", "_path_id", "_retransmissions", "_tracker")
+    __slots__ = ("_context", "_path_id", "_reception", "_retransmissions")
 
-    def __init__(self, context: Context, tracker: DataTracker) -> None:
+    def __init__(self, context: Context, reception: Reception) -> None:
         self._context = context
-        self._tracker = tracker
+        self._reception = reception
         self._retransmissions = 0
-        self._path_id = -1
+        self._path_id = context.paths.primary.path_id
 
     # What the user says.
 
@@ -70,7 +68,9 @@ class Shutdown:
         self._retransmissions = 0
         self._start_t2()
         if carried_data:
-            # A SHUTDOWN for each packet with DATA; a SACK beside it where the SHUTDOWN alone can't tell the whole story.
+            # A SHUTDOWN for each packet with DATA. Where that alone can't tell the whole story a SACK MUST go beside it; it always
+            # does, since some peers don't read what a SHUTDOWN acknowledges.
+            self._reception.acknowledge_now()
             self._send()
 
     # What the peer says.
@@ -92,11 +92,6 @@ class Shutdown:
         if context.state is SHUTDOWN_SENT or context.state is SHUTDOWN_ACK_SENT:
             context.transmit(control.pack_shutdown_complete(), self._path_id, context.peer_tag)
             context.owner.end(None)
-        elif context.state is COOKIE_WAIT or context.state is COOKIE_ECHOED:
-            # Section 8.5.1 E: as if out of the blue; T1 goes on and will set up the new association.
-            context.transmit(
-                control.pack_shutdown_complete(reflected=True), context.paths.primary.path_id, context.local_tag
-            )
 
     def on_shutdown_complete(self) -> None:
         """SHUTDOWN COMPLETE: ignored but in SHUTDOWN-ACK-SENT."""
@@ -112,7 +107,7 @@ class Shutdown:
         if self._retransmissions > context.config.max_retrans:
             context.owner.end(AssociationTimeout("the peer did not answer the shutdown"))
             return
-        path = context.paths.by_id(self._path_id)
+        path = context.paths.by_id[self._path_id]
         path.rto.back_off()
         self._path_id = context.paths.retransmit_path(self._path_id).path_id
         self._start_t2()
@@ -141,7 +136,7 @@ class Shutdown:
         if context.state is SHUTDOWN_ACK_SENT:
             context.queue(control.pack_shutdown_ack(), self._path_id)
             return
-        context.queue(control.pack_shutdown(self._tracker.cumulative_tsn & MASK_32), self._path_id)
+        context.queue(control.pack_shutdown(self._reception.tracker.cumulative_tsn & MASK_32), self._path_id)
 
     def _begin_t2(self) -> None:
         self._retransmissions = 0
@@ -150,7 +145,7 @@ class Shutdown:
 
     def _start_t2(self) -> None:
         context = self._context
-        context.timers.start(T2_SHUTDOWN, context.now + context.paths.by_id(self._path_id).rto.rto)
+        context.timers.start(T2_SHUTDOWN, context.now + context.paths.by_id[self._path_id].rto.rto)
 
     def _guard(self) -> float:
         config = self._context.config

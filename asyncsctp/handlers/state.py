@@ -5,6 +5,24 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from ..wire.constants import (
+    ABORT,
+    COOKIE_ACK,
+    COOKIE_ECHO,
+    CWR,
+    DATA,
+    ECNE,
+    ERROR,
+    HEARTBEAT,
+    HEARTBEAT_ACK,
+    INIT_ACK,
+    PAD,
+    SACK,
+    SHUTDOWN,
+    SHUTDOWN_ACK,
+    SHUTDOWN_COMPLETE,
+)
+
 __all__ = ["State"]
 
 
@@ -30,9 +48,24 @@ SHUTDOWN_SENT: Final = State.SHUTDOWN_SENT
 SHUTDOWN_RECEIVED: Final = State.SHUTDOWN_RECEIVED
 SHUTDOWN_ACK_SENT: Final = State.SHUTDOWN_ACK_SENT
 
-#: New messages are taken from the user (section 9.2: none once a shutdown has begun).
-TAKES_MESSAGES: Final = frozenset({COOKIE_WAIT, COOKIE_ECHOED, ESTABLISHED})
-#: DATA may leave: COOKIE ECHO may be bundled with it, so it starts in COOKIE-ECHOED (section 5.1 C).
+#: DATA may leave (sections 6 and 9.2).
 SENDS_DATA: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
 #: DATA from the peer is processed (sections 6 and 9.2).
 RECEIVES_DATA: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT})
+
+_ALWAYS: Final = frozenset({ABORT, ERROR, PAD})
+_SETUP: Final = _ALWAYS | {SHUTDOWN_ACK}
+_UP: Final = _ALWAYS | {COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, SACK, SHUTDOWN}
+
+#: The chunk types that mean something in a state; others are discarded there. INIT, which comes without a tag, and COOKIE
+#: ECHO for another tag go their own way (section 5.2).
+MEANINGFUL: Final[dict[State, frozenset[int]]] = {
+    CLOSED: frozenset(),
+    COOKIE_WAIT: _SETUP | {INIT_ACK},
+    COOKIE_ECHOED: _SETUP | {COOKIE_ACK, COOKIE_ECHO, HEARTBEAT},
+    ESTABLISHED: _UP | {DATA},
+    SHUTDOWN_PENDING: _UP | {DATA},
+    SHUTDOWN_RECEIVED: _UP,
+    SHUTDOWN_SENT: _UP | {DATA, SHUTDOWN_ACK},
+    SHUTDOWN_ACK_SENT: _ALWAYS | {COOKIE_ECHO, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE},
+}

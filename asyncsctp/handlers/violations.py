@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from ..errors import AssociationAborted
+from ..errors import AssociationAborted, Cause
 from ..events import PeerError
 from ..wire import causes, control, tlv
-from ..wire.constants import CAUSE_USER_ABORT
 from .context import Context
 
 _REPORTS_A_PACKET: Final = 8  # unknown chunks of one packet that are reported; a packet can hold hundreds
@@ -37,21 +36,21 @@ class Violations:
         """Send an ERROR with this cause."""
         self._context.queue(control.pack_error(cause), path_id)
 
-    def on_error(self, value: bytes) -> None:
-        """ERROR: not fatal by itself; the user may want to know."""
-        found = causes.read_causes(value, 0, len(value))
+    def on_error(self, found: tuple[Cause, ...]) -> None:
+        """ERROR with these causes: not fatal by itself; the user may want to know (section 3.3.10)."""
         if found:
             self._context.emit(PeerError(found))
 
-    def on_abort(self, value: bytes) -> None:
-        """ABORT whose tag was right: the association is gone (section 9.1), whatever its causes look like."""
-        found = causes.read_causes_leniently(value)
-        reason = next((str(cause) for cause in found), "")
-        for cause in found:
-            if cause.code == CAUSE_USER_ABORT and cause.info:
-                reason = cause.info.decode("utf-8", "replace")
+    def on_abort(self, found: tuple[Cause, ...]) -> None:
+        """ABORT whose tag was right, with these causes: the association is gone (section 9.1)."""
+        reason = "; ".join(map(str, found))
         text = "the peer aborted the association" + (f": {reason}" if reason else "")
         self._context.owner.end(AssociationAborted(text, found, by_peer=True))
+
+    def no_user_data(self, wire_tsn: int) -> None:
+        """A DATA chunk without user data: abort, and say which (section 6.2)."""
+        cause = causes.pack_no_user_data(wire_tsn)
+        self._context.abort(cause, AssociationAborted("the peer sent a DATA chunk without user data"))
 
     def protocol_violation(self, text: str) -> None:
         """The peer did what can't be answered in a sane way: abort with a Protocol Violation cause (section 3.3.10.13)."""

@@ -11,18 +11,18 @@ from heapq import heappop, heappush
 from math import inf, isfinite
 from typing import final
 
-__all__ = ["Clock", "Deadlock", "SimulationError", "TimeLimitExceeded"]
+__all__ = ["Clock", "DeadlockError", "SimulationError", "TimeLimitError"]
 
 
 class SimulationError(RuntimeError):
     """A simulation can't go on, or should not."""
 
 
-class Deadlock(SimulationError):
+class DeadlockError(SimulationError):
     """Nothing is ready and nothing will ever happen, but the awaited end has not come."""
 
 
-class TimeLimitExceeded(SimulationError):
+class TimeLimitError(SimulationError):
     """The awaited end has not come within the time allowed, in virtual seconds."""
 
 

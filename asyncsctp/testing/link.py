@@ -42,7 +42,7 @@ class Fate(StrEnum):
 class LinkSettings:
     """How one direction of a path treats packets.
 
-    Times are seconds, sizes are bytes of the whole IP packet. A value out of range is a `ValueError` that names the field.
+    Times are seconds, sizes are bytes of the whole IP packet. A value out of range is a `ValueError` naming the field.
 
     * `delay` (0 to 3600): from the end of the queue to the far side. `jitter`: up to so much more, evenly spread;
       by itself it never changes the order.
@@ -118,8 +118,8 @@ class Crossing(NamedTuple):
 class Link:
     """One direction of a path: a queue that drains at `rate`, then a wire with its delay and its accidents.
 
-    Packets come out in the order in which they went in, however the settings change meanwhile, save those that `reorder`
-    holds back.
+    Packets come out in the order in which they went in, however the settings change meanwhile, save those that
+    `reorder` holds back.
     """
 
     __slots__ = ("_bad", "_busy_until", "_last_arrival", "_random", "is_cut", "settings")
@@ -143,12 +143,14 @@ class Link:
         rate = self.settings.rate
         return max(0.0, self._busy_until - now) * rate / 8 if rate is not None else 0.0
 
-    def carry(self, data: bytes, now: float, *, headers: int = 0, ecn_capable: bool = False) -> Crossing:
-        """Takes a packet of `headers` and `data`, and tells what becomes of it."""
+    def carry(
+        self, data: bytes, now: float, *, headers: int = 0, ecn_capable: bool = False, fragment: bool = False
+    ) -> Crossing:
+        """Takes a packet of `headers` and `data`, and tells what becomes of it. With `fragment` none is too big."""
         settings, size = self.settings, headers + len(data)
         if self.is_cut:
             return Crossing((), Fate.CUT, data)
-        if settings.mtu is not None and size > settings.mtu:
+        if settings.mtu is not None and size > settings.mtu and not fragment:
             return Crossing((), Fate.TOO_BIG, data)
         backlog = self.backlog(now)
         if backlog > 0 and backlog + size > settings.queue:

@@ -1,0 +1,84 @@
+"""SCTP (RFC 9260) for asyncio, in Python, over UDP (RFC 6951): messages, streams, several addresses for each peer.
+
+    async with asyncsctp.connect("192.0.2.1", 5001) as assoc:
+        await assoc.send(b"hello", stream=3, ppid=46)
+        message = await assoc.recv()
+
+`connect`, `serve` and `open_endpoint` are the ways in, `Association` is what they lead to.
+"""
+
+from __future__ import annotations
+
+from . import congestion, schedulers
+from .aio.api import connect, open_endpoint, run, serve
+from .aio.association import Association, Negotiated, Path
+from .aio.endpoint import Endpoint
+from .aio.server import Server
+from .aio.streams import EventStream, Message, StreamReader, StreamWriter
+from .config import Config
+from .errors import (
+    AssociationAborted,
+    AssociationClosed,
+    AssociationRefused,
+    AssociationTimeout,
+    Cause,
+    EndOfStream,
+    MessageTooLarge,
+    SCTPError,
+)
+from .events import (
+    AssociationDown,
+    AssociationRestarted,
+    AssociationUp,
+    Event,
+    PathChanged,
+    PathState,
+    PeerAddressChanged,
+    PeerError,
+    PeerShutdown,
+    SenderDry,
+    SendFailed,
+)
+from .handlers.state import State
+from .statistics import EndpointStatistics, Statistics
+
+__all__ = [
+    "Association",
+    "AssociationAborted",
+    "AssociationClosed",
+    "AssociationDown",
+    "AssociationRefused",
+    "AssociationRestarted",
+    "AssociationTimeout",
+    "AssociationUp",
+    "Cause",
+    "Config",
+    "EndOfStream",
+    "Endpoint",
+    "EndpointStatistics",
+    "Event",
+    "EventStream",
+    "Message",
+    "MessageTooLarge",
+    "Negotiated",
+    "Path",
+    "PathChanged",
+    "PathState",
+    "PeerAddressChanged",
+    "PeerError",
+    "PeerShutdown",
+    "SCTPError",
+    "SendFailed",
+    "SenderDry",
+    "Server",
+    "State",
+    "Statistics",
+    "StreamReader",
+    "StreamWriter",
+    "congestion",
+    "connect",
+    "open_endpoint",
+    "run",
+    "schedulers",
+    "serve",
+]

@@ -1,0 +1,1 @@
+"""The asyncio shell: the only room that knows sockets, the event loop and the time."""

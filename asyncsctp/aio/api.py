@@ -1,0 +1,145 @@
+"""How it begins: `connect`, `serve`, `open_endpoint` and `run`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from socket import AF_UNSPEC
+from typing import Any, TypeVar
+
+from ..config import Config
+from ..wire.constants import UDP_PORT
+from .association import Association
+from .endpoint import Endpoint
+from .resolve import Opening, literals, local_addresses, peer_candidates, race, source_addresses
+from .server import Handler, Server
+
+__all__ = ["connect", "open_endpoint", "run", "serve"]
+
+T = TypeVar("T")
+
+
+def connect(
+    host: str | Sequence[str],
+    port: int,
+    *,
+    udp_port: int = UDP_PORT,
+    local_addrs: str | Iterable[str] | None = None,
+    local_port: int = 0,
+    local_udp_port: int = 0,
+    config: Config | None = None,
+    family: int = AF_UNSPEC,
+) -> Opening[Association]:
+    """Set up an association; `await` it, or enter it by `async with`, which shuts it down or aborts it (RFC 9260
+    section 5.1).
+
+    * `host`: a name, an IP address, or a list of the addresses of one multihomed peer. The addresses of a name are
+      tried as RFC 8305 does, the next one begun after 0.25 s (or when the one before has failed, with
+      `local_udp_port`).
+    * `port`: the peer's SCTP port, 1 to 65535. `udp_port`: its UDP port (RFC 6951); the default means
+      `Config.udp_port`.
+    * `local_addrs`: our addresses, IP literals; more than one makes us multihomed. By default the one, or those, that
+      the system would use towards the peer.
+    * `local_port`, `local_udp_port`: our SCTP and UDP port; 0 takes a free one.
+    * `config`: `Config()` by default. `family`: AF_INET or AF_INET6 for one family alone.
+
+    Raises `AssociationRefused`, `AssociationTimeout` (after `Config.init_max_retrans` retransmissions),
+    `AssociationAborted` or another `SCTPError`; `socket.gaierror` for an unknown name, `OSError` if a local address or
+    port can't be had, and `ValueError` or `TypeError` for wrong arguments.
+    """
+
+    async def attempt(peers: tuple[str, ...]) -> Association:
+        settings = config or Config()
+        if local_addrs is None:
+            ours = await source_addresses(peers, settings.udp_port if udp_port == UDP_PORT else udp_port)
+        else:
+            ours = literals("local_addrs", local_addrs)
+        endpoint = await Endpoint.open(ours, local_port, local_udp_port, settings)
+        try:
+            association = await endpoint.associate(peers, port, udp_port)
+        except BaseException:
+            endpoint.abort()
+            raise
+        endpoint.close_when_idle()
+        return association
+
+    async def open_() -> Association:
+        candidates = await peer_candidates(host, family)
+        return await race([partial(attempt, peers) for peers in candidates], overlap=not local_udp_port)
+
+    return Opening(open_)
+
+
+def serve(
+    handler: Handler,
+    host: str | None = None,
+    port: int = 0,
+    *,
+    udp_port: int = UDP_PORT,
+    local_addrs: str | Iterable[str] | None = None,
+    config: Config | None = None,
+    limit: int | None = None,
+) -> Opening[Server]:
+    """Listen for associations; `await` it, or enter it by `async with`, which closes the server when left.
+
+    * `handler`: a coroutine function, called with each `Association` in a task of its own. When it returns, the
+      association is shut down; when it raises, that is logged, and the association aborted.
+    * `host`: a name or address to listen at; `local_addrs`: more of them, IP literals. One UDP socket is bound for
+      each. Without either, all of the machine's: such a server tells its peers of no further addresses, so it is not
+      multihomed.
+    * `port`: the SCTP port; 0 takes a free one. `udp_port`: the UDP port; 0 takes a free one.
+    * `limit`: how many associations there may be at a time; more are refused (RFC 9260 section 3.3.10.4).
+
+    Raises `OSError` if an address or port can't be had, `ValueError` or `TypeError` for wrong arguments.
+    """
+    if not callable(handler):
+        raise TypeError(f"handler must be a coroutine function, not {handler!r}")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+        raise TypeError(f"limit must be an int or None, not {limit!r}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, or None, not {limit}")
+
+    async def open_() -> Server:
+        ours = await local_addresses(host, local_addrs)
+        endpoint = await Endpoint.open(ours, port, udp_port, config or Config(), listening=True, limit=limit)
+        return Server(handler, endpoint)
+
+    return Opening(open_)
+
+
+def open_endpoint(
+    *,
+    local_addrs: str | Iterable[str] | None = None,
+    port: int = 0,
+    udp_port: int = 0,
+    config: Config | None = None,
+) -> Opening[Endpoint]:
+    """The one-to-many form: an `Endpoint` that sets up and accepts any number of associations from one port.
+
+    The arguments are as in `serve`; `udp_port` takes a free one by default. `await` it, or enter it by `async with`.
+    """
+
+    async def open_() -> Endpoint:
+        ours = await local_addresses(None, local_addrs)
+        return await Endpoint.open(ours, port, udp_port, config or Config(), listening=True)
+
+    return Opening(open_)
+
+
+def run(
+    main: Coroutine[Any, Any, T],
+    *,
+    debug: bool | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> T:
+    """`asyncio.run`, on an event loop of uvloop where that is installed and no `loop_factory` is given."""
+    if loop_factory is None:
+        try:
+            import uvloop
+        except ImportError:
+            pass
+        else:
+            loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
+        return runner.run(main)

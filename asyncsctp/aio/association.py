@@ -1,0 +1,350 @@
+"""An association as a program sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Unpack, final
+
+from ..config import LIVE_FIELDS, Config
+from ..errors import EndOfStream, SCTPError
+from ..events import Event, PathState
+from ..handlers.state import State
+from ..paths.encapsulation import normalize
+from ..statistics import Statistics
+from .driver import Driver, check_stream
+from .streams import Message, MessageOptions, StreamReader, StreamWriter
+
+if TYPE_CHECKING:
+    from ..association import Association as Core
+    from .datagram import Address
+
+__all__ = ["Association", "Negotiated", "Path"]
+
+_LONGEST_REASON: Final = 512
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Path:
+    """One of the peer's addresses, as it was when it was asked for (RFC 9260 sections 6.3, 7.2 and 8.2).
+
+    Times are seconds: `srtt` and `rttvar` are None before the first measurement. `cwnd`, `ssthresh` and `flight` are
+    bytes; `mtu` is the largest IP packet. `local` is our address that packets leave from, `udp_port` the peer's UDP
+    port.
+    """
+
+    address: str
+    state: PathState
+    primary: bool
+    srtt: float | None
+    rttvar: float | None
+    rto: float
+    cwnd: int
+    ssthresh: int
+    flight: int
+    mtu: int
+    error_count: int
+    local: str
+    udp_port: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Negotiated:
+    """The extensions in force: those that both sides offered. Named as in `Config`; `"ecn" in negotiated` asks the
+    same.
+    """
+
+    ecn: bool = False
+
+    def __contains__(self, name: object) -> bool:
+        return name in tuple(self)
+
+    def __iter__(self) -> Iterator[str]:
+        return (field.name for field in dataclasses.fields(self) if getattr(self, field.name))
+
+
+@final
+class Association(asyncio.DatagramProtocol):
+    """An SCTP association: messages on streams, to a peer that may have several addresses (RFC 9260 section 1.3).
+
+    Made by `connect`, by an `Endpoint`, or for the handler of `serve`. As a context manager it shuts down gracefully
+    when left, or aborts when an exception leaves it. Not for use by several threads.
+    """
+
+    __slots__ = ("__weakref__", "_driver")
+
+    def __init__(self, driver: Driver) -> None:
+        """Not for users."""
+        self._driver = driver
+
+    # Streams.
+
+    def open_stream(self, sid: int | None = None) -> tuple[StreamReader, StreamWriter]:
+        """Claim a stream: its messages go to the reader alone, those too that nobody has read yet.
+
+        Without `sid` it is the lowest that neither side has used. `ValueError` for one that is claimed already, or out
+        of the range of streams in both directions; `SCTPError` if none is unused; `AssociationClosed` after the end.
+        """
+        driver = self._driver
+        if sid is None:
+            driver.check_alive()
+            sid = driver.lowest_unused(min(self.outgoing_streams, self.incoming_streams))
+            if sid < 0:
+                raise SCTPError("every stream has been used")
+        else:
+            most = max(self.outgoing_streams, self.incoming_streams)
+            if not 0 <= check_stream(sid) < most:
+                driver.check_alive()
+                raise ValueError(f"sid must be between 0 and {most - 1}, not {sid}")
+        return driver.claim(sid), StreamWriter(driver, sid)
+
+    async def accept_stream(self) -> tuple[StreamReader, StreamWriter]:
+        """Wait for a message on a stream that nobody has claimed, and claim that stream; the reader has the message.
+
+        Raises what `recv` does, and `RuntimeError` if another coroutine is waiting here.
+        """
+        reader = await self._driver.accept()
+        return reader, StreamWriter(self._driver, reader.stream)
+
+    # Messages.
+
+    def write(
+        self,
+        data: bytes | bytearray | memoryview,
+        *,
+        stream: int = 0,
+        ppid: int = 0,
+        unordered: bool = False,
+        sack_immediately: bool = False,
+        context: object = None,
+        path: str | None = None,
+    ) -> None:
+        """`StreamWriter.write` for a stream that need not be claimed; `stream` is 0 to `outgoing_streams` - 1."""
+        self._driver.write(stream, data, ppid, unordered, sack_immediately, context, path)
+        self._driver.mark_used(stream)
+
+    async def send(
+        self, data: bytes | bytearray | memoryview, *, stream: int = 0, **options: Unpack[MessageOptions]
+    ) -> None:
+        """`write`, then wait while the send buffer is too full, as `StreamWriter.drain` does."""
+        self.write(data, stream=stream, **options)
+        await self._driver.drain(stream)
+
+    async def drain(self, stream: int = 0) -> None:
+        """`StreamWriter.drain` for a stream that need not be claimed."""
+        await self._driver.drain(check_stream(stream))
+
+    async def recv(self) -> Message:
+        """The next message of any stream that is not claimed, in order of arrival. Waits and raises as
+        `StreamReader.read`.
+        """
+        return await self._driver.receive()
+
+    async def recv_many(self, limit: int | None = None) -> list[Message]:
+        """The messages of streams that are not claimed, as `StreamReader.read_many`."""
+        return await self._driver.receive_many(limit)
+
+    def __aiter__(self) -> Association:
+        return self
+
+    async def __anext__(self) -> Message:
+        try:
+            return await self._driver.receive()
+        except EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def flush(self) -> None:
+        """Wait until all that was written has been acknowledged. Raises the association's error if it failed before."""
+        await self._driver.flush_written()
+
+    # The end.
+
+    async def close(self) -> None:
+        """Deliver what was written, then shut down (RFC 9260 section 9.2), and wait for the end. Idempotent.
+
+        After `Config.close_timeout` seconds the association is aborted. No error is raised, whichever the end: ask
+        `wait_closed`.
+        """
+        await self._driver.close()
+
+    def abort(self, reason: bytes = b"") -> None:
+        """End at once, and tell the peer (RFC 9260 section 9.1); what was not delivered is lost. Nothing after the end.
+
+        `reason` (at most 512 bytes) travels in a User-Initiated Abort cause.
+        """
+        if not isinstance(reason, bytes):
+            raise TypeError(f"reason must be bytes, not {reason!r}")
+        if len(reason) > _LONGEST_REASON:
+            raise ValueError(f"reason must have at most {_LONGEST_REASON} bytes, not {len(reason)}")
+        self._driver.abort(reason)
+
+    async def wait_closed(self) -> None:
+        """Wait for the end; raises the association's error if it did not end gracefully."""
+        await self._driver.wait_ended()
+        if self._driver.error is not None:
+            raise self._driver.closed_error()
+
+    def is_closing(self) -> bool:
+        """Whether the association takes no more messages: it is shutting down, or has ended."""
+        return not self._driver.takes_messages
+
+    async def __aenter__(self) -> Association:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc_type is not None:
+            self.abort()
+        else:
+            await self.close()
+
+    # Paths and settings.
+
+    def set_primary_path(self, addr: str) -> None:
+        """Send to this address of the peer while it works (RFC 9260 section 6.4). `ValueError` if it is not the peer's."""
+        self._driver.check_alive()
+        self._core.set_primary(self._peer_address(addr))
+
+    async def heartbeat(self, addr: str | None = None) -> float:
+        """Send a HEARTBEAT now (RFC 9260 section 8.3), to the primary address by default; the round trip in seconds.
+
+        `TimeoutError` without an answer within the path's RTO, `ValueError` for an address that is not the peer's,
+        `AssociationClosed` or the association's error if it has ended.
+        """
+        return await self._driver.heartbeat(self.peer if addr is None else self._peer_address(addr))
+
+    def configure(self, **changes: Any) -> None:
+        """Change settings of this association alone: timers, thresholds, delays, buffers, scheduler, congestion
+        controller.
+
+        `ValueError` for fields that a live association can't change, and for values out of range; `TypeError` for a
+        wrong type.
+        """
+        for field in changes:
+            if field not in LIVE_FIELDS:
+                allowed = ", ".join(sorted(LIVE_FIELDS))
+                raise ValueError(f"{field} can't be changed in a live association; these can: {allowed}")
+        config = self.config.replace(**changes)
+        self._driver.check_alive()
+        self._driver.configure(config)
+
+    def events(self) -> AsyncIterator[Event]:
+        """What happens from now on beside messages (`asyncsctp.events`); ends with the association.
+
+        Costs nothing while nobody listens. It keeps 1,024 events at most; then the oldest are dropped.
+        """
+        return self._driver.listen()
+
+    # Snapshots.
+
+    @property
+    def core(self) -> Core:
+        """The state machine behind it. Not for users."""
+        return self._driver.core
+
+    _core = core
+
+    @property
+    def state(self) -> State:
+        """The state of RFC 9260 section 4."""
+        return self._core.state
+
+    @property
+    def paths(self) -> list[Path]:
+        """The peer's addresses and what is known of the way to each."""
+        manager = self._core.path_manager
+        return [
+            Path(
+                address=path.route.address,
+                state=path.state,
+                primary=path is manager.primary,
+                srtt=path.rto.srtt if path.rto.measured else None,
+                rttvar=path.rto.rttvar if path.rto.measured else None,
+                rto=path.rto.rto,
+                cwnd=path.congestion.cwnd,
+                ssthresh=path.congestion.ssthresh,
+                flight=self._core.in_flight(path.path_id),
+                mtu=path.mtu,
+                error_count=path.error_count,
+                local=path.route.local,
+                udp_port=path.route.udp_port,
+            )
+            for path in manager.paths
+        ]
+
+    @property
+    def stats(self) -> Statistics:
+        """A copy of the counters."""
+        return dataclasses.replace(self._core.statistics)
+
+    @property
+    def peer(self) -> str:
+        """The peer's primary address."""
+        return self._core.path_manager.primary.route.address
+
+    @property
+    def local_port(self) -> int:
+        """Our SCTP port."""
+        return self._core.context.local_port
+
+    @property
+    def peer_port(self) -> int:
+        """The peer's SCTP port."""
+        return self._core.context.peer_port
+
+    @property
+    def outgoing_streams(self) -> int:
+        """How many streams we can send on."""
+        return self._core.outgoing_streams
+
+    @property
+    def incoming_streams(self) -> int:
+        """How many streams the peer can send on."""
+        return self._core.incoming_streams
+
+    @property
+    def negotiated(self) -> Negotiated:
+        """The extensions in force."""
+        setup = self._core.context.setup
+        return Negotiated(ecn=setup is not None and setup.ecn)
+
+    @property
+    def config(self) -> Config:
+        """The settings in force; `recv_buffer` is what the socket's buffer allows."""
+        return self._core.context.config
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Of asyncio's names: `"peername"` and `"sockname"` (primary address and SCTP port), `"socket"` (UDP).
+
+        Beside these: `"udp_port"` and `"peer_udp_port"`.
+        """
+        return self._driver.get_extra_info(name, default)
+
+    def __repr__(self) -> str:
+        try:
+            peer = f"{self.peer} port {self.peer_port}"
+        except AttributeError:
+            peer = "nobody yet"
+        return f"<Association with {peer}: {self.state.value}>"
+
+    # asyncio.DatagramProtocol: what its endpoint calls.
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        """A UDP datagram that came to the local address of the primary path."""
+        self._driver.endpoint.receive_at(self._core.path_manager.primary.route.local, data, addr)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The UDP socket has failed."""
+        if not self._driver.ended:
+            self.abort()
+
+    def _peer_address(self, addr: str) -> str:
+        if not isinstance(addr, str):
+            raise TypeError(f"addr must be an address of the peer, not {addr!r}")
+        path = self._core.path_manager.find(normalize(addr))
+        if path is None:
+            raise ValueError(f"addr must be one of the peer's addresses, and {addr} is not")
+        return path.route.address

@@ -1,0 +1,96 @@
+"""What a UDP transport and its protocol owe each other, whichever kind of transport it is.
+
+An address is always a pair (host, port) here. The host of a link-local IPv6 address carries its interface
+("fe80::1%eth0"), so that the pair alone says where to send. Knows nothing of SCTP, nor of any one way to move
+datagrams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["Address", "DatagramError", "PacketProtocol", "PacketTransport", "address_of", "sockaddr_of"]
+
+Address = tuple[str, int]
+SockAddr = tuple[Any, ...]  # as the socket module gives it
+
+
+class DatagramError(OSError):
+    """A datagram could not be sent, or the network said that it can't get through. Never fatal to the transport.
+
+    * `address`: where it was to go, `None` if not known.
+    * `mtu`: with EMSGSIZE, the largest IP packet that would fit, where somebody told.
+    * `icmp`: type and code of the ICMP message this came from, `None` for the system's own verdict. ICMP is not
+      authenticated: anyone can forge it, and who believes it should look at
+    * `quoted`: what the ICMP message quoted of the datagram's payload, for instance to check a verification tag.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        text: str,
+        address: Address | None = None,
+        *,
+        mtu: int | None = None,
+        icmp: tuple[int, int] | None = None,
+        quoted: bytes = b"",
+    ) -> None:
+        super().__init__(code, text)
+        self.address = address
+        self.mtu = mtu
+        self.icmp = icmp
+        self.quoted = quoted
+
+
+class PacketProtocol(asyncio.DatagramProtocol):
+    """What a transport calls. None of it comes from inside a call to the transport, but for `pause_writing`."""
+
+    __slots__ = ()
+
+    def datagrams_received(self, datagrams: list[bytes], addr: Address, congestion_experienced: bool) -> None:
+        """Datagrams of one source came, in order; all or none of them were marked CE (RFC 3168) on the way."""
+        for datagram in datagrams:
+            self.datagram_received(datagram, addr)
+
+    def batch_done(self) -> None:
+        """No more datagrams in this wake-up: time to answer."""
+
+
+class PacketTransport(asyncio.DatagramTransport):
+    """A datagram transport that takes many packets at a time."""
+
+    __slots__ = ()
+
+    def send_batch(
+        self, packets: Sequence[bytes], addr: Address, ecn_capable: bool = False, *, fragment: bool = False
+    ) -> None:
+        """Send packets in order to one address. They must not change afterwards.
+
+        `ecn_capable` marks them ECT(0), where the socket can. IP packets travel whole or not at all, save with
+        `fragment`: then one too large for the path is fragmented by IP, as a chunk needs that was sent before the
+        path shrank.
+        """
+        raise NotImplementedError
+
+
+def address_of(sockaddr: SockAddr) -> Address:
+    """The pair (host, port) of a socket address."""
+    host: str = sockaddr[0]
+    port: int = sockaddr[1]
+    if len(sockaddr) == 4 and sockaddr[3] and "%" not in host:
+        try:
+            host = f"{host}%{socket.if_indextoname(sockaddr[3])}"
+        except OSError:
+            host = f"{host}%{sockaddr[3]}"
+    return host, port
+
+
+def sockaddr_of(addr: SockAddr) -> SockAddr:
+    """The reverse of `address_of`; raises OSError if the interface does not exist."""
+    host, _, scope = addr[0].partition("%")
+    if not scope:
+        return addr
+    return host, addr[1], 0, int(scope) if scope.isdecimal() else socket.if_nametoindex(scope)

@@ -1,0 +1,278 @@
+"""Stands between the core of one association and its user: hands calls down with the time, and wakes those who wait.
+
+Knows who waits for what. Does not know sockets and timers, which belong to the endpoint, nor the rules of SCTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, final
+
+from ..association import Association as Core
+from ..config import Config
+from ..errors import AssociationClosed, SCTPError
+from ..events import Event
+from ..handlers.state import ESTABLISHED, State
+from .flow_control import SendBuffer, WaitList
+from .streams import EventStream, Inbox, Listeners, Message
+
+if TYPE_CHECKING:
+    from .association import Association
+    from .endpoint import Endpoint
+
+__all__ = ["Driver"]
+
+_LARGEST_PPID: Final = 0xFFFFFFFF
+_SETTING_UP: Final = frozenset({State.COOKIE_WAIT, State.COOKIE_ECHOED})
+
+
+def frozen(data: object) -> bytes:
+    """The bytes of a bytes-like object, copied only if they could change. `TypeError` for other objects."""
+    if isinstance(data, bytes):
+        return bytes(data)  # of a subclass
+    if isinstance(data, memoryview) and type(data.obj) is bytes and data.nbytes == len(data.obj) and data.contiguous:
+        return data.obj
+    try:
+        return bytes(memoryview(data))  # type: ignore[arg-type]  # whether it is one is asked here
+    except TypeError:
+        raise TypeError(f"data must be a bytes-like object, not {type(data).__name__}") from None
+
+
+def _check_options(ppid: object, unordered: object, sack_immediately: object, path: object) -> None:
+    """A message had an unusual option: raise if it is a wrong one."""
+    if isinstance(ppid, bool) or not isinstance(ppid, int):
+        raise TypeError(f"ppid must be an int, not {ppid!r}")
+    if not 0 <= ppid <= _LARGEST_PPID:
+        raise ValueError(f"ppid must be between 0 and {_LARGEST_PPID}, not {ppid}")
+    for name, value in (("unordered", unordered), ("sack_immediately", sack_immediately)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be a bool, not {value!r}")
+    if path is not None and not isinstance(path, str):
+        raise TypeError(f"path must be an address of the peer or None, not {path!r}")
+
+
+def check_stream(sid: object) -> int:
+    """`sid` if it can be a stream's id."""
+    if isinstance(sid, bool) or not isinstance(sid, int):
+        raise TypeError(f"stream must be an int, not {sid!r}")
+    return sid
+
+
+@final
+class Driver(Inbox):
+    """One association as its endpoint, its readers and its writers see it. The core calls its `on_*`."""
+
+    __slots__ = (
+        "_changes",
+        "_heartbeats",
+        "_listeners",
+        "_loop",
+        "_sending",
+        "association",
+        "core",
+        "endpoint",
+    )
+
+    def __init__(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self.endpoint = endpoint
+        self.core: Core
+        self.association: Association
+        self._sending: SendBuffer
+        self._loop = loop
+        self._changes = WaitList()
+        self._listeners: Listeners | None = None
+        self._heartbeats: dict[str, list[asyncio.Future[float]]] | None = None
+
+    def attach(self, core: Core, association: Association) -> None:
+        """The two between which it stands."""
+        self.core = core
+        self.association = association
+        self._sending = SendBuffer(core, core.context.config.send_buffer)
+
+    # The core calls.
+
+    def on_event(self, event: Event) -> None:
+        """Something happened."""
+        if self._changes:
+            self._changes.wake()
+        if self._listeners is not None:
+            self._listeners.tell(event)
+
+    def on_writable(self) -> None:
+        """There is more room in the send buffer."""
+        self._sending.check()
+
+    def on_heartbeat(self, address: str, round_trip: float | None) -> None:
+        """A HEARTBEAT that the user asked for was answered; or it was not (None)."""
+        waiting = self._heartbeats.pop(address, ()) if self._heartbeats is not None else ()
+        for future in waiting:
+            if future.done():
+                continue
+            if self.ended:
+                future.set_exception(self.closed_error())
+            elif round_trip is None:
+                future.set_exception(TimeoutError(f"{address} did not answer a HEARTBEAT"))
+            else:
+                future.set_result(round_trip)
+
+    def on_closed(self, error: SCTPError | None) -> None:
+        """The association has ended."""
+        if self.ended:
+            return
+        self.ended = True
+        self.error = error
+        self.wake_readers()
+        self._sending.release()
+        self._changes.wake()
+        if self._heartbeats is not None:
+            for address in list(self._heartbeats):
+                self.on_heartbeat(address, None)
+        if self._listeners is not None:
+            self._listeners.tell(None)
+        self.endpoint.on_closed(self.association)
+
+    # The user calls, through `Association`, `StreamReader` and `StreamWriter`.
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether messages can be written."""
+        return not self.ended and self.core.state is ESTABLISHED
+
+    def write(
+        self,
+        sid: int,
+        data: bytes | bytearray | memoryview,
+        ppid: int,
+        unordered: bool,
+        sack_immediately: bool,
+        context: object,
+        path: str | None,
+    ) -> None:
+        """See `StreamWriter.write`."""
+        if type(data) is not bytes:
+            data = frozen(data)
+        if not data:
+            raise ValueError("data must hold at least 1 byte")  # RFC 9260 section 3.3.1
+        if type(ppid) is not int or not 0 <= ppid <= _LARGEST_PPID or path is not None or unordered or sack_immediately:
+            _check_options(ppid, unordered, sack_immediately, path)
+        if self.ended:
+            raise self.closed_error()
+        self.core.send(
+            sid, data, ppid=ppid, unordered=unordered, immediate=sack_immediately, context=context, path=path
+        )
+        self.endpoint.flush_soon(self.core, len(data))
+
+    async def drain(self, sid: int) -> None:
+        """See `StreamWriter.drain`."""
+        self.check_alive()
+        await self._sending.wait_for_room(sid)
+        self.check_alive()
+
+    async def flush_written(self) -> None:
+        """See `Association.flush`."""
+        if not self.ended:
+            await self._sending.wait_until_dry()
+        if self.error is not None:
+            raise self.closed_error()
+
+    def consumed(self, message: Message) -> None:
+        """The application has read a message: the window may be worth an update (RFC 9260 section 6.2)."""
+        if not self.ended and self.core.consumed(len(message[0])):
+            self.endpoint.flush_soon(self.core)
+
+    def check_alive(self) -> None:
+        """Raise what ended the association, or `AssociationClosed`, if it has ended."""
+        if self.ended:
+            raise self.closed_error()
+
+    def closed_error(self) -> SCTPError:
+        """What to raise at one who writes after the end."""
+        return AssociationClosed("the association has ended") if self.error is None else self.error.with_traceback(None)
+
+    async def established(self) -> None:
+        """Wait for the handshake; raises what it failed for."""
+        while not self.ended and self.core.state in _SETTING_UP:
+            await self._changes.wait()
+        self.check_alive()
+
+    async def wait_ended(self) -> None:
+        """Wait for the end, whichever it is."""
+        while not self.ended:
+            await self._changes.wait()
+
+    def shutdown(self) -> None:
+        """Begin the graceful end (RFC 9260 section 9.2)."""
+        if self.ended:
+            return
+        if self.core.state in _SETTING_UP:
+            self.abort(b"")
+            return
+        self.core.shutdown(self.endpoint.now())
+        self.endpoint.flush(self.core)
+
+    async def close(self) -> None:
+        """The graceful end, or the other after `Config.close_timeout`."""
+        self.shutdown()
+        try:
+            async with asyncio.timeout(self.core.context.config.close_timeout):
+                await self.wait_ended()
+        except TimeoutError:
+            self.abort(b"")
+
+    def abort(self, reason: bytes) -> None:
+        """End at once (RFC 9260 section 9.1)."""
+        if not self.ended:
+            self.core.abort(self.endpoint.now(), reason)
+            self.endpoint.flush(self.core)
+
+    def configure(self, config: Config) -> None:
+        """See `Association.configure`."""
+        config = config.replace(recv_buffer=min(config.recv_buffer, self.endpoint.config.recv_buffer))
+        self.core.configure(config)
+        self._sending.size = config.send_buffer
+        self._sending.check()
+        self.endpoint.flush(self.core)
+
+    def listen(self) -> EventStream:
+        """A listener for events."""
+        if self._listeners is None:
+            self._listeners = Listeners()
+        stream = EventStream(self)
+        self._listeners.add(stream)
+        return stream
+
+    async def heartbeat(self, address: str) -> float:
+        """See `Association.heartbeat`; the address is normalized."""
+        self.check_alive()
+        future: asyncio.Future[float] = self._loop.create_future()
+        if self._heartbeats is None:
+            self._heartbeats = {}
+        waiting = self._heartbeats.setdefault(address, [])
+        waiting.append(future)
+        if len(waiting) == 1:
+            self.core.heartbeat(address, self.endpoint.now())
+            self.endpoint.flush(self.core)
+        try:
+            return await future
+        finally:
+            if future in waiting:
+                waiting.remove(future)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """See `Association.get_extra_info`."""
+        core = self.core
+        route = core.path_manager.primary.route
+        match name:
+            case "peername":
+                return route.address, core.context.peer_port
+            case "sockname":
+                return route.local, core.context.local_port
+            case "peer_udp_port":
+                return route.udp_port
+            case "udp_port":
+                return self.endpoint.udp_port
+            case "socket" | "rcvbuf" | "sndbuf" | "ecn" | "gso" | "gro":
+                return self.endpoint.socket_info(route.local, name, default)
+            case _:
+                return default

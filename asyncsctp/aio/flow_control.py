@@ -1,0 +1,142 @@
+"""Waiting: one coroutine for what arrives, any number for room in the send buffer.
+
+Knows water marks and futures. Does not know messages, nor why there is room again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, final
+
+__all__ = ["SendBuffer", "Turn", "WaitList"]
+
+
+@final
+class Turn:
+    """The wait of the one coroutine that may read something. A second one is told so, whether the first still waits or
+    not.
+    """
+
+    __slots__ = ("_future", "_what")
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._future: asyncio.Future[None] | None = None
+
+    def claim(self) -> None:
+        """`RuntimeError` if another coroutine waits here."""
+        if self._future is not None:
+            raise RuntimeError(f"another coroutine is already waiting in {self._what}")
+
+    async def wait(self) -> None:
+        """Until `wake`. Whoever cancels it loses nothing."""
+        self.claim()
+        self._future = asyncio.get_running_loop().create_future()
+        try:
+            await self._future
+        finally:
+            self._future = None
+
+    def wake(self) -> None:
+        """Let the waiting coroutine go on, if there is one."""
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+@final
+class WaitList:
+    """Coroutines that wait for the same thing, each cancelled without harm to the others; they go on in order."""
+
+    __slots__ = ("_futures",)
+
+    def __init__(self) -> None:
+        self._futures: dict[asyncio.Future[None], None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._futures)
+
+    async def wait(self) -> None:
+        """Until `wake`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._futures[future] = None
+        try:
+            await future
+        finally:
+            self._futures.pop(future, None)
+
+    def wake(self) -> None:
+        """Let all go on that wait now."""
+        futures, self._futures = self._futures, {}
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
+
+
+class Buffered(Protocol):
+    """What the send buffer asks of an association."""
+
+    @property
+    def buffered(self) -> int:
+        """User bytes written and not yet acknowledged."""
+
+    def buffered_of(self, sid: int) -> int:
+        """User bytes of a stream that were written and not yet sent."""
+
+
+@final
+class SendBuffer:
+    """The water marks of the send buffer, and who waits for them.
+
+    Whoever writes waits above `Config.send_buffer` until half of it is left. A stream whose unsent messages fill half
+    of the buffer waits for itself, until a quarter is left: so no stream can take the room of all others.
+    """
+
+    __slots__ = ("_core", "_dry", "_room", "_streams", "size")
+
+    def __init__(self, core: Buffered, size: int) -> None:
+        self._core = core
+        self.size = size
+        self._room = WaitList()
+        self._streams: dict[int, WaitList] = {}
+        self._dry: WaitList | None = None
+
+    async def wait_for_room(self, sid: int) -> None:
+        """Returns at once while the buffer is below its marks."""
+        core = self._core
+        if core.buffered > self.size or self._room:
+            await self._room.wait()
+        # Asked only after the association has room, so that there are never more than a few streams in this table.
+        if sid in self._streams or core.buffered_of(sid) > self.size // 2:
+            await self._streams.setdefault(sid, WaitList()).wait()
+
+    async def wait_until_dry(self) -> None:
+        """Until everything written has been acknowledged or given up."""
+        while self._core.buffered:
+            if self._dry is None:
+                self._dry = WaitList()
+            await self._dry.wait()
+
+    def check(self) -> None:
+        """Something was acknowledged: wake those who have room now."""
+        core = self._core
+        if self._room and core.buffered <= self.size // 2:
+            self._room.wake()
+        if self._streams:
+            low = self.size // 4
+            for sid, waiting in list(self._streams.items()):
+                if core.buffered_of(sid) <= low:
+                    del self._streams[sid]
+                    waiting.wake()
+        if self._dry is not None and not core.buffered:
+            self._dry.wake()
+            self._dry = None
+
+    def release(self) -> None:
+        """The association has ended: nobody waits any more."""
+        self._room.wake()
+        for waiting in self._streams.values():
+            waiting.wake()
+        self._streams.clear()
+        if self._dry is not None:
+            self._dry.wake()
+            self._dry = None

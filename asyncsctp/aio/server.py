@@ -1,0 +1,156 @@
+"""A listener with a task for each association."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, final
+
+from ..errors import AssociationClosed, EndOfStream, SCTPError
+from .association import Association
+from .endpoint import Endpoint
+from .flow_control import WaitList
+
+__all__ = ["Handler", "Server"]
+
+Handler = Callable[[Association], Coroutine[Any, Any, object]]
+
+_logger = logging.getLogger("asyncsctp.server")
+
+
+@final
+class Server:
+    """What `serve` gives. As a context manager it closes when left, and aborts its associations when an exception
+    leaves.
+    """
+
+    __slots__ = ("_changes", "_endpoint", "_forever", "_handler", "_is_closing", "_tasks")
+
+    def __init__(self, handler: Handler, endpoint: Endpoint) -> None:
+        """Not for users."""
+        self._handler = handler
+        self._endpoint = endpoint
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changes = WaitList()
+        self._is_closing = False
+        self._forever = False
+        endpoint.on_accept = self._serve
+
+    @property
+    def associations(self) -> list[Association]:
+        """Those that have not ended, the oldest first."""
+        return self._endpoint.associations
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint behind it, for associations that this side sets up from the same port."""
+        return self._endpoint
+
+    @property
+    def sockets(self) -> tuple[Any, ...]:
+        """Its UDP sockets, one for each local address."""
+        return self._endpoint.sockets
+
+    @property
+    def port(self) -> int:
+        """Its SCTP port."""
+        return self._endpoint.port
+
+    @property
+    def udp_port(self) -> int:
+        """The UDP port of its sockets."""
+        return self._endpoint.udp_port
+
+    def is_serving(self) -> bool:
+        """Whether it takes new associations."""
+        return not self._is_closing
+
+    async def start_serving(self) -> None:
+        """Nothing: it serves from the beginning. `AssociationClosed` if it has been closed."""
+        if self._is_closing:
+            raise AssociationClosed("the server has been closed")
+
+    async def serve_forever(self) -> None:
+        """Serve until cancelled; then close, and wait for the end. `RuntimeError` if another coroutine is here already."""
+        await self.start_serving()
+        if self._forever:
+            raise RuntimeError("serve_forever is already waiting")
+        self._forever = True
+        try:
+            while not self._is_closing:
+                await self._changes.wait()
+            await self.wait_closed()
+        finally:
+            self._forever = False
+            if not self._is_closing:
+                self.close()
+                await self.wait_closed()
+
+    def close(self, *, close_associations: bool = True) -> None:
+        """Take no more associations; those that there are are shut down, each as `Association.close` does. Idempotent.
+
+        With `close_associations=False` they go on until their handlers return. `wait_closed` waits for the end.
+        """
+        self._endpoint.stop_listening()
+        self._is_closing = True
+        self._changes.wake()
+        if close_associations:
+            for association in self._endpoint.associations:
+                self._start(association.close())
+        self._endpoint.close_when_idle()
+
+    async def wait_closed(self) -> None:
+        """Wait until the server was closed, all associations have ended and all handlers have returned."""
+        await self._endpoint.wait_closed()
+        while self._tasks:
+            await self._changes.wait()
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc_type is not None:
+            self._endpoint.abort()
+        self.close()
+        await self.wait_closed()
+
+    def __repr__(self) -> str:
+        return f"<Server at {self._endpoint!r}>"
+
+    def _serve(self, association: Association) -> None:
+        self._start(self._handle(association))
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _logger.error("closing an association failed", exc_info=error)
+        if not self._tasks:
+            self._changes.wake()
+
+    async def _handle(self, association: Association) -> None:
+        """One association from its beginning to its end."""
+        try:
+            await self._handler(association)
+        except asyncio.CancelledError:
+            association.abort()
+            raise
+        except Exception as exc:
+            if association.is_closing() and isinstance(exc, (SCTPError, EndOfStream)):
+                _logger.info("%r ended under its handler: %s", association, exc)
+            else:
+                _logger.exception("the handler of %r failed", association)
+            association.abort()
+        except BaseException:
+            association.abort()
+            raise
+        else:
+            await association.close()

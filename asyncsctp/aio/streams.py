@@ -1,0 +1,436 @@
+"""Reading and writing: messages, the reader and the writer of a stream, and where messages wait that nobody has read.
+
+Knows who has claimed which stream. Does not know sockets, timers, nor how messages travel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, Unpack, final
+
+from ..association import AssociationUser
+from ..errors import AssociationClosed, EndOfStream, SCTPError
+from ..events import Event
+from .flow_control import Turn
+
+if TYPE_CHECKING:
+    from .driver import Driver
+
+__all__ = ["EventStream", "Inbox", "Message", "MessageOptions", "MessageQueue", "StreamReader", "StreamWriter"]
+
+_EVENTS_KEPT: Final = 1024
+
+
+class Message(NamedTuple):
+    """A message as it arrived (RFC 6458 section 5.3.5).
+
+    `ssn` (stream sequence number) and `tsn` count on from the peer's first and never wrap here; their low 16 and 32
+    bits were on the wire. The `ssn` of an `unordered` message means nothing. `ppid` is the sender's, in host byte
+    order.
+    """
+
+    data: bytes
+    stream: int
+    ppid: int
+    unordered: bool
+    ssn: int
+    tsn: int
+
+
+_new: Final = tuple.__new__  # a third of the time of Message(...)
+
+
+class MessageOptions(TypedDict, total=False):
+    """The options of a message; see `StreamWriter.write`."""
+
+    ppid: int
+    unordered: bool
+    sack_immediately: bool
+    context: object
+    path: str | None
+
+
+class MessageQueue:
+    """Messages that have arrived and are not yet read. They count against the receive window until they are."""
+
+    __slots__ = ("_inbox", "messages", "skipped", "waiter")
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self.waiter: asyncio.Future[None] | None = None
+        self.messages: deque[Message] = deque()
+        #: The streams whose messages are read elsewhere by now; None: there are none of theirs here.
+        self.skipped: dict[int, StreamReader] | None = None
+
+    async def read(self) -> Message:
+        """The next message; see `StreamReader.read`."""
+        if self.waiter is not None or not self.messages:
+            await self.wait()
+        message = self.messages.popleft()
+        if self.skipped is not None:
+            self.skip()
+        self._inbox.consumed(message)
+        return message
+
+    async def read_many(self, limit: int | None = None) -> list[Message]:
+        """All that is queued, but at least one; see `StreamReader.read_many`."""
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+            raise TypeError(f"limit must be an int or None, not {limit!r}")
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit must be at least 1, or None, not {limit}")
+        if self.waiter is not None or not self.messages:
+            await self.wait()
+        messages = self.messages
+        if self.skipped is not None:
+            skipped = self.skipped
+            kept = deque(message for message in messages if message[1] not in skipped)
+            messages.clear()
+            messages.extend(kept)
+            self.skipped = None
+        if limit is None or len(messages) <= limit:
+            taken = list(messages)
+            messages.clear()
+        else:
+            taken = [messages.popleft() for _ in range(limit)]
+        for message in taken:
+            self._inbox.consumed(message)
+        return taken
+
+    async def wait(self) -> None:
+        """Until there is a message. Raises what `StreamReader.read` does."""
+        if self.waiter is not None:
+            raise RuntimeError("another coroutine is already waiting for the next message")
+        while not self.messages:
+            if self._inbox.ended:
+                raise self._inbox.end_of_stream()
+            self.waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self.waiter
+            finally:
+                self.waiter = None
+
+    def wake(self) -> None:
+        """There is a message, or there never will be one."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def skip(self) -> None:
+        """Drop messages from the front that are read elsewhere: so the first message, if any, is always one to be read
+        here.
+        """
+        messages = self.messages
+        if self.skipped is not None:
+            while messages and messages[0][1] in self.skipped:
+                messages.popleft()
+            if not messages:
+                self.skipped = None
+
+
+@final
+class StreamReader(MessageQueue):
+    """Reads the messages of one stream, each whole, in the order of the stream; unordered ones in order of arrival.
+
+    Messages that are not read close the receive window of the association (RFC 9260 section 6.2), for all of its
+    streams.
+    """
+
+    __slots__ = ("_sid",)
+
+    def __init__(self, inbox: Inbox, sid: int) -> None:
+        super().__init__(inbox)
+        self._sid = sid
+
+    def __repr__(self) -> str:
+        return f"<StreamReader of stream {self._sid}: {len(self.messages)} messages>"
+
+    @property
+    def stream(self) -> int:
+        """The stream's id."""
+        return self._sid
+
+    async def read(self) -> Message:
+        """The next message; it doesn't suspend if there is one.
+
+        What has arrived can be read after the association has ended. Then this raises `EndOfStream` if it ended
+        gracefully, the association's error otherwise. `RuntimeError` if another coroutine is reading this stream
+        already. Cancelling a read loses no message.
+        """
+        if self.waiter is not None or not self.messages:
+            await self.wait()
+        message = self.messages.popleft()
+        self._inbox.consumed(message)
+        return message
+
+    async def read_many(self, limit: int | None = None) -> list[Message]:
+        """All messages that have arrived, at most `limit`, and at least one: waits and raises as `read` does.
+
+        `ValueError` for a `limit` below 1.
+        """
+        return await super().read_many(limit)
+
+    def at_eof(self) -> bool:
+        """Whether the association has ended and all messages have been read."""
+        return self._inbox.ended and not self.messages
+
+    def __aiter__(self) -> StreamReader:
+        return self
+
+    async def __anext__(self) -> Message:
+        try:
+            return await self.read()
+        except EndOfStream:
+            raise StopAsyncIteration from None
+
+
+@final
+class StreamWriter:
+    """Writes messages to one stream."""
+
+    __slots__ = ("_closing", "_driver", "_sid")
+
+    def __init__(self, driver: Driver, sid: int) -> None:
+        self._driver = driver
+        self._sid = sid
+        self._closing = False
+
+    def __repr__(self) -> str:
+        return f"<StreamWriter of stream {self._sid}: {self.buffered} bytes to be sent>"
+
+    @property
+    def stream(self) -> int:
+        """The stream's id."""
+        return self._sid
+
+    @property
+    def buffered(self) -> int:
+        """Bytes written to this stream and not yet sent."""
+        return self._driver.core.buffered_of(self._sid)
+
+    def write(
+        self,
+        data: bytes | bytearray | memoryview,
+        *,
+        ppid: int = 0,
+        unordered: bool = False,
+        sack_immediately: bool = False,
+        context: object = None,
+        path: str | None = None,
+    ) -> None:
+        """Queue one message. Never blocks: follow it by `drain`, or the queue grows without bound.
+
+        * `data`: any bytes-like object of 1 to `Config.max_message_size` bytes; copied only if it could change.
+        * `ppid`: the payload protocol identifier, 0 to 4294967295.
+        * `unordered`: deliver it without regard to the others of the stream (RFC 9260 section 6.6).
+        * `sack_immediately`: ask the peer for a SACK without delay (RFC 7053).
+        * `context`: any object; it comes back in `SendFailed`.
+        * `path`: the peer's address to send it to, while that is reachable.
+
+        `TypeError` or `ValueError` for wrong arguments, `MessageTooLarge`, and `AssociationClosed` once the association
+        is shutting down or has ended, or this writer was closed.
+        """
+        if self._closing:
+            raise AssociationClosed(f"the writer of stream {self._sid} has been closed")
+        self._driver.write(self._sid, data, ppid, unordered, sack_immediately, context, path)
+
+    async def drain(self) -> None:
+        """Wait while the send buffer is too full; any number of coroutines may.
+
+        It is from `Config.send_buffer` bytes on, written to any stream and not yet acknowledged, until half of them are
+        left; and while half of it is taken by messages of this stream that are not yet sent. Raises the association's
+        error, or `AssociationClosed`, if it has ended.
+        """
+        await self._driver.drain(self._sid)
+
+    async def send(self, data: bytes | bytearray | memoryview, **options: Unpack[MessageOptions]) -> None:
+        """`write`, then `drain`."""
+        self.write(data, **options)
+        await self._driver.drain(self._sid)
+
+    def close(self) -> None:
+        """Take no more messages here; what was written is sent. Idempotent.
+
+        The peer hears nothing of it: that takes stream reconfiguration (RFC 6525). The stream stays claimed.
+        """
+        self._closing = True
+
+    def is_closing(self) -> bool:
+        """Whether messages can't be written any more: `close` was called, or the association is shutting down or has
+        ended.
+        """
+        return self._closing or not self._driver.takes_messages
+
+    async def wait_closed(self) -> None:
+        """After `close`: wait until what was written to the association has been acknowledged. Raises as `drain` does."""
+        await self._driver.flush_written()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """As `Association.get_extra_info`."""
+        return self._driver.get_extra_info(name, default)
+
+
+class Inbox(AssociationUser):
+    """Where the messages of an association arrive: at the reader that has claimed their stream, or in one queue for
+    all.
+    """
+
+    __slots__ = ("_accepting", "_by_stream", "_lowest", "_readers", "_used", "ended", "error", "unclaimed")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.error: SCTPError | None = None
+        self.unclaimed = MessageQueue(self)
+        self._readers: dict[int, StreamReader] = {}
+        #: The streams that one side has used; claimed ones are not listed.
+        self._used: set[int] = set()
+        self._lowest = 0
+        self._accepting: Turn | None = None
+        #: The unclaimed messages once more, sorted by stream; None until `accept` needs it.
+        self._by_stream: dict[int, list[Message]] | None = None
+
+    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        """The core has a message."""
+        queue: MessageQueue | None = self._readers.get(sid)
+        if queue is None:
+            message: Message = _new(Message, (data, sid, ppid, unordered, ssn, tsn))
+            queue = self.unclaimed
+            self._used.add(sid)
+            if self._by_stream is not None:
+                self._by_stream.setdefault(sid, []).append(message)
+            queue.messages.append(message)
+            if self._accepting is not None:
+                self._accepting.wake()
+        else:
+            queue.messages.append(_new(Message, (data, sid, ppid, unordered, ssn, tsn)))
+        if queue.waiter is not None:
+            queue.wake()
+
+    def consumed(self, message: Message) -> None:
+        """The application has read a message."""
+        raise NotImplementedError
+
+    def end_of_stream(self) -> Exception:
+        """What to raise when there will be no more messages."""
+        return EndOfStream("the association has ended") if self.error is None else self.error.with_traceback(None)
+
+    def mark_used(self, sid: int) -> None:
+        """Something was written to a stream."""
+        self._used.add(sid)
+
+    def claim(self, sid: int) -> StreamReader:
+        """A reader for a stream, which gets its messages from now on, and those that nobody has read. `ValueError` if
+        claimed.
+        """
+        if sid in self._readers:
+            raise ValueError(f"stream {sid} is already claimed")
+        reader = StreamReader(self, sid)
+        queue = self.unclaimed
+        if sid in self._used:
+            if self._by_stream is not None:
+                reader.messages.extend(self._by_stream.pop(sid, ()))
+            else:
+                reader.messages.extend(message for message in queue.messages if message[1] == sid)
+        self._readers[sid] = reader
+        if reader.messages:
+            queue.skipped = self._readers
+            queue.skip()
+        return reader
+
+    def lowest_unused(self, limit: int) -> int:
+        """The lowest id below `limit` that neither side has used; -1 if there is none."""
+        sid = self._lowest
+        while sid in self._used or sid in self._readers:
+            sid += 1
+        self._lowest = sid
+        return sid if sid < limit else -1
+
+    async def accept(self) -> StreamReader:
+        """A reader for the stream of the first message that nobody has read."""
+        if self._accepting is None:
+            self._accepting = Turn("accept_stream")
+        self._accepting.claim()
+        queue = self.unclaimed
+        while not queue.messages:
+            if self.ended:
+                raise self.end_of_stream()
+            await self._accepting.wait()
+        if self._by_stream is None:
+            self._by_stream = {}
+            for message in queue.messages:
+                self._by_stream.setdefault(message[1], []).append(message)
+        return self.claim(queue.messages[0][1])
+
+    async def receive(self) -> Message:
+        """The next message that belongs to no claimed stream."""
+        message = await self.unclaimed.read()
+        self._by_stream = None
+        return message
+
+    async def receive_many(self, limit: int | None) -> list[Message]:
+        """The messages that belong to no claimed stream."""
+        messages = await self.unclaimed.read_many(limit)
+        self._by_stream = None
+        return messages
+
+    def wake_readers(self) -> None:
+        """The association has ended."""
+        self.unclaimed.wake()
+        if self._accepting is not None:
+            self._accepting.wake()
+        for reader in self._readers.values():
+            reader.wake()
+
+
+@final
+class EventStream(AsyncIterator[Event]):
+    """The events of an association from its `events()` on; ends with the association.
+
+    It keeps the latest 1,024 that have not been read; `missed` counts those dropped.
+    """
+
+    __slots__ = ("__weakref__", "_events", "_inbox", "_turn", "missed")
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        self._turn = Turn("events()")
+        self.missed = 0
+
+    def put(self, event: Event | None) -> None:
+        """Something happened; None: nothing more will."""
+        if event is not None:
+            self.missed += len(self._events) == _EVENTS_KEPT
+            self._events.append(event)
+        self._turn.wake()
+
+    async def __anext__(self) -> Event:
+        self._turn.claim()
+        while not self._events:
+            if self._inbox.ended:
+                raise StopAsyncIteration
+            await self._turn.wait()
+        return self._events.popleft()
+
+
+@final
+class Listeners:
+    """Those who listen to the events of an association. An `EventStream` that nobody keeps is forgotten."""
+
+    __slots__ = ("_streams",)
+
+    def __init__(self) -> None:
+        self._streams: list[weakref.ref[EventStream]] = []
+
+    def add(self, stream: EventStream) -> None:
+        """One more."""
+        self._streams = [ref for ref in self._streams if ref() is not None]
+        self._streams.append(weakref.ref(stream))
+
+    def tell(self, event: Event | None) -> None:
+        """Tell all of them."""
+        for ref in self._streams:
+            stream = ref()
+            if stream is not None:
+                stream.put(event)

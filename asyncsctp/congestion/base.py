@@ -1,0 +1,97 @@
+"""The contract between an association and a congestion controller, for the built-in ones and for a program's own.
+
+There is one controller for each of the peer's addresses (RFC 9260 section 7.2). It knows bytes and time; it does not
+know packets, TSNs, timers, or the receiver's window. What is the same for every controller is not its business either:
+when Fast Recovery begins and ends, that a single packet goes out after a time-out, and that at least one packet may
+always leave while nothing is in flight.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["INITIAL_SSTHRESH", "CongestionController", "initial_window"]
+
+#: "Arbitrarily high" (section 7.2.1): no receiver can announce a larger window.
+INITIAL_SSTHRESH: Final = 0xFFFFFFFF
+
+
+def initial_window(pmdcs: int, ipv4: bool) -> int:
+    """The cwnd before anything is known of a path (section 7.2.1)."""
+    return min(4 * pmdcs, max(2 * pmdcs, 4404 if ipv4 else 4344))
+
+
+class CongestionController:
+    """Decides how much data may be in flight to one of the peer's addresses.
+
+    A subclass goes into `Config.congestion`, which is called with `pmdcs` and `ipv4` for each path. The subclass moves
+    `cwnd` (bytes, read each time data could leave; keep it at `pmdcs` or more) and, where it means something,
+    `ssthresh`, which is only reported. `on_ack` and `on_fast_retransmit` are what it must write. Sizes are those of
+    DATA chunks with their headers and padding, `now` is a monotonic clock in seconds. Nothing here may block or raise,
+    and `on_ack` is called for each SACK.
+
+    For example, an additive increase and multiplicative decrease that gives up a fifth at a loss, once per round trip:
+
+    >>> class Gentle(CongestionController):
+    ...     def on_ack(self, acked, in_flight_before, cum_advanced, in_recovery, now):
+    ...         if in_flight_before >= self.cwnd and not in_recovery:    # the window was what held us back
+    ...             self.cwnd += max(1, self.pmdcs * acked // self.cwnd)
+    ...     def on_fast_retransmit(self, now):
+    ...         self.ssthresh = self.cwnd = max(self.cwnd * 4 // 5, 2 * self.pmdcs)
+    >>> path = Gentle(1200, True)
+    >>> path.cwnd
+    4404
+    >>> path.on_ack(2400, 4800, True, False, 10.0); path.cwnd
+    5057
+    >>> path.on_fast_retransmit(10.1); path.cwnd
+    4045
+    """
+
+    __slots__ = ("cwnd", "ipv4", "pmdcs", "ssthresh")
+
+    def __init__(self, pmdcs: int, ipv4: bool) -> None:
+        self.pmdcs = pmdcs  # the largest DATA chunk that fits a packet of this path
+        self.ipv4 = ipv4
+        self.cwnd = initial_window(pmdcs, ipv4)
+        self.ssthresh = INITIAL_SSTHRESH
+
+    def on_ack(self, acked: int, in_flight_before: int, cum_advanced: bool, in_recovery: bool, now: float) -> None:
+        """A SACK acknowledged data sent to this address.
+
+        `acked` is the size of the chunks acknowledged for the first time. `in_flight_before` is what was in flight
+        here when data could last leave: SACKs that are handled together, before anything is sent, see the same.
+        `cum_advanced` tells whether the SACK moved the Cumulative TSN Ack Point, `in_recovery` whether it found the
+        association in Fast Recovery.
+        """
+        raise NotImplementedError
+
+    def on_fast_retransmit(self, now: float) -> None:
+        """Data sent to this address was found missing outside Fast Recovery (section 7.2.4); `on_ack` came before."""
+        raise NotImplementedError
+
+    def on_timeout(self, now: float) -> None:
+        """T3-rtx ran out for this address (section 7.2.3)."""
+        self.on_fast_retransmit(now)
+        self.cwnd = self.pmdcs
+
+    def on_congestion_experienced(self, now: float) -> None:
+        """The peer echoed a congestion mark, for the first time in this window (RFC 4960 appendix A)."""
+        self.on_fast_retransmit(now)
+
+    def on_rtt(self, rtt: float, now: float) -> None:
+        """A round trip was measured: about once per round trip while data flows, and with each HEARTBEAT ACK."""
+
+    def on_all_acked(self) -> None:
+        """Nothing is outstanding on this address any more."""
+
+    def on_idle(self, idle: float, rto: float) -> None:
+        """Data is about to leave after `idle` seconds, at least one `rto`, in which none did (section 7.2.1)."""
+
+    def on_pmdcs(self, pmdcs: int) -> None:
+        """The largest chunk that fits a packet of this path has changed."""
+        self.pmdcs = pmdcs
+
+    def reinitialize(self) -> None:
+        """The network is unknown anew: another route, source address or service class (section 7.2.5)."""
+        self.cwnd = initial_window(self.pmdcs, self.ipv4)
+        self.ssthresh = INITIAL_SSTHRESH

@@ -1,0 +1,211 @@
+"""Which chunk goes to which room, and which timer: the table of contents of the protocol (RFC 9260 section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from .handlers.state import CLOSED, COOKIE_ECHOED, MEANINGFUL, RECEIVES_DATA
+from .paths.encapsulation import Route
+from .paths.path import Path
+from .rooms import Rooms
+from .timers import DELAYED_ACK, HEARTBEAT_TIMER, T1_COOKIE, T1_INIT, T2_SHUTDOWN, T3_RTX, T5_GUARD
+from .wire import causes, control, tlv
+from .wire.constants import (
+    ABORT,
+    CAUSE_STALE_COOKIE,
+    COOKIE_ACK,
+    COOKIE_ECHO,
+    CWR,
+    DATA,
+    ECNE,
+    ERROR,
+    FLAG_TAG_REFLECTED,
+    HEARTBEAT,
+    HEARTBEAT_ACK,
+    INIT,
+    INIT_ACK,
+    PAD,
+    SACK,
+    SHUTDOWN,
+    SHUTDOWN_ACK,
+    SHUTDOWN_COMPLETE,
+)
+from .wire.init import read_init
+from .wire.tlv import Malformed
+
+__all__ = ["abort", "expire", "walk"]
+
+
+def walk(rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: bool) -> None:
+    """Take a packet's chunks to their rooms, from `at` on. `marked`: it bore the congestion-experienced mark.
+
+    `Malformed` ends the walk at a chunk whose lengths can't be; what stood before it has been dealt with.
+    """
+    context = rooms.context
+    end = len(data)
+    unknown = 0
+    while end - at >= tlv.HEADER_SIZE:
+        kind = data[at]
+        if kind == DATA and context.state in RECEIVES_DATA and rooms.reception is not None:
+            if marked and rooms.ecn is not None:
+                rooms.ecn.on_marked(rooms.reception.lowest_tsn(data, at, end))
+                marked = False
+            following = rooms.reception.take(data, at, end, path)
+            if following > at:
+                at = following
+                continue
+        _, value_end = tlv.item(data, at, end)
+        handler = _HANDLERS.get(kind)
+        if handler is None:
+            if not rooms.violations.on_unknown_chunk(data[at:value_end], path.path_id, unknown):
+                return
+            unknown += 1
+        elif kind in MEANINGFUL[context.state]:
+            handler(rooms, data, at, value_end, path, route)
+        elif context.state is CLOSED:
+            return
+        else:
+            context.statistics.unexpected_chunks += 1
+        at += value_end - at + 3 & -4
+
+
+def abort(rooms: Rooms, value: bytes) -> None:
+    """ABORT whose tag was right, with these causes. Section 3.3.7: one whose format is wrong is discarded."""
+    found = causes.read_causes(value, 0, len(value))
+    if rooms.handshake is not None:
+        rooms.handshake.refused(found)
+    else:
+        rooms.violations.on_abort(found)
+
+
+def expire(rooms: Rooms, kind: int, path_id: int) -> None:
+    """A timer has run out."""
+    if kind == T3_RTX and rooms.transmission is not None:
+        rooms.transmission.expire_t3(path_id)
+    elif kind == DELAYED_ACK and rooms.reception is not None:
+        rooms.reception.expire_delayed_ack()
+    elif kind == HEARTBEAT_TIMER:
+        rooms.heartbeat.expire(path_id)
+    elif kind == T1_INIT and rooms.handshake is not None:
+        rooms.handshake.expire_t1_init()
+    elif kind == T1_COOKIE and rooms.handshake is not None:
+        rooms.handshake.expire_t1_cookie()
+    elif kind == T2_SHUTDOWN and rooms.shutdown is not None:
+        rooms.shutdown.expire_t2()
+    elif kind == T5_GUARD and rooms.shutdown is not None:
+        rooms.shutdown.expire_t5()
+
+
+def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    raise Malformed("a DATA chunk without room for its header")
+
+
+def _on_init(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    raise Malformed("an INIT in a packet with a verification tag (section 8.5.1 A)")
+
+
+def _on_init_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    if rooms.handshake is not None:
+        rooms.handshake.on_init_ack(read_init(data, at + tlv.HEADER_SIZE, end), route)
+
+
+def _on_cookie_echo(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    if not rooms.collision.on_cookie_echo(data[at + tlv.HEADER_SIZE : end], route):
+        raise Malformed("the cookie is not to be accepted, nor what follows it")
+
+
+def _on_cookie_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    if rooms.handshake is not None:
+        rooms.handshake.on_cookie_ack()
+
+
+def _on_sack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    if rooms.transmission is not None:
+        rooms.transmission.on_sack(data, at, end - at)
+
+
+def _on_heartbeat(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    rooms.heartbeat.on_heartbeat(data[at + tlv.HEADER_SIZE : end], path.path_id)
+
+
+def _on_heartbeat_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    rooms.heartbeat.on_heartbeat_ack(data[at + tlv.HEADER_SIZE : end])
+
+
+def _on_abort(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    if data[at + 1] & FLAG_TAG_REFLECTED:  # section 8.5.1 B: with the T bit the tag must be the peer's
+        rooms.context.statistics.bad_tags += 1
+    else:
+        abort(rooms, data[at + tlv.HEADER_SIZE : end])
+
+
+def _on_error(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    found = causes.read_causes(data, at + tlv.HEADER_SIZE, end)
+    if rooms.handshake is None:
+        rooms.violations.on_error(found)
+    elif rooms.context.state is COOKIE_ECHOED:
+        for cause in found:
+            if cause.code == CAUSE_STALE_COOKIE:
+                rooms.handshake.on_stale_cookie(cause)
+                return
+
+
+def _on_shutdown(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    wire_cumulative_tsn = control.read_shutdown(data, at + tlv.HEADER_SIZE, end)
+    if rooms.transmission is not None and rooms.shutdown is not None:
+        rooms.transmission.on_cumulative_tsn(wire_cumulative_tsn)
+        rooms.shutdown.on_shutdown()
+
+
+def _on_shutdown_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    if rooms.shutdown is not None:
+        rooms.shutdown.on_shutdown_ack()
+    else:
+        # Section 8.5.1 E: during the handshake it is out of the blue, and answered as such (section 8.4).
+        tag = rooms.context.local_tag
+        rooms.context.transmit(control.pack_shutdown_complete(True), path.path_id, tag)
+
+
+def _on_shutdown_complete(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    if data[at + 1] & FLAG_TAG_REFLECTED:  # section 8.5.1 C
+        rooms.context.statistics.bad_tags += 1
+    elif rooms.shutdown is not None:
+        rooms.shutdown.on_shutdown_complete()
+
+
+def _on_ecne(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    if rooms.ecn is not None:
+        rooms.ecn.on_ecne(control.read_ecne(data, at + tlv.HEADER_SIZE, end)[0])
+
+
+def _on_cwr(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    if rooms.ecn is not None:
+        rooms.ecn.on_cwr(control.read_cwr(data, at + tlv.HEADER_SIZE, end))
+
+
+def _on_pad(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    """PAD is there to be skipped (RFC 4820 section 3)."""
+
+
+_Handler = Callable[[Rooms, bytes, int, int, Path, Route], None]
+
+#: What to do with a chunk type: called with the packet, where the chunk starts and where its value ends, and where it came from.
+_HANDLERS: Final[dict[int, _Handler]] = {
+    DATA: _on_data,
+    INIT: _on_init,
+    INIT_ACK: _on_init_ack,
+    SACK: _on_sack,
+    HEARTBEAT: _on_heartbeat,
+    HEARTBEAT_ACK: _on_heartbeat_ack,
+    ABORT: _on_abort,
+    SHUTDOWN: _on_shutdown,
+    SHUTDOWN_ACK: _on_shutdown_ack,
+    ERROR: _on_error,
+    COOKIE_ECHO: _on_cookie_echo,
+    COOKIE_ACK: _on_cookie_ack,
+    ECNE: _on_ecne,
+    CWR: _on_cwr,
+    SHUTDOWN_COMPLETE: _on_shutdown_complete,
+    PAD: _on_pad,
+}

@@ -1,0 +1,111 @@
+"""What we offer in an INIT or INIT ACK, what is wrong with the peer's, and what both have (RFC 9260 section 5.1).
+
+Values in, values out: nothing here knows an association, its state, or what is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..config import Config
+from ..paths.encapsulation import Route, in_scope, is_ipv4, listed_addresses
+from ..wire import causes
+from ..wire.constants import PARAM_IPV4_ADDRESS, PARAM_IPV6_ADDRESS, PARAM_STATE_COOKIE
+from ..wire.init import Init
+from .context import Setup
+
+__all__ = ["MAX_PEER_ADDRESSES", "agree", "extensions", "flaw", "lists", "offer", "peer_addresses"]
+
+#: How many addresses of a peer are used. Each costs a path, HEARTBEATs, and room in the cookie.
+MAX_PEER_ADDRESSES: Final = 16
+
+_SMALLEST_RWND: Final = 1500  # sections 3.3.2 and 3.3.3
+
+
+def extensions(config: Config) -> frozenset[int]:
+    """The chunk types of the extensions that these settings offer (RFC 5061 section 4.2.7)."""
+    return frozenset()
+
+
+def offer(config: Config, tag: int, initial_tsn: int, addresses: Sequence[str] = ()) -> Init:
+    """What our INIT or INIT ACK says."""
+    return Init(
+        initiate_tag=tag,
+        a_rwnd=config.recv_buffer,
+        outgoing_streams=config.outgoing_streams,
+        incoming_streams=config.max_incoming_streams,
+        initial_tsn=initial_tsn,
+        addresses=tuple(addresses),
+        ecn=config.ecn,
+        extensions=extensions(config),
+    )
+
+
+def flaw(init: Init, ack: bool) -> bytes:
+    """The error cause for which an INIT or INIT ACK MUST be answered by an ABORT; empty if it is as it should be.
+
+    An Initiate Tag of 0 is not among them: there is no tag to answer with, and section 3.3 has rules of its own for it.
+    """
+    if init.host_name:
+        return causes.pack_unresolvable_address(init.host_name)  # section 5.1.2 B
+    if init.a_rwnd < _SMALLEST_RWND or init.outgoing_streams == 0 or init.incoming_streams == 0:
+        return causes.pack_invalid_parameter()
+    if ack and not init.cookie:
+        return causes.pack_missing_parameters((PARAM_STATE_COOKIE,))
+    return b""
+
+
+def lists(local_addresses: Sequence[str], peer: str, theirs: Init | None = None) -> tuple[str, ...]:
+    """The local addresses to list to a peer at `peer`, who sent this INIT, if any: only of types that it can use.
+
+    Section 5.1.2: a family that the peer uses itself counts as supported, even if its Supported Address Types lack it.
+    """
+    listed = listed_addresses(local_addresses, peer)
+    if theirs is None or theirs.supported_address_types is None:
+        return listed
+    used = {is_ipv4(address) for address in (peer, *theirs.addresses)}
+    if PARAM_IPV4_ADDRESS in theirs.supported_address_types:
+        used.add(True)
+    if PARAM_IPV6_ADDRESS in theirs.supported_address_types:
+        used.add(False)
+    return tuple(address for address in listed if is_ipv4(address) in used)
+
+
+def peer_addresses(
+    init: Init, source: str, local_addresses: Sequence[str], known: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The addresses of the peer (section 5.1.2): where its INIT or INIT ACK came from, then those that it lists.
+
+    Left out are families that we have no address of, and addresses that mean another host to the peer than to us,
+    unless our own user named them: those are `known`.
+    """
+    families = {is_ipv4(address) for address in local_addresses}
+    addresses = {source: None}
+    for address in init.addresses:
+        if address in known or (is_ipv4(address) in families and in_scope(address, source)):
+            addresses[address] = None
+            if len(addresses) == MAX_PEER_ADDRESSES:
+                break
+    return tuple(addresses)
+
+
+def agree(ours: Init, theirs: Init, ports: tuple[int, int], source: Route, addresses: tuple[str, ...]) -> Setup:
+    """What holds between us after both sides have said what they offer; `ports` are the local and the peer's."""
+    local_port, peer_port = ports
+    return Setup(
+        local_tag=ours.initiate_tag,
+        peer_tag=theirs.initiate_tag,
+        local_initial_tsn=ours.initial_tsn,
+        peer_initial_tsn=theirs.initial_tsn,
+        peer_rwnd=theirs.a_rwnd,
+        # Section 5.1.1: the smaller of what one side asks for and the other allows.
+        outgoing_streams=min(ours.outgoing_streams, theirs.incoming_streams),
+        incoming_streams=min(ours.incoming_streams, theirs.outgoing_streams),
+        local_port=local_port,
+        peer_port=peer_port,
+        addresses=addresses,
+        udp_port=source.udp_port,
+        ecn=ours.ecn and theirs.ecn,
+        extensions=ours.extensions & theirs.extensions,
+    )

@@ -1,0 +1,192 @@
+"""INIT and COOKIE ECHO where an association exists (RFC 9260 section 5.2): collisions, restarts, late duplicates.
+
+Whether the peer restarted is told by the tie-tags alone: nonces that stand for this association in every cookie made
+for it, so that its real tags are not given away (RFC 5062 section 3.3). An INIT changes nothing; only a cookie that we
+made does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, final
+
+from ..paths.encapsulation import Route
+from ..timers import T1_COOKIE, T1_INIT
+from ..wire import causes, control
+from ..wire.init import Init
+from . import capabilities
+from .context import Context
+from .cookie import NO_TIE_TAGS, CookieJar, OpenedCookie
+from .handshake import acknowledge, adopt
+from .state import COOKIE_ECHOED, COOKIE_WAIT, SHUTDOWN_ACK_SENT
+
+__all__ = ["Collision", "Reply"]
+
+_TAG_BITS: Final = 32
+
+
+class Reply(NamedTuple):
+    """The answer to an INIT: a packet to where it came from, which is not part of the association's own traffic."""
+
+    route: Route
+    tag: int
+    body: bytes
+
+
+@final
+class Collision:
+    """What one association answers to setup chunks that it did not wait for."""
+
+    __slots__ = ("_context", "_cookies", "_local_addresses", "_tie_tags")
+
+    def __init__(self, context: Context, cookies: CookieJar, local_addresses: Sequence[str]) -> None:
+        self._context = context
+        self._cookies = cookies
+        self._local_addresses = local_addresses
+        self._tie_tags = NO_TIE_TAGS
+
+    def on_init(self, init: Init, source: Route, tag: int, offer: Init | None) -> Reply | None:
+        """INIT, which has no flaw.
+
+        `tag` is a fresh one, for the association that the peer may want instead of this one; `offer` is what our own
+        INIT said, in COOKIE-WAIT and COOKIE-ECHOED.
+        """
+        context = self._context
+        path = context.paths.find(source.address)
+        if path is not None and path.route.udp_port != source.udp_port:
+            # Draft udp-encaps-cons section 4, rules 1 and 7: it may be someone else behind the same NAT.
+            cause = causes.pack_new_encapsulation_port(path.route.udp_port, source.udp_port)
+            return Reply(source, init.initiate_tag, control.pack_abort(cause))
+        if context.state is SHUTDOWN_ACK_SENT:
+            # Section 9.2: the SHUTDOWN COMPLETE was lost.
+            context.transmit(control.pack_shutdown_ack(), (path or context.paths.primary).path_id, context.peer_tag)
+            return None
+        known = [known.route.address for known in context.paths.paths]
+        addresses = capabilities.peer_addresses(init, source.address, self._local_addresses, known)
+        if context.state is COOKIE_WAIT:
+            if path is None:
+                # Section 5.2.1 rules 1 and 2: only to where our user wanted to, and only where the peer says it is.
+                path = next((known for known in map(context.paths.find, addresses) if known is not None), None)
+                if path is None:
+                    return None
+                source = path.route
+        else:
+            added = [address for address in addresses if context.paths.find(address) is None]
+            if added:  # sections 5.2.1 and 5.2.2
+                cause = causes.pack_restart_with_new_addresses(added)
+                return Reply(source, init.initiate_tag, control.pack_abort(cause))
+        return Reply(source, init.initiate_tag, self._acknowledge(init, source, tag, offer, addresses))
+
+    def on_cookie_echo(self, cookie: bytes, source: Route) -> bool:
+        """COOKIE ECHO, first in a packet that carried our tag. Whether what follows it there may be processed."""
+        context = self._context
+        opened = self._cookies.open(cookie, context.now)
+        if opened is None:
+            context.statistics.unexpected_chunks += 1
+            return False
+        setup = opened.setup
+        # Section 5.1.5 step 3, RFC 5062 section 7.
+        if (setup.local_port, setup.peer_port, setup.local_tag) != (
+            context.local_port,
+            context.peer_port,
+            context.local_tag,
+        ):
+            context.statistics.unexpected_chunks += 1
+            return False
+        return self.on_opened_cookie(opened, source)
+
+    def on_opened_cookie(self, opened: OpenedCookie, source: Route) -> bool:
+        """A cookie that we made, from one of this association's addresses: section 5.2.4, table 12.
+
+        Whether what follows it in the packet may be processed; after a restart it belongs to the new association.
+        """
+        context = self._context
+        setup = opened.setup
+        local_matches = setup.local_tag == context.local_tag
+        peer_matches = setup.peer_tag == context.peer_tag
+        if local_matches and peer_matches:
+            self._complete(opened, source)  # action D
+            return True
+        path = context.paths.find(source.address) or context.paths.primary
+        if opened.staleness_us:
+            # Step 3. The tag is the one that its sender, whoever it is now, waits for.
+            cause = causes.pack_stale_cookie(opened.staleness_us)
+            context.transmit(control.pack_error(cause), path.path_id, setup.peer_tag)
+            return False
+        restart = not local_matches and not peer_matches and opened.tie_tags == self._tie_tags != NO_TIE_TAGS
+        if not local_matches and not restart:
+            context.statistics.unexpected_chunks += 1  # action C, and what table 12 does not have
+            return False
+        if context.state is SHUTDOWN_ACK_SENT:
+            body = control.pack_shutdown_ack() + control.pack_error(causes.pack_cookie_while_shutting_down())
+            context.transmit(body, path.path_id, context.peer_tag)
+            return False
+        if restart:
+            self._restart(opened, source)  # action A
+        else:
+            self._update(opened, source)  # action B
+        return True
+
+    # Table 12
+
+    def _restart(self, opened: OpenedCookie, source: Route) -> None:
+        context = self._context
+        self._tie_tags = NO_TIE_TAGS  # a second restart needs a cookie made after this one
+        context.local_tag = opened.setup.local_tag
+        context.peer_tag = opened.setup.peer_tag
+        context.owner.retag()
+        context.owner.restart(opened.setup)
+        self._confirm(source)
+
+    def _update(self, opened: OpenedCookie, source: Route) -> None:
+        context = self._context
+        setup = opened.setup
+        forming = context.state is COOKIE_WAIT or context.state is COOKIE_ECHOED
+        context.peer_tag = setup.peer_tag
+        context.owner.retag()
+        if forming:
+            self._complete(opened, source)
+        elif context.setup is not None and context.setup.peer_initial_tsn == setup.peer_initial_tsn:
+            self._confirm(source)
+        else:  # another tag and other TSNs: what the peer has now is not what we have
+            context.owner.restart(setup)
+            self._confirm(source)
+
+    def _complete(self, opened: OpenedCookie, source: Route) -> None:
+        context = self._context
+        if context.state is COOKIE_WAIT or context.state is COOKIE_ECHOED:
+            context.timers.stop(T1_INIT)
+            context.timers.stop(T1_COOKIE)
+            adopt(context.paths, opened.setup)
+            context.owner.establish(opened.setup)
+        self._confirm(source)
+
+    def _confirm(self, source: Route) -> None:
+        """COOKIE ACK, which MUST be the first chunk of its packet (section 5.1 D)."""
+        context = self._context
+        path = context.paths.find(source.address)
+        target = context.paths.data_path() if path is None else context.paths.reply_path(path)
+        context.control.insert(0, (control.pack_cookie_ack(), target.path_id))
+
+    # Answers to INIT
+
+    def _acknowledge(
+        self, init: Init, source: Route, tag: int, offer: Init | None, addresses: tuple[str, ...]
+    ) -> bytes:
+        context = self._context
+        if offer is None:
+            # Section 5.2.2: a new tag, everything else as it was asked for when this association was made.
+            listed = capabilities.lists(self._local_addresses, source.address, init)
+            offer = capabilities.offer(context.config, tag, context.random.bits(32), listed)
+        ports = (context.local_port, context.peer_port)
+        setup = capabilities.agree(offer, init, ports, source, addresses)
+        return acknowledge(offer, init, setup, self._cookies, context.now, self._ties())
+
+    def _ties(self) -> tuple[int, int]:
+        # Section 5.2.2: none in COOKIE-WAIT, else random and not 0.
+        if self._context.state is COOKIE_WAIT:
+            return NO_TIE_TAGS
+        if self._tie_tags == NO_TIE_TAGS:
+            random = self._context.random
+            self._tie_tags = (random.bits(_TAG_BITS) or 1, random.bits(_TAG_BITS) or 1)
+        return self._tie_tags

@@ -1,0 +1,188 @@
+"""State cookies: what a listener would have to remember of an INIT, sent along instead (RFC 9260 section 5.1).
+
+A cookie is authenticated, not encrypted. So it holds nothing but what its receiver told us or is told by the INIT ACK,
+and nonces: the tie-tags are no tags (RFC 5062 section 3.3), and its time counts from nowhere. What comes back is
+checked field by field, as if the authentication were broken. What a good cookie leads to is not known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from hmac import digest as hmac_digest
+from ipaddress import ip_address
+from math import ceil, inf
+from struct import Struct
+from typing import Final, final
+
+from ..wire.constants import MASK_32
+from .context import Random, Setup
+
+__all__ = ["NO_TIE_TAGS", "CookieJar", "OpenedCookie"]
+
+#: Local-Tie-Tag and Peer's-Tie-Tag of a cookie made where no association was (section 5.2.2).
+NO_TIE_TAGS: Final = (0, 0)
+
+_MAC_SIZE: Final = 16  # RFC 2104 section 5: half of SHA-256
+_SECRET_SIZE: Final = 32
+_SECRET_LIFE: Final = 3600.0  # section 5.1.3: changed reasonably frequently, e.g. hourly
+_EPOCH_BITS: Final = 48
+_MICROSECONDS: Final = 1_000_000
+
+# Generation of the secret, flags, created, life; tags, TSNs, window; streams; ports; tie-tags; number of extensions.
+_FIXED: Final = Struct("!BBQQ IIIII HH HHH II B")
+_ECN: Final = 1
+_ADDRESS_SIZES: Final = frozenset({4, 16})
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedCookie:
+    """A cookie of our own making that came back."""
+
+    setup: Setup
+    #: Local-Tie-Tag and Peer's-Tie-Tag.
+    tie_tags: tuple[int, int]
+    #: By how many microseconds its life is over; 0 while it lives.
+    staleness_us: int
+
+
+@final
+class CookieJar:
+    """Makes the cookies of one endpoint, and knows them again."""
+
+    __slots__ = ("_changes_at", "_epoch", "_generation", "_previous", "_random", "_secret", "lifetime")
+
+    def __init__(self, random: Random, lifetime: float) -> None:
+        self.lifetime = lifetime
+        self._random = random
+        #: A cookie tells how long ago it was made, but not how long this machine has been up.
+        self._epoch = random.bits(_EPOCH_BITS)
+        self._generation = 0
+        self._secret = random.token(_SECRET_SIZE)
+        self._previous = random.token(_SECRET_SIZE)
+        self._changes_at = -inf
+
+    def seal(self, setup: Setup, now: float, tie_tags: tuple[int, int] = NO_TIE_TAGS, extension: float = 0.0) -> bytes:
+        """A cookie for this setup. `extension` is what a Cookie Preservative asks for.
+
+        RFC 5062 section 6.3: long lives are not allowed even if requested; at most twice our own is.
+        """
+        self._change_secret(now)
+        life = self.lifetime + min(max(extension, 0.0), self.lifetime)
+        content = b"".join(
+            (
+                _FIXED.pack(
+                    self._generation,
+                    _ECN if setup.ecn else 0,
+                    self._stamp(now),
+                    int(life * _MICROSECONDS),
+                    setup.local_tag,
+                    setup.peer_tag,
+                    setup.local_initial_tsn,
+                    setup.peer_initial_tsn,
+                    setup.peer_rwnd,
+                    setup.outgoing_streams,
+                    setup.incoming_streams,
+                    setup.local_port,
+                    setup.peer_port,
+                    setup.udp_port,
+                    *tie_tags,
+                    len(setup.extensions),
+                ),
+                bytes(sorted(setup.extensions)),
+                *map(_pack_address, setup.addresses),
+            )
+        )
+        return self._mac(self._secret, content) + content
+
+    def open(self, cookie: bytes, now: float) -> OpenedCookie | None:
+        """What a cookie says, if it is of our making under this secret or the one before; else None (section 5.1.5)."""
+        self._change_secret(now)
+        mac, content = cookie[:_MAC_SIZE], cookie[_MAC_SIZE:]
+        if len(content) < _FIXED.size:
+            return None
+        secret = self._secret if content[0] == self._generation else self._previous
+        if not compare_digest(mac, self._mac(secret, content)):
+            return None
+        try:
+            return self._read(content, now)
+        except ValueError:
+            return None
+
+    def _read(self, content: bytes, now: float) -> OpenedCookie | None:
+        (
+            _,
+            flags,
+            created,
+            life,
+            local_tag,
+            peer_tag,
+            local_initial_tsn,
+            peer_initial_tsn,
+            peer_rwnd,
+            outgoing_streams,
+            incoming_streams,
+            local_port,
+            peer_port,
+            udp_port,
+            local_tie_tag,
+            peer_tie_tag,
+            extension_count,
+        ) = _FIXED.unpack_from(content)
+        addresses_at = _FIXED.size + extension_count
+        addresses = _read_addresses(content, addresses_at)
+        age = self._stamp(now) - created
+        if not (local_tag and peer_tag and outgoing_streams and incoming_streams and addresses) or age < 0:
+            return None
+        setup = Setup(
+            local_tag=local_tag,
+            peer_tag=peer_tag,
+            local_initial_tsn=local_initial_tsn,
+            peer_initial_tsn=peer_initial_tsn,
+            peer_rwnd=peer_rwnd,
+            outgoing_streams=outgoing_streams,
+            incoming_streams=incoming_streams,
+            local_port=local_port,
+            peer_port=peer_port,
+            addresses=addresses,
+            udp_port=udp_port,
+            ecn=bool(flags & _ECN),
+            extensions=frozenset(content[_FIXED.size : addresses_at]),
+        )
+        return OpenedCookie(setup, (local_tie_tag, peer_tie_tag), min(max(age - life, 0), MASK_32))
+
+    def _change_secret(self, now: float) -> None:
+        if now < self._changes_at:
+            return
+        # No cookie outlives the secret that follows its own: section 5.1.5 step 1 discards what nobody can check any
+        # more.
+        life = max(_SECRET_LIFE, 2 * self.lifetime)
+        self._previous = self._secret if now < self._changes_at + life else self._random.token(_SECRET_SIZE)
+        self._secret = self._random.token(_SECRET_SIZE)
+        self._generation = self._generation + 1 & 0xFF
+        self._changes_at = now + life
+
+    def _stamp(self, now: float) -> int:
+        return self._epoch + ceil(now * _MICROSECONDS)
+
+    @staticmethod
+    def _mac(secret: bytes, content: bytes) -> bytes:
+        return hmac_digest(secret, content, sha256)[:_MAC_SIZE]
+
+
+def _pack_address(address: str) -> bytes:
+    packed = ip_address(address).packed
+    return bytes((len(packed),)) + packed
+
+
+def _read_addresses(content: bytes, at: int) -> tuple[str, ...]:
+    addresses = []
+    while at < len(content):
+        size = content[at]
+        following = at + 1 + size
+        if size not in _ADDRESS_SIZES or following > len(content):
+            raise ValueError(f"no address has {size} bytes")
+        addresses.append(str(ip_address(content[at + 1 : following])))
+        at = following
+    return tuple(addresses)

@@ -1,0 +1,220 @@
+"""User data from the peer: DATA chunks in, messages and SACKs out (RFC 9260 sections 6.2, 6.5, 6.9 and 7053's I bit).
+
+This room joins the TSN tracker and the reassembly queue to the receive buffer. It decides what a_rwnd says and whether there
+is room for a chunk; it does not know how a SACK gets into a packet.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from ..inbound.data_streams import DataStreams
+from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW, NO_ACK, DataTracker
+from ..inbound.reassembly import Deliver
+from ..paths.path import Path
+from ..timers import DELAYED_ACK
+from ..wire import causes
+from ..wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, MASK_16
+from ..wire.data import READ_DATA
+from ..wire.sack import SACK_HEADER_SIZE, pack_sack
+from ..wire.tlv import Malformed
+from .context import Context, Setup
+from .violations import Violations
+
+__all__ = ["Reception"]
+
+#: What a message is charged at the least, so that a window full of tiny ones stays affordable.
+_SMALLEST_CHARGE: Final = 64
+#: A window below this is announced as closed (section 6.2: the receiver's side of silly window avoidance).
+_SILLY_WINDOW: Final = 512
+#: SACKs kept for one flush; a batch that asks for more gets its last word in the final one.
+_LONGEST_TRAIN: Final = 32
+
+
+@final
+class Reception:
+    """The receiving side of one association."""
+
+    __slots__ = (
+        "_announced",
+        "_carried",
+        "_context",
+        "_immediate",
+        "_incoming_streams",
+        "_on_message",
+        "_sacks",
+        "_streams",
+        "_unread",
+        "_violations",
+        "_window",
+        "path_id",
+        "tracker",
+    )
+
+    def __init__(self, context: Context, violations: Violations, deliver: Deliver, setup: Setup) -> None:
+        config = context.config
+        self._context = context
+        self._violations = violations
+        self._on_message = deliver
+        self._incoming_streams = setup.incoming_streams
+        self._window = config.recv_buffer
+        self._announced = config.recv_buffer
+        self._unread = 0
+        self._carried = False
+        self._immediate = False
+        self._sacks: list[bytes] = []
+        self._streams = DataStreams(self._deliver, config.max_message_size)
+        self.tracker = DataTracker(setup.peer_initial_tsn, config.sack_frequency, config.recv_buffer)
+        self.path_id = context.paths.primary.path_id  # where the last DATA came from: SACKs go there (section 6.4)
+
+    @property
+    def a_rwnd(self) -> int:
+        """The window to announce.
+
+        The message whose next fragment is awaited in order is not counted: only new data can complete it, so a window that it
+        closed would never open. It is bounded by `max_message_size` instead.
+        """
+        free = self._free()
+        return free if free >= _SILLY_WINDOW else 0
+
+    def take(self, data: bytes, at: int, end: int, path: Path) -> int:
+        """Take in the DATA chunks that stand one behind the other from `at` on; where the first other chunk stands.
+
+        The walk of `wire.tlv`, with the header's further fields read in the same step.
+        """
+        self._carried = True
+        accept = self.tracker.accept
+        streams = self._streams
+        statistics = self._context.statistics
+        count = 0
+        start = at
+        while end - at >= DATA_HEADER_SIZE:
+            kind, length, wire_tsn, key, ppid = READ_DATA(data, at)
+            if kind > 0xFF:
+                break
+            if length <= DATA_HEADER_SIZE or length > end - at:
+                self._judge_length(length, wire_tsn)
+                return end
+            if self._unread + streams.held >= self._window and not self._has_room(wire_tsn, length):
+                tsn = -1
+            else:
+                tsn = accept(wire_tsn)
+            if tsn >= 0:
+                sid = key >> 16
+                if sid >= self._incoming_streams:
+                    self._violations.report(causes.pack_invalid_stream(sid), path.path_id)
+                elif violation := streams.add(
+                    tsn, kind, sid, key & MASK_16, ppid, data[at + DATA_HEADER_SIZE : at + length]
+                ):
+                    self._violations.protocol_violation(violation)
+                    return end
+                count += 1
+            if kind & FLAG_IMMEDIATE:
+                self._immediate = True
+            at += length + 3 & -4
+        statistics.data_chunks_received += count
+        statistics.bytes_received += at - start - count * DATA_HEADER_SIZE
+        return at
+
+    def lowest_tsn(self, data: bytes, at: int, end: int) -> int:
+        """The TSN, unwrapped, of the DATA chunk at `at`, the first of its packet."""
+        if end - at < DATA_HEADER_SIZE:
+            raise Malformed("a DATA chunk without room for its header")
+        expected = self.tracker.cumulative_tsn + 1
+        return expected + ((READ_DATA(data, at)[2] - expected + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
+
+    def packet_done(self, path: Path) -> bool:
+        """All of a packet has been walked; whether it carried DATA. Decides on its acknowledgement (section 6.2)."""
+        if not self._carried:
+            return False
+        self._carried = False
+        self.path_id = path.path_id
+        state = self.tracker.packet_done(self._immediate)
+        self._immediate = False
+        if state == ACK_DELAYED:
+            timers = self._context.timers
+            if not timers.runs(DELAYED_ACK):
+                timers.start(DELAYED_ACK, self._context.now + self._context.config.sack_delay)
+        elif state == ACK_NOW and len(self._sacks) < _LONGEST_TRAIN:
+            # One for each packet that asks for it, although those of a batch leave together: the peer's window grows by
+            # them (section 7.2.1), and it counts them when something is missing (section 7.2.4).
+            self._sacks.append(self._sack((path.payload - SACK_HEADER_SIZE) >> 2))
+        return True
+
+    def acknowledgements(self, room: int, data_travels: bool) -> list[bytes]:
+        """The SACK chunks that are due, each of at most `room` bytes; if DATA travels anyway, one that could wait as well."""
+        sacks = self._sacks
+        state = self.tracker.ack_state
+        if state == ACK_NOW or (data_travels and state != NO_ACK):
+            sacks.append(self._sack((room - SACK_HEADER_SIZE) >> 2))
+        if sacks:
+            self._sacks = []
+            self._context.timers.stop(DELAYED_ACK)
+            self._context.statistics.sacks_sent += len(sacks)
+        return sacks
+
+    def acknowledge_now(self) -> None:
+        """A SACK must leave with the next flush, whatever was received."""
+        self.tracker.force()
+
+    def expire_delayed_ack(self) -> None:
+        """SACK.Delay has passed since the first packet that is not acknowledged."""
+        self.tracker.force()
+
+    def consumed(self, size: int) -> bool:
+        """The application has read a message of `size` bytes; whether the window has opened enough to tell the peer.
+
+        Section 6.2: by a quarter of the buffer, so that updates are few.
+        """
+        self._unread -= size if size > _SMALLEST_CHARGE else _SMALLEST_CHARGE
+        if self._window - self._unread - self._announced < self._window >> 2:
+            return False
+        if self.a_rwnd - self._announced < self._window >> 2:
+            return False
+        self.tracker.force()
+        return True
+
+    def configure(self) -> None:
+        """The user changed settings."""
+        config = self._context.config
+        self._window = config.recv_buffer
+        self.tracker.resize(config.recv_buffer)
+        self.tracker.sack_frequency = config.sack_frequency
+        self._streams.limit_messages(config.max_message_size)
+
+    def _deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        size = len(data)
+        self._unread += size if size > _SMALLEST_CHARGE else _SMALLEST_CHARGE
+        self._on_message(sid, ssn, ppid, unordered, tsn, data)
+
+    def _sack(self, room: int) -> bytes:
+        self._announced = self.a_rwnd
+        wire_cumulative_tsn, gaps, duplicates = self.tracker.sack(room)
+        self._context.statistics.duplicate_tsns_reported += len(duplicates)
+        return pack_sack(wire_cumulative_tsn, self._announced, gaps, duplicates)
+
+    def _free(self) -> int:
+        held = self._streams.held
+        if held:
+            held -= self._streams.in_progress(self.tracker.cumulative_tsn)
+        return self._window - self._unread - held
+
+    def _has_room(self, wire_tsn: int, length: int) -> bool:
+        """Section 6.2 with a closed window: what is new and above all else is dropped, what fills a hole displaces the rest."""
+        if self._free() > 0:
+            return True
+        tracker = self.tracker
+        tsn = tracker.classify(wire_tsn)
+        if tsn < 0:
+            return True  # a duplicate takes no room, and is to be reported
+        if self._streams.make_room(tracker, tsn, length):
+            return True
+        self._context.statistics.dropped_out_of_window += 1
+        tracker.refuse()
+        return False
+
+    def _judge_length(self, length: int, wire_tsn: int) -> None:
+        if length == DATA_HEADER_SIZE:
+            self._violations.no_user_data(wire_tsn)
+            return
+        raise Malformed(f"a DATA chunk of length {length}")

@@ -1,0 +1,180 @@
+"""User data to the peer: what SACKs and T3-rtx mean for paths and timers (RFC 9260 sections 6.1, 6.2.1, 6.3 and 7.2).
+
+This room joins the send queue and what is outstanding to the paths' windows, time-outs and error counters. How data gets into
+packets is the packetizer's business.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from ..errors import SCTPError
+from ..events import SendFailed, SenderDry
+from ..outbound.message import OutboundMessage
+from ..outbound.outstanding import AckSummary, OutstandingQueue
+from ..outbound.retransmission import RetransmissionQueue
+from ..outbound.send_queue import SendQueue
+from ..schedulers.fcfs import FirstComeFirstServed
+from ..timers import T3_RTX, timer_key
+from ..wire.sack import read_sack
+from .context import Context, Setup
+from .reachability import on_answer, on_silence
+from .violations import Violations
+
+__all__ = ["Transmission"]
+
+
+@final
+class Transmission:
+    """The sending side of one association."""
+
+    __slots__ = (
+        "_context",
+        "_heard",
+        "_violations",
+        "in_flight_before",
+        "outstanding",
+        "probe_due",
+        "probing",
+        "queue",
+        "released",
+        "window",
+    )
+
+    def __init__(self, context: Context, violations: Violations, setup: Setup) -> None:
+        self._context = context
+        self._violations = violations
+        self.outstanding = OutstandingQueue(setup.local_initial_tsn, len(context.paths.by_id))
+        self.window = RetransmissionQueue(self.outstanding, setup.peer_rwnd)
+        self.queue = SendQueue((context.config.scheduler or FirstComeFirstServed)(), 0)
+        #: Per path, what was in flight when data could last leave: cwnd grows only if that filled it (section 7.2.1).
+        self.in_flight_before: list[int] = [0] * len(context.paths.by_id)
+        self.probing = False  # data is outstanding that the peer's window had no room for
+        self.probe_due = False
+        self._heard = False  # a SACK has come since the probe left
+        self.released = False  # the send buffer has shrunk since the user was last told
+        self.measure()
+
+    def measure(self) -> None:
+        """Take over the largest DATA chunk that all paths carry (section 7.3).
+
+        And at most half the peer's first window, so that a chunk comes to fit without the sender being silly (section 6.1 A).
+        """
+        self.queue.max_chunk = max(min(self._context.paths.amdcs, self.window.a_rwnd >> 1), 512)
+
+    def configure(self, other_scheduler: bool) -> None:
+        """The user changed settings."""
+        if other_scheduler:
+            self.queue.set_scheduler((self._context.config.scheduler or FirstComeFirstServed)())
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything waits to be sent or to be acknowledged."""
+        return bool(self.queue) or bool(self.outstanding)
+
+    # What the peer says.
+
+    def on_sack(self, data: bytes, at: int, length: int) -> None:
+        """SACK, in the order of section 6.2.1."""
+        context = self._context
+        context.statistics.sacks_received += 1
+        wire_cumulative_tsn, a_rwnd, gaps, _ = read_sack(data, at, length)
+        closed = self.probing and a_rwnd < self.queue.max_chunk
+        summary = self.window.on_sack(self.unwrap(wire_cumulative_tsn), a_rwnd, gaps, context.now)
+        self._heard = True
+        if self._apply(summary) and self.probing and not closed:
+            self._reopen(summary)
+
+    def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> None:
+        """What a SHUTDOWN acknowledges."""
+        self._apply(self.window.on_shutdown(self.unwrap(wire_cumulative_tsn), self._context.now))
+
+    def unwrap(self, wire_tsn: int) -> int:
+        """A TSN of ours as it came back from the wire."""
+        reference = self.outstanding.cumulative_tsn
+        return reference + ((wire_tsn - reference + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
+
+    # What time says.
+
+    def expire_t3(self, path_id: int) -> None:
+        """T3-rtx of a path (section 6.3.3); without anything outstanding it is the zero window probe's (section 6.1 A)."""
+        context = self._context
+        path = context.paths.by_id[path_id]
+        if not self.outstanding.has_outstanding(path_id):
+            self.probe_due = True
+            path.rto.back_off()
+            return
+        context.statistics.t3_timeouts += 1
+        path.expire_t3(context.now)
+        # Section 6.1 A: probes into a closed window aren't counted as long as the peer answers them.
+        counts = not (self.probing and self._heard)
+        self._heard = False
+        if counts:
+            if not on_silence(context, path, context.paths.on_timeout(path)):
+                return
+        else:
+            path.rto.back_off()
+        self.window.expire_t3(path_id)
+
+    # What the user says, and its end.
+
+    def fail_all(self, error: SCTPError | None) -> None:
+        """The association is over: tell the user which messages were not delivered (RFC 6458 section 6.1.11)."""
+        reason = "the association was shut down" if error is None else str(error)
+        lost: list[tuple[OutboundMessage, bool]] = self.outstanding.abandon_all() + self.queue.abandon_all()
+        for message, sent in lost:
+            self._context.emit(SendFailed(message.sid, message.ppid, message.data, message.context, sent, reason))
+
+    # Steps.
+
+    def _apply(self, summary: AckSummary) -> bool:
+        """Carry out what a SACK has changed; whether it was one to be believed."""
+        if summary.violation:
+            self._violations.protocol_violation("a SACK acknowledges a TSN that was never sent")
+            return False
+        if summary.stale:
+            return False
+        if summary.any_new or summary.reneged_paths or summary.earliest_acked:
+            self._tell_paths(summary)
+        if summary.released:
+            self.released = True
+            if not self.outstanding and not self.queue:
+                self._context.emit(SenderDry())
+        return True
+
+    def _tell_paths(self, summary: AckSummary) -> None:
+        context = self._context
+        now = context.now
+        paths = context.paths
+        outstanding = self.outstanding
+        # Section 7.2.4, note: windows grow by what was acknowledged before they shrink by what was lost.
+        recovering = self.window.in_recovery and not summary.entered_recovery
+        for path_id, acked in enumerate(summary.acked):
+            key = timer_key(T3_RTX, path_id)
+            if acked:
+                path = paths.by_id[path_id]
+                path.on_ack(acked, self.in_flight_before[path_id], summary.cum_advanced, recovering, now)
+                on_answer(context, path, paths.on_acknowledged(path))
+            if not outstanding.has_outstanding(path_id):
+                if acked:
+                    context.timers.stop(key)  # R2
+                    paths.by_id[path_id].congestion.on_all_acked()
+            elif summary.earliest_acked[path_id]:
+                context.timers.start(key, now + paths.by_id[path_id].rto.rto)  # R3
+        for path_id, round_trip in summary.round_trips:
+            paths.by_id[path_id].on_rtt(round_trip, now)
+        if summary.entered_recovery:
+            context.statistics.fast_retransmits += 1
+            for path_id in summary.lost_paths:
+                paths.by_id[path_id].congestion.on_fast_retransmit(now)
+        for path_id in summary.reneged_paths:
+            context.statistics.reneged += 1
+            if not context.timers.runs(timer_key(T3_RTX, path_id)):
+                context.timers.start(timer_key(T3_RTX, path_id), now + paths.by_id[path_id].rto.rto)  # R4
+
+    def _reopen(self, summary: AckSummary) -> None:
+        """The peer's window has opened. What was sent into the closed one was dropped there: send it again, without blame."""
+        self.probing = False
+        if self.outstanding and not summary.cum_advanced:
+            for path in self._context.paths.paths:
+                self.outstanding.expire(path.path_id)

@@ -1,0 +1,452 @@
+"""Packets sent and not yet cumulatively acknowledged, and what a SACK says of them (RFC 9260 sections 6.2.1, 6.3.1 and
+7.2.4).
+ Knows TSNs, packet records and, as small ints, the paths they went over. It deliberately does not know congestion
+windows, timers or when to send again: it marks, counts and sums up; the summary is for those who decide. Work is
+proportional to what a SACK changes: gap ranges are compared with those of the SACK before.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from operator import attrgetter
+from typing import Final, final
+
+from ..wire.constants import DATA_HEADER_SIZE, FLAG_UNORDERED
+from ..wire.data import READ_DATA
+from .message import ACKED, IN_FLIGHT, LOST, TIMED_OUT, WHOLE, OutboundMessage, PacketRecord
+
+_last_tsn: Final = attrgetter("last_tsn")
+
+#: Miss indications that mark a chunk for retransmission (section 7.2.4).
+_MISSES: Final = 3
+
+
+@final
+class AckSummary:
+    """What one SACK did. One object is used again and again: read it before the next SACK.
+
+    * `stale`: older than one seen before, dropped (section 6.2.1 D i). `violation`: it acknowledges what was not sent.
+      Nothing else was touched in either case.
+    * `acked[path_id]`: bytes newly acknowledged, as cwnd counts (section 7.2.2); `any_new` if there were any.
+    * `cum_advanced`; `released`: user bytes that left the send buffer by that.
+    * `round_trips`: (path_id, seconds) measurements, at most one per path.
+    * `earliest_acked[path_id]`: the earliest outstanding TSN of the path was acknowledged (section 6.3.2 R3).
+    * `lost_paths`: where the records that have been missed three times were last sent; `entered_recovery` if that began
+      a fast recovery.
+    * `reneged_paths`: paths on which data is outstanding again (section 6.3.2 R4); `reneged`: how many records that is.
+    """
+
+    __slots__ = (
+        "acked", "any_new", "cum_advanced", "earliest_acked", "entered_recovery", "lost_paths", "released", "reneged",
+        "reneged_paths", "round_trips", "stale", "violation",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.clear(1)
+
+    def clear(self, paths: int) -> None:
+        self.stale = self.violation = self.any_new = self.cum_advanced = self.entered_recovery = False
+        self.released = 0
+        self.reneged = 0
+        self.acked = [0] * paths
+        self.earliest_acked = [False] * paths
+        self.round_trips: list[tuple[int, float]] = []
+        self.lost_paths: list[int] = []
+        self.reneged_paths: list[int] = []
+
+
+@final
+class OutstandingQueue:
+    """The records in order of TSN.
+
+    `in_flight[path_id]` are bytes as cwnd counts them, `in_flight_user_bytes` as the peer's window does, both without
+    what is marked for retransmission. `user_bytes` have been sent and not cumulatively acknowledged.
+
+    Miss indications need no counter per chunk. A SACK counts one miss for every missing TSN below its highest newly
+    acknowledged TSN h. As h was sent later than every TSN below it, such a TSN t was outstanding whenever an h above t
+    was reported, so that t has been missed once for every h > t there ever was: three times, if and only if the third
+    largest h exceeds t. That third largest only grows; every record is passed by it once. (In fast recovery a SACK that
+    advances the cumulative TSN has its highest TSN reported as h.) Reneged records have been missed less often and are
+    counted one by one.
+    """
+
+    __slots__ = (
+        "_earliest", "_gaps", "_head", "_highest_acked", "_lost_tsns", "_passed", "_records", "_reneged", "_timed",
+        "_tracked", "cumulative_tsn", "in_flight", "in_flight_user_bytes", "next_tsn", "summary", "user_bytes",
+    )  # fmt: skip
+
+    def __init__(self, initial_tsn: int, paths: int = 1) -> None:
+        self.summary = AckSummary()
+        self.in_flight = [0] * paths
+        self._earliest: list[PacketRecord | None] = [None] * paths
+        self._timed: list[PacketRecord | None] = [None] * paths  # section 6.3.1 C4: one at a time
+        self.restart(initial_tsn)
+
+    def restart(self, initial_tsn: int) -> None:
+        """Nothing has been sent, and the first TSN will be this one."""
+        self.next_tsn = initial_tsn
+        self.cumulative_tsn = initial_tsn - 1
+        self.in_flight_user_bytes = 0
+        self.user_bytes = 0
+        self._records: list[PacketRecord] = []
+        self._head = 0  # records before it are done with
+        self._gaps: list[tuple[int, int]] = []  # acknowledged above the cumulative TSN
+        self._highest_acked = [initial_tsn - 1] * _MISSES  # the largest ones, ascending
+        self._passed = initial_tsn - 1  # records up to here have been looked at for three misses
+        self._reneged: dict[PacketRecord, int] = {}  # and how often they were missed
+        self._lost_tsns: list[int] = []  # heap of first TSNs; entries whose record is no longer lost are skipped
+        self._tracked: deque[tuple[int, int, OutboundMessage]] = deque()
+        for path_id in range(len(self.in_flight)):
+            self.in_flight[path_id] = 0
+            self._earliest[path_id] = self._timed[path_id] = None
+
+    def __bool__(self) -> bool:
+        return self._head < len(self._records)
+
+    def add_path(self) -> None:
+        """There is one more path; its number is the next one."""
+        self.in_flight.append(0)
+        self._earliest.append(None)
+        self._timed.append(None)
+
+    def add(self, record: PacketRecord) -> None:
+        """A packet with new data leaves; its first TSN is `next_tsn`."""
+        self._records.append(record)
+        self.next_tsn = record.last_tsn + 1
+        path_id = record.path_id
+        self.in_flight[path_id] += len(record.body)
+        self.in_flight_user_bytes += record.user_bytes
+        self.user_bytes += record.user_bytes
+        if self._timed[path_id] is None:
+            self._timed[path_id] = record
+        if self._earliest[path_id] is None:
+            self._earliest[path_id] = record
+
+    def track(self, messages: list[tuple[int, int, OutboundMessage]]) -> None:
+        """Remember messages that have left, as `SendQueue.tracked` lists them, until they are acknowledged."""
+        self._tracked.extend(messages)
+        messages.clear()
+
+    def has_outstanding(self, path_id: int) -> bool:
+        """Whether data last sent to this path is unacknowledged: T3-rtx runs for it (section 6.3.2 R2)."""
+        return self._earliest[path_id] is not None
+
+    def path_of(self, tsn: int) -> int:
+        """The path to which this TSN was last sent, -1 if it is not outstanding."""
+        record = self._records[self._index(tsn)] if self.cumulative_tsn < tsn < self.next_tsn else None
+        return record.path_id if record is not None else -1
+
+    def apply(
+        self, cumulative_tsn: int, gap_offsets: Sequence[tuple[int, int]] | None, now: float, in_recovery: bool = False
+    ) -> AckSummary:
+        """Take in a SACK. Gaps are inclusive, ascending and disjoint offsets from the cumulative TSN.
+
+        None says nothing of gaps: what a SHUTDOWN chunk brings.
+        """
+        summary = self.summary
+        summary.clear(len(self.in_flight))
+        if cumulative_tsn < self.cumulative_tsn:
+            summary.stale = True
+            return summary
+        if cumulative_tsn >= self.next_tsn:
+            summary.violation = True
+            return summary
+        if cumulative_tsn > self.cumulative_tsn:
+            summary.cum_advanced = True
+            self._advance(cumulative_tsn)
+        highest = 0
+        if gap_offsets is not None and (gap_offsets or self._gaps):
+            highest = self._apply_gaps(cumulative_tsn, gap_offsets)
+            if in_recovery and summary.cum_advanced and self._gaps:
+                highest = self._gaps[-1][1]  # section 7.2.4: a miss for all that this SACK reports missing
+        if self._reneged:
+            self._count_reneged(highest)
+        if highest > self._highest_acked[0]:
+            self._count_misses(highest)
+        self._settle(now)
+        return summary
+
+    def earliest_lost(self) -> PacketRecord | None:
+        """The record to send again first."""
+        lost = self._lost_tsns
+        while lost:
+            record = self._records[self._index(lost[0])] if lost[0] > self.cumulative_tsn else None
+            if record is not None and record.first_tsn == lost[0] and record.state >= LOST:
+                return record
+            heappop(lost)
+        return None
+
+    def resend(self, record: PacketRecord, path_id: int, now: float) -> bool:
+        """A lost record leaves again, to this path. Whether it is the earliest outstanding one there (section 6.1)."""
+        record.state = IN_FLIGHT
+        record.transmissions += 1
+        record.sent_at = now
+        self.in_flight[path_id] += len(record.body)
+        self.in_flight_user_bytes += record.user_bytes
+        last_path = record.path_id
+        record.path_id = path_id
+        if last_path != path_id and self._earliest[last_path] is record:
+            self._earliest[last_path] = self._next_outstanding(last_path, record.last_tsn + 1)
+        earliest = self._earliest[path_id]
+        if earliest is None or record.first_tsn < earliest.first_tsn:
+            earliest = self._earliest[path_id] = record
+        for other, timed in enumerate(self._timed):
+            if timed is not None and timed.last_tsn >= record.first_tsn:  # section 6.3.1 C5
+                self._timed[other] = None
+        return earliest is record
+
+    def split(self, record: PacketRecord, tsn: int) -> None:
+        """Make two records of one; `tsn` is the first of the second."""
+        rest = record.cut(tsn)
+        self._records.insert(self._index(record.first_tsn) + 1, rest)
+        if rest.state >= LOST:
+            heappush(self._lost_tsns, tsn)
+        if record in self._reneged:
+            self._reneged[rest] = self._reneged[record]
+
+    def expire(self, path_id: int) -> int:
+        """T3-rtx expired: all that is outstanding on the path is to be sent again (section 6.3.3). How many records."""
+        earliest = self._earliest[path_id]
+        if earliest is None:
+            return 0
+        since = self._records[self._index(earliest.first_tsn) :]
+        marked = [record for record in since if record.path_id == path_id and record.state != ACKED]
+        for record in marked:
+            self._mark(record, TIMED_OUT)
+        return len(marked)
+
+    def abandon_all(self) -> list[tuple[OutboundMessage, bool]]:
+        """Forget everything; the messages of which the peer has not acknowledged everything, and that they had left.
+
+        A message of which the send queue still has a part is left to `SendQueue.abandon_all`.
+        """
+        messages = _unacknowledged(self._records[self._head :], self._tracked)
+        self.restart(self.next_tsn)
+        return [(message, True) for message in messages]
+
+    def _advance(self, cumulative_tsn: int) -> None:
+        """Let go of what is cumulatively acknowledged. Reneging is over for it."""
+        summary = self.summary
+        records = self._records
+        head = self._head
+        end = len(records)
+        in_flight = self.in_flight
+        acked = summary.acked
+        released = 0
+        landed = 0
+        while head < end:
+            record = records[head]
+            if record.last_tsn > cumulative_tsn:
+                if record.first_tsn > cumulative_tsn:
+                    break
+                self.split(record, cumulative_tsn + 1)
+                end += 1
+            user_bytes = record.user_bytes
+            released += user_bytes
+            state = record.state
+            if state != ACKED:
+                record.state = ACKED
+                size = len(record.body)
+                path_id = record.path_id
+                acked[path_id] += size
+                if state == IN_FLIGHT:
+                    in_flight[path_id] -= size
+                    landed += user_bytes
+            head += 1
+        self.in_flight_user_bytes -= landed
+        self.user_bytes -= released
+        summary.released = released
+        self.cumulative_tsn = cumulative_tsn
+        if head == end:
+            records.clear()
+            head = 0
+        elif head > 32 and head * 8 > end:
+            del records[:head]
+            head = 0
+        self._head = head
+        tracked = self._tracked
+        while tracked and tracked[0][1] <= cumulative_tsn:
+            tracked.popleft()
+
+    def _apply_gaps(self, cumulative_tsn: int, gap_offsets: Sequence[tuple[int, int]]) -> int:
+        """Compare with the gap ranges of the SACK before. The highest TSN newly acknowledged, 0 for none."""
+        last_sent = self.next_tsn - 1
+        before = self._gaps
+        gaps = self._gaps = [
+            (cumulative_tsn + start, min(cumulative_tsn + end, last_sent))
+            for start, end in gap_offsets
+            if cumulative_tsn < cumulative_tsn + start <= last_sent
+        ]
+        if gaps == before:
+            return 0
+        highest = 0
+        for first, last in _subtract(gaps, before):
+            self._acknowledge(first, last)
+            highest = last
+        for first, last in _subtract(before, gaps):
+            if last > cumulative_tsn:
+                self._renege(max(first, cumulative_tsn + 1), last)
+        return highest
+
+    def _acknowledge(self, first: int, last: int) -> None:
+        """These TSNs are acknowledged by a gap ack block, and were not before."""
+        summary = self.summary
+        for record in self._cut_out(first, last):
+            state = record.state
+            record.state = ACKED
+            size = len(record.body)
+            summary.acked[record.path_id] += size
+            if state == IN_FLIGHT:
+                self.in_flight[record.path_id] -= size
+                self.in_flight_user_bytes -= record.user_bytes
+
+    def _renege(self, first: int, last: int) -> None:
+        """These TSNs, acknowledged by a gap ack block, no longer are (section 6.2.1 D iii)."""
+        summary = self.summary
+        for record in self._cut_out(first, last):
+            path_id = record.path_id
+            record.state = IN_FLIGHT
+            self.in_flight[path_id] += len(record.body)
+            self.in_flight_user_bytes += record.user_bytes
+            if record.transmissions == 1:
+                self._reneged[record] = 0  # this SACK's miss is about to be counted
+            earliest = self._earliest[path_id]
+            if earliest is None or earliest.first_tsn > record.first_tsn:
+                self._earliest[path_id] = record
+            if path_id not in summary.reneged_paths:
+                summary.reneged_paths.append(path_id)
+            summary.reneged += 1
+
+    def _count_reneged(self, highest: int) -> None:
+        for record, misses in list(self._reneged.items()):
+            if record.state != IN_FLIGHT or record.transmissions > 1:
+                del self._reneged[record]
+            elif misses == 0 or record.last_tsn < highest:
+                self._reneged[record] = misses + 1
+                if misses + 1 >= _MISSES:
+                    del self._reneged[record]
+                    self._lose(record)
+
+    def _count_misses(self, highest: int) -> None:
+        """Section 7.2.4; see the class for why this is the same as to count."""
+        largest = self._highest_acked
+        largest[0] = highest
+        largest.sort()
+        frontier = largest[0]
+        if frontier <= self._passed or self._head == len(self._records):
+            return
+        records = self._records
+        index = self._index(self._passed)
+        self._passed = frontier
+        while index < len(records):
+            record = records[index]
+            if record.last_tsn >= frontier:
+                break
+            if record.state == IN_FLIGHT and record.transmissions == 1 and record not in self._reneged:
+                self._lose(record)
+            index += 1
+
+    def _lose(self, record: PacketRecord) -> None:
+        self._mark(record, LOST)
+        if record.path_id not in self.summary.lost_paths:
+            self.summary.lost_paths.append(record.path_id)
+
+    def _mark(self, record: PacketRecord, state: int) -> None:
+        """Mark for retransmission: it no longer counts as in flight (section 6.2.1 C)."""
+        if record.state == IN_FLIGHT:
+            self.in_flight[record.path_id] -= len(record.body)
+            self.in_flight_user_bytes -= record.user_bytes
+            heappush(self._lost_tsns, record.first_tsn)
+        record.state = state
+
+    def _settle(self, now: float) -> None:
+        """Per path: take the measurement that is complete, and find the earliest outstanding record."""
+        summary = self.summary
+        for path_id, acked in enumerate(summary.acked):
+            if acked:
+                summary.any_new = True
+                timed = self._timed[path_id]
+                if timed is not None and timed.state == ACKED:
+                    summary.round_trips.append((path_id, now - timed.sent_at))
+                    self._timed[path_id] = None
+                earliest = self._earliest[path_id]
+                if earliest is not None and earliest.state == ACKED:
+                    summary.earliest_acked[path_id] = True
+                    self._earliest[path_id] = self._next_outstanding(path_id, earliest.last_tsn + 1)
+
+    def _next_outstanding(self, path_id: int, tsn: int) -> PacketRecord | None:
+        if not self.in_flight[path_id] and not self._lost_tsns:
+            return None
+        records = self._records
+        for index in range(self._index(tsn), len(records)):
+            record = records[index]
+            if record.path_id == path_id and record.state != ACKED:
+                return record
+        return None
+
+    def _index(self, tsn: int) -> int:
+        """Where the record with this TSN is, or the first one beyond it."""
+        head = self._head
+        if head == len(self._records) or tsn <= self._records[head].last_tsn:
+            return head
+        return bisect_left(self._records, tsn, head, key=_last_tsn)
+
+    def _cut_out(self, first: int, last: int) -> list[PacketRecord]:
+        """The records of exactly these TSNs. One that sticks out, as not all its chunks were reported, is cut."""
+        records = self._records
+        start = self._index(first)
+        if records[start].first_tsn < first:
+            self.split(records[start], first)
+            start += 1
+        end = start
+        while end < len(records) and records[end].last_tsn <= last:
+            end += 1
+        if end < len(records) and records[end].first_tsn <= last:
+            self.split(records[end], last + 1)
+            end += 1
+        return records[start:end]
+
+
+def _unacknowledged(
+    records: list[PacketRecord], tracked: deque[tuple[int, int, OutboundMessage]]
+) -> list[OutboundMessage]:
+    """The messages in these records: those tracked as they were written, others recovered from their one chunk."""
+    messages: list[OutboundMessage] = []
+    for record in records:
+        if record.state == ACKED:
+            continue
+        at = 0
+        for tsn in range(record.first_tsn, record.last_tsn + 1):
+            flags, length, _, key, ppid = READ_DATA(record.body, at)
+            while tracked and tracked[0][1] < tsn:
+                tracked.popleft()
+            if tracked and tracked[0][0] <= tsn:
+                if not messages or messages[-1] is not tracked[0][2]:
+                    messages.append(tracked[0][2])
+            elif flags & WHOLE == WHOLE:
+                data = record.body[at + DATA_HEADER_SIZE : at + length]
+                messages.append(OutboundMessage(key >> 16, data, ppid, flags & (WHOLE | FLAG_UNORDERED)))
+            at += (length + 3) & -4
+    return messages
+
+
+def _subtract(ranges: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What `ranges` cover and `others` do not; all ascending and disjoint."""
+    result: list[tuple[int, int]] = []
+    at = 0
+    count = len(others)
+    for first, last in ranges:
+        while at < count and others[at][1] < first:
+            at += 1
+        look = at
+        while look < count and others[look][0] <= last:
+            if others[look][0] > first:
+                result.append((first, others[look][0] - 1))
+            first = others[look][1] + 1
+            look += 1
+        if first <= last:
+            result.append((first, last))
+    return result

@@ -1,0 +1,252 @@
+"""What leaves, and in which packet: control, SACK, what was lost, what is new (RFC 9260 sections 6.1 and 6.10).
+
+One flush empties an association's intentions into its outbox, as far as windows allow. The packetizer bundles; it decides
+nothing that a room has decided, and it reads no packet.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from .events import PathState
+from .handlers.context import Context
+from .handlers.ecn import Ecn
+from .handlers.reception import Reception
+from .handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
+from .handlers.transmission import Transmission
+from .outbound.message import LOST, PacketRecord
+from .paths.encapsulation import Route
+from .paths.path import Path
+from .timers import T3_RTX, timer_key
+from .wire.constants import FLAG_IMMEDIATE
+from .wire.packet import Seal
+
+__all__ = ["Outbox", "Packetizer"]
+
+#: Packets to send, in order, each with its route.
+Outbox = list[tuple[Route, bytes]]
+
+_UNLIMITED: Final = 1 << 30
+
+
+@final
+class Packetizer:
+    """The way out of one association."""
+
+    __slots__ = ("_context", "_ecn", "_lead", "_marked", "_outbox", "_reception", "_seal", "_transmission")
+
+    def __init__(self, context: Context, outbox: Outbox) -> None:
+        self._context = context
+        self._outbox = outbox
+        self._seal = Seal(context.local_port, context.peer_port, 0)
+        self._lead: list[bytes] = []  # chunks that open the next packet to the data path
+        self._marked: dict[int, tuple[Route, Route]] = {}
+        self.furnish(None, None, None)
+
+    def furnish(self, reception: Reception | None, transmission: Transmission | None, ecn: Ecn | None) -> None:
+        """The rooms for user data, which there are while the association is established."""
+        self._reception = reception
+        self._transmission = transmission
+        self._ecn = ecn
+        self._lead.clear()
+        self._marked.clear()
+
+    def retag(self) -> None:
+        """The peer's tag or port has changed."""
+        context = self._context
+        self._seal = Seal(context.local_port, context.peer_port, context.peer_tag)
+
+    def flush(self) -> None:
+        """Send what is due and what windows allow."""
+        context = self._context
+        if context.packets:
+            self._send_alone()
+        if context.control:
+            self._send_control()
+        reception = self._reception
+        transmission = self._transmission
+        if reception is None or transmission is None:
+            return
+        path = context.paths.data_path()
+        sends = context.state in SENDS_DATA and transmission.pending
+        self._acknowledge(reception, path, sends)
+        if sends:
+            transmission.queue.urgent_flags = FLAG_IMMEDIATE if context.state is SHUTDOWN_PENDING else 0
+            if transmission.outstanding:
+                self._send_lost(transmission, path)
+            if transmission.queue:
+                self._send_new(transmission, path)
+            transmission.in_flight_before[:] = transmission.outstanding.in_flight
+        if self._lead:
+            self._emit(path, b"".join(self._lead))
+            self._lead.clear()
+
+    # Packets without user data.
+
+    def _send_alone(self) -> None:
+        """Packets that bear a tag of their own, or that nothing may be bundled with."""
+        context = self._context
+        packets = context.packets
+        context.packets = []
+        for path_id, tag, body in packets:
+            seal = self._seal if tag == context.peer_tag and tag else Seal(context.local_port, context.peer_port, tag)
+            self._outbox.append((context.paths.by_id[path_id].route, seal.pack(body)))
+            context.statistics.packets_sent += 1
+
+    def _send_control(self) -> None:
+        """Control chunks come first in a packet (section 6.10), in the order in which they were queued."""
+        context = self._context
+        data_path = context.paths.data_path()
+        waiting: dict[int, list[bytes]] = {}
+        for chunk, path_id in context.control:
+            waiting.setdefault(data_path.path_id if path_id < 0 else path_id, []).append(chunk)
+        context.control.clear()
+        for path_id, chunks in waiting.items():
+            path = context.paths.by_id[path_id]
+            parts = self._lead if path is data_path else []
+            for chunk in chunks:
+                if parts and _size(parts) + len(chunk) > path.payload:
+                    self._emit(path, b"".join(parts))
+                    parts.clear()
+                parts.append(chunk)
+            if path is not data_path or context.state is COOKIE_ECHOED or self._reception is None:
+                self._emit(path, b"".join(parts))
+                parts.clear()
+
+    def _acknowledge(self, reception: Reception, data_path: Path, data_travels: bool) -> None:
+        """SACKs go where the data came from (section 6.4); the last one waits for data that goes there too."""
+        context = self._context
+        path = context.paths.reply_path(context.paths.by_id[reception.path_id])
+        same = path is data_path
+        sacks = reception.acknowledgements(path.payload - _size(self._lead), data_travels and same)
+        if not sacks:
+            return
+        if self._ecn is not None and (echo := self._ecn.echo()):
+            sacks.insert(0, echo)
+        last = sacks.pop() if same else b""
+        for sack in sacks:
+            self._emit(path, sack)
+        if last:
+            if self._lead and _size(self._lead) + len(last) > path.payload:
+                self._emit(path, b"".join(self._lead))
+                self._lead.clear()
+            self._lead.append(last)
+
+    # User data.
+
+    def _send_lost(self, transmission: Transmission, data_path: Path) -> None:
+        """Section 6.1 C: before anything new, what is marked for retransmission, as far as cwnd allows."""
+        context = self._context
+        window = transmission.window
+        while (record := window.earliest_lost()) is not None:
+            path = self._path_again(record)
+            room = path.room(transmission.outstanding.in_flight[path.path_id], context.now)
+            if room <= 0 and not window.fast_retransmit_due:  # section 7.2.4: the first packet ignores cwnd
+                return
+            parts = self._take_lead(path, data_path)
+            filled, earliest = window.fill(parts, path.payload - _size(parts), path.path_id, context.now, not parts)
+            if filled:
+                self._sent(path, earliest)
+                context.statistics.packets_retransmitted += 1
+            self._emit(path, b"".join(parts))
+
+    def _send_new(self, transmission: Transmission, path: Path) -> None:
+        """Sections 6.1 A, B, D and E: new data, as far as the peer's window, cwnd and the burst allow."""
+        context = self._context
+        outstanding = transmission.outstanding
+        window = transmission.window
+        queue = transmission.queue
+        path_id = path.path_id
+        payload = path.payload
+        burst = context.config.max_burst or _UNLIMITED
+        if window.earliest_lost() is not None:
+            return  # rule C
+        route = self._data_route(path)
+        statistics = context.statistics
+        while queue and burst and window.may_send_new():
+            if path.room(outstanding.in_flight[path_id], context.now) <= 0:
+                break
+            lead = self._lead
+            room = payload - _size(lead) if lead else payload
+            if not context.config.nodelay and outstanding and queue.buffered < room:
+                break  # Nagle's algorithm: a part of a packet waits while data is in flight
+            parts = lead
+            used = len(parts)
+            count, user_bytes = queue.fill(parts, room, outstanding.next_tsn, window.peer_rwnd())
+            if not count and not lead:
+                count, user_bytes = self._probe(transmission, parts, room)
+            if not count:
+                if lead and not queue.next_size(room):
+                    self._emit(path, b"".join(lead))  # what stands before it leaves no room
+                    lead.clear()
+                    continue
+                break
+            body = b"".join(parts[used:])
+            first_tsn = outstanding.next_tsn
+            record = PacketRecord(first_tsn, first_tsn + count - 1, body, user_bytes, path_id, context.now)
+            outstanding.add(record)
+            if queue.tracked:
+                outstanding.track(queue.tracked)
+            packet = body if not used else b"".join(parts[:used]) + body
+            parts.clear()
+            self._outbox.append((route, self._seal.pack(packet)))
+            statistics.packets_sent += 1
+            statistics.data_chunks_sent += count
+            statistics.bytes_sent += user_bytes
+            self._sent(path, False)
+            burst -= 1
+        if queue and not outstanding and not context.timers.runs(timer_key(T3_RTX, path_id)):
+            # Section 6.1 A: the peer's window is closed and nothing is under way that would tell of its opening.
+            context.timers.start(timer_key(T3_RTX, path_id), context.now + path.rto.rto)
+
+    def _probe(self, transmission: Transmission, parts: list[bytes], room: int) -> tuple[int, int]:
+        """A zero window probe: one chunk, once its time has come."""
+        if not transmission.probe_due or transmission.outstanding:
+            return 0, 0
+        transmission.probe_due = False
+        transmission.probing = True
+        queue = transmission.queue
+        return queue.fill(parts, room, transmission.outstanding.next_tsn, queue.next_size(room))
+
+    def _sent(self, path: Path, restart: bool) -> None:
+        """Data has left for this path: T3-rtx runs (section 6.3.2 R1), anew if `restart` (section 6.1)."""
+        context = self._context
+        path.on_sent(context.now)
+        key = timer_key(T3_RTX, path.path_id)
+        if restart or not context.timers.runs(key):
+            context.timers.start(key, context.now + path.rto.rto)
+
+    def _path_again(self, record: PacketRecord) -> Path:
+        """Section 6.4: fast retransmissions go where the data went, the others to another active address."""
+        paths = self._context.paths
+        path = paths.by_id[record.path_id]
+        if record.state == LOST and path.state is PathState.ACTIVE:
+            return path
+        return paths.retransmit_path(record.path_id)
+
+    # Into the outbox.
+
+    def _take_lead(self, path: Path, data_path: Path) -> list[bytes]:
+        if path is not data_path or not self._lead:
+            return []
+        lead = self._lead
+        self._lead = []
+        return lead
+
+    def _emit(self, path: Path, body: bytes) -> None:
+        self._outbox.append((path.route, self._seal.pack(body)))
+        self._context.statistics.packets_sent += 1
+
+    def _data_route(self, path: Path) -> Route:
+        """The route with the ECN-capable mark, where both sides know it: for new data only (RFC 3168 section 6.1.5)."""
+        route = path.route
+        if self._ecn is None:
+            return route
+        marked = self._marked.get(path.path_id)
+        if marked is None or marked[0] is not route:
+            marked = self._marked[path.path_id] = (route, route._replace(ecn_capable=True))
+        return marked[1]
+
+
+def _size(parts: list[bytes]) -> int:
+    return sum(map(len, parts)) if parts else 0

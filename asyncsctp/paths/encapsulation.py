@@ -1,0 +1,97 @@
+"""Where a packet leaves from and goes to: IP literals, their scope, and the UDP port in front of the peer (RFC 6951).
+
+Knows addresses as text. It does not know sockets, nor which associations use an address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final, NamedTuple
+
+from ..wire.constants import COMMON_HEADER_SIZE, IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
+
+__all__ = ["Route", "chunk_room", "in_scope", "is_ipv4", "listed_addresses", "normalize", "smallest_mtu"]
+
+_NOWHERE: Final = -1
+_LOOPBACK: Final = 0
+_LINK: Final = 1
+_PRIVATE: Final = 2
+_GLOBAL: Final = 3
+
+# RFC 1918 and RFC 6598; RFC 4193 and, as an old neighbour of link-local, the site-local prefix of RFC 3879.
+_PRIVATE_IPV4: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+_PRIVATE_IPV6: Final = tuple(map(IPv6Network, ("fc00::/7", "fec0::/10")))
+_BROADCAST: Final = IPv4Address("255.255.255.255")
+
+
+class Route(NamedTuple):
+    """The local address that a packet leaves from, and the peer's address and UDP port that it goes to."""
+
+    local: str
+    address: str
+    udp_port: int
+    ecn_capable: bool = False  # packets that leave along it bear the ECN-capable codepoint
+
+
+def normalize(address: str) -> str:
+    """The one spelling of an IP literal: an IPv4 address even if mapped into IPv6. `ValueError` for other text."""
+    return str(_parse(address))
+
+
+def is_ipv4(address: str) -> bool:
+    """The family of a normalized address."""
+    return ":" not in address
+
+
+def chunk_room(mtu: int, ipv4: bool) -> int:
+    """The bytes of chunks in an IP packet of `mtu` bytes: whole words, after the UDP header (RFC 6951 section 5.6)."""
+    ip_header_size = IPV4_HEADER_SIZE if ipv4 else IPV6_HEADER_SIZE
+    return (mtu - ip_header_size - UDP_HEADER_SIZE - COMMON_HEADER_SIZE) & ~3
+
+
+def smallest_mtu(ipv4: bool) -> int:
+    """The packet that every path must carry: no report of a smaller one is believed."""
+    return 576 if ipv4 else 1280
+
+
+def in_scope(address: str, other: str) -> bool:
+    """Whether `address` means the same host to someone at `other`: a loopback address does not to a global one.
+
+    An address that can't be a destination at all, as multicast, is in no scope, and text that is no address neither.
+    """
+    scope = _scope(address)
+    return scope != _NOWHERE and scope >= _scope(other)
+
+
+def listed_addresses(local_addresses: Iterable[str], peer: str) -> tuple[str, ...]:
+    """The local addresses to list in an INIT or INIT ACK that goes to `peer` (RFC 9260 section 5.1.2).
+
+    None for a single-homed endpoint: the peer takes the source of the packet then, and RFC 6951 section 3.2 says that
+    addresses MUST NOT be listed, as a NAT might change them.
+    """
+    listed = tuple(dict.fromkeys(normalize(address) for address in local_addresses if in_scope(address, peer)))
+    return listed if len(listed) > 1 else ()
+
+
+def _parse(address: str) -> IPv4Address | IPv6Address:
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address):
+        return parsed.ipv4_mapped or parsed
+    return parsed
+
+
+def _scope(address: str) -> int:
+    try:
+        ip = _parse(address)
+    except ValueError:
+        return _NOWHERE
+    if ip.is_multicast or ip.is_unspecified or ip == _BROADCAST:
+        return _NOWHERE
+    if ip.is_loopback:
+        return _LOOPBACK
+    if ip.is_link_local:
+        return _LINK
+    if isinstance(ip, IPv4Address):
+        return _PRIVATE if any(ip in network for network in _PRIVATE_IPV4) else _GLOBAL
+    return _PRIVATE if any(ip in network for network in _PRIVATE_IPV6) else _GLOBAL

@@ -1,0 +1,132 @@
+"""One of the peer's addresses: what is known of the way there (RFC 9260 sections 5.4, 6.3, 7.2, 7.3 and 8.3).
+
+A path knows its own error counter, time-out, window and packet size. Which path is used, and when an error counter has
+become too large, is decided where all of them are known, in `path_manager`; what is in flight is counted in `outbound`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from ..congestion.base import CongestionController
+from ..events import PathState
+from ..timers import NEVER
+from .encapsulation import Route, chunk_room, is_ipv4, smallest_mtu
+from .rto import RtoEstimator
+
+__all__ = ["Path"]
+
+_UNCONFIRMED: Final = PathState.UNCONFIRMED
+
+_HEARTBEAT_INTERVAL: Final = 30.0  # HB.interval, section 16
+
+
+@final
+class Path:
+    """One of the peer's addresses. Its `path_id` is its index in `PathManager.by_id`, for good."""
+
+    __slots__ = (
+        "_idle_since",  # data was sent then, or the window adjusted for having sent none
+        "congestion",
+        "cwr_tsn",  # the highest TSN sent when the window was last reduced for an ECN echo; -1: never
+        "error_count",
+        "heartbeat_at",  # when the HEARTBEAT that awaits its answer was sent
+        "heartbeat_interval",  # None: only while UNCONFIRMED
+        "heartbeat_nonce",  # of that HEARTBEAT; empty: none awaits an answer
+        "last_sent",  # when data was sent last; -1.0: never
+        "max_retrans",
+        "mtu",  # the largest IP packet
+        "one_packet",  # section 7.2.3: until an acknowledgement, a single packet in flight
+        "path_id",
+        "payload",  # the chunks that fit a packet, which is PMDCS
+        "route",
+        "rto",
+        "state",
+    )
+
+    def __init__(
+        self,
+        path_id: int,
+        route: Route,
+        state: PathState,
+        mtu: int,
+        rto: RtoEstimator,
+        congestion: CongestionController,
+    ) -> None:
+        self.path_id = path_id
+        self.route = route
+        self.state = state
+        self.error_count = 0
+        self.max_retrans = 0
+        self.rto = rto
+        self.congestion = congestion
+        self.mtu = mtu
+        self.payload = chunk_room(mtu, is_ipv4(route.address))
+        self.last_sent = -1.0
+        self._idle_since = -1.0
+        self.one_packet = False
+        self.heartbeat_interval: float | None = None
+        self.heartbeat_nonce = b""
+        self.heartbeat_at = 0.0
+        self.cwr_tsn = -1
+
+    def room(self, in_flight: int, now: float) -> int:
+        """The bytes of data that may leave now; while there are any, a whole packet may (section 6.1 B)."""
+        if in_flight > 0:
+            return 0 if self.one_packet else self.congestion.cwnd - in_flight
+        if self._idle_since >= 0.0:
+            idle = now - self._idle_since
+            rto = self.rto.rto
+            if idle >= rto:
+                self.congestion.on_idle(idle, rto)
+                self._idle_since = now - idle % rto
+        cwnd = self.congestion.cwnd
+        return cwnd if cwnd > self.payload and not self.one_packet else self.payload
+
+    def on_sent(self, now: float) -> None:
+        """Data has left for this address."""
+        self.last_sent = now
+        self._idle_since = now
+
+    def on_ack(self, acked: int, in_flight_before: int, cum_advanced: bool, in_recovery: bool, now: float) -> None:
+        """A SACK acknowledged data sent to this address; the arguments are those of `CongestionController.on_ack`."""
+        self.one_packet = False
+        self.congestion.on_ack(acked, in_flight_before, cum_advanced, in_recovery, now)
+
+    def on_rtt(self, rtt: float, now: float) -> None:
+        """A round trip was measured, by data (section 6.3.1) or by a HEARTBEAT (section 8.3)."""
+        self.rto.observe(rtt)
+        self.congestion.on_rtt(rtt, now)
+
+    def expire_t3(self, now: float) -> None:
+        """Rule E1 of section 6.3.3. The rest of a time-out is `PathManager.on_timeout`."""
+        self.congestion.on_timeout(now)
+        self.one_packet = True
+
+    def on_message_size(self, mtu: int) -> bool:
+        """The network carries no IP packet above `mtu`; whether that is news. A larger size never is (section 7.3)."""
+        ipv4 = is_ipv4(self.route.address)
+        mtu = max(mtu, smallest_mtu(ipv4))
+        if mtu >= self.mtu:
+            return False
+        self.mtu = mtu
+        self.payload = chunk_room(mtu, ipv4)
+        self.congestion.on_pmdcs(self.payload)
+        return True
+
+    def heartbeat_delay(self, random_fraction: float) -> float:
+        """Seconds from one HEARTBEAT to the next; `NEVER` where they are switched off. `random_fraction` is in [0, 1).
+
+        Section 8.3: RTO with its back-off and +/- 50 %, plus HB.interval. Section 5.4: an UNCONFIRMED address is
+        probed in each RTO, until that has failed too often; switched off or not.
+        """
+        rto = self.rto.rto
+        interval = self.heartbeat_interval
+        if self.state is _UNCONFIRMED:
+            if self.error_count <= self.max_retrans:
+                return rto
+            if interval is None:
+                interval = _HEARTBEAT_INTERVAL
+        elif interval is None:
+            return NEVER
+        return interval + rto * (0.5 + random_fraction)

@@ -1,0 +1,43 @@
+"""Testing without a network and without waiting: simulated hosts and links, on virtual time.
+
+For programs that use asyncio, `Network.run` runs a coroutine on a loop whose clock jumps, and whose datagram sockets
+are in the simulated network; for core endpoints, a `Simulation` drives them through the same network without asyncio.
+What happens in a run depends on its seed alone.
+"""
+
+from __future__ import annotations
+
+from .clock import Clock, DeadlockError, SimulationError, TimeLimitError
+from .host import Address, Host, Port, Receiver
+from .link import Crossing, Fate, Link, LinkSettings
+from .nat import Nat
+from .network import Datagram, DatagramError, Network, PacketRecord, PortUnreachableError
+from .pair import CoreEndpoint, Simulation
+from .transport import SimulatedTransport
+from .virtual_time import VirtualLoop, run
+
+__all__ = [
+    "Address",
+    "Clock",
+    "CoreEndpoint",
+    "Crossing",
+    "Datagram",
+    "DatagramError",
+    "DeadlockError",
+    "Fate",
+    "Host",
+    "Link",
+    "LinkSettings",
+    "Nat",
+    "Network",
+    "PacketRecord",
+    "Port",
+    "PortUnreachableError",
+    "Receiver",
+    "SimulatedTransport",
+    "Simulation",
+    "SimulationError",
+    "TimeLimitError",
+    "VirtualLoop",
+    "run",
+]

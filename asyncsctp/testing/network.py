@@ -1,0 +1,314 @@
+"""A simulated network: hosts, the links between their addresses, NATs, and what happens to each datagram.
+
+It needs no event loop and knows nothing of SCTP. Time is its `clock`, chance is seeded: the same seed and the same
+program give the same run, bit for bit. Each direction of each pair of addresses has a link with chance of its own, so
+that more traffic on one doesn't change the fortune of another.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from functools import partial
+from random import Random
+from typing import Any, Final, NamedTuple, TypeVar, final
+
+from ..aio.datagram import DatagramError
+from .clock import Clock
+from .host import Address, Host, family, normal
+from .link import Fate, Link, LinkSettings
+from .nat import Nat
+
+__all__ = ["Datagram", "DatagramError", "Network", "PacketRecord", "PortUnreachableError"]
+
+T = TypeVar("T")
+
+_HEADERS: Final = {4: 28, 6: 48}  # IP and UDP
+_QUOTED: Final = {4: 520, 6: 1184}  # payload that an ICMP message of 576 (RFC 1812) or 1280 bytes (RFC 4443) quotes
+_ICMP: Final = {
+    Fate.UNREACHABLE: {4: (3, 1), 6: (1, 3)},
+    Fate.NO_PORT: {4: (3, 3), 6: (1, 4)},
+    Fate.TOO_BIG: {4: (3, 4), 6: (2, 0)},
+}
+
+
+class Datagram(NamedTuple):
+    """A datagram as its sender handed it to the network."""
+
+    time: float  #: when it was sent, in virtual seconds
+    source: Address
+    destination: Address
+    data: bytes
+    ecn_capable: bool
+    fragment: bool = False  #: whether IP may cut it up for a link with a small mtu
+
+
+class PacketRecord(NamedTuple):
+    """A line of the trace: a packet at the moment when its fate was known."""
+
+    time: float
+    source: Address  #: as seen by the link: behind a NAT, the outside address
+    destination: Address
+    data: bytes
+    fate: Fate
+
+
+class PortUnreachableError(DatagramError, ConnectionRefusedError):
+    """Nobody listens at the port that a datagram was sent to."""
+
+
+@final
+class Network:
+    """A network of simulated hosts.
+
+    * `seed`: any int; it decides all chance in the network.
+    * `link`: the settings of every link that has none of its own (10 ms of delay and nothing else, by default).
+    * `icmp`: whether senders hear of hosts and ports that don't exist (`error_received`). Reports of packets that are
+      too big are a setting of each link.
+
+    `clock` is the virtual time. `packets` is a list of `PacketRecord`; it is `None`, and nothing is recorded, until you
+    set it to a list. `counts` counts the fates of packets, always. `on_datagram`, when set, is called for each datagram
+    before it travels, and returns what becomes of it: `None` or `True`, it goes on; `False`, it is lost; bytes, they go
+    on in its place; a number, it goes on after so many seconds.
+    """
+
+    __slots__ = (
+        "_default", "_links", "_nat_of_inside", "_nat_of_outside", "_owners", "clock", "counts", "hosts", "icmp",
+        "names", "on_datagram", "packets", "seed",
+    )  # fmt: skip
+
+    def __init__(self, seed: int = 0, *, link: LinkSettings | None = None, icmp: bool = False) -> None:
+        self.seed = seed
+        self.clock = Clock()
+        self.icmp = icmp
+        self.packets: list[PacketRecord] | None = None
+        self.counts: Counter[Fate] = Counter()
+        self.on_datagram: Callable[[Datagram], bytes | float | bool | None] | None = None
+        self.hosts: dict[str, Host] = {}
+        self.names: dict[str, tuple[str, ...]] = {}
+        self._default = link if link is not None else LinkSettings()
+        self._owners: dict[str, Host] = {}
+        self._links: dict[tuple[str, str], Link] = {}
+        self._nat_of_inside: dict[str, Nat] = {}
+        self._nat_of_outside: dict[str, Nat] = {}
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the network was made."""
+        return self.clock.now
+
+    # Building
+
+    def host(self, name: str, *addresses: str) -> Host:
+        """Adds a host with these IP literals. `ValueError` for a name or an address in use."""
+        if name in self.hosts:
+            raise ValueError(f"there is a host {name} already")
+        host = self.hosts[name] = Host(name, self.clock, self._transmit)
+        for address in addresses:
+            self.add_address(host, address)
+        return host
+
+    def add_address(self, host: Host, address: str) -> None:
+        """Gives a host one more address, which its programs can bind from now on."""
+        address = normal(address)
+        owner = self._owners.get(address)
+        if owner is not None or address in self._nat_of_outside:
+            raise ValueError(f"{address} belongs to {owner.name if owner is not None else 'a NAT'} already")
+        self._owners[address] = host
+        host.addresses.append(address)
+
+    def remove_address(self, host: Host, address: str) -> None:
+        """Takes an address away: what is sent to it finds no host, whoever has bound it."""
+        address = normal(address)
+        host.addresses.remove(address)
+        del self._owners[address]
+
+    def name(self, name: str, *addresses: str) -> None:
+        """What `getaddrinfo` on the virtual loop answers for `name`, in this order."""
+        self.names[name] = tuple(normal(address) for address in addresses)
+
+    def nat(self, outside: str, *inside: str, idle_timeout: float | None = None, filtering: bool = True) -> Nat:
+        """Puts a NAT with the address `outside` in front of hosts that have the addresses `inside`.
+
+        The links that count are those of the outside address; `link` and `cut` take an inside address to mean it.
+        Between addresses behind the same NAT nothing is translated. See `Nat` for the rest.
+        """
+        outside = normal(outside)
+        if outside in self._owners or outside in self._nat_of_outside:
+            raise ValueError(f"{outside} is in use")
+        nat = Nat(outside, frozenset(map(normal, inside)), idle_timeout=idle_timeout, filtering=filtering)
+        for address in sorted(nat.inside):
+            if family(address) != family(outside):
+                raise ValueError(f"{address} and {outside} are of different families")
+            if address in self._nat_of_inside:
+                raise ValueError(f"{address} is behind a NAT already")
+        self._nat_of_outside[outside] = nat
+        self._nat_of_inside.update(dict.fromkeys(nat.inside, nat))
+        return nat
+
+    def host_of(self, address: str) -> Host | None:
+        """The host that owns an address."""
+        return self._owners.get(normal(address))
+
+    # Changing, while it runs
+
+    def link(
+        self, a: str, b: str, settings: LinkSettings | None = None, *, one_way: bool = False, **changes: float | None
+    ) -> None:
+        """Changes the link from `a` to `b`, and back unless `one_way`: to `settings`, or in the fields named.
+
+        `network.link("10.0.0.1", "10.0.0.2", loss=0.1, rate=1e6)`. `ValueError` names a field out of range.
+        """
+        for link in self._between(a, b, one_way):
+            link.configure((settings or link.settings).replace(**changes), self.now)
+
+    def defaults(self, settings: LinkSettings | None = None, **changes: float | None) -> None:
+        """Changes the settings of all links, of those to come too."""
+        self._default = (settings or self._default).replace(**changes)
+        for link in self._links.values():
+            link.configure((settings or link.settings).replace(**changes), self.now)
+
+    def cut(self, a: str, b: str, *, one_way: bool = False) -> None:
+        """Cuts the path between two addresses: what is under way on it, and what is sent from now on, is lost."""
+        for link in self._between(a, b, one_way):
+            link.is_cut = True
+
+    def heal(self, a: str, b: str, *, one_way: bool = False) -> None:
+        """Mends a path that was cut."""
+        for link in self._between(a, b, one_way):
+            link.is_cut = False
+
+    def at(self, when: float, action: Callable[[], object]) -> None:
+        """Runs `action` at the instant `when`, in virtual seconds: `network.at(5.0, partial(network.cut, a, b))`."""
+        self.clock.at(when, action)
+
+    def backlog(self, a: str, b: str) -> float:
+        """Bytes that wait in the queue of the link from `a` to `b`."""
+        return self._between(a, b, one_way=True)[0].backlog(self.now)
+
+    # Running
+
+    def run(self, main: Coroutine[Any, Any, T], *, limit: float | None = 86400.0, debug: bool | None = None) -> T:
+        """Runs a coroutine on virtual time, in this network; see `asyncsctp.testing.run`."""
+        from .virtual_time import run  # the network itself needs no asyncio
+
+        return run(main, network=self, limit=limit, debug=debug)
+
+    def send(self, source: Address, destination: Address, data: bytes, *, ecn_capable: bool = False) -> None:
+        """Sends a datagram as if `source` had, whether or not there is such a host: for attackers and accidents."""
+        self._transmit((normal(source[0]), source[1]), (normal(destination[0]), destination[1]), data, ecn_capable)
+
+    # The way of a datagram
+
+    def _transmit(
+        self, source: Address, destination: Address, data: bytes, ecn_capable: bool, fragment: bool = False
+    ) -> None:
+        datagram = Datagram(self.now, source, destination, data, ecn_capable, fragment)
+        verdict = self.on_datagram(datagram) if self.on_datagram is not None else None
+        if verdict is False:
+            self._note(datagram, Fate.DROPPED)
+        elif isinstance(verdict, bytes):
+            self._carry(datagram._replace(data=verdict))
+        elif verdict is None or verdict is True:
+            self._carry(datagram)
+        else:
+            self.clock.after(float(verdict), partial(self._carry, datagram))
+
+    def _carry(self, datagram: Datagram) -> None:
+        """Through the NAT on the sender's side, and onto the link."""
+        origin, destination = datagram.source, datagram.destination
+        nat = self._nat_of_inside.get(origin[0])
+        if nat is not None and destination[0] not in nat.inside:
+            datagram = datagram._replace(source=nat.translate_out(origin, destination, self.now))
+        link = self._link(datagram.source[0], destination[0])
+        headers = _HEADERS[family(destination[0])]
+        crossing = link.carry(
+            datagram.data, self.now, headers=headers, ecn_capable=datagram.ecn_capable, fragment=datagram.fragment
+        )
+        if not crossing.arrivals:
+            self._note(datagram, crossing.fate)
+            mtu = link.settings.mtu
+            if crossing.fate is Fate.TOO_BIG and link.settings.report_too_big and mtu is not None:
+                self._report(datagram, origin, Fate.TOO_BIG, mtu)
+            return
+        datagram = datagram._replace(data=crossing.data)
+        for arrival in crossing.arrivals:
+            arrive = partial(self._arrive, datagram, origin, link, crossing.fate, crossing.congestion_experienced)
+            self.clock.at(arrival, arrive)
+
+    def _arrive(self, datagram: Datagram, origin: Address, link: Link, fate: Fate, marked: bool) -> None:
+        """Off the link, through the NAT on the receiver's side, and to whoever has bound the port."""
+        if link.is_cut:
+            return self._note(datagram, Fate.CUT)
+        address, number = datagram.destination
+        outer = self._nat_of_outside.get(address)
+        inner = self._nat_of_inside.get(address)
+        if outer is not None:
+            inside = outer.translate_in(datagram.source, number, self.now)
+            if inside is None:
+                return self._note(datagram, Fate.FILTERED)
+            address, number = inside
+        elif inner is not None and datagram.source[0] not in inner.inside:
+            return self._refuse(datagram, origin, Fate.UNREACHABLE)
+        host = self._owners.get(address)
+        if host is None:
+            return self._refuse(datagram, origin, Fate.UNREACHABLE)
+        port = host.port_at(address, number)
+        if port is None:
+            return self._refuse(datagram, origin, Fate.NO_PORT)
+        self._note(datagram, fate)
+        port.arrive(datagram.data, datagram.source, marked)
+
+    def _refuse(self, datagram: Datagram, origin: Address, fate: Fate) -> None:
+        self._note(datagram, fate)
+        if self.icmp:
+            self._report(datagram, origin, fate)
+
+    def _report(self, datagram: Datagram, origin: Address, fate: Fate, mtu: int | None = None) -> None:
+        """Tells the sender by ICMP, after the delay of the way back."""
+        destination = datagram.destination
+        version = family(destination[0])
+        icmp, quoted = _ICMP[fate][version], datagram.data[: _QUOTED[version]]
+        error: DatagramError
+        if fate is Fate.NO_PORT:
+            text = f"nobody listens at {destination[0]} port {destination[1]}"
+            error = PortUnreachableError(errno.ECONNREFUSED, text, destination, icmp=icmp, quoted=quoted)
+        elif fate is Fate.TOO_BIG:
+            text = f"a datagram to {destination[0]} was too long for a path of {mtu} bytes"
+            error = DatagramError(errno.EMSGSIZE, text, destination, mtu=mtu, icmp=icmp, quoted=quoted)
+        else:
+            text = f"there is no host {destination[0]}"
+            error = DatagramError(errno.EHOSTUNREACH, text, destination, icmp=icmp, quoted=quoted)
+        back = self._link(destination[0], datagram.source[0])
+        if not back.is_cut:
+            self.clock.after(back.settings.delay, partial(self._tell, origin, destination, error))
+
+    def _tell(self, origin: Address, destination: Address, error: DatagramError) -> None:
+        host = self._owners.get(origin[0])
+        port = host.port_at(*origin) if host is not None else None
+        if port is not None:
+            port.receiver.error(destination, error)
+
+    def _note(self, datagram: Datagram, fate: Fate) -> None:
+        self.counts[fate] += 1
+        if self.packets is not None:
+            self.packets.append(PacketRecord(self.now, datagram.source, datagram.destination, datagram.data, fate))
+
+    # Links
+
+    def _link(self, source: str, destination: str) -> Link:
+        link = self._links.get((source, destination))
+        if link is None:
+            chance = Random(f"{self.seed} {source} {destination}")
+            link = self._links[source, destination] = Link(self._default, chance)
+        return link
+
+    def _between(self, a: str, b: str, one_way: bool) -> list[Link]:
+        a, b = normal(a), normal(b)
+        nat_a, nat_b = self._nat_of_inside.get(a), self._nat_of_inside.get(b)
+        if nat_a is not nat_b:
+            a = nat_a.outside if nat_a is not None else a
+            b = nat_b.outside if nat_b is not None else b
+        there = self._link(a, b)
+        return [there] if one_way or a == b else [there, self._link(b, a)]

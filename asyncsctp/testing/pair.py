@@ -1,0 +1,228 @@
+"""The simulated network for core endpoints: no asyncio, only a virtual clock and one event after the other.
+
+It knows how an endpoint is driven (datagrams in, `flush`, outbox out, `expire` when its time has come) and nothing of
+what the endpoint does meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import Final, Protocol, final
+
+from ..paths.encapsulation import Route
+from .clock import DeadlockError, SimulationError, TimeLimitError
+from .host import Address, Port, normal
+from .network import Network
+
+__all__ = ["CoreEndpoint", "Simulation"]
+
+_STEPS_AT_ONE_INSTANT: Final = 100_000
+
+
+class CoreEndpoint(Protocol):
+    """What a `Simulation` drives: an endpoint without input and output of its own."""
+
+    outbox: list[tuple[Route, bytes]]
+
+    @property
+    def next_expiry(self) -> float:
+        """When `expire` is to be called; infinity: not at all."""
+
+    def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool) -> object:
+        """A datagram came in on `route`."""
+
+    def flush(self, now: float) -> None:
+        """All that came at this instant is in: put what is to be sent into the outbox."""
+
+    def expire(self, now: float) -> None:
+        """The time of `next_expiry` has come. A `flush` follows."""
+
+
+@final
+class _Driven:
+    """An endpoint, its ports, and what watches it."""
+
+    __slots__ = ("check", "ecn_capable", "endpoint", "on_error", "ports", "udp_port")
+
+    def __init__(
+        self,
+        endpoint: CoreEndpoint,
+        udp_port: int,
+        ecn_capable: bool,
+        check: Callable[[CoreEndpoint], object] | None,
+        on_error: Callable[[Route, OSError], object] | None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.udp_port = udp_port
+        self.ecn_capable = ecn_capable
+        self.check = check
+        self.on_error = on_error
+        self.ports: dict[str, Port] = {}
+
+
+@final
+class _Inlet:
+    """What one local address of an endpoint gets from the network (`host.Receiver`)."""
+
+    __slots__ = ("_driven", "_local", "_simulation")
+
+    def __init__(self, simulation: Simulation, driven: _Driven, local: str) -> None:
+        self._simulation = simulation
+        self._driven = driven
+        self._local = local
+
+    def receive(self, datagrams: list[bytes], source: Address, congestion_experienced: bool) -> None:
+        route = Route(self._local, *source)
+        now = self._simulation.now
+        for datagram in datagrams:
+            self._driven.endpoint.receive(datagram, route, now, congestion_experienced)
+
+    def batch_done(self) -> None:
+        self._simulation.settle(self._driven)
+
+    def error(self, destination: Address, error: OSError) -> None:
+        if self._driven.on_error is not None:
+            self._driven.on_error(Route(self._local, *destination), error)
+            self._simulation.settle(self._driven)
+
+
+@final
+class Simulation:
+    """Drives core endpoints through a `Network`, one event at a time.
+
+    `check`, if given, is called with an endpoint after every event that it took part in, and raises when the endpoint
+    is not as it should be. What a test does to an endpoint between steps (connect, send, shut down) leaves at the next.
+    """
+
+    __slots__ = ("_at_this_instant", "_driven", "check", "network")
+
+    def __init__(self, network: Network, *, check: Callable[[CoreEndpoint], object] | None = None) -> None:
+        self.network = network
+        self.check = check
+        self._driven: list[_Driven] = []
+        self._at_this_instant = 0
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the network was made."""
+        return self.network.now
+
+    def add(
+        self,
+        endpoint: CoreEndpoint,
+        addresses: Iterable[str],
+        *,
+        udp_port: int = 9899,
+        ecn_capable: bool = False,
+        check: Callable[[CoreEndpoint], object] | None = None,
+        on_error: Callable[[Route, OSError], object] | None = None,
+    ) -> None:
+        """Puts an endpoint on these addresses, at one UDP port.
+
+        Those that no host of the network has yet become the addresses of one new host. `ecn_capable`: whether what the
+        endpoint sends can be marked. `check` overrides that of the simulation. `on_error` is told what ICMP reports:
+        the route, and an `OSError` (a `DatagramError`: `errno`, and `mtu` for EMSGSIZE).
+        """
+        addresses = tuple(map(normal, addresses))
+        if not addresses:
+            raise ValueError("addresses must name at least one")
+        unowned = [address for address in addresses if self.network.host_of(address) is None]
+        if unowned:
+            self.network.host(f"host of {unowned[0]}", *unowned)
+        driven = _Driven(endpoint, udp_port, ecn_capable, check if check is not None else self.check, on_error)
+        self._driven.append(driven)
+        for address in addresses:
+            self.bind(endpoint, address)
+
+    def bind(self, endpoint: CoreEndpoint, address: str) -> None:
+        """Gives an endpoint that was added one more address, of a host of the network."""
+        address = normal(address)
+        host = self.network.host_of(address)
+        if host is None:
+            raise ValueError(f"no host of the network has the address {address}")
+        driven = self._find(endpoint)
+        driven.ports[address] = host.bind(address, driven.udp_port, _Inlet(self, driven, address))
+
+    def remove(self, endpoint: CoreEndpoint) -> None:
+        """Takes an endpoint away, without a word to anybody: its host has crashed. Its UDP ports are free again."""
+        driven = self._find(endpoint)
+        self._driven.remove(driven)
+        for port in driven.ports.values():
+            port.close()
+
+    def flush(self) -> None:
+        """Sends what the endpoints have to send now; every step begins with it."""
+        for driven in self._driven:
+            self.settle(driven)
+
+    def step(self) -> bool:
+        """Lets the next thing happen: one event of the network, or one endpoint's expiry. False when there is none."""
+        self.flush()
+        return self._step(inf)
+
+    def run_until(self, predicate: Callable[[], object], limit: float = 60.0) -> None:
+        """Steps until `predicate()` is true.
+
+        `TimeLimitError` if it isn't after `limit` virtual seconds, `DeadlockError` if nothing is left to happen.
+        """
+        until = self.now + limit
+        self.flush()
+        while not predicate():
+            if not self._step(until):
+                if self._next_time() == inf:
+                    raise DeadlockError(f"nothing is left to happen at {self.now:.6f} s, and {predicate!r} is not true")
+                raise TimeLimitError(f"{predicate!r} is not true after {limit:g} virtual seconds")
+            self.flush()
+
+    def run_for(self, seconds: float) -> None:
+        """Lets all happen that happens in the next `seconds`; afterwards that time has passed."""
+        until = self.now + seconds
+        self.flush()
+        while self._step(until):
+            self.flush()
+        self.network.clock.advance(until)
+
+    def settle(self, driven: _Driven) -> None:
+        """Flushes one endpoint and sends its outbox. Internal."""
+        endpoint = driven.endpoint
+        endpoint.flush(self.now)
+        if endpoint.outbox:
+            packets = endpoint.outbox.copy()
+            endpoint.outbox.clear()
+            for route, datagram in packets:
+                port = driven.ports[route.local]
+                port.send(datagram, (route.address, route.udp_port), ecn_capable=route.ecn_capable)
+        if driven.check is not None:
+            driven.check(endpoint)
+
+    def _find(self, endpoint: CoreEndpoint) -> _Driven:
+        for driven in self._driven:
+            if driven.endpoint is endpoint:
+                return driven
+        raise ValueError("that endpoint was not added")
+
+    def _next_time(self) -> float:
+        expiries = (driven.endpoint.next_expiry for driven in self._driven)
+        return min(self.network.clock.next_time, min(expiries, default=inf))
+
+    def _step(self, until: float) -> bool:
+        """The next event, if it is not after `until`. Packets come before expiries of the same instant."""
+        when = self._next_time()
+        if when > until or when == inf:
+            return False
+        clock = self.network.clock
+        if when > clock.now:
+            self._at_this_instant = 0
+            clock.advance(when)
+        self._at_this_instant += 1
+        if self._at_this_instant > _STEPS_AT_ONE_INSTANT:
+            raise SimulationError(f"time stands still at {clock.now:.6f} s: an expiry, or a packet on its way, repeats")
+        if clock.run_next():
+            return True
+        for driven in self._driven:
+            if driven.endpoint.next_expiry <= clock.now:
+                driven.endpoint.expire(clock.now)
+                self.settle(driven)
+                return True
+        return True

@@ -1,0 +1,234 @@
+"""asyncio on virtual time: a loop whose clock is that of a simulated network, and whose sockets are in it.
+
+When nothing is ready, the clock jumps to the next timer or the next arrival of a packet. Ten minutes of protocol time
+cost what happens in them, and nothing for the waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import selectors
+import socket
+from collections.abc import Callable, Coroutine
+from functools import partial
+from ipaddress import ip_address
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, Unpack
+
+from .clock import DeadlockError, TimeLimitError
+from .host import Address, Host, current_host, normal
+from .network import Network
+from .transport import SimulatedTransport, sockaddr
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+__all__ = ["VirtualLoop", "run"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
+
+_DAY: Final = 86400.0
+_NAMED_TASKS: Final = 10
+_WILDCARDS: Final[dict[int, str]] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+
+
+def run(
+    main: Coroutine[Any, Any, T], *, network: Network | None = None, limit: float | None = _DAY,
+    debug: bool | None = None,
+) -> T:  # fmt: skip
+    """Runs a coroutine on virtual time, as `asyncio.run` does in real time, and returns its result.
+
+    Tasks left over are cancelled at the end. `network` is the simulated network that its datagram sockets are in (a new
+    empty one by default). Raises `DeadlockError` when nothing is ready and nothing is scheduled but `main` hasn't
+    ended, and `TimeLimitError` when it runs for more than `limit` virtual seconds (`None`: without limit).
+    """
+    if limit is not None and not limit > 0:
+        main.close()
+        raise ValueError(f"limit must be above 0 seconds, or None, not {limit!r}")
+    loop_factory = partial(VirtualLoop, network, limit=limit)
+    with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
+        return runner.run(main)
+
+
+def _family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Instead of waiting for time to pass, lets it pass. Real files and other threads are still heeded."""
+
+    def __init__(self, network: Network, limit: float | None) -> None:
+        super().__init__()
+        self.clock = network.clock
+        self.limit = limit if limit is not None else inf
+        self.deadline = self.clock.now + self.limit
+        self.threads = 0
+        self.pending: Callable[[], str] = str
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        clock = self.clock
+        if timeout is not None and timeout <= 0.0:
+            clock.run_due()
+            return []
+        happened = super().select(0)
+        if happened or clock.next_time <= clock.now:
+            clock.run_due()
+            return happened
+        if self.threads:
+            return super().select(None)
+        target = min(clock.now + timeout if timeout is not None else inf, clock.next_time)
+        if target == inf:
+            raise DeadlockError(f"nothing is ready or scheduled at {clock.now:.6f} s; waiting: {self.pending()}")
+        if target > self.deadline:
+            self.deadline += self.limit
+            raise TimeLimitError(f"not done after {self.limit:g} virtual seconds; waiting: {self.pending()}")
+        clock.advance(target)
+        clock.run_due()
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An asyncio event loop on virtual time, with the datagram sockets of a simulated network.
+
+    `time()` is the network's clock. While a thread of an executor is at work, virtual time stands still. TCP, pipes and
+    subprocesses are not simulated. `network` and `limit` are as in `run`.
+    """
+
+    def __init__(self, network: Network | None = None, *, limit: float | None = _DAY) -> None:
+        self.network = network if network is not None else Network()
+        self._jumping = _JumpingSelector(self.network, limit)
+        self._jumping.pending = self._pending
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        """Virtual seconds since the network was made."""
+        return self.network.clock.now
+
+    def open_simulated_datagram(
+        self, protocol_factory: Callable[[], ProtocolT], local_addr: Address
+    ) -> tuple[SimulatedTransport, ProtocolT]:
+        """A datagram socket of the host that owns the address `local_addr` names; port 0 takes a free one.
+
+        `OSError` when nobody owns it, or its port is in use. A wildcard address means the host of `Host.active()`, or
+        the only host there is.
+        """
+        return self._attach(protocol_factory, (normal(local_addr[0]), local_addr[1]), None)
+
+    async def create_datagram_endpoint(  # type: ignore[override]  # a more precise transport
+        self,
+        protocol_factory: Callable[[], ProtocolT],
+        local_addr: tuple[str, int] | str | None = None,
+        remote_addr: tuple[str, int] | str | None = None,
+        *,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        reuse_port: bool | None = None,
+        allow_broadcast: bool | None = None,
+        sock: socket.socket | None = None,
+    ) -> tuple[SimulatedTransport, ProtocolT]:
+        """As asyncio's, with a simulated socket; `proto`, `flags`, `reuse_port` and `allow_broadcast` are ignored."""
+        if sock is not None:
+            raise ValueError("a real socket can't be part of a simulated network")
+        if local_addr is None and remote_addr is None and family == 0:
+            raise ValueError("unexpected address family")
+        local = remote = None
+        if local_addr is not None:
+            local = await self._resolve(local_addr, family)
+            family = _family(local[0])
+        if remote_addr is not None:
+            remote = await self._resolve(remote_addr, family)
+            family = _family(remote[0])
+        return self._attach(protocol_factory, local or (_WILDCARDS[family], 0), remote)
+
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - as the loop's
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        """Resolves IP literals and the names given by `Network.name`; `socket.gaierror` for others."""
+        name = host.decode() if isinstance(host, bytes) else host
+        kind = socket.SocketKind(type or socket.SOCK_DGRAM)
+        protocol = proto or (socket.IPPROTO_UDP if kind is socket.SOCK_DGRAM else socket.IPPROTO_TCP)
+        found = [
+            (socket.AddressFamily(_family(address)), kind, protocol, "", sockaddr((address, int(port or 0))))
+            for address in self._addresses(name, bool(flags & socket.AI_PASSIVE))
+            if family in (socket.AF_UNSPEC, _family(address))
+        ]
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, f"the simulated network has no name {name}")
+        return found
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """As asyncio's; virtual time stands still until `func` has returned."""
+        future = super().run_in_executor(executor, func, *args)
+        self._jumping.threads += 1
+        future.add_done_callback(self._on_thread_done)
+        return future
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """As asyncio's; it waits in real time, and without limit."""
+        self._jumping.threads += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._jumping.threads -= 1
+
+    def _on_thread_done(self, _: object) -> None:
+        self._jumping.threads -= 1
+
+    def _attach(
+        self, protocol_factory: Callable[[], ProtocolT], local: Address, remote: Address | None
+    ) -> tuple[SimulatedTransport, ProtocolT]:
+        host = self._host_for(local[0])
+        if remote is not None and local[0] in _WILDCARDS.values():
+            local = (host.source_for(remote[0]), local[1])
+        protocol = protocol_factory()
+        transport = SimulatedTransport(self, protocol, host, local, remote)
+        protocol.connection_made(transport)
+        return transport, protocol
+
+    def _host_for(self, address: str) -> Host:
+        if address not in _WILDCARDS.values():
+            host = self.network.host_of(address)
+        elif len(self.network.hosts) == 1:
+            host = next(iter(self.network.hosts.values()))
+        else:
+            host = current_host.get()
+            if host is None:
+                raise OSError(errno.EADDRNOTAVAIL, f"whose {address}? Use host.active(), or bind an address of a host")
+        if host is None:
+            raise OSError(errno.EADDRNOTAVAIL, f"no simulated host has the address {address}")
+        return host
+
+    async def _resolve(self, address: tuple[str, int] | str, family: int) -> Address:
+        if not isinstance(address, tuple):
+            raise TypeError("2-tuple is expected")
+        found = await self.getaddrinfo(address[0] or None, address[1], family=family, flags=socket.AI_PASSIVE)
+        name, port = found[0][4][:2]
+        return name, port
+
+    def _addresses(self, name: str | None, passive: bool) -> tuple[str, ...]:
+        if not name:
+            return tuple(_WILDCARDS.values()) if passive else ("127.0.0.1", "::1")
+        if name in self.network.names:
+            return self.network.names[name]
+        try:
+            return (str(ip_address(name)),)
+        except ValueError:
+            return ()
+
+    def _pending(self) -> str:
+        tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
+        named = sorted(f"{task.get_name()} ({getattr(task.get_coro(), '__qualname__', '?')})" for task in tasks)
+        return ", ".join(named[:_NAMED_TASKS]) + (" ..." if len(named) > _NAMED_TASKS else "")

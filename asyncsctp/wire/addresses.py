@@ -1,0 +1,56 @@
+"""IPv4 and IPv6 Address parameters (RFC 9260 sections 3.3.2.1.1, 3.3.2.1.2), and the literals used everywhere else.
+
+Only addresses that can never be a destination are refused here. Whether one can be reached from where we are (section
+5.1.2) is a matter of scope that the paths decide.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+from . import tlv
+from .constants import PARAM_IPV4_ADDRESS, PARAM_IPV6_ADDRESS
+from .tlv import Malformed
+
+__all__ = ["ADDRESS_SIZES", "address_type", "pack_address", "read_address"]
+
+#: How long the value of each kind of address parameter is.
+ADDRESS_SIZES: Final = {PARAM_IPV4_ADDRESS: 4, PARAM_IPV6_ADDRESS: 16}
+_BROADCAST: Final = IPv4Address("255.255.255.255")
+
+
+def address_type(address: str) -> int:
+    """The parameter type that carries this address."""
+    return _type_of(_parse(address))
+
+
+def pack_address(address: str) -> bytes:
+    """The parameter for an address literal; an IPv4-mapped IPv6 address goes as the IPv4 address that it is."""
+    parsed = _parse(address)
+    return tlv.pack(_type_of(parsed), parsed.packed)
+
+
+def read_address(parameter_type: int, value: bytes) -> str | None:
+    """The literal, in its one canonical form; None for an address that is no destination."""
+    if len(value) != ADDRESS_SIZES[parameter_type]:
+        raise Malformed(f"address parameter {parameter_type} of {len(value)} bytes")
+    address = _unmapped(ip_address(value))
+    if address.is_multicast or address.is_unspecified or address == _BROADCAST:
+        return None
+    return str(address)
+
+
+def _parse(address: str) -> IPv4Address | IPv6Address:
+    return _unmapped(ip_address(address))
+
+
+def _type_of(address: IPv4Address | IPv6Address) -> int:
+    return PARAM_IPV4_ADDRESS if isinstance(address, IPv4Address) else PARAM_IPV6_ADDRESS
+
+
+def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    # Section 3.3.2.1.2: a sender MUST NOT use an IPv4-mapped IPv6 address.
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

@@ -1,0 +1,251 @@
+"""Error causes of ABORT and ERROR chunks (RFC 9260 section 3.3.10; cause 14: draft-tuexen-tsvwg-sctp-udp-encaps-cons).
+
+One builder for each cause, and a reader that gives all of a chunk with a sentence for people. When a cause is sent,
+and what its arrival means, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from itertools import islice
+from struct import pack, unpack_from
+from typing import Final, TypeVar
+
+from ..errors import Cause
+from . import tlv
+from .addresses import ADDRESS_SIZES, pack_address
+from .constants import (
+    CAUSE_COOKIE_WHILE_SHUTTING_DOWN,
+    CAUSE_INVALID_PARAMETER,
+    CAUSE_INVALID_STREAM,
+    CAUSE_MISSING_PARAMETER,
+    CAUSE_NEW_ENCAPSULATION_PORT,
+    CAUSE_NO_USER_DATA,
+    CAUSE_OUT_OF_RESOURCE,
+    CAUSE_PROTOCOL_VIOLATION,
+    CAUSE_RESTART_NEW_ADDRESSES,
+    CAUSE_STALE_COOKIE,
+    CAUSE_UNRECOGNIZED_CHUNK,
+    CAUSE_UNRECOGNIZED_PARAMETERS,
+    CAUSE_UNRESOLVABLE_ADDRESS,
+    CAUSE_USER_ABORT,
+    MASK_32,
+)
+from .tlv import Malformed
+
+__all__ = [
+    "MAX_INFO_SIZE",
+    "pack_cookie_while_shutting_down",
+    "pack_invalid_parameter",
+    "pack_invalid_stream",
+    "pack_missing_parameters",
+    "pack_new_encapsulation_port",
+    "pack_no_user_data",
+    "pack_out_of_resource",
+    "pack_protocol_violation",
+    "pack_restart_with_new_addresses",
+    "pack_stale_cookie",
+    "pack_unrecognized_chunk",
+    "pack_unrecognized_parameters",
+    "pack_unresolvable_address",
+    "pack_user_abort",
+    "read_causes",
+    "read_causes_leniently",
+    "read_staleness",
+]
+
+#: Cause-specific information that we send is cut to this, so that an ABORT fits an IP packet of 1,280 bytes over UDP.
+MAX_INFO_SIZE: Final = 1200
+#: How many causes of one chunk are looked at.
+MAX_CAUSES: Final = 64
+#: How many characters of a peer's text, and how many items of a list, are shown to people.
+MAX_TEXT: Final = 200
+MAX_SHOWN: Final = 8
+
+U32_SIZE: Final = 4
+
+Item = TypeVar("Item")
+
+
+def pack_invalid_stream(sid: int) -> bytes:
+    return _pack(CAUSE_INVALID_STREAM, pack("!HH", sid, 0))
+
+
+def pack_missing_parameters(types: Sequence[int]) -> bytes:
+    return _pack(CAUSE_MISSING_PARAMETER, pack(f"!I{len(types)}H", len(types), *types))
+
+
+def pack_stale_cookie(staleness_us: int) -> bytes:
+    """`staleness_us` is by how many microseconds the cookie came too late; 0 does not tell."""
+    return _pack(CAUSE_STALE_COOKIE, pack("!I", min(staleness_us, MASK_32)))
+
+
+def pack_out_of_resource() -> bytes:
+    return _pack(CAUSE_OUT_OF_RESOURCE)
+
+
+def pack_unresolvable_address(parameter: bytes) -> bytes:
+    return _pack(CAUSE_UNRESOLVABLE_ADDRESS, parameter)
+
+
+def pack_unrecognized_chunk(chunk: bytes) -> bytes:
+    return _pack(CAUSE_UNRECOGNIZED_CHUNK, chunk)
+
+
+def pack_invalid_parameter() -> bytes:
+    return _pack(CAUSE_INVALID_PARAMETER)
+
+
+def pack_unrecognized_parameters(parameters: Iterable[bytes]) -> bytes:
+    return _pack_copies(CAUSE_UNRECOGNIZED_PARAMETERS, parameters)
+
+
+def pack_no_user_data(wire_tsn: int) -> bytes:
+    return _pack(CAUSE_NO_USER_DATA, pack("!I", wire_tsn))
+
+
+def pack_cookie_while_shutting_down() -> bytes:
+    return _pack(CAUSE_COOKIE_WHILE_SHUTTING_DOWN)
+
+
+def pack_restart_with_new_addresses(addresses: Iterable[str]) -> bytes:
+    return _pack_copies(CAUSE_RESTART_NEW_ADDRESSES, map(pack_address, addresses))
+
+
+def pack_user_abort(reason: bytes = b"") -> bytes:
+    return _pack(CAUSE_USER_ABORT, reason)
+
+
+def pack_protocol_violation(text: str = "") -> bytes:
+    return _pack(CAUSE_PROTOCOL_VIOLATION, text.encode())
+
+
+def pack_new_encapsulation_port(current: int, new: int) -> bytes:
+    """UDP ports: the one in use with the peer, and the one that its INIT came from."""
+    return _pack(CAUSE_NEW_ENCAPSULATION_PORT, pack("!HH", current, new))
+
+
+def read_causes(data: bytes, start: int, end: int) -> tuple[Cause, ...]:
+    """The causes of an ABORT or ERROR chunk whose value stands between `start` and `end`. Unknown ones are kept."""
+    return tuple(_causes(data, start, end))
+
+
+def read_causes_leniently(value: bytes) -> tuple[Cause, ...]:
+    """The same of a value that need not be in order: the causes before the first that is malformed."""
+    return tuple(_before_malformed(_causes(value, 0, len(value))))
+
+
+def read_staleness(info: bytes) -> int:
+    """The Measure of Staleness of a Stale Cookie cause, in microseconds."""
+    return _u32(info)
+
+
+def _pack(code: int, info: bytes = b"") -> bytes:
+    return tlv.pack(code, info[:MAX_INFO_SIZE])
+
+
+def _pack_copies(code: int, parameters: Iterable[bytes]) -> bytes:
+    return tlv.pack_enclosing(code, b"".join(map(tlv.pad, tlv.take_whole(parameters, MAX_INFO_SIZE))))
+
+
+def _causes(data: bytes, start: int, end: int) -> Iterator[Cause]:
+    for code, _, value_start, value_end in islice(tlv.walk(data, start, end), MAX_CAUSES):
+        yield _describe(code, data[value_start:value_end])
+
+
+def _describe(code: int, info: bytes) -> Cause:
+    name, details = _CAUSES.get(code, (f"cause {code}", _nothing))
+    text = details(info)
+    return Cause(code, info, f"{name}: {text}" if text else name)
+
+
+def _nothing(info: bytes) -> str:
+    return ""
+
+
+def _text(info: bytes) -> str:
+    shown = info[: 4 * MAX_TEXT].decode("utf-8", "replace")[:MAX_TEXT]
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in shown)
+
+
+def _stream(info: bytes) -> str:
+    return str(_u32(info) >> 16)
+
+
+def _tsn(info: bytes) -> str:
+    return f"TSN {_u32(info)}"
+
+
+def _ports(info: bytes) -> str:
+    ports = _u32(info)
+    return f"{ports & 0xFFFF} instead of {ports >> 16}"
+
+
+def _staleness(info: bytes) -> str:
+    staleness = read_staleness(info)
+    return f"by {staleness} us" if staleness else ""
+
+
+def _missing(info: bytes) -> str:
+    count = _u32(info)
+    if count > (len(info) - U32_SIZE) // 2:
+        raise Malformed(f"{len(info)} bytes can't list {count} missing parameters")
+    return ", ".join(f"{kind:#06x}" for kind in unpack_from(f"!{min(count, MAX_SHOWN)}H", info, U32_SIZE))
+
+
+def _chunk(info: bytes) -> str:
+    # Only its header has to be there: peers may cut what they return.
+    return f"type {_u32(info) >> 24:#04x}"
+
+
+def _parameters(info: bytes) -> str:
+    return ", ".join(f"{kind:#06x}" for kind, _ in _copies(info))
+
+
+def _addresses(info: bytes) -> str:
+    return ", ".join(_address(kind, value) for kind, value in _copies(info))
+
+
+def _address(kind: int, value: bytes) -> str:
+    if len(value) == ADDRESS_SIZES.get(kind):
+        return str(ip_address(value))
+    return f"an address of type {kind}"
+
+
+def _copies(info: bytes) -> list[tuple[int, bytes]]:
+    """Type and value of the first few parameters that a peer returned. One that it cut short ends the list."""
+    items = islice(tlv.walk(info, 0, len(info)), MAX_SHOWN)
+    return [(kind, info[start:end]) for kind, _, start, end in _before_malformed(items)]
+
+
+def _before_malformed(items: Iterable[Item]) -> Iterator[Item]:
+    with suppress(Malformed):
+        yield from items
+
+
+def _u32(info: bytes) -> int:
+    """The first four bytes. A cause that lacks them is malformed: causes have lengths too."""
+    if len(info) < U32_SIZE:
+        raise Malformed(f"{len(info)} bytes of cause-specific information where {U32_SIZE} are due")
+    return int.from_bytes(info[:U32_SIZE])
+
+
+#: How each cause is named, and what its information adds.
+_CAUSES: Final[dict[int, tuple[str, Callable[[bytes], str]]]] = {
+    CAUSE_INVALID_STREAM: ("invalid stream identifier", _stream),
+    CAUSE_MISSING_PARAMETER: ("missing mandatory parameter", _missing),
+    CAUSE_STALE_COOKIE: ("stale cookie", _staleness),
+    CAUSE_OUT_OF_RESOURCE: ("out of resource", _nothing),
+    CAUSE_UNRESOLVABLE_ADDRESS: ("unresolvable address", _addresses),
+    CAUSE_UNRECOGNIZED_CHUNK: ("unrecognized chunk", _chunk),
+    CAUSE_INVALID_PARAMETER: ("invalid mandatory parameter", _nothing),
+    CAUSE_UNRECOGNIZED_PARAMETERS: ("unrecognized parameters", _parameters),
+    CAUSE_NO_USER_DATA: ("no user data", _tsn),
+    CAUSE_COOKIE_WHILE_SHUTTING_DOWN: ("cookie received while shutting down", _nothing),
+    CAUSE_RESTART_NEW_ADDRESSES: ("restart of an association with new addresses", _addresses),
+    CAUSE_USER_ABORT: ("user-initiated abort", _text),
+    CAUSE_PROTOCOL_VIOLATION: ("protocol violation", _text),
+    CAUSE_NEW_ENCAPSULATION_PORT: ("restart of an association with new encapsulation port", _ports),
+}

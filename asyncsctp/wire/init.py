@@ -1,0 +1,144 @@
+"""INIT and INIT ACK (RFC 9260 sections 3.3.2 and 3.3.3), which differ by the parameters that belong into them.
+
+Everything that grows with what a stranger sent is bounded here. Whether a tag, a stream count or an a_rwnd is
+acceptable, and what to answer, is for the handshake to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final
+
+from . import parameters, tlv
+from .addresses import ADDRESS_SIZES, pack_address, read_address
+from .constants import (
+    INIT,
+    INIT_ACK,
+    PARAM_COOKIE_PRESERVATIVE,
+    PARAM_ECN_CAPABLE,
+    PARAM_HOST_NAME,
+    PARAM_STATE_COOKIE,
+    PARAM_SUPPORTED_ADDRESS_TYPES,
+    PARAM_SUPPORTED_EXTENSIONS,
+    PARAM_UNRECOGNIZED,
+)
+from .tlv import Malformed
+
+__all__ = ["MAX_ADDRESSES", "Init", "pack_init", "read_init"]
+
+#: How many addresses of a peer's list are looked at.
+MAX_ADDRESSES: Final = 64
+#: So many bytes of unrecognized parameters are reported back: a forged INIT must not be answered by something larger.
+MAX_UNRECOGNIZED_SIZE: Final = 1024
+
+_FIXED: Final = Struct("!IIHHI")
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """What an INIT or INIT ACK says. What is left at its default is not on the wire."""
+
+    initiate_tag: int
+    a_rwnd: int
+    outgoing_streams: int
+    incoming_streams: int
+    initial_tsn: int
+    addresses: tuple[str, ...] = ()
+    #: INIT alone. None: any type will do (section 3.3.2, note 4).
+    supported_address_types: frozenset[int] | None = None
+    #: INIT ACK alone, where it is mandatory.
+    cookie: bytes | None = None
+    #: INIT alone: by how much the receiver is asked to extend the life of its cookie.
+    preservative_ms: int = 0
+    ecn: bool = False
+    #: Chunk types of RFC 5061 section 4.2.7.
+    extensions: frozenset[int] = frozenset()
+    #: Read: whole parameters that ask to be reported. Packed into an INIT ACK, as answers to the INIT.
+    unrecognized: tuple[bytes, ...] = ()
+    #: Read: whole parameters of our INIT that the peer did not know.
+    reported: tuple[bytes, ...] = ()
+    #: Read: the whole Host Name Address parameter, which MUST be answered by an ABORT (section 3.3.2.1.4); else empty.
+    host_name: bytes = b""
+
+
+def pack_init(init: Init, ack: bool) -> bytes:
+    """The chunk. An INIT of nothing but the fixed part is what the plainest peers understand."""
+    fixed = _FIXED.pack(init.initiate_tag, init.a_rwnd, init.outgoing_streams, init.incoming_streams, init.initial_tsn)
+    items = []
+    if ack and init.cookie is not None:
+        items.append(parameters.pack_cookie(init.cookie))
+    items += map(pack_address, init.addresses)
+    if not ack and init.supported_address_types is not None:
+        items.append(parameters.pack_supported_address_types(init.supported_address_types))
+    if not ack and init.preservative_ms:
+        items.append(parameters.pack_cookie_preservative(init.preservative_ms))
+    if init.ecn:
+        items.append(parameters.pack_ecn_capable())
+    if init.extensions:
+        items.append(parameters.pack_supported_extensions(init.extensions))
+    if ack:
+        # Section 3.2.2: they MUST go into the INIT ACK.
+        items += map(parameters.pack_unrecognized, init.unrecognized)
+    return tlv.pack_enclosing((INIT_ACK if ack else INIT) << 8, b"".join(items), fixed)
+
+
+def read_init(data: bytes, start: int, end: int) -> Init:
+    """The value of an INIT or INIT ACK chunk, which stands between `start` and `end`."""
+    if end - start < _FIXED.size or end > len(data):
+        raise Malformed(f"an INIT or INIT ACK with a value of {end - start} bytes")
+    tag, a_rwnd, outgoing_streams, incoming_streams, initial_tsn = _FIXED.unpack_from(data, start)
+    addresses: dict[tuple[int, bytes], None] = {}
+    supported_address_types: frozenset[int] | None = None
+    cookie: bytes | None = None
+    preservative_ms = 0
+    ecn = False
+    extensions: frozenset[int] = frozenset()
+    unrecognized: list[bytes] = []
+    reported: list[bytes] = []
+    host_name = b""
+    for kind, at, value_start, value_end in tlv.walk(data, start + _FIXED.size, end):
+        value = data[value_start:value_end]
+        if kind in ADDRESS_SIZES:
+            if len(addresses) < MAX_ADDRESSES:
+                addresses[kind, value] = None
+        elif kind == PARAM_STATE_COOKIE:
+            cookie = value
+        elif kind == PARAM_SUPPORTED_ADDRESS_TYPES:
+            supported_address_types = parameters.read_supported_address_types(value)
+        elif kind == PARAM_COOKIE_PRESERVATIVE:
+            preservative_ms = parameters.read_cookie_preservative(value)
+        elif kind == PARAM_ECN_CAPABLE:
+            ecn = True
+        elif kind == PARAM_SUPPORTED_EXTENSIONS:
+            extensions |= frozenset(value)
+        elif kind == PARAM_UNRECOGNIZED:
+            reported.append(value)
+        elif kind == PARAM_HOST_NAME:
+            host_name = data[at:value_end]
+        else:
+            if tlv.reports_parameter(kind):
+                unrecognized.append(data[at:value_end])
+            if not tlv.skips_parameter(kind):
+                break
+    return Init(
+        initiate_tag=tag,
+        a_rwnd=a_rwnd,
+        outgoing_streams=outgoing_streams,
+        incoming_streams=incoming_streams,
+        initial_tsn=initial_tsn,
+        addresses=_destinations(addresses),
+        supported_address_types=supported_address_types,
+        cookie=cookie,
+        preservative_ms=preservative_ms,
+        ecn=ecn,
+        extensions=extensions,
+        unrecognized=tuple(tlv.take_whole(unrecognized, MAX_UNRECOGNIZED_SIZE)),
+        reported=tuple(reported),
+        host_name=host_name,
+    )
+
+
+def _destinations(parameters: dict[tuple[int, bytes], None]) -> tuple[str, ...]:
+    literals = (read_address(kind, value) for kind, value in parameters)
+    return tuple(dict.fromkeys(literal for literal in literals if literal is not None))

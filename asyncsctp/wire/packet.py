@@ -1,0 +1,60 @@
+"""The SCTP packet: common header and CRC32c (RFC 9260 sections 3.1 and 6.8, appendix A).
+
+Ports and verification tag never change while an association lives, so a `Seal` keeps them packed, with the CRC32c
+over the header as the seed of the one over the chunks. The checksum stands little-endian among fields in network byte
+order. Which tag is right (section 8.5) is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Final, final
+
+from crc32c import crc32c
+
+from .constants import COMMON_HEADER_SIZE
+from .tlv import Malformed
+
+__all__ = ["PREFIX_SIZE", "Seal", "checksum_ok", "read_header"]
+
+#: Source port, destination port and verification tag: what the checksum follows.
+PREFIX_SIZE: Final = 8
+
+_PREFIX: Final = Struct("!HHI")
+_NO_CHECKSUM: Final = bytes(4)
+_pack_header: Final[Callable[[bytes, int], bytes]] = Struct("<8sI").pack
+_read_checksum: Final[Callable[[bytes], tuple[int]]] = Struct("<8xI").unpack_from
+
+
+@final
+class Seal:
+    """Makes packets of one direction of one association, and checks them."""
+
+    __slots__ = ("_seed", "prefix")
+
+    def __init__(self, source_port: int, destination_port: int, tag: int) -> None:
+        self.prefix: Final[bytes] = _PREFIX.pack(source_port, destination_port, tag)
+        self._seed: Final[int] = crc32c(self.prefix + _NO_CHECKSUM)
+
+    def pack(self, body: bytes) -> bytes:
+        """The packet that carries these chunks."""
+        return _pack_header(self.prefix, crc32c(body, self._seed)) + body
+
+    def opens(self, datagram: bytes) -> bool:
+        """Whether the checksum is right, of a packet that is known to start with `prefix`."""
+        if len(datagram) < COMMON_HEADER_SIZE:
+            return False
+        return crc32c(memoryview(datagram)[COMMON_HEADER_SIZE:], self._seed) == _read_checksum(datagram)[0]
+
+
+def read_header(datagram: bytes) -> tuple[int, int, int]:
+    """Source port, destination port and verification tag of any packet."""
+    if len(datagram) < COMMON_HEADER_SIZE:
+        raise Malformed(f"a packet of {len(datagram)} bytes has no common header")
+    return _PREFIX.unpack_from(datagram)
+
+
+def checksum_ok(datagram: bytes) -> bool:
+    """Whether the checksum of any packet is right."""
+    return Seal(*read_header(datagram)).opens(datagram)

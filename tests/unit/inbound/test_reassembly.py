@@ -1,0 +1,125 @@
+"""The ledger, and what happens when the receive buffer is full (section 6.2)."""
+
+from __future__ import annotations
+
+from asyncsctp.inbound.data_streams import DataStreams
+from asyncsctp.inbound.data_tracker import ACK_NOW, DataTracker
+from asyncsctp.inbound.reassembly import OVERHEAD
+from asyncsctp.wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED
+
+B, E, U = FLAG_BEGIN, FLAG_END, FLAG_UNORDERED
+
+
+class Room:
+    """A tracker and its streams, as an association uses them: with a receive buffer that can be full."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.delivered: list[bytes] = []
+        self.tracker = DataTracker(1, 2, 1 << 20)
+        self.streams = DataStreams(self.deliver, 1 << 24)
+
+    def deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        self.delivered.append(data)
+
+    def data(self, wire_tsn: int, flags: int, ssn: int, payload: bytes) -> bool:
+        lacking = self.streams.held + len(payload) + OVERHEAD - self.capacity
+        if lacking > 0:
+            tsn = self.tracker.classify(wire_tsn)
+            if tsn >= 0 and not self.streams.make_room(self.tracker, tsn, lacking):
+                self.tracker.refuse()
+                return False
+        tsn = self.tracker.accept(wire_tsn)
+        assert tsn < 0 or self.streams.add(tsn, flags, 0, ssn, 0, payload) is None
+        return tsn >= 0
+
+
+CHUNK = 100 + OVERHEAD
+
+
+def test_every_chunk_is_charged_its_overhead() -> None:
+    room = Room(1 << 20)
+    room.data(2, B | E, 1, b"x")
+    room.data(4, B, 3, b"xyz")
+    assert room.streams.held == 4 + 2 * OVERHEAD
+
+
+def test_above_the_highest_tsn_nothing_is_given_up() -> None:
+    room = Room(2 * CHUNK)
+    for tsn in (2, 3):
+        assert room.data(tsn, B | E, tsn - 1, bytes(100))
+    assert not room.data(4, B | E, 3, bytes(100))
+    assert room.tracker.ack_state == ACK_NOW
+    assert room.tracker.gap_ranges() == [(2, 3)]
+
+
+def test_below_the_highest_the_largest_makes_room() -> None:
+    room = Room(2 * CHUNK)
+    for tsn in (2, 3):
+        room.data(tsn, B | E, tsn - 1, b"%d" % tsn * 100)
+    assert room.data(1, B | E, 0, b"1" * 100)
+    assert room.delivered == [b"1" * 100, b"2" * 100]
+    assert room.tracker.sack(100) == (2, [], [])
+    assert room.data(3, B | E, 2, b"3" * 100)
+    assert room.delivered[2:] == [b"3" * 100]
+    assert room.streams.held == 0
+
+
+def test_the_end_of_a_complete_message_can_be_given_up() -> None:
+    room = Room(3 * CHUNK)
+    room.data(2, B, 1, b"2" * 100)
+    room.data(3, 0, 1, b"3" * 100)
+    room.data(4, E, 1, b"4" * 100)
+    assert room.data(1, B | E, 0, b"1" * 100)
+    assert room.delivered == [b"1" * 100]
+    assert room.tracker.gap_ranges() == []
+    assert room.tracker.cumulative_tsn == 3
+    assert room.data(4, E, 1, b"4" * 100)
+    assert room.delivered[1:] == [b"2" * 100 + b"3" * 100 + b"4" * 100]
+    assert room.streams.held == 0
+
+
+def test_several_small_ones_go_for_a_large_one() -> None:
+    room = Room(4 * CHUNK)
+    for tsn in (2, 3, 4, 5):
+        room.data(tsn, B | E, tsn - 1, bytes(100))
+    assert room.data(1, B | E, 0, bytes(300))
+    assert room.tracker.highest_tsn == 3
+
+
+def test_what_was_delivered_is_never_given_up() -> None:
+    room = Room(2 * CHUNK)
+    room.data(2, B | E, 1, bytes(100))
+    room.data(3, B | E, 2, bytes(100))
+    room.streams.add(room.tracker.accept(5), B | E | U, 0, 0, 0, b"out of order")
+    assert room.delivered == [b"out of order"]
+    assert not room.data(4, B | E, 3, bytes(100)), "nothing is held above it"
+    assert room.tracker.gap_ranges() == [(2, 3), (5, 5)]
+    assert room.data(1, B | E, 0, bytes(100))
+    assert room.tracker.gap_ranges() == [(5, 5)]
+
+
+def test_memory_stays_bounded_however_long_a_full_buffer_is_attacked() -> None:
+    room = Room(50 * CHUNK)
+    for wire_tsn in range(600, 1, -1):
+        room.data(wire_tsn, B | E, wire_tsn - 1, bytes(100))
+        assert room.streams.held <= room.capacity
+    assert room.tracker.gap_ranges() == [(2, 51)]
+    room.data(1, B | E, 0, bytes(100))
+    for wire_tsn in range(51, 601):
+        room.data(wire_tsn, B | E, wire_tsn - 1, bytes(100))
+    assert len(room.delivered) == 600
+    assert room.streams.held == 0
+
+
+def test_a_message_in_progress_is_told_apart_from_what_is_missing() -> None:
+    room = Room(1 << 20)
+    assert room.streams.in_progress(0) == 0
+    room.data(1, B, 0, bytes(100))
+    room.data(2, 0, 0, bytes(100))
+    assert room.streams.in_progress(room.tracker.cumulative_tsn) == 2 * CHUNK
+    room.data(4, E, 0, bytes(100))
+    assert room.streams.in_progress(room.tracker.cumulative_tsn) == 2 * CHUNK
+    room.data(3, 0, 0, bytes(100))
+    assert room.streams.in_progress(room.tracker.cumulative_tsn) == 0
+    assert room.streams.held == 0

@@ -1,0 +1,249 @@
+"""What a SACK says of packets sent (RFC 9260 sections 6.2.1, 6.3.1, 6.3.2 and 7.2.4)."""
+
+from __future__ import annotations
+
+from asyncsctp.outbound.message import LOST, OutboundMessage, PacketRecord
+from asyncsctp.outbound.outstanding import OutstandingQueue
+from asyncsctp.wire.data import pack_data
+
+
+def packet(first: int, chunks: int = 1, path_id: int = 0, sent_at: float = 0.0) -> PacketRecord:
+    body = b"".join(pack_data(3, tsn, tsn % 7, 0, tsn, b"%099d+" % tsn) for tsn in range(first, first + chunks))
+    return PacketRecord(first, first + chunks - 1, body, 100 * chunks, path_id, sent_at)
+
+
+def sent(*chunks: int, paths: int = 1) -> OutstandingQueue:
+    """Packets with so many chunks each, from TSN 1 on, sent over the paths by turns."""
+    queue = OutstandingQueue(1, paths)
+    for number, count in enumerate(chunks):
+        queue.add(packet(queue.next_tsn, count, number % paths, float(number)))
+    return queue
+
+
+SIZE = len(packet(1).body)
+
+
+def test_a_cumulative_acknowledgement_releases_packets() -> None:
+    queue = sent(1, 1, 1)
+    assert queue.in_flight == [3 * SIZE]
+    assert queue.user_bytes == queue.in_flight_user_bytes == 300
+    summary = queue.apply(2, (), 5.0)
+    assert summary.cum_advanced
+    assert summary.any_new
+    assert not summary.stale
+    assert summary.acked == [2 * SIZE]
+    assert summary.released == 200
+    assert summary.round_trips == [(0, 5.0)]
+    assert summary.earliest_acked == [True]
+    assert queue.in_flight == [SIZE]
+    assert queue.user_bytes == queue.in_flight_user_bytes == 100
+    assert queue.has_outstanding(0)
+    queue.apply(3, (), 6.0)
+    assert not queue
+    assert not queue.has_outstanding(0)
+    assert queue.in_flight == [0]
+
+
+def test_an_older_sack_changes_nothing() -> None:
+    queue = sent(1, 1, 1)
+    queue.apply(2, (), 1.0)
+    summary = queue.apply(1, ((2, 2),), 2.0)
+    assert summary.stale
+    assert not summary.any_new
+    assert queue.in_flight == [SIZE]
+
+
+def test_what_was_never_sent_can_not_be_acknowledged() -> None:
+    queue = sent(1, 1)
+    summary = queue.apply(3, (), 1.0)
+    assert summary.violation
+    assert not summary.any_new
+    summary = queue.apply(0, ((2, 9), (40000, 50000)), 1.0)
+    assert summary.acked == [SIZE]
+    queue.add(packet(3))
+    assert queue.in_flight == [2 * SIZE]
+    assert queue.apply(0, ((2, 3),), 1.0).acked == [SIZE]
+
+
+def test_gap_offsets_of_zero_do_no_harm() -> None:
+    queue = sent(1)
+    queue.apply(1, ((0, 0),), 1.0)
+    assert not queue
+
+
+def test_part_of_a_packet_can_be_acknowledged() -> None:
+    queue = sent(4)
+    summary = queue.apply(1, ((2, 2),), 1.0)
+    assert summary.acked == [2 * SIZE]
+    assert queue.in_flight == [2 * SIZE]
+    assert queue.user_bytes == 300
+    assert queue.in_flight_user_bytes == 200
+    summary = queue.apply(4, (), 1.0)
+    assert summary.acked == [2 * SIZE]
+    assert summary.released == 300
+
+
+def test_three_misses_mark_a_packet_once() -> None:
+    queue = sent(1, 1, 1, 1, 1)
+    assert queue.apply(0, ((2, 2),), 1.0).lost_paths == []
+    assert queue.apply(0, ((2, 3),), 1.0).lost_paths == []
+    assert queue.apply(0, ((2, 3),), 1.0).lost_paths == []  # nothing newly acknowledged: no miss
+    assert queue.earliest_lost() is None
+    assert queue.apply(0, ((2, 4),), 1.0).lost_paths == [0]
+    lost = queue.earliest_lost()
+    assert lost is not None
+    assert lost.first_tsn == 1
+    assert lost.state == LOST
+    assert queue.in_flight == [SIZE]
+    assert queue.in_flight_user_bytes == 100
+    assert queue.resend(lost, 0, 2.0)
+    assert queue.in_flight == [2 * SIZE]
+    assert queue.earliest_lost() is None
+    assert queue.apply(0, ((2, 5),), 1.0).lost_paths == []  # not eligible a second time
+
+
+def test_in_recovery_a_cumulative_advance_misses_all_that_is_missing() -> None:
+    queue = sent(1, 1, 1, 1, 1, 1)
+    queue.apply(0, ((2, 2), (4, 4), (6, 6)), 1.0)
+    assert queue.apply(1, ((1, 1), (3, 3), (5, 5)), 1.0, in_recovery=True).lost_paths == []
+    assert queue.apply(2, ((2, 2), (4, 4)), 1.0, in_recovery=True).lost_paths == [0]
+
+
+def test_reneged_data_is_outstanding_again() -> None:
+    queue = sent(1, 3, 1)
+    queue.apply(0, ((2, 5),), 1.0)
+    assert queue.in_flight == [SIZE]
+    summary = queue.apply(0, ((2, 2), (5, 5)), 1.0)
+    assert summary.reneged == 1
+    assert summary.reneged_paths == [0]
+    assert queue.in_flight == [3 * SIZE]
+    summary = queue.apply(5, (), 1.0)
+    assert summary.acked == [3 * SIZE]
+    assert not queue
+
+
+def test_a_shutdown_tells_nothing_of_gaps() -> None:
+    queue = sent(1, 1, 1)
+    queue.apply(0, ((3, 3),), 1.0)
+    assert queue.apply(1, None, 1.0).reneged == 0
+    assert queue.in_flight == [SIZE]
+    assert queue.apply(1, (), 1.0).reneged == 1
+
+
+def test_retransmitted_packets_are_not_timed() -> None:
+    queue = sent(1, 1)
+    assert queue.expire(0) == 2
+    assert queue.in_flight == [0]
+    assert queue.in_flight_user_bytes == 0
+    for _ in range(2):
+        record = queue.earliest_lost()
+        assert record is not None
+        queue.resend(record, 0, 3.0)
+    queue.add(packet(3, sent_at=4.0))
+    assert queue.apply(2, (), 5.0).round_trips == []
+    assert queue.apply(3, (), 6.0).round_trips == [(0, 2.0)]
+
+
+def test_no_measurement_from_data_sent_before_an_earlier_tsn_was_retransmitted() -> None:
+    queue = sent(1)
+    queue.apply(0, (), 0.0)
+    queue.expire(0)
+    record = queue.earliest_lost()
+    queue.add(packet(2, sent_at=1.0))
+    assert record is not None
+    queue.resend(record, 0, 2.0)
+    assert queue.apply(2, (), 3.0).round_trips == []
+
+
+def test_each_path_has_its_own_earliest_packet() -> None:
+    queue = sent(1, 1, 1, 1, paths=2)  # 1 and 3 on path 0, 2 and 4 on path 1
+    summary = queue.apply(0, ((2, 2),), 9.0)
+    assert summary.earliest_acked == [False, True]
+    assert summary.round_trips == [(1, 8.0)]
+    summary = queue.apply(0, ((2, 4),), 9.0)
+    assert summary.earliest_acked == [False, True]
+    assert queue.has_outstanding(0)
+    assert not queue.has_outstanding(1)
+    summary = queue.apply(4, (), 9.0)
+    assert summary.earliest_acked == [True, False]
+    assert not queue.has_outstanding(0)
+
+
+def test_a_retransmission_moves_to_another_path() -> None:
+    queue = sent(1, 1, 1, 1, paths=2)
+    assert queue.expire(0) == 2
+    record = queue.earliest_lost()
+    assert record is not None
+    assert record.first_tsn == 1
+    assert queue.resend(record, 1, 5.0)
+    assert queue.in_flight == [0, 3 * SIZE]
+    assert queue.has_outstanding(0)
+    summary = queue.apply(1, (), 6.0)
+    assert summary.acked == [0, SIZE]
+    assert summary.earliest_acked == [False, True]
+    record = queue.earliest_lost()
+    assert record is not None
+    assert record.first_tsn == 3
+    assert not queue.resend(record, 1, 6.0)
+    assert not queue.has_outstanding(0)
+
+
+def test_lost_data_acknowledged_late_is_not_sent_again() -> None:
+    queue = sent(1, 1)
+    queue.expire(0)
+    assert queue.apply(1, (), 1.0).acked == [SIZE]
+    record = queue.earliest_lost()
+    assert record is not None
+    assert record.first_tsn == 2
+    queue.apply(2, (), 1.0)
+    assert queue.earliest_lost() is None
+    assert queue.in_flight == [0]
+
+
+def test_the_path_of_a_tsn() -> None:
+    queue = sent(2, 3, paths=2)
+    assert [queue.path_of(tsn) for tsn in range(7)] == [-1, 0, 0, 1, 1, 1, -1]
+    queue.apply(3, (), 0.0)
+    assert [queue.path_of(tsn) for tsn in (3, 4, 6)] == [-1, 1, -1]
+
+
+def test_a_path_can_be_added() -> None:
+    queue = sent(1)
+    queue.add_path()
+    queue.add(packet(2, path_id=1))
+    assert queue.in_flight == [SIZE, SIZE]
+    assert queue.apply(2, (), 0.0).acked == [SIZE, SIZE]
+
+
+def test_messages_are_recovered_when_the_association_dies() -> None:
+    queue = sent(3, 1, 1)
+    fragmented = OutboundMessage(5, b"both fragments")
+    noted = OutboundMessage(6, b"noted", context=object())
+    queue.add(PacketRecord(6, 6, pack_data(2, 6, 5, 0, 0, b"both "), 5, 0, 0.0))
+    queue.add(PacketRecord(7, 7, pack_data(1, 7, 5, 0, 0, b"fragments"), 9, 0, 0.0))
+    queue.add(PacketRecord(8, 8, pack_data(3, 8, 6, 0, 0, b"noted"), 5, 0, 0.0))
+    queue.add(PacketRecord(9, 9, pack_data(2, 9, 6, 0, 0, b"not all of it has been sent"), 27, 0, 0.0))
+    messages = [(6, 7, fragmented), (8, 8, noted)]
+    queue.track(messages)
+    assert messages == []
+    queue.apply(1, ((3, 3), (5, 5)), 1.0)
+    abandoned = queue.abandon_all()
+    assert all(was_sent for _, was_sent in abandoned)
+    recovered = [message for message, _ in abandoned]
+    assert [message.ppid for message in recovered[:3]] == [2, 3, 5]
+    assert recovered[0].sid == 2
+    assert recovered[0].data == b"%099d+" % 2
+    assert recovered[3:] == [fragmented, noted]
+    assert not queue
+    assert queue.user_bytes == 0
+    assert queue.in_flight == [0]
+
+
+def test_memory_of_acknowledged_packets_is_let_go() -> None:
+    queue = OutstandingQueue(1)
+    for tsn in range(1, 5000):
+        queue.add(packet(tsn))
+        if tsn > 50:
+            assert queue.apply(tsn - 50, (), 0.0).acked == [SIZE]
+    assert len(queue._records) < 200
+    assert queue.in_flight == [50 * SIZE]

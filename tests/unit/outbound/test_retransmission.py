@@ -1,0 +1,137 @@
+"""The peer's window, fast recovery and retransmission (RFC 9260 sections 6.1, 6.2.1, 6.3.3 and 7.2.4)."""
+
+from __future__ import annotations
+
+from asyncsctp.outbound.message import LOST, TIMED_OUT, PacketRecord
+from asyncsctp.outbound.outstanding import OutstandingQueue
+from asyncsctp.outbound.retransmission import RetransmissionQueue
+from asyncsctp.wire.data import pack_data
+
+
+def sent(*chunks: int, a_rwnd: int = 10000, paths: int = 1) -> tuple[OutstandingQueue, RetransmissionQueue]:
+    outstanding = OutstandingQueue(1, paths)
+    for number, count in enumerate(chunks):
+        send(outstanding, count, number % paths)
+    return outstanding, RetransmissionQueue(outstanding, a_rwnd)
+
+
+def send(outstanding: OutstandingQueue, chunks: int = 1, path_id: int = 0) -> None:
+    first = outstanding.next_tsn
+    body = b"".join(pack_data(3, tsn, 0, 0, 0, b"x" * 100) for tsn in range(first, first + chunks))
+    outstanding.add(PacketRecord(first, first + chunks - 1, body, 100 * chunks, path_id, 0.0))
+
+
+CHUNK = 116
+
+
+def test_the_peers_window_follows_what_is_in_flight() -> None:
+    _, queue = sent(1, 1, 1, a_rwnd=1000)
+    assert queue.peer_rwnd() == 700
+    queue.on_sack(1, 500, (), 1.0)
+    assert queue.peer_rwnd() == 300
+    queue.on_sack(1, 100, (), 1.0)
+    assert queue.peer_rwnd() == 0
+    assert not queue.may_probe()
+    queue.expire_t3(0)
+    assert queue.peer_rwnd() == 100
+    queue.on_sack(3, 0, (), 1.0)
+    assert queue.peer_rwnd() == 0
+    assert queue.may_probe()
+
+
+def test_a_stale_sack_does_not_change_the_window() -> None:
+    _, queue = sent(1, 1)
+    queue.on_sack(2, 5000, (), 1.0)
+    assert queue.on_sack(1, 0, (), 1.0).stale
+    assert queue.peer_rwnd() == 5000
+
+
+def test_a_shutdown_acknowledges_but_has_no_window() -> None:
+    outstanding, queue = sent(1, 1)
+    assert queue.on_shutdown(2, 1.0).cum_advanced
+    assert not outstanding
+    assert queue.peer_rwnd() == 10000
+
+
+def test_fast_retransmit_enters_recovery_once_until_the_exit_point() -> None:
+    outstanding, queue = sent(*[1] * 10)
+    for top in (3, 4):
+        assert not queue.on_sack(0, 10000, ((3, top),), 1.0).entered_recovery
+    summary = queue.on_sack(0, 10000, ((3, 5),), 1.0)
+    assert summary.entered_recovery
+    assert summary.lost_paths == [0]
+    assert queue.in_recovery
+    assert queue.fast_retransmit_due
+    parts: list[bytes] = []
+    assert queue.fill(parts, CHUNK, 0, 2.0) == (CHUNK, True)
+    assert not queue.fast_retransmit_due
+    assert queue.fill(parts, 1000, 0, 2.0) == (CHUNK, False)
+    assert [pack_data(3, tsn, 0, 0, 0, b"x" * 100) for tsn in (1, 2)] == parts
+    queue.on_sack(2, 10000, ((1, 3), (5, 5)), 3.0)
+    queue.on_sack(5, 10000, ((2, 3),), 3.0)
+    summary = queue.on_sack(5, 10000, ((2, 4),), 3.0)
+    assert summary.lost_paths == [0]
+    assert queue.in_recovery
+    assert not summary.entered_recovery
+    assert not queue.fast_retransmit_due
+    queue.on_sack(9, 10000, (), 4.0)
+    assert queue.in_recovery
+    queue.on_sack(10, 10000, (), 4.0)
+    assert not queue.in_recovery
+    assert not outstanding
+
+
+def test_a_timeout_marks_the_path_and_ends_recovery() -> None:
+    _, queue = sent(1, 1, 1, 1, 1, 1, paths=2)
+    for top in (4, 5, 6):
+        queue.on_sack(0, 10000, ((4, top),), 1.0)
+    assert queue.in_recovery
+    assert queue.expire_t3(0) == 2
+    assert not queue.in_recovery
+    assert not queue.fast_retransmit_due
+    lost = queue.earliest_lost()
+    assert lost is not None
+    assert lost.state == TIMED_OUT
+    assert lost.path_id == 0
+    parts: list[bytes] = []
+    assert queue.fill(parts, 1000, 1, 2.0) == (CHUNK, True)  # the next one was lost on another path
+    lost = queue.earliest_lost()
+    assert lost is not None
+    assert lost.state == LOST
+    assert lost.path_id == 1
+    assert queue.fill(parts, 1000, 1, 2.0) == (CHUNK, False)
+    assert queue.fill(parts, 1000, 1, 2.0) == (CHUNK, False)
+    assert queue.fill(parts, 1000, 1, 2.0) == (0, False)
+    assert len(parts) == 3
+
+
+def test_a_packet_too_long_for_the_path_is_cut_between_chunks() -> None:
+    outstanding, queue = sent(5)
+    queue.expire_t3(0)
+    parts: list[bytes] = []
+    assert queue.fill(parts, 2 * CHUNK + 50, 0, 1.0) == (2 * CHUNK, True)
+    assert queue.fill(parts, 2 * CHUNK + 50, 0, 1.0) == (2 * CHUNK, False)
+    assert queue.fill(parts, 2 * CHUNK + 50, 0, 1.0) == (CHUNK, False)
+    assert b"".join(parts) == b"".join(pack_data(3, tsn, 0, 0, 0, b"x" * 100) for tsn in range(1, 6))
+    assert outstanding.in_flight == [5 * CHUNK]
+    queue.on_sack(5, 10000, (), 1.0)
+    assert not outstanding
+    assert outstanding.in_flight == [0]
+
+
+def test_a_chunk_too_long_for_the_path_goes_alone_if_it_must() -> None:
+    _, queue = sent(2)
+    queue.expire_t3(0)
+    parts: list[bytes] = []
+    assert queue.fill(parts, 60, 0, 1.0) == (0, False)
+    assert queue.fill(parts, 60, 0, 1.0, force=True) == (CHUNK, True)
+    assert queue.fill(parts, 60, 0, 1.0, force=True) == (CHUNK, False)
+
+
+def test_the_send_window_is_bounded_in_tsns() -> None:
+    outstanding, queue = sent()
+    while queue.may_send_new():
+        send(outstanding, 50)
+    assert 59000 < outstanding.next_tsn < 65535
+    queue.on_sack(50, 1 << 30, (), 1.0)
+    assert queue.may_send_new()
