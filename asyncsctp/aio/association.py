@@ -12,7 +12,6 @@ from ..config import LIVE_FIELDS, Config
 from ..errors import EndOfStream, SCTPError
 from ..events import Event, PathState
 from ..handlers.state import State
-from ..paths.encapsulation import normalize
 from ..statistics import Statistics
 from .driver import Driver, check_stream
 from .streams import Message, MessageOptions, StreamReader, StreamWriter
@@ -204,9 +203,12 @@ class Association(asyncio.DatagramProtocol):
     # Paths and settings.
 
     def set_primary_path(self, addr: str) -> None:
-        """Send to this address of the peer while it works (RFC 9260 section 6.4). `ValueError` if it is not the peer's."""
+        """Send to this address of the peer while it works (RFC 9260 section 6.4).
+
+        `ValueError` if it is not one of the peer's.
+        """
         self._driver.check_alive()
-        self._core.set_primary(self._peer_address(addr))
+        self._core.set_primary(self._driver.peer_address("addr", addr))
 
     async def heartbeat(self, addr: str | None = None) -> float:
         """Send a HEARTBEAT now (RFC 9260 section 8.3), to the primary address by default; the round trip in seconds.
@@ -214,7 +216,7 @@ class Association(asyncio.DatagramProtocol):
         `TimeoutError` without an answer within the path's RTO, `ValueError` for an address that is not the peer's,
         `AssociationClosed` or the association's error if it has ended.
         """
-        return await self._driver.heartbeat(self.peer if addr is None else self._peer_address(addr))
+        return await self._driver.heartbeat(self.peer if addr is None else self._driver.peer_address("addr", addr))
 
     def configure(self, **changes: Any) -> None:
         """Change settings of this association alone: timers, thresholds, delays, buffers, scheduler, congestion
@@ -334,17 +336,9 @@ class Association(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """A UDP datagram that came to the local address of the primary path."""
-        self._driver.endpoint.receive_at(self._core.path_manager.primary.route.local, data, addr)
+        self._driver.engine.sockets.inject(self._core.path_manager.primary.route.local, data, addr)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The UDP socket has failed."""
         if not self._driver.ended:
             self.abort()
-
-    def _peer_address(self, addr: str) -> str:
-        if not isinstance(addr, str):
-            raise TypeError(f"addr must be an address of the peer, not {addr!r}")
-        path = self._core.path_manager.find(normalize(addr))
-        if path is None:
-            raise ValueError(f"addr must be one of the peer's addresses, and {addr} is not")
-        return path.route.address

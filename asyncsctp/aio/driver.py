@@ -6,6 +6,7 @@ Knows who waits for what. Does not know sockets and timers, which belong to the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, final
 
 from ..association import Association as Core
@@ -18,7 +19,7 @@ from .streams import EventStream, Inbox, Listeners, Message
 
 if TYPE_CHECKING:
     from .association import Association
-    from .endpoint import Endpoint
+    from .engine import Engine
 
 __all__ = ["Driver"]
 
@@ -38,7 +39,7 @@ def frozen(data: object) -> bytes:
         raise TypeError(f"data must be a bytes-like object, not {type(data).__name__}") from None
 
 
-def _check_options(ppid: object, unordered: object, sack_immediately: object, path: object) -> None:
+def _check_options(ppid: object, unordered: object, sack_immediately: object) -> None:
     """A message had an unusual option: raise if it is a wrong one."""
     if isinstance(ppid, bool) or not isinstance(ppid, int):
         raise TypeError(f"ppid must be an int, not {ppid!r}")
@@ -47,8 +48,6 @@ def _check_options(ppid: object, unordered: object, sack_immediately: object, pa
     for name, value in (("unordered", unordered), ("sack_immediately", sack_immediately)):
         if not isinstance(value, bool):
             raise TypeError(f"{name} must be a bool, not {value!r}")
-    if path is not None and not isinstance(path, str):
-        raise TypeError(f"path must be an address of the peer or None, not {path!r}")
 
 
 def check_stream(sid: object) -> int:
@@ -66,29 +65,29 @@ class Driver(Inbox):
         "_changes",
         "_heartbeats",
         "_listeners",
-        "_loop",
+        "_on_ended",
         "_sending",
         "association",
         "core",
-        "endpoint",
+        "engine",
     )
 
-    def __init__(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, engine: Engine, on_ended: Callable[[Association], None]) -> None:
         super().__init__()
-        self.endpoint = endpoint
+        self.engine = engine
+        self._on_ended = on_ended
         self.core: Core
         self.association: Association
         self._sending: SendBuffer
-        self._loop = loop
         self._changes = WaitList()
         self._listeners: Listeners | None = None
         self._heartbeats: dict[str, list[asyncio.Future[float]]] | None = None
 
-    def attach(self, core: Core, association: Association) -> None:
+    def attach(self, core: Core, association: Association, send_buffer: int) -> None:
         """The two between which it stands."""
         self.core = core
         self.association = association
-        self._sending = SendBuffer(core, core.context.config.send_buffer)
+        self._sending = SendBuffer(core, send_buffer)
 
     # The core calls.
 
@@ -130,7 +129,7 @@ class Driver(Inbox):
                 self.on_heartbeat(address, None)
         if self._listeners is not None:
             self._listeners.tell(None)
-        self.endpoint.on_closed(self.association)
+        self._on_ended(self.association)
 
     # The user calls, through `Association`, `StreamReader` and `StreamWriter`.
 
@@ -154,14 +153,15 @@ class Driver(Inbox):
             data = frozen(data)
         if not data:
             raise ValueError("data must hold at least 1 byte")  # RFC 9260 section 3.3.1
-        if type(ppid) is not int or not 0 <= ppid <= _LARGEST_PPID or path is not None or unordered or sack_immediately:
-            _check_options(ppid, unordered, sack_immediately, path)
+        if type(ppid) is not int or not 0 <= ppid <= _LARGEST_PPID or unordered or sack_immediately:
+            _check_options(ppid, unordered, sack_immediately)
         if self.ended:
             raise self.closed_error()
-        self.core.send(
-            sid, data, ppid=ppid, unordered=unordered, immediate=sack_immediately, context=context, path=path
-        )
-        self.endpoint.flush_soon(self.core, len(data))
+        if path is None:
+            self.core.send(sid, data, ppid, unordered, sack_immediately, context)
+        else:
+            self.core.send(sid, data, ppid, unordered, sack_immediately, context, path=self.peer_address("path", path))
+        self.engine.flush_soon(self.core, len(data))
 
     async def drain(self, sid: int) -> None:
         """See `StreamWriter.drain`."""
@@ -179,7 +179,7 @@ class Driver(Inbox):
     def consumed(self, message: Message) -> None:
         """The application has read a message: the window may be worth an update (RFC 9260 section 6.2)."""
         if not self.ended and self.core.consumed(len(message[0])):
-            self.endpoint.flush_soon(self.core)
+            self.engine.flush_soon(self.core)
 
     def check_alive(self) -> None:
         """Raise what ended the association, or `AssociationClosed`, if it has ended."""
@@ -208,8 +208,8 @@ class Driver(Inbox):
         if self.core.state in _SETTING_UP:
             self.abort(b"")
             return
-        self.core.shutdown(self.endpoint.now())
-        self.endpoint.flush(self.core)
+        self.core.shutdown(self.engine.now())
+        self.engine.flush(self.core)
 
     async def close(self) -> None:
         """The graceful end, or the other after `Config.close_timeout`."""
@@ -223,16 +223,16 @@ class Driver(Inbox):
     def abort(self, reason: bytes) -> None:
         """End at once (RFC 9260 section 9.1)."""
         if not self.ended:
-            self.core.abort(self.endpoint.now(), reason)
-            self.endpoint.flush(self.core)
+            self.core.abort(self.engine.now(), reason)
+            self.engine.flush(self.core)
 
     def configure(self, config: Config) -> None:
         """See `Association.configure`."""
-        config = config.replace(recv_buffer=min(config.recv_buffer, self.endpoint.config.recv_buffer))
+        config = config.replace(recv_buffer=min(config.recv_buffer, self.engine.core.config.recv_buffer))
         self.core.configure(config)
         self._sending.size = config.send_buffer
         self._sending.check()
-        self.endpoint.flush(self.core)
+        self.engine.flush(self.core)
 
     def listen(self) -> EventStream:
         """A listener for events."""
@@ -242,17 +242,30 @@ class Driver(Inbox):
         self._listeners.add(stream)
         return stream
 
+    def peer_address(self, name: str, address: str) -> str:
+        """One of the peer's addresses in its one spelling; `ValueError` names the argument that is none."""
+        if not isinstance(address, str):
+            raise TypeError(f"{name} must be an address of the peer, not {address!r}")
+        try:
+            path = self.core.path_manager.find(address)
+        except ValueError:
+            path = None
+        if path is None:
+            known = ", ".join(path.route.address for path in self.core.path_manager.paths)
+            raise ValueError(f"{name} must be one of the peer's addresses ({known}), not {address!r}")
+        return path.route.address
+
     async def heartbeat(self, address: str) -> float:
         """See `Association.heartbeat`; the address is normalized."""
         self.check_alive()
-        future: asyncio.Future[float] = self._loop.create_future()
+        future: asyncio.Future[float] = self.engine.loop.create_future()
         if self._heartbeats is None:
             self._heartbeats = {}
         waiting = self._heartbeats.setdefault(address, [])
         waiting.append(future)
         if len(waiting) == 1:
-            self.core.heartbeat(address, self.endpoint.now())
-            self.endpoint.flush(self.core)
+            self.core.heartbeat(address, self.engine.now())
+            self.engine.flush(self.core)
         try:
             return await future
         finally:
@@ -271,8 +284,6 @@ class Driver(Inbox):
             case "peer_udp_port":
                 return route.udp_port
             case "udp_port":
-                return self.endpoint.udp_port
-            case "socket" | "rcvbuf" | "sndbuf" | "ecn" | "gso" | "gro":
-                return self.endpoint.socket_info(route.local, name, default)
+                return self.engine.sockets.info(route.local, "sockname", (route.local, default))[1]
             case _:
-                return default
+                return self.engine.sockets.info(route.local, name, default)

@@ -73,7 +73,7 @@ class Server:
             raise AssociationClosed("the server has been closed")
 
     async def serve_forever(self) -> None:
-        """Serve until cancelled; then close, and wait for the end. `RuntimeError` if another coroutine is here already."""
+        """Serve until cancelled or closed, and wait for the end. `RuntimeError` if another coroutine does already."""
         await self.start_serving()
         if self._forever:
             raise RuntimeError("serve_forever is already waiting")

@@ -257,13 +257,11 @@ class StreamWriter:
         self._closing = True
 
     def is_closing(self) -> bool:
-        """Whether messages can't be written any more: `close` was called, or the association is shutting down or has
-        ended.
-        """
+        """Whether no more messages can be written: `close` was called, or the association shuts down or has ended."""
         return self._closing or not self._driver.takes_messages
 
     async def wait_closed(self) -> None:
-        """After `close`: wait until what was written to the association has been acknowledged. Raises as `drain` does."""
+        """Wait until what was written to the association has been acknowledged. Raises as `drain` does."""
         await self._driver.flush_written()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:

@@ -149,7 +149,8 @@ class Reception:
             sacks.append(self._sack((room - SACK_HEADER_SIZE) >> 2))
         if sacks:
             self._sacks = []
-            self._context.timers.stop(DELAYED_ACK)
+            if self.tracker.ack_state == NO_ACK:  # else the last packet of the batch waits for another still
+                self._context.timers.stop(DELAYED_ACK)
             self._context.statistics.sacks_sent += len(sacks)
         return sacks
 

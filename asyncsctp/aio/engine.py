@@ -1,0 +1,147 @@
+"""Moves packets between the sockets and the core of an endpoint, and calls the core when its time has come.
+
+Knows the clock and the loop. What packets and messages mean is the business of others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable
+from math import inf
+from typing import Final, final
+
+from ..association import Association as Core
+from ..endpoint import Endpoint as CoreEndpoint
+from ..paths.encapsulation import Route
+from .sockets import Sockets
+
+__all__ = ["Engine"]
+
+#: Written so much in one turn of the loop: it goes out at once, and is on its way while the program writes on.
+_FLUSH_AT: Final = 64 * 1024
+
+
+@final
+class Engine:
+    """Of one endpoint."""
+
+    __slots__ = (
+        "_flush_handle",
+        "_handle",
+        "_handle_at",
+        "_is_stopped",
+        "_slack",
+        "_unflushed",
+        "core",
+        "loop",
+        "now",
+        "on_socket_lost",
+        "outbox",
+        "sockets",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_socket_lost: Callable[[Exception], None]) -> None:
+        self.loop = loop
+        self.core: CoreEndpoint
+        self.outbox: list[tuple[Route, bytes]] = []
+        self.sockets = Sockets(self)
+        self.on_socket_lost = on_socket_lost
+        self._flush_handle: asyncio.Handle | None = None
+        self._unflushed = 0
+        self._handle: asyncio.TimerHandle | None = None
+        self._handle_at = inf
+        self._is_stopped = False
+        # The time of uvloop has a resolution of 1 ms, and its timers may fire that much early.
+        is_uvloop = type(loop).__module__.partition(".")[0] == "uvloop"
+        self.now: Callable[[], float] = time.monotonic if is_uvloop else loop.time
+        self._slack = 0.001 if is_uvloop else 0.0
+
+    def receive(self, datagrams: list[bytes], route: Route, congestion_experienced: bool) -> None:
+        """Datagrams came in; `flush` follows."""
+        now = self.now()
+        receive = self.core.receive
+        for datagram in datagrams:
+            receive(datagram, route, now, congestion_experienced)
+
+    def flush(self, core: Core | None = None) -> None:
+        """Send what is to be sent, of this association and of all that have been touched; and set the timer.
+
+        While a socket is full nothing is taken from the core: there it waits in order, and retransmissions don't pile
+        up.
+        """
+        if core is not None:
+            self.core.touch(core)
+        if self._is_stopped or self.sockets.are_paused:
+            return
+        self._unflushed = 0
+        self.core.flush(self.now())
+        if self.outbox:
+            self.sockets.send(self.outbox)
+        self._arm()
+
+    def flush_soon(self, core: Core, size: int = 0) -> None:
+        """`flush` at the end of this turn of the loop, together with what else is written in it."""
+        self.core.touch(core)
+        self._unflushed += size
+        if self._unflushed >= _FLUSH_AT:
+            self.flush()
+        elif self._flush_handle is None:
+            self._flush_handle = self.loop.call_soon(self._flush_written)
+
+    def _flush_written(self) -> None:
+        self._flush_handle = None
+        self.flush()
+
+    def _arm(self) -> None:
+        """One handle for all timers; it is only moved to an earlier time, and looks again when it comes too soon."""
+        when = self.core.next_expiry
+        if when < self._handle_at:
+            if self._handle is not None:
+                self._handle.cancel()
+            self._handle_at = when
+            self._handle = self.loop.call_at(when + self._slack, self._expire)
+
+    def _expire(self) -> None:
+        self._handle = None
+        self._handle_at = inf
+        now = self.now()
+        if self.core.next_expiry <= now:
+            self.core.expire(now)
+        self.flush()
+
+    def on_error(self, route: Route, error: OSError) -> None:
+        """A packet was too large, or ICMP says that it did not arrive: of interest to associations, and never fatal."""
+        now = self.now()
+        mtu: int | None = getattr(error, "mtu", None)
+        for core in self._concerned(route, getattr(error, "quoted", b"")):
+            if mtu is not None:
+                core.on_message_size(route, mtu, now)
+            elif error.errno != errno.EMSGSIZE:
+                core.on_unreachable(route, now)
+            self.core.touch(core)
+        self.flush()
+
+    def _concerned(self, route: Route, quoted: bytes) -> list[Core]:
+        """The associations that an error is about. RFC 9260 section 10: the tag that ICMP quotes tells it from a forged
+        one.
+        """
+        if len(quoted) < 8:
+            return [core for core in self.core.associations if core.path_manager.find(route.address) is not None]
+        core = self.core.find(route.address, int.from_bytes(quoted[2:4]))
+        if core is None:
+            return []
+        tag = int.from_bytes(quoted[4:8])
+        if tag == 0:  # a packet with an INIT: its initiate tag is ours
+            return [core] if int.from_bytes(quoted[16:20]) == core.context.local_tag else []
+        return [core] if tag == core.context.peer_tag else []
+
+    def stop(self) -> None:
+        """Send what is to be sent, and close the sockets."""
+        self.flush()
+        self._is_stopped = True
+        for handle in (self._handle, self._flush_handle):
+            if handle is not None:
+                handle.cancel()
+        self.sockets.close()

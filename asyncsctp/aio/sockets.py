@@ -1,0 +1,175 @@
+"""The UDP sockets of an endpoint, one for each of its local addresses.
+
+Knows which socket a packet leaves from, and whether one is full. Does not know what is in a packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final, Protocol, cast, final
+
+from ..config import Config
+from ..paths.encapsulation import Route, normalize
+from .datagram import Address, PacketProtocol, PacketTransport
+from .transport import DEFAULT_BUFFER, open_datagram
+
+__all__ = ["Receiver", "Sockets"]
+
+_BIND_ATTEMPTS: Final = 16
+_ROUTES_KEPT: Final = 4096
+_NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+#: Half of a socket's buffer is for what our window lets the peer send; the kernel needs room beside the data.
+_BUFFER_PER_WINDOW: Final = 2
+
+
+class Receiver(Protocol):
+    """Who gets what the sockets have."""
+
+    def receive(self, datagrams: list[bytes], route: Route, congestion_experienced: bool) -> None:
+        """Datagrams came in."""
+
+    def flush(self) -> None:
+        """No more for now, or a full socket has room again."""
+
+    def on_error(self, route: Route, error: OSError) -> None:
+        """A packet was too large, or could not be delivered."""
+
+    def on_socket_lost(self, error: Exception) -> None:
+        """A socket has failed."""
+
+
+@final
+class _Socket(PacketProtocol):
+    """One socket as its transport sees it."""
+
+    __slots__ = ("_receiver", "_routes", "_sockets", "is_paused", "local", "transport")
+
+    def __init__(self, sockets: Sockets, receiver: Receiver, local: str) -> None:
+        self._sockets = sockets
+        self._receiver = receiver
+        self._routes: dict[Address, Route] = {}
+        self.local = local
+        self.transport: PacketTransport
+        self.is_paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("PacketTransport", transport)  # a simulated one is no subclass of ours
+        self._sockets.by_local[self.local] = self
+
+    def route_from(self, addr: Address) -> Route:
+        """The route of what comes from an address: one object each, so that comparing is cheap."""
+        route = self._routes.get(addr)
+        if route is None:
+            if len(self._routes) >= _ROUTES_KEPT:
+                self._routes.clear()
+            route = self._routes[addr] = Route(self.local, normalize(addr[0]), addr[1])
+        return route
+
+    def datagrams_received(self, datagrams: list[bytes], addr: Address, congestion_experienced: bool) -> None:
+        self._receiver.receive(datagrams, self.route_from(addr), congestion_experienced)
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        self._receiver.receive([data], self.route_from(addr), False)
+        self._receiver.flush()
+
+    def batch_done(self) -> None:
+        self._receiver.flush()
+
+    def error_received(self, exc: Exception) -> None:
+        address: Address | None = getattr(exc, "address", None)
+        if isinstance(exc, OSError) and address is not None:
+            self._receiver.on_error(self.route_from(address), exc)
+
+    def pause_writing(self) -> None:
+        self.is_paused = True
+
+    def resume_writing(self) -> None:
+        self.is_paused = False
+        self._receiver.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._receiver.on_socket_lost(exc)
+
+
+@final
+class Sockets:
+    """All sockets of an endpoint."""
+
+    __slots__ = ("_receiver", "by_local")
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self.by_local: dict[str, _Socket] = {}
+
+    async def bind(self, addresses: Sequence[str], udp_port: int, config: Config) -> None:
+        """Bind one for each address, all at the same UDP port: the peer takes it to be that of every address.
+
+        `OSError` if an address or the port can't be had; "::" beside another address may be missing.
+        """
+        for attempt in range(_BIND_ATTEMPTS):
+            number = udp_port
+            address = ""
+            try:
+                for address in addresses:
+                    transport = await open_datagram(
+                        partial(_Socket, self, self._receiver, address),
+                        (address, number),
+                        buffer=max(DEFAULT_BUFFER, config.recv_buffer),
+                        dscp=config.dscp,
+                        ecn=config.ecn,
+                    )
+                    number = transport.get_extra_info("sockname")[1]
+            except OSError as exc:
+                if address == "::" and len(addresses) > 1 and exc.errno in _NO_IPV6:
+                    return
+                self.close()
+                # A free port at the first address may be taken at the next.
+                if exc.errno != errno.EADDRINUSE or udp_port or len(addresses) == 1 or attempt + 1 == _BIND_ATTEMPTS:
+                    raise
+            else:
+                return
+
+    @property
+    def are_paused(self) -> bool:
+        """Whether one of them is full."""
+        return any(sock.is_paused for sock in self.by_local.values())
+
+    def window(self, wanted: int) -> int:
+        """The receive window that the sockets have room for: `wanted`, or less."""
+        granted: list[int | None] = [self.info(local, "rcvbuf") for local in self.by_local]
+        return min([wanted, *(size // _BUFFER_PER_WINDOW for size in granted if size)])
+
+    def send(self, outbox: list[tuple[Route, bytes]]) -> None:
+        """Empty the outbox: what follows one another on one route goes to its socket in one piece."""
+        at = 0
+        count = len(outbox)
+        while at < count:
+            route, packet = outbox[at]
+            packets = [packet]
+            at += 1
+            while at < count and outbox[at][0] is route:
+                packets.append(outbox[at][1])
+                at += 1
+            sock = self.by_local.get(route.local)
+            if sock is not None:
+                sock.transport.send_batch(packets, (route.address, route.udp_port), route.ecn_capable)
+        outbox.clear()
+
+    def inject(self, local: str, data: bytes, addr: Address) -> None:
+        """A datagram came to a local address by another way."""
+        self.by_local[local].datagram_received(data, addr)
+
+    def info(self, local: str, name: str, default: Any = None) -> Any:
+        """`get_extra_info` of the transport at a local address."""
+        sock = self.by_local.get(local)
+        return default if sock is None else sock.transport.get_extra_info(name, default)
+
+    def close(self) -> None:
+        """Close all of them; what waits in a full one is sent first."""
+        for sock in self.by_local.values():
+            sock.transport.close()
+        self.by_local = {}
