@@ -8,17 +8,19 @@ seconds and never goes back. The user is called back from within these, and may 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, final
+from typing import final
 
 from .config import Config
 from .dispatch import abort, expire, walk
-from .errors import AssociationAborted, AssociationClosed, MessageTooLarge, SCTPError
-from .events import AssociationDown, AssociationRestarted, AssociationUp, Event, PeerAddressChanged
+from .errors import AssociationAborted, AssociationClosed, MessageTooLarge
+from .events import PeerAddressChanged
+from .handlers import icmp
 from .handlers.collision import Reply
 from .handlers.context import Context, Random, Setup
 from .handlers.cookie import CookieJar, OpenedCookie
 from .handlers.handshake import Handshake
 from .handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, State
+from .lifecycle import AssociationUser, Lifecycle, Registry
 from .outbound.message import OutboundMessage, message_flags
 from .packetizer import Outbox
 from .paths.encapsulation import Route
@@ -30,44 +32,9 @@ from .timers import AUTOCLOSE, timer_kind, timer_path
 from .wire import causes, control
 from .wire.constants import ABORT, COMMON_HEADER_SIZE
 from .wire.init import Init
-from .wire.packet import Seal
 from .wire.tlv import Malformed
 
 __all__ = ["Association", "AssociationUser", "Registry"]
-
-
-class AssociationUser:
-    """What an association calls back. Derive from it, and take what is of interest."""
-
-    __slots__ = ()
-
-    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
-        """A message has come. It fills the receive window until `Association.consumed` is called with its size."""
-
-    def on_event(self, event: Event) -> None:
-        """Anything else worth telling."""
-
-    def on_writable(self) -> None:
-        """`Association.buffered` has become smaller."""
-
-    def on_heartbeat(self, address: str, round_trip: float | None) -> None:
-        """A HEARTBEAT asked for by `Association.heartbeat` was answered after so many seconds; None: it was not."""
-
-    def on_closed(self, error: SCTPError | None) -> None:
-        """The association has ended, gracefully if `error` is None. Nothing is called after this."""
-
-
-class Registry(Protocol):
-    """Who knows associations by their tags and addresses: the endpoint."""
-
-    def bind(self, association: Association) -> None:
-        """The association's `prefix` or the addresses of its peer are new or have changed."""
-
-    def unbind(self, association: Association) -> None:
-        """The association has ended."""
-
-    def new_tag(self) -> int:
-        """A tag that no other association has, or had a short while ago (section 5.3.1)."""
 
 
 @final
@@ -78,19 +45,19 @@ class Association:
         "__weakref__",
         "_config",
         "_cookies",
-        "_last_message",
+        "_life",
         "_local_addresses",
         "_outbox",
         "_ports",
         "_random",
         "_registry",
         "_rooms",
-        "_seal",
         "context",
         "user",
     )
 
     context: Context
+    _life: Lifecycle
     _rooms: Rooms
 
     def __init__(
@@ -113,8 +80,6 @@ class Association:
         self._registry = registry
         self._cookies = cookies
         self._outbox = outbox
-        self._last_message = 0.0
-        self._seal = Seal(peer_port, local_port, 0)
 
     # How it begins.
 
@@ -133,15 +98,17 @@ class Association:
         context.paths.learn(context.paths.paths[0], route)
         context.local_tag = setup.local_tag
         context.peer_tag = setup.peer_tag
-        self.retag()
+        self._life.retag()
         context.queue(control.pack_cookie_ack(), context.paths.paths[0].path_id)
-        self.establish(setup)
+        self._life.establish(setup)
 
     def _furnish(self, addresses: Sequence[str], udp_port: int, now: float) -> None:
         paths = PathManager(self._config, self._local_addresses, addresses, udp_port)
-        self.context = context = Context(self._config, self._random, paths, self, *self._ports)
+        self._life = Lifecycle(self, self.user, self._registry)
+        self.context = context = Context(self._config, self._random, paths, self._life, *self._ports)
         context.now = now
         self._rooms = Rooms(context, self._cookies, self._local_addresses, self._outbox)
+        self._life.move_in(context, self._rooms)
 
     # What is known of it.
 
@@ -163,7 +130,7 @@ class Association:
     @property
     def prefix(self) -> bytes:
         """The first 8 bytes of the peer's packets: ports and our tag."""
-        return self._seal.prefix
+        return self._life.seal.prefix
 
     @property
     def outgoing_streams(self) -> int:
@@ -200,7 +167,7 @@ class Association:
         """Take in a packet that starts with `prefix`. Whatever it holds, this does not raise."""
         context = self.context
         context.now = now
-        if not self._seal.opens(datagram):
+        if not self._life.seal.opens(datagram):
             context.statistics.checksum_errors += 1
             return
         path = context.paths.find(route.address)
@@ -224,7 +191,7 @@ class Association:
                 self.context.statistics.malformed_packets += 1
         elif self._rooms.shutdown is not None:
             self._rooms.shutdown.on_shutdown_complete()
-        self._tell()
+        self._life.tell()
 
     def on_init(self, init: Init, route: Route, tag: int, now: float) -> Reply | None:
         """An INIT from one of the peer's addresses (section 5.2); it leaves everything as it was."""
@@ -236,7 +203,7 @@ class Association:
         """A COOKIE ECHO for another tag than ours (section 5.2.4); whether the rest of the packet belongs to this association."""
         self.context.now = now
         goes_on = self._rooms.collision.on_opened_cookie(opened, route)
-        self._tell()
+        self._life.tell()
         return goes_on
 
     def receive_rest(self, datagram: bytes, at: int, route: Route, now: float) -> None:
@@ -247,8 +214,11 @@ class Association:
         self.context.now = now
         self._walk(datagram, at, path, route, False)
 
-    def on_unreachable(self, route: Route, now: float) -> None:
-        """The network reported that the peer's address can't be reached. RFC 9260 section 10: noted, and no more."""
+    def on_unreachable(self, route: Route, quoted: bytes, now: float) -> None:
+        """ICMP says that a packet to the peer's address found nobody; `quoted` is the start of the SCTP packet it returns."""
+        self.context.now = now
+        icmp.on_port_unreachable(self.context, quoted, route)
+        self._life.tell()
 
     def on_message_size(self, route: Route, mtu: int, now: float) -> None:
         """The network reported that IP packets above `mtu` don't get to the peer's address."""
@@ -267,10 +237,10 @@ class Association:
             if context.state is CLOSED:
                 break
             if timer_kind(key) == AUTOCLOSE:
-                self._expire_autoclose()
+                self._life.expire_autoclose()
             else:
                 expire(self._rooms, timer_kind(key), timer_path(key))
-        self._tell()
+        self._life.tell()
 
     def flush(self, now: float) -> None:
         """Put into the outbox what is due and what windows allow."""
@@ -287,10 +257,11 @@ class Association:
         unordered: bool = False,
         immediate: bool = False,
         context: object = None,
+        path: str | None = None,
     ) -> None:
-        """Queue a message; it leaves with the next flush that finds room for it.
+        """Queue a message; it leaves with the next flush that finds room for it, over `path` while that works.
 
-        `ValueError` for an empty message, a stream or PPID out of range, `MessageTooLarge`, or `AssociationClosed` if the
+        `ValueError` for an empty message, a stream or PPID out of range, a foreign address, `MessageTooLarge`, or `AssociationClosed` if the
         association is not established, or is shutting down.
         """
         transmission = self._rooms.transmission
@@ -304,7 +275,10 @@ class Association:
             raise ValueError("a message must have at least one byte (RFC 9260 section 6.2)")
         if len(data) > self.context.config.max_message_size:
             raise MessageTooLarge(f"{len(data)} bytes are more than max_message_size ({self.context.config.max_message_size})")
-        transmission.queue.push(OutboundMessage(sid, data, ppid, message_flags(unordered, immediate), context))
+        message = OutboundMessage(sid, data, ppid, message_flags(unordered, immediate), context)
+        if path is not None:
+            message.path_id = self._path_to(path).path_id
+        transmission.queue.push(message)
         self.context.statistics.messages_sent += 1
 
     def consumed(self, size: int) -> bool:
@@ -318,7 +292,7 @@ class Association:
             self._rooms.shutdown.shutdown()
         elif self.context.state is not CLOSED:
             self.abort(now, b"")
-        self._tell()
+        self._life.tell()
 
     def abort(self, now: float, reason: bytes) -> None:
         """End at once (section 9.1); `reason` travels in a User-Initiated Abort cause."""
@@ -330,25 +304,21 @@ class Association:
         if context.peer_tag:
             context.abort(causes.pack_user_abort(reason), error)
         else:
-            self.end(error)  # the peer knows nothing of it yet
-        self._tell()
+            self._life.end(error)  # the peer knows nothing of it yet
+        self._life.tell()
 
     def heartbeat(self, address: str | None, now: float) -> None:
         """Send a HEARTBEAT (section 8.3 D); the answer comes by `on_heartbeat`. `ValueError` for a foreign address."""
         self.context.now = now
         if self.context.state is not ESTABLISHED:
             raise AssociationClosed(f"no HEARTBEAT can be sent in state {self.context.state.value}")
-        paths = self.context.paths
-        path = paths.primary if address is None else paths.find(address)
-        if path is None:
-            raise ValueError(f"{address} is not an address of the peer")
-        self._rooms.heartbeat.request(path)
+        self._rooms.heartbeat.request(self.context.paths.primary if address is None else self._path_to(address))
 
     def set_primary(self, address: str) -> None:
         """Choose the path that data takes while it works (section 6.4). `ValueError` for a foreign address."""
         if self.context.paths.set_primary(address):
             self.context.emit(PeerAddressChanged(self.context.paths.primary.route.address, "primary"))
-            self._tell()
+            self._life.tell()
 
     def configure(self, config: Config) -> None:
         """Other settings from now on, as far as a live association can change them."""
@@ -359,71 +329,13 @@ class Association:
         if self._rooms.reception is not None and self._rooms.transmission is not None:
             self._rooms.reception.configure()
             self._rooms.transmission.configure(other_scheduler)
-        self._start_autoclose()
+        self._life.start_autoclose()
 
-    # What handlers ask for (`handlers.context.Owner`).
-
-    def retag(self) -> None:
-        """Tags or ports in the context have changed."""
-        context = self.context
-        self._ports = (context.local_port, context.peer_port)
-        self._seal = Seal(context.peer_port, context.local_port, context.local_tag)
-        self._rooms.packetizer.retag()
-        self._registry.bind(self)
-
-    def establish(self, setup: Setup) -> None:
-        """Enter ESTABLISHED."""
-        self._build(setup)
-        self.context.emit(AssociationUp(setup.outgoing_streams, setup.incoming_streams))
-        self._registry.bind(self)
-
-    def restart(self, setup: Setup) -> None:
-        """The peer has lost its state and begins anew."""
-        context = self.context
-        if self._rooms.transmission is not None:
-            self._rooms.transmission.fail_all(None)
-        context.timers.stop_all()
-        context.control.clear()
-        context.statistics.restarts += 1
-        for path in context.paths.paths:
-            path.congestion.reinitialize()
-        self._build(setup)
-        context.emit(AssociationRestarted())
-        self._registry.bind(self)
-
-    def _build(self, setup: Setup) -> None:
-        context = self.context
-        context.setup = setup
-        context.state = ESTABLISHED
-        self._rooms.furnish(setup, self._on_message)
-        self._rooms.heartbeat.start()
-        self._last_message = context.now
-        self._start_autoclose()
-
-    def end(self, error: SCTPError | None) -> None:
-        """Enter CLOSED; the user hears of it last."""
-        context = self.context
-        if context.state is CLOSED:
-            return
-        self._rooms.heartbeat.stop()
-        context.state = CLOSED
-        context.timers.stop_all()
-        context.control.clear()
-        if self._rooms.transmission is not None:
-            self._rooms.transmission.fail_all(error)
-        self._rooms.clear()
-        context.emit(AssociationDown(error))
-        self._registry.unbind(self)
-
-    def data_pending(self) -> bool:
-        """Whether user data waits to be sent or to be acknowledged."""
-        return self._rooms.transmission is not None and self._rooms.transmission.pending
-
-    def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
-        """The answer, or none, to a HEARTBEAT that the user asked for."""
-        self.user.on_heartbeat(path.route.address, round_trip)
-
-    # The way through a packet, and to the user.
+    def _path_to(self, address: str) -> Path:
+        path = self.context.paths.find(address)
+        if path is None:
+            raise ValueError(f"{address} is not an address of the peer")
+        return path
 
     def _walk(self, data: bytes, at: int, path: Path, route: Route, marked: bool) -> None:
         """What a packet brings about, chunk by chunk and as a whole."""
@@ -433,49 +345,11 @@ class Association:
             walk(rooms, data, at, path, route, marked)
         except Malformed:
             context.statistics.malformed_packets += 1
-        if rooms.reception is not None and context.state is not CLOSED:
+        if rooms.reception is not None:
             carried = rooms.reception.packet_done(path)
             if carried:
-                self._last_message = context.now
+                self._life.last_message = context.now
             if context.state is not ESTABLISHED and rooms.shutdown is not None:
                 rooms.shutdown.on_packet(carried)
                 rooms.shutdown.advance()
-        self._tell()
-
-    def _on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
-        self.context.statistics.messages_received += 1
-        self.user.on_message(sid, ssn, ppid, unordered, tsn, data)
-
-    def _tell(self) -> None:
-        """Call the user back with what has happened; what happens in these calls is told as well."""
-        context = self.context
-        transmission = self._rooms.transmission
-        if transmission is not None and transmission.released:
-            transmission.released = False
-            self.user.on_writable()
-        while context.events:
-            events = context.events
-            context.events = []
-            for event in events:
-                self.user.on_event(event)
-                if isinstance(event, AssociationDown):
-                    self.user.on_closed(event.error)
-
-    # Timers.
-
-    def _start_autoclose(self) -> None:
-        if self.context.config.autoclose is not None and self.context.state is ESTABLISHED:
-            self.context.timers.start(AUTOCLOSE, self._last_message + self.context.config.autoclose)
-
-    def _expire_autoclose(self) -> None:
-        """RFC 6458 section 8.1.8: no message has come or gone for so long."""
-        context = self.context
-        autoclose = context.config.autoclose
-        if self._rooms.shutdown is None or autoclose is None:
-            return
-        sent = max((path.last_sent for path in context.paths.paths), default=0.0)
-        self._last_message = max(self._last_message, sent)
-        if self._last_message + autoclose > context.now:
-            self._start_autoclose()
-        else:
-            self._rooms.shutdown.shutdown()
+        self._life.tell()

@@ -131,9 +131,7 @@ class Directory:
         self._resting.pop(tag, None)
         self._resting[tag] = self.now + self._rest
         # In order of time: what is due to be forgotten comes first.
-        while self._resting and (
-            len(self._resting) > _MOST_RESTING or next(iter(self._resting.values())) <= self.now
-        ):
+        while self._resting and (len(self._resting) > _MOST_RESTING or next(iter(self._resting.values())) <= self.now):
             del self._resting[next(iter(self._resting))]
 
 
@@ -153,9 +151,12 @@ class _Deadlines:
         self._due: dict[Association, float] = {}
         self._count = 0
 
-    @property
     def next_expiry(self) -> float:
-        return self._heap[0][0] if self._heap else NEVER
+        """When the first of them is due."""
+        heap = self._heap
+        while heap and self._due.get(heap[0][2]) != heap[0][0]:
+            heappop(heap)
+        return heap[0][0] if heap else NEVER
 
     def note(self, association: Association) -> None:
         """Its timers may have changed."""
@@ -241,6 +242,10 @@ class Endpoint:
         """Those that have not ended, the oldest first."""
         return self._directory.associations
 
+    def find(self, address: str, port: int) -> Association | None:
+        """The association with a peer at this address and SCTP port."""
+        return self._directory.find_peer((normalize(address),), port)
+
     # What the user says.
 
     def connect(
@@ -323,7 +328,7 @@ class Endpoint:
     @property
     def next_expiry(self) -> float:
         """When to call `expire`, of the associations flushed here; never too late."""
-        return self._deadlines.next_expiry
+        return self._deadlines.next_expiry()
 
     # What its associations say.
 
@@ -431,7 +436,7 @@ class Endpoint:
     def _on_cookie_echo(
         self, cookie: bytes, peer_port_and_tag: tuple[int, int], route: Route, now: float
     ) -> Association | None:
-        """COOKIE ECHO under a tag that nobody has (sections 5.1.5 and 5.2.4); the association that goes on with the packet."""
+        """COOKIE ECHO under a tag that nobody has (sections 5.1.5, 5.2.4); the association that takes the packet."""
         opened = self._cookies.open(cookie, now)
         if opened is None or not self._is_returned(opened, peer_port_and_tag, route):
             self.statistics.cookies_rejected += 1

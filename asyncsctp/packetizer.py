@@ -150,63 +150,66 @@ class Packetizer:
                 context.statistics.packets_retransmitted += 1
             self._emit(path, b"".join(parts))
 
-    def _send_new(self, transmission: Transmission, path: Path) -> None:
+    def _send_new(self, transmission: Transmission, data_path: Path) -> None:
         """Sections 6.1 A, B, D and E: new data, as far as the peer's window, cwnd and the burst allow."""
         context = self._context
         outstanding = transmission.outstanding
         window = transmission.window
         queue = transmission.queue
-        path_id = path.path_id
-        payload = path.payload
         burst = context.config.max_burst or _UNLIMITED
         if window.earliest_lost() is not None:
             return  # rule C
-        route = self._data_route(path)
         statistics = context.statistics
+        nothing: list[bytes] = []
+        path = data_path
+        route = self._data_route(path)
         while queue and burst and window.may_send_new():
+            wanted = queue.next_path()
+            if wanted >= 0 or path is not data_path:  # section 6.4: the user may name a path for a message
+                path = context.paths.data_path(context.paths.by_id[wanted] if wanted >= 0 else None)
+                route = self._data_route(path)
+            path_id = path.path_id
             if path.room(outstanding.in_flight[path_id], context.now) <= 0:
                 break
-            lead = self._lead
-            room = payload - _size(lead) if lead else payload
+            parts = self._lead if path is data_path else nothing
+            room = path.payload - _size(parts) if parts else path.payload
             if not context.config.nodelay and outstanding and queue.buffered < room:
                 break  # Nagle's algorithm: a part of a packet waits while data is in flight
-            parts = lead
             used = len(parts)
-            count, user_bytes = queue.fill(parts, room, outstanding.next_tsn, window.peer_rwnd())
-            if not count and not lead:
-                count, user_bytes = self._probe(transmission, parts, room)
+            first_tsn = outstanding.next_tsn
+            count, user_bytes = queue.fill(parts, room, first_tsn, window.peer_rwnd(), wanted)
+            if not count and not used:
+                count, user_bytes = self._probe(transmission, parts, room, wanted)
             if not count:
-                if lead and not queue.next_size(room):
-                    self._emit(path, b"".join(lead))  # what stands before it leaves no room
-                    lead.clear()
+                if used and not queue.next_size(room):
+                    self._emit(path, b"".join(parts))  # what stands before it leaves no room
+                    parts.clear()
                     continue
                 break
-            body = b"".join(parts[used:])
-            first_tsn = outstanding.next_tsn
-            record = PacketRecord(first_tsn, first_tsn + count - 1, body, user_bytes, path_id, context.now)
-            outstanding.add(record)
+            body = b"".join(parts[used:] if used else parts)
+            outstanding.add(PacketRecord(first_tsn, first_tsn + count - 1, body, user_bytes, path_id, context.now))
             if queue.tracked:
                 outstanding.track(queue.tracked)
-            packet = body if not used else b"".join(parts[:used]) + body
+            self._outbox.append((route, self._seal.pack(b"".join(parts) if used else body)))
             parts.clear()
-            self._outbox.append((route, self._seal.pack(packet)))
             statistics.packets_sent += 1
             statistics.data_chunks_sent += count
             statistics.bytes_sent += user_bytes
             self._sent(path, False)
             burst -= 1
-        if queue and not outstanding and not context.timers.runs(timer_key(T3_RTX, path_id)):
+        key = timer_key(T3_RTX, path.path_id)
+        if queue and not outstanding and not context.timers.runs(key):
             # Section 6.1 A: the peer's window is closed and nothing is under way that would tell of its opening.
-            context.timers.start(timer_key(T3_RTX, path_id), context.now + path.rto.rto)
+            context.timers.start(key, context.now + path.rto.rto)
 
-    def _probe(self, transmission: Transmission, parts: list[bytes], room: int) -> tuple[int, int]:
+    def _probe(self, transmission: Transmission, parts: list[bytes], room: int, path_id: int) -> tuple[int, int]:
         """A zero window probe: one chunk, once its time has come."""
         if not transmission.probe_due or transmission.outstanding:
             return 0, 0
         transmission.probe_due = False
         transmission.probing = True
         queue = transmission.queue
-        return queue.fill(parts, room, transmission.outstanding.next_tsn, queue.next_size(room))
+        return queue.fill(parts, room, transmission.outstanding.next_tsn, queue.next_size(room), path_id)
 
     def _sent(self, path: Path, restart: bool) -> None:
         """Data has left for this path: T3-rtx runs (section 6.3.2 R1), anew if `restart` (section 6.1)."""

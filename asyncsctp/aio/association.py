@@ -121,6 +121,8 @@ class Association(asyncio.DatagramProtocol):
         path: str | None = None,
     ) -> None:
         """`StreamWriter.write` for a stream that need not be claimed; `stream` is 0 to `outgoing_streams` - 1."""
+        if type(stream) is not int:
+            check_stream(stream)
         self._driver.write(stream, data, ppid, unordered, sack_immediately, context, path)
         self._driver.mark_used(stream)
 

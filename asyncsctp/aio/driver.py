@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Driver"]
 
-_LARGEST_PPID: Final = 0xFFFFFFFF
 _SETTING_UP: Final = frozenset({State.COOKIE_WAIT, State.COOKIE_ECHOED})
 
 
@@ -43,8 +42,6 @@ def _check_options(ppid: object, unordered: object, sack_immediately: object) ->
     """A message had an unusual option: raise if it is a wrong one."""
     if isinstance(ppid, bool) or not isinstance(ppid, int):
         raise TypeError(f"ppid must be an int, not {ppid!r}")
-    if not 0 <= ppid <= _LARGEST_PPID:
-        raise ValueError(f"ppid must be between 0 and {_LARGEST_PPID}, not {ppid}")
     for name, value in (("unordered", unordered), ("sack_immediately", sack_immediately)):
         if not isinstance(value, bool):
             raise TypeError(f"{name} must be a bool, not {value!r}")
@@ -153,7 +150,7 @@ class Driver(Inbox):
             data = frozen(data)
         if not data:
             raise ValueError("data must hold at least 1 byte")  # RFC 9260 section 3.3.1
-        if type(ppid) is not int or not 0 <= ppid <= _LARGEST_PPID or unordered or sack_immediately:
+        if type(ppid) is not int or unordered is not False or sack_immediately is not False:
             _check_options(ppid, unordered, sack_immediately)
         if self.ended:
             raise self.closed_error()

@@ -119,7 +119,7 @@ class Engine:
             if mtu is not None:
                 core.on_message_size(route, mtu, now)
             elif error.errno != errno.EMSGSIZE:
-                core.on_unreachable(route, now)
+                core.on_unreachable(route, getattr(error, "quoted", b""), now)
             self.core.touch(core)
         self.flush()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from ..inbound.data_streams import DataStreams
-from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW, NO_ACK, DataTracker
+from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW, BEYOND, DUPLICATE, NO_ACK, DataTracker
 from ..inbound.reassembly import Deliver
 from ..paths.path import Path
 from ..timers import DELAYED_ACK
@@ -87,7 +87,7 @@ class Reception:
         streams = self._streams
         statistics = self._context.statistics
         count = 0
-        start = at
+        received = 0
         while end - at >= DATA_HEADER_SIZE:
             kind, length, wire_tsn, key, ppid = READ_DATA(data, at)
             if kind > 0xFF:
@@ -96,7 +96,7 @@ class Reception:
                 self._judge_length(length, wire_tsn)
                 return end
             if self._unread + streams.held >= self._window and not self._has_room(wire_tsn, length):
-                tsn = -1
+                tsn = BEYOND
             else:
                 tsn = accept(wire_tsn)
             if tsn >= 0:
@@ -109,11 +109,14 @@ class Reception:
                     self._violations.protocol_violation(violation)
                     return end
                 count += 1
+                received += length - DATA_HEADER_SIZE
+            elif tsn == DUPLICATE:
+                statistics.duplicate_tsns_received += 1
             if kind & FLAG_IMMEDIATE:
                 self._immediate = True
             at += length + 3 & -4
         statistics.data_chunks_received += count
-        statistics.bytes_received += at - start - count * DATA_HEADER_SIZE
+        statistics.bytes_received += received
         return at
 
     def lowest_tsn(self, data: bytes, at: int, end: int) -> int:

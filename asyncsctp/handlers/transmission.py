@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import final
 
 from ..errors import SCTPError
-from ..events import SendFailed, SenderDry
+from ..events import SenderDry, SendFailed
 from ..outbound.message import OutboundMessage
 from ..outbound.outstanding import AckSummary, OutstandingQueue
 from ..outbound.retransmission import RetransmissionQueue

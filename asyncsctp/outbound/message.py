@@ -10,6 +10,9 @@ from ..wire.data import READ_DATA
 
 WHOLE: Final = FLAG_BEGIN | FLAG_END
 
+#: A message that takes the path of new data, whichever that is.
+ANY_PATH: Final = -1
+
 # The states of a packet record.
 IN_FLIGHT: Final = 0
 ACKED: Final = 1  # by a gap ack block, so it can be reneged on; or cumulatively, and then it is about to be forgotten
@@ -29,19 +32,23 @@ class OutboundMessage:
 
     `data` is never empty (section 3.3.1: a DATA chunk has user data). `flags` are those of `message_flags`.
     A `context` that is not None makes the message be remembered until the peer has acknowledged all of it.
-    `order` is its arrival number, set when it is queued.
+    `order` is its arrival number, set when it is queued. `path_id` is the path that its user wants it to take
+    (section 11.1.5), if any.
     """
 
     order: int
 
-    __slots__ = ("context", "data", "flags", "order", "ppid", "sid")
+    __slots__ = ("context", "data", "flags", "order", "path_id", "ppid", "sid")
 
-    def __init__(self, sid: int, data: bytes, ppid: int = 0, flags: int = WHOLE, context: object = None) -> None:
+    def __init__(
+        self, sid: int, data: bytes, ppid: int = 0, flags: int = WHOLE, context: object = None, path_id: int = ANY_PATH
+    ) -> None:
         self.sid = sid
         self.data = data
         self.ppid = ppid
         self.flags = flags
         self.context = context
+        self.path_id = path_id
 
 
 @final

@@ -21,7 +21,7 @@ from ..wire.constants import (
     MASK_32,
 )
 from ..wire.data import DATA_HEADER, PADDING
-from .message import OutboundMessage
+from .message import ANY_PATH, OutboundMessage
 
 #: A fragment that does not end its message is not made for less than this.
 SMALLEST_TAIL: Final = 256
@@ -92,11 +92,13 @@ class SendQueue:
         stream.buffered += size
         stream.messages.append(message)
 
-    def fill(self, parts: list[bytes], room: int, tsn: int, max_user: int) -> tuple[int, int]:
+    def fill(
+        self, parts: list[bytes], room: int, tsn: int, max_user: int, path_id: int = ANY_PATH
+    ) -> tuple[int, int]:
         """Append the DATA chunks, from `tsn` on, that fit into `room` bytes and hold at most `max_user` user bytes.
 
         The number of chunks and of user bytes appended. A chunk that is too long for `max_user` waits (section 6.1 rule
-        A), it is not cut to fit, lest windows become silly.
+        A), it is not cut to fit, lest windows become silly. Only messages for `path_id` are taken, as `next_path` gave it.
         """
         if self._competing:
             self._begin_packet()
@@ -106,7 +108,7 @@ class SendQueue:
         max_chunk = self.max_chunk
         while room > DATA_HEADER_SIZE:
             stream = self._begun or self._turn()
-            if stream is None:
+            if stream is None or stream.messages[0].path_id != path_id:
                 break
             if stream.offset or len(stream.messages[0].data) + DATA_HEADER_SIZE > max_chunk:
                 taken = self._fragment(stream, parts, room, tsn, max_user)
@@ -129,7 +131,7 @@ class SendQueue:
                 data = message.data
                 size = len(data)
                 length = size + DATA_HEADER_SIZE
-                if length > room or length > max_chunk or size > max_user:
+                if length > room or length > max_chunk or size > max_user or message.path_id != path_id:
                     break
                 messages.popleft()
                 flags = message.flags
@@ -160,6 +162,11 @@ class SendQueue:
         taken = user_before - max_user
         self.buffered -= taken
         return tsn - first_tsn, taken
+
+    def next_path(self) -> int:
+        """The path that the message whose turn it is wants to take, or ANY_PATH."""
+        stream = self._begun or self._turn()
+        return ANY_PATH if stream is None else stream.messages[0].path_id
 
     def next_size(self, room: int) -> int:
         """The user bytes of the chunk that `fill` would make first in `room` bytes, 0 for none.

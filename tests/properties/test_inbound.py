@@ -207,13 +207,11 @@ def test_no_chunk_however_wrong_raises_or_spoils_the_ledger(
 ) -> None:
     inbox = Inbox()
     tracker = DataTracker(0, 2, 1 << 20)
-    held = 0
     violated = False
-    for tsn in order[: len(order) - left_out]:
+    for held, tsn in enumerate(order[: len(order) - left_out], start=1):
         flags, sid, ssn = what[tsn]
         text = inbox.streams.add(tracker.accept(tsn), flags, sid, ssn, 0, b"%x" % tsn)
         violated = violated or text is not None
-        held += 1
         if not violated:
             out = b"".join(got for _, _, got in inbox.got)
             assert inbox.streams.held == (held - len(out)) * (1 + OVERHEAD)

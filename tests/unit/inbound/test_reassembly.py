@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.data_tracker import ACK_NOW, DataTracker
 from asyncsctp.inbound.reassembly import OVERHEAD
@@ -123,3 +125,48 @@ def test_a_message_in_progress_is_told_apart_from_what_is_missing() -> None:
     room.data(3, 0, 0, bytes(100))
     assert room.streams.in_progress(room.tracker.cumulative_tsn) == 0
     assert room.streams.held == 0
+
+
+def test_a_message_without_a_beginning_is_not_in_progress() -> None:
+    room = Room(1 << 20)
+    room.data(1, 0, 0, bytes(100))
+    assert room.streams.in_progress(room.tracker.cumulative_tsn) == 0
+    assert room.streams.held == CHUNK
+
+
+def test_what_was_given_up_does_not_count_for_the_length_of_its_message() -> None:
+    room = Room(3 * CHUNK)
+    room.streams.limit_messages(300)
+    for _ in range(3):
+        room.data(2, B, 1, bytes(100))
+        room.data(3, 0, 1, bytes(100))
+        room.data(4, E, 1, bytes(100))
+        room.streams.make_room(room.tracker, 1, 2 * CHUNK)
+    for tsn, flags in ((1, B | E), (3, 0), (4, E)):
+        assert room.data(tsn, flags, tsn > 1, bytes(100))
+    assert [len(data) for data in room.delivered] == [100, 300]
+
+
+def test_what_was_delivered_leaves_nothing_behind() -> None:
+    room = Room(1 << 20)
+
+    room.data(1, B | E, 0, b"x")
+    room.data(3, B | E, 2, b"x")
+    assert room.streams.make_room(room.tracker, 2, 1)  # from here on the queue also knows its largest TSN
+    room.data(3, B | E, 2, b"x")
+
+    def deliver(first: int) -> None:
+        for tsn in range(first, first + 5000, 5):
+            for offset, flags in ((0, B), (2, 0), (1, 0), (4, E), (3, 0)):
+                room.data(tsn + offset, flags | U, 0, b"x")
+        room.delivered.clear()
+
+    deliver(5)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        deliver(5005)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 5000

@@ -1,0 +1,39 @@
+"""What ICMP is believed (RFC 9260 section 10, RFC 6951 section 5.5): only what quotes a packet that we can have sent.
+
+ICMP is an attacker's input. It never ends an established association: that is for time-outs to decide.
+"""
+
+from __future__ import annotations
+
+from ..errors import AssociationRefused
+from ..paths.encapsulation import Route
+from ..wire.constants import INIT
+from ..wire.init import read_init
+from ..wire.packet import read_header
+from ..wire.tlv import HEADER_SIZE, Malformed
+from .context import Context
+from .state import COOKIE_WAIT
+
+__all__ = ["is_quoted", "on_port_unreachable"]
+
+_INIT_AT = 12
+
+
+def is_quoted(context: Context, quoted: bytes) -> bool:
+    """ICMP6: the quoted packet has the peer's tag, or is our INIT."""
+    try:
+        source_port, destination_port, tag = read_header(quoted)
+        if (source_port, destination_port) != (context.local_port, context.peer_port):
+            return False
+        if tag:
+            return tag == context.peer_tag
+        return quoted[_INIT_AT] == INIT and read_init(quoted, _INIT_AT + HEADER_SIZE, len(quoted)).initiate_tag == context.local_tag
+    except (IndexError, Malformed):
+        return False
+
+
+def on_port_unreachable(context: Context, quoted: bytes, route: Route) -> None:
+    """ICMP8, for which RFC 6951 section 5.5 takes "port unreachable": in COOKIE-WAIT it is like an ABORT."""
+    if context.state is COOKIE_WAIT and is_quoted(context, quoted):
+        text = f"nobody takes UDP packets at {route.address} port {route.udp_port}: no SCTP endpoint listens there"
+        context.owner.end(AssociationRefused(text))

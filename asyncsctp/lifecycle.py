@@ -1,0 +1,185 @@
+"""From CLOSED to CLOSED: what setting up, restarting and ending an association takes, and what its user hears of it.
+
+The lifecycle furnishes the rooms of an association, for it is the `Owner` that handlers turn to. It has the association's entry
+in the endpoint's directory and the user's callbacks in its care. It knows no chunk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, final
+
+from .errors import SCTPError
+from .events import AssociationDown, AssociationRestarted, AssociationUp, Event
+from .handlers.context import Context, Setup
+from .handlers.state import CLOSED, ESTABLISHED
+from .paths.path import Path
+from .rooms import Rooms
+from .timers import AUTOCLOSE
+from .wire.constants import MASK_32
+from .wire.packet import Seal
+
+if TYPE_CHECKING:
+    from .association import Association
+
+__all__ = ["AssociationUser", "Lifecycle", "Registry"]
+
+
+class AssociationUser:
+    """What an association calls back. Derive from it, and take what is of interest."""
+
+    __slots__ = ()
+
+    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        """A message has come. It fills the receive window until `Association.consumed` is called with its size."""
+
+    def on_event(self, event: Event) -> None:
+        """Anything else worth telling."""
+
+    def on_writable(self) -> None:
+        """`Association.buffered` has become smaller."""
+
+    def on_heartbeat(self, address: str, round_trip: float | None) -> None:
+        """A HEARTBEAT asked for by `Association.heartbeat` was answered after so many seconds; None: it was not."""
+
+    def on_closed(self, error: SCTPError | None) -> None:
+        """The association has ended, gracefully if `error` is None. Nothing is called after this."""
+
+
+class Registry(Protocol):
+    """Who knows associations by their tags and addresses: the endpoint."""
+
+    def bind(self, association: Association) -> None:
+        """The association's `prefix` or the addresses of its peer are new or have changed."""
+
+    def unbind(self, association: Association) -> None:
+        """The association has ended."""
+
+    def new_tag(self) -> int:
+        """A tag that no other association has, or had a short while ago (section 5.3.1)."""
+
+
+@final
+class Lifecycle:
+    """One association's way through its states."""
+
+    __slots__ = ("_association", "_context", "_registry", "_rooms", "_user", "last_message", "seal")
+
+    _context: Context
+    _rooms: Rooms
+
+    def __init__(self, association: Association, user: AssociationUser, registry: Registry) -> None:
+        self._association = association
+        self._user = user
+        self._registry = registry
+        #: What the peer's packets start with, and how their checksums are checked.
+        self.seal = Seal(0, 0, 0)
+        self.last_message = 0.0  # when user data came last
+
+    def move_in(self, context: Context, rooms: Rooms) -> None:
+        """The rooms are built; only those for user data are missing."""
+        self._context = context
+        self._rooms = rooms
+
+    # What handlers ask for (`handlers.context.Owner`).
+
+    def retag(self) -> None:
+        """Tags or ports in the context have changed."""
+        context = self._context
+        self.seal = Seal(context.peer_port, context.local_port, context.local_tag)
+        self._rooms.packetizer.retag()
+        self._registry.bind(self._association)
+
+    def establish(self, setup: Setup) -> None:
+        """Enter ESTABLISHED."""
+        self._furnish(setup)
+        self._context.emit(AssociationUp(setup.outgoing_streams, setup.incoming_streams))
+
+    def restart(self, setup: Setup) -> None:
+        """The peer has lost its state and begins anew (RFC 9260 section 5.2.4 A)."""
+        context = self._context
+        if self._rooms.transmission is not None:
+            self._rooms.transmission.fail_all(None)
+        context.timers.stop_all()
+        context.control.clear()
+        context.statistics.restarts += 1
+        for path in context.paths.paths:
+            path.congestion.reinitialize()
+        self._furnish(setup)
+        context.emit(AssociationRestarted())
+
+    def end(self, error: SCTPError | None) -> None:
+        """Enter CLOSED; the user hears of it last."""
+        context = self._context
+        if context.state is CLOSED:
+            return
+        self._rooms.heartbeat.stop()
+        context.state = CLOSED
+        context.timers.stop_all()
+        context.control.clear()
+        if self._rooms.transmission is not None:
+            self._rooms.transmission.fail_all(error)
+        self._rooms.clear()
+        context.emit(AssociationDown(error))
+        self._registry.unbind(self._association)
+
+    def data_pending(self) -> bool:
+        """Whether user data waits to be sent or to be acknowledged."""
+        return self._rooms.transmission is not None and self._rooms.transmission.pending
+
+    def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
+        """The answer, or none, to a HEARTBEAT that the user asked for."""
+        self._user.on_heartbeat(path.route.address, round_trip)
+
+    # The way to the user.
+
+    def tell(self) -> None:
+        """Call the user back with what has happened; what happens in these calls is told as well."""
+        context = self._context
+        transmission = self._rooms.transmission
+        if transmission is not None and transmission.released:
+            transmission.released = False
+            self._user.on_writable()
+        while context.events:
+            events = context.events
+            context.events = []
+            for event in events:
+                self._user.on_event(event)
+                if isinstance(event, AssociationDown):
+                    self._user.on_closed(event.error)
+
+    def _deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        self._context.statistics.messages_received += 1
+        self._user.on_message(sid, ssn, ppid, unordered, tsn & MASK_32, data)
+
+    def _furnish(self, setup: Setup) -> None:
+        context = self._context
+        context.setup = setup
+        context.state = ESTABLISHED
+        self._rooms.furnish(setup, self._deliver)
+        self._rooms.heartbeat.start()
+        self.last_message = context.now
+        self.start_autoclose()
+        self._registry.bind(self._association)
+
+    # Autoclose (RFC 6458 section 8.1.8).
+
+    def start_autoclose(self) -> None:
+        """Close the association once no message has come or gone for so long, if that is wished."""
+        context = self._context
+        if context.config.autoclose is not None and context.state is ESTABLISHED:
+            context.timers.start(AUTOCLOSE, self.last_message + context.config.autoclose)
+        else:
+            context.timers.stop(AUTOCLOSE)
+
+    def expire_autoclose(self) -> None:
+        """Look whether messages have come or gone in the meantime."""
+        context = self._context
+        autoclose = context.config.autoclose
+        if self._rooms.shutdown is None or autoclose is None:
+            return
+        sent = max((path.last_sent for path in context.paths.paths), default=0.0)
+        self.last_message = max(self.last_message, sent)
+        if self.last_message + autoclose > context.now:
+            self.start_autoclose()
+        else:
+            self._rooms.shutdown.shutdown()

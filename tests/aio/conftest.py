@@ -1,0 +1,60 @@
+"""Both event loops, and a server and a client on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+import uvloop
+
+import asyncsctp
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+Pair = Callable[..., AbstractAsyncContextManager[tuple[asyncsctp.Association, asyncsctp.Association]]]
+
+
+@pytest.fixture(params=["asyncio", "asyncio-debug", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine on one of the loops, for at most ten seconds."""
+
+    def run_(main: Coroutine[Any, Any, Any]) -> Any:
+        async def bounded() -> Any:
+            async with asyncio.timeout(10):
+                return await main
+
+        loop_factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
+        return asyncsctp.run(bounded(), debug=request.param == "asyncio-debug", loop_factory=loop_factory)
+
+    return run_
+
+
+@asynccontextmanager
+async def _pair(
+    config: asyncsctp.Config | None = None, peer_config: asyncsctp.Config | None = None
+) -> AsyncIterator[tuple[asyncsctp.Association, asyncsctp.Association]]:
+    accepted: asyncio.Queue[asyncsctp.Association] = asyncio.Queue()
+
+    async def handler(association: asyncsctp.Association) -> None:
+        accepted.put_nowait(association)
+        try:
+            await association.wait_closed()
+        except asyncsctp.SCTPError:
+            pass
+
+    async with asyncsctp.serve(
+        handler, "127.0.0.1", 5001, udp_port=0, config=peer_config or config
+    ) as server:
+        association = await asyncsctp.connect("127.0.0.1", 5001, udp_port=server.udp_port, config=config)
+        try:
+            yield association, await accepted.get()
+        finally:
+            await association.close()
+
+
+@pytest.fixture
+def pair() -> Pair:
+    """`async with pair() as (a, z)`: two associations of this process that are each other's peer."""
+    return _pair

@@ -1,0 +1,270 @@
+"""The peer made of usrsctp, as a process that tests talk to; and messages that tell whether they arrived as sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import asyncsctp
+
+from .relay import free_udp_port
+
+__all__ = ["QUICK", "Arrival", "Peer", "Traffic", "Usrsctp", "eventually", "within"]
+
+TIMEOUT = 10.0  # of one step; a test as a whole has its own
+
+#: Timers that let a test see several time-outs.
+QUICK = asyncsctp.Config(
+    rto_initial=0.3, rto_min=0.1, rto_max=1.0, sack_delay=0.02, close_timeout=TIMEOUT, outgoing_streams=128
+)
+
+T = TypeVar("T")
+
+
+async def within(seconds: float, what: str, awaitable: Awaitable[T]) -> T:
+    """The result of the awaitable; a failure that says `what` was waited for if it takes too long."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await awaitable
+    except TimeoutError:
+        raise AssertionError(f"{what}: not within {seconds} s") from None
+
+
+async def eventually(condition: Callable[[], bool], what: str, seconds: float = TIMEOUT) -> None:
+    """Wait until the condition holds, which nothing announces."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition():
+        assert loop.time() < end, f"{what}: not within {seconds} s"
+        await asyncio.sleep(0.005)
+
+
+# Messages.
+
+_PERIOD = 65521
+_LONGEST = 4 * 1024 * 1024
+
+
+def _pattern() -> bytes:
+    """What messages are cut from. Its period is a prime, so that no piece of a message can stand in for another."""
+    x = 2463534242
+    period = bytearray()
+    for _ in range(_PERIOD):
+        x ^= x << 13 & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= x << 5 & 0xFFFFFFFF
+        period.append(x & 0xFF)
+    return bytes(period) * (_LONGEST // _PERIOD + 2)
+
+
+_PATTERN = _pattern()
+
+
+def body(n: int, size: int) -> bytes:
+    """The bytes of message `n`."""
+    at = n * 7919 % _PERIOD
+    return _PATTERN[at : at + size]
+
+
+class Arrival(NamedTuple):
+    """A message as one side got it; its number `n` travels as the PPID."""
+
+    n: int
+    stream: int
+    size: int
+    unordered: bool
+    intact: bool
+
+
+def arrival(message: asyncsctp.Message) -> Arrival:
+    size = len(message.data)
+    intact = message.data == body(message.ppid, size)
+    return Arrival(message.ppid, message.stream, size, message.unordered, intact)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Messages `first` to `first + count - 1`: they go round the streams, and round the sizes.
+
+    `order`: "o" ordered, "u" unordered, "m" one round ordered, the next unordered.
+    """
+
+    count: int
+    streams: int = 1
+    sizes: Sequence[int] = (1000,)
+    order: str = "o"
+    first: int = 0
+
+    def __iter__(self) -> Iterator[Arrival]:
+        for i in range(self.count):
+            unordered = self.order == "u" or (self.order == "m" and i // self.streams % 2 == 1)
+            yield Arrival(self.first + i, i % self.streams, self.sizes[i % len(self.sizes)], unordered, True)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(message.size for message in self)
+
+    @property
+    def command(self) -> str:
+        """What makes the other peer send it."""
+        return f"send {self.first} {self.count} {self.streams} {','.join(map(str, self.sizes))} {self.order}"
+
+    def write(self, association: asyncsctp.Association) -> None:
+        """Send it, without waiting for room."""
+        for n, stream, size, unordered, _ in self:
+            association.write(body(n, size), stream=stream, ppid=n, unordered=unordered)
+
+    async def send(self, association: asyncsctp.Association) -> None:
+        """Send it, waiting for room."""
+        for n, stream, size, unordered, _ in self:
+            await association.send(body(n, size), stream=stream, ppid=n, unordered=unordered)
+
+    async def read(self, association: asyncsctp.Association) -> None:
+        """Read it, and check it."""
+        got: list[Arrival] = []
+        while len(got) < self.count:
+            got += map(arrival, await association.recv_many())
+        self.check(got)
+
+    def check(self, got: Iterable[Arrival]) -> None:
+        """Everything has arrived once, as it was sent; the ordered messages of each stream in their order."""
+        got = list(got)
+        sent = list(self)
+        latest: dict[int, int] = {}
+        for message in got:
+            assert message.intact, f"the contents of {message} are not those sent"
+            if not message.unordered:
+                before = latest.get(message.stream, -1)
+                assert before < message.n, f"stream {message.stream} delivered {message.n} after {before}"
+                latest[message.stream] = message.n
+        missing, more = set(sent) - set(got), set(got) - set(sent)
+        assert not missing, f"{len(missing)} of {len(sent)} messages did not arrive, the first is {min(missing)}"
+        assert not more, f"{len(more)} messages were not sent so, the first is {min(more)}"
+        assert len(got) == len(sent), f"{len(got) - len(sent)} messages arrived twice"
+
+
+# The process.
+
+
+class Peer:
+    """A usrsctp peer that runs, and what it has told so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process, udp_port: int, port: int) -> None:
+        self.udp_port = udp_port
+        self.port = port
+        self.events: list[dict[str, Any]] = []
+        self.arrivals: list[Arrival] = []
+        self._process = process
+        self._seen = 0
+        self._changed = asyncio.Event()
+        self._reader = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            event = json.loads(line)
+            if event["event"] == "message":
+                self.arrivals.append(Arrival(*(event[name] for name in Arrival._fields)))
+            else:
+                self.events.append(event)
+            self._changed.set()
+        self._changed.set()
+
+    async def _until(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    self._changed.clear()
+                    if self._reader.done():
+                        raise AssertionError(f"the usrsctp peer ended, awaited was {what}; {await self._last_words()}")
+                    await self._changed.wait()
+        except TimeoutError:
+            counts = f"it has {len(self.arrivals)} messages and told {self.events[-8:]}"
+            raise AssertionError(f"{what}: not from the usrsctp peer within {timeout} s; {counts}") from None
+
+    async def _last_words(self) -> str:
+        assert self._process.stderr is not None
+        return f"it said: {(await self._process.stderr.read()).decode().strip() or 'nothing'}"
+
+    async def expect(self, name: str, timeout: float = TIMEOUT, **fields: Any) -> dict[str, Any]:
+        """The next event of this name, and with these fields; those before it are passed over."""
+
+        def found() -> bool:
+            while self._seen < len(self.events):
+                event = self.events[self._seen]
+                self._seen += 1
+                if event["event"] == name and all(event[key] == value for key, value in fields.items()):
+                    return True
+            return False
+
+        await self._until(found, f"event {name!r} {fields or ''}", timeout)
+        return self.events[self._seen - 1]
+
+    async def got(self, traffic: Traffic, timeout: float = TIMEOUT) -> None:
+        """Wait until this has arrived there, and check it."""
+        await self._until(lambda: len(self.arrivals) >= traffic.count, f"{traffic.count} messages", timeout)
+        traffic.check(self.arrivals)
+        self.arrivals.clear()
+
+    def tell(self, command: str) -> None:
+        """Give it a command."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(command.encode() + b"\n")
+
+    async def status(self) -> dict[str, Any]:
+        """What it knows of the association, and the counters of its library."""
+        self.tell("status")
+        return await self.expect("status")
+
+    async def kill(self) -> None:
+        """It disappears without a word to anyone."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.communicate() if self._reader.done() else await self._process.wait()
+        await self._reader
+
+
+class Usrsctp:
+    """Starts peers."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+
+    @asynccontextmanager
+    async def server(self, **options: Any) -> AsyncIterator[Peer]:
+        """A peer that listens at 127.0.0.1, or at `bind`; `options` are those of usrsctp_peer.c."""
+        async with self._run("server", {"port": 5001, **options}) as peer:
+            yield peer
+
+    @asynccontextmanager
+    async def client(self, port: int, peer_udp_port: int, **options: Any) -> AsyncIterator[Peer]:
+        """A peer that sets up an association when told to `connect`."""
+        hosts = options.get("bind", "127.0.0.1")
+        async with self._run(
+            "client", {"host": hosts, "port": 6001, "peer_port": port, "peer_udp_port": peer_udp_port, **options}
+        ) as peer:
+            yield peer
+
+    @asynccontextmanager
+    async def _run(self, role: str, options: dict[str, Any]) -> AsyncIterator[Peer]:
+        options = {"bind": "127.0.0.1", "udp_port": free_udp_port(), **options}
+        process = await asyncio.create_subprocess_exec(
+            self._program,
+            role,
+            *(f"{name}={value}" for name, value in options.items()),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        peer = Peer(process, options["udp_port"], options["port"])
+        try:
+            await peer.expect("ready")
+            yield peer
+        finally:
+            await peer.kill()

@@ -1,0 +1,154 @@
+"""A relay between two SCTP endpoints that can lose, delay, reorder, change and cut off what passes it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable, Sequence
+
+__all__ = ["Relay", "free_udp_port"]
+
+_BUFFER = 4 * 1024 * 1024
+_LARGEST = 65536
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        sock.bind((address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bound_everywhere(addresses: Sequence[str]) -> dict[str, socket.socket]:
+    """A socket for each of the addresses, all with the same port."""
+    for _ in range(100):
+        socks: dict[str, socket.socket] = {}
+        try:
+            for address in addresses:
+                port = next(iter(socks.values())).getsockname()[1] if socks else 0
+                socks[address] = _bound(address, port)
+        except OSError:
+            for sock in socks.values():
+                sock.close()
+        else:
+            return socks
+    raise OSError(f"no UDP port is free at all of {', '.join(addresses)}")
+
+
+def free_udp_port(*addresses: str) -> int:
+    """A port that was free a moment ago at each of these addresses, or everywhere."""
+    socks = _bound_everywhere(addresses or ("0.0.0.0",))
+    port: int = next(iter(socks.values())).getsockname()[1]
+    for sock in socks.values():
+        sock.close()
+    return port
+
+
+class Relay:
+    """Clients come to `port`; what they send goes to the server at the same IP address, UDP port `to`, and back.
+
+    IP addresses stay as they are, in both directions, so that multihomed associations can pass: only the UDP ports are
+    changed. The client has one UDP port for all of its addresses. All addresses of both sides are in `addresses`.
+    """
+
+    def __init__(
+        self,
+        to: int,
+        *,
+        addresses: Sequence[str] = ("127.0.0.1",),
+        loss: float = 0.0,
+        delay: float = 0.0,
+        reorder: float = 0.0,
+        seed: int = 1,
+    ) -> None:
+        """`loss` and `reorder` are shares of the packets. A reordered one is late by 2 ms; `delay` is in seconds."""
+        self.to = to
+        self.loss = loss
+        self.delay = delay
+        self.reorder = reorder
+        #: Nothing passes from or to these addresses.
+        self.cut: set[str] = set()
+        #: Changes packets: called with one, and whether it goes to the server; None as an answer drops it.
+        self.change: Callable[[bytes, bool], bytes | None] | None = None
+        self.passed = 0
+        self.lost = 0
+        self._addresses = addresses
+        self._random = random.Random(seed)
+        self._client_port = 0
+        self._buffer = bytearray(_LARGEST)
+
+    @property
+    def port(self) -> int:
+        """The UDP port for clients."""
+        port: int = next(iter(self._outer.values())).getsockname()[1]
+        return port
+
+    async def __aenter__(self) -> Relay:
+        self._outer = _bound_everywhere(self._addresses)
+        self._inner = _bound_everywhere(self._addresses)
+        self._loop = asyncio.get_running_loop()
+        for address in self._addresses:
+            self._loop.add_reader(self._outer[address], self._read, address, True)
+            self._loop.add_reader(self._inner[address], self._read, address, False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for sock in (*self._outer.values(), *self._inner.values()):
+            self._loop.remove_reader(sock)
+            sock.close()
+
+    def cut_off(self) -> None:
+        """Let nothing pass."""
+        self.cut.update(self._addresses)
+
+    def restore(self) -> None:
+        """Let everything pass again."""
+        self.cut.clear()
+
+    def _read(self, address: str, to_server: bool) -> None:
+        """Datagrams have come to one of our sockets at `address`: that of the server if they go `to_server`."""
+        sock = (self._outer if to_server else self._inner)[address]
+        for _ in range(64):
+            try:
+                size, (source, port, *_rest) = sock.recvfrom_into(self._buffer)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                continue  # somebody's socket is closed: ICMP
+            if to_server:
+                self._client_port = port
+            elif source not in self._addresses:
+                continue
+            self._take(bytes(self._buffer[:size]), source, address, to_server)
+
+    def _take(self, packet: bytes, source: str, destination: str, to_server: bool) -> None:
+        if source in self.cut or destination in self.cut or self._random.random() < self.loss:
+            self.lost += 1
+            return
+        if self.change is not None:
+            changed = self.change(packet, to_server)
+            if changed is None:
+                self.lost += 1
+                return
+            packet = changed
+        delay = self.delay + (0.002 if self.reorder and self._random.random() < self.reorder else 0.0)
+        if delay:
+            self._loop.call_later(delay, self._pass, packet, source, destination, to_server)
+        else:
+            self._pass(packet, source, destination, to_server)
+
+    def _pass(self, packet: bytes, source: str, destination: str, to_server: bool) -> None:
+        sock = (self._inner if to_server else self._outer)[source]
+        if sock.fileno() < 0:
+            return  # it was under way when the relay was closed
+        self.passed += 1
+        try:
+            sock.sendto(packet, (destination, self.to if to_server else self._client_port))
+        except OSError:
+            self.lost += 1

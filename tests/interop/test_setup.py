@@ -1,0 +1,58 @@
+"""Setting up and ending associations with usrsctp, from either side."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import asyncsctp
+from asyncsctp import Config
+
+from .peers import QUICK, Traffic, Usrsctp, within
+from .relay import free_udp_port
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_we_connect(usrsctp: Usrsctp, host: str) -> None:
+    async with usrsctp.server(mode="echo", bind=host, streams=100) as peer:
+        config = Config(outgoing_streams=200, max_incoming_streams=50)
+        async with asyncsctp.connect(host, peer.port, udp_port=peer.udp_port, config=config) as association:
+            up = await peer.expect("up")
+            assert (association.outgoing_streams, association.incoming_streams) == (100, 50)
+            assert (up["outgoing"], up["incoming"]) == (50, 100)
+            assert association.state is asyncsctp.State.ESTABLISHED
+            await association.send(b"\x01", stream=49, ppid=7)
+            message = await within(5, "the echo", association.recv())
+            assert (message.data, message.stream, message.ppid) == (b"\x01", 49, 7)
+        await peer.expect("down")
+    assert association.state is asyncsctp.State.CLOSED
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_they_connect(usrsctp: Usrsctp, host: str) -> None:
+    async def echo(association: asyncsctp.Association) -> None:
+        async for message in association:
+            await association.send(message.data, stream=message.stream, ppid=message.ppid)
+
+    async with asyncsctp.serve(echo, host, udp_port=0, config=Config(outgoing_streams=60)) as server:
+        async with usrsctp.client(server.port, server.udp_port, bind=host, streams=100) as peer:
+            peer.tell("connect")
+            up = await peer.expect("up")
+            assert (up["outgoing"], up["incoming"]) == (100, 60)
+            traffic = Traffic(count=10, streams=10)
+            peer.tell(traffic.command)
+            await peer.got(traffic)
+            peer.tell("shutdown")
+            await peer.expect("down")
+
+
+async def test_nobody_listens(usrsctp: Usrsctp) -> None:
+    """usrsctp answers an INIT for another port with an ABORT; and so do we."""
+    async with usrsctp.server() as peer:
+        with pytest.raises(asyncsctp.AssociationRefused):
+            await asyncsctp.connect("127.0.0.1", peer.port + 1, udp_port=peer.udp_port, config=QUICK)
+    async with asyncsctp.open_endpoint(local_addrs=["127.0.0.1"]) as endpoint:
+        async with usrsctp.client(endpoint.port + 1, endpoint.udp_port) as peer:
+            peer.tell("connect")
+            assert (await peer.expect("connect-failed"))["reason"] == "Connection refused"

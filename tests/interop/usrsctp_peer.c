@@ -1,0 +1,511 @@
+/*
+ * An SCTP peer on top of libusrsctp, for the tests beside it.
+ *
+ *   usrsctp_peer server|client NAME=VALUE...     see `options`
+ *
+ * Commands come in on stdin, one a line (see `commands`); what happens goes out on stdout, one JSON object a line. The
+ * peer knows one association at a time: the newest. It never closes a socket: it lives no longer than a test.
+ *
+ * Messages describe themselves: the PPID of the n-th is n, and its bytes follow from n, whatever its stream and size.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <usrsctp.h>
+
+#define MOST_ADDRESSES 4
+#define MOST_SIZES 16
+#define LONGEST_MESSAGE (4 << 20)
+#define PERIOD 65521
+
+enum { ECHO, SINK };
+
+static struct {
+    bool server;
+    int mode;                                       /* of what comes in: echo it, or only report it */
+    int hold;                                       /* 1: read nothing before the command `read` */
+    char *bind[MOST_ADDRESSES], *host[MOST_ADDRESSES];
+    int port, peer_port, udp_port, peer_udp_port;   /* our SCTP port, the peer's, and the same of UDP */
+    int streams, rcvbuf, sndbuf, heartbeat;         /* heartbeat: the interval in ms, 0: none */
+    int rto_min, rto_initial, rto_max, sack_delay;  /* ms */
+    int path_retrans, assoc_retrans;
+} options = {
+    .port = 5001, .peer_port = 5001, .udp_port = 9899, .peer_udp_port = 0, .streams = 128, .rcvbuf = 1 << 20,
+    .sndbuf = 8 << 20, .heartbeat = 0, .rto_min = 100, .rto_initial = 500, .rto_max = 2000, .sack_delay = 20,
+    .path_retrans = 5, .assoc_retrans = 10,
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t unheld = PTHREAD_COND_INITIALIZER;
+static struct socket *current;                      /* of the newest association; under `lock`, as `options.hold` is */
+static unsigned char pattern[PERIOD + LONGEST_MESSAGE];
+
+/* ------------------------------------------------------------------------------------------------- output */
+
+__attribute__((format(printf, 1, 2))) static void tell(const char *format, ...)
+{
+    static pthread_mutex_t output = PTHREAD_MUTEX_INITIALIZER;
+    va_list arguments;
+    pthread_mutex_lock(&output);
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    putchar('\n');
+    fflush(stdout);
+    pthread_mutex_unlock(&output);
+}
+
+__attribute__((noreturn)) static void die(const char *what)
+{
+    fprintf(stderr, "usrsctp_peer: %s: %s\n", what, strerror(errno));
+    _exit(2);
+}
+
+static const char *written(const void *address, char *text)
+{
+    const struct sockaddr *any = address;
+    if (any->sa_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, text, INET6_ADDRSTRLEN);
+    else if (any->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, text, INET6_ADDRSTRLEN);
+    else
+        strcpy(text, "?");
+    return text;
+}
+
+/* ------------------------------------------------------------------------------- calls of the library to libc */
+
+/* It would go on without its UDP socket if the port is in use. */
+int bind(int fd, const struct sockaddr *address, socklen_t length)
+{
+    static int (*libc)(int, const struct sockaddr *, socklen_t);
+    if (!libc) libc = dlsym(RTLD_NEXT, "bind");
+    int result = libc(fd, address, length);
+    if (result < 0 && errno == EADDRINUSE) die("the UDP port");
+    return result;
+}
+
+/* As root it would open raw sockets, hear other SCTP of this machine there, and answer it. */
+int socket(int family, int type, int protocol)
+{
+    static int (*libc)(int, int, int);
+    if (!libc) libc = dlsym(RTLD_NEXT, "socket");
+    if ((type & 0xf) == SOCK_RAW && protocol == IPPROTO_SCTP) {
+        errno = EPERM;
+        return -1;
+    }
+    return libc(family, type, protocol);
+}
+
+/* It would take UDP buffers of 128 KiB, which overflow on loopback. */
+int setsockopt(int fd, int level, int option, const void *value, socklen_t length)
+{
+    static int (*libc)(int, int, int, const void *, socklen_t);
+    if (!libc) libc = dlsym(RTLD_NEXT, "setsockopt");
+    int size = 4 << 20;
+    if (level == SOL_SOCKET && (option == SO_RCVBUF || option == SO_SNDBUF) && length == sizeof size) value = &size;
+    return libc(fd, level, option, value, length);
+}
+
+/* It takes local addresses from here; 127.0.0.2 to 127.0.0.4 work without being listed. */
+int getifaddrs(struct ifaddrs **list)
+{
+    static int (*libc)(struct ifaddrs **);
+    if (!libc) libc = dlsym(RTLD_NEXT, "getifaddrs");
+    int result = libc(list);
+    struct ifaddrs *loopback = NULL, *last = NULL;
+    for (struct ifaddrs *at = result ? NULL : *list; at; last = at, at = at->ifa_next)
+        if (at->ifa_addr && at->ifa_addr->sa_family == AF_INET
+            && ((struct sockaddr_in *)at->ifa_addr)->sin_addr.s_addr == htonl(INADDR_LOOPBACK))
+            loopback = at;
+    for (int i = 1; loopback && i < MOST_ADDRESSES; i++) {
+        struct ifaddrs *more = malloc(sizeof *more);
+        struct sockaddr_in *address = malloc(sizeof *address);
+        *more = *loopback;
+        *address = *(struct sockaddr_in *)loopback->ifa_addr;
+        address->sin_addr.s_addr = htonl(INADDR_LOOPBACK + i);
+        more->ifa_addr = (struct sockaddr *)address;
+        more->ifa_next = NULL;
+        last->ifa_next = more;
+        last = more;
+    }
+    return result;
+}
+
+void freeifaddrs(struct ifaddrs *list) { (void)list; } /* ours is of two kinds, and needed to the end */
+
+/* It leaves the choice of the source address to the system; what SCTP chose is in the IP header that it has written in
+ * front of the payload, 20 bytes and 8 of UDP. */
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    static ssize_t (*libc)(int, const struct msghdr *, int);
+    if (!libc) libc = dlsym(RTLD_NEXT, "sendmsg");
+    const struct sockaddr_in *to = message->msg_name;
+    if (to && to->sin_family == AF_INET && !message->msg_control && message->msg_iovlen) {
+        const unsigned char *header = (const unsigned char *)message->msg_iov[0].iov_base - 28;
+        struct in_addr source;
+        memcpy(&source, header + 12, 4);
+        if (header[0] >> 4 == 4 && header[9] == IPPROTO_UDP && !memcmp(header + 16, &to->sin_addr, 4) && source.s_addr) {
+            _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in_pktinfo))] = {0};
+            struct msghdr copy = *message;
+            copy.msg_control = control;
+            copy.msg_controllen = sizeof control;
+            struct cmsghdr *info = CMSG_FIRSTHDR(&copy);
+            info->cmsg_level = IPPROTO_IP;
+            info->cmsg_type = IP_PKTINFO;
+            info->cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
+            ((struct in_pktinfo *)CMSG_DATA(info))->ipi_spec_dst = source;
+            return libc(fd, &copy, flags);
+        }
+    }
+    return libc(fd, message, flags);
+}
+
+/* ---------------------------------------------------------------------------------------------- messages */
+
+static void make_pattern(void)
+{
+    uint32_t x = 2463534242u;
+    for (int i = 0; i < PERIOD; i++) {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        pattern[i] = (unsigned char)x;
+    }
+    for (size_t i = PERIOD; i < sizeof pattern; i++) pattern[i] = pattern[i - PERIOD];
+}
+
+static const unsigned char *body(uint32_t n) { return pattern + (uint64_t)n * 7919 % PERIOD; }
+
+static bool send_message(struct socket *so, const void *data, size_t size, int stream, uint32_t ppid, int flags)
+{
+    struct sctp_sndinfo info = {.snd_sid = stream, .snd_ppid = htonl(ppid), .snd_flags = flags};
+    if (usrsctp_sendv(so, data, size, NULL, 0, &info, sizeof info, SCTP_SENDV_SNDINFO, 0) >= 0) return true;
+    tell("{\"event\":\"send-failed\",\"reason\":\"%s\"}", strerror(errno));
+    return false;
+}
+
+static void on_message(struct socket *so, const unsigned char *data, size_t size, const struct sctp_rcvinfo *info)
+{
+    uint32_t n = ntohl(info->rcv_ppid);
+    bool unordered = info->rcv_flags & SCTP_UNORDERED;
+    tell("{\"event\":\"message\",\"n\":%u,\"stream\":%u,\"size\":%zu,\"unordered\":%s,\"intact\":%s}", n, info->rcv_sid, size,
+         unordered ? "true" : "false", size <= LONGEST_MESSAGE && !memcmp(data, body(n), size) ? "true" : "false");
+    if (options.mode == ECHO) send_message(so, data, size, info->rcv_sid, n, unordered ? SCTP_UNORDERED : 0);
+}
+
+static void on_notification(const union sctp_notification *note, size_t length)
+{
+    static const char *path_states[] = {"?", "available", "unreachable", "removed", "added", "primary", "confirmed"};
+    char text[1024] = "";
+    switch (note->sn_header.sn_type) {
+    case SCTP_ASSOC_CHANGE: {
+        static const char *names[] = {"?", "up", "lost", "restarted", "down", "refused"};
+        const struct sctp_assoc_change *change = &note->sn_assoc_change;
+        for (size_t i = 0; i + sizeof *change < length && 2 * i + 3 < sizeof text; i++) /* up: extensions; lost: the ABORT */
+            sprintf(text + 2 * i, "%02x", change->sac_info[i]);
+        tell("{\"event\":\"%s\",\"outgoing\":%u,\"incoming\":%u,\"info\":\"%s\"}", names[change->sac_state <= 5 ? change->sac_state : 0],
+             change->sac_outbound_streams, change->sac_inbound_streams, text);
+        break;
+    }
+    case SCTP_PEER_ADDR_CHANGE:
+        tell("{\"event\":\"path\",\"address\":\"%s\",\"state\":\"%s\"}", written(&note->sn_paddr_change.spc_aaddr, text),
+             path_states[note->sn_paddr_change.spc_state <= 6 ? note->sn_paddr_change.spc_state : 0]);
+        break;
+    case SCTP_REMOTE_ERROR:
+        tell("{\"event\":\"error\",\"cause\":%u}", ntohs(note->sn_remote_error.sre_error));
+        break;
+    case SCTP_SHUTDOWN_EVENT:
+        tell("{\"event\":\"shutdown\"}");
+        break;
+    case SCTP_SENDER_DRY_EVENT:
+        tell("{\"event\":\"dry\"}");
+        break;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ threads */
+
+static void *read_all(void *argument)
+{
+    struct socket *so = argument;
+    unsigned char *data = malloc(LONGEST_MESSAGE);
+    size_t held = 0; /* a message may come in pieces */
+    for (;;) {
+        struct sctp_rcvinfo info = {0};
+        socklen_t info_length = sizeof info;
+        unsigned kind = 0;
+        int flags = 0;
+        pthread_mutex_lock(&lock);
+        while (options.hold) pthread_cond_wait(&unheld, &lock);
+        pthread_mutex_unlock(&lock);
+        ssize_t size = usrsctp_recvv(so, data + held, LONGEST_MESSAGE - held, NULL, NULL, &info, &info_length, &kind, &flags);
+        if (size < 0 && errno == EINTR) continue;
+        if (size <= 0) {
+            tell("{\"event\":\"end\",\"reason\":\"%s\"}", size < 0 ? strerror(errno) : "");
+            free(data);
+            return NULL;
+        }
+        if (flags & MSG_NOTIFICATION) {
+            on_notification((const union sctp_notification *)(data + held), size);
+            continue;
+        }
+        held += size;
+        if (flags & MSG_EOR) {
+            on_message(so, data, held, &info);
+            held = 0;
+        }
+    }
+}
+
+static void start(void *(*run)(void *), void *argument)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, argument)) die("pthread_create");
+    pthread_detach(thread);
+}
+
+__attribute__((noreturn)) static void *accept_all(void *listening)
+{
+    for (;;) {
+        struct socket *so = usrsctp_accept(listening, NULL, NULL);
+        if (!so) continue;
+        pthread_mutex_lock(&lock);
+        current = so;
+        pthread_mutex_unlock(&lock);
+        start(read_all, so);
+    }
+}
+
+struct batch {
+    struct socket *so;
+    unsigned first, count, streams, sizes[MOST_SIZES], size_count;
+    char order; /* o: ordered, u: unordered, m: every other one of each */
+};
+
+static void *send_batch(void *argument)
+{
+    struct batch *b = argument;
+    unsigned i;
+    for (i = 0; i < b->count; i++) {
+        unsigned n = b->first + i, size = b->sizes[i % b->size_count];
+        bool unordered = b->order == 'u' || (b->order == 'm' && i / b->streams % 2);
+        if (!send_message(b->so, body(n), size, i % b->streams, n, unordered ? SCTP_UNORDERED : 0)) break;
+    }
+    tell("{\"event\":\"sent\",\"count\":%u}", i);
+    free(b);
+    return NULL;
+}
+
+/* ----------------------------------------------------------------------------------------------- commands */
+
+static socklen_t parse(const char *text, int port, struct sockaddr_storage *address)
+{
+    struct sockaddr_in *v4 = (void *)address;
+    struct sockaddr_in6 *v6 = (void *)address;
+    memset(address, 0, sizeof *address);
+    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        return sizeof *v4;
+    }
+    if (inet_pton(AF_INET6, text, &v6->sin6_addr) != 1) die(text);
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    return sizeof *v6;
+}
+
+static void tell_status(struct socket *so)
+{
+    struct sctp_status status = {0};
+    struct sctpstat counters;
+    socklen_t length = sizeof status;
+    char primary[INET6_ADDRSTRLEN];
+    if (usrsctp_getsockopt(so, IPPROTO_SCTP, SCTP_STATUS, &status, &length) < 0) {
+        tell("{\"event\":\"status\",\"state\":0}");
+        return;
+    }
+    usrsctp_get_stat(&counters);
+    tell("{\"event\":\"status\",\"state\":%d,\"peer_rwnd\":%u,\"unacknowledged\":%u,\"pending\":%u,\"outgoing\":%u,\"incoming\":%u,"
+         "\"primary\":\"%s\",\"heartbeat_acks\":%u,\"window_probes\":%u,\"retransmitted\":%u,\"fast_retransmitted\":%u,"
+         "\"t3_timeouts\":%u,\"dropped_for_window\":%u,\"checksum_errors\":%u}",
+         status.sstat_state, status.sstat_rwnd, status.sstat_unackdata, status.sstat_penddata, status.sstat_outstrms,
+         status.sstat_instrms, written(&status.sstat_primary.spinfo_address, primary), counters.sctps_recvheartbeatack,
+         counters.sctps_windowprobed, counters.sctps_sendretransdata, counters.sctps_sendfastretrans, counters.sctps_timodata,
+         counters.sctps_datadroprwnd, counters.sctps_checksumerrors);
+}
+
+static void *connect_all(void *so)
+{
+    struct sockaddr_storage address;
+    char packed[MOST_ADDRESSES * sizeof address], *end = packed;
+    sctp_assoc_t id;
+    int count = 0;
+    for (; count < MOST_ADDRESSES && options.host[count]; count++) {
+        socklen_t length = parse(options.host[count], options.peer_port, &address);
+        memcpy(end, &address, length);
+        end += length;
+    }
+    if (usrsctp_connectx(so, (struct sockaddr *)packed, count, &id) < 0)
+        tell("{\"event\":\"connect-failed\",\"reason\":\"%s\"}", strerror(errno));
+    else
+        start(read_all, so);
+    return NULL;
+}
+
+/*  connect                                      (a client) set up the association
+ *  send FIRST COUNT STREAMS SIZE[,SIZE...] o|u|m  messages FIRST.. go round the streams, and round the sizes
+ *  read                                         begin to read, after hold=1
+ *  heartbeat ADDRESS                            send one now
+ *  status                                       tell what is known of the association
+ *  shutdown; abort REASON */
+static void command(struct socket *so, char *line)
+{
+    char *name = strtok(line, " "), *rest = strtok(NULL, "");
+    if (!strcmp(name, "connect")) {
+        start(connect_all, so);
+    } else if (!strcmp(name, "send")) {
+        struct batch *b = calloc(1, sizeof *b);
+        char sizes[256];
+        b->so = so;
+        if (sscanf(rest, "%u %u %u %255s %c", &b->first, &b->count, &b->streams, sizes, &b->order) != 5) die(name);
+        for (char *size = strtok(sizes, ","); size && b->size_count < MOST_SIZES; size = strtok(NULL, ","))
+            b->sizes[b->size_count++] = strtoul(size, NULL, 10);
+        start(send_batch, b);
+    } else if (!strcmp(name, "read")) {
+        pthread_mutex_lock(&lock);
+        options.hold = 0;
+        pthread_cond_broadcast(&unheld);
+        pthread_mutex_unlock(&lock);
+    } else if (!strcmp(name, "heartbeat")) {
+        struct sctp_paddrparams parameters = {.spp_flags = SPP_HB_DEMAND};
+        parse(rest, options.peer_port, &parameters.spp_address);
+        if (usrsctp_setsockopt(so, IPPROTO_SCTP, SCTP_PEER_ADDR_PARAMS, &parameters, sizeof parameters) < 0) die(name);
+    } else if (!strcmp(name, "status")) {
+        tell_status(so);
+    } else if (!strcmp(name, "shutdown")) {
+        if (usrsctp_shutdown(so, SHUT_WR) < 0) tell("{\"event\":\"shutdown-failed\",\"reason\":\"%s\"}", strerror(errno));
+    } else if (!strcmp(name, "abort")) {
+        send_message(so, rest, strlen(rest), 0, 0, SCTP_ABORT);
+    } else {
+        die(name);
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------- start */
+
+static void set(struct socket *so, int option, const void *value, socklen_t length, const char *what)
+{
+    if (usrsctp_setsockopt(so, IPPROTO_SCTP, option, value, length) < 0) die(what);
+}
+
+static struct socket *open_socket(void)
+{
+    static const uint16_t events[] = {SCTP_ASSOC_CHANGE, SCTP_PEER_ADDR_CHANGE, SCTP_REMOTE_ERROR, SCTP_SHUTDOWN_EVENT,
+                                      SCTP_SENDER_DRY_EVENT};
+    int family = strchr(options.bind[0], ':') ? AF_INET6 : AF_INET;
+    struct socket *so = usrsctp_socket(family, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
+    if (!so) die("usrsctp_socket");
+    int on = 1;
+    struct sctp_initmsg init = {.sinit_num_ostreams = options.streams, .sinit_max_instreams = options.streams};
+    struct sctp_paddrparams path = {.spp_flags = options.heartbeat ? SPP_HB_ENABLE : SPP_HB_DISABLE,
+                                    .spp_hbinterval = options.heartbeat, .spp_pathmaxrxt = options.path_retrans};
+    path.spp_address.ss_family = family;
+    usrsctp_setsockopt(so, SOL_SOCKET, SO_RCVBUF, &options.rcvbuf, sizeof options.rcvbuf);
+    usrsctp_setsockopt(so, SOL_SOCKET, SO_SNDBUF, &options.sndbuf, sizeof options.sndbuf);
+    set(so, SCTP_INITMSG, &init, sizeof init, "SCTP_INITMSG");
+    set(so, SCTP_RECVRCVINFO, &on, sizeof on, "SCTP_RECVRCVINFO");
+    set(so, SCTP_NODELAY, &on, sizeof on, "SCTP_NODELAY");
+    set(so, SCTP_PEER_ADDR_PARAMS, &path, sizeof path, "SCTP_PEER_ADDR_PARAMS");
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
+        struct sctp_event event = {.se_assoc_id = SCTP_FUTURE_ASSOC, .se_type = events[i], .se_on = 1};
+        set(so, SCTP_EVENT, &event, sizeof event, "SCTP_EVENT");
+    }
+    if (options.peer_udp_port) {
+        struct sctp_udpencaps udp = {.sue_port = htons(options.peer_udp_port)};
+        udp.sue_address.ss_family = family;
+        set(so, SCTP_REMOTE_UDP_ENCAPS_PORT, &udp, sizeof udp, "SCTP_REMOTE_UDP_ENCAPS_PORT");
+    }
+    for (int i = 0; i < MOST_ADDRESSES && options.bind[i]; i++) {
+        struct sockaddr_storage address;
+        parse(options.bind[i], options.port, &address);
+        if (usrsctp_bindx(so, (struct sockaddr *)&address, 1, SCTP_BINDX_ADD_ADDR) < 0) die("usrsctp_bindx");
+    }
+    return so;
+}
+
+static bool take(const char *argument, const char *name, int *number)
+{
+    size_t length = strlen(name);
+    if (strncmp(argument, name, length) || argument[length] != '=') return false;
+    *number = atoi(argument + length + 1);
+    return true;
+}
+
+static bool take_list(char *argument, const char *name, char **list)
+{
+    size_t length = strlen(name);
+    if (strncmp(argument, name, length) || argument[length] != '=') return false;
+    int i = 0;
+    for (char *item = strtok(argument + length + 1, ","); item && i < MOST_ADDRESSES; item = strtok(NULL, ",")) list[i++] = item;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    options.server = argc > 1 && !strcmp(argv[1], "server");
+    options.mode = SINK;
+    for (int i = 2; i < argc; i++) {
+        char *a = argv[i];
+#define NUMBER(field) take(a, #field, &options.field)
+        if (take_list(a, "bind", options.bind) || take_list(a, "host", options.host) || NUMBER(hold) || NUMBER(port)
+            || NUMBER(peer_port) || NUMBER(udp_port) || NUMBER(peer_udp_port) || NUMBER(streams) || NUMBER(rcvbuf)
+            || NUMBER(sndbuf) || NUMBER(heartbeat) || NUMBER(rto_min) || NUMBER(rto_initial) || NUMBER(rto_max)
+            || NUMBER(sack_delay) || NUMBER(path_retrans) || NUMBER(assoc_retrans))
+            continue;
+        if (strcmp(a, "mode=echo") && strcmp(a, "mode=sink")) die(a);
+        options.mode = strcmp(a, "mode=sink") ? ECHO : SINK;
+    }
+    if (!options.bind[0]) die("bind=");
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* never outlive the test */
+    make_pattern();
+    usrsctp_init(options.udp_port, NULL, NULL);
+    usrsctp_sysctl_set_sctp_no_csum_on_loopback(0);
+    usrsctp_sysctl_set_sctp_blackhole(0);
+    usrsctp_sysctl_set_sctp_rto_min_default(options.rto_min);
+    usrsctp_sysctl_set_sctp_rto_initial_default(options.rto_initial);
+    usrsctp_sysctl_set_sctp_rto_max_default(options.rto_max);
+    usrsctp_sysctl_set_sctp_init_rto_max_default(options.rto_max);
+    usrsctp_sysctl_set_sctp_delayed_sack_time_default(options.sack_delay);
+    usrsctp_sysctl_set_sctp_assoc_rtx_max_default(options.assoc_retrans);
+
+    struct socket *so = current = open_socket();
+    if (options.server) {
+        if (usrsctp_listen(so, 16) < 0) die("usrsctp_listen");
+        start(accept_all, so);
+    }
+    tell("{\"event\":\"ready\"}");
+    char line[1024];
+    while (fgets(line, sizeof line, stdin)) {
+        line[strcspn(line, "\n")] = 0;
+        pthread_mutex_lock(&lock);
+        so = current;
+        pthread_mutex_unlock(&lock);
+        command(so, line);
+    }
+    _exit(0); /* usrsctp_finish() waits for what lingers */
+}
