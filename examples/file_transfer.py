@@ -18,6 +18,7 @@ import os
 import sys
 import tempfile
 import time
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import asyncsctp
@@ -35,40 +36,42 @@ class Progress:
 
     def add(self, count: int) -> None:
         self.done += count
-        if sys.stderr.isatty() and time.perf_counter() - self.shown > 0.1:
+        if sys.stderr.isatty() and (self.done == self.size or time.perf_counter() - self.shown > 0.1):
             self.shown = time.perf_counter()
             part = self.done / self.size
-            sys.stderr.write(f"\r[{'#' * int(40 * part):40}] {part:4.0%} {self.rate()} \r")
+            end = "\n" if self.done == self.size else "\r"
+            print(f"[{'#' * int(40 * part):40}] {part:4.0%} {self.rate()}  ", end=end, file=sys.stderr, flush=True)
 
     def rate(self) -> str:
         return f"{self.done * 8e-6 / (time.perf_counter() - self.started):,.0f} Mbit/s"
 
-    def end(self) -> str:
+    def __str__(self) -> str:
         return f"{self.done:,} bytes in {time.perf_counter() - self.started:.2f} s, {self.rate()}"
 
 
-def digest(path: Path) -> str:
+def digest(path: Path) -> tuple[int, str]:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), sha256
 
 
 async def send(path: Path, host: str, port: int, udp_port: int, streams: int) -> bool:
     """Send one file; whether the receiver has the same."""
-    header = {"name": path.name, "size": path.stat().st_size, "streams": streams, "sha256": digest(path)}
+    size, sha256 = await asyncio.to_thread(digest, path)
     async with asyncsctp.connect(host, port, udp_port=udp_port, config=CONFIG) as assoc:
         reader, writer = assoc.open_stream(0)
-        await writer.send(json.dumps(header).encode())
-        progress = Progress(path.stat().st_size)
+        await writer.send(json.dumps({"name": path.name, "size": size, "streams": streams, "sha256": sha256}).encode())
+        progress = Progress(size)
         with path.open("rb") as file:
-            for number in range(-(-progress.size // PIECE)):
+            for number in range(-(-size // PIECE)):
                 piece = file.read(PIECE)
                 await assoc.send(piece, stream=1 + number % streams)  # waits while the send buffer is full
                 progress.add(len(piece))
         await assoc.flush()  # until all of it has been acknowledged
-        print(f"sent {progress.end()}, {streams} streams", flush=True)
+        print(f"sent {progress}, {streams} streams", flush=True)
         verdict = (await reader.read()).data.decode()
     print(f"receiver: {verdict}", flush=True)
-    return verdict == f"sha256 {header['sha256']}"
+    return verdict == f"sha256 {sha256}"
 
 
 async def receive(assoc: asyncsctp.Association, directory: Path) -> bool:
@@ -76,23 +79,22 @@ async def receive(assoc: asyncsctp.Association, directory: Path) -> bool:
     reader, writer = assoc.open_stream(0)
     header = json.loads((await reader.read()).data)
     target = directory / Path(header["name"]).name  # never a path that the sender chose
-    partial = target.with_name(target.name + ".part")
+    part = target.with_name(target.name + ".part")
     progress, streams = Progress(header["size"]), header["streams"]
-    with partial.open("wb") as file:
+    with part.open("wb") as file:
         while progress.done < progress.size:
             for message in await assoc.recv_many():
                 file.seek((message.ssn * streams + message.stream - 1) * PIECE)
                 file.write(message.data)
                 progress.add(len(message.data))
-    print(f"received {progress.end()}", flush=True)
-    found = await asyncio.to_thread(digest, partial)
-    await writer.send(f"sha256 {found}".encode())
-    if found != header["sha256"]:
-        print(f"{target.name}: wrong SHA-256, kept as {partial}", file=sys.stderr)
-        return False
-    partial.replace(target)
-    print(f"{target}: SHA-256 verified", flush=True)
-    return True
+    print(f"received {progress}", flush=True)
+    found = await asyncio.to_thread(digest, part)
+    await writer.send(f"sha256 {found[1]}".encode())
+    good = found == (header["size"], header["sha256"])
+    if good:
+        part.replace(target)
+    print(f"{target}: SHA-256 verified" if good else f"{part}: WRONG SHA-256", flush=True)
+    return good
 
 
 async def listen(args: argparse.Namespace) -> bool:
@@ -103,7 +105,6 @@ async def listen(args: argparse.Namespace) -> bool:
         good = False
         try:
             good = await receive(assoc, args.directory)
-            await assoc.flush()
         finally:
             if not first.done():
                 first.set_result(good)
@@ -116,20 +117,59 @@ async def listen(args: argparse.Namespace) -> bool:
     return True
 
 
-async def demo(args: argparse.Namespace) -> bool:
-    """A receiver in a process of its own, a sender here, a file of random bytes between them."""
-    with tempfile.TemporaryDirectory() as name:
-        source, arrived = Path(name, "random.bin"), Path(name, "arrived")
-        arrived.mkdir()
-        source.write_bytes(os.urandom(args.megabytes << 20))
-        options = ["receive", "--once", "--host", "127.0.0.1", "--udp-port", "0", "--directory", str(arrived)]
-        receiver = await asyncio.create_subprocess_exec(sys.executable, __file__, *options, stdout=-1)
-        assert receiver.stdout is not None
-        try:
-            line = (await receiver.stdout.readline()).decode().strip()
-            udp_port = int(line.rpartition(" ")[2])
-            good = await send(source, "127.0.0.1", args.port, udp_port, args.streams)
-            return await receiver.wait() == 0 and good
-        finally:
-            if receiver.returncode is None:
-                receiver.kill()
+async def demo(args: argparse.Namespace, directory: str) -> bool:
+    """A receiver in a process of its own, a sender here."""
+    options = ["receive", "--once", "--host", "127.0.0.1", "--udp-port", "0", "--directory", directory]
+    receiver = await asyncio.create_subprocess_exec(sys.executable, __file__, *options, stdout=PIPE)
+    assert receiver.stdout is not None
+    try:
+        ports = (await receiver.stdout.readline()).decode()
+        good = await send(args.file, "127.0.0.1", 5001, int(ports.rpartition(" ")[2]), args.streams)
+        print((await receiver.stdout.read()).decode(), end="")
+        return await receiver.wait() == 0 and good
+    finally:
+        if receiver.returncode is None:
+            receiver.kill()
+            await receiver.wait()
+
+
+def run(args: argparse.Namespace) -> bool:
+    if args.command == "receive":
+        return asyncsctp.run(listen(args))
+    if args.command == "send":
+        return asyncsctp.run(send(args.file, args.host, args.port, args.udp_port, args.streams))
+    with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory() as there:
+        args.file = Path(here, "random.bin")
+        args.file.write_bytes(os.urandom(args.megabytes << 20))
+        return asyncsctp.run(demo(args, there))
+
+
+def main() -> int:
+    """The command line; gives the exit code."""
+    parser = argparse.ArgumentParser(description="Send a file over several streams of one SCTP association.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    receiver = commands.add_parser("receive", help="wait for files")
+    receiver.add_argument("--host", help="a name or address to listen at; all of them by default")
+    receiver.add_argument("--directory", type=Path, default=Path(), help="where files go (default: here)")
+    receiver.add_argument("--once", action="store_true", help="end after one file")
+    sender = commands.add_parser("send", help="send a file")
+    sender.add_argument("file", type=Path)
+    sender.add_argument("host")
+    both = commands.add_parser("demo", help="both, over loopback, with a file of random bytes")
+    both.add_argument("--megabytes", type=int, default=64, help="its size in MiB (default %(default)s)")
+    for each in (receiver, sender):
+        each.add_argument("--port", type=int, default=5001, help="SCTP port (default %(default)s)")
+        each.add_argument("--udp-port", type=int, default=9899, help="UDP port (default %(default)s)")
+    for each in (sender, both):
+        each.add_argument("--streams", type=int, default=4, choices=range(1, 256), metavar="N", help="1 to 255")
+    try:
+        return 0 if run(parser.parse_args()) else 1
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, EOFError, ValueError) as exc:
+        print(f"file_transfer: {exc}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -32,6 +32,7 @@ FLOORS: dict[str, int] = {
     "lifecycle": 6,
     "dispatch": 6,
     "association": 7,
+    "invariants": 8,
     "out_of_the_blue": 8,
     "endpoint": 9,
     "aio": 10,

@@ -14,6 +14,7 @@ from typing import Final, final
 
 from ..association import Association as Core
 from ..endpoint import Endpoint as CoreEndpoint
+from ..handlers.icmp import is_quoted
 from ..paths.encapsulation import Route
 from .sockets import Sockets
 
@@ -114,28 +115,22 @@ class Engine:
     def on_error(self, route: Route, error: OSError) -> None:
         """A packet was too large, or ICMP says that it did not arrive: of interest to associations, and never fatal."""
         now = self.now()
+        quoted: bytes = getattr(error, "quoted", b"")
         mtu: int | None = getattr(error, "mtu", None)
-        for core in self._concerned(route, getattr(error, "quoted", b"")):
+        for core in self._concerned(route, quoted, getattr(error, "icmp", None) is not None):
             if mtu is not None:
                 core.on_message_size(route, mtu, now)
-            elif error.errno != errno.EMSGSIZE:
-                core.on_unreachable(route, getattr(error, "quoted", b""), now)
+            elif error.errno == errno.ECONNREFUSED:
+                core.on_unreachable(route, quoted, now)
             self.core.touch(core)
         self.flush()
 
-    def _concerned(self, route: Route, quoted: bytes) -> list[Core]:
-        """The associations that an error is about. RFC 9260 section 10: the tag that ICMP quotes tells it from a forged
-        one.
-        """
-        if len(quoted) < 8:
-            return [core for core in self.core.associations if core.path_manager.find(route.address) is not None]
-        core = self.core.find(route.address, int.from_bytes(quoted[2:4]))
-        if core is None:
-            return []
-        tag = int.from_bytes(quoted[4:8])
-        if tag == 0:  # a packet with an INIT: its initiate tag is ours
-            return [core] if int.from_bytes(quoted[16:20]) == core.context.local_tag else []
-        return [core] if tag == core.context.peer_tag else []
+    def _concerned(self, route: Route, quoted: bytes, is_icmp: bool) -> list[Core]:
+        """The associations that an error is about; RFC 9260 section 10: none, where ICMP does not prove that it is."""
+        if is_icmp:
+            core = self.core.find(route.address, int.from_bytes(quoted[2:4]))
+            return [core] if core is not None and is_quoted(core.context, quoted) else []
+        return [core for core in self.core.associations if core.path_manager.find(route.address) is not None]
 
     def stop(self) -> None:
         """Send what is to be sent, and close the sockets."""

@@ -43,19 +43,17 @@ class CoreEndpoint(Protocol):
 class _Driven:
     """An endpoint, its ports, and what watches it."""
 
-    __slots__ = ("check", "ecn_capable", "endpoint", "on_error", "ports", "udp_port")
+    __slots__ = ("check", "endpoint", "on_error", "ports", "udp_port")
 
     def __init__(
         self,
         endpoint: CoreEndpoint,
         udp_port: int,
-        ecn_capable: bool,
         check: Callable[[CoreEndpoint], object] | None,
         on_error: Callable[[Route, OSError], object] | None,
     ) -> None:
         self.endpoint = endpoint
         self.udp_port = udp_port
-        self.ecn_capable = ecn_capable
         self.check = check
         self.on_error = on_error
         self.ports: dict[str, Port] = {}
@@ -114,15 +112,14 @@ class Simulation:
         addresses: Iterable[str],
         *,
         udp_port: int = 9899,
-        ecn_capable: bool = False,
         check: Callable[[CoreEndpoint], object] | None = None,
         on_error: Callable[[Route, OSError], object] | None = None,
     ) -> None:
         """Puts an endpoint on these addresses, at one UDP port.
 
-        Those that no host of the network has yet become the addresses of one new host. `ecn_capable`: whether what the
-        endpoint sends can be marked. `check` overrides that of the simulation. `on_error` is told what ICMP reports:
-        the route, and an `OSError` (a `DatagramError`: `errno`, and `mtu` for EMSGSIZE).
+        Those that no host of the network has yet become the addresses of one new host. `check` overrides that of the
+        simulation. `on_error` is told what ICMP reports: the route, and an `OSError` (a `DatagramError`: `errno`, and
+        `mtu` for EMSGSIZE).
         """
         addresses = tuple(map(normal, addresses))
         if not addresses:
@@ -130,7 +127,7 @@ class Simulation:
         unowned = [address for address in addresses if self.network.host_of(address) is None]
         if unowned:
             self.network.host(f"host of {unowned[0]}", *unowned)
-        driven = _Driven(endpoint, udp_port, ecn_capable, check if check is not None else self.check, on_error)
+        driven = _Driven(endpoint, udp_port, check if check is not None else self.check, on_error)
         self._driven.append(driven)
         for address in addresses:
             self.bind(endpoint, address)

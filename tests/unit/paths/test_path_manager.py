@@ -96,7 +96,7 @@ class TestLearning:
         path = paths.primary
         window = path.congestion.cwnd = 50_000
         assert paths.learn(path, Route("192.0.2.1", "198.51.100.1", 4444))
-        assert path.route == ("192.0.2.1", "198.51.100.1", 4444)
+        assert path.route == Route("192.0.2.1", "198.51.100.1", 4444)
         assert not paths.learn(path, Route("192.0.2.1", "198.51.100.1", 4444))
         assert path.congestion.cwnd == window
         assert paths.paths[1].route.udp_port == 9899

@@ -137,8 +137,8 @@ def test_a_failing_check_stops_the_run() -> None:
 
 def test_marks_reach_the_endpoint() -> None:
     simulation = Simulation(Network(link=LinkSettings(mark=1.0)))
-    a, b = Counting([Route(A, B, 7)], 1), Counting([])
-    simulation.add(a, (A,), ecn_capable=True)
+    a, b = Counting([Route(A, B, 7, ecn_capable=True)], 1), Counting([])
+    simulation.add(a, (A,))
     simulation.add(b, (B,), udp_port=7)
     simulation.run_until(lambda: a.number == 1)
     assert b.log[0][3] is True  # type: ignore[index]

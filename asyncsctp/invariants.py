@@ -1,0 +1,200 @@
+"""What must hold of an association after every flush, whatever its peer, its user and the network have done.
+
+For tests and for debug mode: each look costs as much as the association holds. It reads the rooms' books, and changes
+nothing. Which rule of the protocol a broken one would break is said where it is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .association import Association
+from .handlers.context import Context
+from .handlers.reception import Reception
+from .handlers.state import (
+    CLOSED,
+    COOKIE_ECHOED,
+    COOKIE_WAIT,
+    SENDS_DATA,
+    SHUTDOWN_ACK_SENT,
+    SHUTDOWN_SENT,
+    State,
+)
+from .handlers.transmission import Transmission
+from .inbound.data_tracker import ACK_DELAYED, ACK_NOW
+from .inbound.reassembly import OVERHEAD
+from .outbound.message import ACKED, IN_FLIGHT, LOST
+from .outbound.outstanding import OutstandingQueue
+from .outbound.send_queue import SendQueue
+from .timers import (
+    DELAYED_ACK,
+    HEARTBEAT_TIMER,
+    T1_COOKIE,
+    T1_INIT,
+    T2_SHUTDOWN,
+    T3_RTX,
+    T5_GUARD,
+    timer_key,
+    timer_kind,
+    timer_path,
+)
+from .wire.constants import MASK_32
+
+__all__ = ["InvariantViolation", "check"]
+
+_OF_A_PATH = frozenset({T3_RTX, HEARTBEAT_TIMER})
+#: The timers without which an association could stay in a state for ever (sections 5.1 and 9.2).
+_WAITS_FOR: dict[State, tuple[int, ...]] = {
+    COOKIE_WAIT: (T1_INIT,),
+    COOKIE_ECHOED: (T1_COOKIE,),
+    SHUTDOWN_SENT: (T2_SHUTDOWN, T5_GUARD),
+    SHUTDOWN_ACK_SENT: (T2_SHUTDOWN, T5_GUARD),
+}
+
+
+class InvariantViolation(AssertionError):  # noqa: N818 - it says what happened
+    """An association is in a state in which none should be: a bug of this library."""
+
+
+def check(association: Association) -> None:
+    """Raise `InvariantViolation` if the association, just flushed, contradicts itself or waits for nothing."""
+    found = list(_complaints(association))
+    if found:
+        raise InvariantViolation(f"in state {association.state.value}: " + "; ".join(found))
+
+
+def _complaints(association: Association) -> Iterator[str]:
+    context = association.context
+    rooms = association._rooms
+    yield from _timers(context)
+    if context.control or context.packets:
+        yield "control chunks or packets were left behind by the flush"
+    if context.events:
+        yield "the user was not told of everything"
+    if context.state is CLOSED:
+        if rooms.reception is not None or rooms.transmission is not None or rooms.handshake is not None:
+            yield "rooms are open after the end"
+        return
+    for kind in _WAITS_FOR.get(context.state, ()):
+        if not context.timers.runs(kind):
+            yield f"timer {kind} does not run"
+    yield from _paths(context)
+    if rooms.transmission is not None:
+        yield from _outstanding(rooms.transmission.outstanding)
+        yield from _queue(rooms.transmission.queue)
+        yield from _progress(context, rooms.transmission)
+    if rooms.reception is not None:
+        yield from _reception(context, rooms.reception)
+
+
+def _timers(context: Context) -> Iterator[str]:
+    deadlines = context.timers._deadlines
+    if context.state is CLOSED and deadlines:
+        yield f"timers run after the end: {sorted(deadlines)}"
+    for key in deadlines:
+        kind, path_id = timer_kind(key), timer_path(key)
+        if path_id >= len(context.paths.by_id) or (path_id and kind not in _OF_A_PATH):
+            yield f"timer {kind} belongs to path {path_id}, which does not exist"
+    if deadlines and context.timers.next_expiry > min(deadlines.values()):
+        yield "the next expiry is later than a deadline"
+
+
+def _paths(context: Context) -> Iterator[str]:
+    paths = context.paths
+    if paths.primary not in paths.paths or paths.data_path() not in paths.paths:
+        yield "data goes to an address that was removed"
+    if paths.amdcs != min(path.payload for path in paths.paths):
+        yield "AMDCS is not the smallest PMDCS"  # section 7.3
+    for path in paths.paths:
+        if path.congestion.cwnd < 1 or path.error_count < 0 or path.rto.rto <= 0.0:
+            yield f"path {path.path_id} has cwnd {path.congestion.cwnd}, {path.error_count} errors, RTO {path.rto.rto}"
+
+
+def _outstanding(outstanding: OutstandingQueue) -> Iterator[str]:
+    in_flight = [0] * len(outstanding.in_flight)
+    earliest = [-1] * len(in_flight)
+    landing = user_bytes = 0
+    following = outstanding.cumulative_tsn + 1
+    gaps = [gap for gap in outstanding._gaps if gap[1] > outstanding.cumulative_tsn]
+    gap = 0
+    waiting = outstanding._lost_tsns
+    for record in outstanding._records[outstanding._head :]:
+        if record.first_tsn != following or record.last_tsn < record.first_tsn:
+            yield f"a record has TSNs {record.first_tsn} to {record.last_tsn} where {following} is next"
+        following = record.last_tsn + 1
+        user_bytes += record.user_bytes
+        path_id = record.path_id
+        if record.state == ACKED:
+            while gap < len(gaps) and gaps[gap][1] < record.first_tsn:
+                gap += 1
+            if gap == len(gaps) or not gaps[gap][0] <= record.first_tsn <= record.last_tsn <= gaps[gap][1]:
+                yield f"TSN {record.first_tsn} counts as acknowledged, and no gap ack block covers it"
+            continue
+        if earliest[path_id] < 0:
+            earliest[path_id] = record.first_tsn
+        if record.state == IN_FLIGHT:
+            in_flight[path_id] += len(record.body)
+            landing += record.user_bytes
+        elif record.state >= LOST and record.first_tsn not in waiting:
+            yield f"TSN {record.first_tsn} is lost and nobody will send it again"
+    if following != outstanding.next_tsn:
+        yield f"the records end before TSN {following}, the next one is {outstanding.next_tsn}"
+    if in_flight != outstanding.in_flight:
+        yield f"in flight are {in_flight}, counted were {outstanding.in_flight}"
+    if (landing, user_bytes) != (outstanding.in_flight_user_bytes, outstanding.user_bytes):
+        counted = (outstanding.in_flight_user_bytes, outstanding.user_bytes)
+        yield f"user bytes in flight and outstanding are {(landing, user_bytes)}, counted were {counted}"
+    known = [record.first_tsn if record is not None else -1 for record in outstanding._earliest]
+    if known != earliest:
+        yield f"the earliest outstanding TSNs of the paths are {earliest}, not {known}"
+
+
+def _queue(queue: SendQueue) -> Iterator[str]:
+    buffered = 0
+    for stream in queue._active.values():
+        size = sum(len(message.data) for message in stream.messages) - stream.offset
+        if size != stream.buffered or not stream.messages:
+            yield f"stream {stream.sid} holds {size} bytes and counts {stream.buffered}"
+        buffered += size
+    if buffered != queue.buffered:
+        yield f"the send queue holds {buffered} bytes and counts {queue.buffered}"
+
+
+def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
+    """What was sent, or waits to be, has a timer that will see to it (sections 6.1 A and 6.3.2)."""
+    runs = [context.timers.runs(timer_key(T3_RTX, path.path_id)) for path in context.paths.by_id]
+    outstanding = transmission.outstanding
+    if len(outstanding.in_flight) != len(runs):
+        yield "the paths and what is in flight on them are not the same number"
+    for path_id, in_flight in enumerate(outstanding.in_flight):
+        if in_flight and not runs[path_id]:
+            yield f"{in_flight} bytes are in flight on path {path_id} and no T3-rtx runs for it"
+    if context.state in SENDS_DATA and transmission.pending and not any(runs):
+        yield "data waits, and no T3-rtx runs"
+    if context.state not in SENDS_DATA and transmission.pending:
+        yield "data waits in a state in which none is sent"
+    if not transmission.pending and any(runs):
+        yield "T3-rtx runs for nothing"
+
+
+def _reception(context: Context, reception: Reception) -> Iterator[str]:
+    tracker = reception.tracker
+    streams = reception._streams
+    if reception._unread < 0:
+        yield f"{-reception._unread} bytes were read that had not come"
+    held = sum(map(len, streams._chunks.values())) + OVERHEAD * len(streams._chunks)
+    if held != streams.held:
+        yield f"reassembly holds {held} bytes and counts {streams.held}"
+    if tracker.expected != tracker.cumulative_tsn + 1 & MASK_32:
+        yield "the expected TSN does not follow the cumulative one"
+    last = tracker.cumulative_tsn
+    for first, following in tracker.gap_ranges():
+        if first <= last + 1 or following < first:
+            yield f"the gap range {first} to {following} touches what ends at {last}"
+        last = following
+    if max(streams._chunks, default=0) > tracker.highest_tsn:
+        yield "a chunk is held that does not count as received"
+    if tracker.ack_state == ACK_NOW or reception._sacks:
+        yield "a SACK was due and did not leave"  # section 6.2
+    if tracker.ack_state == ACK_DELAYED and not context.timers.runs(DELAYED_ACK):
+        yield "a SACK is delayed and no timer runs for it"

@@ -1,0 +1,94 @@
+"""asyncsctp, as a program would use it, with no setting but the size of packets."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from time import perf_counter
+
+import asyncsctp
+
+from ..job import ADDRESS, Job
+from .base import Handler, Link, burst_of
+
+__all__ = ["connect", "listen"]
+
+_PORT = 5001
+#: Each association of this host with the server has a port of its own (RFC 9260 section 1.3).
+_local_ports = itertools.count(10000)
+
+
+class OurLink(Link):
+    """An association; all is sent and received on its stream 0."""
+
+    def __init__(self, association: asyncsctp.Association) -> None:
+        self._association = association
+        self._reader, self._writer = association.open_stream(0)
+
+    async def send(self, message: bytes) -> None:
+        await self._writer.send(message)
+
+    async def receive(self) -> bytes:
+        try:
+            return (await self._reader.read()).data
+        except asyncsctp.EndOfStream:
+            return b""
+
+    async def pump(self, message: bytes, seconds: float, batch: bool) -> int:
+        write, send = self._writer.write, self._writer.send
+        burst = range(burst_of(message))
+        end = perf_counter() + seconds
+        messages = 0
+        while perf_counter() < end:
+            if batch:
+                for _ in burst:
+                    write(message)
+                await self._writer.drain()
+            else:
+                for _ in burst:
+                    await send(message)
+            messages += len(burst)
+        return messages
+
+    async def swallow(self, batch: bool) -> tuple[int, int]:
+        messages = size = 0
+        if not batch:
+            async for message in self._reader:
+                if len(message.data) == 1:
+                    return messages, size
+                messages += 1
+                size += len(message.data)
+        while many := await self._reader.read_many():
+            sizes = [len(message.data) for message in many]
+            size += sum(sizes)
+            messages += len(sizes)
+            if sizes[-1] == 1:
+                return messages - 1, size - 1
+        raise ConnectionError("the association ended too early")
+
+    async def close(self) -> None:
+        await self._association.close()
+
+    async def wait_closed(self) -> None:
+        await self._association.wait_closed()
+
+    def counters(self) -> dict[str, int]:
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self._association.stats).items()
+            if isinstance(value, int) and value
+        }
+
+
+async def listen(job: Job, handler: Handler) -> int:
+    async def accept(association: asyncsctp.Association) -> None:
+        await handler(OurLink(association))
+
+    server = await asyncsctp.serve(accept, ADDRESS, _PORT, udp_port=0, config=asyncsctp.Config(mtu=job.mtu))
+    return server.udp_port
+
+
+async def connect(job: Job) -> Link:
+    config = asyncsctp.Config(mtu=job.mtu)
+    port = next(_local_ports)
+    return OurLink(await asyncsctp.connect(ADDRESS, _PORT, udp_port=job.port, local_port=port, config=config))

@@ -1,0 +1,155 @@
+"""The interface over a network that loses, delays and fails, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import pytest
+
+import asyncsctp
+from asyncsctp import AssociationDown, AssociationTimeout, Config, PathChanged, PathState, State
+from asyncsctp.testing import Datagram, LinkSettings, Network
+
+A, A2 = "10.0.0.1", "10.1.0.1"
+Z, Z2 = "10.0.0.2", "10.1.0.2"
+
+
+def two_hosts(seed: int = 1, **link: float) -> Network:
+    network = Network(seed, link=LinkSettings(**link))
+    network.host("a", A, A2)
+    network.host("z", Z, Z2)
+    return network
+
+
+async def echo(association: asyncsctp.Association) -> None:
+    async for message in association:
+        await association.send(message.data, stream=message.stream)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_all_messages_get_through_a_bad_network_and_both_sides_end(seed: int) -> None:
+    async def main() -> None:
+        async with asyncsctp.serve(echo, Z, 5001) as server:
+            async with asyncsctp.connect(Z, 5001, local_addrs=[A]) as assoc:
+                expected = [b"%d" % number * (1 + number * 37 % 900) for number in range(200)]
+
+                async def write() -> None:
+                    for data in expected:
+                        await assoc.send(data)
+
+                writing = asyncio.ensure_future(write())
+                assert [(await assoc.recv()).data for _ in expected] == expected
+                await writing
+            await assoc.wait_closed()
+            assert all(each.is_closing() for each in server.associations)
+        assert server.associations == []
+
+    two_hosts(seed, loss=0.1, delay=0.02, jitter=0.01).run(main())
+
+
+def test_the_second_answer_is_begun_soon_after_the_first_is_silent() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with network.hosts["z"].active():
+            server = await asyncsctp.serve(echo, Z2, 5001)
+        with network.hosts["a"].active():
+            started = loop.time()
+            async with asyncsctp.connect("somewhere", 5001) as assoc:
+                assert assoc.peer == Z2
+                assert 0.25 <= loop.time() - started < 0.5
+            network.heal(A, Z)
+            config = Config(init_max_retrans=2)
+            server.close()
+            await server.wait_closed()
+            started = loop.time()
+            with pytest.raises(AssociationTimeout) as caught:
+                await asyncsctp.connect("somewhere", 5001, config=config)
+            assert loop.time() - started < 1 + 2 + 4 + 0.5
+            del caught
+
+    network = two_hosts()
+    network.name("somewhere", Z, Z2)
+    network.run(main())
+
+
+def test_a_dead_path_is_reported_and_another_takes_over() -> None:
+    async def main() -> None:
+        async with asyncsctp.serve(echo, port=5001, local_addrs=[Z, Z2]):
+            config = Config(path_max_retrans=1, rto_max=2.0)
+            async with asyncsctp.connect([Z, Z2], 5001, local_addrs=[A, A2], config=config) as assoc:
+                events = assoc.events()
+                await assoc.send(b"1")
+                await assoc.recv()
+                network.cut(A, Z)
+                network.cut(A2, Z)
+                await assoc.send(b"2")
+                assert (await assoc.recv()).data == b"2"
+                async for event in events:
+                    if isinstance(event, PathChanged):
+                        break
+                assert event == PathChanged(Z, PathState.INACTIVE)
+                assert [path.state for path in assoc.paths] == [PathState.INACTIVE, PathState.ACTIVE]
+
+    network = two_hosts()
+    network.run(main())
+
+
+def test_a_dead_peer_ends_everything_that_waits() -> None:
+    async def main() -> None:
+        async with asyncsctp.serve(echo, Z, 5001, config=Config(max_retrans=3, rto_max=1.0)) as server:
+            config = Config(max_retrans=3, rto_max=1.0, send_buffer=10_000)
+            assoc = await asyncsctp.connect(Z, 5001, local_addrs=[A], config=config)
+            events = assoc.events()
+            network.cut(A, Z)
+            reader, writer = assoc.open_stream()
+            assoc.write(bytes(20_000))
+            waits = [writer.drain(), assoc.flush(), reader.read(), assoc.recv(), assoc.accept_stream(), assoc.wait_closed()]
+            outcomes = await asyncio.gather(*waits, return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} == {AssociationTimeout}
+            assert assoc.state is State.CLOSED
+            *_, last = [event async for event in events]
+            assert isinstance(last, AssociationDown)
+            assert isinstance(last.error, AssociationTimeout)
+            await assoc.close()
+            await server.endpoint.close()
+
+    network = two_hosts()
+    network.run(main())
+
+
+def test_an_idle_association_lives_on_heartbeats_alone() -> None:
+    async def main() -> None:
+        async with asyncsctp.serve(echo, Z, 5001), asyncsctp.connect(Z, 5001, local_addrs=[A]) as assoc:
+            await asyncio.sleep(3600)
+            assert assoc.state is State.ESTABLISHED
+            assert 50 < assoc.stats.heartbeats_sent < 150
+
+    two_hosts().run(main())
+
+
+def test_autoclose_ends_an_idle_association() -> None:
+    async def main() -> None:
+        config = Config(autoclose=5.0)
+        async with asyncsctp.serve(echo, Z, 5001), asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as assoc:
+            await asyncio.sleep(3)
+            await assoc.send(b"x")
+            await asyncio.sleep(4)
+            assert assoc.state is State.ESTABLISHED
+            await assoc.wait_closed()
+            assert asyncio.get_running_loop().time() < 10
+
+    two_hosts().run(main())
+
+
+def test_a_loop_that_ends_tells_the_peer() -> None:
+    async def main() -> None:
+        with network.hosts["z"].active():
+            await asyncsctp.serve(echo, Z, 5001)
+        association = await asyncsctp.connect(Z, 5001, local_addrs=[A])
+        await association.send(b"x")
+        await association.recv()
+
+    sent: list[Datagram] = []
+    network = two_hosts()
+    network.on_datagram = sent.append
+    network.run(main())
+    assert {datagram.source[0] for datagram in sent if datagram.data[12] == 6} == {A, Z}
