@@ -15,7 +15,6 @@ from .handlers.state import CLOSED, ESTABLISHED
 from .paths.path import Path
 from .rooms import Rooms
 from .timers import AUTOCLOSE
-from .wire.constants import MASK_32
 from .wire.packet import Seal
 
 if TYPE_CHECKING:
@@ -147,15 +146,11 @@ class Lifecycle:
                 if isinstance(event, AssociationDown):
                     self._user.on_closed(event.error)
 
-    def _deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
-        self._context.statistics.messages_received += 1
-        self._user.on_message(sid, ssn, ppid, unordered, tsn & MASK_32, data)
-
     def _furnish(self, setup: Setup) -> None:
         context = self._context
         context.setup = setup
         context.state = ESTABLISHED
-        self._rooms.furnish(setup, self._deliver)
+        self._rooms.furnish(setup, self._user.on_message)
         self._rooms.heartbeat.start()
         self.last_message = context.now
         self.start_autoclose()

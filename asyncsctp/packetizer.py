@@ -14,7 +14,7 @@ from .handlers.ecn import Ecn
 from .handlers.reception import Reception
 from .handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
 from .handlers.transmission import Transmission
-from .outbound.message import LOST, PacketRecord
+from .outbound.message import ANY_PATH, LOST, PacketRecord
 from .paths.encapsulation import Route
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
@@ -151,65 +151,76 @@ class Packetizer:
             self._emit(path, b"".join(parts))
 
     def _send_new(self, transmission: Transmission, data_path: Path) -> None:
-        """Sections 6.1 A, B, D and E: new data, as far as the peer's window, cwnd and the burst allow."""
+        """New data, in runs of packets to one path; section 6.4: the user may have named a path for a message."""
         context = self._context
-        outstanding = transmission.outstanding
-        window = transmission.window
         queue = transmission.queue
-        burst = context.config.max_burst or _UNLIMITED
-        if window.earliest_lost() is not None:
-            return  # rule C
-        statistics = context.statistics
-        nothing: list[bytes] = []
+        if transmission.window.earliest_lost() is not None:
+            return  # section 6.1 C
         path = data_path
-        route = self._data_route(path)
-        while queue and burst and window.may_send_new():
-            wanted = queue.next_path()
-            if wanted >= 0 or path is not data_path:  # section 6.4: the user may name a path for a message
-                path = context.paths.data_path(context.paths.by_id[wanted] if wanted >= 0 else None)
-                route = self._data_route(path)
-            path_id = path.path_id
-            if path.room(outstanding.in_flight[path_id], context.now) <= 0:
+        burst = context.config.max_burst or _UNLIMITED  # section 6.1 D
+        while queue and burst:
+            wanted = queue.next_path() if queue.directed else ANY_PATH
+            path = data_path if wanted < 0 else context.paths.data_path(context.paths.by_id[wanted])
+            parts = self._lead if path is data_path else []
+            sent = self._send_run(transmission, path, wanted, burst, parts)
+            if not sent:
                 break
-            parts = self._lead if path is data_path else nothing
-            room = path.payload - _size(parts) if parts else path.payload
-            if not context.config.nodelay and outstanding and queue.buffered < room:
-                break  # Nagle's algorithm: a part of a packet waits while data is in flight
-            used = len(parts)
-            first_tsn = outstanding.next_tsn
-            count, user_bytes = queue.fill(parts, room, first_tsn, window.peer_rwnd(), wanted)
-            if not count and not used:
-                count, user_bytes = self._probe(transmission, parts, room, wanted)
-            if not count:
-                if used and not queue.next_size(room):
-                    self._emit(path, b"".join(parts))  # what stands before it leaves no room
-                    parts.clear()
-                    continue
-                break
-            body = b"".join(parts[used:] if used else parts)
-            outstanding.add(PacketRecord(first_tsn, first_tsn + count - 1, body, user_bytes, path_id, context.now))
-            if queue.tracked:
-                outstanding.track(queue.tracked)
-            self._outbox.append((route, self._seal.pack(b"".join(parts) if used else body)))
-            parts.clear()
-            statistics.packets_sent += 1
-            statistics.data_chunks_sent += count
-            statistics.bytes_sent += user_bytes
-            self._sent(path, False)
-            burst -= 1
+            burst -= sent
         key = timer_key(T3_RTX, path.path_id)
-        if queue and not outstanding and not context.timers.runs(key):
+        if queue and not transmission.outstanding and not context.timers.runs(key):
             # Section 6.1 A: the peer's window is closed and nothing is under way that would tell of its opening.
             context.timers.start(key, context.now + path.rto.rto)
 
-    def _probe(self, transmission: Transmission, parts: list[bytes], room: int, path_id: int) -> tuple[int, int]:
-        """A zero window probe: one chunk, once its time has come."""
-        if not transmission.probe_due or transmission.outstanding:
-            return 0, 0
-        transmission.probe_due = False
-        transmission.probing = True
+    def _send_run(self, transmission: Transmission, path: Path, wanted: int, burst: int, parts: list[bytes]) -> int:
+        """Packets of new data to one path, as many as the peer's window, cwnd and the burst allow (section 6.1 A, B and E).
+
+        `parts` opens the first of them, or leaves on its own if no chunk fits behind it.
+        """
+        context = self._context
+        outstanding = transmission.outstanding
         queue = transmission.queue
-        return queue.fill(parts, room, transmission.outstanding.next_tsn, queue.next_size(room), path_id)
+        path_id = path.path_id
+        route = self._data_route(path)
+        seal = self._seal
+        outbox = self._outbox
+        nagle = not context.config.nodelay
+        room = path.room(outstanding.in_flight[path_id], context.now)
+        peer_rwnd = transmission.window.peer_rwnd()
+        tsn = first_tsn = outstanding.next_tsn
+        user_bytes = 0
+        sent = 0
+        while room > 0 and queue and sent < burst and transmission.window.may_send_new():
+            used = len(parts)
+            space = path.payload - _size(parts) if used else path.payload
+            if nagle and outstanding and queue.buffered < space:
+                break  # Nagle's algorithm: part of a packet waits while data is in flight
+            count, taken = queue.fill(parts, space, tsn, peer_rwnd, wanted)
+            if not count:
+                if used and not queue.next_size(space):
+                    self._emit(path, b"".join(parts))
+                    parts.clear()
+                    continue
+                if sent or used or not transmission.take_probe():
+                    break
+                count, taken = queue.fill(parts, space, tsn, queue.next_size(space), wanted)
+            body = b"".join(parts[used:] if used else parts)
+            outstanding.add(PacketRecord(tsn, tsn + count - 1, body, taken, path_id, context.now))
+            outbox.append((route, seal.pack(b"".join(parts) if used else body)))
+            parts.clear()
+            tsn += count
+            user_bytes += taken
+            peer_rwnd -= taken
+            room = 0 if path.one_packet else room - len(body)
+            sent += 1
+        if sent:
+            if queue.tracked:
+                outstanding.track(queue.tracked)
+            self._sent(path, False)
+            statistics = context.statistics
+            statistics.packets_sent += sent
+            statistics.data_chunks_sent += tsn - first_tsn
+            statistics.bytes_sent += user_bytes
+        return sent
 
     def _sent(self, path: Path, restart: bool) -> None:
         """Data has left for this path: T3-rtx runs (section 6.3.2 R1), anew if `restart` (section 6.1)."""

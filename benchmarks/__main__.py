@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--mtu", type=_positive(int), default=1500, metavar="B", help="the largest IP packet (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write machine, versions, command, medians and all runs there")
     add("--compare", type=Path, metavar="FILE", help="with an earlier run: the ratio of each figure, and its spread")
-    add("--profile", action="store_true", help="print where the time goes, by room; figures are lower then")
+    add("--profile", action="store_true", help="print where the CPU time goes, by room, of those in Python")
     return parser
 
 

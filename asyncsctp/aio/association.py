@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Unpack, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from ..config import LIVE_FIELDS, Config
 from ..errors import EndOfStream, SCTPError
@@ -14,7 +14,7 @@ from ..events import Event, PathState
 from ..handlers.state import State
 from ..statistics import Statistics
 from .driver import Driver, check_stream
-from .streams import Message, MessageOptions, StreamReader, StreamWriter
+from .streams import Message, StreamReader, StreamWriter
 
 if TYPE_CHECKING:
     from ..association import Association as Core
@@ -124,14 +124,27 @@ class Association(asyncio.DatagramProtocol):
         if type(stream) is not int:
             check_stream(stream)
         self._driver.write(stream, data, ppid, unordered, sack_immediately, context, path)
-        self._driver.mark_used(stream)
+        self._driver.used.add(stream)
 
     async def send(
-        self, data: bytes | bytearray | memoryview, *, stream: int = 0, **options: Unpack[MessageOptions]
+        self,
+        data: bytes | bytearray | memoryview,
+        *,
+        stream: int = 0,
+        ppid: int = 0,
+        unordered: bool = False,
+        sack_immediately: bool = False,
+        context: object = None,
+        path: str | None = None,
     ) -> None:
         """`write`, then wait while the send buffer is too full, as `StreamWriter.drain` does."""
-        self.write(data, stream=stream, **options)
-        await self._driver.drain(stream)
+        driver = self._driver
+        if type(stream) is not int:
+            check_stream(stream)
+        driver.write(stream, data, ppid, unordered, sack_immediately, context, path)
+        driver.used.add(stream)
+        if driver.sending.credit < 0:
+            await driver.drain(stream)
 
     async def drain(self, stream: int = 0) -> None:
         """`StreamWriter.drain` for a stream that need not be claimed."""

@@ -63,10 +63,10 @@ class Driver(Inbox):
         "_heartbeats",
         "_listeners",
         "_on_ended",
-        "_sending",
         "association",
         "core",
         "engine",
+        "sending",
     )
 
     def __init__(self, engine: Engine, on_ended: Callable[[Association], None]) -> None:
@@ -75,7 +75,7 @@ class Driver(Inbox):
         self._on_ended = on_ended
         self.core: Core
         self.association: Association
-        self._sending: SendBuffer
+        self.sending: SendBuffer
         self._changes = WaitList()
         self._listeners: Listeners | None = None
         self._heartbeats: dict[str, list[asyncio.Future[float]]] | None = None
@@ -84,7 +84,7 @@ class Driver(Inbox):
         """The two between which it stands."""
         self.core = core
         self.association = association
-        self._sending = SendBuffer(core, send_buffer)
+        self.sending = SendBuffer(core, send_buffer)
 
     # The core calls.
 
@@ -97,7 +97,7 @@ class Driver(Inbox):
 
     def on_writable(self) -> None:
         """There is more room in the send buffer."""
-        self._sending.check()
+        self.sending.check()
 
     def on_heartbeat(self, address: str, round_trip: float | None) -> None:
         """A HEARTBEAT that the user asked for was answered; or it was not (None)."""
@@ -119,7 +119,7 @@ class Driver(Inbox):
         self.ended = True
         self.error = error
         self.wake_readers()
-        self._sending.release()
+        self.sending.release()
         self._changes.wake()
         if self._heartbeats is not None:
             for address in list(self._heartbeats):
@@ -158,24 +158,38 @@ class Driver(Inbox):
             self.core.send(sid, data, ppid, unordered, sack_immediately, context)
         else:
             self.core.send(sid, data, ppid, unordered, sack_immediately, context, path=self.peer_address("path", path))
-        self.engine.flush_soon(self.core, len(data))
+        size = len(data)
+        self.sending.credit -= size
+        self.engine.flush_soon(self.core, size)
 
     async def drain(self, sid: int) -> None:
         """See `StreamWriter.drain`."""
         self.check_alive()
-        await self._sending.wait_for_room(sid)
+        await self.sending.wait_for_room(sid)
         self.check_alive()
 
     async def flush_written(self) -> None:
         """See `Association.flush`."""
         if not self.ended:
-            await self._sending.wait_until_dry()
+            await self.sending.wait_until_dry()
         if self.error is not None:
             raise self.closed_error()
 
     def consumed(self, message: Message) -> None:
         """The application has read a message: the window may be worth an update (RFC 9260 section 6.2)."""
         if not self.ended and self.core.consumed(len(message[0])):
+            self.engine.flush_soon(self.core)
+
+    def consumed_all(self, messages: list[Message]) -> None:
+        """The application has read several messages."""
+        if self.ended:
+            return
+        opened = False
+        consumed = self.core.consumed
+        for message in messages:
+            if consumed(len(message[0])):
+                opened = True
+        if opened:
             self.engine.flush_soon(self.core)
 
     def check_alive(self) -> None:
@@ -227,8 +241,9 @@ class Driver(Inbox):
         """See `Association.configure`."""
         config = config.replace(recv_buffer=min(config.recv_buffer, self.engine.core.config.recv_buffer))
         self.core.configure(config)
-        self._sending.size = config.send_buffer
-        self._sending.check()
+        self.sending.size = config.send_buffer
+        self.sending.credit = 0
+        self.sending.check()
         self.engine.flush(self.core)
 
     def listen(self) -> EventStream:

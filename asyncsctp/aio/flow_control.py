@@ -91,11 +91,13 @@ class SendBuffer:
     of the buffer waits for itself, until a quarter is left: so no stream can take the room of all others.
     """
 
-    __slots__ = ("_core", "_dry", "_room", "_streams", "size")
+    __slots__ = ("_core", "_dry", "_room", "_streams", "credit", "size")
 
     def __init__(self, core: Buffered, size: int) -> None:
         self._core = core
         self.size = size
+        #: While it is above 0 no mark can have been reached. Whoever writes takes the size of the message from it.
+        self.credit = 0
         self._room = WaitList()
         self._streams: dict[int, WaitList] = {}
         self._dry: WaitList | None = None
@@ -103,6 +105,7 @@ class SendBuffer:
     async def wait_for_room(self, sid: int) -> None:
         """Returns at once while the buffer is below its marks."""
         core = self._core
+        self.credit = self.size // 2 - core.buffered
         if core.buffered > self.size or self._room:
             await self._room.wait()
         # Asked only after the association has room, so that there are never more than a few streams in this table.

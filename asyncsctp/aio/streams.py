@@ -9,7 +9,7 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, Unpack, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from ..association import AssociationUser
 from ..errors import AssociationClosed, EndOfStream, SCTPError
@@ -19,7 +19,7 @@ from .flow_control import Turn
 if TYPE_CHECKING:
     from .driver import Driver
 
-__all__ = ["EventStream", "Inbox", "Message", "MessageOptions", "MessageQueue", "StreamReader", "StreamWriter"]
+__all__ = ["EventStream", "Inbox", "Message", "MessageQueue", "StreamReader", "StreamWriter"]
 
 _EVENTS_KEPT: Final = 1024
 
@@ -43,24 +43,16 @@ class Message(NamedTuple):
 _new: Final = tuple.__new__  # a third of the time of Message(...)
 
 
-class MessageOptions(TypedDict, total=False):
-    """The options of a message; see `StreamWriter.write`."""
-
-    ppid: int
-    unordered: bool
-    sack_immediately: bool
-    context: object
-    path: str | None
-
-
 class MessageQueue:
     """Messages that have arrived and are not yet read. They count against the receive window until they are."""
 
-    __slots__ = ("_inbox", "messages", "skipped", "waiter")
+    __slots__ = ("_inbox", "is_waited_for", "messages", "skipped", "waiter")
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self.waiter: asyncio.Future[None] | None = None
+        #: Whether `wake` is to be called when a message comes.
+        self.is_waited_for = False
         self.messages: deque[Message] = deque()
         #: The streams whose messages are read elsewhere by now; None: there are none of theirs here.
         self.skipped: dict[int, StreamReader] | None = None
@@ -95,8 +87,7 @@ class MessageQueue:
             messages.clear()
         else:
             taken = [messages.popleft() for _ in range(limit)]
-        for message in taken:
-            self._inbox.consumed(message)
+        self._inbox.consumed_all(taken)
         return taken
 
     async def wait(self) -> None:
@@ -107,13 +98,16 @@ class MessageQueue:
             if self._inbox.ended:
                 raise self._inbox.end_of_stream()
             self.waiter = asyncio.get_running_loop().create_future()
+            self.is_waited_for = True
             try:
                 await self.waiter
             finally:
                 self.waiter = None
+                self.is_waited_for = False
 
     def wake(self) -> None:
         """There is a message, or there never will be one."""
+        self.is_waited_for = False
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
@@ -244,10 +238,20 @@ class StreamWriter:
         """
         await self._driver.drain(self._sid)
 
-    async def send(self, data: bytes | bytearray | memoryview, **options: Unpack[MessageOptions]) -> None:
+    async def send(
+        self,
+        data: bytes | bytearray | memoryview,
+        *,
+        ppid: int = 0,
+        unordered: bool = False,
+        sack_immediately: bool = False,
+        context: object = None,
+        path: str | None = None,
+    ) -> None:
         """`write`, then `drain`."""
-        self.write(data, **options)
-        await self._driver.drain(self._sid)
+        self.write(data, ppid=ppid, unordered=unordered, sack_immediately=sack_immediately, context=context, path=path)
+        if self._driver.sending.credit < 0:
+            await self._driver.drain(self._sid)
 
     def close(self) -> None:
         """Take no more messages here; what was written is sent. Idempotent.
@@ -274,7 +278,7 @@ class Inbox(AssociationUser):
     all.
     """
 
-    __slots__ = ("_accepting", "_by_stream", "_lowest", "_readers", "_used", "ended", "error", "unclaimed")
+    __slots__ = ("_accepting", "_by_stream", "_lowest", "_readers", "used", "ended", "error", "unclaimed")
 
     def __init__(self) -> None:
         self.ended = False
@@ -282,7 +286,7 @@ class Inbox(AssociationUser):
         self.unclaimed = MessageQueue(self)
         self._readers: dict[int, StreamReader] = {}
         #: The streams that one side has used; claimed ones are not listed.
-        self._used: set[int] = set()
+        self.used: set[int] = set()
         self._lowest = 0
         self._accepting: Turn | None = None
         #: The unclaimed messages once more, sorted by stream; None until `accept` needs it.
@@ -294,7 +298,7 @@ class Inbox(AssociationUser):
         if queue is None:
             message: Message = _new(Message, (data, sid, ppid, unordered, ssn, tsn))
             queue = self.unclaimed
-            self._used.add(sid)
+            self.used.add(sid)
             if self._by_stream is not None:
                 self._by_stream.setdefault(sid, []).append(message)
             queue.messages.append(message)
@@ -302,20 +306,20 @@ class Inbox(AssociationUser):
                 self._accepting.wake()
         else:
             queue.messages.append(_new(Message, (data, sid, ppid, unordered, ssn, tsn)))
-        if queue.waiter is not None:
+        if queue.is_waited_for:
             queue.wake()
 
     def consumed(self, message: Message) -> None:
         """The application has read a message."""
         raise NotImplementedError
 
+    def consumed_all(self, messages: list[Message]) -> None:
+        """The application has read several messages."""
+        raise NotImplementedError
+
     def end_of_stream(self) -> Exception:
         """What to raise when there will be no more messages."""
         return EndOfStream("the association has ended") if self.error is None else self.error.with_traceback(None)
-
-    def mark_used(self, sid: int) -> None:
-        """Something was written to a stream."""
-        self._used.add(sid)
 
     def claim(self, sid: int) -> StreamReader:
         """A reader for a stream, which gets its messages from now on, and those that nobody has read. `ValueError` if
@@ -325,7 +329,7 @@ class Inbox(AssociationUser):
             raise ValueError(f"stream {sid} is already claimed")
         reader = StreamReader(self, sid)
         queue = self.unclaimed
-        if sid in self._used:
+        if sid in self.used:
             if self._by_stream is not None:
                 reader.messages.extend(self._by_stream.pop(sid, ()))
             else:
@@ -339,7 +343,7 @@ class Inbox(AssociationUser):
     def lowest_unused(self, limit: int) -> int:
         """The lowest id below `limit` that neither side has used; -1 if there is none."""
         sid = self._lowest
-        while sid in self._used or sid in self._readers:
+        while sid in self.used or sid in self._readers:
             sid += 1
         self._lowest = sid
         return sid if sid < limit else -1

@@ -14,7 +14,7 @@ from ..inbound.reassembly import Deliver
 from ..paths.path import Path
 from ..timers import DELAYED_ACK
 from ..wire import causes
-from ..wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, MASK_16
+from ..wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, MASK_16, MASK_32
 from ..wire.data import READ_DATA
 from ..wire.sack import SACK_HEADER_SIZE, pack_sack
 from ..wire.tlv import Malformed
@@ -189,7 +189,8 @@ class Reception:
     def _deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
         size = len(data)
         self._unread += size if size > _SMALLEST_CHARGE else _SMALLEST_CHARGE
-        self._on_message(sid, ssn, ppid, unordered, tsn, data)
+        self._context.statistics.messages_received += 1
+        self._on_message(sid, ssn, ppid, unordered, tsn & MASK_32, data)
 
     def _sack(self, room: int) -> bytes:
         self._announced = self.a_rwnd

@@ -38,6 +38,8 @@ class State(Enum):
     SHUTDOWN_RECEIVED = "shutdown-received"
     SHUTDOWN_ACK_SENT = "shutdown-ack-sent"
 
+    __hash__ = object.__hash__  # Enum's own is written in Python, and states are looked up for each packet
+
 
 CLOSED: Final = State.CLOSED
 COOKIE_WAIT: Final = State.COOKIE_WAIT

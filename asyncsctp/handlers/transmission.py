@@ -72,6 +72,16 @@ class Transmission:
         """Whether anything waits to be sent or to be acknowledged."""
         return bool(self.queue) or bool(self.outstanding)
 
+    def take_probe(self) -> bool:
+        """Whether a chunk may leave that the peer's window has no room for (section 6.1 A); once for each T3-rtx that ran
+        out for it, and only while nothing else is under way.
+        """
+        if not self.probe_due or self.outstanding:
+            return False
+        self.probe_due = False
+        self.probing = True
+        return True
+
     # What the peer says.
 
     def on_sack(self, data: bytes, at: int, length: int) -> None:

@@ -50,19 +50,20 @@ class SendQueue:
 
     `max_chunk` is the longest DATA chunk to make, header included: the AMDCS (section 7.3), and not above half the
     window that the peer announced first, so that a chunk always comes to fit (RFC 1122 section 4.2.3.4). `buffered`
-    counts user bytes. `urgent_flags` are set in every chunk: FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0.
+    counts user bytes. `directed`: a message may want a path of its own. `urgent_flags` are set in every chunk: FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0.
     `tracked` receives (first TSN, last TSN, message) of messages that were fragmented or have a context, once they have
     left completely; its user empties it.
     """
 
     __slots__ = (
-        "_active", "_arrivals", "_begun", "_competing", "_scheduler", "_streams", "buffered", "max_chunk", "tracked",
-        "urgent_flags",
+        "_active", "_arrivals", "_begun", "_competing", "_scheduler", "_streams", "buffered", "directed", "max_chunk",
+        "tracked", "urgent_flags",
     )  # fmt: skip
 
     def __init__(self, scheduler: StreamScheduler, max_chunk: int) -> None:
         self.max_chunk = max_chunk
         self.buffered = 0
+        self.directed = False
         self.urgent_flags = 0
         self.tracked: list[tuple[int, int, OutboundMessage]] = []
         self._scheduler = scheduler
@@ -91,6 +92,8 @@ class SendQueue:
             stream = self._activate(sid, message.order)
         stream.buffered += size
         stream.messages.append(message)
+        if message.path_id != ANY_PATH:
+            self.directed = True
 
     def fill(
         self, parts: list[bytes], room: int, tsn: int, max_user: int, path_id: int = ANY_PATH
@@ -166,7 +169,10 @@ class SendQueue:
     def next_path(self) -> int:
         """The path that the message whose turn it is wants to take, or ANY_PATH."""
         stream = self._begun or self._turn()
-        return ANY_PATH if stream is None else stream.messages[0].path_id
+        if stream is None:
+            self.directed = False
+            return ANY_PATH
+        return stream.messages[0].path_id
 
     def next_size(self, room: int) -> int:
         """The user bytes of the chunk that `fill` would make first in `room` bytes, 0 for none.

@@ -33,7 +33,7 @@ class Peer(ABC):
 
     @abstractmethod
     def prepare(self, directory: Path) -> str:
-        """Make it ready to run, in a directory that lasts as long as the benchmark; its version. `AbsentError` if not."""
+        """Make it ready to run, in a directory that lasts as long as the benchmark; its version, or `AbsentError`."""
 
     @abstractmethod
     def command(self, side: Side, job: Job) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import cProfile
 import gc
 import importlib
 import json
@@ -14,7 +13,7 @@ from resource import RUSAGE_SELF, getrusage
 from typing import Any, cast
 
 from ..job import Job, Results
-from ..profiling import condense
+from ..profiling import Sampler
 from ..scenarios import answer, measure
 from .base import Link, PeerModule
 
@@ -26,10 +25,23 @@ def emit(results: Results) -> None:
     print(json.dumps(results), flush=True)
 
 
-def cpu_seconds() -> float:
-    """Spent by this process until now, in it and in the system for it."""
-    usage = getrusage(RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+class Stopwatch:
+    """The CPU time of this process from now on, and with a profile where it goes."""
+
+    def __init__(self, profile: bool) -> None:
+        self._sampler = Sampler() if profile else None
+        if self._sampler is not None:
+            self._sampler.start()
+        self._start = getrusage(RUSAGE_SELF)
+
+    def stop(self) -> Results:
+        """In all, and what the system took of it."""
+        end = getrusage(RUSAGE_SELF)
+        system = end.ru_stime - self._start.ru_stime
+        results: Results = {"cpu": end.ru_utime - self._start.ru_utime + system, "cpu_system": system}
+        if self._sampler is not None:
+            results["profile"] = self._sampler.stop()
+        return results
 
 
 async def serve(peer: PeerModule, job: Job) -> Results:
@@ -47,18 +59,18 @@ async def serve(peer: PeerModule, job: Job) -> Results:
     over = loop.create_future()
     port = await peer.listen(job, handler)
     emit({"port": port})
-    start = cpu_seconds()
+    stopwatch = Stopwatch(job.profile)
     loop.add_reader(sys.stdin.fileno(), over.set_result, None)
     await over
     loop.remove_reader(sys.stdin.fileno())
-    return {"cpu": cpu_seconds() - start, "counters": counters}
+    return {**stopwatch.stop(), "counters": counters}
 
 
 async def attend(peer: PeerModule, job: Job) -> Results:
     """Be the client."""
-    start = cpu_seconds()
+    stopwatch = Stopwatch(job.profile)
     results = await measure(peer, job)
-    return {**results, "cpu": cpu_seconds() - start}
+    return {**results, **stopwatch.stop()}
 
 
 def run(main: Coroutine[Any, Any, Results], loop: str) -> Results:
@@ -80,14 +92,7 @@ def main(argv: list[str]) -> None:
     if job.kind == "memory":
         gc.collect()
         tracemalloc.start()
-    profile = cProfile.Profile() if job.profile else None
-    if profile is not None:
-        profile.enable()
-    results = run(serve(peer, job) if side == "server" else attend(peer, job), job.loop)
-    if profile is not None:
-        profile.disable()
-        results["profile"] = condense(profile)
-    emit(results)
+    emit(run(serve(peer, job) if side == "server" else attend(peer, job), job.loop))
 
 
 if __name__ == "__main__":

@@ -44,9 +44,7 @@ async def _pair(
         except asyncsctp.SCTPError:
             pass
 
-    async with asyncsctp.serve(
-        handler, "127.0.0.1", 5001, udp_port=0, config=peer_config or config
-    ) as server:
+    async with asyncsctp.serve(handler, "127.0.0.1", 5001, udp_port=0, config=peer_config or config) as server:
         association = await asyncsctp.connect("127.0.0.1", 5001, udp_port=server.udp_port, config=config)
         try:
             yield association, await accepted.get()

@@ -179,6 +179,7 @@ def test_drain_waits_for_a_reader_that_does_not_read(run: Run, pair: Pair) -> No
 def test_a_cancelled_read_loses_no_message(run: Run, pair: Pair) -> None:
     async def main() -> None:
         async with pair() as (a, z):
+
             async def send() -> None:
                 for number in range(300):
                     await a.send(b"%d" % number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+
 import pytest
 
 import asyncsctp
@@ -102,7 +103,14 @@ def test_a_dead_peer_ends_everything_that_waits() -> None:
             network.cut(A, Z)
             reader, writer = assoc.open_stream()
             assoc.write(bytes(20_000))
-            waits = [writer.drain(), assoc.flush(), reader.read(), assoc.recv(), assoc.accept_stream(), assoc.wait_closed()]
+            waits = [
+                writer.drain(),
+                assoc.flush(),
+                reader.read(),
+                assoc.recv(),
+                assoc.accept_stream(),
+                assoc.wait_closed(),
+            ]
             outcomes = await asyncio.gather(*waits, return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} == {AssociationTimeout}
             assert assoc.state is State.CLOSED

@@ -23,6 +23,9 @@ class Box(Inbox):
     def consumed(self, message: Message) -> None:
         self.read.append(len(message.data))
 
+    def consumed_all(self, messages: list[Message]) -> None:
+        self.read.extend(len(message.data) for message in messages)
+
     def arrive(self, sid: int, data: bytes) -> None:
         self._tsn += 1
         self.on_message(sid, self._tsn, 0, False, self._tsn, data)
@@ -269,7 +272,7 @@ def test_one_who_waits_for_a_stream_and_one_who_waits_for_messages_get_each_mess
 def test_the_lowest_unused_stream_is_one_that_neither_side_has_used() -> None:
     box = Box()
     box.arrive(0, b"from the peer")
-    box.mark_used(1)
+    box.used.add(1)
     box.claim(2)
     assert box.lowest_unused(10) == 3
     assert box.lowest_unused(3) == -1

@@ -106,7 +106,7 @@ class TestSelection:
 class TestFailures:
     def test_a_process_that_fails_is_reported_with_its_standard_error(self) -> None:
         broken = Script("print('{\"port\": 1}', flush=True); input()", "raise SystemExit('the client is out of order')")
-        with pytest.raises(RunError, match="the client ended with status 1\n.*the client is out of order"):
+        with pytest.raises(RunError, match=r"the client ended with status 1\n.*the client is out of order"):
             asyncio.run(run_pair(broken, JOB, 20.0))
 
     def test_a_process_that_hangs_is_stopped(self) -> None:
@@ -130,7 +130,7 @@ class TestProgress:
 
 @pytest.mark.process
 class TestRuns:
-    def test_ours_beside_tcp_then_compared_with_itself(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_beside_tcp_and_compared_with_itself(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         file = tmp_path / "run.json"
         options = ["--peers", "tcp", "--rounds", "2", "--seconds", "0.1", "--only", "bulk-1k,latency,setup"]
         assert main([*options, "--json", str(file)]) == 0

@@ -28,7 +28,7 @@
 #include <usrsctp.h>
 
 #define MOST_ADDRESSES 4
-#define MOST_SIZES 16
+#define MOST_SIZES 32
 #define LONGEST_MESSAGE (4 << 20)
 #define PERIOD 65521
 
@@ -336,7 +336,7 @@ static void tell_status(struct socket *so)
     socklen_t length = sizeof status;
     char primary[INET6_ADDRSTRLEN];
     if (usrsctp_getsockopt(so, IPPROTO_SCTP, SCTP_STATUS, &status, &length) < 0) {
-        tell("{\"event\":\"status\",\"state\":0}");
+        tell("{\"event\":\"status\",\"state\":0,\"reason\":\"%s\"}", strerror(errno));
         return;
     }
     usrsctp_get_stat(&counters);

@@ -1,0 +1,348 @@
+"""Packets that nobody sane sends, and instants at which to send them.
+
+A `Recording` is a life of an association with a copy of everything taken before each packet that arrived. From any of
+these copies the run can be gone on with, after some other packet than the one that came.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from random import Random
+from struct import pack, pack_into, unpack_from
+from typing import NamedTuple
+
+from asyncsctp.association import Association
+from asyncsctp.config import Config
+from asyncsctp.endpoint import Endpoint
+from asyncsctp.handlers.state import CLOSED
+from asyncsctp.paths.encapsulation import Route
+from asyncsctp.testing import LinkSettings
+from asyncsctp.testing.network import Datagram
+from asyncsctp.wire.constants import (
+    ABORT,
+    COMMON_HEADER_SIZE,
+    COOKIE_ACK,
+    COOKIE_ECHO,
+    CWR,
+    DATA,
+    ECNE,
+    ERROR,
+    HEARTBEAT,
+    HEARTBEAT_ACK,
+    INIT,
+    INIT_ACK,
+    PAD,
+    SACK,
+    SHUTDOWN,
+    SHUTDOWN_ACK,
+    SHUTDOWN_COMPLETE,
+)
+from asyncsctp.wire.packet import Seal
+
+from .pair import A_PORT, Z_PORT, Pair
+
+LIMIT = 20_000.0
+
+
+class Moment(NamedTuple):
+    """A packet about to be received by one side (0: A, 1: Z), and everything as it was then."""
+
+    side: int
+    state: str
+    route: Route
+    datagram: bytes
+    snapshot: bytes
+
+    def resume(self) -> Pair:
+        pair: Pair = pickle.loads(self.snapshot)
+        return pair
+
+
+class Tap:
+    """An endpoint as the simulation sees it; it takes a copy of everything before each packet."""
+
+    def __init__(self, pair: Pair, side: int, endpoint: Endpoint) -> None:
+        self.pair = pair
+        self.side = side
+        self.endpoint = endpoint
+        self.outbox = endpoint.outbox
+        self.moments: list[Moment] | None = None
+
+    @property
+    def next_expiry(self) -> float:
+        return self.endpoint.next_expiry
+
+    def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool) -> object:
+        moments = self.moments
+        if moments is not None:
+            self.moments = None
+            other = self.pair.taps[1 - self.side]
+            other.moments = None
+            user = self.pair.users[self.side]
+            state = user.association.state if user.association is not None else CLOSED
+            moments.append(Moment(self.side, state.value, route, datagram, pickle.dumps(self.pair)))
+            self.moments = other.moments = moments
+        return self.endpoint.receive(datagram, route, now, congestion_experienced)
+
+    def flush(self, now: float) -> None:
+        self.endpoint.flush(now)
+
+    def expire(self, now: float) -> None:
+        self.endpoint.expire(now)
+
+
+class TappedPair(Pair):
+    """A pair whose network loses the packets with these numbers, and no others."""
+
+    taps: tuple[Tap, Tap]
+
+    def __init__(self, seed: int, *, losses: tuple[int, ...] = (), marks: bool = False, paths: int = 2) -> None:
+        config = Config(mtu=576, rto_initial=0.5, rto_min=0.2, heartbeat_interval=1.0, outgoing_streams=8, ecn=marks)
+        link = LinkSettings(delay=0.02, mark=0.2 if marks else 0.0)
+        self.losses = losses
+        self.count = 0
+        super().__init__(seed, link=link, config=config, paths=paths)
+        self.network.on_datagram = self.travels
+
+    def add(self) -> None:
+        self.taps = (Tap(self, 0, self.endpoints[0]), Tap(self, 1, self.endpoints[1]))
+        for tap, addresses in zip(self.taps, self.addresses, strict=True):
+            self.simulation.add(tap, addresses)
+
+    def check(self, endpoint: object) -> None:
+        super().check(endpoint.endpoint if isinstance(endpoint, Tap) else endpoint)  # type: ignore[arg-type]
+
+    def travels(self, datagram: Datagram) -> bool:
+        self.count += 1
+        return self.count not in self.losses
+
+    def finish(self) -> None:
+        """Deliver what was written, if that goes, and end."""
+        self.run_until(self._is_through, LIMIT)
+        for side in (0, 1):
+            if self.users[side].association is not None:
+                self.shutdown(side)
+        self.run_until(self.is_over, LIMIT)
+
+    def is_over(self) -> bool:
+        return self.users[0].is_closed and (self.users[1].association is None or self.users[1].is_closed)
+
+    def _is_through(self) -> bool:
+        if any(user.is_closed for user in self.users):
+            return True
+        return self.is_up() and not any(self.association(side).buffered for side in (0, 1)) and self.is_written()
+
+    def is_written(self) -> bool:
+        return bool(self.sent[0])
+
+    def is_well(self) -> bool:
+        """Nothing was lost and both sides ended gracefully."""
+        for side in (0, 1):
+            user = self.users[side]
+            if user.error is not None or sorted(self.sent[side]) != sorted(self.users[1 - side].messages):
+                return False
+        return True
+
+
+class Talk(TappedPair):
+    """A pair that sets itself up and says a few things, whatever happens to its packets."""
+
+    def begin(self) -> None:
+        self.add()
+        self.connect(len(self.addresses[1]))
+
+    def talk(self) -> None:
+        """Messages of all kinds, in both directions, once the association is up."""
+        for sid, size in enumerate((1, 30, 700, 2, 400)):
+            self.send(0, sid % 2, bytes([65 + sid]) * size, ppid=sid, unordered=sid == 3)
+        for sid, size in enumerate((5, 900)):
+            self.send(1, sid, bytes([97 + sid]) * size, ppid=50 + sid)
+        self.association(0).heartbeat(None, self.now)
+        self.endpoints[0].touch(self.association(0))
+
+    def is_written(self) -> bool:
+        if not self.sent[0]:
+            self.talk()
+            return False
+        return True
+
+
+def record(talk: Talk, closer: int) -> list[Moment]:
+    """Let a pair live its life, and give all its moments."""
+    moments: list[Moment] = []
+    talk.begin()
+    for tap in talk.taps:
+        tap.moments = moments
+    talk.run_until(talk._is_through, LIMIT)
+    talk.run_for(3.0)  # heartbeats
+    talk.send(closer, 0, b"queued as the shutdown begins" * 40)
+    talk.shutdown(closer)
+    talk.run_until(talk.is_over, LIMIT)
+    assert talk.is_well()
+    return moments
+
+
+def reseal(packet: bytes) -> bytes:
+    """The packet with the checksum that it should have."""
+    if len(packet) < COMMON_HEADER_SIZE:
+        return packet
+    return Seal(*unpack_from("!HHI", packet)).pack(packet[COMMON_HEADER_SIZE:])
+
+
+def changed(packet: bytes, at: int, value: int) -> bytes:
+    return packet[:at] + bytes((value,)) + packet[at + 1 :]
+
+
+class Field(NamedTuple):
+    """A byte of a packet: what a change of it may do at most."""
+
+    is_harmless: bool
+    name: str
+
+
+def fields(packet: bytes) -> list[Field]:
+    """For each byte whether another value there, under a right checksum, may do no more than the loss of the packet."""
+    result = [Field(True, "common header")] * COMMON_HEADER_SIZE
+    at = COMMON_HEADER_SIZE
+    while at + 4 <= len(packet):
+        kind, _, length = unpack_from("!BBH", packet, at)
+        end = at + (length + 3 & ~3)
+        is_last = end >= len(packet)
+        for offset in range(min(end, len(packet)) - at):
+            result.append(_field(kind, offset, length, is_last))
+        at = end
+    return result
+
+
+def _field(kind: int, offset: int, length: int, is_last: bool) -> Field:
+    if offset >= length:
+        return Field(True, "padding")
+    if offset == 0:
+        return Field(False, "chunk type")
+    if offset == 1:
+        return Field(kind != DATA, "chunk flags")
+    if offset in (2, 3):
+        return Field(is_last and kind not in (DATA, INIT, INIT_ACK), "chunk length")
+    if kind in (DATA, INIT, INIT_ACK):
+        return Field(False, "value of DATA, INIT or INIT ACK")
+    if kind in (SACK, SHUTDOWN) and offset < 8:
+        return Field(False, "cumulative TSN")
+    return Field(True, "value")
+
+
+# Soup: packets put together at random, from chunks that mostly have the right form.
+
+
+class Soup:
+    """An attacker who knows tags and ports, and sends whatever comes to his mind to one side of a pair."""
+
+    def __init__(self, random: Random, pair: Pair, side: int) -> None:
+        self.random = random
+        self.pair = pair
+        self.side = side
+
+    def packet(self) -> bytes:
+        random = self.random
+        ports = (Z_PORT, A_PORT) if self.side == 0 else (A_PORT, Z_PORT)
+        tag = random.getrandbits(32)
+        association = self.pair.users[self.side].association
+        if association is not None and random.random() < 0.9:
+            tag = unpack_from("!I", association.prefix, 4)[0]
+        if random.random() < 0.05:
+            tag = 0
+        body = b"".join(self.chunk(association) for _ in range(random.choice((1, 1, 1, 2, 3, 10))))
+        if random.random() < 0.05:
+            body = body[: random.randrange(len(body) + 1)]
+        packet = Seal(*ports, tag).pack(body)
+        return packet if random.random() < 0.98 else changed(packet, random.randrange(len(packet)), random.randrange(256))
+
+    def chunk(self, association: Association | None) -> bytes:
+        random = self.random
+        makers: list[Callable[[Association | None], bytes]] = [
+            self._data, self._data, self._data, self._sack, self._sack, self._control, self._init, self._unknown,
+        ]  # fmt: skip
+        chunk = random.choice(makers)(association)
+        if random.random() < 0.03:
+            spoiled = bytearray(chunk)
+            pack_into("!H", spoiled, 2, random.choice((0, 1, 3, 4, 5, len(chunk) + 1, 65535)))
+            chunk = bytes(spoiled)
+        return chunk
+
+    def _tlv(self, kind: int, flags: int, value: bytes) -> bytes:
+        return pack("!BBH", kind, flags, 4 + len(value)) + value + bytes(-len(value) & 3)
+
+    def _near(self, number: int) -> int:
+        random = self.random
+        away = random.choice((0, 1, 1, 2, 3, 5, random.randint(-5, 30), random.randint(0, 1 << 31), random.getrandbits(32)))
+        return number + away & 0xFFFFFFFF
+
+    def _data(self, association: Association | None) -> bytes:
+        random = self.random
+        reception = association._rooms.reception if association is not None else None
+        expected = reception.tracker.expected if reception is not None else 0
+        size = random.choice((1, 1, 2, 10, 100, random.randint(0, 500)))
+        sid, ssn = random.choice((0, 0, 1, 7, 65535)), random.choice((0, 1, 2, random.randrange(65536)))
+        value = pack("!IHHI", self._near(expected), sid, ssn, 0) + bytes(size)
+        return self._tlv(DATA, random.choice((3, 3, 0, 1, 2, 7, 4, 5, 6, random.randrange(256))), value)
+
+    def _sack(self, association: Association | None) -> bytes:
+        random = self.random
+        transmission = association._rooms.transmission if association is not None else None
+        acked = transmission.outstanding.cumulative_tsn if transmission is not None else 0
+        largest = random.choice((5, 100, 65535))
+        blocks = [
+            sorted((random.randrange(largest + 1), random.randrange(largest + 1)))
+            if random.random() < 0.8
+            else [random.randrange(65536), random.randrange(65536)]
+            for _ in range(random.choice((0, 0, 1, 2, 10)))
+        ]
+        repeats = [random.getrandbits(32) for _ in range(random.choice((0, 0, 1, 5)))]
+        value = pack("!IIHH", self._near(acked), random.choice((0, 1, 1000, 1 << 20, 0xFFFFFFFF)), len(blocks), len(repeats))
+        if random.random() < 0.05:
+            value = value[:8] + pack("!HH", random.getrandbits(16), random.getrandbits(16))
+        return self._tlv(SACK, 0, value + b"".join(pack("!HH", *block) for block in blocks) + pack(f"!{len(repeats)}I", *repeats))
+
+    def _control(self, _: Association | None) -> bytes:
+        random = self.random
+        kind = random.choice(
+            (HEARTBEAT, HEARTBEAT, HEARTBEAT_ACK, ERROR, ERROR, COOKIE_ECHO, COOKIE_ACK, ECNE, CWR, PAD)
+            + ((SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE, ABORT) if random.random() < 0.1 else ())
+        )
+        if kind == ERROR:
+            items = (
+                pack("!HH", random.randrange(16), 4 + size) + random.randbytes(size + (-size & 3))
+                for size in random.choices((0, 2, 4, 8, 30), k=random.choice((0, 1, 3)))
+            )
+            return self._tlv(kind, 0, b"".join(items))
+        if kind in (HEARTBEAT, HEARTBEAT_ACK):
+            size = random.choice((0, 4, 20, 200))
+            return self._tlv(kind, 0, pack("!HH", random.choice((1, 1, 2)), 4 + size) + random.randbytes(size))
+        return self._tlv(kind, random.choice((0, 0, 1)), random.randbytes(random.choice((0, 4, 4, 8, 100))))
+
+    def _init(self, _: Association | None) -> bytes:
+        random = self.random
+        value = pack(
+            "!IIHHI", random.getrandbits(32) if random.random() < 0.9 else 0, random.choice((0, 1500, 1 << 20)),
+            random.choice((0, 1, 65535)), random.choice((0, 1, 65535)), random.getrandbits(32),
+        )  # fmt: skip
+        for _number in range(random.choice((0, 1, 5))):
+            kind = random.choice((5, 6, 7, 8, 9, 11, 12, 0x8000, 0x8008, 0xC000, 0x4001, random.getrandbits(16)))
+            size = random.choice((0, 4, 8, 16, 40))
+            value += pack("!HH", kind, 4 + size) + random.randbytes(size)
+        return self._tlv(random.choice((INIT, INIT_ACK)), 0, value)
+
+    def _unknown(self, _: Association | None) -> bytes:
+        random = self.random
+        kind = random.choice((15, 64, 66, 128, 130, 192, 193, 194, random.getrandbits(8)))
+        if kind == ABORT:
+            kind = 255
+        return self._tlv(kind, random.getrandbits(8), random.randbytes(random.choice((0, 4, 12, 100))))
+
+
+def every_change(packet: bytes) -> Iterator[tuple[int, int]]:
+    """Each byte with each other value."""
+    for at, old in enumerate(packet):
+        for value in range(256):
+            if value != old:
+                yield at, value
