@@ -48,6 +48,7 @@ class Association:
         "_life",
         "_local_addresses",
         "_outbox",
+        "_path",
         "_ports",
         "_random",
         "_registry",
@@ -80,6 +81,7 @@ class Association:
         self._registry = registry
         self._cookies = cookies
         self._outbox = outbox
+        self._path: Path | None = None
 
     # How it begins.
 
@@ -170,14 +172,12 @@ class Association:
         if not self._life.seal.opens(datagram):
             context.statistics.checksum_errors += 1
             return
-        path = context.paths.find(route.address)
-        if path is None:
-            if context.state is not COOKIE_WAIT:
+        path = self._path
+        if path is None or path.route is not route:
+            path = self._path_from(route)
+            if path is None:
                 context.statistics.unexpected_chunks += 1
                 return
-            path = context.paths.primary
-        elif path.route is not route and context.paths.learn(path, route):
-            self._registry.bind(self)
         context.statistics.packets_received += 1
         self._walk(datagram, COMMON_HEADER_SIZE, path, route, congestion_experienced)
 
@@ -202,6 +202,7 @@ class Association:
     def on_opened_cookie(self, opened: OpenedCookie, route: Route, now: float) -> bool:
         """A COOKIE ECHO for another tag than ours (section 5.2.4); whether the rest of the packet belongs to this association."""
         self.context.now = now
+        self._path = None  # a peer that has restarted may have fewer addresses
         goes_on = self._rooms.collision.on_opened_cookie(opened, route)
         self._life.tell()
         return goes_on
@@ -246,6 +247,10 @@ class Association:
         """Put into the outbox what is due and what windows allow."""
         self.context.now = now
         self._rooms.packetizer.flush()
+        transmission = self._rooms.transmission
+        if transmission is not None and transmission.released:
+            transmission.released = False
+            self.user.on_writable()
 
     # What the user says.
 
@@ -337,6 +342,16 @@ class Association:
             raise ValueError(f"{address} is not an address of the peer")
         return path
 
+    def _path_from(self, route: Route) -> Path | None:
+        """The path that a packet with the right tag came over; remembered, as others are likely to follow along its route."""
+        paths = self.context.paths
+        path = paths.find(route.address)
+        if path is None:
+            return paths.primary if self.context.state is COOKIE_WAIT else None
+        paths.learn(path, route)
+        self._path = path
+        return path
+
     def _walk(self, data: bytes, at: int, path: Path, route: Route, marked: bool) -> None:
         """What a packet brings about, chunk by chunk and as a whole."""
         context = self.context
@@ -352,4 +367,5 @@ class Association:
             if context.state is not ESTABLISHED and rooms.shutdown is not None:
                 rooms.shutdown.on_packet(carried)
                 rooms.shutdown.advance()
-        self._life.tell()
+        if context.events:
+            self._life.tell()

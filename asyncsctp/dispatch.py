@@ -14,6 +14,7 @@ from .wire import causes, control, tlv
 from .wire.constants import (
     ABORT,
     CAUSE_STALE_COOKIE,
+    COMMON_HEADER_SIZE,
     COOKIE_ACK,
     COOKIE_ECHO,
     CWR,
@@ -106,12 +107,15 @@ def _on_init(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Ro
 
 
 def _on_init_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    if at != COMMON_HEADER_SIZE or len(data) - end >= tlv.HEADER_SIZE:
+        raise Malformed("an INIT ACK that is not alone in its packet (section 5.1)")
     if rooms.handshake is not None:
         rooms.handshake.on_init_ack(read_init(data, at + tlv.HEADER_SIZE, end), route)
 
 
 def _on_cookie_echo(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if not rooms.collision.on_cookie_echo(data[at + tlv.HEADER_SIZE : end], route):
+    # Section 3.2.2: in a packet with a COOKIE ECHO it MUST be the first chunk.
+    if at != COMMON_HEADER_SIZE or not rooms.collision.on_cookie_echo(data[at + tlv.HEADER_SIZE : end], route):
         raise Malformed("the cookie is not to be accepted, nor what follows it")
 
 

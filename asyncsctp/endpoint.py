@@ -52,12 +52,13 @@ _tag_of: Final = Struct("!I").unpack_from
 class Directory:
     """The associations of one endpoint, by tag and ports and by the peer's addresses, and the tags that must rest."""
 
-    __slots__ = ("_by_address", "_by_prefix", "_keys", "_random", "_rest", "_resting", "_tags", "now")
+    __slots__ = ("_by_address", "_keys", "_random", "_rest", "_resting", "_tags", "by_prefix", "now")
 
     def __init__(self, random: Random, rest: float) -> None:
         self._random = random
         self._rest = rest
-        self._by_prefix: dict[bytes, Association] = {}
+        #: The association that a packet with these first bytes belongs to.
+        self.by_prefix: dict[bytes, Association] = {}
         self._by_address: dict[tuple[str, int], Association] = {}
         #: What each association is found by, as it was when it was bound last.
         self._keys: dict[Association, tuple[bytes, list[tuple[str, int]]]] = {}
@@ -80,7 +81,7 @@ class Directory:
         port = association.context.peer_port
         addresses = [(path.route.address, port) for path in association.path_manager.paths]
         self._keys[association] = (prefix, addresses)
-        self._by_prefix[prefix] = association
+        self.by_prefix[prefix] = association
         self._tags.add(_tag(prefix))
         self._resting.pop(_tag(prefix), None)
         for key in addresses:
@@ -92,10 +93,6 @@ class Directory:
         if association in self._keys:
             self._drop_keys(association)
             del self._keys[association]
-
-    def find(self, prefix: bytes) -> Association | None:
-        """The association that a packet with these first bytes belongs to."""
-        return self._by_prefix.get(prefix)
 
     def find_peer(self, addresses: Sequence[str], port: int) -> Association | None:
         """The association with a peer at this port of any of these addresses; the first that is known counts."""
@@ -122,8 +119,8 @@ class Directory:
             return
         prefix, addresses = keys
         tag = _tag(prefix)
-        if self._by_prefix.get(prefix) is association:
-            del self._by_prefix[prefix]
+        if self.by_prefix.get(prefix) is association:
+            del self.by_prefix[prefix]
         self._tags.discard(tag)
         for key in addresses:
             if self._by_address.get(key) is association:
@@ -293,7 +290,7 @@ class Endpoint:
         """One SCTP packet, which came along this route. The association that it touched is flushed after the batch."""
         directory = self._directory
         directory.now = now
-        association = directory.find(datagram[:PREFIX_SIZE])
+        association = directory.by_prefix.get(datagram[:PREFIX_SIZE])
         if association is None:
             try:
                 association = self._receive_stranger(datagram, route, now)

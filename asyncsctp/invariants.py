@@ -173,8 +173,10 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
         yield "data waits, and no T3-rtx runs"
     if context.state not in SENDS_DATA and transmission.pending:
         yield "data waits in a state in which none is sent"
-    if not transmission.pending and any(runs):
-        yield "T3-rtx runs for nothing"
+    probes = transmission.queue and not outstanding
+    for path_id, runs_here in enumerate(runs):
+        if runs_here and not probes and not outstanding.has_outstanding(path_id):
+            yield f"T3-rtx of path {path_id} runs for nothing"
 
 
 def _reception(context: Context, reception: Reception) -> Iterator[str]:

@@ -35,7 +35,7 @@ class AssociationUser:
         """Anything else worth telling."""
 
     def on_writable(self) -> None:
-        """`Association.buffered` has become smaller."""
+        """`Association.buffered` has become smaller, by what came before this flush."""
 
     def on_heartbeat(self, address: str, round_trip: float | None) -> None:
         """A HEARTBEAT asked for by `Association.heartbeat` was answered after so many seconds; None: it was not."""
@@ -134,10 +134,6 @@ class Lifecycle:
     def tell(self) -> None:
         """Call the user back with what has happened; what happens in these calls is told as well."""
         context = self._context
-        transmission = self._rooms.transmission
-        if transmission is not None and transmission.released:
-            transmission.released = False
-            self._user.on_writable()
         while context.events:
             events = context.events
             context.events = []

@@ -69,7 +69,7 @@ class Packetizer:
             return
         path = context.paths.data_path()
         sends = context.state in SENDS_DATA and transmission.pending
-        self._acknowledge(reception, path, sends)
+        self._acknowledge(reception, path, sends and reception.is_delaying and self._has_data_for(path, transmission))
         if sends:
             transmission.queue.urgent_flags = FLAG_IMMEDIATE if context.state is SHUTDOWN_PENDING else 0
             if transmission.outstanding:
@@ -118,11 +118,12 @@ class Packetizer:
         context = self._context
         path = context.paths.reply_path(context.paths.by_id[reception.path_id])
         same = path is data_path
-        sacks = reception.acknowledgements(path.payload - _size(self._lead), data_travels and same)
+        echo = self._ecn.echo() if self._ecn is not None else b""
+        sacks = reception.acknowledgements(path.payload - len(echo), data_travels and same)
         if not sacks:
             return
-        if self._ecn is not None and (echo := self._ecn.echo()):
-            sacks.insert(0, echo)
+        if echo:
+            sacks[-1] = echo + sacks[-1]
         last = sacks.pop() if same else b""
         for sack in sacks:
             self._emit(path, sack)
@@ -134,6 +135,21 @@ class Packetizer:
 
     # User data.
 
+    def _has_data_for(self, path: Path, transmission: Transmission) -> bool:
+        """Whether data is about to leave for this path, so that a SACK that could wait goes with it (section 6.1)."""
+        if path.room(transmission.outstanding.in_flight[path.path_id], self._context.now) <= 0:
+            return False
+        queue = transmission.queue
+        record = transmission.window.earliest_lost()
+        if record is not None:
+            return self._path_again(record) is path
+        size = queue.next_size(path.payload)
+        return 0 < size <= transmission.window.peer_rwnd() and not self._gathers(transmission, path.payload)
+
+    def _gathers(self, transmission: Transmission, space: int) -> bool:
+        """Nagle's algorithm: part of a packet waits while data is in flight."""
+        return not self._context.config.nodelay and bool(transmission.outstanding) and transmission.queue.buffered < space
+
     def _send_lost(self, transmission: Transmission, data_path: Path) -> None:
         """Section 6.1 C: before anything new, what is marked for retransmission, as far as cwnd allows."""
         context = self._context
@@ -144,8 +160,11 @@ class Packetizer:
             if room <= 0 and not window.fast_retransmit_due:  # section 7.2.4: the first packet ignores cwnd
                 return
             parts = self._take_lead(path, data_path)
+            last_path_id = record.path_id
             filled, earliest = window.fill(parts, path.payload - _size(parts), path.path_id, context.now, not parts)
             if filled:
+                if not transmission.outstanding.has_outstanding(last_path_id):  # section 6.3.2 R2
+                    context.timers.stop(timer_key(T3_RTX, last_path_id))
                 self._sent(path, earliest)
                 context.statistics.packets_retransmitted += 1
             self._emit(path, b"".join(parts))
@@ -166,10 +185,8 @@ class Packetizer:
             if not sent:
                 break
             burst -= sent
-        key = timer_key(T3_RTX, path.path_id)
-        if queue and not transmission.outstanding and not context.timers.runs(key):
-            # Section 6.1 A: the peer's window is closed and nothing is under way that would tell of its opening.
-            context.timers.start(key, context.now + path.rto.rto)
+        if queue and not transmission.outstanding:
+            transmission.await_window(path)
 
     def _send_run(self, transmission: Transmission, path: Path, wanted: int, burst: int, parts: list[bytes]) -> int:
         """Packets of new data to one path, as many as the peer's window, cwnd and the burst allow (section 6.1 A, B and E).
@@ -200,7 +217,7 @@ class Packetizer:
                     self._emit(path, b"".join(parts))
                     parts.clear()
                     continue
-                if sent or used or not transmission.take_probe():
+                if sent or not transmission.take_probe():
                     break
                 count, taken = queue.fill(parts, space, tsn, queue.next_size(space), wanted)
             body = b"".join(parts[used:] if used else parts)

@@ -18,6 +18,7 @@ T5_GUARD: Final = 4
 HEARTBEAT_TIMER: Final = 5
 DELAYED_ACK: Final = 6
 AUTOCLOSE: Final = 7
+WINDOW_PROBE: Final = 8
 
 _KINDS: Final = 16
 

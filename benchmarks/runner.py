@@ -162,6 +162,8 @@ async def run_all(
             figures = scenario.figures(client, server)
         except (RunError, OSError) as error:
             measurements.append(Measurement(**names, error=str(error)))
+        except (KeyError, ZeroDivisionError) as error:
+            measurements.append(Measurement(**names, error=f"results that give no figures: {error!r}"))
         else:
             measurements.append(Measurement(**names, figures=figures, client=client, server=server))
     return measurements

@@ -76,11 +76,14 @@ class Engine:
             self.core.touch(core)
         if self._is_stopped or self.sockets.are_paused:
             return
+        self._send()
+        self._arm()
+
+    def _send(self) -> None:
         self._unflushed = 0
         self.core.flush(self.now())
         if self.outbox:
             self.sockets.send(self.outbox)
-        self._arm()
 
     def flush_soon(self, core: Core, size: int = 0) -> None:
         """`flush` at the end of this turn of the loop, together with what else is written in it."""
@@ -120,6 +123,9 @@ class Engine:
         for core in self._concerned(route, quoted, getattr(error, "icmp", None) is not None):
             if mtu is not None:
                 core.on_message_size(route, mtu, now)
+                path = core.path_manager.find(route.address)
+                if path is not None:
+                    self.sockets.narrow(route.address, path.mtu)
             elif error.errno == errno.ECONNREFUSED:
                 core.on_unreachable(route, quoted, now)
             self.core.touch(core)
@@ -134,7 +140,7 @@ class Engine:
 
     def stop(self) -> None:
         """Send what is to be sent, and close the sockets."""
-        self.flush()
+        self._send()
         self._is_stopped = True
         for handle in (self._handle, self._flush_handle):
             if handle is not None:

@@ -12,12 +12,14 @@ from functools import partial
 from typing import Any, Final, Protocol, cast, final
 
 from ..config import Config
-from ..paths.encapsulation import Route, normalize
+from ..paths.encapsulation import Route, is_ipv4, normalize
+from ..wire.constants import IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
 from .datagram import Address, PacketProtocol, PacketTransport
 from .transport import DEFAULT_BUFFER, open_datagram
 
 __all__ = ["Receiver", "Sockets"]
 
+_LARGEST: Final = 65535
 _BIND_ATTEMPTS: Final = 16
 _ROUTES_KEPT: Final = 4096
 _NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
@@ -99,10 +101,11 @@ class _Socket(PacketProtocol):
 class Sockets:
     """All sockets of an endpoint."""
 
-    __slots__ = ("_receiver", "by_local")
+    __slots__ = ("_narrow", "_receiver", "by_local")
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
+        self._narrow: dict[str, int] = {}
         self.by_local: dict[str, _Socket] = {}
 
     async def bind(self, addresses: Sequence[str], udp_port: int, config: Config) -> None:
@@ -155,9 +158,26 @@ class Sockets:
                 packets.append(outbox[at][1])
                 at += 1
             sock = self.by_local.get(route.local)
-            if sock is not None:
-                sock.transport.send_batch(packets, (route.address, route.udp_port), route.ecn_capable)
+            if sock is None:
+                continue
+            addr = (route.address, route.udp_port)
+            limit = self._narrow.get(route.address, _LARGEST) if self._narrow else _LARGEST
+            if limit < _LARGEST and max(map(len, packets)) > limit:
+                for packet in packets:
+                    sock.transport.send_batch([packet], addr, route.ecn_capable, fragment=len(packet) > limit)
+            else:
+                sock.transport.send_batch(packets, addr, route.ecn_capable)
         outbox.clear()
+
+    def narrow(self, address: str, mtu: int) -> None:
+        """The way to an address takes no more than this at a time: what was cut for more goes in IP fragments.
+
+        RFC 9260 section 6.9: chunks that were sent keep their size.
+        """
+        if len(self._narrow) >= _ROUTES_KEPT:
+            self._narrow.clear()
+        headers = (IPV4_HEADER_SIZE if is_ipv4(address) else IPV6_HEADER_SIZE) + UDP_HEADER_SIZE
+        self._narrow[address] = min(mtu - headers, self._narrow.get(address, mtu))
 
     def inject(self, local: str, data: bytes, addr: Address) -> None:
         """A datagram came to a local address by another way."""

@@ -128,11 +128,11 @@ class Handshake:
             self._reject(source, b"", reflected=True)
             return
         context.peer_tag = init.initiate_tag
+        context.owner.retag()
         cause = capabilities.flaw(init, ack=True)
         if cause:  # erratum 7148, sections 3.3.3 and 5.1: the TCB goes
             self._reject(source, cause)
             return
-        context.owner.retag()
         known = [path.route.address for path in paths.paths]
         addresses = capabilities.peer_addresses(init, source.address, self._local_addresses, known)
         ports = (context.local_port, context.peer_port)

@@ -37,6 +37,7 @@ class Reception:
 
     __slots__ = (
         "_announced",
+        "_brim",
         "_carried",
         "_context",
         "_immediate",
@@ -58,6 +59,7 @@ class Reception:
         self._on_message = deliver
         self._incoming_streams = setup.incoming_streams
         self._window = config.recv_buffer
+        self._brim = config.recv_buffer - _SILLY_WINDOW  # from here on each new chunk is looked at
         self._announced = config.recv_buffer
         self._unread = 0
         self._carried = False
@@ -95,7 +97,7 @@ class Reception:
             if length <= DATA_HEADER_SIZE or length > end - at:
                 self._judge_length(length, wire_tsn)
                 return end
-            if self._unread + streams.held >= self._window and not self._has_room(wire_tsn, length):
+            if self._unread + streams.held > self._brim and not self._has_room(wire_tsn, length):
                 tsn = BEYOND
             else:
                 tsn = accept(wire_tsn)
@@ -157,9 +159,15 @@ class Reception:
             self._context.statistics.sacks_sent += len(sacks)
         return sacks
 
+    @property
+    def is_delaying(self) -> bool:
+        """Whether a SACK is owed that could wait."""
+        return self.tracker.ack_state == ACK_DELAYED
+
     def acknowledge_now(self) -> None:
-        """A SACK must leave with the next flush, whatever was received."""
-        self.tracker.force()
+        """What is owed must leave with the next flush."""
+        if self.tracker.ack_state == ACK_DELAYED:
+            self.tracker.force()
 
     def expire_delayed_ack(self) -> None:
         """SACK.Delay has passed since the first packet that is not acknowledged."""
@@ -182,6 +190,7 @@ class Reception:
         """The user changed settings."""
         config = self._context.config
         self._window = config.recv_buffer
+        self._brim = config.recv_buffer - _SILLY_WINDOW
         self.tracker.resize(config.recv_buffer)
         self.tracker.sack_frequency = config.sack_frequency
         self._streams.limit_messages(config.max_message_size)
@@ -205,8 +214,12 @@ class Reception:
         return self._window - self._unread - held
 
     def _has_room(self, wire_tsn: int, length: int) -> bool:
-        """Section 6.2 with a closed window: what is new and above all else is dropped, what fills a hole displaces the rest."""
-        if self._free() > 0:
+        """Section 6.2 with a closed window: what is new and above all else is dropped, what fills a hole displaces the rest.
+
+        What was announced is kept; where that was nothing, only a window that has opened since is one.
+        """
+        free = self._free()
+        if free >= _SILLY_WINDOW or (free > 0 and self._announced):
             return True
         tracker = self.tracker
         tsn = tracker.classify(wire_tsn)

@@ -15,7 +15,7 @@ from ..outbound.outstanding import AckSummary, OutstandingQueue
 from ..outbound.retransmission import RetransmissionQueue
 from ..outbound.send_queue import SendQueue
 from ..schedulers.fcfs import FirstComeFirstServed
-from ..timers import T3_RTX, timer_key
+from ..timers import T3_RTX, WINDOW_PROBE, timer_key
 from ..wire.sack import read_sack
 from .context import Context, Setup
 from .reachability import on_answer, on_silence
@@ -49,9 +49,9 @@ class Transmission:
         self.queue = SendQueue((context.config.scheduler or FirstComeFirstServed)(), 0)
         #: Per path, what was in flight when data could last leave: cwnd grows only if that filled it (section 7.2.1).
         self.in_flight_before: list[int] = [0] * len(context.paths.by_id)
-        self.probing = False  # data is outstanding that the peer's window had no room for
+        self.probing = False  # the peer's window is closed; what is outstanding, if anything, it had no room for
         self.probe_due = False
-        self._heard = False  # a SACK has come since the probe left
+        self._heard = False  # a SACK has come since the last probe left, or since T3-rtx last ran out
         self.released = False  # the send buffer has shrunk since the user was last told
         self.measure()
 
@@ -73,14 +73,20 @@ class Transmission:
         return bool(self.queue) or bool(self.outstanding)
 
     def take_probe(self) -> bool:
-        """Whether a chunk may leave that the peer's window has no room for (section 6.1 A); once for each T3-rtx that ran
-        out for it, and only while nothing else is under way.
+        """Whether a chunk may leave that the peer's window has no room for (section 6.1 A); once for each time that its
+        timer ran out, and only while nothing else is under way.
         """
         if not self.probe_due or self.outstanding:
             return False
-        self.probe_due = False
-        self.probing = True
+        self.probe_due = self._heard = False
         return True
+
+    def await_window(self, path: Path) -> None:
+        """The peer's window is closed, and nothing is under way that would tell of its opening: probe it after one RTO."""
+        timers = self._context.timers
+        self.probing = True
+        if not self.probe_due and not timers.runs(WINDOW_PROBE):
+            timers.start(WINDOW_PROBE, self._context.now + path.rto.rto)
 
     # What the peer says.
 
@@ -89,15 +95,15 @@ class Transmission:
         context = self._context
         context.statistics.sacks_received += 1
         wire_cumulative_tsn, a_rwnd, gaps, _ = read_sack(data, at, length)
-        closed = self.probing and a_rwnd < self.queue.max_chunk
         summary = self.window.on_sack(self.unwrap(wire_cumulative_tsn), a_rwnd, gaps, context.now)
         self._heard = True
-        if self._apply(summary) and self.probing and not closed:
-            self._reopen(summary)
+        if self._apply(summary) and self.probing and a_rwnd:
+            self._reopen(a_rwnd)
 
-    def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> None:
-        """What a SHUTDOWN acknowledges."""
-        self._apply(self.window.on_shutdown(self.unwrap(wire_cumulative_tsn), self._context.now))
+    def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> bool:
+        """What a SHUTDOWN acknowledges; false if that is not to be believed, and the association has ended."""
+        summary = self.window.on_shutdown(self.unwrap(wire_cumulative_tsn), self._context.now)
+        return self._apply(summary) or summary.stale
 
     def unwrap(self, wire_tsn: int) -> int:
         """A TSN of ours as it came back from the wire."""
@@ -107,24 +113,29 @@ class Transmission:
     # What time says.
 
     def expire_t3(self, path_id: int) -> None:
-        """T3-rtx of a path (section 6.3.3); without anything outstanding it is the zero window probe's (section 6.1 A)."""
+        """T3-rtx of a path (section 6.3.3)."""
         context = self._context
         path = context.paths.by_id[path_id]
         if not self.outstanding.has_outstanding(path_id):
-            self.probe_due = True
-            path.rto.back_off()
             return
         context.statistics.t3_timeouts += 1
-        path.expire_t3(context.now)
-        # Section 6.1 A: probes into a closed window aren't counted as long as the peer answers them.
-        counts = not (self.probing and self._heard)
+        if not self.probing:  # section 6.1 A: probing does not affect cwnd
+            path.expire_t3(context.now)
+        answered = self._heard
         self._heard = False
-        if counts:
-            if not on_silence(context, path, context.paths.on_timeout(path)):
-                return
-        else:
+        if answered and self.window.a_rwnd < self.queue.max_chunk:
+            # What goes into a closed window is a probe, and isn't counted as long as the peer answers (section 6.1 A).
+            self.probing = True
             path.rto.back_off()
+        elif not on_silence(context, path, context.paths.on_timeout(path)):
+            return
         self.window.expire_t3(path_id)
+
+    def expire_window_probe(self) -> None:
+        """The peer's window has been closed for so long; the next probe will take twice that time (section 6.1 A)."""
+        if not self.outstanding:
+            self.probe_due = True
+            self._context.paths.data_path().rto.back_off()
 
     # What the user says, and its end.
 
@@ -144,7 +155,7 @@ class Transmission:
             return False
         if summary.stale:
             return False
-        if summary.any_new or summary.reneged_paths or summary.earliest_acked:
+        if summary.any_new or summary.reneged_paths:
             self._tell_paths(summary)
         if summary.released:
             self.released = True

@@ -158,7 +158,12 @@ class OutstandingQueue:
             summary.cum_advanced = True
             self._advance(cumulative_tsn)
         highest = 0
-        if gap_offsets is not None and (gap_offsets or self._gaps):
+        if gap_offsets is None:
+            if summary.cum_advanced and self._gaps:
+                # A peer that still had the TSN after it would have said more: that range has been reneged on.
+                beyond = [gap for gap in self._gaps if gap[0] > cumulative_tsn + 1]
+                self._apply_gaps(cumulative_tsn, [(first - cumulative_tsn, last - cumulative_tsn) for first, last in beyond])
+        elif gap_offsets or self._gaps:
             highest = self._apply_gaps(cumulative_tsn, gap_offsets)
             if in_recovery and summary.cum_advanced and self._gaps:
                 highest = self._gaps[-1][1]  # section 7.2.4: a miss for all that this SACK reports missing
@@ -413,11 +418,12 @@ class OutstandingQueue:
 def _unacknowledged(
     records: list[PacketRecord], tracked: deque[tuple[int, int, OutboundMessage]]
 ) -> list[OutboundMessage]:
-    """The messages in these records: those tracked as they were written, others recovered from their one chunk."""
+    """The messages in these records: those tracked as they were written, others recovered from their one chunk.
+
+    What a gap ack block acknowledged is among them: it may wait for its turn for ever, or be discarded (section 6.2.1).
+    """
     messages: list[OutboundMessage] = []
     for record in records:
-        if record.state == ACKED:
-            continue
         at = 0
         for tsn in range(record.first_tsn, record.last_tsn + 1):
             flags, length, _, key, ppid = READ_DATA(record.body, at)

@@ -147,7 +147,8 @@ class PathManager:
         has worked, or has been rotated to, stays.
         """
         known = path.route
-        if route is known or route == known:
+        if route == known:
+            path.route = route  # the same object, by which the next packet is recognized
             return False
         guessed = not path.rto.measured and path.error_count < _ROTATE_AT
         local = route.local if guessed and route.local in self._local_addresses else known.local

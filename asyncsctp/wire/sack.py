@@ -71,7 +71,7 @@ def read_sack(data: bytes, at: int, length: int) -> tuple[int, int, list[tuple[i
 
 def _ordered(blocks: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The blocks themselves where they are isolated and in order, which they should be (section 3.3.4)."""
-    last = -1
+    last = 0
     for start, end in blocks:
         if start <= last + 1 or end < start:
             return _merged(blocks)
@@ -80,10 +80,14 @@ def _ordered(blocks: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _merged(blocks: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What the blocks cover, as isolated ranges; a block that ends before its start, or starts at 0, covers nothing."""
+    """What the blocks cover, as isolated ranges.
+
+    A block that ends before its start covers nothing, nor does one that starts at 0 or 1: the Cumulative TSN Ack would
+    be higher then.
+    """
     ranges: list[tuple[int, int]] = []
     for start, end in sorted(blocks):
-        if not 0 < start <= end:
+        if not 1 < start <= end:
             continue
         if ranges and start <= ranges[-1][1] + 1:
             ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))

@@ -73,11 +73,9 @@ class OurLink(Link):
         await self._association.wait_closed()
 
     def counters(self) -> dict[str, int]:
-        return {
-            name: value
-            for name, value in dataclasses.asdict(self._association.stats).items()
-            if isinstance(value, int) and value
-        }
+        stats = self._association.stats
+        counted = ((field.name, getattr(stats, field.name)) for field in dataclasses.fields(stats))
+        return {name: value for name, value in counted if isinstance(value, int) and value}
 
 
 async def listen(job: Job, handler: Handler) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -39,10 +39,8 @@ async def _pair(
 
     async def handler(association: asyncsctp.Association) -> None:
         accepted.put_nowait(association)
-        try:
+        with suppress(asyncsctp.SCTPError):
             await association.wait_closed()
-        except asyncsctp.SCTPError:
-            pass
 
     async with asyncsctp.serve(handler, "127.0.0.1", 5001, udp_port=0, config=peer_config or config) as server:
         association = await asyncsctp.connect("127.0.0.1", 5001, udp_port=server.udp_port, config=config)

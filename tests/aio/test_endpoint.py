@@ -229,13 +229,16 @@ def test_an_endpoint_has_many_associations_on_its_sockets(run: Run) -> None:
 
 
 def test_an_endpoint_left_by_an_exception_aborts(run: Run) -> None:
+    async def leave(b: asyncsctp.Endpoint) -> None:
+        async with asyncsctp.open_endpoint(local_addrs=["127.0.0.1"]) as a:
+            await a.connect("127.0.0.1", b.port, udp_port=b.udp_port)
+            raise ZeroDivisionError
+
     async def main() -> None:
         async with asyncsctp.open_endpoint(local_addrs=["127.0.0.1"]) as b:
             with pytest.raises(ZeroDivisionError):
-                async with asyncsctp.open_endpoint(local_addrs=["127.0.0.1"]) as a:
-                    await a.connect("127.0.0.1", b.port, udp_port=b.udp_port)
-                    association = await b.accept()
-                    raise ZeroDivisionError
+                await leave(b)
+            association = await b.accept()
             with pytest.raises(AssociationAborted):
                 await association.wait_closed()
 

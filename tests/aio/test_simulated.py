@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import pytest
 
 import asyncsctp
 from asyncsctp import AssociationDown, AssociationTimeout, Config, PathChanged, PathState, State
-from asyncsctp.testing import Datagram, LinkSettings, Network
+from asyncsctp.testing import Datagram, DatagramError, LinkSettings, Network
 
 A, A2 = "10.0.0.1", "10.1.0.1"
 Z, Z2 = "10.0.0.2", "10.1.0.2"
@@ -161,3 +162,57 @@ def test_a_loop_that_ends_tells_the_peer() -> None:
     network.on_datagram = sent.append
     network.run(main())
     assert {datagram.source[0] for datagram in sent if datagram.data[12] == 6} == {A, Z}
+
+
+def test_a_full_socket_delays_and_loses_nothing() -> None:
+    async def main() -> None:
+        async with asyncsctp.serve(echo, Z, 5001), asyncsctp.connect(Z, 5001, local_addrs=[A]) as assoc:
+            await assoc.send(b"before")
+            await assoc.recv()
+            await asyncio.sleep(1)
+            transport = network.hosts["a"].port_at(A, assoc.get_extra_info("udp_port")).receiver  # type: ignore[union-attr]
+            transport.get_protocol().pause_writing()  # type: ignore[attr-defined]
+            sent = network.counts.total()
+            for number in range(100):
+                assoc.write(b"%d" % number)
+            await asyncio.sleep(0.2)
+            assert network.counts.total() == sent
+            transport.get_protocol().resume_writing()  # type: ignore[attr-defined]
+            assert [(await assoc.recv()).data for _ in range(100)] == [b"%d" % number for number in range(100)]
+            assert assoc.stats.packets_retransmitted == 0
+
+    network = two_hosts()
+    network.run(main())
+
+
+def test_a_packet_too_big_makes_the_path_narrower() -> None:
+    async def main() -> None:
+        config = Config(mtu=1500)
+        async with (
+            asyncsctp.serve(echo, Z, 5001),
+            asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as assoc,
+        ):
+            assert assoc.paths[0].mtu == 1500
+            network.link(A, Z, mtu=1400, report_too_big=True)
+            await assoc.send(bytes(10_000))
+            assert (await assoc.recv()).data == bytes(10_000)
+            assert assoc.paths[0].mtu == 1400
+
+    network = two_hosts()
+    network.run(main())
+
+
+def test_a_forged_icmp_message_is_not_believed() -> None:
+    async def main() -> None:
+        async with asyncsctp.serve(echo, Z, 5001), asyncsctp.connect(Z, 5001, local_addrs=[A]) as assoc:
+            port = network.hosts["a"].port_at(A, assoc.get_extra_info("udp_port"))
+            assert port is not None
+            header = assoc.local_port.to_bytes(2) + (5001).to_bytes(2)
+            for quoted in (b"", header, header + bytes(20), header + b"\x12\x34\x56\x78" + bytes(16)):
+                error = DatagramError(errno.EMSGSIZE, "", (Z, 9899), mtu=600, icmp=(3, 4), quoted=quoted)
+                port.receiver.error((Z, 9899), error)
+            await asyncio.sleep(0.1)
+            assert assoc.paths[0].mtu == 1280
+
+    network = two_hosts()
+    network.run(main())

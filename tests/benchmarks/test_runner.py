@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.__main__ import main
 from benchmarks.job import Job
 from benchmarks.peers import PEERS
-from benchmarks.peers.base import Peer, Side
+from benchmarks.peers.base import Peer, PythonPeer, Side
 from benchmarks.progress import Progress
 from benchmarks.report import Spread, compare, load, ratios, samples, table
 from benchmarks.runner import Measurement, RunError, Settings, run_all, run_pair
@@ -157,6 +157,20 @@ class TestRuns:
         (outcome,) = asyncio.run(run_all([SCENARIOS[scenario]], [PEERS[peer]], settings, lambda *_: None))
         assert outcome.error is None
         assert all(outcome.figures.values())
+
+    def test_a_profile_tells_the_rooms_of_both_sides(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--peers", "none", "--rounds", "1", "--seconds", "0.3", "--only", "bulk-1k", "--profile"]) == 0
+        output = capsys.readouterr().out
+        for words in ("bulk-1k, client: ", "bulk-1k, server: ", "us/packet  asyncsctp/wire", "asyncsctp/outbound"):
+            assert words in output
+
+
+def test_what_is_not_installed_is_absent_and_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(PEERS, "aiortc", PythonPeer("aiortc", "aiortc_peer", requires=("no_such_package",)))
+    assert main(["--peers", "aiortc", "--rounds", "1", "--seconds", "0.05", "--only", "latency"]) == 0
+    assert "aiortc: absent (No module named 'no_such_package')" in capsys.readouterr().out
 
 
 def test_a_file_of_another_program_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -341,11 +341,11 @@ static void tell_status(struct socket *so)
     }
     usrsctp_get_stat(&counters);
     tell("{\"event\":\"status\",\"state\":%d,\"peer_rwnd\":%u,\"unacknowledged\":%u,\"pending\":%u,\"outgoing\":%u,\"incoming\":%u,"
-         "\"primary\":\"%s\",\"heartbeat_acks\":%u,\"window_probes\":%u,\"retransmitted\":%u,\"fast_retransmitted\":%u,"
+         "\"primary\":\"%s\",\"heartbeat_acks\":%u,\"retransmitted\":%u,\"fast_retransmitted\":%u,"
          "\"t3_timeouts\":%u,\"dropped_for_window\":%u,\"checksum_errors\":%u}",
          status.sstat_state, status.sstat_rwnd, status.sstat_unackdata, status.sstat_penddata, status.sstat_outstrms,
          status.sstat_instrms, written(&status.sstat_primary.spinfo_address, primary), counters.sctps_recvheartbeatack,
-         counters.sctps_windowprobed, counters.sctps_sendretransdata, counters.sctps_sendfastretrans, counters.sctps_timodata,
+         counters.sctps_sendretransdata, counters.sctps_sendfastretrans, counters.sctps_timodata,
          counters.sctps_datadroprwnd, counters.sctps_checksumerrors);
 }
 
