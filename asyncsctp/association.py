@@ -93,15 +93,17 @@ class Association:
 
     def accept(self, setup: Setup, route: Route, now: float) -> None:
         """Become what a cookie says that came along `route` (section 5.1 D)."""
-        self._furnish((route.address,), route.udp_port, now)
+        # Section 5.4 rule 2: CONFIRMED is where the INIT ACK was sent to, wherever the cookie comes from.
+        self._furnish(setup.addresses[:1], setup.udp_port, now)
         context = self.context
         for address in setup.addresses:
             context.paths.add(address)
-        context.paths.learn(context.paths.paths[0], route)
+        path = context.paths.find(route.address) or context.paths.primary
+        context.paths.learn(path, route)
         context.local_tag = setup.local_tag
         context.peer_tag = setup.peer_tag
         self._life.retag()
-        context.queue(control.pack_cookie_ack(), context.paths.paths[0].path_id)
+        context.queue(control.pack_cookie_ack(), context.paths.reply_path(path).path_id)
         self._life.establish(setup)
 
     def _furnish(self, addresses: Sequence[str], udp_port: int, now: float) -> None:

@@ -9,7 +9,7 @@ from .handlers.state import CLOSED, COOKIE_ECHOED, MEANINGFUL, RECEIVES_DATA
 from .paths.encapsulation import Route
 from .paths.path import Path
 from .rooms import Rooms
-from .timers import DELAYED_ACK, HEARTBEAT_TIMER, T1_COOKIE, T1_INIT, T2_SHUTDOWN, T3_RTX, T5_GUARD
+from .timers import DELAYED_ACK, HEARTBEAT_TIMER, T1_COOKIE, T1_INIT, T2_SHUTDOWN, T3_RTX, T5_GUARD, WINDOW_PROBE
 from .wire import causes, control, tlv
 from .wire.constants import (
     ABORT,
@@ -88,6 +88,8 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
         rooms.reception.expire_delayed_ack()
     elif kind == HEARTBEAT_TIMER:
         rooms.heartbeat.expire(path_id)
+    elif kind == WINDOW_PROBE and rooms.transmission is not None:
+        rooms.transmission.expire_window_probe()
     elif kind == T1_INIT and rooms.handshake is not None:
         rooms.handshake.expire_t1_init()
     elif kind == T1_COOKIE and rooms.handshake is not None:
@@ -158,17 +160,18 @@ def _on_error(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: R
 def _on_shutdown(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     wire_cumulative_tsn = control.read_shutdown(data, at + tlv.HEADER_SIZE, end)
     if rooms.transmission is not None and rooms.shutdown is not None:
-        rooms.transmission.on_cumulative_tsn(wire_cumulative_tsn)
-        rooms.shutdown.on_shutdown()
+        if rooms.transmission.on_cumulative_tsn(wire_cumulative_tsn):
+            rooms.shutdown.on_shutdown(path)
 
 
 def _on_shutdown_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     if rooms.shutdown is not None:
-        rooms.shutdown.on_shutdown_ack()
+        rooms.shutdown.on_shutdown_ack(path)
     else:
         # Section 8.5.1 E: during the handshake it is out of the blue, and answered as such (section 8.4).
-        tag = rooms.context.local_tag
-        rooms.context.transmit(control.pack_shutdown_complete(True), path.path_id, tag)
+        context = rooms.context
+        path_id = context.paths.reply_path(path).path_id
+        context.transmit(control.pack_shutdown_complete(True), path_id, context.local_tag)
 
 
 def _on_shutdown_complete(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:

@@ -7,6 +7,7 @@ packets go to the outbox, and time comes in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from struct import Struct
 from typing import Final, final
@@ -19,7 +20,7 @@ from .handlers.cookie import CookieJar, OpenedCookie
 from .handlers.handshake import acknowledge
 from .handlers.state import COOKIE_ECHOED, COOKIE_WAIT
 from .out_of_the_blue import Chunk, TokenBucket, answer, is_unicast, read_chunks
-from .paths.encapsulation import Route, normalize
+from .paths.encapsulation import Route, as_seen, normalize
 from .statistics import EndpointStatistics
 from .timers import NEVER
 from .wire import causes, control
@@ -349,14 +350,18 @@ class Endpoint:
         if not checksum_ok(datagram):
             self.statistics.checksum_errors += 1
             return None
-        if port != self.port or peer_port == 0 or not is_unicast(route):
+        if peer_port == 0 or not is_unicast(route):
             self.statistics.out_of_the_blue += 1
             return None
         chunks = read_chunks(datagram)
+        if port != self.port:
+            self._at_another_port(datagram, chunks, (peer_port, port), tag, route, now)
+            return None
         if any(chunk.kind == INIT for chunk in chunks) or tag == 0:
             # Section 8.5.1 A: tag 0 and INIT belong together, and with nothing else.
             if tag == 0 and len(chunks) == 1 and chunks[0].kind == INIT:
                 init = read_init(datagram, chunks[0].start, chunks[0].end)
+                init = replace(init, addresses=as_seen(init.addresses, route.address))
                 return self._on_init(init, peer_port, route, now)
             self.statistics.malformed_packets += 1
             return None
@@ -398,6 +403,19 @@ class Endpoint:
         if body is not None:
             self._answer(route, peer_port, tag, body, now)
 
+    def _at_another_port(
+        self, datagram: bytes, chunks: list[Chunk], ports: tuple[int, int], tag: int, route: Route, now: float
+    ) -> None:
+        """A packet for an SCTP port where nobody is: section 8.4, rule 3 for an INIT."""
+        self.statistics.out_of_the_blue += 1
+        body = answer(datagram, chunks)
+        if tag == 0 and len(chunks) == 1 and chunks[0].kind == INIT:
+            tag = read_init(datagram, chunks[0].start, chunks[0].end).initiate_tag
+            body = control.pack_abort()
+        if body is not None and tag:
+            peer_port, port = ports
+            self._answer(route, peer_port, tag, body, now, port)
+
     # INIT and COOKIE ECHO.
 
     def _on_init(self, init: Init, peer_port: int, route: Route, now: float) -> Association | None:
@@ -434,7 +452,7 @@ class Endpoint:
         self, cookie: bytes, peer_port_and_tag: tuple[int, int], route: Route, now: float
     ) -> Association | None:
         """COOKIE ECHO under a tag that nobody has (sections 5.1.5, 5.2.4); the association that takes the packet."""
-        opened = self._cookies.open(cookie, now)
+        opened = self._cookies.open(cookie, now, route.address)
         if opened is None or not self._is_returned(opened, peer_port_and_tag, route):
             self.statistics.cookies_rejected += 1
             return None
@@ -492,12 +510,12 @@ class Endpoint:
         self.statistics.associations_refused += 1
         self._answer(route, peer_port, tag, control.pack_abort(cause), now)
 
-    def _answer(self, route: Route, peer_port: int, tag: int, body: bytes, now: float) -> None:
+    def _answer(self, route: Route, peer_port: int, tag: int, body: bytes, now: float, port: int = 0) -> None:
         if self._answers.take(now):
-            self._send(route, peer_port, tag, body)
+            self._send(route, peer_port, tag, body, port)
         else:
             self.statistics.answers_suppressed += 1
 
-    def _send(self, route: Route, peer_port: int, tag: int, body: bytes) -> None:
+    def _send(self, route: Route, peer_port: int, tag: int, body: bytes, port: int = 0) -> None:
         # Draft udp-encaps-cons section 3: to the UDP port that the packet came from.
-        self.outbox.append((route, Seal(self.port, peer_port, tag).pack(body)))
+        self.outbox.append((route, Seal(port or self.port, peer_port, tag).pack(body)))

@@ -34,6 +34,7 @@ from .timers import (
     T2_SHUTDOWN,
     T3_RTX,
     T5_GUARD,
+    WINDOW_PROBE,
     timer_key,
     timer_kind,
     timer_path,
@@ -48,7 +49,7 @@ _WAITS_FOR: dict[State, tuple[int, ...]] = {
     COOKIE_WAIT: (T1_INIT,),
     COOKIE_ECHOED: (T1_COOKIE,),
     SHUTDOWN_SENT: (T2_SHUTDOWN, T5_GUARD),
-    SHUTDOWN_ACK_SENT: (T2_SHUTDOWN, T5_GUARD),
+    SHUTDOWN_ACK_SENT: (T2_SHUTDOWN,),
 }
 
 
@@ -169,13 +170,13 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
     for path_id, in_flight in enumerate(outstanding.in_flight):
         if in_flight and not runs[path_id]:
             yield f"{in_flight} bytes are in flight on path {path_id} and no T3-rtx runs for it"
-    if context.state in SENDS_DATA and transmission.pending and not any(runs):
-        yield "data waits, and no T3-rtx runs"
+    probes = context.timers.runs(WINDOW_PROBE)
+    if context.state in SENDS_DATA and transmission.pending and not any(runs) and not probes:
+        yield "data waits, and neither T3-rtx runs nor is the peer's window probed"
     if context.state not in SENDS_DATA and transmission.pending:
         yield "data waits in a state in which none is sent"
-    probes = transmission.queue and not outstanding
     for path_id, runs_here in enumerate(runs):
-        if runs_here and not probes and not outstanding.has_outstanding(path_id):
+        if runs_here and not outstanding.has_outstanding(path_id):
             yield f"T3-rtx of path {path_id} runs for nothing"
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, final
 
-from .errors import SCTPError
+from .errors import AssociationAborted, SCTPError
 from .events import AssociationDown, AssociationRestarted, AssociationUp, Event
 from .handlers.context import Context, Setup
-from .handlers.state import CLOSED, ESTABLISHED
+from .handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT
 from .paths.path import Path
 from .rooms import Rooms
 from .timers import AUTOCLOSE
@@ -96,15 +96,18 @@ class Lifecycle:
     def restart(self, setup: Setup) -> None:
         """The peer has lost its state and begins anew (RFC 9260 section 5.2.4 A)."""
         context = self._context
+        is_ending = context.state is SHUTDOWN_PENDING or context.state is SHUTDOWN_SENT
+        self._rooms.heartbeat.stop()
         if self._rooms.transmission is not None:
-            self._rooms.transmission.fail_all(None)
+            self._rooms.transmission.fail_all(AssociationAborted("the peer restarted the association", by_peer=True))
         context.timers.stop_all()
         context.control.clear()
         context.statistics.restarts += 1
-        for path in context.paths.paths:
-            path.congestion.reinitialize()
+        context.paths.restart(setup.addresses)
         self._furnish(setup)
         context.emit(AssociationRestarted())
+        if is_ending and self._rooms.shutdown is not None:
+            self._rooms.shutdown.shutdown()  # our user's wish holds for the new association too
 
     def end(self, error: SCTPError | None) -> None:
         """Enter CLOSED; the user hears of it last."""

@@ -77,6 +77,7 @@ class Packetizer:
             if transmission.queue:
                 self._send_new(transmission, path)
             transmission.in_flight_before[:] = transmission.outstanding.in_flight
+            transmission.sacks = 0
         if self._lead:
             self._emit(path, b"".join(self._lead))
             self._lead.clear()
@@ -176,7 +177,8 @@ class Packetizer:
         if transmission.window.earliest_lost() is not None:
             return  # section 6.1 C
         path = data_path
-        burst = context.config.max_burst or _UNLIMITED  # section 6.1 D
+        # Section 6.1 D: each SACK is an opportunity to send, although those of a batch are taken together.
+        burst = (context.config.max_burst or _UNLIMITED) * max(transmission.sacks, 1)
         while queue and burst:
             wanted = queue.next_path() if queue.directed else ANY_PATH
             path = data_path if wanted < 0 else context.paths.data_path(context.paths.by_id[wanted])

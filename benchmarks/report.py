@@ -45,7 +45,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How a figure has changed since an earlier run: the later over the earlier."""
+    """How a figure has changed since an earlier run: the later over the earlier. `peer` is whose it is."""
 
     scenario: Scenario
     row: Row
@@ -78,16 +78,17 @@ def ratios(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Spread | N
 
 
 def compare(before: Samples, after: Samples) -> list[Change]:
-    """Every figure that both have."""
-    return [
-        Change(scenario, row, peer, old, new, new.over(old))
-        for scenario, row in _rows(after)
-        for peer, values in after[scenario.name][row.key].items()
-        if (earlier := before.get(scenario.name, {}).get(row.key, {}).get(peer))
-        and all(earlier.values())
-        and all(values.values())
-        for old, new in [(Spread.of([*earlier.values()]), Spread.of([*values.values()]))]
-    ]
+    """Every figure that both have, and ours over each of the others', which a slower machine leaves as it is."""
+    changes = []
+    for scenario, row in _rows(after):
+        old = _spreads(before.get(scenario.name, {}).get(row.key, {}))
+        new = _spreads(after[scenario.name][row.key])
+        changes += [
+            Change(scenario, row, whose, old[whose], spread, spread.over(old[whose]))
+            for whose, spread in new.items()
+            if whose in old and old[whose].low > 0 < spread.low
+        ]
+    return changes
 
 
 def table(found: Samples, peers: Sequence[str]) -> list[str]:
@@ -150,6 +151,15 @@ def load(path: Path) -> Samples:
         return samples([Measurement(**run) for run in document["runs"]])
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} was not written by this program: {error!r}") from None
+
+
+def _spreads(by_peer: Mapping[str, Mapping[int, float]]) -> dict[str, Spread]:
+    """Of each peer, and of ours over each other's."""
+    spreads = {peer: Spread.of([*values.values()]) for peer, values in by_peer.items()}
+    for peer, values in by_peer.items():
+        if peer != OURS and (ratio := ratios(by_peer.get(OURS, {}), values)) is not None:
+            spreads[f"{OURS} / {peer}"] = ratio
+    return spreads
 
 
 def _rows(found: Samples) -> Iterator[tuple[Scenario, Row]]:

@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=5001, help="SCTP port (default %(default)s)")
     parser.add_argument("--udp-port", type=int, default=9899, help="UDP port (default %(default)s)")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for all of it (default %(default)g)")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     try:
         asyncsctp.run(talk(args))
     except KeyboardInterrupt:

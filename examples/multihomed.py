@@ -115,7 +115,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     except (OSError, ValueError) as exc:
-        print(f"multihomed: {exc}", file=sys.stderr)
+        print(f"multihomed: {exc} (--addresses takes two addresses of this machine)", file=sys.stderr)
         return 1
 
 

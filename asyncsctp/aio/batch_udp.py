@@ -17,13 +17,12 @@ import select
 import socket
 import sys
 import warnings
-from collections import deque
 from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, Final, final
 
-from asyncsctp.aio import udp_options
-from asyncsctp.aio.datagram import (
+from . import udp_options
+from .datagram import (
     Address,
     DatagramError,
     PacketProtocol,
@@ -31,7 +30,7 @@ from asyncsctp.aio.datagram import (
     address_of,
     sockaddr_of,
 )
-from asyncsctp.aio.udp_options import MSG_ERRQUEUE, SOL_UDP, UDP_GRO, UDP_SEGMENT
+from .udp_options import MSG_ERRQUEUE, SOL_UDP, UDP_GRO, UDP_SEGMENT
 
 __all__ = ["BatchTransport"]
 
@@ -318,7 +317,7 @@ class BatchTransport(PacketTransport):
         udp_options.report_errors(sock)
         self._errors = _Errors(loop, sock, protocol)
         self._sender = _Sender(sock, self._errors, dscp, ecn, segments and udp_options.sends_segments(sock))
-        self._queue: deque[Waiting] = deque()
+        self._queue: list[Waiting] = []
         self._buffered = 0
         self._limits = (HIGH_WATER // 4, HIGH_WATER)
         self._paused = False
@@ -465,7 +464,7 @@ class BatchTransport(PacketTransport):
             if sent < len(packets):
                 self._queue[0] = (packets[sent:], addr, ecn_capable, fragment)
                 break
-            self._queue.popleft()
+            del self._queue[0]
         if self._queue:
             self._await_room()
         elif self._closing:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -25,6 +24,7 @@ from .driver import Driver
 from .engine import Engine
 from .flow_control import Turn, WaitList
 from .resolve import Opening, peer_candidates, race
+from .transport import SimulatedLoop
 
 __all__ = ["Endpoint"]
 
@@ -74,7 +74,7 @@ class Endpoint:
         self._core = core
         self._config = core.config
         self._associations: dict[Association, None] = {}
-        self._accepted: deque[Association] = deque()
+        self._accepted: list[Association] = []
         self._accept_turn = Turn("accept()")
         self._changes = WaitList()
         self._guard = self._until_loop_ends()
@@ -107,14 +107,15 @@ class Endpoint:
             assert endpoint is not None
             return endpoint._on_association(core)
 
-        engine = Engine(asyncio.get_running_loop(), on_socket_lost)
+        loop = asyncio.get_running_loop()
+        engine = Engine(loop, on_socket_lost)
         await engine.sockets.bind(tuple(map(normalize, local_addrs)), udp_port, config)
         window = engine.sockets.window(config.recv_buffer)
         engine.core = CoreEndpoint(
             config.replace(recv_buffer=max(window, _SMALLEST_WINDOW)),
             port=port or secrets.choice(range(_FIRST_FREE_PORT, _LAST_PORT + 1)),
             local_addresses=tuple(engine.sockets.by_local),
-            random=_SystemRandom(),
+            random=loop.protocol_random if isinstance(loop, SimulatedLoop) else _SystemRandom(),
             outbox=engine.outbox,
             listening=listening,
             accept=accept,
@@ -233,7 +234,7 @@ class Endpoint:
             if self.is_closing():
                 raise AssociationClosed("the endpoint has been closed")
             await self._accept_turn.wait()
-        return self._accepted.popleft()
+        return self._accepted.pop(0)
 
     async def close(self) -> None:
         """Take no more associations, shut down those that there are (see `Association.close`), close the sockets.

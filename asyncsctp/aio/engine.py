@@ -12,6 +12,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final, final
 
+from .. import invariants
 from ..association import Association as Core
 from ..endpoint import Endpoint as CoreEndpoint
 from ..handlers.icmp import is_quoted
@@ -32,6 +33,7 @@ class Engine:
         "_flush_handle",
         "_handle",
         "_handle_at",
+        "_is_debugging",
         "_is_stopped",
         "_slack",
         "_unflushed",
@@ -54,6 +56,7 @@ class Engine:
         self._handle: asyncio.TimerHandle | None = None
         self._handle_at = inf
         self._is_stopped = False
+        self._is_debugging = loop.get_debug()
         # The time of uvloop has a resolution of 1 ms, and its timers may fire that much early.
         is_uvloop = type(loop).__module__.partition(".")[0] == "uvloop"
         self.now: Callable[[], float] = time.monotonic if is_uvloop else loop.time

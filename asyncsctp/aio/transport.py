@@ -11,9 +11,10 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, Protocol, cast, final, runtime_checkable
 
-from asyncsctp.aio import udp_options
-from asyncsctp.aio.batch_udp import MAX_DATAGRAM, BatchTransport
-from asyncsctp.aio.datagram import Address, DatagramError, PacketProtocol, PacketTransport, address_of, sockaddr_of
+from ..handlers.context import Random
+from . import udp_options
+from .batch_udp import MAX_DATAGRAM, BatchTransport
+from .datagram import Address, DatagramError, PacketProtocol, PacketTransport, address_of, sockaddr_of
 
 __all__ = ["DEFAULT_BUFFER", "Kind", "SimulatedLoop", "open_datagram"]
 
@@ -24,7 +25,11 @@ KINDS: Final = ("auto", "batch", "single", "plain")
 
 @runtime_checkable
 class SimulatedLoop(Protocol):
-    """An event loop whose UDP goes through a simulated network."""
+    """An event loop whose UDP goes through a simulated network, and whose runs can be repeated."""
+
+    @property
+    def protocol_random(self) -> Random:
+        """Where endpoints on this loop have their tags and nonces from."""
 
     def open_simulated_datagram(
         self, protocol_factory: Callable[[], PacketProtocol], local_addr: Address

@@ -15,7 +15,7 @@ import sys
 from struct import Struct
 from typing import Final
 
-from asyncsctp.aio.datagram import Address, DatagramError, SockAddr, address_of, sockaddr_of
+from .datagram import Address, DatagramError, SockAddr, address_of, sockaddr_of
 
 __all__ = [
     "MSG_ERRQUEUE", "SOL_UDP", "UDP_GRO", "UDP_SEGMENT", "accept_segments", "allow_fragments", "forbid_fragments",

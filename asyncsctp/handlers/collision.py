@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
 from ..paths.encapsulation import Route
+from ..paths.path import Path
 from ..timers import T1_COOKIE, T1_INIT
 from ..wire import causes, control
 from ..wire.init import Init
@@ -59,7 +60,7 @@ class Collision:
             return Reply(source, init.initiate_tag, control.pack_abort(cause))
         if context.state is SHUTDOWN_ACK_SENT:
             # Section 9.2: the SHUTDOWN COMPLETE was lost.
-            context.transmit(control.pack_shutdown_ack(), (path or context.paths.primary).path_id, context.peer_tag)
+            context.transmit(control.pack_shutdown_ack(), self._reply_path(source).path_id, context.peer_tag)
             return None
         known = [known.route.address for known in context.paths.paths]
         addresses = capabilities.peer_addresses(init, source.address, self._local_addresses, known)
@@ -80,7 +81,7 @@ class Collision:
     def on_cookie_echo(self, cookie: bytes, source: Route) -> bool:
         """COOKIE ECHO, first in a packet that carried our tag. Whether what follows it there may be processed."""
         context = self._context
-        opened = self._cookies.open(cookie, context.now)
+        opened = self._cookies.open(cookie, context.now, source.address)
         if opened is None:
             context.statistics.unexpected_chunks += 1
             return False
@@ -107,7 +108,7 @@ class Collision:
         if local_matches and peer_matches:
             self._complete(opened, source)  # action D
             return True
-        path = context.paths.find(source.address) or context.paths.primary
+        path = self._reply_path(source)
         if opened.staleness_us:
             # Step 3. The tag is the one that its sender, whoever it is now, waits for.
             cause = causes.pack_stale_cookie(opened.staleness_us)
@@ -163,10 +164,13 @@ class Collision:
 
     def _confirm(self, source: Route) -> None:
         """COOKIE ACK, which MUST be the first chunk of its packet (section 5.1 D)."""
-        context = self._context
-        path = context.paths.find(source.address)
-        target = context.paths.data_path() if path is None else context.paths.reply_path(path)
-        context.control.insert(0, (control.pack_cookie_ack(), target.path_id))
+        self._context.control.insert(0, (control.pack_cookie_ack(), self._reply_path(source).path_id))
+
+    def _reply_path(self, source: Route) -> Path:
+        """Where the packet came from, if that is the peer's address for sure (section 5.4), else where data goes."""
+        paths = self._context.paths
+        path = paths.find(source.address)
+        return paths.data_path() if path is None else paths.reply_path(path)
 
     # Answers to INIT
 

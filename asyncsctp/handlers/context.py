@@ -130,5 +130,5 @@ class Context:
 
     def abort(self, cause: bytes, error: SCTPError) -> None:
         """Send an ABORT with this cause (packed; may be empty) to the peer, and end the association with this error."""
-        self.transmit(control.pack_abort(cause), self.paths.primary.path_id, self.peer_tag)
+        self.transmit(control.pack_abort(cause), self.paths.data_path().path_id, self.peer_tag)
         self.owner.end(error)

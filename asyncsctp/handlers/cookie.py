@@ -16,6 +16,7 @@ from math import ceil, inf
 from struct import Struct
 from typing import Final, final
 
+from ..paths.encapsulation import as_seen
 from ..wire.constants import MASK_32
 from .context import Random, Setup
 
@@ -96,8 +97,11 @@ class CookieJar:
         )
         return self._mac(self._secret, content) + content
 
-    def open(self, cookie: bytes, now: float) -> OpenedCookie | None:
-        """What a cookie says, if it is of our making under this secret or the one before; else None (section 5.1.5)."""
+    def open(self, cookie: bytes, now: float, source: str = "") -> OpenedCookie | None:
+        """What a cookie that came from `source` says, if it is of our making under this secret or the one before.
+
+        Else None (section 5.1.5).
+        """
         self._change_secret(now)
         mac, content = cookie[:_MAC_SIZE], cookie[_MAC_SIZE:]
         if len(content) < _FIXED.size:
@@ -106,11 +110,11 @@ class CookieJar:
         if not compare_digest(mac, self._mac(secret, content)):
             return None
         try:
-            return self._read(content, now)
+            return self._read(content, now, source)
         except ValueError:
             return None
 
-    def _read(self, content: bytes, now: float) -> OpenedCookie | None:
+    def _read(self, content: bytes, now: float, source: str) -> OpenedCookie | None:
         (
             _,
             flags,
@@ -131,7 +135,7 @@ class CookieJar:
             extension_count,
         ) = _FIXED.unpack_from(content)
         addresses_at = _FIXED.size + extension_count
-        addresses = _read_addresses(content, addresses_at)
+        addresses = as_seen(_read_addresses(content, addresses_at), source)
         age = self._stamp(now) - created
         if not (local_tag and peer_tag and outgoing_streams and incoming_streams and addresses) or age < 0:
             return None

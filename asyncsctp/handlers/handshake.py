@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final, final
 
 from ..errors import AssociationAborted, AssociationRefused, AssociationTimeout, Cause
-from ..paths.encapsulation import Route
+from ..paths.encapsulation import Route, as_seen
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..timers import T1_COOKIE, T1_INIT
@@ -69,9 +69,7 @@ def adopt(paths: PathManager, setup: Setup) -> None:
         path = paths.add(address)
         if path is not None and path.route.udp_port != setup.udp_port:
             paths.learn(path, path.route._replace(udp_port=setup.udp_port))
-    for path in list(paths.paths):
-        if path.route.address not in setup.addresses:
-            paths.remove(path.route.address)
+    paths.retain(setup.addresses)
 
 
 @final
@@ -120,6 +118,7 @@ class Handshake:
         """INIT ACK, in a packet that carried our tag."""
         context = self._context
         paths = context.paths
+        init = replace(init, addresses=as_seen(init.addresses, source.address))
         # Section 5.2.3: of no meaning in other states. Section 5.1.2 D: one of its addresses must be ours to know.
         if context.state is not COOKIE_WAIT or not any(map(paths.find, (source.address, *init.addresses))):
             context.statistics.unexpected_chunks += 1

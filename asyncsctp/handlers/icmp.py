@@ -5,10 +5,11 @@ ICMP is an attacker's input. It never ends an established association: that is f
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..errors import AssociationRefused
 from ..paths.encapsulation import Route
-from ..wire.constants import INIT
-from ..wire.init import read_init
+from ..wire.constants import COMMON_HEADER_SIZE, INIT
 from ..wire.packet import read_header
 from ..wire.tlv import HEADER_SIZE, Malformed
 from .context import Context
@@ -16,18 +17,19 @@ from .state import COOKIE_WAIT
 
 __all__ = ["is_quoted", "on_port_unreachable"]
 
-_INIT_AT = 12
+_INIT_AT: Final = COMMON_HEADER_SIZE
+_INITIATE_TAG: Final = slice(COMMON_HEADER_SIZE + HEADER_SIZE, COMMON_HEADER_SIZE + HEADER_SIZE + 4)
 
 
 def is_quoted(context: Context, quoted: bytes) -> bool:
-    """ICMP6: the quoted packet has the peer's tag, or is our INIT."""
+    """ICMP6: the quoted packet has the peer's tag, or is our INIT, of which the Initiate Tag is enough."""
     try:
         source_port, destination_port, tag = read_header(quoted)
         if (source_port, destination_port) != (context.local_port, context.peer_port):
             return False
         if tag:
             return tag == context.peer_tag
-        return quoted[_INIT_AT] == INIT and read_init(quoted, _INIT_AT + HEADER_SIZE, len(quoted)).initiate_tag == context.local_tag
+        return quoted[_INIT_AT] == INIT and quoted[_INITIATE_TAG] == context.local_tag.to_bytes(4)
     except (IndexError, Malformed):
         return False
 

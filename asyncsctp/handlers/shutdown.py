@@ -10,6 +10,7 @@ from typing import final
 
 from ..errors import AssociationAborted, AssociationTimeout
 from ..events import PeerShutdown
+from ..paths.path import Path
 from ..timers import T2_SHUTDOWN, T5_GUARD
 from ..wire import causes, control
 from ..wire.constants import MASK_32
@@ -30,13 +31,14 @@ _T5_RTO_MAX_FACTOR = 5  # section 9.2: RECOMMENDED value of T5-shutdown-guard
 class Shutdown:
     """One association's way from ESTABLISHED to CLOSED."""
 
-    __slots__ = ("_context", "_path_id", "_reception", "_retransmissions")
+    __slots__ = ("_context", "_path_id", "_queued", "_reception", "_retransmissions")
 
     def __init__(self, context: Context, reception: Reception) -> None:
         self._context = context
         self._reception = reception
         self._retransmissions = 0
         self._path_id = context.paths.primary.path_id
+        self._queued: tuple[bytes, int] | None = None  # the last SHUTDOWN, which may not have left yet
 
     # What the user says.
 
@@ -54,6 +56,7 @@ class Shutdown:
         if context.state is SHUTDOWN_PENDING:
             if not context.owner.data_pending():
                 context.state = SHUTDOWN_SENT
+                self._path_id = context.paths.data_path().path_id
                 self._begin_t2()
                 context.timers.start(T5_GUARD, context.now + self._guard())
                 self._send()
@@ -65,20 +68,17 @@ class Shutdown:
         context = self._context
         if context.state is not SHUTDOWN_SENT:
             return
-        self._retransmissions = 0
-        self._start_t2()
+        self._begin_t2()
         if carried_data:
-            # A SHUTDOWN for each packet with DATA. Where that alone can't tell the whole story a SACK MUST go beside it; it always
-            # does, since some peers don't read what a SHUTDOWN acknowledges.
-            self._reception.acknowledge_now()
             self._send()
 
     # What the peer says.
 
-    def on_shutdown(self) -> None:
-        """SHUTDOWN; its Cumulative TSN Ack has been applied already."""
+    def on_shutdown(self, path: Path) -> None:
+        """SHUTDOWN; its Cumulative TSN Ack has been applied already. The answer goes where it came from (section 6.4)."""
         context = self._context
         state = context.state
+        self._path_id = context.paths.reply_path(path).path_id
         if state is ESTABLISHED or state is SHUTDOWN_PENDING:
             context.state = SHUTDOWN_RECEIVED
             context.emit(PeerShutdown())
@@ -86,11 +86,11 @@ class Shutdown:
         elif state is SHUTDOWN_SENT or state is SHUTDOWN_ACK_SENT:
             self._acknowledge()
 
-    def on_shutdown_ack(self) -> None:
+    def on_shutdown_ack(self, path: Path) -> None:
         """SHUTDOWN ACK: in the right states the association is over."""
         context = self._context
         if context.state is SHUTDOWN_SENT or context.state is SHUTDOWN_ACK_SENT:
-            context.transmit(control.pack_shutdown_complete(), self._path_id, context.peer_tag)
+            context.transmit(control.pack_shutdown_complete(), context.paths.reply_path(path).path_id, context.peer_tag)
             context.owner.end(None)
 
     def on_shutdown_complete(self) -> None:
@@ -127,8 +127,6 @@ class Shutdown:
         if context.state is not SHUTDOWN_ACK_SENT:
             context.state = SHUTDOWN_ACK_SENT
             self._begin_t2()
-            if not context.timers.runs(T5_GUARD):
-                context.timers.start(T5_GUARD, context.now + self._guard())
         self._send()
 
     def _send(self) -> None:
@@ -136,11 +134,16 @@ class Shutdown:
         if context.state is SHUTDOWN_ACK_SENT:
             context.queue(control.pack_shutdown_ack(), self._path_id)
             return
+        # A SHUTDOWN for each packet with DATA; one says it all for those of a batch. Where it can't tell the whole story a SACK
+        # MUST go beside it; a SACK that is owed always does, since some peers don't read what a SHUTDOWN acknowledges.
+        self._reception.acknowledge_now()
+        if context.control and context.control[-1] is self._queued:
+            context.control.pop()
         context.queue(control.pack_shutdown(self._reception.tracker.cumulative_tsn & MASK_32), self._path_id)
+        self._queued = context.control[-1]
 
     def _begin_t2(self) -> None:
         self._retransmissions = 0
-        self._path_id = self._context.paths.data_path().path_id
         self._start_t2()
 
     def _start_t2(self) -> None:

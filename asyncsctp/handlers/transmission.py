@@ -10,10 +10,11 @@ from typing import final
 
 from ..errors import SCTPError
 from ..events import SenderDry, SendFailed
-from ..outbound.message import OutboundMessage
+from ..outbound.message import LOST, OutboundMessage
 from ..outbound.outstanding import AckSummary, OutstandingQueue
 from ..outbound.retransmission import RetransmissionQueue
 from ..outbound.send_queue import SendQueue
+from ..paths.path import Path
 from ..schedulers.fcfs import FirstComeFirstServed
 from ..timers import T3_RTX, WINDOW_PROBE, timer_key
 from ..wire.sack import read_sack
@@ -38,6 +39,7 @@ class Transmission:
         "probing",
         "queue",
         "released",
+        "sacks",
         "window",
     )
 
@@ -52,6 +54,7 @@ class Transmission:
         self.probing = False  # the peer's window is closed; what is outstanding, if anything, it had no room for
         self.probe_due = False
         self._heard = False  # a SACK has come since the last probe left, or since T3-rtx last ran out
+        self.sacks = 0  # that have come since data could last leave
         self.released = False  # the send buffer has shrunk since the user was last told
         self.measure()
 
@@ -97,8 +100,9 @@ class Transmission:
         wire_cumulative_tsn, a_rwnd, gaps, _ = read_sack(data, at, length)
         summary = self.window.on_sack(self.unwrap(wire_cumulative_tsn), a_rwnd, gaps, context.now)
         self._heard = True
+        self.sacks += 1
         if self._apply(summary) and self.probing and a_rwnd:
-            self._reopen(a_rwnd)
+            self._reopen(a_rwnd, summary.cum_advanced)
 
     def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> bool:
         """What a SHUTDOWN acknowledges; false if that is not to be believed, and the association has ended."""
@@ -193,9 +197,12 @@ class Transmission:
             if not context.timers.runs(timer_key(T3_RTX, path_id)):
                 context.timers.start(timer_key(T3_RTX, path_id), now + paths.by_id[path_id].rto.rto)  # R4
 
-    def _reopen(self, summary: AckSummary) -> None:
-        """The peer's window has opened. What was sent into the closed one was dropped there: send it again, without blame."""
-        self.probing = False
-        if self.outstanding and not summary.cum_advanced:
+    def _reopen(self, a_rwnd: int, accepted: bool) -> None:
+        """The peer's window opens. What was dropped there while it was closed is sent again, over the same path."""
+        if a_rwnd < min(self.outstanding.user_bytes, self.queue.max_chunk):
+            return
+        self.probing = self.probe_due = False
+        self._context.timers.stop(WINDOW_PROBE)
+        if self.outstanding and not accepted:
             for path in self._context.paths.paths:
-                self.outstanding.expire(path.path_id)
+                self.outstanding.expire(path.path_id, LOST)

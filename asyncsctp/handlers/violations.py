@@ -8,6 +8,7 @@ from ..errors import AssociationAborted, Cause
 from ..events import PeerError
 from ..wire import causes, control, tlv
 from .context import Context
+from .state import CLOSED
 
 _REPORTS_A_PACKET: Final = 8  # unknown chunks of one packet that are reported; a packet can hold hundreds
 
@@ -28,13 +29,17 @@ class Violations:
         """
         self._context.statistics.unknown_chunks += 1
         kind = chunk[0]
-        if tlv.reports_chunk(kind) and reported < _REPORTS_A_PACKET:
+        # Section 5.1 C: before the COOKIE ACK nothing is sent but the COOKIE ECHO.
+        if self._context.setup is not None and tlv.reports_chunk(kind) and reported < _REPORTS_A_PACKET:
             self.report(causes.pack_unrecognized_chunk(chunk), path_id)
         return tlv.skips_chunk(kind)
 
-    def report(self, cause: bytes, path_id: int = -1) -> None:
-        """Send an ERROR with this cause."""
-        self._context.queue(control.pack_error(cause), path_id)
+    def report(self, cause: bytes, path_id: int) -> None:
+        """Send an ERROR with this cause to where the packet at fault came from, if that is the peer's address for sure."""
+        if self._context.state is CLOSED:
+            return  # section 9.1: nothing answers a packet with an ABORT
+        paths = self._context.paths
+        self._context.queue(control.pack_error(cause), paths.reply_path(paths.by_id[path_id]).path_id)
 
     def on_error(self, found: tuple[Cause, ...]) -> None:
         """ERROR with these causes: not fatal by itself; the user may want to know (section 3.3.10)."""

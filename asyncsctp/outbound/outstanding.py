@@ -212,7 +212,7 @@ class OutstandingQueue:
         if record in self._reneged:
             self._reneged[rest] = self._reneged[record]
 
-    def expire(self, path_id: int) -> int:
+    def expire(self, path_id: int, state: int = TIMED_OUT) -> int:
         """T3-rtx expired: all that is outstanding on the path is to be sent again (section 6.3.3). How many records."""
         earliest = self._earliest[path_id]
         if earliest is None:
@@ -220,7 +220,7 @@ class OutstandingQueue:
         since = self._records[self._index(earliest.first_tsn) :]
         marked = [record for record in since if record.path_id == path_id and record.state != ACKED]
         for record in marked:
-            self._mark(record, TIMED_OUT)
+            self._mark(record, state)
         return len(marked)
 
     def abandon_all(self) -> list[tuple[OutboundMessage, bool]]:

@@ -11,7 +11,17 @@ from typing import Final, NamedTuple
 
 from ..wire.constants import COMMON_HEADER_SIZE, IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
 
-__all__ = ["Route", "chunk_room", "in_scope", "is_ipv4", "listed_addresses", "normalize", "smallest_mtu"]
+__all__ = [
+    "Route",
+    "as_seen",
+    "chunk_room",
+    "in_scope",
+    "is_ipv4",
+    "is_source_for",
+    "listed_addresses",
+    "normalize",
+    "smallest_mtu",
+]
 
 _NOWHERE: Final = -1
 _LOOPBACK: Final = 0
@@ -61,7 +71,30 @@ def in_scope(address: str, other: str) -> bool:
     An address that can't be a destination at all, as multicast, is in no scope, and text that is no address neither.
     """
     scope = _scope(address)
-    return scope != _NOWHERE and scope >= _scope(other)
+    return scope != _NOWHERE and scope >= _scope(other) and not (scope == _LINK and _are_apart(address, other))
+
+
+def is_source_for(local: str, address: str) -> bool:
+    """Whether what goes to `address` can leave from `local`, of the same family, and be answered there."""
+    scope = _scope(local)
+    other = _scope(address)
+    if scope > _LINK and other > _LINK:
+        return True  # a NAT may stand between private and global ones
+    return scope == other and not _are_apart(local, address)
+
+
+def as_seen(addresses: tuple[str, ...], source: str) -> tuple[str, ...]:
+    """What addresses are called here that a packet from `source` names.
+
+    A link-local IPv6 address is one of the link that the packet came along; what that is called, its zone ("%eth0"), is
+    known to the receiver alone and never on the wire (RFC 4007 sections 6 and 11).
+    """
+    _, zoned, zone = source.partition("%")
+    if not zoned:
+        return addresses
+    return tuple(
+        f"{address}%{zone}" if not is_ipv4(address) and _scope(address) == _LINK else address for address in addresses
+    )
 
 
 def listed_addresses(local_addresses: Iterable[str], peer: str) -> tuple[str, ...]:
@@ -79,6 +112,13 @@ def _parse(address: str) -> IPv4Address | IPv6Address:
     if isinstance(parsed, IPv6Address):
         return parsed.ipv4_mapped or parsed
     return parsed
+
+
+def _are_apart(address: str, other: str) -> bool:
+    """Whether two link-local addresses are known to be on different links."""
+    zone = address.partition("%")[2]
+    other_zone = other.partition("%")[2]
+    return bool(zone and other_zone) and zone != other_zone
 
 
 def _scope(address: str) -> int:

@@ -70,6 +70,15 @@ class Path:
         self.heartbeat_at = 0.0
         self.cwr_tsn = -1
 
+    def restart(self, rto: RtoEstimator) -> None:
+        """The peer has lost its state: what was counted and measured before is of no meaning (section 5.2.4 A)."""
+        self.rto = rto
+        self.congestion.reinitialize()
+        self.error_count = 0
+        self.last_sent = self._idle_since = -1.0
+        self.one_packet = False
+        self.cwr_tsn = -1
+
     def room(self, in_flight: int, now: float) -> int:
         """The bytes of data that may leave now; while there are any, a whole packet may (section 6.1 B)."""
         if in_flight > 0:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, final
 from ..config import Config
 from ..congestion.rfc9260 import RFC9260
 from ..events import PathState
-from .encapsulation import Route, chunk_room, is_ipv4, normalize
+from .encapsulation import Route, chunk_room, is_ipv4, is_source_for, normalize
 from .path import Path
 from .rto import RtoEstimator
 
@@ -86,7 +86,7 @@ class PathManager:
         if path is not None:
             return path
         ipv4 = is_ipv4(address)
-        locals_ = self._locals_of(ipv4)
+        locals_ = self._locals_for(address)
         if not locals_:
             return None
         position = self._families[ipv4]
@@ -123,6 +123,28 @@ class PathManager:
         self._measure()
         self._select()
         return True
+
+    def retain(self, addresses: Sequence[str]) -> None:
+        """Stop using all other addresses, as far as `remove` does that."""
+        for path in list(self.paths):
+            if path.route.address not in addresses:
+                self.remove(path.route.address)
+
+    def restart(self, addresses: Sequence[str]) -> None:
+        """The peer begins anew (section 5.2.4 A): with these addresses, and as if nothing had been sent to them yet.
+
+        The first is CONFIRMED: the INIT ACK was sent there (section 5.4 rule 2).
+        """
+        config = self._config
+        self.error_count = 0
+        for address in addresses:
+            self.add(address)
+        for path in self.paths:
+            path.restart(RtoEstimator(config.rto_initial, config.rto_min, config.rto_max))
+            if path.route.address == addresses[0]:
+                path.state = _ACTIVE
+        self.retain(addresses)
+        self._select()
 
     def find(self, address: str) -> Path | None:
         """The path to an address, as the peer or the user spells it."""
@@ -162,7 +184,7 @@ class PathManager:
     def rotate_local(self, path: Path) -> bool:
         """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""
         route = path.route
-        locals_ = self._locals_of(is_ipv4(route.address))
+        locals_ = self._locals_for(route.address)
         if len(locals_) < 2:
             return False
         following = (locals_.index(route.local) + 1) % len(locals_) if route.local in locals_ else 0
@@ -278,8 +300,11 @@ class PathManager:
             if other_controller:
                 path.congestion = (config.congestion or RFC9260)(path.payload, is_ipv4(path.route.address))
 
-    def _locals_of(self, ipv4: bool) -> list[str]:
-        return [local for local in self._local_addresses if is_ipv4(local) == ipv4]
+    def _locals_for(self, address: str) -> list[str]:
+        """Our addresses to send to this one from: of its family, and if there are any, of a scope that meets its own."""
+        ipv4 = is_ipv4(address)
+        family = [local for local in self._local_addresses if is_ipv4(local) == ipv4]
+        return [local for local in family if is_source_for(local, address)] or family
 
     def _measure(self) -> None:
         self.amdcs = min(path.payload for path in self.paths)

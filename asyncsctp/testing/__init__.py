@@ -13,6 +13,7 @@ from .link import Crossing, Fate, Link, LinkSettings
 from .nat import Nat
 from .network import Datagram, DatagramError, Network, PacketRecord, PortUnreachableError
 from .pair import CoreEndpoint, Simulation
+from .randomness import SeededRandom
 from .transport import SimulatedTransport
 from .virtual_time import VirtualLoop, run
 
@@ -34,6 +35,7 @@ __all__ = [
     "Port",
     "PortUnreachableError",
     "Receiver",
+    "SeededRandom",
     "SimulatedTransport",
     "Simulation",
     "SimulationError",

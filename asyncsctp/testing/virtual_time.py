@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, Unpack
 from .clock import DeadlockError, TimeLimitError
 from .host import Address, Host, current_host, normal
 from .network import Network
+from .randomness import SeededRandom
 from .transport import SimulatedTransport, sockaddr
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._jumping = _JumpingSelector(self.network, limit)
         self._jumping.pending = self._pending
         super().__init__(self._jumping)
+        #: Where endpoints have their tags and nonces from, so that a run depends on the network's seed alone.
+        self.protocol_random = SeededRandom(f"{self.network.seed} protocol")
 
     def time(self) -> float:
         """Virtual seconds since the network was made."""

@@ -79,7 +79,6 @@ def test_nobody_at_the_port_is_a_refusal(run: Run) -> None:
     run(main())
 
 
-@pytest.mark.xfail(reason="the core endpoint does not answer for ports that are not its own", strict=True)
 def test_another_sctp_port_is_a_refusal(run: Run) -> None:
     async def main() -> None:
         async with asyncsctp.serve(echo, "127.0.0.1", 5001, udp_port=0) as server:

@@ -15,6 +15,7 @@ from asyncsctp.aio import transport as transport_module
 from asyncsctp.aio.batch_udp import BatchTransport
 from asyncsctp.aio.datagram import Address, DatagramError, PacketProtocol, PacketTransport, address_of, sockaddr_of
 from asyncsctp.aio.transport import Kind, open_datagram
+from asyncsctp.testing import SeededRandom
 
 TIMEOUT = 10.0
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -237,6 +238,8 @@ def test_a_simulated_network_brings_its_own() -> None:
         pass
 
     class Simulated(asyncio.SelectorEventLoop):
+        protocol_random = SeededRandom(0)
+
         def open_simulated_datagram(
             self, protocol_factory: Callable[[], PacketProtocol], local_addr: Address
         ) -> tuple[PacketTransport, PacketProtocol]:

@@ -80,6 +80,12 @@ class TestArithmetic:
         new = samples([run("tcp", "bulk-1k", 1.0), run("asyncsctp", "bulk-1k", 1.0)])
         assert [(change.scenario.name, change.peer) for change in compare(old, new)] == [("bulk-1k", "tcp")]
 
+    def test_a_slower_machine_changes_nothing_between_ours_and_theirs(self) -> None:
+        old = samples([run("asyncsctp", "bulk-1k", 300.0), run("tcp", "bulk-1k", 100.0)])
+        new = samples([run("asyncsctp", "bulk-1k", 150.0), run("tcp", "bulk-1k", 50.0)])
+        verdicts = {change.peer: (change.ratio.median, change.verdict) for change in compare(old, new)}
+        assert verdicts == {"asyncsctp": (0.5, "worse"), "tcp": (0.5, "worse"), "asyncsctp / tcp": (1.0, "same")}
+
 
 class TestTable:
     def test_it_has_a_column_for_each_peer_and_for_each_ratio(self) -> None:

@@ -14,7 +14,7 @@ import asyncsctp
 
 from .relay import free_udp_port
 
-__all__ = ["QUICK", "Arrival", "Peer", "Traffic", "Usrsctp", "eventually", "within"]
+__all__ = ["QUICK", "Arrival", "Peer", "Traffic", "Usrsctp", "eventually", "told", "within"]
 
 TIMEOUT = 10.0  # of one step; a test as a whole has its own
 
@@ -24,6 +24,7 @@ QUICK = asyncsctp.Config(
 )
 
 T = TypeVar("T")
+E = TypeVar("E", bound=asyncsctp.Event)
 
 
 async def within(seconds: float, what: str, awaitable: Awaitable[T]) -> T:
@@ -42,6 +43,18 @@ async def eventually(condition: Callable[[], bool], what: str, seconds: float = 
     while not condition():
         assert loop.time() < end, f"{what}: not within {seconds} s"
         await asyncio.sleep(0.005)
+
+
+async def told(events: AsyncIterator[asyncsctp.Event], kind: type[E]) -> E:
+    """The next event of this kind."""
+
+    async def find() -> E:
+        async for event in events:
+            if isinstance(event, kind):
+                return event
+        raise AssertionError(f"the association ended without a {kind.__name__}")
+
+    return await within(TIMEOUT, f"a {kind.__name__}", find())
 
 
 # Messages.
@@ -222,6 +235,18 @@ class Peer:
         self.tell("status")
         return await self.expect("status")
 
+    async def until(self, condition: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+        """Ask for the status until the condition holds for it."""
+
+        async def ask() -> dict[str, Any]:
+            while True:
+                status = await self.status()
+                if condition(status):
+                    return status
+                await asyncio.sleep(0.01)
+
+        return await within(TIMEOUT, what, ask())
+
     async def kill(self) -> None:
         """It disappears without a word to anyone."""
         if self._process.returncode is None:
@@ -243,12 +268,11 @@ class Usrsctp:
             yield peer
 
     @asynccontextmanager
-    async def client(self, port: int, peer_udp_port: int, **options: Any) -> AsyncIterator[Peer]:
-        """A peer that sets up an association when told to `connect`."""
-        hosts = options.get("bind", "127.0.0.1")
-        async with self._run(
-            "client", {"host": hosts, "port": 6001, "peer_port": port, "peer_udp_port": peer_udp_port, **options}
-        ) as peer:
+    async def client(self, peer_port: int, peer_udp_port: int, **options: Any) -> AsyncIterator[Peer]:
+        """A peer that sets up an association when told to `connect`, with our address that equals its first."""
+        host = options.get("bind", "127.0.0.1").partition(",")[0]
+        ports = {"port": 6001, "peer_port": peer_port, "peer_udp_port": peer_udp_port}
+        async with self._run("client", {"host": host, **ports, **options}) as peer:
             yield peer
 
     @asynccontextmanager

@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 from collections.abc import Callable, Sequence
+from typing import Self
 
 __all__ = ["Relay", "free_udp_port"]
 
@@ -80,7 +81,8 @@ class Relay:
         self.lost = 0
         self._addresses = addresses
         self._random = random.Random(seed)
-        self._client_port = 0
+        #: The UDP port of the client, once it has sent something.
+        self.client_port = 0
         self._buffer = bytearray(_LARGEST)
 
     @property
@@ -89,7 +91,13 @@ class Relay:
         port: int = next(iter(self._outer.values())).getsockname()[1]
         return port
 
-    async def __aenter__(self) -> Relay:
+    @property
+    def back_port(self) -> int:
+        """The UDP port that the server sees, and through which it can reach a client that has come to `port`."""
+        port: int = next(iter(self._inner.values())).getsockname()[1]
+        return port
+
+    async def __aenter__(self) -> Self:
         self._outer = _bound_everywhere(self._addresses)
         self._inner = _bound_everywhere(self._addresses)
         self._loop = asyncio.get_running_loop()
@@ -121,10 +129,10 @@ class Relay:
                 return
             except ConnectionError:
                 continue  # somebody's socket is closed: ICMP
-            if to_server:
-                self._client_port = port
-            elif source not in self._addresses:
+            if source not in self._addresses:
                 continue
+            if to_server:
+                self.client_port = port
             self._take(bytes(self._buffer[:size]), source, address, to_server)
 
     def _take(self, packet: bytes, source: str, destination: str, to_server: bool) -> None:
@@ -149,6 +157,6 @@ class Relay:
             return  # it was under way when the relay was closed
         self.passed += 1
         try:
-            sock.sendto(packet, (destination, self.to if to_server else self._client_port))
+            sock.sendto(packet, (destination, self.to if to_server else self.client_port))
         except OSError:
             self.lost += 1

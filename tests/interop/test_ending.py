@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 import asyncsctp
-from asyncsctp import AssociationAborted, AssociationRestarted, EndOfStream, State
+from asyncsctp import AssociationAborted, AssociationRestarted, EndOfStream, PeerShutdown, State
 
-from .peers import QUICK, Peer, Traffic, Usrsctp, body, eventually, within
+from .peers import QUICK, Peer, Traffic, Usrsctp, body, eventually, told, within
 from .relay import Relay, free_udp_port
 
 ROLES = pytest.mark.parametrize("role", ["client", "server"])
@@ -81,13 +81,7 @@ async def test_they_shut_down_while_we_have_data_queued(usrsctp: Usrsctp, role: 
         events = association.events()
         QUEUED.write(association)
         peer.tell("shutdown")
-
-        async def shutdown() -> None:
-            async for event in events:
-                if isinstance(event, asyncsctp.PeerShutdown):
-                    return
-
-        await within(5, "the event", shutdown())
+        await told(events, PeerShutdown)
         assert association.state is State.SHUTDOWN_RECEIVED
         with pytest.raises(asyncsctp.AssociationClosed):
             association.write(b"too late")
@@ -161,42 +155,30 @@ async def test_their_server_is_lost_and_comes_back(usrsctp: Usrsctp) -> None:
 
 async def test_their_client_restarts(usrsctp: Usrsctp) -> None:
     """It is lost, and comes back with the same addresses and ports: RFC 9260 section 5.2.2, one association for us."""
-    restarted = asyncio.Event()
-    associations: list[asyncsctp.Association] = []
-
-    async def handler(association: asyncsctp.Association) -> None:
-        associations.append(association)
-
-        async def watch() -> None:
-            async for event in association.events():
-                if isinstance(event, AssociationRestarted):
-                    restarted.set()
-
-        watching = asyncio.ensure_future(watch())
-        async for message in association:
-            await association.send(message.data, stream=message.stream, ppid=message.ppid)
-        await watching
-
     traffic = Traffic(count=100, streams=5, sizes=(10, 3000))
-    async with asyncsctp.serve(handler, "127.0.0.1", udp_port=0, config=QUICK) as server:
-        ports = {"udp_port": free_udp_port(), "port": 6002}
-        for _ in range(2):
-            async with usrsctp.client(server.port, server.udp_port, **ports) as peer:
-                peer.tell("connect")
-                await peer.expect("up")
-                peer.tell(traffic.command)
-                await peer.got(traffic)
-                if not restarted.is_set():
-                    peer.tell(Traffic(count=100, sizes=(5000,)).command)  # it is lost in the middle of this
-                    await peer.expect("sent")
-                    await peer.kill()
-                    continue
-                assert len(associations) == 1
-                assert associations[0].stats.restarts == 1
-                peer.tell("shutdown")
-                await peer.expect("down")
-            break_here = restarted.is_set()
-        assert break_here
+    ports = {"udp_port": free_udp_port(), "port": 6002}
+    async with asyncsctp.open_endpoint(local_addrs=["127.0.0.1"], config=QUICK) as endpoint:
+        async with usrsctp.client(endpoint.port, endpoint.udp_port, **ports) as peer:
+            peer.tell("connect")
+            association = await within(5, "the association", endpoint.accept())
+            events = association.events()
+            peer.tell(traffic.command)
+            await within(5, "the messages", traffic.read(association))
+            QUEUED.write(association)
+            await peer.kill()  # while this goes to it
+        async with usrsctp.client(endpoint.port, endpoint.udp_port, **ports) as peer:
+            peer.tell("connect")
+            await told(events, AssociationRestarted)
+            await peer.expect("up")
+            assert endpoint.associations == [association]
+            assert association.stats.restarts == 1
+            peer.tell(traffic.command)
+            traffic.write(association)
+            await within(5, "the messages", traffic.read(association))
+            await peer.got(traffic)  # and nothing of what was for the one that was lost
+            peer.tell("shutdown")
+            await peer.expect("down")
+            await within(5, "wait_closed()", association.wait_closed())
 
 
 async def test_we_restart(usrsctp: Usrsctp) -> None:
@@ -211,7 +193,7 @@ async def test_we_restart(usrsctp: Usrsctp) -> None:
         lost.write(body(0, 5000))
         relay.cut_off()  # so that nobody hears of the end
         lost.abort()
-        await asyncio.sleep(0.05)
+        await eventually(lambda: relay.lost > 0, "the ABORT got lost")
         relay.restore()
         async with asyncsctp.connect("127.0.0.1", peer.port, udp_port=relay.port, **ports) as association:
             await peer.expect("restarted")
@@ -221,9 +203,22 @@ async def test_we_restart(usrsctp: Usrsctp) -> None:
 
 
 async def test_both_connect_at_once(usrsctp: Usrsctp) -> None:
-    """The INITs cross: RFC 9260 section 5.2.1. One association comes of it."""
+    """The INITs cross (RFC 9260 section 5.2.1): one association comes of it."""
     traffic = Traffic(count=20, streams=5)
-    async with asyncsctp.open_endpoint(local_addrs=["127.0.0.1"], config=QUICK) as endpoint:
-        async with Relay(endpoint.udp_port, delay=0.1) as relay:
-            async with usrsctp.client(endpoint.port, relay.port, mode="echo", rto_initial=2000) as peer:
-                pass
+    async with (
+        asyncsctp.open_endpoint(local_addrs=["127.0.0.1"], config=QUICK.replace(rto_initial=1.0)) as endpoint,
+        Relay(endpoint.udp_port, delay=0.1) as relay,
+        usrsctp.client(endpoint.port, relay.port, rto_initial=1000) as peer,
+    ):
+        peer.tell("connect")
+        await eventually(lambda: relay.client_port > 0, "their INIT is on its way")
+        connecting = endpoint.connect("127.0.0.1", peer.port, udp_port=relay.back_port)
+        association = await within(5, "our association", connecting)
+        await peer.expect("up")
+        assert endpoint.associations == [association]
+        traffic.write(association)
+        await peer.got(traffic)
+        peer.tell(traffic.command)
+        await within(5, "the messages", traffic.read(association))
+        await association.close()
+        await peer.expect("down")

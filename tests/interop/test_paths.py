@@ -10,9 +10,11 @@ from crc32c import crc32c
 import asyncsctp
 from asyncsctp import PathState
 
-from .peers import QUICK, Traffic, Usrsctp, eventually, within
+from .peers import QUICK, Peer, Traffic, Usrsctp, eventually, told, within
 from .relay import Relay
 
+DATA = 0
+UNRECOGNIZED_CHUNK = 6
 BOTH = ("127.0.0.1", "127.0.0.2")
 HEARTBEATS = QUICK.replace(heartbeat_interval=0.1, path_max_retrans=1, rto_max=0.5)
 
@@ -48,7 +50,7 @@ async def test_a_path_is_lost_while_data_flows(usrsctp: Usrsctp, role: str) -> N
     first, second = Traffic(count=400, streams=10, sizes=(2000,)), Traffic(count=100, streams=10, sizes=(2000,))
     timers = {"heartbeat": 100, "rto_max": 500, "path_retrans": 1, "bind": ",".join(BOTH)}
 
-    async def exercise(association: asyncsctp.Association, peer, relay: Relay) -> None:
+    async def exercise(association: asyncsctp.Association, peer: Peer, relay: Relay) -> None:
         await peer.expect("path", address=BOTH[1], state="confirmed")
         await _confirmed(association)
 
@@ -57,9 +59,7 @@ async def test_a_path_is_lost_while_data_flows(usrsctp: Usrsctp, role: str) -> N
             relay.cut.add(BOTH[0])
 
         relay.delay = 0.005
-        await within(
-            15, "the echoes", asyncio.gather(first.send(association), first.read(association), lose_it())
-        )
+        await within(15, "the echoes", asyncio.gather(first.send(association), first.read(association), lose_it()))
         await peer.got(first)
         states = {path.address: path.state for path in association.paths}
         assert states == {BOTH[0]: PathState.INACTIVE, BOTH[1]: PathState.ACTIVE}
@@ -105,8 +105,7 @@ async def test_heartbeats(usrsctp: Usrsctp) -> None:
         await eventually(lambda: association.stats.heartbeat_acks_received >= sent + 2, "the timer sends some")
         acks = (await peer.status())["heartbeat_acks"]
         peer.tell("heartbeat 127.0.0.1")
-        while (await peer.status())["heartbeat_acks"] == acks:
-            await asyncio.sleep(0.01)
+        await peer.until(lambda status: status["heartbeat_acks"] > acks, "theirs is answered")
 
 
 def _with_chunk(packet: bytes, chunk: bytes) -> bytes:
@@ -125,28 +124,18 @@ async def test_unknown_chunks(usrsctp: Usrsctp, kind: int, reported: bool) -> No
         Relay(peer.udp_port) as relay,
         asyncsctp.connect("127.0.0.1", peer.port, udp_port=relay.port, config=QUICK) as association,
     ):
-        errors: list[asyncsctp.PeerError] = []
-
-        async def watch() -> None:
-            async for event in association.events():
-                if isinstance(event, asyncsctp.PeerError):
-                    errors.append(event)
-
-        watching = asyncio.ensure_future(watch())
-        await asyncio.sleep(0)
-        data_alone = 0  # DATA
-        relay.change = lambda packet, _: _with_chunk(packet, chunk) if packet[12] == data_alone else packet
+        events = association.events()
+        relay.change = lambda packet, _: _with_chunk(packet, chunk) if packet[12] == DATA else packet
         await within(10, "the echoes", asyncio.gather(traffic.send(association), traffic.read(association)))
         await peer.got(traffic)
         relay.change = None
         assert association.stats.unknown_chunks > 0
-        if reported:
-            await peer.expect("error", cause=6)
-            await eventually(lambda: bool(errors), "their ERROR arrived")
-            assert errors[0].causes[0].code == 6
-            assert errors[0].causes[0].info[:8] == chunk
-        else:
-            assert not errors
-            assert not [event for event in peer.events if event["event"] == "error"]
         assert association.state is asyncsctp.State.ESTABLISHED
-    await watching
+        if reported:
+            await peer.expect("error", cause=UNRECOGNIZED_CHUNK)
+            error = await told(events, asyncsctp.PeerError)
+            assert error.causes[0].code == UNRECOGNIZED_CHUNK
+            assert error.causes[0].info[:8] == chunk
+    if not reported:
+        assert not [event async for event in events if isinstance(event, asyncsctp.PeerError)]
+        assert not [event for event in peer.events if event.get("cause") == UNRECOGNIZED_CHUNK]

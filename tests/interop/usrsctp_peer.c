@@ -148,18 +148,16 @@ int getifaddrs(struct ifaddrs **list)
 
 void freeifaddrs(struct ifaddrs *list) { (void)list; } /* ours is of two kinds, and needed to the end */
 
-/* It leaves the choice of the source address to the system; what SCTP chose is in the IP header that it has written in
- * front of the payload, 20 bytes and 8 of UDP. */
+/* It leaves the choice of the source address to the system. A machine with two networks would use the address that it has
+ * in the network of the destination; here each address is a network, with one host at either end. */
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     static ssize_t (*libc)(int, const struct msghdr *, int);
     if (!libc) libc = dlsym(RTLD_NEXT, "sendmsg");
     const struct sockaddr_in *to = message->msg_name;
-    if (to && to->sin_family == AF_INET && !message->msg_control && message->msg_iovlen) {
-        const unsigned char *header = (const unsigned char *)message->msg_iov[0].iov_base - 28;
-        struct in_addr source;
-        memcpy(&source, header + 12, 4);
-        if (header[0] >> 4 == 4 && header[9] == IPPROTO_UDP && !memcmp(header + 16, &to->sin_addr, 4) && source.s_addr) {
+    struct in_addr ours;
+    for (int i = 0; to && to->sin_family == AF_INET && i < MOST_ADDRESSES && options.bind[i]; i++)
+        if (inet_pton(AF_INET, options.bind[i], &ours) == 1 && ours.s_addr == to->sin_addr.s_addr) {
             _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in_pktinfo))] = {0};
             struct msghdr copy = *message;
             copy.msg_control = control;
@@ -168,10 +166,9 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
             info->cmsg_level = IPPROTO_IP;
             info->cmsg_type = IP_PKTINFO;
             info->cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
-            ((struct in_pktinfo *)CMSG_DATA(info))->ipi_spec_dst = source;
+            ((struct in_pktinfo *)CMSG_DATA(info))->ipi_spec_dst = ours;
             return libc(fd, &copy, flags);
         }
-    }
     return libc(fd, message, flags);
 }
 
@@ -227,7 +224,7 @@ static void on_notification(const union sctp_notification *note, size_t length)
              path_states[note->sn_paddr_change.spc_state <= 6 ? note->sn_paddr_change.spc_state : 0]);
         break;
     case SCTP_REMOTE_ERROR:
-        tell("{\"event\":\"error\",\"cause\":%u}", ntohs(note->sn_remote_error.sre_error));
+        tell("{\"event\":\"error\",\"cause\":%u}", note->sn_remote_error.sre_error);
         break;
     case SCTP_SHUTDOWN_EVENT:
         tell("{\"event\":\"shutdown\"}");

@@ -5,6 +5,26 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
+from support.stage import (
+    HERE,
+    PEER_PORT,
+    PEER_TAG,
+    PEER_TSN,
+    PORT,
+    THERE,
+    UDP,
+    Node,
+    Sim,
+    Solo,
+    cause_of,
+    chunks,
+    data,
+    init_of,
+    kinds,
+    offer,
+    tag_of,
+)
+
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted, AssociationRefused, AssociationTimeout
 from asyncsctp.events import AssociationUp, PathState
@@ -26,26 +46,6 @@ from asyncsctp.wire.constants import (
     SACK,
 )
 from asyncsctp.wire.init import pack_init
-
-from support.stage import (
-    HERE,
-    PEER_PORT,
-    PEER_TAG,
-    PEER_TSN,
-    PORT,
-    THERE,
-    UDP,
-    Node,
-    Sim,
-    Solo,
-    cause_of,
-    chunks,
-    data,
-    init_of,
-    kinds,
-    offer,
-    tag_of,
-)
 
 SETUP = (INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK)
 
@@ -141,7 +141,7 @@ def test_copies_of_a_setup_packet_change_nothing(kind: int, copies_after: tuple[
     a.send(b"later")
     sim.until(lambda: z.received[-1] == b"later")
     assert len(z.users) == 1
-    assert len(a.user.events) == 1
+    assert sum(isinstance(event, AssociationUp) for event in a.user.events) == 1
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -359,7 +359,7 @@ def test_a_cookie_from_another_listed_address_proves_only_where_it_was_sent_to()
     """
     solo = Solo()
     victim = "198.51.100.66"
-    ack, echo = solo.cookie(addresses=(victim,))
+    _, echo = solo.cookie(addresses=(victim,))
     said = solo.receive(echo, victim)
     association = solo.association
     states = {path.route.address: path.state for path in association.path_manager.paths}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from support.script import B, E, I, U, Script
+from support.script import B, E, I, Script, U
 
 from asyncsctp.config import Config
-from asyncsctp.wire.constants import ABORT, CAUSE_NO_USER_DATA, DATA, ERROR, SACK
+from asyncsctp.wire.constants import ABORT, CAUSE_INVALID_STREAM, CAUSE_NO_USER_DATA, DATA, ERROR, SACK
 from asyncsctp.wire.data import pack_data
 
 QUIET = {"heartbeat_interval": None}
@@ -126,7 +126,7 @@ def test_section_3_3_4_the_example_of_a_sack() -> None:
 
 
 def test_duplicates_alone_are_reported_at_once(script: Script) -> None:
-    """Section 6.2: "with duplicate DATA chunk(s) and with no new DATA chunk(s) ... MUST immediately send a SACK chunk"."""
+    """Section 6.2: duplicates and no new DATA in a packet: MUST immediately send a SACK chunk."""
     settle(script)
     script.send(script.data(0, ssn=0))
     assert script.expect(SACK).one(SACK).duplicates == (0,)
@@ -154,7 +154,7 @@ def test_the_i_bit_is_obeyed(script: Script) -> None:
 def test_no_more_than_one_sack_for_a_packet() -> None:
     """Section 6.2: "MUST NOT generate more than one SACK chunk for every incoming packet"."""
     script = Script()
-    for tsn in (0, 2, 4, 1, 3, 3):
+    for tsn in (0, 2, 4, 1, 3, 3):  # in order, gaps, a gap filled, all filled, a duplicate
         script.send(script.data(tsn, flags=B | E | U | I))
         script.expect(SACK)
 
@@ -258,7 +258,7 @@ def test_what_was_promised_is_kept() -> None:
 
 
 def test_a_closed_window_takes_what_fills_a_hole_and_gives_up_the_largest() -> None:
-    """Section 6.2: a TSN below the largest displaces the largest TSN held for reordering, which is reported no more."""
+    """Section 6.2: a TSN below the largest displaces the largest one held for reordering, which is reported no more."""
     script = Script(Config(recv_buffer=6_000, **QUIET))
     script.user.reading = False
     for tsn in (1, 2, 3, 4, 5):
@@ -285,8 +285,15 @@ def test_a_small_window_is_announced_as_none() -> None:
 
 
 def test_section_6_5_an_invalid_stream_is_acknowledged_reported_and_discarded(script: Script) -> None:
-    script.send(script.data(0, sid=16384))
-    script.expect(ERROR, SACK) if script.association.incoming_streams <= 16384 else script.expect(SACK)
+    """The DATA is acknowledged, an ERROR says which stream, and nothing is delivered; the association goes on."""
+    script.send(script.data(0, sid=script.association.incoming_streams))
+    packet = script.expect(ERROR, SACK)
+    [(code, information)] = packet.one(ERROR).causes
+    assert (code, information[:2]) == (CAUSE_INVALID_STREAM, script.association.incoming_streams.to_bytes(2))
+    assert packet.one(SACK).tsn == 0
+    assert not script.user.messages
+    script.send(script.data(1))
+    assert len(script.user.messages) == 1
 
 
 def test_no_user_data_is_answered_by_an_abort(script: Script) -> None:

@@ -105,7 +105,7 @@ class TappedPair(Pair):
         super().__init__(seed, link=link, config=config, paths=paths)
         self.network.on_datagram = self.travels
 
-    def add(self) -> None:
+    def attach(self) -> None:
         self.taps = (Tap(self, 0, self.endpoints[0]), Tap(self, 1, self.endpoints[1]))
         for tap, addresses in zip(self.taps, self.addresses, strict=True):
             self.simulation.add(tap, addresses)
@@ -149,7 +149,6 @@ class Talk(TappedPair):
     """A pair that sets itself up and says a few things, whatever happens to its packets."""
 
     def begin(self) -> None:
-        self.add()
         self.connect(len(self.addresses[1]))
 
     def talk(self) -> None:
@@ -177,6 +176,7 @@ def record(talk: Talk, closer: int) -> list[Moment]:
     talk.run_until(talk._is_through, LIMIT)
     talk.run_for(3.0)  # heartbeats
     talk.send(closer, 0, b"queued as the shutdown begins" * 40)
+    talk.send(1 - closer, 1, b"still under way when it comes" * 200)
     talk.shutdown(closer)
     talk.run_until(talk.is_over, LIMIT)
     assert talk.is_well()

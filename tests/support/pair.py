@@ -117,6 +117,10 @@ class Pair:
         )
         self.accepted = 0
         self._checked: list[object] = [None, None]
+        self.attach()
+
+    def attach(self) -> None:
+        """Put the endpoints on the network."""
         for endpoint, addresses in zip(self.endpoints, self.addresses, strict=True):
             self.simulation.add(endpoint, addresses, udp_port=UDP_PORT)
 

@@ -1,7 +1,7 @@
 """One association, and a peer that says what the test says: packers and readers of the wire, and a clock in the hand.
 
-The association is a real one at a real core endpoint, set up by a real handshake; the peer has no state but its tag. TSNs
-are numbers from 0 on both sides: `Script.tsn` and the fields of `Chunk` hide where they start, which is just below the
+The association is a real one at a real core endpoint, set up by a real handshake; the peer has no state but its tag.
+TSNs are numbers from 0 on both sides: `Script` and `Chunk` hide where they really start, which is just below the
 wrap. After every flush the association's invariants are checked.
 """
 
@@ -257,17 +257,22 @@ class Script:
     # The peer.
 
     def data(
-        self, tsn: int, data: bytes = b"data", *, flags: int = B | E, sid: int = 0, ssn: int | None = None, ppid: int = 0
+        self, tsn: int, data: bytes = b"data", *, flags: int = B | E, sid: int = 0, ssn: int | None = None
     ) -> bytes:
         """DATA from the peer. Each whole ordered message has the next SSN of its stream, unless it is given."""
         if ssn is None:
             ssn = self._ssn.get(sid, 0)
             if flags & (U | E) == E:
                 self._ssn[sid] = ssn + 1 & 0xFFFF
-        return pack_data(flags, self.theirs(tsn), sid, ssn, ppid, data)
+        return pack_data(flags, self.theirs(tsn), sid, ssn, 0, data)
 
     def sack(
-        self, cumulative: int, gaps: Sequence[tuple[int, int]] = (), *, a_rwnd: int | None = None, duplicates: Sequence[int] = ()
+        self,
+        cumulative: int,
+        gaps: Sequence[tuple[int, int]] = (),
+        *,
+        a_rwnd: int | None = None,
+        duplicates: Sequence[int] = (),
     ) -> bytes:
         """SACK from the peer; `gaps` are TSNs, the first and the last of each block."""
         offsets = [(first - cumulative, last - cumulative) for first, last in gaps]

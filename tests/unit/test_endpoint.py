@@ -575,6 +575,20 @@ def test_strangers_are_answered_where_they_came_from(server: Host) -> None:
     assert server.endpoint.statistics.out_of_the_blue == 1
 
 
+def test_an_association_with_another_port_is_refused(server: Host) -> None:
+    """Section 8.4 rule 3: nobody listens there. The ABORT comes from that port, with the tag of the INIT."""
+    init = pack_init(Init(0x4444, a_rwnd=9999, outgoing_streams=5, incoming_streams=5, initial_tsn=7), ack=False)
+    [answer] = server.receive(packet(0, init, destination=B_PORT + 1), A)
+    assert read_header(answer) == (B_PORT + 1, A_PORT, 0x4444)
+    assert answer[12:] == control.pack_abort()
+    assert checksum_ok(answer)
+    [answer] = server.receive(packet(0x9999, control.pack_heartbeat(b"hello"), destination=B_PORT + 1), A)
+    assert read_header(answer) == (B_PORT + 1, A_PORT, 0x9999)
+    assert answer[12:] == control.pack_abort(reflected=True)
+    assert server.receive(packet(0x9999, control.pack_abort(), destination=B_PORT + 1), A) == []
+    assert server.endpoint.statistics.out_of_the_blue == 3
+
+
 def test_strangers_are_not_answered_without_end(server: Host) -> None:
     stranger = packet(0x9999, control.pack_shutdown_ack())
     answers = sum(len(server.receive(stranger, C)) for _ in range(1000))

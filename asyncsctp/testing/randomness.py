@@ -1,0 +1,22 @@
+"""Randomness that can be repeated: tags, TSNs, nonces and secrets from a seed. For simulations and tests only."""
+
+from __future__ import annotations
+
+import random
+
+__all__ = ["SeededRandom"]
+
+
+class SeededRandom:
+    """What `asyncsctp.endpoint.Endpoint` takes as its source of randomness, repeatable by its seed."""
+
+    def __init__(self, seed: int | str) -> None:
+        self._random = random.Random(seed)
+
+    def bits(self, count: int) -> int:
+        """A number of so many bits."""
+        return self._random.getrandbits(count)
+
+    def token(self, size: int) -> bytes:
+        """So many bytes."""
+        return self._random.randbytes(size)

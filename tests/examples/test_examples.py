@@ -1,0 +1,176 @@
+"""The examples, and the command's demonstration, run as a user would run them: as processes."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.process
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TIMEOUT = 90.0
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl-C for a single process here")
+needs_filters = pytest.mark.skipif(sys.platform != "linux", reason="the cut needs a socket filter of Linux")
+
+
+def command(name: str, *arguments: str) -> list[str]:
+    """With warnings as errors: an example that leaves something open fails."""
+    return [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / name), *arguments]
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts an example in the background; it is gone when the test is over."""
+    with ExitStack() as stack:
+
+        def start_(name: str, *arguments: str) -> subprocess.Popen[str]:
+            process = stack.enter_context(
+                subprocess.Popen(command(name, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            )
+            stack.callback(process.kill)
+            return process
+
+        yield start_
+
+
+def line_of(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
+    """The first line of its output that matches; the test fails if the process ends without one."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if found := re.search(pattern, line):
+            return found
+    pytest.fail(f"no line like {pattern!r} in:\n{''.join(seen)}")
+
+
+def end_by_ctrl_c(process: subprocess.Popen[str]) -> tuple[int, str]:
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=TIMEOUT)
+    return process.returncode, output
+
+
+@needs_signals
+def test_echo(start: Start) -> None:
+    server = start("echo_server.py", "--host", "127.0.0.1", "--udp-port", "0")
+    udp_port = line_of(server, r"SCTP port 5001, UDP port (\d+)")[1]
+    client = run(*command("echo_client.py", "127.0.0.1", "--udp-port", udp_port, "one", "two", "three"))
+    assert client.returncode == 0, client.stderr
+    for stream, word in enumerate(("one", "two", "three")):
+        assert f"stream {stream}, PPID 46: {word} (" in client.stdout
+    assert client.stdout.endswith("shut down\n")
+    line_of(server, r"^127\.0\.0\.1 port \d+: ended after 3 messages")
+    assert end_by_ctrl_c(server) == (0, "stopped\n")
+
+
+def test_nobody_listens() -> None:
+    client = run(*command("echo_client.py", "127.0.0.1", "--udp-port", "9", "--timeout", "2"))
+    assert client.returncode == 1
+    assert client.stdout == ""
+    assert re.fullmatch(r"echo_client: .*127\.0\.0\.1.*\n", client.stderr)
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("echo_server.py", ["--host", "192.0.2.1"]),
+        ("echo_server.py", ["--port", "65536"]),
+        ("echo_client.py", ["127.0.0.1", "--port", "65536"]),
+        ("file_transfer.py", ["receive", "--host", "192.0.2.1"]),
+        ("file_transfer.py", ["send", "there-is-no-such-file", "127.0.0.1"]),
+        pytest.param("multihomed.py", ["--addresses", "127.0.0.1", "192.0.2.1"], marks=needs_filters),
+    ],
+)
+def test_what_can_not_be_is_said_in_one_line(program: str, arguments: list[str]) -> None:
+    done = run(*command(program, *arguments))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.fullmatch(rf"{program.removesuffix('.py')}: .+\n", done.stderr)
+
+
+def test_file_transfer_demo() -> None:
+    done = run(*command("file_transfer.py", "demo", "--megabytes", "3", "--streams", "5"))
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"sent 3,145,728 bytes in [\d.]+ s, [\d,]+ Mbit/s, 5 streams", done.stdout)
+    assert "SHA-256 verified" in done.stdout
+    assert done.stderr == ""  # no bar where there is no terminal
+
+
+@needs_signals
+@pytest.mark.parametrize("content", [b"", b"x", bytes(range(256)) * 1000], ids=len)
+def test_file_transfer(start: Start, tmp_path: Path, content: bytes) -> None:
+    source, arrived = tmp_path / "file", tmp_path / "arrived"
+    source.write_bytes(content)
+    arrived.mkdir()
+    receiver = start(
+        "file_transfer.py", "receive", "--udp-port", "0", "--host", "127.0.0.1", "--directory", str(arrived)
+    )
+    udp_port = line_of(receiver, r"UDP port (\d+)")[1]
+    for _ in range(2):  # it goes on listening
+        done = run(*command("file_transfer.py", "send", str(source), "127.0.0.1", "--udp-port", udp_port))
+        assert done.returncode == 0, done.stderr
+        line_of(receiver, "SHA-256 verified")
+        assert [path.name for path in arrived.iterdir()] == ["file"]
+        assert (arrived / "file").read_bytes() == content
+    assert end_by_ctrl_c(receiver) == (130, "")
+
+
+@needs_filters
+def test_multihomed() -> None:
+    done = run(*command("multihomed.py", "--cut-after", "0.5", "--mend-after", "2", "--seconds", "4"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = iter(done.stdout.splitlines())
+    for expected in (
+        "127.0.0.1 is primary",
+        "cut: nothing gets to 127.0.0.1",
+        "path to 127.0.0.1 is inactive",
+        "mended",
+        "path to 127.0.0.1 is active",
+        "all in order",
+    ):
+        assert any(expected in line for line in said), f"{expected!r} is missing, or out of order, in:\n{done.stdout}"
+
+
+@needs_filters
+def test_multihomed_ctrl_c(start: Start) -> None:
+    process = start("multihomed.py")
+    line_of(process, "is primary")
+    assert end_by_ctrl_c(process) == (130, "")
+
+
+def test_demo_of_the_command() -> None:
+    done = run(sys.executable, "-X", "dev", "-W", "error", "-m", "asyncsctp", "demo", "--megabytes", "2")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"2 MiB on 4 streams in [\d.]+ s: [\d,]+ Mbit/s", done.stdout)
+    assert done.stdout.endswith("SHA-256 of what arrived: that of what was sent\n")
+
+
+@pytest.mark.parametrize("program", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_examples_say_how_to_run_them(program: str) -> None:
+    text = (EXAMPLES / program).read_text(encoding="utf-8")
+    assert f"python examples/{program}" in text.split('"""')[1]
+    done = run(*command(program, "--help"))
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: {program}")
+
+
+def test_examples_import_nothing_from_the_folder_they_are_in() -> None:
+    """They can be copied out of the repository one by one."""
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    for path in EXAMPLES.glob("*.py"):
+        imported = set(re.findall(r"^(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+        assert not imported & names

@@ -1,0 +1,171 @@
+"""Spoiled, forged and senseless packets, in every state: nothing breaks, and nothing but what must end ends.
+
+Two lives of an association are recorded, with a copy of everything before each packet that arrives. Each packet is then
+spoiled in all ways, one at a time, and the run goes on from its copy. A sample is taken of the ways; ASYNCSCTP_FULL=1
+tries all of them, and ASYNCSCTP_SEED takes another sample.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from functools import cache
+from random import Random
+
+import pytest
+from support.hostile import (
+    Moment,
+    Soup,
+    Talk,
+    changed,
+    every_change,
+    fields,
+    record,
+    reseal,
+)
+from support.seeds import is_full_run, replayable, seeds
+
+from asyncsctp.errors import SCTPError
+
+FILE = "tests/fuzz/test_hostile_packets.py"
+SEED = int(os.environ.get("ASYNCSCTP_SEED", "0").partition("-")[0])
+
+
+@cache
+def moments() -> list[Moment]:
+    """Every packet received in two lives: a quiet one, and one with losses, marks and the shutdown from the other side."""
+    quiet = record(Talk(1, paths=2), closer=0)
+    rough = record(Talk(2, paths=1, marks=True, losses=(1, 6, 8, 17)), closer=1)
+    return quiet + rough
+
+
+def label(moment: Moment) -> str:
+    return f"a packet of {len(moment.datagram)} bytes to {'AZ'[moment.side]} in state {moment.state}: {moment.datagram.hex()}"
+
+
+def play(moment: Moment, packets: list[bytes]) -> Talk:
+    """Go on from a moment after these packets instead of the one that came, to the end."""
+    pair = moment.resume()
+    assert isinstance(pair, Talk)
+    for packet in packets:
+        pair.endpoints[moment.side].receive(packet, moment.route, pair.now, False)
+    pair.finish()
+    return pair
+
+
+def spoiled_is_survived(moment: Moment, packet: bytes, instead: bool, is_harmless: bool) -> None:
+    """The spoiled packet comes instead of the good one, or before it."""
+    try:
+        pair = play(moment, [packet] if instead else [packet, moment.datagram])
+        if is_harmless:
+            assert pair.is_well(), [user.error for user in pair.users]
+    except BaseException as error:
+        error.add_note(f"{packet.hex()} was received {'instead of' if instead else 'before'} {label(moment)}")
+        raise
+
+
+def test_the_lives_have_seen_every_state_and_chunk() -> None:
+    states = {(moment.side, moment.state) for moment in moments()}
+    assert {state for _, state in states} >= {
+        "closed", "cookie-wait", "cookie-echoed", "established", "shutdown-pending", "shutdown-sent",
+        "shutdown-received", "shutdown-ack-sent",
+    }  # fmt: skip
+    kinds = Counter(moment.datagram[12] for moment in moments())
+    assert kinds.keys() >= {0, 1, 2, 3, 4, 5, 7, 8, 10, 11, 14}
+
+
+def test_an_untouched_recording_goes_on_from_everywhere() -> None:
+    for moment in moments():
+        assert play(moment, [moment.datagram]).is_well(), label(moment)
+        assert play(moment, []).is_well(), f"without {label(moment)}"
+        assert play(moment, [moment.datagram] * 3).is_well(), f"three times {label(moment)}"
+
+
+def test_packets_with_a_wrong_checksum_do_nothing() -> None:
+    """All truncations and changes of a byte, without repairing the checksum; together they are not even noticed."""
+    random = Random(SEED)
+    for moment in moments():
+        packet = moment.datagram
+        wrong = [packet[:end] for end in range(len(packet))]
+        some = every_change(packet) if is_full_run() else [(at, random.randrange(256)) for at in range(len(packet))]
+        wrong += [changed(packet, at, value) for at, value in some if packet[at] != value]
+        pair = moment.resume()
+        assert isinstance(pair, Talk)
+        pair.simulation.flush()  # the packets that came with this one
+        user = pair.users[moment.side]
+        before = None if user.association is None else (user.association.state, user.association.next_expiry)
+        for spoiled in wrong:
+            pair.endpoints[moment.side].receive(spoiled, moment.route, pair.now, False)
+            pair.endpoints[moment.side].flush(pair.now)
+            assert not pair.endpoints[moment.side].outbox, f"{spoiled.hex()} instead of {label(moment)}"
+        assert before is None or (user.association.state, user.association.next_expiry) == before  # type: ignore[union-attr]
+        pair.endpoints[moment.side].receive(packet, moment.route, pair.now, False)
+        pair.finish()
+        assert pair.is_well(), label(moment)
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_truncated_packets_do_no_more_than_lost_ones(part: int) -> None:
+    random = Random(f"{SEED} {part}")
+    for moment in moments()[part::8]:
+        packet = moment.datagram
+        ends = range(len(packet))
+        for end in ends if is_full_run() else sorted(random.sample(ends, min(len(ends), 12))):
+            # INIT and INIT ACK have no length that anything inside depends on.
+            spoiled_is_survived(moment, reseal(packet[:end]), random.random() < 0.5, True)
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_packets_with_a_changed_byte_do_what_that_byte_may_do(part: int) -> None:
+    random = Random(f"{SEED} {part}")
+    for moment in moments()[part::8]:
+        packet = moment.datagram
+        what = fields(packet)
+        changes = list(every_change(packet))
+        if not is_full_run():
+            changes = random.sample(changes, 30)
+            changes += [(at, packet[at] ^ 1 << random.randrange(8)) for at in range(12, min(len(packet), 32))]
+        for at, value in changes:
+            spoiled_is_survived(moment, reseal(changed(packet, at, value)), random.random() < 0.5, what[at].is_harmless)
+
+
+def test_every_packet_in_every_state() -> None:
+    """What was received at one moment is received at another, under the tag that is right there."""
+    random = Random(SEED)
+    everything = [(moment, other) for moment in moments() for other in moments() if moment.side == other.side]
+    for moment, other in everything if is_full_run() else random.sample(everything, 600):
+        try:
+            packet = reseal(moment.datagram[:8] + other.datagram[8:])
+            play(moment, [packet])
+            play(moment, [packet, moment.datagram])
+        except BaseException as error:
+            error.add_note(f"{packet.hex()} was received instead of or before {label(moment)}")
+            raise
+
+
+@pytest.mark.parametrize("seed", seeds(300 if not is_full_run() else 20_000))
+def test_soup(seed: int) -> None:
+    """Random chunks of every kind, with the right tag mostly: whatever comes of it, it comes to an end."""
+    with replayable(seed, FILE, "test_soup"):
+        random = Random(seed)
+        moment = random.choice(moments())
+        pair = moment.resume()
+        assert isinstance(pair, Talk)
+        soup = Soup(random, pair, moment.side)
+        for _ in range(random.choice((1, 5, 40))):
+            packet = soup.packet()
+            endpoint = pair.endpoints[moment.side]
+            before = pair.network.counts.total()
+            try:
+                endpoint.receive(packet, moment.route, pair.now, random.random() < 0.1)
+                pair.simulation.flush()
+            except BaseException as error:
+                error.add_note(f"{packet.hex()} was received instead of {label(moment)}")
+                raise
+            # An answer or two, an acknowledgement for what was in it, and what a SACK sets free.
+            assert pair.network.counts.total() - before < 200
+            if random.random() < 0.3:
+                pair.run_for(random.choice((0.001, 0.05, 1.0)))
+        pair.finish()
+        for user in pair.users:
+            assert user.error is None or isinstance(user.error, SCTPError)
