@@ -34,6 +34,15 @@ _FIRST_FREE_PORT: Final = 49152
 _LAST_PORT: Final = 65535
 
 
+def _free_port(udp_port: int) -> int:
+    """An SCTP port that nobody at our address is likely to have: that of a UDP port which the system found free.
+
+    Peers tell associations from one address apart by the SCTP port (draft udp-encaps-cons section 4), and endpoints in
+    other processes of this host have the same address.
+    """
+    return udp_port or secrets.choice(range(_FIRST_FREE_PORT, _LAST_PORT + 1))
+
+
 @final
 class _SystemRandom:
     """The system's source of randomness."""
@@ -113,7 +122,7 @@ class Endpoint:
         window = engine.sockets.window(config.recv_buffer)
         engine.core = CoreEndpoint(
             config.replace(recv_buffer=max(window, _SMALLEST_WINDOW)),
-            port=port or secrets.choice(range(_FIRST_FREE_PORT, _LAST_PORT + 1)),
+            port=port or _free_port(engine.sockets.udp_port if udp_port == 0 else 0),
             local_addresses=tuple(engine.sockets.by_local),
             random=loop.protocol_random if isinstance(loop, SimulatedLoop) else _SystemRandom(),
             outbox=engine.outbox,
@@ -150,10 +159,7 @@ class Endpoint:
     @property
     def udp_port(self) -> int:
         """The UDP port of its sockets; 0 once they are closed."""
-        for local in self._engine.sockets.by_local:
-            number: int = self._engine.sockets.info(local, "sockname")[1]
-            return number
-        return 0
+        return self._engine.sockets.udp_port
 
     @property
     def local_addrs(self) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from math import inf
 from typing import Final, final
 
-from .. import invariants
 from ..association import Association as Core
 from ..endpoint import Endpoint as CoreEndpoint
 from ..handlers.icmp import is_quoted
@@ -77,7 +76,7 @@ class Engine:
         """
         if core is not None:
             self.core.touch(core)
-        if self._is_stopped or self.sockets.are_paused:
+        if self._is_stopped or self.sockets.paused:
             return
         self._send()
         self._arm()

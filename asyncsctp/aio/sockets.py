@@ -47,7 +47,7 @@ class Receiver(Protocol):
 class _Socket(PacketProtocol):
     """One socket as its transport sees it."""
 
-    __slots__ = ("_receiver", "_routes", "_sockets", "is_paused", "local", "transport")
+    __slots__ = ("_receiver", "_routes", "_sockets", "local", "transport")
 
     def __init__(self, sockets: Sockets, receiver: Receiver, local: str) -> None:
         self._sockets = sockets
@@ -55,7 +55,6 @@ class _Socket(PacketProtocol):
         self._routes: dict[Address, Route] = {}
         self.local = local
         self.transport: PacketTransport
-        self.is_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("PacketTransport", transport)  # a simulated one is no subclass of ours
@@ -86,10 +85,10 @@ class _Socket(PacketProtocol):
             self._receiver.on_error(self.route_from(address), exc)
 
     def pause_writing(self) -> None:
-        self.is_paused = True
+        self._sockets.paused += 1
 
     def resume_writing(self) -> None:
-        self.is_paused = False
+        self._sockets.paused -= 1
         self._receiver.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -101,12 +100,13 @@ class _Socket(PacketProtocol):
 class Sockets:
     """All sockets of an endpoint."""
 
-    __slots__ = ("_narrow", "_receiver", "by_local")
+    __slots__ = ("_narrow", "_receiver", "by_local", "paused")
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._narrow: dict[str, int] = {}
         self.by_local: dict[str, _Socket] = {}
+        self.paused = 0  # how many of them are full
 
     async def bind(self, addresses: Sequence[str], udp_port: int, config: Config) -> None:
         """Bind one for each address, all at the same UDP port: the peer takes it to be that of every address.
@@ -137,9 +137,12 @@ class Sockets:
                 return
 
     @property
-    def are_paused(self) -> bool:
-        """Whether one of them is full."""
-        return any(sock.is_paused for sock in self.by_local.values())
+    def udp_port(self) -> int:
+        """The UDP port of all of them; 0 once they are closed."""
+        for sock in self.by_local.values():
+            port: int = sock.transport.get_extra_info("sockname")[1]
+            return port
+        return 0
 
     def window(self, wanted: int) -> int:
         """The receive window that the sockets have room for: `wanted`, or less."""

@@ -63,7 +63,7 @@ _UP: Final = _ALWAYS | {COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, SACK, 
 #: ECHO for another tag go their own way (section 5.2).
 MEANINGFUL: Final[dict[State, frozenset[int]]] = {
     CLOSED: frozenset(),
-    COOKIE_WAIT: _SETUP | {INIT_ACK},
+    COOKIE_WAIT: _SETUP | {COOKIE_ECHO, INIT_ACK},
     COOKIE_ECHOED: _SETUP | {COOKIE_ACK, COOKIE_ECHO, HEARTBEAT},
     ESTABLISHED: _UP | {DATA},
     SHUTDOWN_PENDING: _UP | {DATA},

@@ -6,6 +6,7 @@ Knows addresses as text. It does not know sockets, nor which associations use an
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, NamedTuple
 
@@ -22,6 +23,8 @@ __all__ = [
     "normalize",
     "smallest_mtu",
 ]
+
+_ADDRESSES_KEPT: Final = 1024  # reading one takes longer than anything else in a handshake
 
 _NOWHERE: Final = -1
 _LOOPBACK: Final = 0
@@ -44,6 +47,7 @@ class Route(NamedTuple):
     ecn_capable: bool = False  # packets that leave along it bear the ECN-capable codepoint
 
 
+@lru_cache(maxsize=_ADDRESSES_KEPT)
 def normalize(address: str) -> str:
     """The one spelling of an IP literal: an IPv4 address even if mapped into IPv6. `ValueError` for other text."""
     return str(_parse(address))
@@ -121,6 +125,7 @@ def _are_apart(address: str, other: str) -> bool:
     return bool(zone and other_zone) and zone != other_zone
 
 
+@lru_cache(maxsize=_ADDRESSES_KEPT)
 def _scope(address: str) -> int:
     try:
         ip = _parse(address)

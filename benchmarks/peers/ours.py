@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from time import perf_counter
 
 import asyncsctp
@@ -14,8 +13,6 @@ from .base import Handler, Link, burst_of
 __all__ = ["connect", "listen"]
 
 _PORT = 5001
-#: Each association of this host with the server has a port of its own (RFC 9260 section 1.3).
-_local_ports = itertools.count(10000)
 
 
 class OurLink(Link):
@@ -88,5 +85,4 @@ async def listen(job: Job, handler: Handler) -> int:
 
 async def connect(job: Job) -> Link:
     config = asyncsctp.Config(mtu=job.mtu)
-    port = next(_local_ports)
-    return OurLink(await asyncsctp.connect(ADDRESS, _PORT, udp_port=job.port, local_port=port, config=config))
+    return OurLink(await asyncsctp.connect(ADDRESS, _PORT, udp_port=job.port, config=config))

@@ -98,16 +98,29 @@ class Relay:
         return port
 
     async def __aenter__(self) -> Self:
-        self._outer = _bound_everywhere(self._addresses)
-        self._inner = _bound_everywhere(self._addresses)
         self._loop = asyncio.get_running_loop()
-        for address in self._addresses:
-            self._loop.add_reader(self._outer[address], self._read, address, True)
-            self._loop.add_reader(self._inner[address], self._read, address, False)
+        self._outer = self._open(to_server=True)
+        self._inner = self._open(to_server=False)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for sock in (*self._outer.values(), *self._inner.values()):
+        self._close(self._outer)
+        self._close(self._inner)
+
+    def rebind(self) -> None:
+        """Become known to the server by another UDP port, as a NAT does that has forgotten the client."""
+        old = self._inner
+        self._inner = self._open(to_server=False)
+        self._close(old)
+
+    def _open(self, *, to_server: bool) -> dict[str, socket.socket]:
+        socks = _bound_everywhere(self._addresses)
+        for address, sock in socks.items():
+            self._loop.add_reader(sock, self._read, address, to_server)
+        return socks
+
+    def _close(self, socks: dict[str, socket.socket]) -> None:
+        for sock in socks.values():
             self._loop.remove_reader(sock)
             sock.close()
 

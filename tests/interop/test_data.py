@@ -114,6 +114,8 @@ async def test_we_read_slowly(usrsctp: Usrsctp) -> None:
         assert association.stats.bytes_received <= 65536 + 3000
         await within(10, "the rest", traffic.read(association))
         assert association.state is asyncsctp.State.ESTABLISHED
+        peer.tell("shutdown")
+        await peer.expect("down")
 
 
 async def test_they_read_slowly(usrsctp: Usrsctp) -> None:

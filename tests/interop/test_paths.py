@@ -91,6 +91,44 @@ async def test_a_path_is_lost_while_data_flows(usrsctp: Usrsctp, role: str) -> N
             await exercise(association, peer, relay)
 
 
+@pytest.mark.parametrize("role", ["client", "server"])
+async def test_the_udp_port_changes(usrsctp: Usrsctp, role: str) -> None:
+    """RFC 6951 section 5.4: who sees packets come from another UDP port sends to that port from then on."""
+    traffic = Traffic(count=50, streams=5)
+
+    async def exercise(association: asyncsctp.Association, peer: Peer, relay: Relay) -> None:
+        for _ in range(3):
+            if role == "client":  # the client has to say something first
+                await within(5, "our part", traffic.send(association))
+                await peer.got(traffic)
+            peer.tell(traffic.command)
+            await within(5, "their part", traffic.read(association))
+            if role == "server":
+                assert association.paths[0].udp_port == relay.back_port
+                await within(5, "our part", traffic.send(association))
+                await peer.got(traffic)
+            relay.rebind()
+
+    if role == "client":
+        async with (
+            usrsctp.server() as peer,
+            Relay(peer.udp_port) as relay,
+            asyncsctp.connect("127.0.0.1", peer.port, udp_port=relay.port, config=QUICK) as association,
+        ):
+            await exercise(association, peer, relay)
+    else:
+        async with (
+            asyncsctp.open_endpoint(local_addrs=["127.0.0.1"], config=QUICK) as endpoint,
+            Relay(endpoint.udp_port) as relay,
+            usrsctp.client(endpoint.port, relay.port) as peer,
+        ):
+            peer.tell("connect")
+            association = await within(5, "the association", endpoint.accept())
+            await exercise(association, peer, relay)
+            peer.tell("shutdown")
+            await peer.expect("down")
+
+
 async def test_heartbeats(usrsctp: Usrsctp) -> None:
     """Ours are answered, those that a program asks for and those of the timer; and theirs are."""
     async with (

@@ -8,6 +8,9 @@ import asyncsctp
 from asyncsctp import Config
 
 from .peers import QUICK, Traffic, Usrsctp, within
+from .relay import Relay
+
+INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK = 1, 2, 10, 11
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -44,6 +47,43 @@ async def test_they_connect(usrsctp: Usrsctp, host: str) -> None:
         await peer.got(traffic)
         peer.tell("shutdown")
         await peer.expect("down")
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+async def test_the_first_of_each_chunk_is_lost(usrsctp: Usrsctp, role: str) -> None:
+    """Both sides retransmit INIT and COOKIE ECHO, and answer each of them."""
+    seen: set[int] = set()
+
+    def lose_the_first(packet: bytes, to_server: bool) -> bytes | None:
+        kind = packet[12]
+        if kind in seen:
+            return packet
+        seen.add(kind)
+        return None
+
+    traffic = Traffic(count=10)
+    if role == "client":
+        async with usrsctp.server() as peer, Relay(peer.udp_port) as relay:
+            relay.change = lose_the_first
+            connecting = asyncsctp.connect("127.0.0.1", peer.port, udp_port=relay.port, config=QUICK)
+            async with await within(10, "the association", connecting) as association:
+                traffic.write(association)
+                await peer.got(traffic)
+    else:
+        async with (
+            asyncsctp.open_endpoint(local_addrs=["127.0.0.1"], config=QUICK) as endpoint,
+            Relay(endpoint.udp_port) as relay,
+            usrsctp.client(endpoint.port, relay.port, rto_initial=100, rto_max=300) as peer,
+        ):
+            relay.change = lose_the_first
+            peer.tell("connect")
+            association = await within(10, "the association", endpoint.accept())
+            await peer.expect("up")
+            traffic.write(association)
+            await peer.got(traffic)
+            await association.close()
+            await peer.expect("down")
+    assert seen >= {INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK}
 
 
 async def test_nobody_listens(usrsctp: Usrsctp) -> None:

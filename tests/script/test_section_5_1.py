@@ -56,12 +56,12 @@ def two(sim: Sim, config: Config | None = None) -> tuple[Node, Node]:
     return a, z
 
 
-def exchange(sim: Sim, a: Node, z: Node) -> None:
+def exchange(sim: Sim, a: Node, z: Node, limit: float = 200.0) -> None:
     """Both sides are up, agree on the tags, and messages go both ways."""
-    sim.until(lambda: a.is_up() and z.is_up(), 200)
+    sim.until(lambda: a.is_up() and z.is_up(), limit)
     a.send(b"from a")
     z.send(b"from z")
-    sim.until(lambda: z.received and a.received, 200)
+    sim.until(lambda: z.received and a.received, limit)
     assert (a.received, z.received) == ([b"from z"], [b"from a"])
     ours, theirs = a.association.context, z.association.context
     assert (ours.local_tag, ours.peer_tag) == (theirs.peer_tag, theirs.local_tag)
@@ -150,7 +150,7 @@ def test_a_terrible_network_sets_up_one_association(seed: int) -> None:
     sim = Sim(seed, link)
     a, z = two(sim, Config(init_max_retrans=50, max_retrans=50))
     a.connect(z)
-    exchange(sim, a, z)
+    exchange(sim, a, z, 5000)
     assert len(z.users) == 1
 
 

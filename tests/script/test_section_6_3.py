@@ -49,9 +49,8 @@ def test_c4_one_measurement_for_each_round_trip() -> None:
     script.advance(0.08)
     script.send(script.sack(1))  # was under way with the first one
     assert script.rto == pytest.approx(0.3)
-    round_trip(script, 0.1, 2) if not script.take() else script.write(b"three")
-    script.advance(0.1)
-    script.send(script.sack(2))
+    script.take()
+    round_trip(script, 0.1, 2)
     assert script.rto < 0.3
 
 
@@ -68,9 +67,9 @@ def test_c5_what_was_sent_twice_is_not_measured() -> None:
 def test_c5_nor_what_was_sent_before_a_retransmission_of_a_lower_tsn() -> None:
     """C5: SHOULD only be made using r if no TSN up to r was retransmitted since r was sent first."""
     script = Script(FINE)
-    script.write(b"lost")
+    script.write_packets(1)
     script.advance(0.5)
-    script.write(b"not lost")
+    script.write_packets(1)
     script.advance(0.5)
     assert [packet.tsns for packet in script.take()] == [[0], [1], [0]]
     script.send(script.sack(1))
@@ -85,9 +84,8 @@ def test_c6_the_rto_is_at_least_rto_min() -> None:
 
 def test_c7_the_rto_is_at_most_rto_max() -> None:
     script = Script(Config(rto_max=2.0, heartbeat_interval=None))
-    for _ in range(4):
-        script.write(b"lost")
-        script.wait()
+    script.write(b"lost")
+    script.advance(30.0)
     assert script.rto == 2.0
 
 
@@ -144,7 +142,7 @@ def test_r3_but_not_when_a_later_one_is() -> None:
     script.advance(0.9)
     script.send(script.sack(-1, [(1, 1)]))
     script.advance(0.11)
-    assert script.expect(DATA, ).tsns[0] == 0
+    assert script.expect(DATA, DATA).tsns == [0, 2]
 
 
 def test_r4_the_timer_starts_for_what_the_receiver_has_given_up() -> None:
@@ -157,7 +155,7 @@ def test_r4_the_timer_starts_for_what_the_receiver_has_given_up() -> None:
     script.advance(0.5)
     script.send(script.sack(-1, [(1, 1)]))
     script.send(script.sack(0))  # and 1 is gone
-    script.advance(0.99)
+    script.advance(script.path(1).rto.rto - 0.01)
     script.expect_nothing()
     script.advance(0.02)
     assert script.expect(DATA).tsns == [1]
@@ -219,8 +217,7 @@ def test_a_measurement_brings_the_rto_back() -> None:
     script.advance(3.0)
     script.send(script.sack(0))
     assert script.rto == 4.0
-    round_trip_of_new_data = script.write(b"new")
-    assert round_trip_of_new_data is None
+    script.write(b"new")
     script.advance(0.1)
     script.send(script.sack(1))
     assert script.rto == 1.0
@@ -245,12 +242,14 @@ def test_a_heartbeat_brings_the_rto_back() -> None:
 def test_f1_a_switch_of_paths_leaves_the_timer_running() -> None:
     """F1: the timers of the old path go on, and the new path's runs with its own RTO from its first DATA on."""
     script = Script(paths=2)
-    script.write(b"one")
+    for text in (b"zero", b"one"):
+        script.write(text)
     script.advance(0.5)
     script.association.set_primary(PEER[1])
     script.write(b"two")
-    assert [packet.to for packet in script.take()] == [PEER[0], PEER[1]]
-    script.advance(0.51)
-    assert script.take()[0].tsns == [0]
-    script.advance(0.5)
-    assert 1 in [tsn for packet in script.take() for tsn in packet.tsns]
+    assert [packet.to for packet in script.take()] == [PEER[0], PEER[0], PEER[1]]
+    script.send(script.sack(0))  # restarts the timer of the old path
+    script.advance(0.9)
+    script.expect_nothing()
+    script.advance(0.11)
+    assert [tsn for packet in script.take() for tsn in packet.tsns] == [1, 2]

@@ -18,6 +18,7 @@ from asyncsctp.handlers.state import ESTABLISHED, State
 from asyncsctp.invariants import check
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.paths.path import Path
+from asyncsctp.paths.rto import RtoEstimator
 from asyncsctp.wire import control, sack, tlv
 from asyncsctp.wire.constants import (
     CHUNK_HEADER_SIZE,
@@ -173,6 +174,9 @@ class Script:
         self.expect(COOKIE_ECHO)
         self.send(control.pack_cookie_ack())
         assert self.state is ESTABLISHED
+        config = self.config
+        for path in self.association.path_manager.by_id:  # the handshake took no time: what it measured is forgotten
+            path.rto = RtoEstimator(config.rto_initial, config.rto_min, config.rto_max)
         if not self.listed:
             self.expect_nothing()
 
