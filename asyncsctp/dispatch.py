@@ -140,10 +140,10 @@ def _on_heartbeat_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, 
 
 
 def _on_abort(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if data[at + 1] & FLAG_TAG_REFLECTED:  # section 8.5.1 B: with the T bit the tag must be the peer's
+    if data[at + 1] & FLAG_TAG_REFLECTED:
         rooms.context.statistics.bad_tags += 1
-    else:
-        abort(rooms, data[at + tlv.HEADER_SIZE : end])
+        raise Malformed("an ABORT with the T bit, under our tag and not the peer's (section 8.5.1 B)")
+    abort(rooms, data[at + tlv.HEADER_SIZE : end])
 
 
 def _on_error(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
@@ -175,9 +175,10 @@ def _on_shutdown_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, r
 
 
 def _on_shutdown_complete(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if data[at + 1] & FLAG_TAG_REFLECTED:  # section 8.5.1 C
+    if data[at + 1] & FLAG_TAG_REFLECTED:
         rooms.context.statistics.bad_tags += 1
-    elif rooms.shutdown is not None:
+        raise Malformed("a SHUTDOWN COMPLETE with the T bit, under our tag and not the peer's (section 8.5.1 C)")
+    if rooms.shutdown is not None:
         rooms.shutdown.on_shutdown_complete()
 
 

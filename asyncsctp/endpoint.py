@@ -433,7 +433,9 @@ class Endpoint:
         association = self._directory.find_peer((route.address, *init.addresses), peer_port)
         if association is not None:
             reply = association.on_init(init, route, self._directory.new_tag(), now)
-            if reply is not None:
+            if reply is not None and reply.body[0] == ABORT:
+                self._answer(reply.route, peer_port, reply.tag, reply.body, now)
+            elif reply is not None:
                 self._send(reply.route, peer_port, reply.tag, reply.body)
             return association
         if not self.listening:

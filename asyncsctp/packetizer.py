@@ -166,7 +166,8 @@ class Packetizer:
             if filled:
                 if not transmission.outstanding.has_outstanding(last_path_id):  # section 6.3.2 R2
                     context.timers.stop(timer_key(T3_RTX, last_path_id))
-                self._sent(path, earliest)
+                path.on_sent(context.now, again=True)
+                self._start_t3(path, earliest)
                 context.statistics.packets_retransmitted += 1
             self._emit(path, b"".join(parts))
 
@@ -234,17 +235,17 @@ class Packetizer:
         if sent:
             if queue.tracked:
                 outstanding.track(queue.tracked)
-            self._sent(path, False)
+            path.on_sent(context.now)
+            self._start_t3(path, False)
             statistics = context.statistics
             statistics.packets_sent += sent
             statistics.data_chunks_sent += tsn - first_tsn
             statistics.bytes_sent += user_bytes
         return sent
 
-    def _sent(self, path: Path, restart: bool) -> None:
+    def _start_t3(self, path: Path, restart: bool) -> None:
         """Data has left for this path: T3-rtx runs (section 6.3.2 R1), anew if `restart` (section 6.1)."""
         context = self._context
-        path.on_sent(context.now)
         key = timer_key(T3_RTX, path.path_id)
         if restart or not context.timers.runs(key):
             context.timers.start(key, context.now + path.rto.rto)

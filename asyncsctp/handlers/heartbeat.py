@@ -42,14 +42,15 @@ class Heartbeat:
     def start(self) -> None:
         """The association is up: verify what is unconfirmed, and watch the rest."""
         for path in self._context.paths.paths:
-            self.watch(path)
+            self.watch(path, self._context.now)
 
-    def watch(self, path: Path) -> None:
-        """Begin with a path, or go on: in its turn where it needs verification (section 5.4), else in due time (section 8.3)."""
+    def watch(self, path: Path, since: float) -> None:
+        """Probe a path: in its turn where it needs verification (section 5.4), else one period after `since` (section 8.3)."""
+        now = self._context.now
         if path.state is PathState.UNCONFIRMED and path.error_count <= path.max_retrans:
-            self._schedule(path, self._context.paths.reserve_probe(path, self._context.now))
+            self._schedule(path, self._context.paths.reserve_probe(path, now))
         else:
-            self._schedule(path, self._delay(path))
+            self._schedule(path, max(since + self._delay(path) - now, 0.0))
 
     def request(self, path: Path) -> None:
         """The user wants a HEARTBEAT now (section 8.3 D); its round trip, or that there was none, will be told."""
@@ -83,7 +84,7 @@ class Heartbeat:
         became_active = context.paths.on_heartbeat_acknowledged(path, context.owner.data_pending())
         on_answer(context, path, became_active, confirmed)
         self._tell(path, round_trip)
-        self._schedule(path, self._delay(path))
+        self.watch(path, path.heartbeat_at)
 
     def expire(self, path_id: int) -> None:
         """The timer of a path: an answer is overdue, or a probe is due."""
@@ -96,13 +97,12 @@ class Heartbeat:
             self._tell(path, None)
             if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
                 return
-            self.watch(path)
-            return
-        if path.last_sent and (idle_at := path.last_sent + self._delay(path)) > context.now:
+            self.watch(path, path.heartbeat_at)
+        elif (idle_at := path.last_sent + self._delay(path)) > context.now:
             # Section 8.3: not idle; data has measured this path within the period.
             context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
-            return
-        self._probe(path)
+        else:
+            self._probe(path)
 
     def _probe(self, path: Path) -> None:
         """Send a HEARTBEAT with a fresh nonce to this path, and wait one RTO for the answer."""

@@ -99,9 +99,11 @@ class Transmission:
         context.statistics.sacks_received += 1
         wire_cumulative_tsn, a_rwnd, gaps, _ = read_sack(data, at, length)
         summary = self.window.on_sack(self.unwrap(wire_cumulative_tsn), a_rwnd, gaps, context.now)
-        self._heard = True
         self.sacks += 1
-        if self._apply(summary) and self.probing and a_rwnd:
+        if not self._apply(summary):
+            return
+        self._heard = True
+        if self.probing and a_rwnd:
             self._reopen(a_rwnd, summary.cum_advanced)
 
     def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> bool:

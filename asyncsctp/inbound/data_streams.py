@@ -24,6 +24,8 @@ _WHOLE: Final = FLAG_BEGIN | FLAG_END
 _NEVER: Final = -1
 _UNORDERED_KEY: Final = 1 << 32
 _LARGEST_CHUNK: Final = 65535
+#: Fragments that a message may have in any case; a long one may have more, if they are not tiny.
+_FEW_FRAGMENTS: Final = 64
 
 
 @final
@@ -46,7 +48,7 @@ class _Run:
 class DataStreams(ReassemblyQueue):
     """Reassembly and stream order of DATA chunks."""
 
-    __slots__ = ("_next_ssn", "_edges", "_waiting", "_fast_kind")
+    __slots__ = ("_next_ssn", "_edges", "_waiting", "_fast_kind", "_most_fragments")
 
     def __init__(self, deliver: Deliver, max_message_size: int) -> None:
         super().__init__(deliver, max_message_size)
@@ -54,6 +56,7 @@ class DataStreams(ReassemblyQueue):
         self._edges: dict[int, _Run] = {}  # each run under its first and its last TSN
         self._waiting: dict[int, _Run] = {}  # complete ordered messages by their key
         self._fast_kind = _NEVER
+        self._most_fragments = 0
         self.limit_messages(max_message_size)
 
     def limit_messages(self, max_message_size: int) -> None:
@@ -61,6 +64,8 @@ class DataStreams(ReassemblyQueue):
         self._max_message_size = max_message_size
         # The fast lane doesn't look at sizes: it is open only while no single chunk can be too long.
         self._fast_kind = _WHOLE if max_message_size >= _LARGEST_CHUNK else _NEVER
+        # The message in progress is not held against the window, so its bookkeeping must not outgrow its data.
+        self._most_fragments = _FEW_FRAGMENTS + max_message_size // OVERHEAD
 
     def reset(self) -> None:
         """Give up all that is held, and start every stream at SSN 0 (the peer has restarted)."""
@@ -128,6 +133,8 @@ class DataStreams(ReassemblyQueue):
         run.size = size
         if right is not None:
             self._absorb(run, right)
+        if run.last - run.first >= self._most_fragments:
+            return _violation(tsn, f"its message has more than {self._most_fragments} fragments")
         return self._complete(run) if run.begun and run.ended else None
 
     def _add_whole(self, tsn: int, key: int, ppid: int, payload: bytes) -> str | None:

@@ -7,6 +7,7 @@ receive buffer (a chunk can be classified before it is accepted), and nothing of
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final, final
 
 from ..wire.constants import MASK_16, MASK_32
@@ -211,10 +212,11 @@ class DataTracker:
         gaps = self._gaps
         if gaps is not None:
             base = self.cumulative_tsn
-            for first, last in gaps:
-                if len(blocks) >= room or first - base > MASK_16:
-                    break
-                blocks.append((first - base, min(last - base, MASK_16)))
+            blocks = [(first - base, last - base) for first, last in islice(gaps, max(room, 0))]
+            while blocks and blocks[-1][1] > MASK_16:
+                first = blocks.pop()[0]
+                if first <= MASK_16:
+                    blocks.append((first, MASK_16))
         duplicates = self._duplicates
         if duplicates:
             self._duplicates = []

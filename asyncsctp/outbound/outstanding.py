@@ -1,6 +1,6 @@
-"""Packets sent and not yet cumulatively acknowledged, and what a SACK says of them (RFC 9260 sections 6.2.1, 6.3.1 and
-7.2.4).
- Knows TSNs, packet records and, as small ints, the paths they went over. It deliberately does not know congestion
+"""Packets sent and not yet cumulatively acknowledged, and what a SACK says of them (RFC 9260 sections 6.2.1 and 6.3.1).
+
+Knows TSNs, packet records and, as small ints, the paths they went over. It deliberately does not know congestion
 windows, timers or when to send again: it marks, counts and sums up; the summary is for those who decide. Work is
 proportional to what a SACK changes: gap ranges are compared with those of the SACK before.
 """
@@ -17,11 +17,9 @@ from typing import Final, final
 from ..wire.constants import DATA_HEADER_SIZE, FLAG_UNORDERED
 from ..wire.data import READ_DATA
 from .message import ACKED, IN_FLIGHT, LOST, TIMED_OUT, WHOLE, OutboundMessage, PacketRecord
+from .miss_indications import MissIndications
 
 _last_tsn: Final = attrgetter("last_tsn")
-
-#: Miss indications that mark a chunk for retransmission (section 7.2.4).
-_MISSES: Final = 3
 
 
 @final
@@ -64,18 +62,11 @@ class OutstandingQueue:
 
     `in_flight[path_id]` are bytes as cwnd counts them, `in_flight_user_bytes` as the peer's window does, both without
     what is marked for retransmission. `user_bytes` have been sent and not cumulatively acknowledged.
-
-    Miss indications need no counter per chunk. A SACK counts one miss for every missing TSN below its highest newly
-    acknowledged TSN h. As h was sent later than every TSN below it, such a TSN t was outstanding whenever an h above t
-    was reported, so that t has been missed once for every h > t there ever was: three times, if and only if the third
-    largest h exceeds t. That third largest only grows; every record is passed by it once. (In fast recovery a SACK that
-    advances the cumulative TSN has its highest TSN reported as h.) Reneged records have been missed less often and are
-    counted one by one.
     """
 
     __slots__ = (
-        "_earliest", "_gaps", "_head", "_highest_acked", "_lost_tsns", "_passed", "_records", "_reneged", "_timed",
-        "_tracked", "cumulative_tsn", "in_flight", "in_flight_user_bytes", "next_tsn", "summary", "user_bytes",
+        "_earliest", "_gaps", "_head", "_lost_tsns", "_misses", "_records", "_timed", "_tracked", "cumulative_tsn",
+        "in_flight", "in_flight_user_bytes", "next_tsn", "summary", "user_bytes",
     )  # fmt: skip
 
     def __init__(self, initial_tsn: int, paths: int = 1) -> None:
@@ -94,9 +85,7 @@ class OutstandingQueue:
         self._records: list[PacketRecord] = []
         self._head = 0  # records before it are done with
         self._gaps: list[tuple[int, int]] = []  # acknowledged above the cumulative TSN
-        self._highest_acked = [initial_tsn - 1] * _MISSES  # the largest ones, ascending
-        self._passed = initial_tsn - 1  # records up to here have been looked at for three misses
-        self._reneged: dict[PacketRecord, int] = {}  # and how often they were missed
+        self._misses = MissIndications(initial_tsn - 1)
         self._lost_tsns: list[int] = []  # heap of first TSNs; entries whose record is no longer lost are skipped
         self._tracked: deque[tuple[int, int, OutboundMessage]] = deque()
         for path_id in range(len(self.in_flight)):
@@ -167,10 +156,10 @@ class OutstandingQueue:
             highest = self._apply_gaps(cumulative_tsn, gap_offsets)
             if in_recovery and summary.cum_advanced and self._gaps:
                 highest = self._gaps[-1][1]  # section 7.2.4: a miss for all that this SACK reports missing
-        if self._reneged:
-            self._count_reneged(highest)
-        if highest > self._highest_acked[0]:
-            self._count_misses(highest)
+        for record in self._misses.take_missed(highest):
+            self._lose(record)
+        if highest and self._misses.note(highest):
+            self._lose_missed()
         self._settle(now)
         return summary
 
@@ -209,8 +198,7 @@ class OutstandingQueue:
         self._records.insert(self._index(record.first_tsn) + 1, rest)
         if rest.state >= LOST:
             heappush(self._lost_tsns, tsn)
-        if record in self._reneged:
-            self._reneged[rest] = self._reneged[record]
+        self._misses.on_split(record, rest)
 
     def expire(self, path_id: int, state: int = TIMED_OUT) -> int:
         """T3-rtx expired: all that is outstanding on the path is to be sent again (section 6.3.3). How many records."""
@@ -316,8 +304,7 @@ class OutstandingQueue:
             record.state = IN_FLIGHT
             self.in_flight[path_id] += len(record.body)
             self.in_flight_user_bytes += record.user_bytes
-            if record.transmissions == 1:
-                self._reneged[record] = 0  # this SACK's miss is about to be counted
+            self._misses.on_reneged(record)
             earliest = self._earliest[path_id]
             if earliest is None or earliest.first_tsn > record.first_tsn:
                 self._earliest[path_id] = record
@@ -325,32 +312,19 @@ class OutstandingQueue:
                 summary.reneged_paths.append(path_id)
             summary.reneged += 1
 
-    def _count_reneged(self, highest: int) -> None:
-        for record, misses in list(self._reneged.items()):
-            if record.state != IN_FLIGHT or record.transmissions > 1:
-                del self._reneged[record]
-            elif misses == 0 or record.last_tsn < highest:
-                self._reneged[record] = misses + 1
-                if misses + 1 >= _MISSES:
-                    del self._reneged[record]
-                    self._lose(record)
-
-    def _count_misses(self, highest: int) -> None:
-        """Section 7.2.4; see the class for why this is the same as to count."""
-        largest = self._highest_acked
-        largest[0] = highest
-        largest.sort()
-        frontier = largest[0]
-        if frontier <= self._passed or self._head == len(self._records):
+    def _lose_missed(self) -> None:
+        """Section 7.2.4: what the frontier of miss indications has passed is lost."""
+        misses = self._misses
+        if self._head == len(self._records):
             return
         records = self._records
-        index = self._index(self._passed)
-        self._passed = frontier
+        index = self._index(misses.passed)
+        misses.passed = misses.frontier
         while index < len(records):
             record = records[index]
-            if record.last_tsn >= frontier:
+            if record.last_tsn >= misses.frontier:
                 break
-            if record.state == IN_FLIGHT and record.transmissions == 1 and record not in self._reneged:
+            if misses.is_due(record):
                 self._lose(record)
             index += 1
 

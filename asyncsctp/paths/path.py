@@ -33,7 +33,7 @@ class Path:
         "heartbeat_at",  # when the HEARTBEAT that awaits its answer was sent
         "heartbeat_interval",  # None: only while UNCONFIRMED
         "heartbeat_nonce",  # of that HEARTBEAT; empty: none awaits an answer
-        "last_sent",  # when data was sent last; -1.0: never
+        "last_sent",  # when data was sent here first, which measures the path; -1.0: never
         "max_retrans",
         "mtu",  # the largest IP packet
         "one_packet",  # section 7.2.3: until an acknowledgement, a single packet in flight
@@ -92,9 +92,10 @@ class Path:
         cwnd = self.congestion.cwnd
         return cwnd if cwnd > self.payload and not self.one_packet else self.payload
 
-    def on_sent(self, now: float) -> None:
-        """Data has left for this address."""
-        self.last_sent = now
+    def on_sent(self, now: float, again: bool = False) -> None:
+        """Data has left for this address; `again`: it was sent before, so that it measures nothing (section 6.3.1 C5)."""
+        if not again:
+            self.last_sent = now
         self._idle_since = now
 
     def on_ack(self, acked: int, in_flight_before: int, cum_advanced: bool, in_recovery: bool, now: float) -> None:

@@ -33,14 +33,15 @@ SEED = int(os.environ.get("ASYNCSCTP_SEED", "0").partition("-")[0])
 
 @cache
 def moments() -> list[Moment]:
-    """Every packet received in two lives: a quiet one, and one with losses, marks and the shutdown from the other side."""
+    """Every packet received in two lives: a quiet one, and one with losses and marks that the other side ends."""
     quiet = record(Talk(1, paths=2), closer=0)
     rough = record(Talk(2, paths=1, marks=True, losses=(1, 6, 8, 17)), closer=1)
     return quiet + rough
 
 
 def label(moment: Moment) -> str:
-    return f"a packet of {len(moment.datagram)} bytes to {'AZ'[moment.side]} in state {moment.state}: {moment.datagram.hex()}"
+    size = len(moment.datagram)
+    return f"a packet of {size} bytes to {'AZ'[moment.side]} in state {moment.state}: {moment.datagram.hex()}"
 
 
 def play(moment: Moment, packets: list[bytes]) -> Talk:

@@ -8,12 +8,21 @@ import asyncsctp
 from asyncsctp import Config
 
 from .peers import QUICK, Traffic, Usrsctp, within
-from .relay import Relay
+from .relay import Relay, free_udp_port
 
 INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK = 1, 2, 10, 11
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def host(request: pytest.FixtureRequest) -> str:
+    address: str = request.param
+    try:
+        free_udp_port(address)
+    except OSError:
+        pytest.skip(f"{address} can't be used here")
+    return address
+
+
 async def test_we_connect(usrsctp: Usrsctp, host: str) -> None:
     async with usrsctp.server(mode="echo", bind=host, streams=100) as peer:
         config = Config(outgoing_streams=200, max_incoming_streams=50)
@@ -29,7 +38,6 @@ async def test_we_connect(usrsctp: Usrsctp, host: str) -> None:
     assert association.state is asyncsctp.State.CLOSED
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_they_connect(usrsctp: Usrsctp, host: str) -> None:
     async def echo(association: asyncsctp.Association) -> None:
         async for message in association:

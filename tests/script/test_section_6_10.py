@@ -28,7 +28,7 @@ def test_a_partial_chunk_is_dropped_and_what_stands_before_it_is_not() -> None:
     script.send(script.data(0), script.data(1)[:-4])
     assert script.expect(SACK).one(SACK).tsn == 0
     script.send(pack_heartbeat(b"y"), script.data(1)[:10])
-    script.expect(HEARTBEAT_ACK)
+    assert HEARTBEAT_ACK in script.take()[0].kinds
     assert script.state is ESTABLISHED
 
 
@@ -55,7 +55,6 @@ def test_init_is_not_bundled_with_anything() -> None:
     assert Script(up=False).take()[0].kinds == [INIT]
     script = Script()
     init = Init(7, 100_000, 1, 1, PEER_TSN, ())
-    script.send(pack_init(init, False), script.data(0))
     script.send(pack_init(init, False), script.data(0), tag=0)
     script.expect_nothing()
     assert script.state is ESTABLISHED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.script import B, E, LOCAL, PEER, Script, U
+from support.script import LOCAL, PEER, B, E, Script, U
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathChanged, PathState

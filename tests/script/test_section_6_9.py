@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.script import B, E, PEER, Script, U, UDP_PORT
+from support.script import PEER, UDP_PORT, B, E, Script, U
 
 from asyncsctp.config import Config
 from asyncsctp.paths.encapsulation import Route

@@ -255,7 +255,9 @@ class Soup:
         if random.random() < 0.05:
             body = body[: random.randrange(len(body) + 1)]
         packet = Seal(*ports, tag).pack(body)
-        return packet if random.random() < 0.98 else changed(packet, random.randrange(len(packet)), random.randrange(256))
+        if random.random() < 0.02:
+            packet = changed(packet, random.randrange(len(packet)), random.randrange(256))
+        return packet
 
     def chunk(self, association: Association | None) -> bytes:
         random = self.random
@@ -274,7 +276,8 @@ class Soup:
 
     def _near(self, number: int) -> int:
         random = self.random
-        away = random.choice((0, 1, 1, 2, 3, 5, random.randint(-5, 30), random.randint(0, 1 << 31), random.getrandbits(32)))
+        anywhere = random.randint(0, 1 << 31), random.getrandbits(32)
+        away = random.choice((0, 1, 1, 2, 3, 5, random.randint(-5, 30), *anywhere))
         return number + away & 0xFFFFFFFF
 
     def _data(self, association: Association | None) -> bytes:
@@ -298,10 +301,12 @@ class Soup:
             for _ in range(random.choice((0, 0, 1, 2, 10)))
         ]
         repeats = [random.getrandbits(32) for _ in range(random.choice((0, 0, 1, 5)))]
-        value = pack("!IIHH", self._near(acked), random.choice((0, 1, 1000, 1 << 20, 0xFFFFFFFF)), len(blocks), len(repeats))
+        a_rwnd = random.choice((0, 1, 1000, 1 << 20, 0xFFFFFFFF))
+        value = pack("!IIHH", self._near(acked), a_rwnd, len(blocks), len(repeats))
         if random.random() < 0.05:
             value = value[:8] + pack("!HH", random.getrandbits(16), random.getrandbits(16))
-        return self._tlv(SACK, 0, value + b"".join(pack("!HH", *block) for block in blocks) + pack(f"!{len(repeats)}I", *repeats))
+        value += b"".join(pack("!HH", *block) for block in blocks) + pack(f"!{len(repeats)}I", *repeats)
+        return self._tlv(SACK, 0, value)
 
     def _control(self, _: Association | None) -> bytes:
         random = self.random

@@ -226,7 +226,7 @@ class Pair:
         return all(len(self.users[1 - side].messages) >= len(self.sent[side]) for side in (0, 1))
 
     def verify(self) -> None:
-        """All that was written on either side has arrived on the other, or its writer knows that the association failed."""
+        """All that was written on either side has arrived on the other, or its writer knows that it failed."""
         for side in (0, 1):
             verify(self.sent[side], self.users[side], self.users[1 - side])
 

@@ -104,7 +104,8 @@ class Scenario:
             pace = random.choice((0.0, 0.0, 0.001, 0.1))
             when = 0.0
             for number in range(150):
-                size = min(left, random.choice((largest, random.randint(1, largest), random.randint(1, min(largest, 100)))))
+                sizes = (largest, random.randint(1, largest), random.randint(1, min(largest, 100)))
+                size = min(left, random.choice(sizes))
                 if not size:
                     break
                 left -= size

@@ -256,6 +256,8 @@ class Script:
             self.now = max(self.now, self.endpoint.next_expiry)
             self.endpoint.expire(self.now)
             self.flush()
+        if not self.packets:
+            self.now = until
         return self.take()
 
     # The peer.

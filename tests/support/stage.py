@@ -6,6 +6,7 @@ watched: nothing but what section 5.4 allows may ever leave for an UNCONFIRMED a
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -13,7 +14,16 @@ from asyncsctp.association import Association
 from asyncsctp.config import Config
 from asyncsctp.endpoint import Endpoint
 from asyncsctp.events import PathState
-from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.handlers.state import (
+    COOKIE_ECHOED,
+    COOKIE_WAIT,
+    ESTABLISHED,
+    SHUTDOWN_ACK_SENT,
+    SHUTDOWN_PENDING,
+    SHUTDOWN_RECEIVED,
+    SHUTDOWN_SENT,
+    State,
+)
 from asyncsctp.invariants import check as check_association
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import LinkSettings, Network
@@ -29,6 +39,7 @@ from .pair import Chance, Recorder
 
 UDP = 9899
 HERE, THERE = "192.0.2.1", "192.0.2.2"
+OTHER = "198.51.100.9"
 PORT, PEER_PORT = 5000, 6000
 PEER_TAG = 0x0A0B0C0D
 PEER_TSN = 1000
@@ -186,9 +197,9 @@ class Solo:
         init = offer(**{"cookie": b"cookie", **changes})
         return self.say(pack_init(init, ack=True), source=source, udp_port=udp_port)
 
-    def establish(self, addresses: Sequence[str] = (THERE,), **changes: object) -> Association:
+    def establish(self, named: Sequence[str] = (THERE,), **changes: object) -> Association:
         """We set an association up."""
-        self.connect(addresses)
+        self.connect(named)
         ((_, echo),) = self.answer(**changes)
         assert kinds(echo) == [COOKIE_ECHO]
         self.say(control.pack_cookie_ack())
@@ -197,6 +208,47 @@ class Solo:
 
     def touch(self, association: Association | None = None) -> None:
         self.endpoint.touch(association or self.association)
+
+
+def into(solo: Solo, state: State, **changes: object) -> Association:
+    """An association in this state, with a peer that is the test."""
+    if state in (COOKIE_WAIT, COOKIE_ECHOED):
+        solo.connect((THERE, OTHER))
+        if state is COOKIE_ECHOED:
+            solo.answer(addresses=(OTHER,))
+        return solo.association
+    association = solo.accept(**changes)
+    if state in (SHUTDOWN_PENDING, SHUTDOWN_RECEIVED):
+        association.send(0, b"unacknowledged")
+        solo.touch()
+        solo.take()
+    if state is SHUTDOWN_RECEIVED:
+        solo.say(control.pack_shutdown(association.context.setup.local_initial_tsn - 1 & 0xFFFFFFFF))  # type: ignore[union-attr]
+    elif state is SHUTDOWN_ACK_SENT:
+        solo.say(control.pack_shutdown(association.context.setup.local_initial_tsn - 1 & 0xFFFFFFFF))  # type: ignore[union-attr]
+    elif state in (SHUTDOWN_PENDING, SHUTDOWN_SENT):
+        association.shutdown(solo.now)
+        solo.touch()
+        solo.take()
+    assert association.state is state
+    return association
+
+
+def image(association: Association) -> tuple[object, ...]:
+    """What an INIT must not change."""
+    context = association.context
+    return (
+        context.state,
+        context.local_tag,
+        context.peer_tag,
+        context.setup,
+        tuple((path.route, path.state, path.error_count) for path in context.paths.paths),
+        context.timers.next_expiry,
+    )
+
+
+UP_STATES = (ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT, SHUTDOWN_RECEIVED)
+ALL_STATES = (COOKIE_WAIT, COOKIE_ECHOED, *UP_STATES, SHUTDOWN_ACK_SENT)
 
 
 class Node:
@@ -311,6 +363,8 @@ class Sim:
 
     @staticmethod
     def _on_error(node: Node, route: Route, error: OSError) -> None:
+        if error.errno != errno.ECONNREFUSED:
+            return
         quoted: bytes = getattr(error, "quoted", b"")
         for association in node.endpoint.associations:
             association.on_unreachable(route, quoted, node.sim.now)

@@ -1,0 +1,157 @@
+"""A broken book is noticed: each invariant, and what it takes to break it by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from support.pair import Pair
+
+from asyncsctp.association import Association
+from asyncsctp.handlers.reception import Reception
+from asyncsctp.handlers.state import COOKIE_WAIT
+from asyncsctp.handlers.transmission import Transmission
+from asyncsctp.inbound.data_tracker import ACK_DELAYED, ACK_NOW
+from asyncsctp.invariants import InvariantViolation, check
+from asyncsctp.outbound.message import LOST
+from asyncsctp.timers import DELAYED_ACK, HEARTBEAT_TIMER, T1_INIT, T2_SHUTDOWN, T3_RTX, timer_key
+
+
+@pytest.fixture
+def pair() -> Pair:
+    """A has data in flight and more in its queue; of what Z has sent, the first is missing."""
+    pair = Pair(paths=2)
+    pair.establish()
+    pair.run_for(2.0)
+    pair.network.on_datagram = Dropper(1)
+    pair.send(1, 0, bytes(3000))
+    pair.run_for(0.015)
+    pair.send(0, 0, bytes(50_000))
+    pair.simulation.flush()
+    return pair
+
+
+class Dropper:
+    """Loses so many packets, and no more."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __call__(self, datagram: object) -> bool:
+        self.count -= 1
+        return self.count < 0
+
+
+def transmission(association: Association) -> Transmission:
+    found = association._rooms.transmission
+    assert found is not None
+    return found
+
+
+def reception(association: Association) -> Reception:
+    found = association._rooms.reception
+    assert found is not None
+    return found
+
+
+def lose_t3(association: Association) -> None:
+    association.context.timers.stop(timer_key(T3_RTX, 0))
+
+
+def start_t3_for_nothing(association: Association) -> None:
+    association.context.timers.start(timer_key(T3_RTX, 1), 99.0)
+
+
+def time_a_path_that_is_not(association: Association) -> None:
+    association.context.timers.start(timer_key(HEARTBEAT_TIMER, 7), 99.0)
+
+
+def miscount_in_flight(association: Association) -> None:
+    transmission(association).outstanding.in_flight[0] += 4
+
+
+def miscount_user_bytes(association: Association) -> None:
+    transmission(association).outstanding.user_bytes -= 1
+
+
+def skip_a_tsn(association: Association) -> None:
+    transmission(association).outstanding.next_tsn += 1
+
+
+def lose_a_record(association: Association) -> None:
+    outstanding = transmission(association).outstanding
+    record = outstanding._records[0]
+    outstanding.in_flight[0] -= len(record.body)
+    outstanding.in_flight_user_bytes -= record.user_bytes
+    record.state = LOST
+
+
+def forget_the_earliest(association: Association) -> None:
+    transmission(association).outstanding._earliest[0] = None
+
+
+def miscount_the_queue(association: Association) -> None:
+    transmission(association).queue.buffered += 1
+
+
+def read_too_much(association: Association) -> None:
+    association.consumed(100)
+
+
+def miscount_what_is_held(association: Association) -> None:
+    reception(association)._streams.held -= 1
+
+
+def owe_a_sack(association: Association) -> None:
+    reception(association).tracker.ack_state = ACK_NOW
+
+
+def delay_a_sack_for_ever(association: Association) -> None:
+    reception(association).tracker.ack_state = ACK_DELAYED
+    association.context.timers.stop(DELAYED_ACK)
+
+
+def leave_a_chunk_behind(association: Association) -> None:
+    association.context.queue(b"\x0b\0\0\4")
+
+
+def wait_without_a_timer(association: Association) -> None:
+    association.context.state = COOKIE_WAIT
+    association.context.timers.stop(T1_INIT)
+
+
+def forget_the_smallest_path(association: Association) -> None:
+    association.path_manager.amdcs += 4
+
+
+def test_nothing_is_wrong_with_a_healthy_association(pair: Pair) -> None:
+    for side in (0, 1):
+        check(pair.association(side))
+    assert transmission(pair.association(0)).outstanding.in_flight[0]
+    assert transmission(pair.association(0)).queue
+    assert reception(pair.association(0))._streams.held
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lose_t3, start_t3_for_nothing, time_a_path_that_is_not, miscount_in_flight, miscount_user_bytes, skip_a_tsn,
+        lose_a_record, forget_the_earliest, miscount_the_queue, read_too_much, miscount_what_is_held, owe_a_sack,
+        delay_a_sack_for_ever, leave_a_chunk_behind, wait_without_a_timer, forget_the_smallest_path,
+    ],
+)  # fmt: skip
+def test_a_broken_book_is_noticed(pair: Pair, spoil: Callable[[Association], None]) -> None:
+    association = pair.association(0)
+    spoil(association)
+    with pytest.raises(InvariantViolation, match=association.state.value):
+        check(association)
+
+
+def test_after_the_end_no_timer_runs(pair: Pair) -> None:
+    pair.abort(0)
+    pair.run_until(pair.is_over)
+    association = pair.association(0)
+    check(association)
+    association.context.timers.start(T2_SHUTDOWN, 99.0)
+    with pytest.raises(InvariantViolation, match="timers run after the end"):
+        check(association)
