@@ -1,8 +1,9 @@
 """One association: its rooms, which chunk goes to which of them, and the verbs of its user.
 
-No rule of the protocol is here. The contract: `receive` what came, `expire` when `next_expiry` has passed, call the verbs as
-the user wishes, and after each batch of these `flush`, which puts packets into the outbox. `now` is a monotonic clock in
-seconds and never goes back. The user is called back from within these, and may call verbs from there.
+No rule of the protocol is here. The contract: `receive` what came, `expire` when `next_expiry` has passed, call the
+verbs as the user wishes, and after each batch of these `flush`, which puts packets into the outbox. `now` is a
+monotonic clock in seconds and never goes back. The user is called back from within these, and may call verbs from
+there.
 """
 
 from __future__ import annotations
@@ -184,7 +185,9 @@ class Association:
         self._walk(datagram, COMMON_HEADER_SIZE, path, route, congestion_experienced)
 
     def receive_reflected(self, kind: int, value: bytes, now: float) -> None:
-        """An ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1 B and C)."""
+        """An ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1 B and
+        C).
+        """
         self.context.now = now
         if kind == ABORT:
             try:
@@ -202,7 +205,9 @@ class Association:
         return self._rooms.collision.on_init(init, route, tag, offer)
 
     def on_opened_cookie(self, opened: OpenedCookie, route: Route, now: float) -> bool:
-        """A COOKIE ECHO for another tag than ours (section 5.2.4); whether the rest of the packet belongs to this association."""
+        """A COOKIE ECHO for another tag than ours (section 5.2.4); whether the rest of the packet belongs to this
+        association.
+        """
         self.context.now = now
         self._path = None  # a peer that has restarted may have fewer addresses
         goes_on = self._rooms.collision.on_opened_cookie(opened, route)
@@ -218,7 +223,9 @@ class Association:
         self._walk(datagram, at, path, route, False)
 
     def on_unreachable(self, route: Route, quoted: bytes, now: float) -> None:
-        """ICMP says that a packet to the peer's address found nobody; `quoted` is the start of the SCTP packet it returns."""
+        """ICMP says that a packet to the peer's address found nobody; `quoted` is the start of the SCTP packet it
+        returns.
+        """
         self.context.now = now
         icmp.on_port_unreachable(self.context, quoted, route)
         self._life.tell()
@@ -268,8 +275,8 @@ class Association:
     ) -> None:
         """Queue a message; it leaves with the next flush that finds room for it, over `path` while that works.
 
-        `ValueError` for an empty message, a stream or PPID out of range, a foreign address, `MessageTooLarge`, or `AssociationClosed` if the
-        association is not established, or is shutting down.
+        `ValueError` for an empty message, a stream or PPID out of range, a foreign address, `MessageTooLarge`, or
+        `AssociationClosed` if the association is not established, or is shutting down.
         """
         transmission = self._rooms.transmission
         if self.context.state is not ESTABLISHED or transmission is None:
@@ -281,7 +288,8 @@ class Association:
         if not data:
             raise ValueError("a message must have at least one byte (RFC 9260 section 6.2)")
         if len(data) > self.context.config.max_message_size:
-            raise MessageTooLarge(f"{len(data)} bytes are more than max_message_size ({self.context.config.max_message_size})")
+            most = self.context.config.max_message_size
+            raise MessageTooLarge(f"{len(data)} bytes are more than max_message_size, which is {most}")
         message = OutboundMessage(sid, data, ppid, message_flags(unordered, immediate), context)
         if path is not None:
             message.path_id = self._path_to(path).path_id
@@ -345,7 +353,9 @@ class Association:
         return path
 
     def _path_from(self, route: Route) -> Path | None:
-        """The path that a packet with the right tag came over; remembered, as others are likely to follow along its route."""
+        """The path that a packet with the right tag came over; remembered, as others are likely to follow along its
+        route.
+        """
         paths = self.context.paths
         path = paths.find(route.address)
         if path is None:

@@ -62,8 +62,8 @@ _INTEGERS = frozenset(
 class Config:
     """The settings of an endpoint and of the associations made by it.
 
-    Times are seconds, sizes are bytes. A value out of range is a `ValueError`, one of the wrong type a `TypeError`; both
-    name the field and what is allowed. Defaults are those of RFC 9260 section 16 where it has one.
+    Times are seconds, sizes are bytes. A value out of range is a `ValueError`, one of the wrong type a `TypeError`;
+    both name the field and what is allowed. Defaults are those of RFC 9260 section 16 where it has one.
 
     Timers and limits:
 
@@ -72,11 +72,11 @@ class Config:
     * `path_max_retrans`: the same for one of its addresses (section 8.2).
     * `init_max_retrans`: retransmissions of INIT and COOKIE ECHO (section 5.1).
     * `heartbeat_interval`: seconds between HEARTBEATs on an idle path, beside its RTO; `None`: none on confirmed paths.
-    * `sack_delay` (0 to 0.5) and `sack_frequency`: a SACK at the latest after so long, or so many packets (section 6.2).
+    * `sack_delay` (0 to 0.5) and `sack_frequency`: a SACK after so long, or so many packets (section 6.2).
     * `cookie_lifetime`: how long a state cookie may be used (section 5.1.3).
     * `shutdown_guard`: T5, the longest that a shutdown may take; `None`: five times `rto_max` (section 9.2).
     * `max_burst`: packets sent at one opportunity (section 6.1 D); `None`: no limit.
-    * `nodelay`: send small messages at once, instead of waiting while data is in flight (section 6.1, Nagle's algorithm).
+    * `nodelay`: send small messages at once, or wait while data is in flight (section 6.1, Nagle's algorithm).
     * `close_timeout`: how long `close()` waits for its graceful end before it aborts.
     * `autoclose`: close an association that carried no message for so long; `None`: never.
 

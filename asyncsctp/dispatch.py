@@ -198,7 +198,8 @@ def _on_pad(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Rou
 
 _Handler = Callable[[Rooms, bytes, int, int, Path, Route], None]
 
-#: What to do with a chunk type: called with the packet, where the chunk starts and where its value ends, and where it came from.
+#: What to do with a chunk type: called with the packet, where the chunk starts and where its value ends, and where it
+#: came from.
 _HANDLERS: Final[dict[int, _Handler]] = {
     DATA: _on_data,
     INIT: _on_init,

@@ -21,7 +21,8 @@ __all__ = [
 class Cause:
     """One error cause of an ABORT or ERROR chunk (RFC 9260 section 3.3.10).
 
-    `code` is the cause code, `info` the cause-specific information as it stood on the wire, `text` a sentence for people.
+    `code` is the cause code, `info` the cause-specific information as it stood on the wire, `text` a sentence for
+    people.
     """
 
     code: int

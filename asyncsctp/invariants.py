@@ -53,7 +53,7 @@ _WAITS_FOR: dict[State, tuple[int, ...]] = {
 }
 
 
-class InvariantViolation(AssertionError):  # noqa: N818 - it says what happened
+class InvariantViolation(AssertionError):
     """An association is in a state in which none should be: a bug of this library."""
 
 

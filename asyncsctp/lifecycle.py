@@ -1,7 +1,7 @@
 """From CLOSED to CLOSED: what setting up, restarting and ending an association takes, and what its user hears of it.
 
-The lifecycle furnishes the rooms of an association, for it is the `Owner` that handlers turn to. It has the association's entry
-in the endpoint's directory and the user's callbacks in its care. It knows no chunk.
+The lifecycle furnishes the rooms of an association, for it is the `Owner` that handlers turn to. It has the
+association's entry in the endpoint's directory and the user's callbacks in its care. It knows no chunk.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What leaves, and in which packet: control, SACK, what was lost, what is new (RFC 9260 sections 6.1 and 6.10).
 
-One flush empties an association's intentions into its outbox, as far as windows allow. The packetizer bundles; it decides
-nothing that a room has decided, and it reads no packet.
+One flush empties an association's intentions into its outbox, as far as windows allow. The packetizer bundles; it
+decides nothing that a room has decided, and it reads no packet.
 """
 
 from __future__ import annotations
@@ -192,7 +192,8 @@ class Packetizer:
             transmission.await_window(path)
 
     def _send_run(self, transmission: Transmission, path: Path, wanted: int, burst: int, parts: list[bytes]) -> int:
-        """Packets of new data to one path, as many as the peer's window, cwnd and the burst allow (section 6.1 A, B and E).
+        """Packets of new data to one path, as many as the peer's window, cwnd and the burst allow (section 6.1 A, B and
+        E).
 
         `parts` opens the first of them, or leaves on its own if no chunk fits behind it.
         """

@@ -62,5 +62,7 @@ class Rooms:
 
     def clear(self) -> None:
         """The association has ended: nothing is sent or received any more."""
+        if self.reception is not None:
+            self.reception.close()
         self.handshake = self.reception = self.transmission = self.shutdown = self.ecn = None
         self.packetizer.furnish(None, None, None)

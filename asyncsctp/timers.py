@@ -1,7 +1,7 @@
 """Timers as values: a table of deadlines, without a clock and without callbacks.
 
-The table knows the names of timers and when they run out. What an expiry means is the business of the room that owns the
-timer; when to look is the business of whoever holds the clock.
+The table knows the names of timers and when they run out. What an expiry means is the business of the room that owns
+the timer; when to look is the business of whoever holds the clock.
 """
 
 from __future__ import annotations

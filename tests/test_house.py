@@ -135,7 +135,9 @@ def test_classes_and_functions_fit_in_the_eye(path: Path) -> None:
 
 def slots_of(node: ast.ClassDef) -> int:
     for statement in node.body:
-        if isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__slots__" for t in statement.targets):
+        if not isinstance(statement, ast.Assign):
+            continue
+        if any(isinstance(target, ast.Name) and target.id == "__slots__" for target in statement.targets):
             return len(statement.value.elts) if isinstance(statement.value, ast.Tuple | ast.List) else 1
     return 0
 

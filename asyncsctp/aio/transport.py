@@ -102,7 +102,7 @@ class _Bridge(asyncio.DatagramProtocol):
         self.sending: Address | None = None  # where the send in hand goes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        inner = cast(asyncio.DatagramTransport, transport)  # uvloop's is one, but no subclass
+        inner = cast("asyncio.DatagramTransport", transport)  # uvloop's is one, but no subclass
         if hasattr(inner, "max_size"):
             inner.max_size = MAX_DATAGRAM  # what the stock loop allocates per datagram; its 256 KiB are slow
         self.transport = _PlainTransport(inner, self, self._sock)

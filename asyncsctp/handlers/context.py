@@ -63,7 +63,9 @@ class Owner(Protocol):
         """Enter CLOSED: stop every timer, fail what was not delivered, tell the user once."""
 
     def retag(self) -> None:
-        """`local_tag`, `peer_tag` or `peer_port` of the context changed: prepare the packet headers anew, and tell the endpoint."""
+        """`local_tag`, `peer_tag` or `peer_port` of the context changed: prepare the packet headers anew, and tell the
+        endpoint.
+        """
 
     def data_pending(self) -> bool:
         """Whether user data waits to be sent or to be acknowledged."""
@@ -95,7 +97,9 @@ class Context:
         "timers",
     )
 
-    def __init__(self, config: Config, random: Random, paths: PathManager, owner: Owner, local_port: int, peer_port: int) -> None:
+    def __init__(
+        self, config: Config, random: Random, paths: PathManager, owner: Owner, local_port: int, peer_port: int
+    ) -> None:
         self.config = config
         self.random = random
         self.paths = paths
@@ -121,7 +125,9 @@ class Context:
         self.control.append((chunk, path_id))
 
     def transmit(self, body: bytes, path_id: int, tag: int) -> None:
-        """Send a packet of its own with this verification tag: INIT (tag 0), INIT ACK, COOKIE ECHO, answers in odd states."""
+        """Send a packet of its own with this verification tag: INIT (tag 0), INIT ACK, COOKIE ECHO, answers in odd
+        states.
+        """
         self.packets.append((path_id, tag, body))
 
     def emit(self, event: Event) -> None:

@@ -45,7 +45,9 @@ class Heartbeat:
             self.watch(path, self._context.now)
 
     def watch(self, path: Path, since: float) -> None:
-        """Probe a path: in its turn where it needs verification (section 5.4), else one period after `since` (section 8.3)."""
+        """Probe a path: in its turn where it needs verification (section 5.4), else one period after `since` (section
+        8.3).
+        """
         now = self._context.now
         if path.state is PathState.UNCONFIRMED and path.error_count <= path.max_retrans:
             self._schedule(path, self._context.paths.reserve_probe(path, now))
@@ -114,7 +116,8 @@ class Heartbeat:
         self._schedule(path, path.rto.rto)
 
     def _answered(self, info: bytes) -> Path | None:
-        """The path whose HEARTBEAT this answers. Section 5.4: only the nonce that was sent to that very address counts."""
+        """The path whose HEARTBEAT this answers. Section 5.4: only the nonce that was sent to that very address counts.
+        """
         if len(info) != _INFO.size:
             return None
         path_id, nonce = _INFO.unpack(info)

@@ -1,7 +1,7 @@
 """User data from the peer: DATA chunks in, messages and SACKs out (RFC 9260 sections 6.2, 6.5, 6.9 and 7053's I bit).
 
-This room joins the TSN tracker and the reassembly queue to the receive buffer. It decides what a_rwnd says and whether there
-is room for a chunk; it does not know how a SACK gets into a packet.
+This room joins the TSN tracker and the reassembly queue to the receive buffer. It decides what a_rwnd says and whether
+there is room for a chunk; it does not know how a SACK gets into a packet.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Reception:
     def a_rwnd(self) -> int:
         """The window to announce.
 
-        The message whose next fragment is awaited in order is not counted: only new data can complete it, so a window that it
-        closed would never open. It is bounded by `max_message_size` instead.
+        The message whose next fragment is awaited in order is not counted: only new data can complete it, so a window
+        that it closed would never open. It is bounded by `max_message_size` instead.
         """
         free = self._free()
         return free if free >= _SILLY_WINDOW else 0
@@ -147,7 +147,9 @@ class Reception:
         return True
 
     def acknowledgements(self, room: int, data_travels: bool) -> list[bytes]:
-        """The SACK chunks that are due, each of at most `room` bytes; if DATA travels anyway, one that could wait as well."""
+        """The SACK chunks that are due, each of at most `room` bytes; if DATA travels anyway, one that could wait as
+        well.
+        """
         sacks = self._sacks
         state = self.tracker.ack_state
         if state == ACK_NOW or (data_travels and state != NO_ACK):
@@ -186,6 +188,10 @@ class Reception:
         self.tracker.force()
         return True
 
+    def close(self) -> None:
+        """The association has ended, maybe by its user and in the middle of a packet: nothing is delivered any more."""
+        self._on_message = _ignore
+
     def configure(self) -> None:
         """The user changed settings."""
         config = self._context.config
@@ -214,7 +220,8 @@ class Reception:
         return self._window - self._unread - held
 
     def _has_room(self, wire_tsn: int, length: int) -> bool:
-        """Section 6.2 with a closed window: what is new and above all else is dropped, what fills a hole displaces the rest.
+        """Section 6.2 with a closed window: what is new and above all else is dropped, what fills a hole displaces the
+        rest.
 
         What was announced is kept; where that was nothing, only a window that has opened since is one.
         """
@@ -236,3 +243,7 @@ class Reception:
             self._violations.no_user_data(wire_tsn)
             return
         raise Malformed(f"a DATA chunk of length {length}")
+
+
+def _ignore(sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+    """Nobody is there for this message."""

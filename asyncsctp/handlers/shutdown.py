@@ -1,7 +1,7 @@
 """The graceful end (RFC 9260 section 9.2), from either side.
 
-This room knows the SHUTDOWN family of chunks, T2-shutdown and T5-shutdown-guard. It does not know what data waits: it asks
-the association whether any does.
+This room knows the SHUTDOWN family of chunks, T2-shutdown and T5-shutdown-guard. It does not know what data waits: it
+asks the association whether any does.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class Shutdown:
     # What the peer says.
 
     def on_shutdown(self, path: Path) -> None:
-        """SHUTDOWN; its Cumulative TSN Ack has been applied already. The answer goes where it came from (section 6.4)."""
+        """SHUTDOWN; its Cumulative TSN Ack has been applied already. The answer goes where it came from (section 6.4).
+        """
         context = self._context
         state = context.state
         self._path_id = context.paths.reply_path(path).path_id
@@ -134,8 +135,9 @@ class Shutdown:
         if context.state is SHUTDOWN_ACK_SENT:
             context.queue(control.pack_shutdown_ack(), self._path_id)
             return
-        # A SHUTDOWN for each packet with DATA; one says it all for those of a batch. Where it can't tell the whole story a SACK
-        # MUST go beside it; a SACK that is owed always does, since some peers don't read what a SHUTDOWN acknowledges.
+        # A SHUTDOWN for each packet with DATA; one says it all for those of a batch. Where it can't tell the whole
+        # story a SACK MUST go beside it; a SACK that is owed always does, since some peers don't read what a SHUTDOWN
+        # acknowledges.
         self._reception.acknowledge_now()
         if context.control and context.control[-1] is self._queued:
             context.control.pop()

@@ -59,8 +59,8 @@ _ALWAYS: Final = frozenset({ABORT, ERROR, PAD})
 _SETUP: Final = _ALWAYS | {SHUTDOWN_ACK}
 _UP: Final = _ALWAYS | {COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, SACK, SHUTDOWN}
 
-#: The chunk types that mean something in a state; others are discarded there. INIT, which comes without a tag, and COOKIE
-#: ECHO for another tag go their own way (section 5.2).
+#: The chunk types that mean something in a state; others are discarded there. INIT, which comes without a tag, and
+#: COOKIE ECHO for another tag go their own way (section 5.2).
 MEANINGFUL: Final[dict[State, frozenset[int]]] = {
     CLOSED: frozenset(),
     COOKIE_WAIT: _SETUP | {COOKIE_ECHO, INIT_ACK},
@@ -68,6 +68,6 @@ MEANINGFUL: Final[dict[State, frozenset[int]]] = {
     ESTABLISHED: _UP | {DATA},
     SHUTDOWN_PENDING: _UP | {DATA},
     SHUTDOWN_RECEIVED: _UP,
-    SHUTDOWN_SENT: _UP | {DATA, SHUTDOWN_ACK},
+    SHUTDOWN_SENT: _UP - {SACK} | {DATA, SHUTDOWN_ACK},
     SHUTDOWN_ACK_SENT: _ALWAYS | {COOKIE_ECHO, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE},
 }

@@ -1,7 +1,7 @@
 """User data to the peer: what SACKs and T3-rtx mean for paths and timers (RFC 9260 sections 6.1, 6.2.1, 6.3 and 7.2).
 
-This room joins the send queue and what is outstanding to the paths' windows, time-outs and error counters. How data gets into
-packets is the packetizer's business.
+This room joins the send queue and what is outstanding to the paths' windows, time-outs and error counters. How data
+gets into packets is the packetizer's business.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Transmission:
     def measure(self) -> None:
         """Take over the largest DATA chunk that all paths carry (section 7.3).
 
-        And at most half the peer's first window, so that a chunk comes to fit without the sender being silly (section 6.1 A).
+        And at most half the peer's first window, so that a chunk comes to fit without the sender being silly (section
+        6.1 A).
         """
         self.queue.max_chunk = max(min(self._context.paths.amdcs, self.window.a_rwnd >> 1), 512)
 
@@ -85,7 +86,8 @@ class Transmission:
         return True
 
     def await_window(self, path: Path) -> None:
-        """The peer's window is closed, and nothing is under way that would tell of its opening: probe it after one RTO."""
+        """The peer's window is closed, and nothing is under way that would tell of its opening: probe it after one RTO.
+        """
         timers = self._context.timers
         self.probing = True
         if not self.probe_due and not timers.runs(WINDOW_PROBE):

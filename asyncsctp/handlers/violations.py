@@ -1,4 +1,6 @@
-"""What the peer complains about, and what we complain about: ERROR, ABORT, unknown chunks (RFC 9260 sections 3.2, 3.3.7, 3.3.10)."""
+"""What the peer complains about, and what we complain about: ERROR, ABORT, unknown chunks (RFC 9260 sections 3.2,
+3.3.7, 3.3.10).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Violations:
         return tlv.skips_chunk(kind)
 
     def report(self, cause: bytes, path_id: int) -> None:
-        """Send an ERROR with this cause to where the packet at fault came from, if that is the peer's address for sure."""
+        """Send an ERROR with this cause to where the packet at fault came from, if that is the peer's address for sure.
+        """
         if self._context.state is CLOSED:
             return  # section 9.1: nothing answers a packet with an ABORT
         paths = self._context.paths
@@ -58,6 +61,7 @@ class Violations:
         self._context.abort(cause, AssociationAborted("the peer sent a DATA chunk without user data"))
 
     def protocol_violation(self, text: str) -> None:
-        """The peer did what can't be answered in a sane way: abort with a Protocol Violation cause (section 3.3.10.13)."""
+        """The peer did what can't be answered in a sane way: abort with a Protocol Violation cause (section 3.3.10.13).
+        """
         cause = causes.pack_protocol_violation(text)
         self._context.abort(cause, AssociationAborted(f"the peer violated the protocol: {text}"))

@@ -1,10 +1,11 @@
-"""Who has been reported missing three times (RFC 9260 section 7.2.4, the HTNA algorithm), without a counter for each chunk.
+"""Who has been reported missing three times (RFC 9260 section 7.2.4, the HTNA algorithm), without a counter for each
+chunk.
 
-A SACK counts one miss for every missing TSN below its highest newly acknowledged TSN h. As h was sent later than every TSN
-below it, such a TSN t was outstanding whenever an h above t was reported, so that t has been missed once for every h > t there
-ever was: three times, if and only if the third largest h exceeds t. That third largest only grows; every record is passed by
-it once. (In Fast Recovery a SACK that advances the cumulative TSN has its highest TSN reported as h.) Reneged records have
-been missed less often and are counted one by one.
+A SACK counts one miss for every missing TSN below its highest newly acknowledged TSN h. As h was sent later than every
+TSN below it, such a TSN t was outstanding whenever an h above t was reported, so that t has been missed once for every
+h > t there ever was: three times, if and only if the third largest h exceeds t. That third largest only grows; every
+record is passed by it once. (In Fast Recovery a SACK that advances the cumulative TSN has its highest TSN reported as
+h.) Reneged records have been missed less often and are counted one by one.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class MissIndications:
         return record.state == IN_FLIGHT and record.transmissions == 1 and record not in self._reneged
 
     def on_reneged(self, record: PacketRecord) -> None:
-        """The record was acknowledged by a gap ack block, and no longer is; the miss of this SACK is about to be counted."""
+        """The record was acknowledged by a gap ack block, and no longer is; the miss of this SACK is about to be
+        counted.
+        """
         if record.transmissions == 1:
             self._reneged[record] = 0
 

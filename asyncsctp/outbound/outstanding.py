@@ -150,8 +150,8 @@ class OutstandingQueue:
         if gap_offsets is None:
             if summary.cum_advanced and self._gaps:
                 # A peer that still had the TSN after it would have said more: that range has been reneged on.
-                beyond = [gap for gap in self._gaps if gap[0] > cumulative_tsn + 1]
-                self._apply_gaps(cumulative_tsn, [(first - cumulative_tsn, last - cumulative_tsn) for first, last in beyond])
+                at = cumulative_tsn
+                self._apply_gaps(at, [(first - at, last - at) for first, last in self._gaps if first > at + 1])
         elif gap_offsets or self._gaps:
             highest = self._apply_gaps(cumulative_tsn, gap_offsets)
             if in_recovery and summary.cum_advanced and self._gaps:

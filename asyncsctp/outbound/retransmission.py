@@ -12,9 +12,9 @@ from typing import Final, final
 from .message import TIMED_OUT, PacketRecord
 from .outstanding import AckSummary, OutstandingQueue
 
-#: How far beyond the cumulative TSN a packet may begin. Gap ack blocks end at 65535 (section 3.3.4), and a stream may have
-#: as many ordered messages in the send window (section 6.1); but peers that compare SSNs as RFC 1982 has it can't tell more
-#: than 32767 apart.
+#: How far beyond the cumulative TSN a packet may begin. Gap ack blocks end at 65535 (section 3.3.4), and a stream may
+#: have as many ordered messages in the send window (section 6.1); but peers that compare SSNs as RFC 1982 has it can't
+#: tell more than 32767 apart.
 _TSN_WINDOW: Final = 32000
 
 

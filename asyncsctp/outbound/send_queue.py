@@ -50,9 +50,9 @@ class SendQueue:
 
     `max_chunk` is the longest DATA chunk to make, header included: the AMDCS (section 7.3), and not above half the
     window that the peer announced first, so that a chunk always comes to fit (RFC 1122 section 4.2.3.4). `buffered`
-    counts user bytes. `directed`: a message may want a path of its own. `urgent_flags` are set in every chunk: FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0.
-    `tracked` receives (first TSN, last TSN, message) of messages that were fragmented or have a context, once they have
-    left completely; its user empties it.
+    counts user bytes. `directed`: a message may want a path of its own. `urgent_flags` are set in every chunk:
+    FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0. `tracked` receives (first TSN, last TSN, message) of
+    messages that were fragmented or have a context, once they have left completely; its user empties it.
     """
 
     __slots__ = (
@@ -101,7 +101,8 @@ class SendQueue:
         """Append the DATA chunks, from `tsn` on, that fit into `room` bytes and hold at most `max_user` user bytes.
 
         The number of chunks and of user bytes appended. A chunk that is too long for `max_user` waits (section 6.1 rule
-        A), it is not cut to fit, lest windows become silly. Only messages for `path_id` are taken, as `next_path` gave it.
+        A), it is not cut to fit, lest windows become silly. Only messages for `path_id` are taken, as `next_path` gave
+        it.
         """
         if self._competing:
             self._begin_packet()

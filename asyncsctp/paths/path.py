@@ -93,7 +93,8 @@ class Path:
         return cwnd if cwnd > self.payload and not self.one_packet else self.payload
 
     def on_sent(self, now: float, again: bool = False) -> None:
-        """Data has left for this address; `again`: it was sent before, so that it measures nothing (section 6.3.1 C5)."""
+        """Data has left for this address; `again`: it was sent before, so that it measures nothing (section 6.3.1 C5).
+        """
         if not again:
             self.last_sent = now
         self._idle_since = now

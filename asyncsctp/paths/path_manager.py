@@ -301,7 +301,8 @@ class PathManager:
                 path.congestion = (config.congestion or RFC9260)(path.payload, is_ipv4(path.route.address))
 
     def _locals_for(self, address: str) -> list[str]:
-        """Our addresses to send to this one from: of its family, and if there are any, of a scope that meets its own."""
+        """Our addresses to send to this one from: of its family, and if there are any, of a scope that meets its own.
+        """
         ipv4 = is_ipv4(address)
         family = [local for local in self._local_addresses if is_ipv4(local) == ipv4]
         return [local for local in family if is_source_for(local, address)] or family

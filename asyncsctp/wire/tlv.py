@@ -35,7 +35,7 @@ _HEADER: Final = Struct("!HH")
 _read_header: Final[Callable[[bytes, int], tuple[int, int]]] = _HEADER.unpack_from
 
 
-class Malformed(ValueError):  # noqa: N818 - it says what the packet is
+class Malformed(ValueError):
     """A length or a count that can't be true. What else a peer may get wrong is judged by those who know its state."""
 
 

@@ -1,9 +1,9 @@
 """README.md and docs/ say what is: their programs run, their links lead somewhere, the names they use exist.
 
 Of the blocks marked `python`, those that import something run as programs of their own; the functions in them that are
-called `test_*` are called; a `text` block that follows directly is what they print. The others, which may await at their
-top level, run in a coroutine that has `assoc`, an association with an echo server of this process, and `server`. A block
-after the line `<!-- not run: REASON -->` is only compiled.
+called `test_*` are called; a `text` block that follows directly is what they print. The others, which may await at
+their top level, run in a coroutine that has `assoc`, an association with an echo server of this process, and `server`.
+A block after the line `<!-- not run: REASON -->` is only compiled.
 """
 
 from __future__ import annotations

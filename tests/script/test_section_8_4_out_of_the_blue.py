@@ -38,7 +38,8 @@ def solo_with_stranger(*items: bytes, tag: int = TAG, **options: object) -> list
         ((control.pack_shutdown_ack(), control.pack_abort()), None),
         ((control.pack_cookie_echo(b"x"), control.pack_abort()), None),
         ((control.pack_abort(reflected=True),), None),
-        # Rule 4: a COOKIE ECHO that is first is none of an association if it is not good; one that is not first is rule 8.
+        # Rule 4: a COOKIE ECHO that is first is none of an association if it is not good; one that is not first is rule
+        # 8.
         ((control.pack_cookie_echo(b"x" * 100),), None),
         ((control.pack_cookie_echo(b"x" * 100), DATA_CHUNK), None),
         ((DATA_CHUNK, control.pack_cookie_echo(b"x" * 100)), ABORTED),

@@ -33,7 +33,16 @@ from asyncsctp.handlers.state import (
     State,
 )
 from asyncsctp.wire import causes, control, sack, tlv
-from asyncsctp.wire.constants import ABORT, COOKIE_ECHO, HEARTBEAT_ACK, INIT, INIT_ACK, SACK, SHUTDOWN, SHUTDOWN_COMPLETE
+from asyncsctp.wire.constants import (
+    ABORT,
+    COOKIE_ECHO,
+    HEARTBEAT_ACK,
+    INIT,
+    INIT_ACK,
+    SACK,
+    SHUTDOWN,
+    SHUTDOWN_COMPLETE,
+)
 from asyncsctp.wire.init import pack_init
 
 CHUNKS = {

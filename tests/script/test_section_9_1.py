@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.pair import Recorder
 from support.script import PEER_TAG, Script
 
 from asyncsctp.errors import AssociationAborted
@@ -11,6 +12,15 @@ from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.wire import causes
 from asyncsctp.wire.constants import ABORT, CAUSE_PROTOCOL_VIOLATION, CAUSE_USER_ABORT
 from asyncsctp.wire.control import pack_abort
+
+
+class Impatient(Recorder):
+    """A user that one message is enough for."""
+
+    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        super().on_message(sid, ssn, ppid, unordered, tsn, data)
+        assert self.association is not None
+        self.association.abort(100.0, b"")
 
 
 def test_an_abort_by_the_user_has_the_peers_tag_and_a_cause_and_no_data() -> None:
@@ -36,7 +46,7 @@ def test_an_abort_with_our_tag_ends_the_association_and_its_reason_is_told() -> 
     error = script.user.error
     assert isinstance(error, AssociationAborted)
     assert error.by_peer
-    assert [(cause.code, cause.data) for cause in error.causes] == [(CAUSE_USER_ABORT, b"bye")]
+    assert [(cause.code, cause.info) for cause in error.causes] == [(CAUSE_USER_ABORT, b"bye")]
 
 
 def test_an_abort_with_the_peers_tag_and_the_t_bit_is_accepted() -> None:
@@ -86,16 +96,9 @@ def test_nothing_is_sent_after_the_end() -> None:
 
 
 def test_a_user_who_aborts_in_the_middle_of_a_packet_hears_no_more() -> None:
-    script = Script()
-    heard: list[bytes] = []
-
-    def on_message(sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
-        heard.append(data)
-        script.association.abort(script.now, b"")
-
-    script.user.on_message = on_message  # type: ignore[method-assign]
-    script.send(script.data(0, b"first"), script.data(1, b"second"), script.data(2, sid=60000))
-    assert heard == [b"first"]
+    script = Script(user=Impatient("the user"))
+    script.send(script.data(0, b"first"), script.data(1, b"second"), script.data(2, sid=65535))
+    assert [message[3] for message in script.user.messages] == [b"first"]
     script.expect(ABORT)
 
 

@@ -136,12 +136,13 @@ class Script:
         peer_rwnd: int = 1 << 20,
         ecn: bool = False,
         up: bool = True,
+        user: Recorder | None = None,
     ) -> None:
         """`listed`: all addresses but the first are known from the INIT ACK only, thus UNCONFIRMED."""
         self.now = 100.0
         self.chance = Chance()
         self.config = config or Config(heartbeat_interval=None)
-        self.user = Recorder("the user")
+        self.user = user or Recorder("the user")
         self.peer_rwnd = peer_rwnd
         self.ecn = ecn
         self.paths = paths

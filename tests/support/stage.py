@@ -222,9 +222,7 @@ def into(solo: Solo, state: State, **changes: object) -> Association:
         association.send(0, b"unacknowledged")
         solo.touch()
         solo.take()
-    if state is SHUTDOWN_RECEIVED:
-        solo.say(control.pack_shutdown(association.context.setup.local_initial_tsn - 1 & 0xFFFFFFFF))  # type: ignore[union-attr]
-    elif state is SHUTDOWN_ACK_SENT:
+    if state is SHUTDOWN_RECEIVED or state is SHUTDOWN_ACK_SENT:
         solo.say(control.pack_shutdown(association.context.setup.local_initial_tsn - 1 & 0xFFFFFFFF))  # type: ignore[union-attr]
     elif state in (SHUTDOWN_PENDING, SHUTDOWN_SENT):
         association.shutdown(solo.now)
