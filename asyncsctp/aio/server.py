@@ -115,6 +115,8 @@ class Server:
     ) -> None:
         if exc_type is not None:
             self._endpoint.abort()
+            for task in self._tasks:  # their handlers may wait for what the exception keeps from coming
+                task.cancel()
         self.close()
         await self.wait_closed()
 

@@ -379,3 +379,22 @@ def test_hundreds_of_associations_come_and_go(run: Run) -> None:
             assert server.associations == []
 
     run(main())
+
+
+def test_an_exception_leaves_a_server_although_a_handler_waits_for_something_else(run: Run) -> None:
+    async def main() -> None:
+        never, entered = asyncio.Event(), asyncio.Event()
+
+        async def handler(assoc: asyncsctp.Association) -> None:
+            entered.set()
+            await never.wait()
+
+        with pytest.raises(KeyError):
+            async with (
+                asyncsctp.serve(handler, "127.0.0.1", 5001, udp_port=0) as server,
+                asyncsctp.connect("127.0.0.1", 5001, udp_port=server.udp_port),
+            ):
+                await entered.wait()
+                raise KeyError("a mistake")
+
+    run(main())

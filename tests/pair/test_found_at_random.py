@@ -40,7 +40,7 @@ def test_a_gap_acknowledgement_is_no_delivery() -> None:
 
 
 def test_t3_does_not_run_for_a_path_that_data_has_left() -> None:
-    """Section 6.3.2 R2: what timed out waited for cwnd, a SACK started T3-rtx again, and it leaves over another path.
+    """Section 6.3.2 R2: what timed out waited for cwnd, a SACK started T3-rtx again; it leaves over another path.
     """
     pair = Pair(paths=2, config=Config(heartbeat_interval=None))
     pair.establish()
@@ -54,6 +54,7 @@ def test_t3_does_not_run_for_a_path_that_data_has_left() -> None:
     assert transmission is not None
     assert transmission.window.expire_t3(0) == 1
     assert timers.runs(timer_key(T3_RTX, 0))
+    pair.endpoints[0].touch(association)
     pair.simulation.flush()
     assert association.in_flight(1)
     assert not timers.runs(timer_key(T3_RTX, 0))
