@@ -145,11 +145,8 @@ class Packetizer:
         if record is not None:
             return self._path_again(record) is path
         size = queue.next_size(path.payload)
-        return 0 < size <= transmission.window.peer_rwnd() and not self._gathers(transmission, path.payload)
-
-    def _gathers(self, transmission: Transmission, space: int) -> bool:
-        """Nagle's algorithm: part of a packet waits while data is in flight."""
-        return not self._context.config.nodelay and bool(transmission.outstanding) and transmission.queue.buffered < space
+        gathers = not self._context.config.nodelay and _gathers(transmission, path.payload)
+        return 0 < size <= transmission.window.peer_rwnd() and not gathers
 
     def _send_lost(self, transmission: Transmission, data_path: Path) -> None:
         """Section 6.1 C: before anything new, what is marked for retransmission, as far as cwnd allows."""
@@ -213,8 +210,8 @@ class Packetizer:
         while room > 0 and queue and sent < burst and transmission.window.may_send_new():
             used = len(parts)
             space = path.payload - _size(parts) if used else path.payload
-            if nagle and outstanding and queue.buffered < space:
-                break  # Nagle's algorithm: part of a packet waits while data is in flight
+            if nagle and _gathers(transmission, space):
+                break
             count, taken = queue.fill(parts, space, tsn, peer_rwnd, wanted)
             if not count:
                 if used and not queue.next_size(space):
@@ -281,6 +278,11 @@ class Packetizer:
         if marked is None or marked[0] is not route:
             marked = self._marked[path.path_id] = (route, route._replace(ecn_capable=True))
         return marked[1]
+
+
+def _gathers(transmission: Transmission, space: int) -> bool:
+    """Nagle's algorithm: part of a packet waits while data is in flight."""
+    return bool(transmission.outstanding) and transmission.queue.buffered < space
 
 
 def _size(parts: list[bytes]) -> int:

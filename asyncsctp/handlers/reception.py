@@ -45,6 +45,7 @@ class Reception:
         "_on_message",
         "_sacks",
         "_streams",
+        "_train",
         "_unread",
         "_violations",
         "_window",
@@ -65,6 +66,7 @@ class Reception:
         self._carried = False
         self._immediate = False
         self._sacks: list[bytes] = []
+        self._train: list[int] = []  # wire cumulative TSNs of SACKs not yet packed, later than those
         self._streams = DataStreams(self._deliver, config.max_message_size)
         self.tracker = DataTracker(setup.peer_initial_tsn, config.sack_frequency, config.recv_buffer)
         self.path_id = context.paths.primary.path_id  # where the last DATA came from: SACKs go there (section 6.4)
@@ -140,16 +142,23 @@ class Reception:
             timers = self._context.timers
             if not timers.runs(DELAYED_ACK):
                 timers.start(DELAYED_ACK, self._context.now + self._context.config.sack_delay)
-        elif state == ACK_NOW and len(self._sacks) < _LONGEST_TRAIN:
+        elif state == ACK_NOW and len(self._sacks) + len(self._train) < _LONGEST_TRAIN:
             # One for each packet that asks for it, although those of a batch leave together: the peer's window grows by
             # them (section 7.2.1), and it counts them when something is missing (section 7.2.4).
-            self._sacks.append(self._sack((path.payload - SACK_HEADER_SIZE) >> 2))
+            wire_cumulative_tsn = self.tracker.settle()
+            if wire_cumulative_tsn >= 0:
+                self._train.append(wire_cumulative_tsn)
+            else:
+                self._pack_train()
+                self._sacks.append(self._sack((path.payload - SACK_HEADER_SIZE) >> 2))
         return True
 
     def acknowledgements(self, room: int, data_travels: bool) -> list[bytes]:
         """The SACK chunks that are due, each of at most `room` bytes; if DATA travels anyway, one that could wait as
         well.
         """
+        if self._train:
+            self._pack_train()
         sacks = self._sacks
         state = self.tracker.ack_state
         if state == ACK_NOW or (data_travels and state != NO_ACK):
@@ -206,6 +215,13 @@ class Reception:
         self._unread += size if size > _SMALLEST_CHARGE else _SMALLEST_CHARGE
         self._context.statistics.messages_received += 1
         self._on_message(sid, ssn, ppid, unordered, tsn & MASK_32, data)
+
+    def _pack_train(self) -> None:
+        """The SACKs that say nothing but how far all has come, each as of its packet, with the window as it is now."""
+        self._announced = a_rwnd = self.a_rwnd
+        for wire_cumulative_tsn in self._train:
+            self._sacks.append(pack_sack(wire_cumulative_tsn, a_rwnd))
+        self._train.clear()
 
     def _sack(self, room: int) -> bytes:
         self._announced = self.a_rwnd

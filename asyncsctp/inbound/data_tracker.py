@@ -202,6 +202,17 @@ class DataTracker:
         self._settled = cumulative_tsn
         return state
 
+    def settle(self) -> int:
+        """What a SACK says if it is the cumulative TSN alone, as on the wire; what was owed counts as acknowledged.
+
+        -1 if there are gaps or duplicates to be told of as well: that takes `sack`.
+        """
+        if self._gaps is not None or self._duplicates:
+            return -1
+        self.ack_state = NO_ACK
+        self._packets = 0
+        return self.cumulative_tsn & MASK_32
+
     def sack(self, room: int) -> tuple[int, list[tuple[int, int]], list[int]]:
         """The contents of a SACK with room for so many four-byte entries; what was owed counts as acknowledged.
 

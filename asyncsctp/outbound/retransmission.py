@@ -49,10 +49,6 @@ class RetransmissionQueue:
         outstanding = self._outstanding
         return outstanding.next_tsn - outstanding.cumulative_tsn <= _TSN_WINDOW
 
-    def may_probe(self) -> bool:
-        """Whether a chunk may go although the peer's window is too small for it (section 6.1 A)."""
-        return not self._outstanding
-
     def on_sack(
         self, cumulative_tsn: int, a_rwnd: int, gap_offsets: Sequence[tuple[int, int]] | None, now: float
     ) -> AckSummary:

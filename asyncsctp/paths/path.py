@@ -28,7 +28,6 @@ class Path:
     __slots__ = (
         "_idle_since",  # data was sent then, or the window adjusted for having sent none
         "congestion",
-        "cwr_tsn",  # the highest TSN sent when the window was last reduced for an ECN echo; -1: never
         "error_count",
         "heartbeat_at",  # when the HEARTBEAT that awaits its answer was sent
         "heartbeat_interval",  # None: only while UNCONFIRMED
@@ -68,7 +67,6 @@ class Path:
         self.heartbeat_interval: float | None = None
         self.heartbeat_nonce = b""
         self.heartbeat_at = 0.0
-        self.cwr_tsn = -1
 
     def restart(self, rto: RtoEstimator) -> None:
         """The peer has lost its state: what was counted and measured before is of no meaning (section 5.2.4 A)."""
@@ -77,7 +75,6 @@ class Path:
         self.error_count = 0
         self.last_sent = self._idle_since = -1.0
         self.one_packet = False
-        self.cwr_tsn = -1
 
     def room(self, in_flight: int, now: float) -> int:
         """The bytes of data that may leave now; while there are any, a whole packet may (section 6.1 B)."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 from support.stage import (
-    HERE,
     OTHER,
     PEER_PORT,
     PEER_TAG,
@@ -29,7 +28,7 @@ from asyncsctp.events import PathState
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.paths.encapsulation import Route, as_seen, in_scope, is_source_for, listed_addresses
 from asyncsctp.wire import control
-from asyncsctp.wire.constants import ABORT, CAUSE_NEW_ENCAPSULATION_PORT, COOKIE_ACK, INIT_ACK, SACK, SHUTDOWN_COMPLETE
+from asyncsctp.wire.constants import ABORT, CAUSE_NEW_ENCAPSULATION_PORT, COOKIE_ACK, INIT_ACK, SACK
 
 # Section 5.4: the peer's port is learned from packets whose tag was right.
 
@@ -233,7 +232,7 @@ def test_a_dual_stack_association() -> None:
     sim.network.cut("2001:db8::1", "2001:db8::2")
     a.send(bytes(50_000))
     z.send(bytes(50_000))
-    sim.until(lambda: a.received and z.received, 60)
+    sim.until(lambda: a.received and z.received, 400)
 
 
 def test_one_family_on_the_server_two_on_the_client() -> None:
@@ -263,7 +262,7 @@ def test_failover_with_unequal_numbers_of_addresses(client: int, server: int) ->
             sim.network.cut("203.0.0.1", address)
     a.send(bytes(50_000))
     z.send(bytes(50_000))
-    sim.until(lambda: a.received and z.received, 200)
+    sim.until(lambda: a.received and z.received, 400)
 
 
 # Link-local addresses: the zone is ours to know, and never on the wire.
@@ -284,8 +283,9 @@ def test_a_link_local_peer_can_be_called() -> None:
     solo = Solo(listening=False, addresses=("2001:db8::1", "fe80::1%eth1", "fe80::1%eth0"))
     init = solo.connect(("fe80::2%eth0",))
     assert all("%" not in address for address in init.addresses)
+    assert solo.association.path_manager.primary.route == Route("fe80::1%eth0", "fe80::2%eth0", UDP)
     ((route, _),) = solo.answer("fe80::2%eth0", addresses=("fe80::2", "fe80::3"))
-    assert route == Route("fe80::1%eth0", "fe80::2%eth0", UDP)
+    assert (route.address, route.udp_port) == ("fe80::2%eth0", UDP)
     solo.say(control.pack_cookie_ack(), source="fe80::2%eth0")
     assert [path.route.address for path in solo.association.path_manager.paths] == ["fe80::2%eth0", "fe80::3%eth0"]
     assert solo.association.state is ESTABLISHED
@@ -387,5 +387,3 @@ def test_nothing_is_answered_to_a_reflected_complete_of_another_port() -> None:
     assert solo.receive(
         solo.packet(control.pack_shutdown_complete(reflected=True), tag=PEER_TAG, peer_port=PEER_PORT + 1), udp_port=1
     ) == []
-    assert HERE != THERE
-    assert SHUTDOWN_COMPLETE == 14

@@ -362,14 +362,17 @@ def test_a_lost_shutdown_complete_is_answered_again_although_nothing_is_left() -
     assert packet.tag == script.association.context.local_tag
 
 
-@pytest.mark.parametrize(("tag", "reflected", "accepted"), [(None, 0, 1), (PEER_TAG, 1, 1), (None, 1, 0), (PEER_TAG, 0, 0)])
+@pytest.mark.parametrize(
+    ("tag", "reflected", "accepted"),
+    [(None, False, True), (PEER_TAG, True, True), (None, True, False), (PEER_TAG, False, False)],
+)
 def test_8_5_1_c_a_shutdown_complete_needs_our_tag_or_the_t_bit_and_the_peers(
-    tag: int | None, reflected: int, accepted: int
+    tag: int | None, reflected: bool, accepted: bool
 ) -> None:
     script = Script()
     script.send(shutdown_of_peer(script))
-    script.send(control.pack_shutdown_complete(bool(reflected)), tag=tag)
-    assert (script.state is CLOSED) == bool(accepted)
+    script.send(control.pack_shutdown_complete(reflected), tag=tag)
+    assert (script.state is CLOSED) == accepted
 
 
 @pytest.mark.parametrize("reflected", [False, True])

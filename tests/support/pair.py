@@ -168,9 +168,11 @@ class Pair:
         ended = [user.is_closed for user in self.users if user.association is not None]
         return all(ended) and self.users[0].is_closed
 
-    def send(self, side: int, sid: int, data: bytes, *, ppid: int = 0, unordered: bool = False) -> None:
+    def send(
+        self, side: int, sid: int, data: bytes, *, ppid: int = 0, unordered: bool = False, path: str | None = None
+    ) -> None:
         association = self.association(side)
-        association.send(sid, data, ppid, unordered)
+        association.send(sid, data, ppid, unordered, path=path)
         self.sent[side].append((sid, ppid, unordered, data))
         self.endpoints[side].touch(association)
 

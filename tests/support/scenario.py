@@ -41,6 +41,9 @@ class Scenario:
         if pair.is_up():
             self._plan_messages()
             self._plan_readers()
+            for _ in range(random.choice((0, 0, 1, 4))):
+                what = random.choice(("primary", "heartbeat", "mtu", "configure"))
+                self._later(random.random() * 3, partial(self._meddle, random.randrange(2), what, random.randrange(800)))
             pair.run_for(random.choice((0.0, 0.05, 0.5, 5.0)))
             if random.random() < 0.5:  # else with data queued
                 pair.run_until(self._is_quiet, LIMIT)
@@ -48,8 +51,8 @@ class Scenario:
             if random.random() < 0.3:
                 self._later(random.random() * 2, partial(self._shutdown, random.randrange(2)))
             pair.run_until(self._is_half_over, LIMIT)
-            for side in (0, 1):  # without heartbeats the other may have nothing to notice it by
-                self._shutdown(side)
+        for side in (0, 1):  # without heartbeats the other may have nothing to notice it by
+            self._shutdown(side)
         pair.run_until(pair.is_over, LIMIT)
         pair.verify()
 
@@ -101,6 +104,7 @@ class Scenario:
             largest = random.choice((1, 60, 1_500, 20_000, 200_000))
             streams = min(pair.association(side).outgoing_streams, random.choice((1, 2, 7, 300)))
             unordered = random.choice((0.0, 0.0, 0.2, 1.0))
+            named = random.choice((0.0, 0.0, 0.3))
             pace = random.choice((0.0, 0.0, 0.001, 0.1))
             when = 0.0
             for number in range(150):
@@ -111,7 +115,8 @@ class Scenario:
                 left -= size
                 when += random.random() * pace
                 data = number.to_bytes(2) * (size // 2) + b"!" * (size % 2)
-                send = partial(self._send, side, random.randrange(streams), data, number, random.random() < unordered)
+                sid, path = random.randrange(streams), random.randrange(2) if random.random() < named else None
+                send = partial(self._send, side, sid, data, number, random.random() < unordered, path)
                 if when:
                     self._later(when, send)
                 else:
@@ -147,12 +152,34 @@ class Scenario:
     def _later(self, delay: float, action: partial[None]) -> None:
         self.pair.network.clock.after(delay, action)
 
-    def _send(self, side: int, sid: int, data: bytes, ppid: int, unordered: bool) -> None:
-        if self.pair.association(side).state is ESTABLISHED:
-            self.pair.send(side, sid, data, ppid=ppid, unordered=unordered)
+    def _send(self, side: int, sid: int, data: bytes, ppid: int, unordered: bool, path: int | None) -> None:
+        association = self.pair.association(side)
+        if association.state is ESTABLISHED:
+            paths = association.path_manager.paths
+            address = None if path is None else paths[path % len(paths)].route.address
+            self.pair.send(side, sid, data, ppid=ppid, unordered=unordered, path=address)
+
+    def _meddle(self, side: int, what: str, number: int) -> None:
+        """What a user may do at any time, or the network report."""
+        pair = self.pair
+        association = pair.association(side)
+        if association.state is not ESTABLISHED:
+            return
+        paths = association.path_manager.paths
+        route = paths[number % len(paths)].route
+        if what == "primary":
+            association.set_primary(route.address)
+        elif what == "heartbeat":
+            association.heartbeat(route.address, pair.now)
+        elif what == "mtu":
+            association.on_message_size(route, 576 + number, pair.now)
+        elif what == "configure":
+            association.configure(association.context.config.replace(recv_buffer=5000 + 100 * number, rto_max=20.0))
+        pair.endpoints[side].touch(association)
 
     def _shutdown(self, side: int) -> None:
-        self.pair.shutdown(side)
+        if self.pair.users[side].association is not None:
+            self.pair.shutdown(side)
 
     def _read_slowly(self, side: int, period: float) -> None:
         self.pair.read(side, 1 + len(self.pair.users[side].unread) // 3)
@@ -166,7 +193,7 @@ class Scenario:
         self.pair.network.heal(*addresses)
 
     def _is_decided(self) -> bool:
-        return self.pair.is_up() or self.pair.is_over()
+        return self.pair.is_up() or self._is_half_over()
 
     def _is_half_over(self) -> bool:
         return any(user.is_closed for user in self.pair.users)
