@@ -88,7 +88,8 @@ class Collision:
         setup = opened.setup
         # Section 5.1.5 step 3, RFC 5062 section 7.
         ports_and_tag = (context.local_port, context.peer_port, context.local_tag)
-        if (setup.local_port, setup.peer_port, setup.local_tag) != ports_and_tag or source.address not in setup.addresses:
+        named = (setup.local_port, setup.peer_port, setup.local_tag)
+        if named != ports_and_tag or source.address not in setup.addresses:
             context.statistics.unexpected_chunks += 1
             return False
         return self.on_opened_cookie(opened, source)

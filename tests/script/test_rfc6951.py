@@ -314,7 +314,8 @@ def test_the_same_link_local_address_on_two_links_is_two_hosts() -> None:
 
 
 def test_what_addresses_mean_to_whom() -> None:
-    assert as_seen(("fe80::2", "2001:db8::1", "10.0.0.1"), "fe80::9%eth0") == ("fe80::2%eth0", "2001:db8::1", "10.0.0.1")
+    named = ("fe80::2", "2001:db8::1", "10.0.0.1")
+    assert as_seen(named, "fe80::9%eth0") == ("fe80::2%eth0", "2001:db8::1", "10.0.0.1")
     assert as_seen(("fe80::2",), "2001:db8::9") == ("fe80::2",)
     assert not in_scope("fe80::2", "2001:db8::9")
     assert not in_scope("fe80::2%eth0", "fe80::3%eth1")

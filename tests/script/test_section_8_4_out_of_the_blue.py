@@ -84,7 +84,13 @@ def test_rules(items: tuple[bytes, ...], expected: tuple[int, int] | None, liste
 
 @pytest.mark.parametrize(
     ("source", "local"),
-    [("224.0.0.1", HERE), ("255.255.255.255", HERE), ("0.0.0.0", HERE), ("ff02::1", "2001:db8::1"), ("::", "2001:db8::1")],
+    [
+        ("224.0.0.1", HERE),
+        ("255.255.255.255", HERE),
+        ("0.0.0.0", HERE),
+        ("ff02::1", "2001:db8::1"),
+        ("::", "2001:db8::1"),
+    ],
 )
 def test_rule_1_no_answer_to_what_is_not_unicast(source: str, local: str) -> None:
     solo = Solo(addresses=(HERE, "2001:db8::1"))
