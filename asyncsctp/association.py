@@ -243,6 +243,8 @@ class Association:
         """Let the timers run out that are due."""
         context = self.context
         context.now = now
+        if self._rooms.transmission is not None:
+            self._rooms.transmission.settle()
         for key in context.timers.expired(now):
             if context.state is CLOSED:
                 break
@@ -255,11 +257,15 @@ class Association:
     def flush(self, now: float) -> None:
         """Put into the outbox what is due and what windows allow."""
         self.context.now = now
-        self._rooms.packetizer.flush()
         transmission = self._rooms.transmission
+        if transmission is not None:
+            transmission.settle()
+        self._rooms.packetizer.flush()
         if transmission is not None and transmission.released:
             transmission.released = False
             self.user.on_writable()
+        if self.context.events:
+            self._life.tell()
 
     # What the user says.
 
@@ -303,7 +309,8 @@ class Association:
     def shutdown(self, now: float) -> None:
         """End gracefully (section 9.2): what was written is delivered first."""
         self.context.now = now
-        if self._rooms.shutdown is not None:
+        if self._rooms.shutdown is not None and self._rooms.transmission is not None:
+            self._rooms.transmission.settle()
             self._rooms.shutdown.shutdown()
         elif self.context.state is not CLOSED:
             self.abort(now, b"")

@@ -20,6 +20,7 @@ from ..timers import T3_RTX, WINDOW_PROBE, timer_key
 from ..wire.sack import read_sack
 from .context import Context, Setup
 from .reachability import on_answer, on_silence
+from .state import ESTABLISHED
 from .violations import Violations
 
 __all__ = ["Transmission"]
@@ -32,6 +33,9 @@ class Transmission:
     __slots__ = (
         "_context",
         "_heard",
+        "_train",
+        "_train_a_rwnd",
+        "_train_tsn",
         "_violations",
         "in_flight_before",
         "outstanding",
@@ -55,6 +59,9 @@ class Transmission:
         self.probe_due = False
         self._heard = False  # a SACK has come since the last probe left, or since T3-rtx last ran out
         self.sacks = 0  # that have come since data could last leave
+        self._train = 0  # SACKs not yet carried out, and what the last of them says
+        self._train_tsn = 0
+        self._train_a_rwnd = 0
         self.released = False  # the send buffer has shrunk since the user was last told
         self.measure()
 
@@ -96,22 +103,44 @@ class Transmission:
     # What the peer says.
 
     def on_sack(self, data: bytes, at: int, length: int) -> None:
-        """SACK, in the order of section 6.2.1."""
+        """SACK, in the order of section 6.2.1.
+
+        While nothing is missing, those that come together are carried out together, by `settle`: each says no more than
+        how far all has come, and the last one says it best.
+        """
         context = self._context
         context.statistics.sacks_received += 1
         wire_cumulative_tsn, a_rwnd, gaps, _ = read_sack(data, at, length)
-        summary = self.window.on_sack(self.unwrap(wire_cumulative_tsn), a_rwnd, gaps, context.now)
+        cumulative_tsn = self.unwrap(wire_cumulative_tsn)
         self.sacks += 1
-        if not self._apply(summary):
+        if not gaps and not self.probing and context.state is ESTABLISHED and self.window.is_smooth():
+            reached = self._train_tsn if self._train else self.outstanding.cumulative_tsn
+            if reached <= cumulative_tsn < self.outstanding.next_tsn:
+                self._train += 1
+                self._train_tsn = cumulative_tsn
+                self._train_a_rwnd = a_rwnd
+                return
+        self.settle()
+        summary = self.window.on_sack(cumulative_tsn, a_rwnd, gaps, context.now)
+        if not self._apply(summary, 1):
             return
         self._heard = True
         if self.probing and a_rwnd:
             self._reopen(a_rwnd, summary.cum_advanced)
 
+    def settle(self) -> None:
+        """Carry out the SACKs that wait; due before anything else is done about outstanding data, and before a flush."""
+        sacks = self._train
+        if sacks:
+            self._train = 0
+            self._heard = True
+            self._apply(self.window.on_sack(self._train_tsn, self._train_a_rwnd, (), self._context.now), sacks)
+
     def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> bool:
         """What a SHUTDOWN acknowledges; false if that is not to be believed, and the association has ended."""
+        self.settle()
         summary = self.window.on_shutdown(self.unwrap(wire_cumulative_tsn), self._context.now)
-        return self._apply(summary) or summary.stale
+        return self._apply(summary, 1) or summary.stale
 
     def unwrap(self, wire_tsn: int) -> int:
         """A TSN of ours as it came back from the wire."""
@@ -149,6 +178,7 @@ class Transmission:
 
     def fail_all(self, error: SCTPError | None) -> None:
         """The association is over: tell the user which messages were not delivered (RFC 6458 section 6.1.11)."""
+        self.settle()
         reason = "the association was shut down" if error is None else str(error)
         lost: list[tuple[OutboundMessage, bool]] = self.outstanding.abandon_all() + self.queue.abandon_all()
         for message, sent in lost:
@@ -156,22 +186,22 @@ class Transmission:
 
     # Steps.
 
-    def _apply(self, summary: AckSummary) -> bool:
-        """Carry out what a SACK has changed; whether it was one to be believed."""
+    def _apply(self, summary: AckSummary, sacks: int) -> bool:
+        """Carry out what so many SACKs have changed; whether they were to be believed."""
         if summary.violation:
             self._violations.protocol_violation("a SACK acknowledges a TSN that was never sent")
             return False
         if summary.stale:
             return False
         if summary.any_new or summary.reneged_paths:
-            self._tell_paths(summary)
+            self._tell_paths(summary, sacks)
         if summary.released:
             self.released = True
             if not self.outstanding and not self.queue:
                 self._context.emit(SenderDry())
         return True
 
-    def _tell_paths(self, summary: AckSummary) -> None:
+    def _tell_paths(self, summary: AckSummary, sacks: int) -> None:
         context = self._context
         now = context.now
         paths = context.paths
@@ -182,7 +212,11 @@ class Transmission:
             key = timer_key(T3_RTX, path_id)
             if acked:
                 path = paths.by_id[path_id]
-                path.on_ack(acked, self.in_flight_before[path_id], summary.cum_advanced, recovering, now)
+                share = acked // sacks
+                for _ in range(sacks - 1):
+                    path.on_ack(share, self.in_flight_before[path_id], True, recovering, now)
+                last = acked - share * (sacks - 1)
+                path.on_ack(last, self.in_flight_before[path_id], summary.cum_advanced, recovering, now)
                 on_answer(context, path, paths.on_acknowledged(path))
             if not outstanding.has_outstanding(path_id):
                 if acked:

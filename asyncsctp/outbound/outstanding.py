@@ -95,6 +95,10 @@ class OutstandingQueue:
     def __bool__(self) -> bool:
         return self._head < len(self._records)
 
+    def is_contiguous(self) -> bool:
+        """Whether nothing is marked as lost, and nothing acknowledged by gap ack blocks."""
+        return not self._gaps and not self._lost_tsns
+
     def add_path(self) -> None:
         """There is one more path; its number is the next one."""
         self.in_flight.append(0)

@@ -44,6 +44,10 @@ class RetransmissionQueue:
         """What the peer has room for beyond what is in flight (section 6.2.1 B to D: these three amount to this)."""
         return max(self.a_rwnd - self._outstanding.in_flight_user_bytes, 0)
 
+    def is_smooth(self) -> bool:
+        """Whether nothing is missing, as far as SACKs have told."""
+        return not self.in_recovery and self._outstanding.is_contiguous()
+
     def may_send_new(self) -> bool:
         """Whether TSNs are left in the send window."""
         outstanding = self._outstanding

@@ -43,7 +43,8 @@ class Scenario:
             self._plan_readers()
             for _ in range(random.choice((0, 0, 1, 4))):
                 what = random.choice(("primary", "heartbeat", "mtu", "configure"))
-                self._later(random.random() * 3, partial(self._meddle, random.randrange(2), what, random.randrange(800)))
+                side, number = random.randrange(2), random.randrange(800)
+                self._later(random.random() * 3, partial(self._meddle, side, what, number))
             pair.run_for(random.choice((0.0, 0.05, 0.5, 5.0)))
             if random.random() < 0.5:  # else with data queued
                 pair.run_until(self._is_quiet, LIMIT)
