@@ -116,10 +116,10 @@ class Lifecycle:
             return
         self._rooms.heartbeat.stop()
         context.state = CLOSED
-        context.timers.stop_all()
-        context.control.clear()
         if self._rooms.transmission is not None:
             self._rooms.transmission.fail_all(error)
+        context.timers.stop_all()
+        context.control.clear()
         self._rooms.clear()
         context.emit(AssociationDown(error))
         self._registry.unbind(self._association)

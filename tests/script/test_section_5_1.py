@@ -81,7 +81,7 @@ class Lossy:
         return None
 
 
-@pytest.mark.parametrize("losses", product(range(3), repeat=4), ids=lambda losses: "".join(map(str, losses)))
+@pytest.mark.parametrize("losses", list(product(range(3), repeat=4)), ids=lambda losses: "".join(map(str, losses)))
 def test_any_set_of_lost_setup_packets_is_survived(losses: tuple[int, ...]) -> None:
     """Each of the four packets is lost never, once or twice, in all combinations."""
     sim = Sim()

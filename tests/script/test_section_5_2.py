@@ -491,7 +491,7 @@ def test_simultaneous_connects_with_losses(apart: float, kind: int, sender: str,
     assert_one(sim, a, b)
 
 
-@pytest.mark.parametrize("order", permutations(range(4)), ids=str)
+@pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
 def test_collision_in_every_order(order: tuple[int, ...]) -> None:
     """The first packet of A and of B of each kind overtake each other in every way."""
     for second in permutations(range(4)):
