@@ -129,7 +129,7 @@ class Transmission:
             self._reopen(a_rwnd, summary.cum_advanced)
 
     def settle(self) -> None:
-        """Carry out the SACKs that wait; due before anything else is done about outstanding data, and before a flush."""
+        """Carry out the SACKs that wait; before anything else is done about outstanding data, and before a flush."""
         sacks = self._train
         if sacks:
             self._train = 0

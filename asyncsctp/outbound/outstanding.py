@@ -87,7 +87,7 @@ class OutstandingQueue:
         self._gaps: list[tuple[int, int]] = []  # acknowledged above the cumulative TSN
         self._misses = MissIndications(initial_tsn - 1)
         self._lost_tsns: list[int] = []  # heap of first TSNs; entries whose record is no longer lost are skipped
-        self._tracked: deque[tuple[int, int, OutboundMessage]] = deque()
+        self._tracked: deque[tuple[int, int, OutboundMessage]] | None = None  # made for the first one
         for path_id in range(len(self.in_flight)):
             self.in_flight[path_id] = 0
             self._earliest[path_id] = self._timed[path_id] = None
@@ -120,6 +120,8 @@ class OutstandingQueue:
 
     def track(self, messages: list[tuple[int, int, OutboundMessage]]) -> None:
         """Remember messages that have left, as `SendQueue.tracked` lists them, until they are acknowledged."""
+        if self._tracked is None:
+            self._tracked = deque()
         self._tracked.extend(messages)
         messages.clear()
 
@@ -220,7 +222,7 @@ class OutstandingQueue:
 
         A message of which the send queue still has a part is left to `SendQueue.abandon_all`.
         """
-        messages = _unacknowledged(self._records[self._head :], self._tracked)
+        messages = _unacknowledged(self._records[self._head :], self._tracked or deque())
         self.restart(self.next_tsn)
         return [(message, True) for message in messages]
 

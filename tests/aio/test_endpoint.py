@@ -389,12 +389,12 @@ def test_an_exception_leaves_a_server_although_a_handler_waits_for_something_els
             entered.set()
             await never.wait()
 
-        with pytest.raises(KeyError):
-            async with (
-                asyncsctp.serve(handler, "127.0.0.1", 5001, udp_port=0) as server,
-                asyncsctp.connect("127.0.0.1", 5001, udp_port=server.udp_port),
-            ):
-                await entered.wait()
-                raise KeyError("a mistake")
+        async with (
+            asyncsctp.serve(handler, "127.0.0.1", 5001, udp_port=0) as server,
+            asyncsctp.connect("127.0.0.1", 5001, udp_port=server.udp_port),
+        ):
+            await entered.wait()
+            raise KeyError("a mistake")
 
-    run(main())
+    with pytest.raises(KeyError):
+        run(main())
