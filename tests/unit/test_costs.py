@@ -1,0 +1,175 @@
+"""What a SACK, a DATA chunk and a message cost does not grow with what is in flight, with streams or with associations.
+
+Counted in lines of Python executed, which are the same on every machine.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+
+import pytest
+
+from asyncsctp.association import Association, AssociationUser
+from asyncsctp.config import Config
+from asyncsctp.congestion import CongestionController
+from asyncsctp.endpoint import Endpoint
+from asyncsctp.paths.encapsulation import Route
+from asyncsctp.testing import SeededRandom
+
+A, Z = "10.0.0.1", "10.0.0.2"
+TO_Z, TO_A = Route(Z, A, 9899), Route(A, Z, 9899)  # as the receiver sees them
+SETTINGS = Config(recv_buffer=1 << 28, send_buffer=1 << 28, mtu=1500, heartbeat_interval=None)
+
+
+class Unlimited(CongestionController):
+    """A window that is never full."""
+
+    def __init__(self, pmdcs: int, ipv4: bool) -> None:
+        super().__init__(pmdcs, ipv4)
+        self.cwnd = 1 << 30
+
+    def on_ack(self, acked: int, in_flight_before: int, cum_advanced: bool, in_recovery: bool, now: float) -> None:
+        pass
+
+    def on_fast_retransmit(self, now: float) -> None:
+        pass
+
+
+class Two:
+    """Two endpoints whose packets are handed over by hand, and `count` associations between them."""
+
+    def __init__(self, count: int = 1) -> None:
+        config = SETTINGS.replace(congestion=Unlimited)
+        self.accepted: list[Association] = []
+        self.z = Endpoint(
+            config,
+            port=5001,
+            local_addresses=[Z],
+            random=SeededRandom(2),
+            outbox=[],
+            listening=True,
+            accept=self.accept,
+        )
+        self.ends = [
+            Endpoint(config, port=10000 + number, local_addresses=[A], random=SeededRandom(number), outbox=[])
+            for number in range(count)
+        ]
+        self.associations = [end.connect([Z], 5001, 0.0, AssociationUser(), udp_port=9899) for end in self.ends]
+        for end in self.ends:
+            for _ in range(2):
+                self.hand_over(end, self.z, TO_Z)
+                self.hand_over(self.z, end, TO_A)
+        assert len(self.accepted) == count
+
+    def accept(self, association: Association) -> AssociationUser:
+        self.accepted.append(association)
+        return AssociationUser()
+
+    def hand_over(self, source: Endpoint, destination: Endpoint, route: Route) -> None:
+        source.flush(0.0)
+        packets = [packet for _, packet in source.outbox]
+        source.outbox.clear()
+        for packet in packets:
+            destination.receive(packet, route, 0.0)
+
+    def send(self, count: int, streams: int = 1, size: int = 1400) -> list[bytes]:
+        """The packets of so many messages of the first association."""
+        association = self.associations[0]
+        for number in range(count):
+            association.send(number % streams, bytes(size))
+        self.ends[0].touch(association)
+        self.ends[0].flush(0.0)
+        packets = [packet for _, packet in self.ends[0].outbox]
+        self.ends[0].outbox.clear()
+        return packets
+
+    def answers(self, packets: list[bytes]) -> list[bytes]:
+        """What the other side sends when it gets these together."""
+        for packet in packets:
+            self.z.receive(packet, TO_Z, 0.0)
+        self.z.flush(0.0)
+        sacks = [packet for _, packet in self.z.outbox]
+        self.z.outbox.clear()
+        return sacks
+
+    def take(self, packet: bytes) -> None:
+        self.ends[0].receive(packet, TO_A, 0.0)
+        self.ends[0].flush(0.0)
+        self.ends[0].outbox.clear()
+
+
+def lines(action: Callable[[], object]) -> int:
+    """How many lines of Python it takes."""
+    counted = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> object:
+        nonlocal counted
+        counted += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    finally:
+        sys.settrace(before)
+    return counted
+
+
+def cost_of_a_sack(in_flight: int, lost: int) -> int:
+    """The dearest of some SACKs, with so many packets in flight, of which the first `lost` have not arrived."""
+    two = Two()
+    packets = two.send(in_flight)
+    costs = [
+        lines(partial(two.take, sack))
+        for at in range(lost, lost + 40, 2)
+        for sack in two.answers(packets[at : at + 2])
+    ]
+    return max(costs[-8:])  # once what was lost has been sent again
+
+
+@pytest.mark.parametrize("lost", [0, 1, 5])
+def test_a_sack_costs_the_same_whatever_is_in_flight(lost: int) -> None:
+    few = cost_of_a_sack(100, lost)
+    many = cost_of_a_sack(10_000, lost)
+    assert many <= few * 1.1 + 20
+
+
+def test_a_chunk_costs_the_same_whatever_is_held() -> None:
+    def cost(held: int) -> int:
+        two = Two()
+        packets = two.send(held + 2)
+        two.answers(packets[1:-1])  # the first is missing
+        return lines(lambda: two.z.receive(packets[-1], TO_Z, 0.0))
+
+    assert cost(5000) <= cost(50) * 1.1 + 20
+
+
+def test_a_message_costs_the_same_whatever_is_queued_and_on_however_many_streams() -> None:
+    def cost(streams: int) -> int:
+        two = Two()
+        association = two.associations[0]
+        for number in range(4 * streams):
+            association.send(number % streams, bytes(1400))
+        writing = lines(lambda: association.send(0, bytes(1400)))
+        two.ends[0].touch(association)
+        return writing + lines(lambda: two.ends[0].flush(0.0)) // (4 * streams)
+
+    assert cost(1000) <= cost(10) * 1.3 + 20  # a heap's depth
+
+
+def test_a_packet_costs_the_same_with_however_many_associations() -> None:
+    def cost(associations: int) -> int:
+        two = Two(associations)
+        packets = two.send(2)
+
+        def exchange() -> None:
+            for sack in two.answers(packets):
+                two.take(sack)
+
+        return lines(exchange)
+
+    assert cost(300) <= cost(3) * 1.1 + 20
