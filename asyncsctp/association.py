@@ -54,6 +54,7 @@ class Association:
         "_random",
         "_registry",
         "_rooms",
+        "_route",
         "context",
         "user",
     )
@@ -83,6 +84,7 @@ class Association:
         self._cookies = cookies
         self._outbox = outbox
         self._path: Path | None = None
+        self._route: Route | None = None
 
     # How it begins.
 
@@ -99,8 +101,7 @@ class Association:
         context = self.context
         for address in setup.addresses:
             context.paths.add(address)
-        path = context.paths.find(route.address) or context.paths.primary
-        context.paths.learn(path, route)
+        path = self._path_from(route) or context.paths.primary
         context.local_tag = setup.local_tag
         context.peer_tag = setup.peer_tag
         self._life.retag()
@@ -176,7 +177,7 @@ class Association:
             context.statistics.checksum_errors += 1
             return
         path = self._path
-        if path is None or path.route is not route:
+        if path is None or route is not self._route:
             path = self._path_from(route)
             if path is None:
                 context.statistics.unexpected_chunks += 1
@@ -216,11 +217,10 @@ class Association:
 
     def receive_rest(self, datagram: bytes, at: int, route: Route, now: float) -> None:
         """What stands behind the COOKIE ECHO that made or restarted this association."""
-        path = self.context.paths.find(route.address)
-        if path is None:
-            return
-        self.context.now = now
-        self._walk(datagram, at, path, route, False)
+        path = self._path_from(route)
+        if path is not None:
+            self.context.now = now
+            self._walk(datagram, at, path, route, False)
 
     def on_unreachable(self, route: Route, quoted: bytes, now: float) -> None:
         """ICMP says that a packet to the peer's address found nobody; `quoted` is the start of the SCTP packet it
@@ -360,14 +360,14 @@ class Association:
         return path
 
     def _path_from(self, route: Route) -> Path | None:
-        """The path that a packet with the right tag came over; remembered, as others are likely to follow along its
-        route.
-        """
+        """The path that a packet with the right tag came over; remembered for those that follow along the route."""
         paths = self.context.paths
         path = paths.find(route.address)
         if path is None:
             return paths.primary if self.context.state is COOKIE_WAIT else None
         paths.learn(path, route)
+        path.reply_route = path.route if path.route == route else route
+        self._route = route
         self._path = path
         return path
 

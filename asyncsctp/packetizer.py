@@ -115,10 +115,10 @@ class Packetizer:
                 parts.clear()
 
     def _acknowledge(self, reception: Reception, data_path: Path, data_travels: bool) -> None:
-        """SACKs go where the data came from (section 6.4); the last one waits for data that goes there too."""
+        """SACKs go back the way the data came (section 6.4); the last one waits for data that takes it too."""
         context = self._context
         path = context.paths.reply_path(context.paths.by_id[reception.path_id])
-        same = path is data_path
+        same = path is data_path and path.reply_route is path.route
         echo = self._ecn.echo() if self._ecn is not None else b""
         sacks = reception.acknowledgements(path.payload - len(echo), data_travels and same)
         if not sacks:
@@ -127,7 +127,7 @@ class Packetizer:
             sacks[-1] = echo + sacks[-1]
         last = sacks.pop() if same else b""
         for sack in sacks:
-            self._emit(path, sack)
+            self._emit_along(path.reply_route, sack)
         if last:
             if self._lead and _size(self._lead) + len(last) > path.payload:
                 self._emit(path, b"".join(self._lead))
@@ -266,7 +266,10 @@ class Packetizer:
         return lead
 
     def _emit(self, path: Path, body: bytes) -> None:
-        self._outbox.append((path.route, self._seal.pack(body)))
+        self._emit_along(path.route, body)
+
+    def _emit_along(self, route: Route, body: bytes) -> None:
+        self._outbox.append((route, self._seal.pack(body)))
         self._context.statistics.packets_sent += 1
 
     def _data_route(self, path: Path) -> Route:

@@ -38,6 +38,7 @@ class Path:
         "one_packet",  # section 7.2.3: until an acknowledgement, a single packet in flight
         "path_id",
         "payload",  # the chunks that fit a packet, which is PMDCS
+        "reply_route",  # from the local address that the peer's last packet came to, which need not be that of `route`
         "route",
         "rto",
         "state",
@@ -54,6 +55,7 @@ class Path:
     ) -> None:
         self.path_id = path_id
         self.route = route
+        self.reply_route = route
         self.state = state
         self.error_count = 0
         self.max_retrans = 0
