@@ -148,5 +148,6 @@ async def test_a_message_longer_than_our_window(usrsctp: Usrsctp) -> None:
         usrsctp.server() as peer,
         asyncsctp.connect("127.0.0.1", peer.port, udp_port=peer.udp_port, config=config) as association,
     ):
+        await peer.expect("up")
         peer.tell(traffic.command)
         await within(10, "the messages", traffic.read(association))
