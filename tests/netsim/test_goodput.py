@@ -1,8 +1,8 @@
 """How much gets through a link with loss, against a table that is kept beside this file.
 
 100 Mbit/s, 20 ms of round trip, in virtual time: the numbers don't depend on the machine, so a change of the protocol's
-behaviour shows as a change of the table. Run as a program, with tests/ on PYTHONPATH, this file writes it anew. The last
-column is what Mathis' formula says of TCP Reno, 1.22 * MSS / (RTT * sqrt(loss)).
+behaviour shows as a change of the table. Run as a program, with tests/ on PYTHONPATH, this file writes it anew. The
+last column is what Mathis' formula says of TCP Reno, 1.22 * MSS / (RTT * sqrt(loss)).
 """
 
 from __future__ import annotations
