@@ -35,13 +35,18 @@ from .wire.constants import (
 from .wire.init import read_init
 from .wire.tlv import Malformed
 
-__all__ = ["abort", "expire", "walk"]
+__all__ = ["Discard", "abort", "expire", "walk"]
+
+
+class Discard(Malformed):
+    """A rule says that a packet is not to be processed from here on, although it is well formed."""
 
 
 def walk(rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: bool) -> None:
     """Take a packet's chunks to their rooms, from `at` on. `marked`: it bore the congestion-experienced mark.
 
-    `Malformed` ends the walk at a chunk whose lengths can't be; what stood before it has been dealt with.
+    `Malformed` ends the walk at a chunk whose lengths can't be, or with which a rule ends it (`Discard`); what stood
+    before it has been dealt with.
     """
     context = rooms.context
     end = len(data)
@@ -101,16 +106,16 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
 
 
 def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    raise Malformed("a DATA chunk without room for its header")
+    raise Malformed("a DATA chunk without room for its header")  # the others are taken where the walk begins
 
 
 def _on_init(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    raise Malformed("an INIT in a packet with a verification tag (section 8.5.1 A)")
+    raise Discard("an INIT in a packet with a verification tag (section 8.5.1 A)")
 
 
 def _on_init_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     if at != COMMON_HEADER_SIZE or len(data) - end >= tlv.HEADER_SIZE:
-        raise Malformed("an INIT ACK that is not alone in its packet (section 5.1)")
+        raise Discard("an INIT ACK that is not alone in its packet (section 5.1)")
     if rooms.handshake is not None:
         rooms.handshake.on_init_ack(read_init(data, at + tlv.HEADER_SIZE, end), route)
 
@@ -118,7 +123,7 @@ def _on_init_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route
 def _on_cookie_echo(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     # Section 3.2.2: in a packet with a COOKIE ECHO it MUST be the first chunk.
     if at != COMMON_HEADER_SIZE or not rooms.collision.on_cookie_echo(data[at + tlv.HEADER_SIZE : end], route):
-        raise Malformed("the cookie is not to be accepted, nor what follows it")
+        raise Discard("the cookie is not to be accepted, nor what follows it")
 
 
 def _on_cookie_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
@@ -142,7 +147,7 @@ def _on_heartbeat_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, 
 def _on_abort(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     if data[at + 1] & FLAG_TAG_REFLECTED:
         rooms.context.statistics.bad_tags += 1
-        raise Malformed("an ABORT with the T bit, under our tag and not the peer's (section 8.5.1 B)")
+        raise Discard("an ABORT with the T bit, under our tag and not the peer's (section 8.5.1 B)")
     abort(rooms, data[at + tlv.HEADER_SIZE : end])
 
 
@@ -177,7 +182,7 @@ def _on_shutdown_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, r
 def _on_shutdown_complete(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     if data[at + 1] & FLAG_TAG_REFLECTED:
         rooms.context.statistics.bad_tags += 1
-        raise Malformed("a SHUTDOWN COMPLETE with the T bit, under our tag and not the peer's (section 8.5.1 C)")
+        raise Discard("a SHUTDOWN COMPLETE with the T bit, under our tag and not the peer's (section 8.5.1 C)")
     if rooms.shutdown is not None:
         rooms.shutdown.on_shutdown_complete()
 

@@ -67,8 +67,10 @@ class Packetizer:
         transmission = self._transmission
         if reception is None or transmission is None:
             return
+        sends = transmission.pending and context.state in SENDS_DATA
+        if not sends and not reception.is_due and not self._lead:
+            return
         path = context.paths.data_path()
-        sends = context.state in SENDS_DATA and transmission.pending
         self._acknowledge(reception, path, sends and reception.is_delaying and self._has_data_for(path, transmission))
         if sends:
             transmission.queue.urgent_flags = FLAG_IMMEDIATE if context.state is SHUTDOWN_PENDING else 0

@@ -15,6 +15,7 @@ from typing import Final, final
 from ..association import Association as Core
 from ..endpoint import Endpoint as CoreEndpoint
 from ..handlers.icmp import is_quoted
+from ..invariants import check
 from ..paths.encapsulation import Route
 from .sockets import Sockets
 
@@ -86,6 +87,9 @@ class Engine:
         self.core.flush(self.now())
         if self.outbox:
             self.sockets.send(self.outbox)
+        if self._is_debugging:
+            for association in self.core.associations:
+                check(association)
 
     def flush_soon(self, core: Core, size: int = 0) -> None:
         """`flush` at the end of this turn of the loop, together with what else is written in it."""

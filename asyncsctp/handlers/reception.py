@@ -171,6 +171,11 @@ class Reception:
         return sacks
 
     @property
+    def is_due(self) -> bool:
+        """Whether a SACK must leave with the next flush."""
+        return bool(self._train) or bool(self._sacks) or self.tracker.ack_state == ACK_NOW
+
+    @property
     def is_delaying(self) -> bool:
         """Whether a SACK is owed that could wait."""
         return self.tracker.ack_state == ACK_DELAYED
