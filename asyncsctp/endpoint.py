@@ -305,6 +305,23 @@ class Endpoint:
         self._touched[association] = None
         return association
 
+    def receive_batch(
+        self, datagrams: list[bytes], route: Route, now: float, congestion_experienced: bool = False
+    ) -> None:
+        """SCTP packets that came along one route together; as `receive` for each of them."""
+        by_prefix = self._directory.by_prefix
+        self._directory.now = now
+        touched = None
+        for datagram in datagrams:
+            association = by_prefix.get(datagram[:PREFIX_SIZE])
+            if association is None:
+                self.receive(datagram, route, now, congestion_experienced)
+                continue
+            association.receive(datagram, route, now, congestion_experienced)
+            if association is not touched:
+                self._touched[association] = None
+                touched = association
+
     def flush(self, now: float) -> None:
         """Send what the packets and calls since the last flush gave rise to; due after every batch of packets."""
         self._directory.now = now

@@ -64,10 +64,7 @@ class Engine:
 
     def receive(self, datagrams: list[bytes], route: Route, congestion_experienced: bool) -> None:
         """Datagrams came in; `flush` follows."""
-        now = self.now()
-        receive = self.core.receive
-        for datagram in datagrams:
-            receive(datagram, route, now, congestion_experienced)
+        self.core.receive_batch(datagrams, route, self.now(), congestion_experienced)
 
     def flush(self, core: Core | None = None) -> None:
         """Send what is to be sent, of this association and of all that have been touched; and set the timer.

@@ -114,8 +114,9 @@ class Transmission:
         cumulative_tsn = self.unwrap(wire_cumulative_tsn)
         self.sacks += 1
         if not gaps and not self.probing and context.state is ESTABLISHED and self.window.is_smooth():
-            reached = self._train_tsn if self._train else self.outstanding.cumulative_tsn
-            if reached <= cumulative_tsn < self.outstanding.next_tsn:
+            outstanding = self.outstanding
+            reached = self._train_tsn if self._train else outstanding.cumulative_tsn
+            if reached <= cumulative_tsn < outstanding.next_tsn:
                 self._train += 1
                 self._train_tsn = cumulative_tsn
                 self._train_a_rwnd = a_rwnd
