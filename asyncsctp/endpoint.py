@@ -285,40 +285,28 @@ class Endpoint:
 
     # What the network and the clock say.
 
-    def receive(
-        self, datagram: bytes, route: Route, now: float, congestion_experienced: bool = False
-    ) -> Association | None:
-        """One SCTP packet, which came along this route. The association that it touched is flushed after the batch."""
-        directory = self._directory
-        directory.now = now
-        association = directory.by_prefix.get(datagram[:PREFIX_SIZE])
-        if association is None:
-            try:
-                association = self._receive_stranger(datagram, route, now)
-            except Malformed:
-                self.statistics.malformed_packets += 1
-                return None
-            if association is None:
-                return None
-        else:
-            association.receive(datagram, route, now, congestion_experienced)
-        self._touched[association] = None
-        return association
+    def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool = False) -> None:
+        """One SCTP packet, which came along this route; see `receive_batch`."""
+        self.receive_batch([datagram], route, now, congestion_experienced)
 
     def receive_batch(
         self, datagrams: list[bytes], route: Route, now: float, congestion_experienced: bool = False
     ) -> None:
-        """SCTP packets that came along one route together; as `receive` for each of them."""
-        by_prefix = self._directory.by_prefix
-        self._directory.now = now
+        """SCTP packets that came along one route together. The associations that they touch take part in `flush`."""
+        directory = self._directory
+        directory.now = now
+        by_prefix = directory.by_prefix
         touched = None
         for datagram in datagrams:
             association = by_prefix.get(datagram[:PREFIX_SIZE])
-            if association is None:
-                self.receive(datagram, route, now, congestion_experienced)
-                continue
-            association.receive(datagram, route, now, congestion_experienced)
-            if association is not touched:
+            if association is not None:
+                association.receive(datagram, route, now, congestion_experienced)
+            else:
+                try:
+                    association = self._receive_stranger(datagram, route, now)
+                except Malformed:
+                    self.statistics.malformed_packets += 1
+            if association is not None and association is not touched:
                 self._touched[association] = None
                 touched = association
 
