@@ -74,9 +74,9 @@ class Packetizer:
         self._acknowledge(reception, path, sends and reception.is_delaying and self._has_data_for(path, transmission))
         if sends:
             transmission.queue.urgent_flags = FLAG_IMMEDIATE if context.state is SHUTDOWN_PENDING else 0
-            if transmission.outstanding:
+            if transmission.outstanding.user_bytes:
                 self._send_lost(transmission, path)
-            if transmission.queue:
+            if transmission.queue.buffered:
                 self._send_new(transmission, path)
             transmission.in_flight_before[:] = transmission.outstanding.in_flight
             transmission.sacks = 0
@@ -179,7 +179,7 @@ class Packetizer:
         path = data_path
         # Section 6.1 D: each SACK is an opportunity to send, although those of a batch are taken together.
         burst = (context.config.max_burst or _UNLIMITED) * max(transmission.sacks, 1)
-        while queue and burst:
+        while queue.buffered and burst:
             wanted = queue.next_path() if queue.directed else ANY_PATH
             path = data_path if wanted < 0 else context.paths.data_path(context.paths.by_id[wanted])
             parts = self._lead if path is data_path else []
@@ -209,7 +209,8 @@ class Packetizer:
         tsn = first_tsn = outstanding.next_tsn
         user_bytes = 0
         sent = 0
-        while room > 0 and queue and sent < burst and transmission.window.may_send_new():
+        last_tsn = transmission.window.last_new_tsn()
+        while room > 0 and queue.buffered and sent < burst and tsn <= last_tsn:
             used = len(parts)
             space = path.payload - _size(parts) if used else path.payload
             if nagle and _gathers(transmission, space):

@@ -81,7 +81,7 @@ class Transmission:
     @property
     def pending(self) -> bool:
         """Whether anything waits to be sent or to be acknowledged."""
-        return bool(self.queue) or bool(self.outstanding)
+        return self.queue.buffered > 0 or self.outstanding.user_bytes > 0
 
     def take_probe(self) -> bool:
         """Whether a chunk may leave that the peer's window has no room for (section 6.1 A); once for each time that its

@@ -48,10 +48,9 @@ class RetransmissionQueue:
         """Whether nothing is missing, as far as SACKs have told."""
         return not self.in_recovery and self._outstanding.is_contiguous()
 
-    def may_send_new(self) -> bool:
-        """Whether TSNs are left in the send window."""
-        outstanding = self._outstanding
-        return outstanding.next_tsn - outstanding.cumulative_tsn <= _TSN_WINDOW
+    def last_new_tsn(self) -> int:
+        """The highest TSN with which a packet of new data may begin."""
+        return self._outstanding.cumulative_tsn + _TSN_WINDOW
 
     def on_sack(
         self, cumulative_tsn: int, a_rwnd: int, gap_offsets: Sequence[tuple[int, int]] | None, now: float
