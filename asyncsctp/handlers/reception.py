@@ -27,8 +27,9 @@ __all__ = ["Reception"]
 _SMALLEST_CHARGE: Final = 64
 #: A window below this is announced as closed (section 6.2: the receiver's side of silly window avoidance).
 _SILLY_WINDOW: Final = 512
-#: SACKs kept for one flush; a batch that asks for more gets its last word in the final one.
-_LONGEST_TRAIN: Final = 32
+#: SACKs for one batch of packets, beside the final one. Those of a larger batch came at the same instant, and each SACK
+#: costs the peer as much as sending two packets (section 6.2: every second packet is a SHOULD).
+_LONGEST_TRAIN: Final = 8
 
 
 @final
