@@ -13,7 +13,7 @@ from ..wire.constants import COMMON_HEADER_SIZE, INIT
 from ..wire.packet import read_header
 from ..wire.tlv import HEADER_SIZE, Malformed
 from .context import Context
-from .state import COOKIE_WAIT
+from .state import COOKIE_WAIT, SHUTDOWN_ACK_SENT
 
 __all__ = ["is_quoted", "on_port_unreachable"]
 
@@ -35,7 +35,15 @@ def is_quoted(context: Context, quoted: bytes) -> bool:
 
 
 def on_port_unreachable(context: Context, quoted: bytes, route: Route) -> None:
-    """ICMP8, for which RFC 6951 section 5.5 takes "port unreachable": in COOKIE-WAIT it is like an ABORT."""
-    if context.state is COOKIE_WAIT and is_quoted(context, quoted):
+    """ICMP8, for which RFC 6951 section 5.5 takes "port unreachable".
+
+    In COOKIE-WAIT it is like an ABORT. In SHUTDOWN-ACK-SENT, where all has been delivered on both sides, it stands for
+    the SHUTDOWN COMPLETE that got lost: the peer has closed its socket behind it.
+    """
+    if not is_quoted(context, quoted):
+        return
+    if context.state is COOKIE_WAIT:
         text = f"nobody takes UDP packets at {route.address} port {route.udp_port}: no SCTP endpoint listens there"
         context.owner.end(AssociationRefused(text))
+    elif context.state is SHUTDOWN_ACK_SENT:
+        context.owner.end(None)

@@ -10,6 +10,7 @@ import pytest
 import asyncsctp
 from asyncsctp import AssociationDown, AssociationTimeout, Config, PathChanged, PathState, State
 from asyncsctp.testing import Datagram, DatagramError, LinkSettings, Network
+from asyncsctp.wire.constants import SHUTDOWN_COMPLETE
 
 A, A2 = "10.0.0.1", "10.1.0.1"
 Z, Z2 = "10.0.0.2", "10.1.0.2"
@@ -216,3 +217,35 @@ def test_a_forged_icmp_message_is_not_believed() -> None:
 
     network = two_hosts()
     network.run(main())
+
+
+def test_a_lost_shutdown_complete_is_no_error() -> None:
+    """Its sender has closed its socket behind it; that nobody is there any more tells the peer as much."""
+    network = Network(seed=3, icmp=True)
+    network.host("client", "10.0.0.1")
+    network.host("server", "10.0.0.2")
+    ended: list[float] = []
+    lost: list[bytes] = []
+
+    def lose_shutdown_complete(datagram: Datagram) -> bool:
+        if datagram.data[12] == SHUTDOWN_COMPLETE:
+            lost.append(datagram.data)
+            return False
+        return True
+
+    async def handler(assoc: asyncsctp.Association) -> None:
+        async for _ in assoc:
+            pass
+        ended.append(network.now)
+
+    async def main() -> None:
+        async with asyncsctp.serve(handler, "10.0.0.2", 5001):
+            async with asyncsctp.connect("10.0.0.2", 5001, local_addrs="10.0.0.1") as assoc:
+                await assoc.send(b"x")
+            await asyncio.sleep(5)
+
+    network.on_datagram = lose_shutdown_complete
+    network.run(main())
+    assert len(lost) == 1
+    [when] = ended
+    assert when < 3.0  # T2-shutdown once

@@ -19,7 +19,7 @@ from support.stage import (
 
 from asyncsctp.association import Association
 from asyncsctp.errors import AssociationRefused
-from asyncsctp.handlers.state import CLOSED, COOKIE_WAIT, State
+from asyncsctp.handlers.state import CLOSED, COOKIE_WAIT, SHUTDOWN_ACK_SENT, State
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import control
 from asyncsctp.wire.init import pack_init
@@ -71,7 +71,22 @@ def test_forged_quotes_are_not_believed() -> None:
     assert association.state is COOKIE_WAIT
 
 
-@pytest.mark.parametrize("state", [state for state in ALL_STATES if state is not COOKIE_WAIT], ids=str)
+def test_a_peer_gone_after_the_shutdown_is_a_graceful_end() -> None:
+    """Its SHUTDOWN COMPLETE was lost, and it has closed its socket: nothing is left to be delivered."""
+    solo = Solo()
+    association = into(solo, SHUTDOWN_ACK_SENT)
+    quoted = Seal(PORT, PEER_PORT, association.context.peer_tag).pack(control.pack_shutdown_ack())
+    unreachable(solo, association, quoted[:4] + bytes(8) + quoted[12:])  # forged
+    assert association.state is SHUTDOWN_ACK_SENT
+    unreachable(solo, association, quoted)
+    assert association.state is CLOSED
+    assert solo.user.is_closed
+    assert solo.user.error is None
+
+
+@pytest.mark.parametrize(
+    "state", [state for state in ALL_STATES if state not in (COOKIE_WAIT, SHUTDOWN_ACK_SENT)], ids=str
+)
 def test_no_icmp_ends_an_association_that_has_begun(state: State) -> None:
     """RFC 9260 would have it aborted; but a UDP port without a listener is what a peer's restart looks like."""
     solo = Solo()
