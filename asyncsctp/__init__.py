@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from . import _source as _source  # isort: skip  # first: it decides whether what follows is compiled
+
 from . import congestion, schedulers
 from .aio.api import connect, open_endpoint, run, serve
 from .aio.association import Association, Negotiated, Path
@@ -41,6 +43,10 @@ from .events import (
 )
 from .handlers.state import State
 from .statistics import EndpointStatistics, Statistics
+from .wire.octets import COMPILED
+
+#: Whether the core runs compiled, or as plain Python.
+compiled: bool = COMPILED
 
 __all__ = [
     "Association",
@@ -75,6 +81,7 @@ __all__ = [
     "Statistics",
     "StreamReader",
     "StreamWriter",
+    "compiled",
     "congestion",
     "connect",
     "open_endpoint",

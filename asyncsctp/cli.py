@@ -20,6 +20,7 @@ from .aio.api import connect, run, serve
 from .aio.association import Association
 from .config import Config
 from .errors import SCTPError
+from .wire.octets import COMPILED
 
 __all__ = ["main"]
 
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _version() -> int:
-    print(f"asyncsctp {_version_of('asyncsctp')}")
+    print(f"asyncsctp {_version_of('asyncsctp')}, {'compiled' if COMPILED else 'plain Python'}")
     print(f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}")
     for package in _REQUIREMENTS:
         print(f"{package} {_version_of(package)}")

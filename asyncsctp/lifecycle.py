@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, final
 
+from mypy_extensions import mypyc_attr
+
 from .errors import AssociationAborted, SCTPError
 from .events import AssociationDown, AssociationRestarted, AssociationUp, Event
 from .handlers.context import Context, Setup
 from .handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT
+from .inbound.reassembly import Recipient
 from .paths.path import Path
 from .rooms import Rooms
 from .timers import AUTOCLOSE
-from .wire.packet import Seal
+from .wire.packet import pack_prefix
 
 if TYPE_CHECKING:
     from .association import Association
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["AssociationUser", "Lifecycle", "Registry"]
 
 
-class AssociationUser:
+@mypyc_attr(allow_interpreted_subclasses=True)
+class AssociationUser(Recipient):
     """What an association calls back. Derive from it, and take what is of interest."""
 
     __slots__ = ()
@@ -61,7 +65,7 @@ class Registry(Protocol):
 class Lifecycle:
     """One association's way through its states."""
 
-    __slots__ = ("_association", "_context", "_registry", "_rooms", "_user", "last_message", "seal")
+    __slots__ = ("_association", "_context", "_registry", "_rooms", "_user", "last_message", "prefix")
 
     _context: Context
     _rooms: Rooms
@@ -70,8 +74,8 @@ class Lifecycle:
         self._association = association
         self._user = user
         self._registry = registry
-        #: What the peer's packets start with, and how their checksums are checked.
-        self.seal = Seal(0, 0, 0)
+        #: What the peer's packets start with.
+        self.prefix = pack_prefix(0, 0, 0)
         self.last_message = 0.0  # when user data came last
 
     def move_in(self, context: Context, rooms: Rooms) -> None:
@@ -84,7 +88,7 @@ class Lifecycle:
     def retag(self) -> None:
         """Tags or ports in the context have changed."""
         context = self._context
-        self.seal = Seal(context.peer_port, context.local_port, context.local_tag)
+        self.prefix = pack_prefix(context.peer_port, context.local_port, context.local_tag)
         self._rooms.packetizer.retag()
         self._registry.bind(self._association)
 
@@ -149,7 +153,7 @@ class Lifecycle:
         context = self._context
         context.setup = setup
         context.state = ESTABLISHED
-        self._rooms.furnish(setup, self._user.on_message)
+        self._rooms.furnish(setup, self._user)
         self._rooms.heartbeat.start()
         self.last_message = context.now
         self.start_autoclose()

@@ -19,6 +19,7 @@ from .paths.encapsulation import Route
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
 from .wire.constants import FLAG_IMMEDIATE
+from .wire.octets import Writer
 from .wire.packet import Seal
 
 __all__ = ["Outbox", "Packetizer"]
@@ -33,12 +34,15 @@ _UNLIMITED: Final = 1 << 30
 class Packetizer:
     """The way out of one association."""
 
-    __slots__ = ("_context", "_ecn", "_lead", "_marked", "_outbox", "_reception", "_seal", "_transmission")
+    __slots__ = (
+        "_context", "_ecn", "_lead", "_marked", "_outbox", "_reception", "_seal", "_transmission", "_writer",
+    )  # fmt: skip
 
     def __init__(self, context: Context, outbox: Outbox) -> None:
         self._context = context
         self._outbox = outbox
         self._seal = Seal(context.local_port, context.peer_port, 0)
+        self._writer = Writer()  # for the chunks of one packet
         self._lead: list[bytes] = []  # chunks that open the next packet to the data path
         self._marked: dict[int, tuple[Route, Route]] = {}
         self.furnish(None, None, None)
@@ -182,19 +186,19 @@ class Packetizer:
         while queue.buffered and burst:
             wanted = queue.next_path() if queue.directed else ANY_PATH
             path = data_path if wanted < 0 else context.paths.data_path(context.paths.by_id[wanted])
-            parts = self._lead if path is data_path else []
-            sent = self._send_run(transmission, path, wanted, burst, parts)
+            lead = self._lead if path is data_path else []
+            sent = self._send_run(transmission, path, wanted, burst, lead)
             if not sent:
                 break
             burst -= sent
         if queue and not transmission.outstanding:
             transmission.await_window(path)
 
-    def _send_run(self, transmission: Transmission, path: Path, wanted: int, burst: int, parts: list[bytes]) -> int:
+    def _send_run(self, transmission: Transmission, path: Path, wanted: int, burst: int, lead: list[bytes]) -> int:
         """Packets of new data to one path, as many as the peer's window, cwnd and the burst allow (section 6.1 A, B and
         E).
 
-        `parts` opens the first of them, or leaves on its own if no chunk fits behind it.
+        `lead` opens the first of them, or leaves on its own if no chunk fits behind it.
         """
         context = self._context
         outstanding = transmission.outstanding
@@ -203,31 +207,36 @@ class Packetizer:
         route = self._data_route(path)
         seal = self._seal
         outbox = self._outbox
+        writer = self._writer
         nagle = not context.config.nodelay
-        room = path.room(outstanding.in_flight[path_id], context.now)
+        now = context.now
+        room = path.room(outstanding.in_flight[path_id], now)
         peer_rwnd = transmission.window.peer_rwnd()
         tsn = first_tsn = outstanding.next_tsn
         user_bytes = 0
         sent = 0
         last_tsn = transmission.window.last_new_tsn()
         while room > 0 and queue.buffered and sent < burst and tsn <= last_tsn:
-            used = len(parts)
-            space = path.payload - _size(parts) if used else path.payload
+            space = path.payload - _size(lead) if lead else path.payload
             if nagle and _gathers(transmission, space):
                 break
-            count, taken = queue.fill(parts, space, tsn, peer_rwnd, wanted)
+            count, taken = queue.fill(writer, space, tsn, peer_rwnd, wanted)
             if not count:
-                if used and not queue.next_size(space):
-                    self._emit(path, b"".join(parts))
-                    parts.clear()
+                if lead and not queue.next_size(space):
+                    self._emit(path, b"".join(lead))
+                    lead.clear()
                     continue
                 if sent or not transmission.take_probe():
                     break
-                count, taken = queue.fill(parts, space, tsn, queue.next_size(space), wanted)
-            body = b"".join(parts[used:] if used else parts)
-            outstanding.add(PacketRecord(tsn, tsn + count - 1, body, taken, path_id, context.now))
-            outbox.append((route, seal.pack(b"".join(parts) if used else body)))
-            parts.clear()
+                count, taken = queue.fill(writer, space, tsn, queue.next_size(space), wanted)
+            body = writer.getvalue()
+            writer.truncate(0)
+            outstanding.add(PacketRecord(tsn, tsn + count - 1, body, taken, path_id, now))
+            if lead:
+                outbox.append((route, seal.pack(b"".join(lead) + body)))
+                lead.clear()
+            else:
+                outbox.append((route, seal.pack(body)))
             tsn += count
             user_bytes += taken
             peer_rwnd -= taken
@@ -236,7 +245,7 @@ class Packetizer:
         if sent:
             if queue.tracked:
                 outstanding.track(queue.tracked)
-            path.on_sent(context.now)
+            path.on_sent(now)
             self._start_t3(path, False)
             statistics = context.statistics
             statistics.packets_sent += sent

@@ -15,7 +15,7 @@ from .handlers.reception import Reception
 from .handlers.shutdown import Shutdown
 from .handlers.transmission import Transmission
 from .handlers.violations import Violations
-from .inbound.reassembly import Deliver
+from .inbound.reassembly import Recipient
 from .packetizer import Outbox, Packetizer
 
 __all__ = ["Rooms"]
@@ -50,11 +50,11 @@ class Rooms:
         self.shutdown: Shutdown | None = None
         self.ecn: Ecn | None = None
 
-    def furnish(self, setup: Setup, deliver: Deliver) -> None:
+    def furnish(self, setup: Setup, recipient: Recipient) -> None:
         """Build the rooms that user data needs; those that the handshake needed go."""
         context = self.context
         self.handshake = None
-        self.reception = Reception(context, self.violations, deliver, setup)
+        self.reception = Reception(context, self.violations, recipient, setup)
         self.transmission = Transmission(context, self.violations, setup)
         self.shutdown = Shutdown(context, self.reception)
         self.ecn = Ecn(context, self.transmission) if setup.ecn else None

@@ -40,6 +40,7 @@ FLOORS: dict[str, int] = {
     "cli": 12,
     "__main__": 13,
     "__init__": 13,
+    "_source": -1,
 }
 LEAVES = {"inbound", "outbound", "paths", "schedulers", "congestion"}
 MAY_TOUCH_THE_WORLD = {"aio", "testing", "cli", "__main__", "__init__"}

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 __all__ = ["INITIAL_SSTHRESH", "CongestionController", "initial_window"]
 
 #: "Arbitrarily high" (section 7.2.1): no receiver can announce a larger window.
@@ -21,6 +23,7 @@ def initial_window(pmdcs: int, ipv4: bool) -> int:
     return min(4 * pmdcs, max(2 * pmdcs, 4404 if ipv4 else 4344))
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CongestionController:
     """Decides how much data may be in flight to one of the peer's addresses.
 

@@ -18,7 +18,7 @@ from .state import COOKIE_WAIT, SHUTDOWN_ACK_SENT
 __all__ = ["is_quoted", "on_port_unreachable"]
 
 _INIT_AT: Final = COMMON_HEADER_SIZE
-_INITIATE_TAG: Final = slice(COMMON_HEADER_SIZE + HEADER_SIZE, COMMON_HEADER_SIZE + HEADER_SIZE + 4)
+_TAG_AT: Final = COMMON_HEADER_SIZE + HEADER_SIZE
 
 
 def is_quoted(context: Context, quoted: bytes) -> bool:
@@ -29,7 +29,7 @@ def is_quoted(context: Context, quoted: bytes) -> bool:
             return False
         if tag:
             return tag == context.peer_tag
-        return quoted[_INIT_AT] == INIT and quoted[_INITIATE_TAG] == context.local_tag.to_bytes(4)
+        return quoted[_INIT_AT] == INIT and quoted[_TAG_AT : _TAG_AT + 4] == context.local_tag.to_bytes(4)
     except (IndexError, Malformed):
         return False
 

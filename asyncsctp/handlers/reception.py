@@ -10,12 +10,12 @@ from typing import Final, final
 
 from ..inbound.data_streams import DataStreams
 from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW, BEYOND, DUPLICATE, NO_ACK, DataTracker
-from ..inbound.reassembly import Deliver
+from ..inbound.reassembly import Recipient
 from ..paths.path import Path
 from ..timers import DELAYED_ACK
 from ..wire import causes
 from ..wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, MASK_16, MASK_32
-from ..wire.data import READ_DATA
+from ..wire.octets import read_data
 from ..wire.sack import SACK_HEADER_SIZE, pack_sack
 from ..wire.tlv import Malformed
 from .context import Context, Setup
@@ -33,7 +33,7 @@ _LONGEST_TRAIN: Final = 8
 
 
 @final
-class Reception:
+class Reception(Recipient):
     """The receiving side of one association."""
 
     __slots__ = (
@@ -43,7 +43,7 @@ class Reception:
         "_context",
         "_immediate",
         "_incoming_streams",
-        "_on_message",
+        "_recipient",
         "_sacks",
         "_streams",
         "_train",
@@ -54,11 +54,11 @@ class Reception:
         "tracker",
     )
 
-    def __init__(self, context: Context, violations: Violations, deliver: Deliver, setup: Setup) -> None:
+    def __init__(self, context: Context, violations: Violations, recipient: Recipient, setup: Setup) -> None:
         config = context.config
         self._context = context
         self._violations = violations
-        self._on_message = deliver
+        self._recipient = recipient
         self._incoming_streams = setup.incoming_streams
         self._window = config.recv_buffer
         self._brim = config.recv_buffer - _SILLY_WINDOW  # from here on each new chunk is looked at
@@ -68,7 +68,7 @@ class Reception:
         self._immediate = False
         self._sacks: list[bytes] = []
         self._train: list[int] = []  # wire cumulative TSNs of SACKs not yet packed, later than those
-        self._streams = DataStreams(self._deliver, config.max_message_size)
+        self._streams = DataStreams(self, config.max_message_size)
         self.tracker = DataTracker(setup.peer_initial_tsn, config.sack_frequency, config.recv_buffer)
         self.path_id = context.paths.primary.path_id  # where the last DATA came from: SACKs go there (section 6.4)
 
@@ -88,13 +88,13 @@ class Reception:
         The walk of `wire.tlv`, with the header's further fields read in the same step.
         """
         self._carried = True
-        accept = self.tracker.accept
+        tracker = self.tracker
         streams = self._streams
         statistics = self._context.statistics
         count = 0
         received = 0
         while end - at >= DATA_HEADER_SIZE:
-            kind, length, wire_tsn, key, ppid = READ_DATA(data, at)
+            kind, length, wire_tsn, key, ppid = read_data(data, at)
             if kind > 0xFF:
                 break
             if length <= DATA_HEADER_SIZE or length > end - at:
@@ -103,7 +103,7 @@ class Reception:
             if self._unread + streams.held > self._brim and not self._has_room(wire_tsn, length):
                 tsn = BEYOND
             else:
-                tsn = accept(wire_tsn)
+                tsn = tracker.accept(wire_tsn)
             if tsn >= 0:
                 sid = key >> 16
                 if sid >= self._incoming_streams:
@@ -129,7 +129,7 @@ class Reception:
         if end - at < DATA_HEADER_SIZE:
             raise Malformed("a DATA chunk without room for its header")
         expected = self.tracker.cumulative_tsn + 1
-        return expected + ((READ_DATA(data, at)[2] - expected + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
+        return expected + ((read_data(data, at)[2] - expected + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
 
     def packet_done(self, path: Path) -> bool:
         """All of a packet has been walked; whether it carried DATA. Decides on its acknowledgement (section 6.2)."""
@@ -205,7 +205,7 @@ class Reception:
 
     def close(self) -> None:
         """The association has ended, maybe by its user and in the middle of a packet: nothing is delivered any more."""
-        self._on_message = _ignore
+        self._recipient = _NOBODY
 
     def configure(self) -> None:
         """The user changed settings."""
@@ -216,11 +216,12 @@ class Reception:
         self.tracker.sack_frequency = config.sack_frequency
         self._streams.limit_messages(config.max_message_size)
 
-    def _deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        """A message is complete, and it is its turn."""
         size = len(data)
         self._unread += size if size > _SMALLEST_CHARGE else _SMALLEST_CHARGE
         self._context.statistics.messages_received += 1
-        self._on_message(sid, ssn, ppid, unordered, tsn & MASK_32, data)
+        self._recipient.on_message(sid, ssn, ppid, unordered, tsn & MASK_32, data)
 
     def _pack_train(self) -> None:
         """The SACKs that say nothing but how far all has come, each as of its packet, with the window as it is now."""
@@ -267,5 +268,14 @@ class Reception:
         raise Malformed(f"a DATA chunk of length {length}")
 
 
-def _ignore(sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
-    """Nobody is there for this message."""
+@final
+class _Nobody(Recipient):
+    """Nobody is there for a message any more."""
+
+    __slots__ = ()
+
+    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        """It is dropped."""
+
+
+_NOBODY: Final = _Nobody()

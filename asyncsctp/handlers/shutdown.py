@@ -38,7 +38,7 @@ class Shutdown:
         self._reception = reception
         self._retransmissions = 0
         self._path_id = context.paths.primary.path_id
-        self._queued: tuple[bytes, int] | None = None  # the last SHUTDOWN, which may not have left yet
+        self._queued: bytes | None = None  # the last SHUTDOWN, which may not have left yet
 
     # What the user says.
 
@@ -139,10 +139,10 @@ class Shutdown:
         # story a SACK MUST go beside it; a SACK that is owed always does, since some peers don't read what a SHUTDOWN
         # acknowledges.
         self._reception.acknowledge_now()
-        if context.control and context.control[-1] is self._queued:
+        if context.control and context.control[-1][0] is self._queued:
             context.control.pop()
-        context.queue(control.pack_shutdown(self._reception.tracker.cumulative_tsn & MASK_32), self._path_id)
-        self._queued = context.control[-1]
+        self._queued = control.pack_shutdown(self._reception.tracker.cumulative_tsn & MASK_32)
+        context.queue(self._queued, self._path_id)
 
     def _begin_t2(self) -> None:
         self._retransmissions = 0

@@ -8,16 +8,14 @@ window says. It deliberately does not know which chunks make a message and whose
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from .data_tracker import DataTracker
 
-__all__ = ["OVERHEAD", "Deliver", "ReassemblyQueue"]
-
-#: Called with each complete message in its turn: (sid, ssn, ppid, unordered, TSN of its first chunk, data).
-Deliver = Callable[[int, int, int, bool, int, bytes], None]
+__all__ = ["OVERHEAD", "Recipient", "ReassemblyQueue"]
 
 #: What a chunk held is charged beside its user data: bookkeeping takes less for a fragment, more for a waiting message.
 OVERHEAD: Final = 128
@@ -25,15 +23,26 @@ OVERHEAD: Final = 128
 _HEAP_SLACK: Final = 64
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Recipient:
+    """Who gets the messages."""
+
+    __slots__ = ()
+
+    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        """A complete message, in its turn; `tsn` is that of its first chunk."""
+        raise NotImplementedError
+
+
 class ReassemblyQueue:
     """Chunks held by their TSN. A subclass says what they belong to: `add`, `_give_up`, `in_progress`."""
 
-    __slots__ = ("held", "_deliver", "_max_message_size", "_chunks", "_largest")
+    __slots__ = ("held", "_recipient", "_max_message_size", "_chunks", "_largest")
 
-    def __init__(self, deliver: Deliver, max_message_size: int) -> None:
+    def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         #: Bytes held, each chunk with its `OVERHEAD`.
         self.held = 0
-        self._deliver = deliver
+        self._recipient = recipient
         self._max_message_size = max_message_size
         self._chunks: dict[int, bytes] = {}
         # The TSNs held, negated, as a heap: made when room is first asked for. Some may be held no longer.

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED
-from ..wire.data import READ_DATA
+from ..wire.octets import read_data
 
 WHOLE: Final = FLAG_BEGIN | FLAG_END
 
@@ -77,7 +77,7 @@ class PacketRecord:
         """The TSN of the first chunk that `room` bytes can't take, with those before it."""
         at = 0
         for tsn in range(self.first_tsn, self.last_tsn + 1):
-            at += (READ_DATA(self.body, at)[1] + 3) & -4
+            at += (read_data(self.body, at)[1] + 3) & -4
             if at > room:
                 return tsn
         return self.last_tsn + 1
@@ -88,7 +88,7 @@ class PacketRecord:
         at = 0
         user_bytes = 0
         for _ in range(tsn - self.first_tsn):
-            length = READ_DATA(body, at)[1]
+            length = read_data(body, at)[1]
             user_bytes += length - DATA_HEADER_SIZE
             at += (length + 3) & -4
         rest = PacketRecord(tsn, self.last_tsn, body[at:], self.user_bytes - user_bytes, self.path_id, self.sent_at)

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Final, final
 
 from ..wire.constants import DATA_HEADER_SIZE, FLAG_UNORDERED
-from ..wire.data import READ_DATA
+from ..wire.octets import read_data
 from .message import ACKED, IN_FLIGHT, LOST, TIMED_OUT, WHOLE, OutboundMessage, PacketRecord
 from .miss_indications import MissIndications
 
@@ -406,7 +406,7 @@ def _unacknowledged(
     for record in records:
         at = 0
         for tsn in range(record.first_tsn, record.last_tsn + 1):
-            flags, length, _, key, ppid = READ_DATA(record.body, at)
+            flags, length, _, key, ppid = read_data(record.body, at)
             while tracked and tracked[0][1] < tsn:
                 tracked.popleft()
             if tracked and tracked[0][0] <= tsn:

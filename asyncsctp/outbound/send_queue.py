@@ -6,12 +6,10 @@ as numbers.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final, final
 
 from ..schedulers.base import NO_STREAM, StreamScheduler
 from ..wire.constants import (
-    DATA,
     DATA_HEADER_SIZE,
     FLAG_BEGIN,
     FLAG_END,
@@ -20,28 +18,49 @@ from ..wire.constants import (
     MASK_16,
     MASK_32,
 )
-from ..wire.data import DATA_HEADER, PADDING
+from ..wire.octets import Writer, write_data
+from ..wire.tlv import PADDING
 from .message import ANY_PATH, OutboundMessage
 
 #: A fragment that does not end its message is not made for less than this.
 SMALLEST_TAIL: Final = 256
 
-_pack_header: Final = DATA_HEADER.pack
+#: What stands where a message was that has left.
+_GONE: Final = OutboundMessage(0, b"")
+_MOST_GONE: Final = 32
 
 
 @final
 class _Stream:
-    """The unsent messages of one stream. `offset`: how much of the first was sent, from TSN `first_tsn` on."""
+    """The unsent messages of one stream: those from `head` on. `offset`: how much of the first was sent, from TSN
+    `first_tsn` on.
+    """
 
-    __slots__ = ("buffered", "first_tsn", "messages", "next_ssn", "offset", "sid")
+    __slots__ = ("buffered", "first_tsn", "head", "messages", "next_ssn", "offset", "sid")
 
     def __init__(self, sid: int) -> None:
         self.sid = sid
-        self.messages: deque[OutboundMessage] = deque()
+        self.messages: list[OutboundMessage] = []
+        self.head = 0
         self.next_ssn = 0
         self.offset = 0
         self.first_tsn = 0
         self.buffered = 0
+
+    def first(self) -> OutboundMessage:
+        """The message that leaves next."""
+        return self.messages[self.head]
+
+    def advance(self, head: int) -> None:
+        """The messages before this one have left."""
+        messages = self.messages
+        if head == len(messages):
+            messages.clear()
+            head = 0
+        elif head > _MOST_GONE and 2 * head > len(messages):
+            del messages[:head]
+            head = 0
+        self.head = head
 
 
 @final
@@ -95,12 +114,10 @@ class SendQueue:
         if message.path_id != ANY_PATH:
             self.directed = True
 
-    def fill(
-        self, parts: list[bytes], room: int, tsn: int, max_user: int, path_id: int = ANY_PATH
-    ) -> tuple[int, int]:
-        """Append the DATA chunks, from `tsn` on, that fit into `room` bytes and hold at most `max_user` user bytes.
+    def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
+        """Write the DATA chunks, from `tsn` on, that fit into `room` bytes and hold at most `max_user` user bytes.
 
-        The number of chunks and of user bytes appended. A chunk that is too long for `max_user` waits (section 6.1 rule
+        The number of chunks and of user bytes written. A chunk that is too long for `max_user` waits (section 6.1 rule
         A), it is not cut to fit, lest windows become silly. Only messages for `path_id` are taken, as `next_path` gave
         it.
         """
@@ -112,10 +129,13 @@ class SendQueue:
         max_chunk = self.max_chunk
         while room > DATA_HEADER_SIZE:
             stream = self._begun or self._turn()
-            if stream is None or stream.messages[0].path_id != path_id:
+            if stream is None:
                 break
-            if stream.offset or len(stream.messages[0].data) + DATA_HEADER_SIZE > max_chunk:
-                taken = self._fragment(stream, parts, room, tsn, max_user)
+            message = stream.first()
+            if message.path_id != path_id:
+                break
+            if stream.offset or len(message.data) + DATA_HEADER_SIZE > max_chunk:
+                taken = self._fragment(stream, writer, room, tsn, max_user)
                 if not taken:
                     break
                 room -= (taken + DATA_HEADER_SIZE + 3) & -4
@@ -123,27 +143,29 @@ class SendQueue:
                 tsn += 1
                 continue
             messages = stream.messages
-            sid = stream.sid
+            head = stream.head
+            queued = len(messages)
+            sid_key = stream.sid << 16
             ssn = stream.next_ssn
             alone = not self._competing
-            append = parts.append
             urgent_flags = self.urgent_flags
             user_at_start = max_user
             length = 0
-            while messages:
-                message = messages[0]
+            while head < queued:
+                message = messages[head]
                 data = message.data
                 size = len(data)
                 length = size + DATA_HEADER_SIZE
                 if length > room or length > max_chunk or size > max_user or message.path_id != path_id:
                     break
-                messages.popleft()
+                messages[head] = _GONE
+                head += 1
                 flags = message.flags
-                wire_ssn = ssn & MASK_16
-                append(_pack_header(DATA, flags | urgent_flags, length, tsn & MASK_32, sid, wire_ssn, message.ppid))
-                append(data)
+                key = sid_key | ssn & MASK_16
+                write_data(writer, flags | urgent_flags, length, tsn & MASK_32, key, message.ppid)
+                writer.write(data)
                 if length & 3:
-                    append(PADDING[length & 3])
+                    writer.write(PADDING[length & 3])
                     length = (length + 3) & -4
                 if message.context is not None:
                     self.tracked.append((tsn, tsn, message))
@@ -159,7 +181,8 @@ class SendQueue:
                 break
             stream.next_ssn = ssn
             stream.buffered -= taken
-            if not messages or not alone:
+            stream.advance(head)
+            if head == queued or not alone:
                 self._end_turn(stream, taken)
             elif length <= max_chunk:
                 break
@@ -173,7 +196,7 @@ class SendQueue:
         if stream is None:
             self.directed = False
             return ANY_PATH
-        return stream.messages[0].path_id
+        return stream.first().path_id
 
     def next_size(self, room: int) -> int:
         """The user bytes of the chunk that `fill` would make first in `room` bytes, 0 for none.
@@ -183,7 +206,7 @@ class SendQueue:
         stream = self._begun or self._turn()
         if stream is None:
             return 0
-        size = len(stream.messages[0].data) - stream.offset
+        size = len(stream.first().data) - stream.offset
         limit = min(room, self.max_chunk)
         if size + DATA_HEADER_SIZE <= limit:
             return size
@@ -196,7 +219,7 @@ class SendQueue:
         self._scheduler = scheduler
         if self._competing:
             for stream in self._active.values():
-                scheduler.activate(stream.sid, stream.messages[0].order)
+                scheduler.activate(stream.sid, stream.first().order)
 
     def set_priority(self, sid: int, value: int) -> None:
         """Tell the scheduler a stream's priority or weight."""
@@ -225,7 +248,7 @@ class SendQueue:
             if not self._competing:
                 self._competing = True
                 for other in self._active.values():
-                    self._scheduler.activate(other.sid, other.messages[0].order)
+                    self._scheduler.activate(other.sid, other.first().order)
             self._scheduler.activate(sid, order)
         else:
             self._competing = False
@@ -259,15 +282,15 @@ class SendQueue:
         """A message of this stream has left completely; all of them, if the stream is alone."""
         order = NO_STREAM
         if stream.messages:
-            order = stream.messages[0].order
+            order = stream.first().order
         else:
             del self._active[stream.sid]
         if self._competing:
             self._scheduler.served(stream.sid, size, order)
 
-    def _fragment(self, stream: _Stream, parts: list[bytes], room: int, tsn: int, max_user: int) -> int:
-        """Append the next piece of a message that needs several chunks (section 6.9). Its user bytes, 0 if it waits."""
-        message = stream.messages[0]
+    def _fragment(self, stream: _Stream, writer: Writer, room: int, tsn: int, max_user: int) -> int:
+        """Write the next piece of a message that needs several chunks (section 6.9). Its user bytes, 0 if it waits."""
+        message = stream.first()
         data = message.data
         offset = stream.offset
         left = size = len(data) - offset
@@ -287,11 +310,11 @@ class SendQueue:
         if size == left:
             flags |= FLAG_END | (message.flags & FLAG_IMMEDIATE)
         length = size + DATA_HEADER_SIZE
-        wire_ssn = stream.next_ssn & MASK_16
-        parts.append(_pack_header(DATA, flags, length, tsn & MASK_32, stream.sid, wire_ssn, message.ppid))
-        parts.append(data[offset : offset + size])
+        key = stream.sid << 16 | stream.next_ssn & MASK_16
+        write_data(writer, flags, length, tsn & MASK_32, key, message.ppid)
+        writer.write(data[offset : offset + size])
         if length & 3:
-            parts.append(PADDING[length & 3])
+            writer.write(PADDING[length & 3])
         stream.buffered -= size
         if size < left:
             stream.offset = offset + size
@@ -299,7 +322,8 @@ class SendQueue:
             return size
         stream.offset = 0
         self._begun = None
-        stream.messages.popleft()
+        stream.messages[stream.head] = _GONE
+        stream.advance(stream.head + 1)
         if not flags & FLAG_UNORDERED:
             stream.next_ssn += 1
         self.tracked.append((stream.first_tsn, tsn, message))
@@ -307,14 +331,14 @@ class SendQueue:
         return size
 
     def _withdraw(self, stream: _Stream) -> list[tuple[OutboundMessage, bool]]:
-        withdrawn = [(message, False) for message in stream.messages]
+        withdrawn = [(message, False) for message in stream.messages[stream.head :]]
         if stream.offset:
             withdrawn[0] = (withdrawn[0][0], True)
             stream.offset = 0
             self._begun = None
         self.buffered -= stream.buffered
         stream.buffered = 0
-        stream.messages.clear()
+        stream.advance(len(stream.messages))
         del self._active[stream.sid]
         if self._competing:
             self._scheduler.deactivate(stream.sid)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 __all__ = ["NO_STREAM", "StreamScheduler"]
 
 #: From `StreamScheduler.next()`: nothing more for this packet. To `served()` as `order`: the stream is empty now.
 NO_STREAM: Final = -1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class StreamScheduler:
     """Chooses among the streams that have something to send. Derive from it and give the class to `Config.scheduler`.
 

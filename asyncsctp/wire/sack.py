@@ -6,12 +6,14 @@ unsorted. What they mean for the data that is outstanding is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from struct import Struct, pack, unpack_from
 from typing import Final
 
+from . import octets
 from .constants import SACK
+from .octets import pack_plain_sack
 from .tlv import Malformed
 
 __all__ = ["SACK_HEADER_SIZE", "pack_sack", "read_sack"]
@@ -21,7 +23,6 @@ SACK_HEADER_SIZE: Final = 16
 
 _HEADER: Final = Struct("!HHIIHH")
 _GAP: Final = Struct("!HH")
-_read_fixed: Final[Callable[[bytes, int], tuple[int, int, int]]] = Struct("!4xIII").unpack_from
 
 
 def pack_sack(
@@ -34,6 +35,8 @@ def pack_sack(
     blocks = len(gaps)
     repeats = len(duplicates)
     length = SACK_HEADER_SIZE + 4 * (blocks + repeats)
+    if not blocks and not repeats:
+        return pack_plain_sack(wire_cumulative_tsn, a_rwnd)
     header = _HEADER.pack(SACK << 8, length, wire_cumulative_tsn, a_rwnd, blocks, repeats)
     if blocks:
         header += pack(f"!{2 * blocks}H", *chain.from_iterable(gaps))
@@ -47,12 +50,9 @@ def read_sack(data: bytes, at: int, length: int) -> tuple[int, int, list[tuple[i
 
     `at` is where the chunk starts and `length` is its Chunk Length. The counts must fit into it.
     """
-    wire_cumulative_tsn: int
-    a_rwnd: int
-    counts: int
     if length < SACK_HEADER_SIZE or at + length > len(data):
         raise Malformed(f"a SACK of length {length}")
-    wire_cumulative_tsn, a_rwnd, counts = _read_fixed(data, at)
+    wire_cumulative_tsn, a_rwnd, counts = octets.read_sack(data, at)
     if not counts:
         return wire_cumulative_tsn, a_rwnd, [], ()
     blocks = counts >> 16

@@ -6,11 +6,12 @@ not count. This module knows that shape and how to treat a kind that nobody know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import Final
 
 from .constants import UNKNOWN_REPORT, UNKNOWN_SKIP
+from .octets import read_item
 
 __all__ = [
     "HEADER_SIZE",
@@ -32,7 +33,6 @@ HEADER_SIZE: Final = 4
 PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 _HEADER: Final = Struct("!HH")
-_read_header: Final[Callable[[bytes, int], tuple[int, int]]] = _HEADER.unpack_from
 
 
 class Malformed(ValueError):
@@ -44,11 +44,9 @@ def item(data: bytes, at: int, end: int) -> tuple[int, int]:
 
     The first 16 bits are the type of a parameter, the code of a cause, or a chunk's type and flags (type << 8 | flags).
     """
-    first16: int
-    length: int
     if end - at < HEADER_SIZE or end > len(data):
         raise Malformed("no room for a header")
-    first16, length = _read_header(data, at)
+    first16, length = read_item(data, at)
     if length < HEADER_SIZE:
         raise Malformed(f"item {first16:#06x} has length {length}")
     if length > end - at:

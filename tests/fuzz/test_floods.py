@@ -19,7 +19,7 @@ from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import COOKIE_ECHO, FLAG_TAG_REFLECTED, INIT, INIT_ACK
-from asyncsctp.wire.data import DATA_HEADER
+from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.init import Init, pack_init
 from asyncsctp.wire.packet import Seal
 from asyncsctp.wire.sack import pack_sack
@@ -78,8 +78,7 @@ class Attacker:
 
 
 def data(tsn: int, payload: bytes, *, flags: int = 3, sid: int = 0, ssn: int = 0) -> bytes:
-    header = DATA_HEADER.pack(0, flags, 16 + len(payload), tsn & 0xFFFFFFFF, sid, ssn & 0xFFFF, 0)
-    return header + payload + bytes(-len(payload) & 3)
+    return pack_data(flags, tsn & 0xFFFFFFFF, sid, ssn & 0xFFFF, 0, payload)
 
 
 def growth(action: Callable[[], None]) -> int:

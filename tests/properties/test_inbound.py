@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.data_tracker import DUPLICATE, DataTracker
 from asyncsctp.inbound.intervals import Intervals
-from asyncsctp.inbound.reassembly import OVERHEAD
+from asyncsctp.inbound.reassembly import OVERHEAD, Recipient
 
 NUMBERS = st.integers(0, 40)
 MASK = 0xFFFFFFFF
@@ -117,12 +117,12 @@ def chunks_of(messages: list[Sent], initial_tsn: int) -> tuple[list[Chunk], list
     return chunks, whole
 
 
-class Inbox:
+class Inbox(Recipient):
     def __init__(self) -> None:
-        self.streams = DataStreams(self.deliver, 1 << 20)
+        self.streams = DataStreams(self, 1 << 20)
         self.got: list[tuple[int, bool, bytes]] = []
 
-    def deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
         self.got.append((sid, unordered, data))
 
 

@@ -10,7 +10,7 @@ from asyncsctp.outbound.outstanding import OutstandingQueue
 from asyncsctp.outbound.retransmission import RetransmissionQueue
 from asyncsctp.outbound.send_queue import SendQueue
 from asyncsctp.schedulers import FirstComeFirstServed
-from asyncsctp.wire.data import READ_DATA, pack_data
+from asyncsctp.wire.octets import Writer, pack_data, read_data
 
 PATHS = 3
 
@@ -171,7 +171,7 @@ def test_outstanding_against_one_entry_per_tsn(commands: list[tuple]) -> None:  
             at = 0
             tsns = []
             while at < len(body):
-                _, length, tsn, _, _ = READ_DATA(body, at)
+                _, length, tsn, _, _ = read_data(body, at)
                 tsns.append(tsn)
                 at += (length + 3) & -4
             assert tsns == sorted(tsn for tsn, c in model.chunks.items() if c.lost or c.timed_out)[: len(tsns)]
@@ -212,18 +212,18 @@ def test_every_message_leaves_whole_and_in_order(
 
     def send_one(max_user: int) -> None:
         nonlocal next_tsn, whole, open_ssn
-        parts: list[bytes] = []
+        writer = Writer()
         size = queue.next_size(room)
         buffered = queue.buffered
-        count, user_bytes = queue.fill(parts, room, next_tsn, max_user)
-        body = b"".join(parts)
+        count, user_bytes = queue.fill(writer, room, next_tsn, max_user)
+        body = writer.getvalue()
         assert len(body) <= room
         assert user_bytes == buffered - queue.buffered <= max_user
         assert bool(count) == (bool(buffered) and size <= max_user)
         at = 0
         tsn = next_tsn
         while at < len(body):
-            flags, length, wire_tsn, key, ppid = READ_DATA(body, at)
+            flags, length, wire_tsn, key, ppid = read_data(body, at)
             assert wire_tsn == tsn
             assert length <= max_chunk
             sid = key >> 16

@@ -31,7 +31,7 @@ from asyncsctp.testing.network import Datagram
 from asyncsctp.testing.pair import Simulation
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import COOKIE_ACK, COOKIE_ECHO, FLAG_BEGIN, FLAG_END, HEARTBEAT, HEARTBEAT_ACK, INIT_ACK
-from asyncsctp.wire.data import DATA_HEADER
+from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.init import Init, pack_init, read_init
 from asyncsctp.wire.packet import Seal, checksum_ok, read_header
 
@@ -76,8 +76,7 @@ def init_of(packet: bytes) -> Init:
 
 def data(tsn: int, payload: bytes = b"data", sid: int = 0, ssn: int = 0) -> bytes:
     """A DATA chunk with a whole message."""
-    header = DATA_HEADER.pack(0, FLAG_BEGIN | FLAG_END, 16 + len(payload), tsn & 0xFFFFFFFF, sid, ssn, 0)
-    return tlv.pad(header + payload)
+    return pack_data(FLAG_BEGIN | FLAG_END, tsn & 0xFFFFFFFF, sid, ssn, 0, payload)
 
 
 def check(endpoint: object) -> None:

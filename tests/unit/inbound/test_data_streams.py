@@ -3,20 +3,21 @@ from __future__ import annotations
 import pytest
 
 from asyncsctp.inbound.data_streams import DataStreams
+from asyncsctp.inbound.reassembly import Recipient
 from asyncsctp.wire.constants import FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED
 
 B, E, U, I = FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, FLAG_IMMEDIATE  # noqa: E741
 
 
-class Receiver:
+class Receiver(Recipient):
     """Messages as they were delivered, from DATA chunks offered one by one."""
 
     def __init__(self, max_message_size: int = 1 << 24) -> None:
-        self.streams = DataStreams(self.deliver, max_message_size)
+        self.streams = DataStreams(self, max_message_size)
         self.messages: list[tuple[int, bytes]] = []
         self.details: list[tuple[int, int, int, bool, int]] = []
 
-    def deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
         self.messages.append((sid, data))
         self.details.append((sid, ssn, ppid, unordered, tsn))
 
@@ -181,12 +182,13 @@ def test_a_message_can_be_too_long_in_one_chunk_or_in_several() -> None:
 def test_messages_delivered_while_delivering_keep_their_order() -> None:
     order: list[bytes] = []
 
-    def deliver(sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
-        order.append(data)
-        if data == b"1":
-            streams.reset()
+    class Restarting(Recipient):
+        def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+            order.append(data)
+            if data == b"1":
+                streams.reset()
 
-    streams = DataStreams(deliver, 1000)
+    streams = DataStreams(Restarting(), 1000)
     for tsn in (2, 3, 4):
         streams.add(tsn, B | E, 0, tsn - 1, 0, b"%d" % (tsn - 1))
     streams.add(1, B | E, 0, 0, 0, b"0")

@@ -6,22 +6,22 @@ import tracemalloc
 
 from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.data_tracker import ACK_NOW, DataTracker
-from asyncsctp.inbound.reassembly import OVERHEAD
+from asyncsctp.inbound.reassembly import OVERHEAD, Recipient
 from asyncsctp.wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED
 
 B, E, U = FLAG_BEGIN, FLAG_END, FLAG_UNORDERED
 
 
-class Room:
+class Room(Recipient):
     """A tracker and its streams, as an association uses them: with a receive buffer that can be full."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.delivered: list[bytes] = []
         self.tracker = DataTracker(1, 2, 1 << 20)
-        self.streams = DataStreams(self.deliver, 1 << 24)
+        self.streams = DataStreams(self, 1 << 24)
 
-    def deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
         self.delivered.append(data)
 
     def data(self, wire_tsn: int, flags: int, ssn: int, payload: bytes) -> bool:

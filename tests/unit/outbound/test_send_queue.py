@@ -7,7 +7,7 @@ from typing import NamedTuple
 from asyncsctp.outbound.message import OutboundMessage, message_flags
 from asyncsctp.outbound.send_queue import SendQueue
 from asyncsctp.schedulers import NO_STREAM, FirstComeFirstServed, StreamScheduler
-from asyncsctp.wire.data import READ_DATA
+from asyncsctp.wire.octets import Writer, read_data
 
 ROOM = 1440
 UNLIMITED = 1 << 30
@@ -23,22 +23,21 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-def chunks_of(parts: list[bytes]) -> list[Chunk]:
-    body = b"".join(parts)
+def chunks_of(body: bytes) -> list[Chunk]:
     chunks = []
     at = 0
     while at < len(body):
-        flags, length, tsn, key, ppid = READ_DATA(body, at)
+        flags, length, tsn, key, ppid = read_data(body, at)
         chunks.append(Chunk(flags, tsn, key >> 16, key & 0xFFFF, ppid, body[at + 16 : at + length]))
         at += (length + 3) & -4
     return chunks
 
 
 def packet(queue: SendQueue, room: int = ROOM, tsn: int = 1, max_user: int = UNLIMITED) -> list[Chunk]:
-    parts: list[bytes] = []
-    count, user_bytes = queue.fill(parts, room, tsn, max_user)
-    chunks = chunks_of(parts)
-    assert len(b"".join(parts)) <= room
+    writer = Writer()
+    count, user_bytes = queue.fill(writer, room, tsn, max_user)
+    chunks = chunks_of(writer.getvalue())
+    assert len(writer.getvalue()) <= room
     assert count == len(chunks)
     assert user_bytes == sum(len(chunk.data) for chunk in chunks) <= max_user
     return chunks

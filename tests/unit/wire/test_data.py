@@ -2,20 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from asyncsctp.wire.data import DATA_HEADER, PACK_DATA, PADDING, READ_DATA, pack_data
+from asyncsctp.wire.data import pack_data
+from asyncsctp.wire.tlv import PADDING
 
 
 def test_3_3_1_the_chunk_as_the_rfc_draws_it() -> None:
     chunk = pack_data(0x0B, 0x01020304, 5, 6, 0x0708090A, b"hello")
     assert chunk == bytes.fromhex("000b0015 01020304 0005 0006 0708090a") + b"hello\0\0\0"
-
-
-def test_both_ways_to_pack_the_header_agree() -> None:
-    assert PACK_DATA(3, 17, 9, 0xFFFE << 16 | 0xFFFF, 1) == DATA_HEADER.pack(0, 3, 17, 9, 0xFFFE, 0xFFFF, 1)
-
-
-def test_the_header_is_read_in_place() -> None:
-    assert READ_DATA(b"????" + pack_data(7, 0xFFFFFFFF, 0xFFFF, 1, 51, b"x"), 4) == (7, 17, 0xFFFFFFFF, 0xFFFF0001, 51)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
