@@ -19,6 +19,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 #: Stays interpreted: asyncio's side and what programs derive from or look into; exceptions, which mypyc can't make.
 INTERPRETED = {"_source", "aio", "testing", "cli", "config", "errors", "events", "invariants"}
+#: Of asyncio's side, what each packet and each message goes through.
+COMPILED_SHELL = {
+    f"aio/{name}" for name in ("batch_udp", "driver", "engine", "flow_control", "sockets", "streams")
+}
 #: What the compiled modules need at run time beside what the plain ones do.
 LIBRT = "librt>=0.16"
 
@@ -56,10 +60,11 @@ class CompileHook(BuildHookInterface[Any]):
 def core_modules(root: Path) -> list[str]:
     """The modules to compile."""
     package = root / "asyncsctp"
+    names = {path: path.relative_to(package).with_suffix("").as_posix() for path in sorted(package.rglob("*.py"))}
     return [
         str(path.relative_to(root))
-        for path in sorted(package.rglob("*.py"))
-        if path.relative_to(package).with_suffix("").parts[0] not in INTERPRETED and not path.name.startswith("__")
+        for path, name in names.items()
+        if (name.split("/")[0] not in INTERPRETED and not path.name.startswith("__")) or name in COMPILED_SHELL
     ]
 
 

@@ -7,7 +7,6 @@ packets go to the outbox, and time comes in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from struct import Struct
 from typing import Final, final
@@ -366,7 +365,7 @@ class Endpoint:
             # Section 8.5.1 A: tag 0 and INIT belong together, and with nothing else.
             if tag == 0 and len(chunks) == 1 and chunks[0].kind == INIT:
                 init = read_init(datagram, chunks[0].start, chunks[0].end)
-                init = replace(init, addresses=as_seen(init.addresses, route.address))
+                init = init._replace(addresses=as_seen(init.addresses, route.address))
                 return self._on_init(init, peer_port, route, now)
             self.statistics.malformed_packets += 1
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ from .driver import Driver
 from .engine import Engine
 from .flow_control import Turn, WaitList
 from .resolve import Opening, peer_candidates, race
-from .transport import SimulatedLoop
+from .transport import simulated
 
 __all__ = ["Endpoint"]
 
@@ -48,10 +49,10 @@ class _SystemRandom:
     """The system's source of randomness."""
 
     def bits(self, count: int) -> int:
-        return secrets.randbits(count)
+        return int.from_bytes(os.urandom(count + 7 >> 3)) >> (-count & 7)
 
     def token(self, size: int) -> bytes:
-        return secrets.token_bytes(size)
+        return os.urandom(size)
 
 
 @final
@@ -117,14 +118,17 @@ class Endpoint:
             return endpoint._on_association(core)
 
         loop = asyncio.get_running_loop()
+        simulation = simulated(loop)
         engine = Engine(loop, on_socket_lost)
         await engine.sockets.bind(tuple(map(normalize, local_addrs)), udp_port, config)
         window = engine.sockets.window(config.recv_buffer)
+        if window != config.recv_buffer:
+            config = config.replace(recv_buffer=max(window, _SMALLEST_WINDOW))
         engine.core = CoreEndpoint(
-            config.replace(recv_buffer=max(window, _SMALLEST_WINDOW)),
+            config,
             port=port or _free_port(engine.sockets.udp_port if udp_port == 0 else 0),
             local_addresses=tuple(engine.sockets.by_local),
-            random=loop.protocol_random if isinstance(loop, SimulatedLoop) else _SystemRandom(),
+            random=_SystemRandom() if simulation is None else simulation.protocol_random,
             outbox=engine.outbox,
             listening=listening,
             accept=accept,

@@ -15,7 +15,8 @@ from typing import Any, Final, Generic, Protocol, TypeVar, final
 
 from ..errors import SCTPError
 from ..paths.encapsulation import is_ipv4, normalize
-from .datagram import address_of
+from .datagram import address_of, sockaddr_of
+from .transport import simulated
 
 __all__ = ["Opening", "literals", "local_addresses", "peer_candidates", "race", "source_addresses"]
 
@@ -108,20 +109,29 @@ async def local_addresses(host: str | None, local_addrs: str | Iterable[str] | N
 
 async def source_addresses(peers: Iterable[str], udp_port: int) -> tuple[str, ...]:
     """Our addresses that the system would use towards these. `SCTPError` if it has no way to any of them."""
-    loop = asyncio.get_running_loop()
     found: list[str] = []
     failure: OSError | None = None
     for peer in peers:
         try:
-            probe, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=(peer, udp_port))
+            found.append(await _source_address(peer, udp_port))
         except OSError as exc:
             failure = exc
-            continue
-        found.append(normalize(address_of(probe.get_extra_info("sockname"))[0]))
-        probe.close()
     if not found:
         raise SCTPError(f"there is no way to {', '.join(peers)}: {failure}") from failure
     return tuple(dict.fromkeys(found))
+
+
+async def _source_address(peer: str, udp_port: int) -> str:
+    loop = asyncio.get_running_loop()
+    if simulated(loop) is not None:
+        probe, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=(peer, udp_port))
+        name = probe.get_extra_info("sockname")
+        probe.close()
+    else:
+        with socket.socket(socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(sockaddr_of((peer, udp_port)))  # of UDP: nothing is sent
+            name = sock.getsockname()
+    return normalize(address_of(name)[0])
 
 
 async def race(attempts: Sequence[Callable[[], Coroutine[Any, Any, A]]], *, overlap: bool = True) -> A:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, final
+from typing import NamedTuple, Protocol, final
 
 from ..config import Config
 from ..errors import SCTPError
@@ -28,8 +27,7 @@ class Random(Protocol):
         """So many random bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(NamedTuple):
     """What both sides agreed on in the handshake: all that is needed to build the association (RFC 9260 section 5.1).
 
     Tags and TSNs are wire numbers. `addresses` are the peer's, the one that its INIT or INIT ACK came from first.

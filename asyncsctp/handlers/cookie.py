@@ -7,14 +7,13 @@ checked field by field, as if the authentication were broken. What a good cookie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
 from ipaddress import ip_address
 from math import ceil, inf
 from struct import Struct
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from ..paths.encapsulation import as_seen
 from ..wire.constants import MASK_32
@@ -37,8 +36,7 @@ _ECN: Final = 1
 _ADDRESS_SIZES: Final = frozenset({4, 16})
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedCookie:
+class OpenedCookie(NamedTuple):
     """A cookie of our own making that came back."""
 
     setup: Setup

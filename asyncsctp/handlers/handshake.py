@@ -8,7 +8,6 @@ cookie.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final, final
 
 from ..errors import AssociationAborted, AssociationRefused, AssociationTimeout, Cause
@@ -54,8 +53,7 @@ def acknowledge(
     tie_tags: tuple[int, int] = NO_TIE_TAGS,
 ) -> bytes:
     """The INIT ACK for an INIT, with the whole of the setup in its cookie (section 5.1 B)."""
-    answer = replace(
-        ours,
+    answer = ours._replace(
         cookie=cookies.seal(setup, now, tie_tags, theirs.preservative_ms / 1000),
         ecn=setup.ecn,
         unrecognized=theirs.unrecognized,
@@ -118,7 +116,7 @@ class Handshake:
         """INIT ACK, in a packet that carried our tag."""
         context = self._context
         paths = context.paths
-        init = replace(init, addresses=as_seen(init.addresses, source.address))
+        init = init._replace(addresses=as_seen(init.addresses, source.address))
         # Section 5.2.3: of no meaning in other states. Section 5.1.2 D: one of its addresses must be ours to know.
         if context.state is not COOKIE_WAIT or not any(map(paths.find, (source.address, *init.addresses))):
             context.statistics.unexpected_chunks += 1
@@ -179,7 +177,7 @@ class Handshake:
         context.owner.retag()
         self._setup = None
         self._retransmissions = 0
-        self.offer = replace(self.offer, preservative_ms=int(extension * 1000))
+        self.offer = self.offer._replace(preservative_ms=int(extension * 1000))
         self._send_init()
 
     def refused(self, found: Sequence[Cause]) -> None:

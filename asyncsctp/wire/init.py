@@ -6,9 +6,8 @@ acceptable, and what to answer, is for the handshake to say.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from . import parameters, tlv
 from .addresses import ADDRESS_SIZES, pack_address, read_address
@@ -35,8 +34,7 @@ MAX_UNRECOGNIZED_SIZE: Final = 1024
 _FIXED: Final = Struct("!IIHHI")
 
 
-@dataclass(frozen=True, slots=True)
-class Init:
+class Init(NamedTuple):
     """What an INIT or INIT ACK says. What is left at its default is not on the wire."""
 
     initiate_tag: int

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from asyncsctp.association import Association
 from asyncsctp.config import Config
@@ -89,7 +88,7 @@ def check(endpoint: object) -> None:
 def offer(**changes: object) -> Init:
     """What the test's INIT or INIT ACK says."""
     init = Init(PEER_TAG, 100_000, 10, 10, PEER_TSN)
-    return replace(init, **changes)  # type: ignore[arg-type]
+    return init._replace(**changes)  # type: ignore[arg-type]
 
 
 class Solo:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,7 +63,7 @@ def reopen(bench: Bench, reply: Reply | None) -> tuple[OpenedCookie, bytes]:
 
 def opened(bench: Bench, ties: tuple[int, int] = (0, 0), stale: int = 0, **changes: Any) -> OpenedCookie:
     setup = Setup(0x1111, 0x2222, 1, 0xFFFFFFF0, 9999, 5, 5, 5000, 6000, (bench.peer_address,), bench.udp_port)
-    return OpenedCookie(replace(setup, **changes), ties, stale)
+    return OpenedCookie(setup._replace(**changes), ties, stale)
 
 
 def cookie_acks(bench: Bench) -> int:
@@ -266,7 +265,7 @@ def test_no_restart_with_one_tie_tag(pair: tuple[Bench, Collision]) -> None:
     bench, collision = pair
     cookie = restart_cookie(bench, collision)
     for ties in ((cookie.tie_tags[0], 1), (1, cookie.tie_tags[1])):
-        assert not collision.on_opened_cookie(replace(cookie, tie_tags=ties), bench.route())
+        assert not collision.on_opened_cookie(cookie._replace(tie_tags=ties), bench.route())
     assert bench.owner.restarted == []
 
 
@@ -429,9 +428,9 @@ def test_a_cookie_in_a_packet_of_ours_has_to_be_of_our_making(pair: tuple[Bench,
     for cookie in (
         b"",
         b"anything at all",
-        bench.cookies.seal(replace(setup, local_port=5001), 0.0),
-        bench.cookies.seal(replace(setup, peer_port=6001), 0.0),
-        bench.cookies.seal(replace(setup, local_tag=0x9999), 0.0),
+        bench.cookies.seal(setup._replace(local_port=5001), 0.0),
+        bench.cookies.seal(setup._replace(peer_port=6001), 0.0),
+        bench.cookies.seal(setup._replace(local_tag=0x9999), 0.0),
     ):
         assert not collision.on_cookie_echo(cookie, bench.route())
     assert snapshot(bench) == before

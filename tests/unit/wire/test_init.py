@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 
 import pytest
 
@@ -32,8 +31,7 @@ def test_3_3_2_the_smallest_init_is_its_fixed_part() -> None:
 
 
 def test_an_init_with_everything() -> None:
-    init = replace(
-        PLAIN,
+    init = PLAIN._replace(
         addresses=("192.0.2.1", "2001:db8::1"),
         supported_address_types=frozenset({5, 6}),
         preservative_ms=30000,
@@ -45,14 +43,14 @@ def test_an_init_with_everything() -> None:
 
 def test_3_3_3_an_init_ack_with_everything() -> None:
     unknown = tlv.pack(0xC000)
-    ack = replace(PLAIN, addresses=("192.0.2.1",), cookie=b"cookie", ecn=True, unrecognized=(unknown,))
+    ack = PLAIN._replace(addresses=("192.0.2.1",), cookie=b"cookie", ecn=True, unrecognized=(unknown,))
     chunk = pack_init(ack, ack=True)
     assert chunk[:2] == b"\x02\0"
-    assert read(chunk) == replace(ack, unrecognized=(), reported=(unknown,))
+    assert read(chunk) == ack._replace(unrecognized=(), reported=(unknown,))
 
 
 def test_parameters_stay_in_the_chunk_that_they_belong_to() -> None:
-    init = replace(PLAIN, cookie=b"c", preservative_ms=1, supported_address_types=frozenset({5}), unrecognized=(b"x",))
+    init = PLAIN._replace(cookie=b"c", preservative_ms=1, supported_address_types=frozenset({5}), unrecognized=(b"x",))
     as_init = read(pack_init(init, ack=False))
     assert as_init.cookie is None
     assert as_init.reported == ()
@@ -62,9 +60,9 @@ def test_parameters_stay_in_the_chunk_that_they_belong_to() -> None:
 
 
 def test_the_chunk_flags_are_ignored_and_zero_tags_are_left_to_the_handshake() -> None:
-    chunk = bytearray(pack_init(replace(PLAIN, initiate_tag=0, outgoing_streams=0, a_rwnd=1), ack=False))
+    chunk = bytearray(pack_init(PLAIN._replace(initiate_tag=0, outgoing_streams=0, a_rwnd=1), ack=False))
     chunk[1] = 0xFF
-    assert read(bytes(chunk)) == replace(PLAIN, initiate_tag=0, outgoing_streams=0, a_rwnd=1)
+    assert read(bytes(chunk)) == PLAIN._replace(initiate_tag=0, outgoing_streams=0, a_rwnd=1)
 
 
 @pytest.mark.parametrize("size", range(16))
@@ -129,9 +127,9 @@ def test_3_2_1_unknown_parameters_by_their_high_bits() -> None:
     ecn = parameters.pack_ecn_capable()
     assert read_parameters(stop, ecn) == PLAIN
     assert read_parameters(ecn, stop).ecn
-    assert read_parameters(stop_report, ecn) == replace(PLAIN, unrecognized=(stop_report[:-3],))
-    assert read_parameters(skip, ecn) == replace(PLAIN, ecn=True)
-    assert read_parameters(skip_report, ecn) == replace(PLAIN, ecn=True, unrecognized=(skip_report[:-3],))
+    assert read_parameters(stop_report, ecn) == PLAIN._replace(unrecognized=(stop_report[:-3],))
+    assert read_parameters(skip, ecn) == PLAIN._replace(ecn=True)
+    assert read_parameters(skip_report, ecn) == PLAIN._replace(ecn=True, unrecognized=(skip_report[:-3],))
 
 
 def test_3_2_1_what_stands_behind_the_stop_is_not_looked_at() -> None:
@@ -139,7 +137,7 @@ def test_3_2_1_what_stands_behind_the_stop_is_not_looked_at() -> None:
 
 
 def test_rfc4820_padding_is_discarded_in_silence() -> None:
-    assert read_parameters(tlv.pack(0x8005, bytes(1000)), parameters.pack_ecn_capable()) == replace(PLAIN, ecn=True)
+    assert read_parameters(tlv.pack(0x8005, bytes(1000)), parameters.pack_ecn_capable()) == PLAIN._replace(ecn=True)
 
 
 def test_a_forged_init_is_not_answered_by_a_larger_init_ack() -> None:
@@ -166,4 +164,4 @@ def test_supported_extensions_listed_twice_add_up() -> None:
 
 
 def test_3_3_2_1_3_an_increment_beyond_its_field_is_the_largest() -> None:
-    assert read(pack_init(replace(PLAIN, preservative_ms=1 << 40), ack=False)).preservative_ms == 0xFFFFFFFF
+    assert read(pack_init(PLAIN._replace(preservative_ms=1 << 40), ack=False)).preservative_ms == 0xFFFFFFFF
