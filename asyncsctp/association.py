@@ -23,7 +23,7 @@ from .handlers.handshake import Handshake
 from .handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, State
 from .lifecycle import AssociationUser, Lifecycle, Registry
 from .outbound.message import OutboundMessage, message_flags
-from .packetizer import Outbox
+from .outbox import Outbox
 from .paths.encapsulation import Route
 from .paths.path import Path
 from .paths.path_manager import PathManager

@@ -19,6 +19,7 @@ from .handlers.cookie import CookieJar, OpenedCookie
 from .handlers.handshake import acknowledge
 from .handlers.state import COOKIE_ECHOED, COOKIE_WAIT
 from .out_of_the_blue import Chunk, TokenBucket, answer, is_unicast, read_chunks
+from .outbox import Outbox
 from .paths.encapsulation import Route, as_seen, normalize
 from .statistics import EndpointStatistics
 from .timers import NEVER
@@ -209,7 +210,7 @@ class Endpoint:
         port: int,
         local_addresses: Sequence[str],
         random: Random,
-        outbox: list[tuple[Route, bytes]],
+        outbox: Outbox,
         listening: bool = False,
         accept: Callable[[Association], AssociationUser] | None = None,
         limit: int | None = None,
@@ -524,4 +525,4 @@ class Endpoint:
 
     def _send(self, route: Route, peer_port: int, tag: int, body: bytes, port: int = 0) -> None:
         # Draft udp-encaps-cons section 3: to the UDP port that the packet came from.
-        self.outbox.append((route, Seal(port or self.port, peer_port, tag).pack(body)))
+        self.outbox.add(route, [Seal(port or self.port, peer_port, tag).pack(body)])

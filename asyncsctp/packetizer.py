@@ -15,6 +15,7 @@ from .handlers.reception import Reception
 from .handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
 from .handlers.transmission import Transmission
 from .outbound.message import ANY_PATH, LOST, PacketRecord
+from .outbox import Outbox
 from .paths.encapsulation import Route
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
@@ -22,10 +23,7 @@ from .wire.constants import FLAG_IMMEDIATE
 from .wire.octets import Writer
 from .wire.packet import Seal
 
-__all__ = ["Outbox", "Packetizer"]
-
-#: Packets to send, in order, each with its route.
-Outbox = list[tuple[Route, bytes]]
+__all__ = ["Packetizer"]
 
 _UNLIMITED: Final = 1 << 30
 
@@ -97,7 +95,7 @@ class Packetizer:
         context.packets = []
         for path_id, tag, body in packets:
             seal = self._seal if tag == context.peer_tag and tag else Seal(context.local_port, context.peer_port, tag)
-            self._outbox.append((context.paths.by_id[path_id].route, seal.pack(body)))
+            self._outbox.add(context.paths.by_id[path_id].route, [seal.pack(body)])
             context.statistics.packets_sent += 1
 
     def _send_control(self) -> None:
@@ -206,7 +204,7 @@ class Packetizer:
         path_id = path.path_id
         route = self._data_route(path)
         seal = self._seal
-        outbox = self._outbox
+        packets: list[bytes] = []
         writer = self._writer
         nagle = not context.config.nodelay
         now = context.now
@@ -231,18 +229,19 @@ class Packetizer:
                 count, taken = queue.fill(writer, space, tsn, queue.next_size(space), wanted)
             body = writer.getvalue()
             writer.truncate(0)
+            size = len(body)
             outstanding.add(PacketRecord(tsn, tsn + count - 1, body, taken, path_id, now))
             if lead:
-                outbox.append((route, seal.pack(b"".join(lead) + body)))
+                body = b"".join(lead) + body
                 lead.clear()
-            else:
-                outbox.append((route, seal.pack(body)))
+            packets.append(seal.pack(body))
             tsn += count
             user_bytes += taken
             peer_rwnd -= taken
-            room = 0 if path.one_packet else room - len(body)
+            room = 0 if path.one_packet else room - size
             sent += 1
         if sent:
+            self._outbox.add(route, packets)
             if queue.tracked:
                 outstanding.track(queue.tracked)
             path.on_sent(now)
@@ -281,7 +280,7 @@ class Packetizer:
         self._emit_along(path.route, body)
 
     def _emit_along(self, route: Route, body: bytes) -> None:
-        self._outbox.append((route, self._seal.pack(body)))
+        self._outbox.add(route, [self._seal.pack(body)])
         self._context.statistics.packets_sent += 1
 
     def _data_route(self, path: Path) -> Route:

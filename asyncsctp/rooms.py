@@ -16,7 +16,8 @@ from .handlers.shutdown import Shutdown
 from .handlers.transmission import Transmission
 from .handlers.violations import Violations
 from .inbound.reassembly import Recipient
-from .packetizer import Outbox, Packetizer
+from .outbox import Outbox
+from .packetizer import Packetizer
 
 __all__ = ["Rooms"]
 

@@ -27,6 +27,7 @@ FLOORS: dict[str, int] = {
     "outbound": 2,
     "paths": 2,
     "handlers": 3,
+    "outbox": 3,
     "packetizer": 4,
     "rooms": 5,
     "lifecycle": 6,

@@ -16,6 +16,7 @@ from ..association import Association as Core
 from ..endpoint import Endpoint as CoreEndpoint
 from ..handlers.icmp import is_quoted
 from ..invariants import check
+from ..outbox import Outbox
 from ..paths.encapsulation import Route
 from .sockets import Sockets
 
@@ -48,7 +49,7 @@ class Engine:
     def __init__(self, loop: asyncio.AbstractEventLoop, on_socket_lost: Callable[[Exception], None]) -> None:
         self.loop = loop
         self.core: CoreEndpoint
-        self.outbox: list[tuple[Route, bytes]] = []
+        self.outbox = Outbox()
         self.sockets = Sockets(self)
         self.on_socket_lost = on_socket_lost
         self._flush_handle: asyncio.Handle | None = None
@@ -82,8 +83,8 @@ class Engine:
     def _send(self) -> None:
         self._unflushed = 0
         self.core.flush(self.now())
-        if self.outbox:
-            self.sockets.send(self.outbox)
+        if self.outbox.runs:
+            self.sockets.send(self.outbox.take())
         if self._is_debugging:
             for association in self.core.associations:
                 check(association)

@@ -149,17 +149,9 @@ class Sockets:
         granted: list[int | None] = [self.info(local, "rcvbuf") for local in self.by_local]
         return min([wanted, *(size // _BUFFER_PER_WINDOW for size in granted if size)])
 
-    def send(self, outbox: list[tuple[Route, bytes]]) -> None:
-        """Empty the outbox: what follows one another on one route goes to its socket in one piece."""
-        at = 0
-        count = len(outbox)
-        while at < count:
-            route, packet = outbox[at]
-            packets = [packet]
-            at += 1
-            while at < count and outbox[at][0] is route:
-                packets.append(outbox[at][1])
-                at += 1
+    def send(self, runs: list[tuple[Route, list[bytes]]]) -> None:
+        """Send what was in the outbox."""
+        for route, packets in runs:
             sock = self.by_local.get(route.local)
             if sock is None:
                 continue
@@ -170,7 +162,6 @@ class Sockets:
                     sock.transport.send_batch([packet], addr, route.ecn_capable, fragment=len(packet) > limit)
             else:
                 sock.transport.send_batch(packets, addr, route.ecn_capable)
-        outbox.clear()
 
     def narrow(self, address: str, mtu: int) -> None:
         """The way to an address takes no more than this at a time: what was cut for more goes in IP fragments.

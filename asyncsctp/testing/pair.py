@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final, Protocol, final
 
+from ..outbox import Outbox
 from ..paths.encapsulation import Route
 from .clock import DeadlockError, SimulationError, TimeLimitError
 from .host import Address, Port, normal
@@ -23,7 +24,7 @@ _STEPS_AT_ONE_INSTANT: Final = 100_000
 class CoreEndpoint(Protocol):
     """What a `Simulation` drives: an endpoint without input and output of its own."""
 
-    outbox: list[tuple[Route, bytes]]
+    outbox: Outbox
 
     @property
     def next_expiry(self) -> float:
@@ -185,7 +186,7 @@ class Simulation:
         endpoint = driven.endpoint
         endpoint.flush(self.now)
         if endpoint.outbox:
-            packets = endpoint.outbox.copy()
+            packets = list(endpoint.outbox)
             endpoint.outbox.clear()
             for route, datagram in packets:
                 port = driven.ports[route.local]

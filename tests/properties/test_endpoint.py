@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from asyncsctp.association import Association, AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.endpoint import Endpoint
+from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.init import Init, pack_init
@@ -66,7 +67,7 @@ def accept(association: Association) -> AssociationUser:
 @settings(max_examples=150, deadline=None)
 @given(steps)
 def test_an_endpoint_stands_whatever_comes(story: list[tuple[str, int, str, list[bytes]]]) -> None:
-    outbox: list[tuple[Route, bytes]] = []
+    outbox = Outbox()
     endpoint = Endpoint(
         Config(),
         port=5000,

@@ -16,6 +16,7 @@ from asyncsctp.errors import SCTPError
 from asyncsctp.events import Event, SendFailed
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.invariants import check as check_association
+from asyncsctp.outbox import Outbox
 from asyncsctp.testing import LinkSettings, Network
 from asyncsctp.testing.pair import Simulation
 
@@ -126,7 +127,7 @@ class Pair:
 
     def _endpoint(self, config: Config, port: int, addresses: Sequence[str], seed: str, listening: bool) -> Endpoint:
         return Endpoint(
-            config, port=port, local_addresses=addresses, random=Chance(seed), outbox=[], listening=listening,
+            config, port=port, local_addresses=addresses, random=Chance(seed), outbox=Outbox(), listening=listening,
             accept=self.accept,
         )  # fmt: skip
 

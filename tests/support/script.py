@@ -16,6 +16,7 @@ from asyncsctp.config import Config
 from asyncsctp.endpoint import Endpoint
 from asyncsctp.handlers.state import ESTABLISHED, State
 from asyncsctp.invariants import check
+from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.paths.path import Path
 from asyncsctp.paths.rto import RtoEstimator
@@ -147,7 +148,7 @@ class Script:
         self.ecn = ecn
         self.paths = paths
         self.listed = listed
-        self.outbox: list[tuple[Route, bytes]] = []
+        self.outbox = Outbox()
         self.packets: list[Packet] = []
         self.endpoint = Endpoint(
             self.config, port=LOCAL_PORT, local_addresses=LOCAL[:paths], random=self.chance, outbox=self.outbox

@@ -24,6 +24,7 @@ from asyncsctp.handlers.state import (
     State,
 )
 from asyncsctp.invariants import check as check_association
+from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import LinkSettings, Network
 from asyncsctp.testing.network import Datagram
@@ -105,7 +106,7 @@ class Solo:
     ) -> None:
         self.now = 100.0
         self.users: list[Recorder] = []
-        self.outbox: list[Packet] = []
+        self.outbox = Outbox()
         self.addresses = tuple(addresses)
         self.endpoint = Endpoint(
             config or Config(), port=PORT, local_addresses=addresses, random=Chance(seed), outbox=self.outbox,
@@ -261,7 +262,7 @@ class Node:
         self.udp_port = udp_port
         self.users: list[Recorder] = []
         self.endpoint = Endpoint(
-            config, port=port, local_addresses=addresses, random=Chance(f"{sim.seed} {name}"), outbox=[],
+            config, port=port, local_addresses=addresses, random=Chance(f"{sim.seed} {name}"), outbox=Outbox(),
             listening=listening, accept=self._accept, limit=limit,
         )  # fmt: skip
 

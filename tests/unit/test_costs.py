@@ -16,6 +16,7 @@ from asyncsctp.association import Association, AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.congestion import CongestionController
 from asyncsctp.endpoint import Endpoint
+from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import SeededRandom
 
@@ -49,12 +50,12 @@ class Two:
             port=5001,
             local_addresses=[Z],
             random=SeededRandom(2),
-            outbox=[],
+            outbox=Outbox(),
             listening=True,
             accept=self.accept,
         )
         self.ends = [
-            Endpoint(config, port=10000 + number, local_addresses=[A], random=SeededRandom(number), outbox=[])
+            Endpoint(config, port=10000 + number, local_addresses=[A], random=SeededRandom(number), outbox=Outbox())
             for number in range(count)
         ]
         self.associations = [end.connect([Z], 5001, 0.0, AssociationUser(), udp_port=9899) for end in self.ends]

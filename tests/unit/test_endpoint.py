@@ -13,6 +13,7 @@ from asyncsctp.endpoint import Endpoint
 from asyncsctp.errors import AssociationAborted, AssociationRefused, AssociationTimeout, SCTPError
 from asyncsctp.events import AssociationRestarted, Event
 from asyncsctp.handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
+from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.constants import (
@@ -83,7 +84,7 @@ class Host:
         self.address = address
         self.udp_port = udp_port
         self.users: list[User] = []
-        self.sent: list[tuple[Route, bytes]] = []
+        self.sent = Outbox()
         self.endpoint = Endpoint(
             config or Config(),
             port=port,
@@ -552,7 +553,7 @@ def test_a_tag_is_never_given_twice_within_its_rest() -> None:
                 self._left = [super().bits(count)] * 3
             return self._left.pop()
 
-    endpoint = Endpoint(Config(), port=1, local_addresses=[A], random=Monotonous(), outbox=[])
+    endpoint = Endpoint(Config(), port=1, local_addresses=[A], random=Monotonous(), outbox=Outbox())
     tags = []
     for number in range(20):
         association = endpoint.connect([f"198.51.100.{number + 1}"], 9, 0.0, User())
@@ -623,7 +624,7 @@ def test_connect_says_what_is_wrong(client: Host, server: Host) -> None:
         client.endpoint.connect([B], B_PORT, 0.0, User())
     assert len(client.endpoint.associations) == 1
     with pytest.raises(ValueError, match="listens"):
-        Endpoint(Config(), port=1, local_addresses=[A], random=Seeded(1), outbox=[], listening=True)
+        Endpoint(Config(), port=1, local_addresses=[A], random=Seeded(1), outbox=Outbox(), listening=True)
 
 
 def test_closing_aborts_everyone_and_tells_them(client: Host, server: Host) -> None:

@@ -5,6 +5,7 @@ from math import inf
 
 import pytest
 
+from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import DeadlockError, LinkSettings, Network, Simulation, SimulationError, TimeLimitError
 
@@ -15,7 +16,7 @@ class Counting:
     """Sends numbers, one at a time, again each second until the number came back; answers what others send."""
 
     def __init__(self, routes: list[Route], limit: int = 0) -> None:
-        self.outbox: list[tuple[Route, bytes]] = []
+        self.outbox = Outbox()
         self.next_expiry = inf
         self.routes = routes
         self.limit = limit
@@ -36,10 +37,11 @@ class Counting:
 
     def flush(self, now: float) -> None:
         self.flushes += 1
-        self.outbox += self.answers
+        for route, packet in self.answers:
+            self.outbox.add(route, [packet])
         self.answers.clear()
         if self.next_expiry == inf and self.number < self.limit:
-            self.outbox.append((self.routes[self.tries % len(self.routes)], bytes([self.number])))
+            self.outbox.add(self.routes[self.tries % len(self.routes)], [bytes([self.number])])
             self.next_expiry = now + 1.0
 
     def expire(self, now: float) -> None:
