@@ -13,7 +13,7 @@ from typing import final
 
 from .config import Config
 from .dispatch import abort, expire, walk
-from .errors import AssociationAborted, AssociationClosed, MessageTooLarge
+from .errors import AssociationAborted, AssociationClosed
 from .events import PeerAddressChanged
 from .handlers import icmp
 from .handlers.collision import Reply
@@ -21,8 +21,9 @@ from .handlers.context import Context, Random, Setup
 from .handlers.cookie import CookieJar, OpenedCookie
 from .handlers.handshake import Handshake
 from .handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, State
+from .handlers.transmission import Transmission
 from .lifecycle import AssociationUser, Lifecycle, Registry
-from .outbound.message import OutboundMessage, message_flags
+from .outbound.message import WHOLE, OutboundMessage, message_flags
 from .outbox import Outbox
 from .paths.encapsulation import Route
 from .paths.path import Path
@@ -285,27 +286,28 @@ class Association:
         `ValueError` for an empty message, a stream or PPID out of range, a foreign address, `MessageTooLarge`, or
         `AssociationClosed` if the association is not established, or is shutting down.
         """
+        flags = message_flags(unordered, immediate) if unordered or immediate else WHOLE
+        message = OutboundMessage(sid, data, ppid, flags, context)
+        if path is not None:
+            message.path_id = self._path_to(path).path_id
+        self._sender().send(message)
+
+    def send_many(self, sid: int, messages: list[bytes], ppid: int, unordered: bool, immediate: bool) -> None:
+        """Queue messages, as `send` does each of them: all, or none if one of them is wrong."""
+        self._sender().send_many(sid, messages, ppid, message_flags(unordered, immediate))
+
+    def _sender(self) -> Transmission:
         transmission = self._rooms.transmission
         if self.context.state is not ESTABLISHED or transmission is None:
             raise AssociationClosed(f"the association takes no messages in state {self.context.state.value}")
-        if not 0 <= sid < self.outgoing_streams:
-            raise ValueError(f"stream must be between 0 and {self.outgoing_streams - 1}, not {sid}")
-        if not 0 <= ppid <= 0xFFFFFFFF:
-            raise ValueError(f"ppid must be between 0 and {0xFFFFFFFF}, not {ppid}")
-        if not data:
-            raise ValueError("a message must have at least one byte (RFC 9260 section 6.2)")
-        if len(data) > self.context.config.max_message_size:
-            most = self.context.config.max_message_size
-            raise MessageTooLarge(f"{len(data)} bytes are more than max_message_size, which is {most}")
-        message = OutboundMessage(sid, data, ppid, message_flags(unordered, immediate), context)
-        if path is not None:
-            message.path_id = self._path_to(path).path_id
-        transmission.queue.push(message)
-        self.context.statistics.messages_sent += 1
+        return transmission
 
-    def consumed(self, size: int) -> bool:
-        """A message of `size` bytes has been read: the window opens. Whether a flush should tell the peer."""
-        return self._rooms.reception is not None and self._rooms.reception.consumed(size)
+    def consumed(self, charge: int) -> bool:
+        """Messages have been read: the window opens. Whether a flush should tell the peer.
+
+        `charge`: see `Reception.consumed`.
+        """
+        return self._rooms.reception is not None and self._rooms.reception.consumed(charge)
 
     def shutdown(self, now: float) -> None:
         """End gracefully (section 9.2): what was written is delivered first."""

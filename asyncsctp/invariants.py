@@ -183,8 +183,8 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
 def _reception(context: Context, reception: Reception) -> Iterator[str]:
     tracker = reception.tracker
     streams = reception._streams
-    if reception._unread < 0:
-        yield f"{-reception._unread} bytes were read that had not come"
+    if streams.unread < 0:
+        yield f"{-streams.unread} bytes were read that had not come"
     held = sum(map(len, streams._chunks.values())) + OVERHEAD * len(streams._chunks)
     if held != streams.held:
         yield f"reassembly holds {held} bytes and counts {streams.held}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -145,6 +145,19 @@ class Association(asyncio.DatagramProtocol):
         driver.used.add(stream)
         if driver.sending.credit < 0:
             await driver.drain(stream)
+
+    def write_many(
+        self,
+        messages: Iterable[bytes | bytearray | memoryview],
+        *,
+        stream: int = 0,
+        ppid: int = 0,
+        unordered: bool = False,
+        sack_immediately: bool = False,
+    ) -> None:
+        """`StreamWriter.write_many` for a stream that need not be claimed."""
+        self._driver.write_many(check_stream(stream), messages, ppid, unordered, sack_immediately)
+        self._driver.used.add(stream)
 
     async def drain(self, stream: int = 0) -> None:
         """`StreamWriter.drain` for a stream that need not be claimed."""

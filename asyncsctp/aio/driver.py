@@ -6,7 +6,7 @@ Knows who waits for what. Does not know sockets and timers, which belong to the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, final
 
 from ..association import Association as Core
@@ -15,7 +15,7 @@ from ..errors import AssociationClosed, SCTPError
 from ..events import Event
 from ..handlers.state import ESTABLISHED, State
 from .flow_control import SendBuffer, WaitList
-from .streams import EventStream, Inbox, Listeners, Message
+from .streams import EventStream, Inbox, Listeners
 
 if TYPE_CHECKING:
     from .association import Association
@@ -175,21 +175,29 @@ class Driver(Inbox):
         if self.error is not None:
             raise self.closed_error()
 
-    def consumed(self, message: Message) -> None:
-        """The application has read a message: the window may be worth an update (RFC 9260 section 6.2)."""
-        if not self.ended and self.core.consumed(len(message[0])):
-            self.engine.flush_soon(self.core)
-
-    def consumed_all(self, messages: list[Message]) -> None:
-        """The application has read several messages."""
+    def write_many(
+        self,
+        sid: int,
+        messages: Iterable[bytes | bytearray | memoryview],
+        ppid: int,
+        unordered: bool,
+        sack_immediately: bool,
+    ) -> None:
+        """See `StreamWriter.write_many`."""
+        kept = [data if type(data) is bytes else frozen(data) for data in messages]
+        if not all(kept):
+            raise ValueError("data must hold at least 1 byte")  # RFC 9260 section 3.3.1
+        _check_options(ppid, unordered, sack_immediately)
         if self.ended:
-            return
-        opened = False
-        consumed = self.core.consumed
-        for message in messages:
-            if consumed(len(message[0])):
-                opened = True
-        if opened:
+            raise self.closed_error()
+        self.core.send_many(sid, kept, ppid, unordered, sack_immediately)
+        size = sum(map(len, kept))
+        self.sending.credit -= size
+        self.engine.flush_soon(self.core, size)
+
+    def consumed(self, charge: int) -> None:
+        """The application has read messages: the window may be worth an update (RFC 9260 section 6.2)."""
+        if not self.ended and self.core.consumed(charge):
             self.engine.flush_soon(self.core)
 
     def check_alive(self) -> None:

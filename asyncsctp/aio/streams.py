@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from ..association import AssociationUser
 from ..errors import AssociationClosed, EndOfStream, SCTPError
 from ..events import Event
+from ..inbound.reassembly import SMALLEST_CHARGE
 from .flow_control import Turn
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["EventStream", "Inbox", "Message", "MessageQueue", "StreamReader", "StreamWriter"]
 
 _EVENTS_KEPT: Final = 1024
+#: The association hears of so much that was read at a time, unless all is read.
+_REPORTED_AT: Final = 4096
 
 
 class Message(NamedTuple):
@@ -46,10 +49,11 @@ _new: Final = tuple.__new__  # a third of the time of Message(...)
 class MessageQueue:
     """Messages that have arrived and are not yet read. They count against the receive window until they are."""
 
-    __slots__ = ("_inbox", "is_waited_for", "messages", "skipped", "waiter")
+    __slots__ = ("_inbox", "_taken", "is_waited_for", "messages", "skipped", "waiter")
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
+        self._taken = 0  # read, as the receive window counts it, and not yet reported
         self.waiter: asyncio.Future[None] | None = None
         #: Whether `wake` is to be called when a message comes.
         self.is_waited_for = False
@@ -64,8 +68,17 @@ class MessageQueue:
         message = self.messages.popleft()
         if self.skipped is not None:
             self.skip()
-        self._inbox.consumed(message)
+        size = len(message[0])
+        self._taken += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
+        if self._taken >= _REPORTED_AT or not self.messages:
+            self.report()
         return message
+
+    def report(self) -> None:
+        """Tell the association what has been read, so that it opens the window."""
+        taken = self._taken
+        self._taken = 0
+        self._inbox.consumed(taken)
 
     async def read_many(self, limit: int | None = None) -> list[Message]:
         """All that is queued, but at least one; see `StreamReader.read_many`."""
@@ -87,7 +100,11 @@ class MessageQueue:
             messages.clear()
         else:
             taken = [messages.popleft() for _ in range(limit)]
-        self._inbox.consumed_all(taken)
+        sizes = [len(message[0]) for message in taken]
+        self._taken += sum(sizes)
+        if min(sizes) < SMALLEST_CHARGE:
+            self._taken += sum([SMALLEST_CHARGE - size for size in sizes if size < SMALLEST_CHARGE])
+        self.report()
         return taken
 
     async def wait(self) -> None:
@@ -155,7 +172,10 @@ class StreamReader(MessageQueue):
         if self.waiter is not None or not self.messages:
             await self.wait()
         message = self.messages.popleft()
-        self._inbox.consumed(message)
+        size = len(message[0])
+        self._taken += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
+        if self._taken >= _REPORTED_AT or not self.messages:
+            self.report()
         return message
 
     async def read_many(self, limit: int | None = None) -> list[Message]:
@@ -226,8 +246,24 @@ class StreamWriter:
         is shutting down or has ended, or this writer was closed.
         """
         if self._closing:
-            raise AssociationClosed(f"the writer of stream {self._sid} has been closed")
+            raise self._closed_error()
         self._driver.write(self._sid, data, ppid, unordered, sack_immediately, context, path)
+
+    def write_many(
+        self,
+        messages: Iterable[bytes | bytearray | memoryview],
+        *,
+        ppid: int = 0,
+        unordered: bool = False,
+        sack_immediately: bool = False,
+    ) -> None:
+        """`write` each of these, with the same options, at less cost: all of them, or none if one is wrong."""
+        if self._closing:
+            raise self._closed_error()
+        self._driver.write_many(self._sid, messages, ppid, unordered, sack_immediately)
+
+    def _closed_error(self) -> AssociationClosed:
+        return AssociationClosed(f"the writer of stream {self._sid} has been closed")
 
     async def drain(self) -> None:
         """Wait while the send buffer is too full; any number of coroutines may.
@@ -249,9 +285,12 @@ class StreamWriter:
         path: str | None = None,
     ) -> None:
         """`write`, then `drain`."""
-        self.write(data, ppid=ppid, unordered=unordered, sack_immediately=sack_immediately, context=context, path=path)
-        if self._driver.sending.credit < 0:
-            await self._driver.drain(self._sid)
+        driver = self._driver
+        if self._closing:
+            raise self._closed_error()
+        driver.write(self._sid, data, ppid, unordered, sack_immediately, context, path)
+        if driver.sending.credit < 0:
+            await driver.drain(self._sid)
 
     def close(self) -> None:
         """Take no more messages here; what was written is sent. Idempotent.
@@ -309,12 +348,8 @@ class Inbox(AssociationUser):
         if queue.is_waited_for:
             queue.wake()
 
-    def consumed(self, message: Message) -> None:
-        """The application has read a message."""
-        raise NotImplementedError
-
-    def consumed_all(self, messages: list[Message]) -> None:
-        """The application has read several messages."""
+    def consumed(self, charge: int) -> None:
+        """The application has read messages which the receive window has counted as so much."""
         raise NotImplementedError
 
     def end_of_stream(self) -> Exception:

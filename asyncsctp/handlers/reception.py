@@ -14,7 +14,7 @@ from ..inbound.reassembly import Recipient
 from ..paths.path import Path
 from ..timers import DELAYED_ACK
 from ..wire import causes
-from ..wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, MASK_16, MASK_32
+from ..wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, MASK_16
 from ..wire.octets import read_data
 from ..wire.sack import SACK_HEADER_SIZE, pack_sack
 from ..wire.tlv import Malformed
@@ -23,8 +23,6 @@ from .violations import Violations
 
 __all__ = ["Reception"]
 
-#: What a message is charged at the least, so that a window full of tiny ones stays affordable.
-_SMALLEST_CHARGE: Final = 64
 #: A window below this is announced as closed (section 6.2: the receiver's side of silly window avoidance).
 _SILLY_WINDOW: Final = 512
 #: SACKs for one batch of packets, beside the final one. Those of a larger batch came at the same instant, and each SACK
@@ -33,7 +31,7 @@ _LONGEST_TRAIN: Final = 8
 
 
 @final
-class Reception(Recipient):
+class Reception:
     """The receiving side of one association."""
 
     __slots__ = (
@@ -43,11 +41,9 @@ class Reception(Recipient):
         "_context",
         "_immediate",
         "_incoming_streams",
-        "_recipient",
         "_sacks",
         "_streams",
         "_train",
-        "_unread",
         "_violations",
         "_window",
         "path_id",
@@ -58,17 +54,15 @@ class Reception(Recipient):
         config = context.config
         self._context = context
         self._violations = violations
-        self._recipient = recipient
         self._incoming_streams = setup.incoming_streams
         self._window = config.recv_buffer
         self._brim = config.recv_buffer - _SILLY_WINDOW  # from here on each new chunk is looked at
         self._announced = config.recv_buffer
-        self._unread = 0
         self._carried = False
         self._immediate = False
         self._sacks: list[bytes] = []
         self._train: list[int] = []  # wire cumulative TSNs of SACKs not yet packed, later than those
-        self._streams = DataStreams(self, config.max_message_size)
+        self._streams = DataStreams(recipient, config.max_message_size)
         self.tracker = DataTracker(setup.peer_initial_tsn, config.sack_frequency, config.recv_buffer)
         self.path_id = context.paths.primary.path_id  # where the last DATA came from: SACKs go there (section 6.4)
 
@@ -93,6 +87,7 @@ class Reception(Recipient):
         statistics = self._context.statistics
         count = 0
         received = 0
+        delivered = streams.delivered
         while end - at >= DATA_HEADER_SIZE:
             kind, length, wire_tsn, key, ppid = read_data(data, at)
             if kind > 0xFF:
@@ -100,7 +95,7 @@ class Reception(Recipient):
             if length <= DATA_HEADER_SIZE or length > end - at:
                 self._judge_length(length, wire_tsn)
                 return end
-            if self._unread + streams.held > self._brim and not self._has_room(wire_tsn, length):
+            if streams.unread + streams.held > self._brim and not self._has_room(wire_tsn, length):
                 tsn = BEYOND
             else:
                 tsn = tracker.accept(wire_tsn)
@@ -122,6 +117,7 @@ class Reception(Recipient):
             at += length + 3 & -4
         statistics.data_chunks_received += count
         statistics.bytes_received += received
+        statistics.messages_received += streams.delivered - delivered
         return at
 
     def lowest_tsn(self, data: bytes, at: int, end: int) -> int:
@@ -190,13 +186,14 @@ class Reception(Recipient):
         """SACK.Delay has passed since the first packet that is not acknowledged."""
         self.tracker.force()
 
-    def consumed(self, size: int) -> bool:
-        """The application has read a message of `size` bytes; whether the window has opened enough to tell the peer.
+    def consumed(self, charge: int) -> bool:
+        """The application has read messages; whether the window has opened enough to tell the peer.
 
-        Section 6.2: by a quarter of the buffer, so that updates are few.
+        `charge` is the size of a message, but `SMALLEST_CHARGE` at the least; of several, the sum of that. Section 6.2:
+        by a quarter of the buffer, so that updates are few.
         """
-        self._unread -= size if size > _SMALLEST_CHARGE else _SMALLEST_CHARGE
-        if self._window - self._unread - self._announced < self._window >> 2:
+        self._streams.unread -= charge
+        if self._window - self._streams.unread - self._announced < self._window >> 2:
             return False
         if self.a_rwnd - self._announced < self._window >> 2:
             return False
@@ -205,7 +202,7 @@ class Reception(Recipient):
 
     def close(self) -> None:
         """The association has ended, maybe by its user and in the middle of a packet: nothing is delivered any more."""
-        self._recipient = _NOBODY
+        self._streams.recipient = _NOBODY
 
     def configure(self) -> None:
         """The user changed settings."""
@@ -215,13 +212,6 @@ class Reception(Recipient):
         self.tracker.resize(config.recv_buffer)
         self.tracker.sack_frequency = config.sack_frequency
         self._streams.limit_messages(config.max_message_size)
-
-    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
-        """A message is complete, and it is its turn."""
-        size = len(data)
-        self._unread += size if size > _SMALLEST_CHARGE else _SMALLEST_CHARGE
-        self._context.statistics.messages_received += 1
-        self._recipient.on_message(sid, ssn, ppid, unordered, tsn & MASK_32, data)
 
     def _pack_train(self) -> None:
         """The SACKs that say nothing but how far all has come, each as of its packet, with the window as it is now."""
@@ -240,7 +230,7 @@ class Reception(Recipient):
         held = self._streams.held
         if held:
             held -= self._streams.in_progress(self.tracker.cumulative_tsn)
-        return self._window - self._unread - held
+        return self._window - self._streams.unread - held
 
     def _has_room(self, wire_tsn: int, length: int) -> bool:
         """Section 6.2 with a closed window: what is new and above all else is dropped, what fills a hole displaces the

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import final
 
-from ..errors import SCTPError
+from ..errors import MessageTooLarge, SCTPError
 from ..events import SenderDry, SendFailed
 from ..outbound.message import LOST, OutboundMessage
 from ..outbound.outstanding import AckSummary, OutstandingQueue
@@ -17,6 +17,7 @@ from ..outbound.send_queue import SendQueue
 from ..paths.path import Path
 from ..schedulers.fcfs import FirstComeFirstServed
 from ..timers import T3_RTX, WINDOW_PROBE, timer_key
+from ..wire.constants import MASK_32
 from ..wire.sack import read_sack
 from .context import Context, Setup
 from .reachability import on_answer, on_silence
@@ -38,6 +39,8 @@ class Transmission:
         "_train_tsn",
         "_violations",
         "in_flight_before",
+        "max_message_size",
+        "outgoing_streams",
         "outstanding",
         "probe_due",
         "probing",
@@ -50,6 +53,8 @@ class Transmission:
     def __init__(self, context: Context, violations: Violations, setup: Setup) -> None:
         self._context = context
         self._violations = violations
+        self.outgoing_streams = setup.outgoing_streams
+        self.max_message_size = context.config.max_message_size
         self.outstanding = OutstandingQueue(setup.local_initial_tsn, len(context.paths.by_id))
         self.window = RetransmissionQueue(self.outstanding, setup.peer_rwnd)
         self.queue = SendQueue((context.config.scheduler or FirstComeFirstServed)(), 0)
@@ -75,6 +80,7 @@ class Transmission:
 
     def configure(self, other_scheduler: bool) -> None:
         """The user changed settings."""
+        self.max_message_size = self._context.config.max_message_size
         if other_scheduler:
             self.queue.set_scheduler((self._context.config.scheduler or FirstComeFirstServed)())
 
@@ -176,6 +182,32 @@ class Transmission:
             self._context.paths.data_path().rto.back_off()
 
     # What the user says, and its end.
+
+    def send(self, message: OutboundMessage) -> None:
+        """Queue a message. `ValueError` for one that can't be sent; `MessageTooLarge`."""
+        self._check(message.sid, message.ppid, len(message.data))
+        self.queue.push(message)
+        self._context.statistics.messages_sent += 1
+
+    def send_many(self, sid: int, messages: list[bytes], ppid: int, flags: int) -> None:
+        """Queue messages that differ in their data alone: all, or none if one can't be sent."""
+        if not messages:
+            return
+        sizes = [len(data) for data in messages]
+        self._check(sid, ppid, min(sizes))
+        self._check(sid, ppid, max(sizes))
+        self.queue.push_many(sid, messages, ppid, flags)
+        self._context.statistics.messages_sent += len(messages)
+
+    def _check(self, sid: int, ppid: int, size: int) -> None:
+        if not 0 <= sid < self.outgoing_streams:
+            raise ValueError(f"stream must be between 0 and {self.outgoing_streams - 1}, not {sid}")
+        if not 0 <= ppid <= MASK_32:
+            raise ValueError(f"ppid must be between 0 and {MASK_32}, not {ppid}")
+        if not size:
+            raise ValueError("a message must have at least one byte (RFC 9260 section 6.2)")
+        if size > self.max_message_size:
+            raise MessageTooLarge(f"{size} bytes are more than max_message_size, which is {self.max_message_size}")
 
     def fail_all(self, error: SCTPError | None) -> None:
         """The association is over: tell the user which messages were not delivered (RFC 6458 section 6.1.11)."""

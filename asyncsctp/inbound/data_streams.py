@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_16, MASK_32
-from .reassembly import OVERHEAD, ReassemblyQueue, Recipient
+from .reassembly import OVERHEAD, SMALLEST_CHARGE, ReassemblyQueue, Recipient
 
 __all__ = ["DataStreams"]
 
@@ -78,7 +78,10 @@ class DataStreams(ReassemblyQueue):
         """Take in a new DATA chunk, and deliver what it completes; a text says how it violates the protocol."""
         if flags & _KIND == self._fast_kind and not self._edges and self._next_ssn.get(sid, 0) == number:
             self._next_ssn[sid] = (number + 1) & MASK_16
-            self._recipient.on_message(sid, number, ppid, False, tsn, payload)
+            size = len(payload)
+            self.unread += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
+            self.delivered += 1
+            self.recipient.on_message(sid, number, ppid, False, tsn, payload)
             return None
         return self._add_beside_others(tsn, flags, sid, number, ppid, payload)
 
@@ -142,10 +145,10 @@ class DataStreams(ReassemblyQueue):
         sid = key >> 16 & MASK_16
         ssn = key & MASK_16
         if key >= _UNORDERED_KEY:
-            self._recipient.on_message(sid, 0, ppid, True, tsn, payload)
+            self._deliver(sid, 0, ppid, True, tsn, payload)
         elif self._next_ssn.get(sid, 0) == ssn:
             self._next_ssn[sid] = (ssn + 1) & MASK_16
-            self._recipient.on_message(sid, ssn, ppid, False, tsn, payload)
+            self._deliver(sid, ssn, ppid, False, tsn, payload)
             self._deliver_waiting(sid)
         elif key in self._waiting:
             return _violation(tsn, "another message has its stream and SSN")
@@ -200,7 +203,7 @@ class DataStreams(ReassemblyQueue):
             del self._edges[run.last]
         data = self._release(run.first, run.last)
         unordered = run.key >= _UNORDERED_KEY
-        self._recipient.on_message(run.key >> 16 & MASK_16, run.key & MASK_16, run.ppid, unordered, run.first, data)
+        self._deliver(run.key >> 16 & MASK_16, run.key & MASK_16, run.ppid, unordered, run.first, data)
 
     def _give_up(self, tsn: int) -> None:
         """Let go of the largest TSN held: the last fragment of its run, which is then incomplete."""

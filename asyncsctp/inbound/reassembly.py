@@ -15,10 +15,13 @@ from mypy_extensions import mypyc_attr
 
 from .data_tracker import DataTracker
 
-__all__ = ["OVERHEAD", "Recipient", "ReassemblyQueue"]
+__all__ = ["OVERHEAD", "SMALLEST_CHARGE", "Recipient", "ReassemblyQueue"]
 
 #: What a chunk held is charged beside its user data: bookkeeping takes less for a fragment, more for a waiting message.
 OVERHEAD: Final = 128
+
+#: What a message that is not yet read is charged at the least, so that a window full of tiny ones stays affordable.
+SMALLEST_CHARGE: Final = 64
 
 _HEAP_SLACK: Final = 64
 
@@ -37,12 +40,16 @@ class Recipient:
 class ReassemblyQueue:
     """Chunks held by their TSN. A subclass says what they belong to: `add`, `_give_up`, `in_progress`."""
 
-    __slots__ = ("held", "_recipient", "_max_message_size", "_chunks", "_largest")
+    __slots__ = ("held", "recipient", "unread", "delivered", "_max_message_size", "_chunks", "_largest")
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         #: Bytes held, each chunk with its `OVERHEAD`.
         self.held = 0
-        self._recipient = recipient
+        #: Bytes delivered and not yet read, each message with `SMALLEST_CHARGE` or more.
+        self.unread = 0
+        #: How many messages were delivered.
+        self.delivered = 0
+        self.recipient = recipient
         self._max_message_size = max_message_size
         self._chunks: dict[int, bytes] = {}
         # The TSNs held, negated, as a heap: made when room is first asked for. Some may be held no longer.
@@ -90,6 +97,12 @@ class ReassemblyQueue:
             self._give_up(largest)
             tracker.forget(largest)
         return True
+
+    def _deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        size = len(data)
+        self.unread += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
+        self.delivered += 1
+        self.recipient.on_message(sid, ssn, ppid, unordered, tsn, data)
 
     def _hold(self, tsn: int, payload: bytes) -> None:
         self._chunks[tsn] = payload

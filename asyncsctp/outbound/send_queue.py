@@ -114,6 +114,24 @@ class SendQueue:
         if message.path_id != ANY_PATH:
             self.directed = True
 
+    def push_many(self, sid: int, messages: list[bytes], ppid: int, flags: int) -> None:
+        """Queue messages without options of their own, as `push` does each."""
+        order = self._arrivals
+        stream = self._active.get(sid)
+        if stream is None:
+            stream = self._activate(sid, order + 1)
+        queued = stream.messages
+        size = 0
+        for data in messages:
+            order += 1
+            message = OutboundMessage(sid, data, ppid, flags)
+            message.order = order
+            size += len(data)
+            queued.append(message)
+        self._arrivals = order
+        stream.buffered += size
+        self.buffered += size
+
     def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
         """Write the DATA chunks, from `tsn` on, that fit into `room` bytes and hold at most `max_user` user bytes.
 

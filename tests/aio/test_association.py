@@ -107,6 +107,56 @@ def test_wrong_arguments_are_refused_at_once_by_name(
     asyncio.run(main())
 
 
+def test_a_list_of_messages_is_written_at_once_and_each_is_a_message(run: Run, pair: Pair) -> None:
+    async def main() -> None:
+        async with pair() as (a, z):
+            _, writer = a.open_stream(5)
+            changing = bytearray(b"two")
+            writer.write(b"zero")
+            writer.write_many((b"one", changing, memoryview(b"three")), ppid=46)
+            changing[:] = b"2"
+            writer.write_many([])
+            a.write_many((b"%d" % number for number in range(3)), stream=7, unordered=True)
+            writer.write(b"four")
+            await a.flush()
+            found = [await z.recv() for _ in range(8)]
+            on_5 = [(message.data, message.ppid, message.ssn) for message in found if message.stream == 5]
+            assert on_5 == [(b"zero", 0, 0), (b"one", 46, 1), (b"two", 46, 2), (b"three", 46, 3), (b"four", 0, 4)]
+            on_7 = [message.data for message in found if message.stream == 7 and message.unordered]
+            assert sorted(on_7) == [b"0", b"1", b"2"]
+            assert a.stats.messages_sent == 8
+            writer.close()
+            with pytest.raises(AssociationClosed):
+                writer.write_many([b"too late"])
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("messages", "options", "error", "name"),
+    [
+        ([b"x", b""], {}, ValueError, "data"),
+        ([b"x", "text"], {}, TypeError, "data"),
+        ([b"x", bytes(1001)], {}, MessageTooLarge, "1000"),
+        ([b"x"], {"ppid": -1}, ValueError, "ppid"),
+        ([b"x"], {"ppid": True}, TypeError, "ppid"),
+        ([b"x"], {"unordered": None}, TypeError, "unordered"),
+        ([b"x"], {"stream": 1024}, ValueError, "stream"),
+        (5, {}, TypeError, "iterable"),
+    ],
+)
+def test_of_a_list_with_a_wrong_message_none_is_written(
+    pair: Pair, messages: Any, options: dict[str, Any], error: type[Exception], name: str
+) -> None:
+    async def main() -> None:
+        async with pair(Config(max_message_size=1000)) as (a, _):
+            with pytest.raises(error, match=name):
+                a.write_many(messages, **options)
+            assert a.stats.messages_sent == 0
+
+    asyncio.run(main())
+
+
 def test_a_message_can_take_the_path_that_the_user_names(run: Run, pair: Pair) -> None:
     async def main() -> None:
         async with pair() as (a, z):

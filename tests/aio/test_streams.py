@@ -10,6 +10,7 @@ import pytest
 
 from asyncsctp import AssociationAborted, EndOfStream, EventStream, Message, SCTPError, SenderDry
 from asyncsctp.aio.streams import Inbox, Listeners
+from asyncsctp.inbound.reassembly import SMALLEST_CHARGE
 
 
 class Box(Inbox):
@@ -20,11 +21,8 @@ class Box(Inbox):
         self.read: list[int] = []
         self._tsn = 0
 
-    def consumed(self, message: Message) -> None:
-        self.read.append(len(message.data))
-
-    def consumed_all(self, messages: list[Message]) -> None:
-        self.read.extend(len(message.data) for message in messages)
+    def consumed(self, charge: int) -> None:
+        self.read.append(charge)
 
     def arrive(self, sid: int, data: bytes) -> None:
         self._tsn += 1
@@ -77,9 +75,32 @@ def test_messages_are_consumed_when_read_and_not_before() -> None:
         box.arrive(2, b"de")
         assert box.read == []
         await reader.read()
-        assert box.read == [3]
+        assert box.read == [SMALLEST_CHARGE]
         await box.receive_many(None)
-        assert box.read == [3, 2]
+        assert box.read == [SMALLEST_CHARGE, SMALLEST_CHARGE]
+
+    run(test)
+
+
+def test_what_was_read_is_reported_now_and_then_and_when_all_is_read() -> None:
+    async def test() -> None:
+        box = Box()
+        reader = box.claim(1)
+        for _ in range(7):
+            box.arrive(1, bytes(1500))
+        for _ in range(2):
+            await reader.read()
+        assert box.read == []
+        await reader.read()
+        assert box.read == [4500]
+        for _ in range(4):
+            await reader.read()
+        assert box.read == [4500, 4500, 1500]
+        for size in (1, 100, 10):
+            box.arrive(1, bytes(size))
+        await reader.read_many(2)
+        await reader.read_many()
+        assert box.read[3:] == [SMALLEST_CHARGE + 100, SMALLEST_CHARGE]
 
     run(test)
 

@@ -15,6 +15,7 @@ from asyncsctp.endpoint import Endpoint
 from asyncsctp.errors import SCTPError
 from asyncsctp.events import Event, SendFailed
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
+from asyncsctp.inbound.reassembly import SMALLEST_CHARGE
 from asyncsctp.invariants import check as check_association
 from asyncsctp.outbox import Outbox
 from asyncsctp.testing import LinkSettings, Network
@@ -60,7 +61,7 @@ class Recorder(AssociationUser):
         if not self.reading:
             self.unread.append(len(data))
         elif self.association is not None:
-            self.association.consumed(len(data))
+            self.association.consumed(max(len(data), SMALLEST_CHARGE))
 
     def on_event(self, event: Event) -> None:
         assert not self.is_closed
@@ -83,7 +84,7 @@ class Recorder(AssociationUser):
         tell = False
         for size in taken:
             if self.association is not None:
-                tell |= self.association.consumed(size)
+                tell |= self.association.consumed(max(size, SMALLEST_CHARGE))
         return tell
 
     @property

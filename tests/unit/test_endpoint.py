@@ -671,7 +671,7 @@ def test_deadlines_that_move_do_not_pile_up() -> None:
         association.send(0, b"x")
         client.endpoint.touch(association)
         carry(client, server, now)
-        theirs.consumed(1)
+        theirs.consumed(64)
         for host in (client, server):
             if host.endpoint.next_expiry <= now:
                 host.endpoint.expire(now)
