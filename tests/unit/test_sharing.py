@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 
 import pytest
@@ -48,10 +47,7 @@ def test_tags_tell_the_member(members: int) -> None:
 
 def test_every_tag_of_a_member_is_equally_likely() -> None:
     """All 16 numbers of 4 bits are drawn once: each of the members' five numbers comes from three of them."""
-    drawn = []
-    for number in range(16):
-        drawn.append(MemberTags(Few(number, 0), 1, 3).bits(4))
-    counts = Counter(drawn)
+    counts = Counter(MemberTags(Few(number, 0), 1, 3).bits(4) for number in range(16))
     counts[1] -= 1  # 15 is of no complete run: the second number, 0, stands in for it
     assert counts == {1: 3, 4: 3, 7: 3, 10: 3, 13: 3}
 
