@@ -15,6 +15,7 @@ from .aio.association import Association, Negotiated, Path
 from .aio.endpoint import Endpoint
 from .aio.server import Server
 from .aio.streams import EventStream, Message, StreamReader, StreamWriter
+from .aio.workers import WorkerGroup, WorkerSlot
 from .config import Config
 from .errors import (
     AssociationAborted,
@@ -75,6 +76,8 @@ __all__ = [
     "Statistics",
     "StreamReader",
     "StreamWriter",
+    "WorkerGroup",
+    "WorkerSlot",
     "congestion",
     "connect",
     "open_endpoint",
