@@ -304,7 +304,6 @@ class Endpoint:
         directory = self._directory
         directory.now = now
         by_prefix = directory.by_prefix
-        sharing = self._sharing
         touched = None
         for datagram in datagrams:
             association = by_prefix.get(datagram[:PREFIX_SIZE])
@@ -312,6 +311,7 @@ class Endpoint:
                 association.receive(datagram, route, now, congestion_experienced)
             else:
                 try:
+                    sharing = self._sharing
                     if sharing is not None and sharing.take(datagram, route, now, congestion_experienced, self):
                         self.statistics.handed_over += 1
                         continue

@@ -68,12 +68,13 @@ class Neighbour(Membership):
     left; later it is wrong for some, and what comes to the wrong one is handed over.
     """
 
-    __slots__ = ("_exchange", "_inbox", "_number", "_outlet", "_prefix", "_turn")
+    __slots__ = ("_exchange", "_inbox", "_is_first", "_number", "_outlet", "_prefix", "_turn")
 
     def __init__(self, prefix: str) -> None:
         """Use `join`."""
         self._prefix = prefix
         self._number = -1
+        self._is_first = False
         self._turn: socket.socket | None = None
         self._inbox: socket.socket | None = None
         self._outlet = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -83,8 +84,7 @@ class Neighbour(Membership):
     @classmethod
     async def join(cls, local_addrs: Iterable[str], udp_port: int) -> Neighbour:
         """`OSError` if 64 processes share this port already, `NotImplementedError` where packets can't be steered."""
-        if not steering.IS_POSSIBLE:
-            raise NotImplementedError("processes can share a port only where packets can be steered, which is on Linux")
+        steering.check_platform()
         where = sha256(" ".join(sorted(local_addrs)).encode()).hexdigest()[:16]
         neighbour = cls(f"\0asyncsctp {os.geteuid()} {udp_port} {where} ")
         try:
@@ -97,11 +97,19 @@ class Neighbour(Membership):
                 neighbour._inbox = neighbour._claim(str(number))
                 if neighbour._inbox is not None:
                     neighbour._number = number
+                    neighbour._is_first = not any(map(neighbour._is_there, range(_NAMES)))
                     return neighbour
             raise OSError(errno.EADDRINUSE, f"{_NAMES} processes share UDP port {udp_port} already")
         except BaseException:
             neighbour.leave()
             raise
+
+    def _is_there(self, number: int) -> bool:
+        """Whether another member has this number."""
+        if number == self._number:
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            return probe.connect_ex(self._prefix + str(number)) == 0
 
     def _claim(self, name: str) -> socket.socket | None:
         """A name, or None if somebody has it."""
@@ -117,6 +125,8 @@ class Neighbour(Membership):
         return sock
 
     def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
+        if self._is_first:  # who else has the port is no member, even if it shares
+            udp_options.open_socket(local_addr, buffer).close()
         sock = udp_options.open_socket(local_addr, buffer, reuse_port=True)
         try:
             steering.attach(sock, steering.by_name(_NAMES))

@@ -15,9 +15,7 @@ from typing import Final
 
 from ..wire.constants import ABORT, COMMON_HEADER_SIZE, FLAG_TAG_REFLECTED, SHUTDOWN_COMPLETE
 
-__all__ = ["IS_POSSIBLE", "Instruction", "attach", "by_index", "by_name"]
-
-IS_POSSIBLE: Final = sys.platform == "linux"
+__all__ = ["Instruction", "attach", "by_index", "by_name", "check_platform"]
 
 Instruction = tuple[int, int, int, int]  # code, steps to go on by if true and if false, operand
 
@@ -46,6 +44,12 @@ _MIXER: Final = 0x9E3779B1  # odd, and without a pattern: the golden ratio of 2^
 
 _instruction: Final = Struct("=HBBI")
 _program: Final = Struct("@HP")
+
+
+def check_platform(platform: str = sys.platform) -> None:
+    """`NotImplementedError` where there is no such thing."""
+    if platform != "linux":
+        raise NotImplementedError("processes can share a port only where packets can be steered, which is on Linux")
 
 
 def by_index(members: int, salt: int, family: int) -> list[Instruction]:
@@ -95,10 +99,8 @@ def _by_tag(members: int, otherwise: list[Instruction]) -> list[Instruction]:
 def attach(sock: socket.socket, program: list[Instruction]) -> None:
     """Give a program to all sockets that share the address of this one, instead of the one they have.
 
-    `NotImplementedError` where the system has no such thing.
+    `NotImplementedError` where the system does not take it.
     """
-    if not IS_POSSIBLE:
-        raise NotImplementedError("processes can share a port only where packets can be steered, which is on Linux")
     code = b"".join(_instruction.pack(*instruction) for instruction in program)
     memory = ctypes.create_string_buffer(code, len(code))
     fprog = _program.pack(len(program), ctypes.addressof(memory))

@@ -20,7 +20,7 @@ from .datagram import Address, DatagramError, SockAddr, address_of, sockaddr_of
 __all__ = [
     "MSG_ERRQUEUE", "SOL_UDP", "UDP_GRO", "UDP_SEGMENT", "accept_segments", "allow_fragments", "ask_for_buffers",
     "forbid_fragments", "mark", "open_socket", "read_error", "report_errors", "report_traffic_class", "sends_segments",
-    "traffic_class_kind",
+    "share_port", "traffic_class_kind",
 ]  # fmt: skip
 
 LINUX: Final = sys.platform == "linux"
@@ -63,12 +63,17 @@ def open_socket(local_addr: Address, buffer: int, *, reuse_port: bool = False) -
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         ask_for_buffers(sock, buffer)
         if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            share_port(sock)
         sock.bind(sockaddr_of(local_addr))
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def share_port(sock: socket.socket) -> None:
+    """Let other sockets have the same address and port, if they let it too. `OSError` if the system does not."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def ask_for_buffers(sock: socket.socket, size: int) -> None:

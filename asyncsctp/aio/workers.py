@@ -181,8 +181,8 @@ class WorkerGroup:
                 raise TypeError(f"{name} must be an int, not {number!r}")
             if not lowest <= number <= highest:
                 raise ValueError(f"{name} must be between {lowest} and {highest}, not {number}")
-        if workers > 1 and not steering.IS_POSSIBLE:
-            raise NotImplementedError("processes can share a port only where packets can be steered, which is on Linux")
+        if workers > 1:
+            steering.check_platform()
         addresses = _EVERYWHERE if local_addrs is None else literals("local_addrs", local_addrs)
         self._sockets: list[socket.socket] = []
         self._slots: list[WorkerSlot] = []
@@ -222,16 +222,15 @@ class WorkerGroup:
     def _bind_all(self, local_addr: Address, workers: int) -> list[socket.socket]:
         # The first takes the port for itself before it lets others in: or two groups could mix.
         first = udp_options.open_socket(local_addr, DEFAULT_BUFFER)
-        self._sockets.append(first)
         bound = [first]
+        self._sockets.append(first)
         if workers > 1:
-            first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            family = first.family
+            udp_options.share_port(first)
+            address = (local_addr[0], first.getsockname()[1])
             for _ in range(1, workers):
-                address = (local_addr[0], first.getsockname()[1])
                 bound.append(udp_options.open_socket(address, DEFAULT_BUFFER, reuse_port=True))
                 self._sockets.append(bound[-1])
-            steering.attach(first, steering.by_index(workers, secrets.randbits(_SALT_BITS), family))
+            steering.attach(first, steering.by_index(workers, secrets.randbits(_SALT_BITS), first.family))
         return bound
 
     def _make_slots(self, by_address: dict[str, list[socket.socket]], workers: int) -> None:

@@ -16,7 +16,7 @@ import pytest
 from support.worker import work
 
 import asyncsctp
-from asyncsctp.aio import exchange, steering
+from asyncsctp.aio import exchange
 from asyncsctp.aio.membership import Neighbour
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import SHUTDOWN_COMPLETE
@@ -100,13 +100,12 @@ def group() -> Iterator[asyncsctp.WorkerGroup]:
 def test_both_paths_of_an_association_lead_to_one_worker(run: Run, group: asyncsctp.WorkerGroup) -> None:
     async def main() -> None:
         async with in_slots(group) as workers, AsyncExitStack() as stack:
-            used = set()
-            for _ in range(40):
+            used: set[bytes] = set()
+            while len(used) < WORKERS:
                 association = await meet(group, stack)
                 who = {(await ask(association, path))[0] for path in (*HERE, *HERE)}
                 assert len(who) == 1
                 used |= who
-            assert used == {b"0", b"1", b"2", b"3"}
             assert workers.strays == 0
 
     run(main())
@@ -193,12 +192,46 @@ def test_what_comes_for_a_slot_waits_there(run: Run, group: asyncsctp.WorkerGrou
             opening = [asyncsctp.open_endpoint(local_addrs=THERE[0], config=config) for _ in range(30)]
             endpoints = [await stack.enter_async_context(each) for each in opening]
             connecting = [asyncio.ensure_future(connect(endpoint)) for endpoint in endpoints]
-            while not all(endpoint.associations for endpoint in endpoints):
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)  # each of them has begun, and its INIT is sent
+            await asyncio.sleep(0)
+            assert all(endpoint.associations for endpoint in endpoints)
             async with in_slots(group):
                 associations = await asyncio.gather(*connecting)
-                who = {(await ask(association, HERE[0]))[0] for association in associations}
-                assert who == {b"0", b"1", b"2", b"3"}
+                assert len({(await ask(association, HERE[0]))[0] for association in associations}) > 1
+
+    run(main())
+
+
+def test_a_peer_that_lost_its_memory_finds_the_worker_that_remembers_it(run: Run, group: asyncsctp.WorkerGroup) -> None:
+    """RFC 9260 section 5.2.4 A: its INIT has no tag, but its address and port are the same."""
+
+    async def main() -> None:
+        async with in_slots(group) as workers:
+            for port in range(7000, 7012):
+
+                async def connect(udp_port: int, port: int = port) -> asyncsctp.Association:
+                    return await asyncsctp.connect(
+                        HERE,
+                        group.port,
+                        udp_port=group.udp_port,
+                        local_addrs=THERE,
+                        local_port=port,
+                        local_udp_port=udp_port,
+                        config=QUICK,
+                    )
+
+                before = await connect(0)
+                worker = int((await ask(before, HERE[0]))[0])
+                (other,) = workers.servers[worker].associations
+                udp_port = before.get_extra_info("udp_port")
+                before._driver.engine.sockets.close()  # without a word
+                await asyncio.sleep(0)  # the system has its port back
+                after = await connect(udp_port)
+                assert int((await ask(after, HERE[0]))[0]) == worker
+                assert workers.servers[worker].associations == [other]
+                assert other.stats.restarts == 1
+                await after.close()
+                before.abort()
 
     run(main())
 
@@ -276,23 +309,6 @@ def test_wrong_ways_to_share(run: Run, group: asyncsctp.WorkerGroup) -> None:
         asyncsctp.serve(handler, reuse_port=group)  # type: ignore[arg-type]
 
 
-def test_where_packets_can_not_be_steered_one_worker_can_serve(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    monkeypatch.setattr(steering, "IS_POSSIBLE", False)
-
-    async def handler(association: asyncsctp.Association) -> None: ...
-
-    async def alone() -> None:
-        with asyncsctp.WorkerGroup("127.0.0.1", udp_port=0, workers=1) as group:
-            async with in_slots(group):
-                pass
-
-    run(alone())
-    with pytest.raises(NotImplementedError, match="Linux"):
-        asyncsctp.WorkerGroup("127.0.0.1", udp_port=0, workers=2)
-    with pytest.raises(NotImplementedError, match="Linux"):
-        run(asyncsctp.serve(handler, "127.0.0.1", 5001, udp_port=9, reuse_port=True)._open())
-
-
 # Without a parent.
 
 
@@ -330,9 +346,11 @@ def test_processes_that_know_nothing_of_one_another(run: Run, udp_port: int) -> 
 
         async with AsyncExitStack() as stack:
             await asyncio.gather(*map(join, range(3)))
-            associations = [await meet() for _ in range(30)]
-            before = await ask_all()
-            assert set(before.values()) == {b"0", b"1", b"2"}
+            associations: list[asyncsctp.Association] = []
+            before: dict[asyncsctp.Association, bytes] = {}
+            while len(set(before.values())) < 3:
+                associations.append(await meet())
+                before = await ask_all()
             assert workers.strays == 0
 
             # The first leaves; the last has its place in the kernel then.
@@ -340,28 +358,29 @@ def test_processes_that_know_nothing_of_one_another(run: Run, udp_port: int) -> 
             gone.close()
             await gone.wait_closed()
             associations = [each for each in associations if each.state is asyncsctp.State.ESTABLISHED]
-            assert 0 < len(associations) < 30
+            assert 0 < len(associations) < len(before)
             assert await ask_all() == {each: before[each] for each in associations}
             assert workers.strays > 0
 
             await join(7)
-            associations += [await meet() for _ in range(20)]
-            after = await ask_all()
+            after: dict[asyncsctp.Association, bytes] = {}
+            while b"7" not in after.values():
+                associations.append(await meet())
+                after = await ask_all()
             assert all(after[association] == who for association, who in before.items() if association in after)
-            assert b"7" in after.values()
         await workers.close()
 
     run(main())
 
 
-def test_the_port_of_one_who_does_not_share_is_not_shared(run: Run) -> None:
+def test_who_does_not_share_with_just_anyone_has_no_neighbours(run: Run, group: asyncsctp.WorkerGroup) -> None:
     async def handler(association: asyncsctp.Association) -> None: ...
 
     async def main() -> None:
-        async with asyncsctp.serve(handler, "127.0.0.1", 5001, udp_port=0) as server:
-            for _ in range(2):  # nothing is left of the first attempt
+        async with asyncsctp.serve(handler, HERE[0], 5001, udp_port=0) as server:
+            for udp_port in (server.udp_port, server.udp_port, group.udp_port):  # nothing is left of the first attempt
                 with pytest.raises(OSError, match="in use"):
-                    await asyncsctp.serve(handler, "127.0.0.1", 5001, udp_port=server.udp_port, reuse_port=True)
+                    await asyncsctp.serve(handler, HERE[0], 5001, udp_port=udp_port, reuse_port=True)
         with pytest.raises(ValueError, match="port must be"):
             await asyncsctp.serve(handler, "127.0.0.1", 70000, udp_port=1, reuse_port=True)
 
@@ -425,8 +444,9 @@ def test_four_processes_and_two_paths(group: asyncsctp.WorkerGroup, method: str)
             started[2] = multiprocessing.get_context(method).Process(target=work, args=(group.slot(2),))
             started[2].start()
             for association in lost:  # RFC 9260 section 8.4 rule 8: by one who knows nothing of it
-                with pytest.raises(asyncsctp.AssociationAborted):
+                with suppress(asyncsctp.AssociationAborted):
                     await association.send(b"are you there?")
+                with pytest.raises(asyncsctp.AssociationAborted):
                     await association.wait_closed()
             while True:
                 association = await meet(group, stack)
