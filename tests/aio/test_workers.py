@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import multiprocessing.process
-import os
 import pickle
 import socket
 import sys
@@ -16,7 +15,6 @@ import pytest
 from support.worker import work
 
 import asyncsctp
-from asyncsctp.aio import exchange
 from asyncsctp.aio.membership import Neighbour
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import SHUTDOWN_COMPLETE
@@ -373,6 +371,23 @@ def test_processes_that_know_nothing_of_one_another(run: Run, udp_port: int) -> 
     run(main())
 
 
+def test_a_tag_of_a_neighbour_that_is_gone_is_answered(run: Run, udp_port: int) -> None:
+    """RFC 9260 section 8.4 rule 5: somebody has to."""
+
+    async def handler(association: asyncsctp.Association) -> None: ...
+
+    async def main() -> None:
+        async with asyncsctp.serve(handler, HERE[0], 5001, udp_port=udp_port, reuse_port=True) as server:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+                peer.setblocking(False)
+                peer.sendto(Seal(6000, 5001, 64 * 7 + 5).pack(control.pack_shutdown_ack()), (HERE[0], udp_port))
+                answer = await asyncio.get_running_loop().sock_recv(peer, 65536)
+            assert (read_header(answer)[2], answer[12]) == (64 * 7 + 5, SHUTDOWN_COMPLETE)
+            assert server.endpoint.statistics.out_of_the_blue == 1
+
+    run(main())
+
+
 def test_who_does_not_share_with_just_anyone_has_no_neighbours(run: Run, group: asyncsctp.WorkerGroup) -> None:
     async def handler(association: asyncsctp.Association) -> None: ...
 
@@ -385,16 +400,6 @@ def test_who_does_not_share_with_just_anyone_has_no_neighbours(run: Run, group: 
             await asyncsctp.serve(handler, "127.0.0.1", 70000, udp_port=1, reuse_port=True)
 
     run(main())
-
-
-def test_what_other_users_write_is_not_believed() -> None:
-    def credentials(user: int) -> list[tuple[int, int, bytes]]:
-        return [(socket.SOL_SOCKET, 2, exchange._CREDENTIALS.pack(1, user, 0))]
-
-    assert exchange._is_from_us(credentials(os.geteuid()))
-    assert exchange._is_from_us(credentials(0))
-    assert not exchange._is_from_us(credentials(os.geteuid() + 4711))
-    assert not exchange._is_from_us([])
 
 
 # In processes.
