@@ -42,7 +42,9 @@ class Carrier(Protocol):
 
 
 class Known(Protocol):
-    """The associations of one member."""
+    """The associations of one member, and whether it takes more."""
+
+    listening: bool
 
     def find(self, address: str, port: int) -> Association | None:
         """The association with a peer at this address and SCTP port."""
@@ -106,9 +108,13 @@ class Sharing:
             return False
         peer_port, _, tag = read_header(datagram)
         if not is_reflected(datagram):
-            if tag == 0 or tag % self._members == self._member:  # 0: an INIT's
+            member = tag % self._members
+            if tag == 0:  # an INIT's; who is about to leave leaves new associations to the next
+                stays = ours.listening or ours.find(route.address, peer_port) is not None
+                member = self._member if stays else (self._member + 1) % self._members
+            if member == self._member:
                 return False
-            self.carrier.hand_over(tag % self._members, datagram, route, congestion_experienced)
+            self.carrier.hand_over(member, datagram, route, congestion_experienced)
             return True
         # Section 8.5.1 B and C: the tag is the peer's own, so any of us may have sent what this answers.
         known = ours.find(route.address, peer_port)

@@ -146,7 +146,8 @@ class WorkerGroup:
     worker, so that one begun anew in a slot completes the handshakes of the one before.
 
     The group keeps all sockets open until it is closed (`close`, or `with`). While nobody serves in a slot, packets for
-    it wait in the socket, and its share of the INITs goes unanswered: a worker that has died is to be replaced.
+    it wait in the socket, and its share of the INITs goes unanswered: a worker that has died is to be replaced. While a
+    worker's server closes, the worker of the next slot gets its share.
 
     Limits: a peer that lost its memory and comes from another address or port may reach another worker; then it has a
     new association there, and that of the first worker ends by its time-outs. ICMP errors go to any worker, so most of

@@ -11,6 +11,8 @@ import pytest
 from asyncsctp.aio import exchange
 from asyncsctp.paths.encapsulation import Route
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux steers packets")
+
 
 @pytest.mark.parametrize("congestion_experienced", [False, True])
 @pytest.mark.parametrize(
@@ -42,7 +44,6 @@ def test_many_datagrams_are_several_messages() -> None:
             assert there.recv(exchange._LARGEST) == message
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no such users")
 def test_what_other_users_write_is_not_believed() -> None:
     def credentials(user: int) -> list[tuple[int, int, bytes]]:
         return [(socket.SOL_SOCKET, exchange._SCM_CREDENTIALS, exchange._CREDENTIALS.pack(1, user, 0))]

@@ -245,6 +245,25 @@ def test_a_slot_serves_again(run: Run, group: asyncsctp.WorkerGroup) -> None:
     run(main())
 
 
+def test_a_worker_that_closes_refuses_nobody(run: Run, group: asyncsctp.WorkerGroup) -> None:
+    """The others take its share, until it is gone and has a successor."""
+
+    async def main() -> None:
+        async with in_slots(group) as workers, AsyncExitStack() as stack:
+            found: dict[bytes, asyncsctp.Association] = {}
+            while b"1" not in found:
+                association = await meet(group, stack)
+                found[(await ask(association, HERE[0]))[0]] = association
+            workers.servers[1].close(close_associations=False)
+            for _ in range(20):
+                assert (await ask(await meet(group, stack), HERE[1]))[0] != b"1"
+            assert (await ask(found[b"1"], HERE[1]))[0] == b"1"
+            await found[b"1"].close()
+            await workers.servers.pop(1).wait_closed()
+
+    run(main())
+
+
 def test_all_addresses_of_the_machine_and_one_worker(run: Run) -> None:
     async def main() -> None:
         for count in (1, 3):

@@ -229,6 +229,30 @@ def test_too_short_a_packet_is_malformed(members: list[Member], post: Post) -> N
     assert post.handed == []
 
 
+def test_who_is_about_to_leave_leaves_new_associations_to_the_next(members: list[Member], post: Post) -> None:
+    known = establish(members, 3)
+    members[3].endpoint.listening = False
+    peer = Peer(PEER_PORT + 1)
+    assert members[3].receive(peer.take()) == []
+    acks = members[0].take()
+    peer.receive(acks)
+    assert [ack[12] for ack in acks] == [INIT_ACK]
+    assert [packet[12] for packet in members[0].receive(peer.take())] == [COOKIE_ACK]
+
+    # Section 5.2.2: one that it has, and whose peer restarts, stays with it.
+    again = Peer(known.endpoint.port)
+    post.handed.clear()
+    assert [packet[12] for packet in members[3].receive(again.take())] == [INIT_ACK]
+    assert post.handed == []
+
+
+def test_when_all_are_about_to_leave_new_associations_are_refused(members: list[Member]) -> None:
+    for member in members:
+        member.endpoint.listening = False
+    assert members[1].receive(Peer().take()) == []
+    assert [packet[12] for packet in members[2].take()] == [ABORT]
+
+
 def test_a_successor_opens_the_cookies_of_the_one_before(members: list[Member]) -> None:
     """A member dies between INIT ACK and COOKIE ECHO, and another begins in its place."""
     peer = Peer()
