@@ -442,6 +442,7 @@ def processes(group: asyncsctp.WorkerGroup, method: str) -> Iterator[list[multip
 
 
 @pytest.mark.process
+@pytest.mark.filterwarnings("ignore:This process .*multi-threaded:DeprecationWarning")  # fork, from Python 3.12 on
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 def test_four_processes_and_two_paths(group: asyncsctp.WorkerGroup, method: str) -> None:
     """One is killed and replaced; the associations of the others don't notice."""
