@@ -17,6 +17,7 @@ from .aio.association import Association, Negotiated, Path
 from .aio.endpoint import Endpoint
 from .aio.server import Server
 from .aio.streams import EventStream, Message, StreamReader, StreamWriter
+from .aio.workers import WorkerGroup, WorkerSlot
 from .config import Config
 from .errors import (
     AssociationAborted,
@@ -81,6 +82,8 @@ __all__ = [
     "Statistics",
     "StreamReader",
     "StreamWriter",
+    "WorkerGroup",
+    "WorkerSlot",
     "compiled",
     "congestion",
     "connect",

@@ -21,6 +21,7 @@ from .handlers.state import COOKIE_ECHOED, COOKIE_WAIT
 from .out_of_the_blue import Chunk, TokenBucket, answer, is_unicast, read_chunks
 from .outbox import Outbox
 from .paths.encapsulation import Route, as_seen, normalize
+from .sharing import Sharing
 from .statistics import EndpointStatistics
 from .timers import NEVER
 from .wire import causes, control
@@ -194,6 +195,7 @@ class Endpoint:
         "_directory",
         "_local_addresses",
         "_random",
+        "_sharing",
         "_touched",
         "config",
         "limit",
@@ -214,8 +216,12 @@ class Endpoint:
         listening: bool = False,
         accept: Callable[[Association], AssociationUser] | None = None,
         limit: int | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
-        """`accept` gives the user of each association that a peer sets up, before anything else happens to it."""
+        """`accept` gives the user of each association that a peer sets up, before anything else happens to it.
+
+        `sharing`: its part in a port that others have too.
+        """
         if listening and accept is None:
             raise ValueError("an endpoint that listens needs to know whom its associations are for")
         self.config = config
@@ -227,9 +233,11 @@ class Endpoint:
         self._accept = accept
         self._random = random
         self._local_addresses = tuple(dict.fromkeys(map(normalize, local_addresses)))
-        self._cookies = CookieJar(random, config.cookie_lifetime)
+        self._sharing = sharing
+        self._cookies = CookieJar(random, config.cookie_lifetime, None if sharing is None else sharing.cookie_secret)
         # A cookie used once must not be good for a second association: its tag rests for as long as it may live.
-        self._directory = Directory(random, max(_TAG_REST, 2 * config.cookie_lifetime))
+        tags = random if sharing is None else sharing.tags(random)
+        self._directory = Directory(tags, max(_TAG_REST, 2 * config.cookie_lifetime))
         self._answers = TokenBucket(_ANSWER_RATE, _ANSWER_BURST)
         self._deadlines = _Deadlines()
         #: An ordered set: what must be flushed after this batch.
@@ -303,6 +311,10 @@ class Endpoint:
                 association.receive(datagram, route, now, congestion_experienced)
             else:
                 try:
+                    sharing = self._sharing
+                    if sharing is not None and sharing.take(datagram, route, now, congestion_experienced, self):
+                        self.statistics.handed_over += 1
+                        continue
                     association = self._receive_stranger(datagram, route, now)
                 except Malformed:
                     self.statistics.malformed_packets += 1
@@ -501,15 +513,7 @@ class Endpoint:
 
     def _make(self, config: Config, peer_port: int, user: AssociationUser) -> Association:
         return Association(
-            config,
-            self._random,
-            self.port,
-            peer_port,
-            self._local_addresses,
-            user,
-            self,
-            self._cookies,
-            self.outbox,
+            config, self._random, self.port, peer_port, self._local_addresses, user, self, self._cookies, self.outbox
         )
 
     def _refuse(self, route: Route, peer_port: int, tag: int, cause: bytes, now: float) -> None:

@@ -52,3 +52,4 @@ class EndpointStatistics:
     checksum_errors: int = 0
     malformed_packets: int = 0
     associations_refused: int = 0
+    handed_over: int = 0

@@ -12,8 +12,10 @@ from ..config import Config
 from ..wire.constants import UDP_PORT
 from .association import Association
 from .endpoint import Endpoint
+from .membership import Membership, Neighbour, Sole
 from .resolve import Opening, literals, local_addresses, peer_candidates, race, source_addresses
 from .server import Handler, Server
+from .workers import WorkerSlot
 
 __all__ = ["connect", "open_endpoint", "run", "serve"]
 
@@ -80,6 +82,7 @@ def serve(
     local_addrs: str | Iterable[str] | None = None,
     config: Config | None = None,
     limit: int | None = None,
+    reuse_port: bool | WorkerSlot = False,
 ) -> Opening[Server]:
     """Listen for associations; `await` it, or enter it by `async with`, which closes the server when left.
 
@@ -90,8 +93,18 @@ def serve(
       multihomed.
     * `port`: the SCTP port; 0 takes a free one. `udp_port`: the UDP port; 0 takes a free one.
     * `limit`: how many associations there may be at a time; more are refused (RFC 9260 section 3.3.10.4).
+    * `reuse_port`: share the UDP port with other processes, each with associations of its own. A slot of a
+      `WorkerGroup`, which then says what addresses and ports there are, for worker processes of one parent; this is the
+      way that lets them come and go. True for up to 64 processes of one user that know nothing of one another but give
+      the same `host`, `local_addrs`, `port` and `udp_port`, none of them 0: while all of them run, each packet comes to
+      the process that holds its association. When one ends, the kernel gives its place to another one: from then on
+      packets of some associations come to the wrong process, which hands them over to the right one. That works, but is
+      slower, until all of them have been started anew. Handshakes under way with the one that ended fail, and INITs
+      are spread anew, so that a peer which restarts may come to another process than the one that still takes it for
+      its peer.
 
-    Raises `OSError` if an address or port can't be had, `ValueError` or `TypeError` for wrong arguments.
+    Raises `OSError` if an address or port can't be had, `NotImplementedError` where processes can't share a port (on
+    other systems than Linux), `ValueError` or `TypeError` for wrong arguments.
     """
     if not callable(handler):
         raise TypeError(f"handler must be a coroutine function, not {handler!r}")
@@ -99,10 +112,34 @@ def serve(
         raise TypeError(f"limit must be an int or None, not {limit!r}")
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, or None, not {limit}")
+    if not isinstance(reuse_port, bool | WorkerSlot):
+        raise TypeError(f"reuse_port must be a bool or a slot of a WorkerGroup, not {reuse_port!r}")
+    if reuse_port is True and not (port and udp_port):
+        raise ValueError("port and udp_port must not be 0 where processes are to share them")
+    if isinstance(reuse_port, WorkerSlot) and (
+        host is not None
+        or local_addrs is not None
+        or port not in (0, reuse_port.port)
+        or udp_port not in (UDP_PORT, reuse_port.udp_port)
+    ):
+        raise ValueError("the addresses and ports are those of the WorkerGroup: none can be named beside its slot")
 
     async def open_() -> Server:
-        ours = await local_addresses(host, local_addrs)
-        endpoint = await Endpoint.open(ours, port, udp_port, config or Config(), listening=True, limit=limit)
+        membership: Membership = Sole()
+        if isinstance(reuse_port, WorkerSlot):
+            ours, ports = reuse_port.local_addrs, (reuse_port.port, reuse_port.udp_port)
+            membership = reuse_port.membership()
+        else:
+            ours, ports = await local_addresses(host, local_addrs), (port, udp_port)
+            if reuse_port:
+                membership = await Neighbour.join(ours, udp_port)
+        try:
+            endpoint = await Endpoint.open(
+                ours, *ports, config or Config(), listening=True, limit=limit, membership=membership
+            )
+        except BaseException:
+            membership.leave()
+            raise
         return Server(handler, endpoint)
 
     return Opening(open_)

@@ -24,6 +24,7 @@ from .association import Association
 from .driver import Driver
 from .engine import Engine
 from .flow_control import Turn, WaitList
+from .membership import Membership, Sole
 from .resolve import Opening, peer_candidates, race
 from .transport import simulated
 
@@ -75,14 +76,16 @@ class Endpoint:
         "_engine",
         "_guard",
         "_is_closed",
+        "_membership",
         "on_accept",
     )
 
-    def __init__(self, engine: Engine, core: CoreEndpoint) -> None:
+    def __init__(self, engine: Engine, core: CoreEndpoint, membership: Membership) -> None:
         """Not for users."""
         self._engine = engine
         self._core = core
         self._config = core.config
+        self._membership = membership
         self._associations: dict[Association, None] = {}
         self._accepted: list[Association] = []
         self._accept_turn = Turn("accept()")
@@ -103,11 +106,13 @@ class Endpoint:
         *,
         listening: bool = False,
         limit: int | None = None,
+        membership: Membership | None = None,
     ) -> Endpoint:
         """Bind the sockets. `OSError` if that fails, `ValueError` or `TypeError` for wrong arguments. Not for users."""
         check_port("port", port)
         check_port("udp_port", udp_port)
         endpoint: Endpoint | None = None
+        membership = membership or Sole()
 
         def on_socket_lost(error: Exception) -> None:
             if endpoint is not None:
@@ -120,7 +125,7 @@ class Endpoint:
         loop = asyncio.get_running_loop()
         simulation = simulated(loop)
         engine = Engine(loop, on_socket_lost)
-        await engine.sockets.bind(tuple(map(normalize, local_addrs)), udp_port, config)
+        await engine.sockets.bind(tuple(map(normalize, local_addrs)), udp_port, config, membership.open_socket)
         window = engine.sockets.window(config.recv_buffer)
         if window != config.recv_buffer:
             config = config.replace(recv_buffer=max(window, _SMALLEST_WINDOW))
@@ -133,8 +138,9 @@ class Endpoint:
             listening=listening,
             accept=accept,
             limit=limit,
+            sharing=membership.begin(engine),
         )
-        endpoint = cls(engine, engine.core)
+        endpoint = cls(engine, engine.core, membership)
         await anext(endpoint._guard)
         return endpoint
 
@@ -323,6 +329,7 @@ class Endpoint:
         self._is_closed = True
         self.stop_listening()
         self._engine.stop()
+        self._membership.leave()
         self._changes.wake()
         with suppress(StopIteration, RuntimeError):  # it has nothing to wait for; or it is what closes us
             self._guard.aclose().send(None)

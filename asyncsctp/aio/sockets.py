@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, cast, final
 
@@ -108,7 +109,13 @@ class Sockets:
         self.by_local: dict[str, _Socket] = {}
         self.paused = 0  # how many of them are full
 
-    async def bind(self, addresses: Sequence[str], udp_port: int, config: Config) -> None:
+    async def bind(
+        self,
+        addresses: Sequence[str],
+        udp_port: int,
+        config: Config,
+        open_socket: Callable[[Address, int], socket.socket],
+    ) -> None:
         """Bind one for each address, all at the same UDP port: the peer takes it to be that of every address.
 
         `OSError` if an address or the port can't be had; "::" beside another address may be missing.
@@ -124,6 +131,7 @@ class Sockets:
                         buffer=max(DEFAULT_BUFFER, config.recv_buffer),
                         dscp=config.dscp,
                         ecn=config.ecn,
+                        open_socket=open_socket,
                     )
                     number = transport.get_extra_info("sockname")[1]
             except OSError as exc:

@@ -49,6 +49,7 @@ async def open_datagram(
     dscp: int = 0,
     ecn: bool = True,
     kind: Kind = "auto",
+    open_socket: Callable[[Address, int], socket.socket] = udp_options.open_socket,
 ) -> PacketTransport:
     """A transport bound to one local address (a literal; port 0 for any), its protocol's `connection_made` already
     called.
@@ -56,7 +57,7 @@ async def open_datagram(
     `buffer` is asked for in both directions; what was granted is in `get_extra_info("rcvbuf")` and `("sndbuf")`.
     `ecn` permits ECT(0) marks and asks for those that arrive; `get_extra_info("ecn")` tells whether it came to that.
     `kind`: "batch" with GSO and GRO where the kernel has them, "single" without, "plain" the loop's own transport,
-    "auto" the best that works.
+    "auto" the best that works. `open_socket` gives the socket, bound to this address, with such buffers.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
@@ -66,7 +67,7 @@ async def open_datagram(
     simulation = simulated(loop)
     if simulation is not None:
         return simulation.open_simulated_datagram(protocol_factory, local_addr)[0]
-    sock = udp_options.open_socket(local_addr, buffer)
+    sock = open_socket(local_addr, buffer)
     try:
         if kind == "plain" or not hasattr(sock, "recvmsg"):
             return await _open_plain(loop, protocol_factory(), sock, dscp)

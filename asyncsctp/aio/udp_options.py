@@ -18,9 +18,9 @@ from typing import Final
 from .datagram import Address, DatagramError, SockAddr, address_of, sockaddr_of
 
 __all__ = [
-    "MSG_ERRQUEUE", "SOL_UDP", "UDP_GRO", "UDP_SEGMENT", "accept_segments", "allow_fragments", "forbid_fragments",
-    "mark", "open_socket", "read_error", "report_errors", "report_traffic_class", "sends_segments",
-    "traffic_class_kind",
+    "MSG_ERRQUEUE", "SOL_UDP", "UDP_GRO", "UDP_SEGMENT", "accept_segments", "allow_fragments", "ask_for_buffers",
+    "forbid_fragments", "mark", "open_socket", "read_error", "report_errors", "report_traffic_class", "sends_segments",
+    "share_port", "traffic_class_kind",
 ]  # fmt: skip
 
 LINUX: Final = sys.platform == "linux"
@@ -49,8 +49,11 @@ ORIGIN_ICMP6: Final = 3
 ECT_0: Final = 2  # RFC 3168 section 5
 
 
-def open_socket(local_addr: Address, buffer: int) -> socket.socket:
-    """A non-blocking UDP socket bound to an address literal; IPv6 sockets take IPv6 only."""
+def open_socket(local_addr: Address, buffer: int, *, reuse_port: bool = False) -> socket.socket:
+    """A non-blocking UDP socket bound to an address literal; IPv6 sockets take IPv6 only.
+
+    `reuse_port` shares the port with others that do the same.
+    """
     host = local_addr[0]
     version = ipaddress.ip_address(host.partition("%")[0]).version
     sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
@@ -58,13 +61,25 @@ def open_socket(local_addr: Address, buffer: int) -> socket.socket:
         sock.setblocking(False)
         if version == 6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            _ask(sock, socket.SOL_SOCKET, option, buffer)  # more than the system's limit is cut down, or refused
+        ask_for_buffers(sock, buffer)
+        if reuse_port:
+            share_port(sock)
         sock.bind(sockaddr_of(local_addr))
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def share_port(sock: socket.socket) -> None:
+    """Let other sockets have the same address and port, if they let it too. `OSError` if the system does not."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def ask_for_buffers(sock: socket.socket, size: int) -> None:
+    """Room for so many bytes in each direction; more than the system's limit is cut down, or refused."""
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        _ask(sock, socket.SOL_SOCKET, option, size)
 
 
 def _ask(sock: socket.socket, level: int, option: int, value: int) -> bool:

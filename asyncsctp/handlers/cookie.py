@@ -28,6 +28,9 @@ _MAC_SIZE: Final = 16  # RFC 2104 section 5: half of SHA-256
 _SECRET_SIZE: Final = 32
 _SECRET_LIFE: Final = 3600.0  # section 5.1.3: changed reasonably frequently, e.g. hourly
 _EPOCH_BITS: Final = 48
+_EPOCH_LABEL: Final = b"epoch"
+_PERIOD: Final = Struct("!q")
+_GENERATION: Final = 0xFF  # as much of a period's number as a cookie holds
 _MICROSECONDS: Final = 1_000_000
 
 # Generation of the secret, flags, created, life; tags, TSNs, window; streams; ports; tie-tags; number of extensions.
@@ -50,14 +53,22 @@ class OpenedCookie(NamedTuple):
 class CookieJar:
     """Makes the cookies of one endpoint, and knows them again."""
 
-    __slots__ = ("_changes_at", "_epoch", "_generation", "_previous", "_random", "_secret", "lifetime")
+    __slots__ = ("_changes_at", "_epoch", "_period", "_previous", "_random", "_secret", "_shared", "lifetime")
 
-    def __init__(self, random: Random, lifetime: float) -> None:
+    def __init__(self, random: Random, lifetime: float, shared: bytes | None = None) -> None:
+        """Jars with the same `shared` (32 random bytes), lifetime and clock open each other's cookies.
+
+        The secret of each period follows from `shared` then, by a function that can't be turned round, and is no
+        secret that a jar of its own has.
+        """
         self.lifetime = lifetime
         self._random = random
+        self._shared = shared
         #: A cookie tells how long ago it was made, but not how long this machine has been up.
         self._epoch = random.bits(_EPOCH_BITS)
-        self._generation = 0
+        if shared is not None:
+            self._epoch = int.from_bytes(hmac_digest(shared, _EPOCH_LABEL, sha256)[: _EPOCH_BITS // 8])
+        self._period = 0
         self._secret = random.token(_SECRET_SIZE)
         self._previous = random.token(_SECRET_SIZE)
         self._changes_at = -inf
@@ -72,7 +83,7 @@ class CookieJar:
         content = b"".join(
             (
                 _FIXED.pack(
-                    self._generation,
+                    self._period & _GENERATION,
                     _ECN if setup.ecn else 0,
                     self._stamp(now),
                     int(life * _MICROSECONDS),
@@ -104,7 +115,7 @@ class CookieJar:
         mac, content = cookie[:_MAC_SIZE], cookie[_MAC_SIZE:]
         if len(content) < _FIXED.size:
             return None
-        secret = self._secret if content[0] == self._generation else self._previous
+        secret = self._secret if content[0] == self._period & _GENERATION else self._previous
         if not compare_digest(mac, self._mac(secret, content)):
             return None
         try:
@@ -160,10 +171,18 @@ class CookieJar:
         # No cookie outlives the secret that follows its own: section 5.1.5 step 1 discards what nobody can check any
         # more.
         life = max(_SECRET_LIFE, 2 * self.lifetime)
-        self._previous = self._secret if now < self._changes_at + life else self._random.token(_SECRET_SIZE)
-        self._secret = self._random.token(_SECRET_SIZE)
-        self._generation = self._generation + 1 & 0xFF
-        self._changes_at = now + life
+        # Counted from where the clock begins: jars that share a secret change it together.
+        period = int(now // life)
+        follows = self._changes_at > -inf and period == self._period + 1
+        self._previous = self._secret if follows else self._secret_of(period - 1)
+        self._secret = self._secret_of(period)
+        self._period = period
+        self._changes_at = (period + 1) * life
+
+    def _secret_of(self, period: int) -> bytes:
+        if self._shared is None:
+            return self._random.token(_SECRET_SIZE)
+        return hmac_digest(self._shared, _PERIOD.pack(period), sha256)
 
     def _stamp(self, now: float) -> int:
         return self._epoch + ceil(now * _MICROSECONDS)

@@ -20,6 +20,7 @@ TIMEOUT = 90.0
 Start = Callable[..., "subprocess.Popen[str]"]
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="there is no Ctrl-C for a single process here")
+needs_steering = pytest.mark.skipif(sys.platform != "linux", reason="only Linux steers packets to processes")
 needs_filters = pytest.mark.skipif(sys.platform != "linux", reason="the cut needs a socket filter of Linux")
 
 
@@ -93,6 +94,8 @@ def test_nobody_listens() -> None:
         ("file_transfer.py", ["receive", "--host", "192.0.2.1"]),
         ("file_transfer.py", ["send", "there-is-no-such-file", "127.0.0.1"]),
         pytest.param("multihomed.py", ["--addresses", "127.0.0.1", "192.0.2.1"], marks=needs_filters),
+        ("worker_processes.py", ["--addresses", "192.0.2.1"]),
+        ("worker_processes.py", ["--workers", "0"]),
     ],
 )
 def test_what_can_not_be_is_said_in_one_line(program: str, arguments: list[str]) -> None:
@@ -149,6 +152,23 @@ def test_multihomed() -> None:
 def test_multihomed_ctrl_c(start: Start) -> None:
     process = start("multihomed.py")
     line_of(process, "is primary")
+    assert end_by_ctrl_c(process) == (130, "")
+
+
+@needs_steering
+def test_worker_processes() -> None:
+    done = run(*command("worker_processes.py", "--workers", "3", "--associations", "12", "--rounds", "3"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = [int(count) for count in re.findall(r"worker \d, process \d+: (\d+) associations", done.stdout)]
+    assert len(counts) == 3 and sum(counts) == 12
+    assert f"{12 - max(counts)} associations went on, {max(counts)} were set up anew" in done.stdout
+    assert done.stderr == ""
+
+
+@needs_steering
+def test_worker_processes_ctrl_c(start: Start) -> None:
+    process = start("worker_processes.py", "--rounds", "1000000")
+    line_of(process, "^4 processes at")
     assert end_by_ctrl_c(process) == (130, "")
 
 
