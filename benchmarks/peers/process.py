@@ -9,7 +9,7 @@ import json
 import sys
 import tracemalloc
 from collections.abc import Coroutine
-from resource import RUSAGE_SELF, getrusage
+from resource import RLIMIT_NOFILE, RUSAGE_SELF, getrlimit, getrusage, setrlimit
 from typing import Any, cast
 
 from ..job import Job, Results
@@ -23,6 +23,16 @@ __all__ = ["main"]
 def emit(results: Results) -> None:
     """One line for the runner."""
     print(json.dumps(results), flush=True)
+
+
+def raise_limit(count: int) -> None:
+    """So many sockets, and some files. `RuntimeError` where the system does not let us have them."""
+    wanted = count + 100
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    if hard not in (-1, soft) and soft < wanted <= hard:
+        setrlimit(RLIMIT_NOFILE, (wanted, hard))
+    elif soft < wanted:
+        raise RuntimeError(f"{count} associations need {wanted} file descriptors, and the limit is {hard}: ulimit -n")
 
 
 class Stopwatch:
@@ -89,10 +99,15 @@ def main(argv: list[str]) -> None:
     module, side, text = argv
     job = Job.loads(text)
     peer = cast("PeerModule", importlib.import_module(f"benchmarks.peers.{module}"))
+    raise_limit(job.count)
     if job.kind == "memory":
         gc.collect()
         tracemalloc.start()
-    emit(run(serve(peer, job) if side == "server" else attend(peer, job), job.loop))
+    if side == "server":
+        emit(run(serve(peer, job), job.loop))
+    else:
+        # On uvloop each of our sockets has an epoll beside it: twice the descriptors, where there are many sockets.
+        emit(run(attend(peer, job), "asyncio" if job.kind == "scale" else job.loop))
 
 
 if __name__ == "__main__":
