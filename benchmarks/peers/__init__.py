@@ -21,8 +21,8 @@ PEERS: dict[str, Peer] = {
     for peer in (
         PythonPeer(OURS, "ours", requires=("asyncsctp",)),
         PythonPeer("tcp", "tcp", requires=()),
-        PythonPeer("aiortc", "aiortc_peer", requires=("aiortc",), skips=frozenset({"bulk-64-batch", "scale-10000"})),
-        PythonPeer("aioquic", "aioquic_peer", requires=("aioquic",), skips=frozenset({"scale-10000"})),
+        PythonPeer("aiortc", "aiortc_peer", requires=("aiortc",), skips=frozenset({"bulk-64-batch", "scale"})),
+        PythonPeer("aioquic", "aioquic_peer", requires=("aioquic",), skips=frozenset({"scale"})),
         UsrsctpPeer(),
     )
 }

@@ -2,8 +2,9 @@
 
 The client has an endpoint and a socket for each of them, as many hosts would, and runs on the stock event loop; what is
 reported is mostly the server's, which runs on the loop that was asked for.
-The first association asks the server what it has used so far. A window that is as long as the time between HEARTBEATs
-sees one from either side of each association, whenever it begins.
+The first association asks the server what it has used so far, of which the asking does not count. Idling is measured
+twice: at first, before the first HEARTBEAT is due, when all that there is are armed timers; then for as long as it is
+from one HEARTBEAT to the next, which sees one from either side of each association, whenever it begins.
 
 Memory is what the system counts as resident, and so includes what C libraries allocate, and the task of the server's
 handler. How long the later ones take over how long the earlier ones did shows what grows with their number; that is
@@ -29,7 +30,8 @@ __all__ = ["answer", "figures", "measure"]
 _AT_A_TIME = 64  # associations set up and ended
 _UNDER_WAY = 64  # messages, over all active associations; one of each at least
 _ENOUGH = 1000  # for a rate by tenths
-_SETTLE = 1.0  # acknowledgements that are delayed, timers of the setup
+_CALM = 5.0
+_SETTLE = 0.5  # acknowledgements that are delayed, timers of the setup
 _REPORT = Struct("!dQQ")
 
 
@@ -121,12 +123,15 @@ async def measure(peer: PeerModule, job: Job) -> Results:
 
     dialled = await _each(job.count, dial)
     await asyncio.sleep(_SETTLE)
-    full, own_full = await _ask(control), _usage()
+    own_full, full = _usage(), await _ask(control)
+
+    calm_start = perf_counter()
+    await asyncio.sleep(min(job.idle, _CALM))
+    calm_seconds, calm = perf_counter() - calm_start, await _ask(control)
 
     idle_start = perf_counter()
     await asyncio.sleep(job.idle)
-    own_idle, idle = _usage(), await _ask(control)
-    idle_seconds = perf_counter() - idle_start
+    idle_seconds, idle = perf_counter() - idle_start, await _ask(control)
 
     active = links[: max(1, job.count // 10)]
     echoes, echo_seconds = await _echo(active, bytes(job.size), job.seconds)
@@ -147,9 +152,10 @@ async def measure(peer: PeerModule, job: Job) -> Results:
         "setup_cpu": full.cpu - before.cpu,
         "server_resident": (full.resident - before.resident) / job.count,
         "client_resident": (own_full.resident - own_before.resident) / job.count,
+        "calm_seconds": calm_seconds,
+        "calm_cpu": calm.cpu - full.cpu,
         "idle_seconds": idle_seconds,
-        "idle_cpu": idle.cpu - full.cpu,
-        "client_idle_cpu": own_idle.cpu - own_full.cpu,
+        "idle_cpu": idle.cpu - calm.cpu,
         "echoes": echoes,
         "echo_bytes": echoes * job.size,
         "echo_seconds": echo_seconds,
@@ -164,7 +170,6 @@ def figures(client: Mapping[str, float], server: Mapping[str, float]) -> dict[st
     found = {
         "echoes": client["echoes"] / client["echo_seconds"] / 1e3,
         "echo_cpu": client["echo_cpu"] / client["echoes"] * 1e6,
-        "idle_cpu": client["idle_cpu"] / client["idle_seconds"] * 100,
     }
     if count > 1:
         found |= {
@@ -172,6 +177,8 @@ def figures(client: Mapping[str, float], server: Mapping[str, float]) -> dict[st
             "setup_cpu": client["setup_cpu"] / count * 1e6,
             "server_resident": client["server_resident"] / 1024,
             "client_resident": client["client_resident"] / 1024,
+            "calm_cpu": client["calm_cpu"] / client["calm_seconds"] * 100,
+            "idle_cpu": client["idle_cpu"] / client["idle_seconds"] * 100,
             "ends": count / client["end_seconds"],
             "objects_left": client["objects_left"],
         }
