@@ -17,7 +17,7 @@ from typing import Any
 from . import plot
 from .machine import is_compiled, machine, versions
 from .peers import OURS, PEERS, AbsentError, Peer
-from .profiling import describe
+from .profiling import PERF, SAMPLER, describe, perf_works
 from .progress import Progress
 from .report import Samples, as_json, compare, comparison, load, read, samples, table
 from .runner import Measurement, Settings, run_all
@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         earlier = load(arguments.compare) if arguments.compare else None
         if arguments.plot:
             plot.check(arguments.plot)
+        if arguments.profile == PERF and not perf_works():
+            raise ValueError("--profile perf: there is no perf here, or the system does not let us use it")
         if arguments.from_json:
             document, runs = read(arguments.from_json)
         else:
@@ -106,7 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--from-json", type=Path, metavar="FILE", help="measure nothing, and report what an earlier run has written")
     add("--plot", type=Path, metavar="FILE", help="draw it, as FILE.svg and FILE.png (needs matplotlib)")
     add("--quick", action="store_true", help="one short round with few associations, to see that everything works")
-    add("--profile", action="store_true", help="print where the CPU time goes, by room, of those in Python")
+    add(
+        "--profile",
+        nargs="?",
+        const=SAMPLER,
+        default="",
+        choices=[SAMPLER, PERF],
+        help="print where the CPU time goes, by room, of those in Python; perf sees beneath compiled code",
+    )
     return parser
 
 

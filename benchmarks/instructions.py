@@ -4,9 +4,9 @@
     python -m benchmarks.instructions --check    # compares with benchmarks/instructions.json
     python -m benchmarks.instructions --update   # writes this build's figures there
 
-They are counted by valgrind's callgrind, for the phases of `benchmarks.transfer` alone, without the start of the program.
-As another build of Python takes other numbers, what is kept and compared is relative to plain Python of the same run,
-for each version of Python, compiled and not.
+They are counted by valgrind's callgrind, for the phases of `benchmarks.transfer` alone: the start of the program is not
+in them. As another build of Python takes other numbers, what is kept and compared is relative to plain Python of the
+same run, for each version of Python, compiled and not.
 
 Exit status: 0 as it should be, 1 a figure has grown beyond the tolerance, 2 wrong arguments or a failure, 3 nothing is
 kept for this build, 77 there is no valgrind.
@@ -78,7 +78,7 @@ class Change:
 
 
 def figures(phases: Sequence[tuple[str, int]], totals: Sequence[int]) -> dict[str, float]:
-    """Instructions for each unit, by phase; `totals[0]` is what came before the first mark, `totals[-1]` after the last.
+    """Instructions for each unit, by phase; `totals[0]` is what came before the first mark, the last what came after.
 
     `ValueError` if there are not as many as there should be.
     """
@@ -170,7 +170,9 @@ def _table(counted: Count, changes: Sequence[Change]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.instructions", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--check", action="store_true", help=f"fail if a figure is above the one in {KEPT.name}")
     parser.add_argument("--update", action="store_true", help=f"write this build's figures into {KEPT.name}")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, metavar="X", help="of --check (%(default)s)")

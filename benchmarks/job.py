@@ -34,7 +34,8 @@ class Job:
     #: Asked for as SO_RCVBUF and SO_SNDBUF.
     buffer: int = 4 << 20
     loop: str = "uvloop"
-    profile: bool = False
+    #: The name of a profiler, or nothing.
+    profile: str = ""
     #: Where the server is; it tells.
     port: int = 0
 

@@ -15,8 +15,8 @@ from .runner import Measurement, Settings
 from .scenarios import SCENARIOS, Row, Scenario
 
 __all__ = [
-    "FORMAT", "Change", "Samples", "Spread", "align", "as_json", "compare", "comparison", "load", "number", "ratio_text",
-    "ratios", "read", "samples", "table",
+    "FORMAT", "Change", "Samples", "Spread", "align", "as_json", "compare", "comparison", "load", "number",
+    "ratio_text", "ratios", "read", "samples", "table",
 ]  # fmt: skip
 
 #: Of the JSON files; another number is another layout.

@@ -37,7 +37,8 @@ class Settings:
     rounds: int = 3
     mtu: int = 1500
     loop: str = "uvloop"
-    profile: bool = False
+    #: The name of a profiler, or nothing.
+    profile: str = ""
     #: To see that everything works: few associations, short waits. The figures mean nothing.
     quick: bool = False
     #: Beyond `seconds`, for a run to set up, drain and report.
@@ -163,7 +164,8 @@ async def run_all(
         progress(f"round {number + 1}/{settings.rounds}  {scenario.name}  {peer.name}", done, len(plan))
         names: dict[str, Any] = {"round": number, "scenario": scenario.name, "peer": peer.name}
         try:
-            client, server = await run_pair(peer, settings.job(scenario), settings.seconds + settings.grace + scenario.grace)
+            limit = settings.seconds + settings.grace + scenario.grace
+            client, server = await run_pair(peer, settings.job(scenario), limit)
             figures = scenario.figures(client, server)
         except (RunError, OSError) as error:
             measurements.append(Measurement(**names, error=str(error)))

@@ -103,7 +103,8 @@ def verdicts(judged: Sequence[Verdict], compiled: bool) -> list[str]:
     if all(verdict.shown is None for verdict in judged):
         return []
     build = "compiled" if compiled else "uncompiled"
-    return [f"targets, {build}: ratios are {OURS}'s over the peer's, medians (lowest-highest) of the rounds", *_lines(judged)]
+    title = f"targets, {build}: ratios are {OURS}'s over the peer's, medians (lowest-highest) of the rounds"
+    return [title, *_lines(judged)]
 
 
 def _lines(judged: Sequence[Verdict]) -> Iterator[str]:
@@ -121,6 +122,5 @@ def _lines(judged: Sequence[Verdict]) -> Iterator[str]:
 
 
 def _alone(spread: Spread) -> str:
-    if spread.low == spread.high:
-        return number(spread.median)
-    return f"{number(spread.median)} ({number(spread.low)}-{number(spread.high)})"
+    low, median, high = number(spread.low), number(spread.median), number(spread.high)
+    return median if low == high else f"{median} ({low}-{high})"

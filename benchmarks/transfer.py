@@ -20,7 +20,7 @@ from asyncsctp.testing import SeededRandom
 
 __all__ = ["CALIBRATION", "LARGE", "SETUP", "SMALL", "Phases", "Transfer", "main"]
 
-#: The phases: of these two, what is sent, received and acknowledged, for each packet of 16 KiB messages and each message.
+#: The phases. Of the first two: sent, received, acknowledged; for each packet of messages of 16 KiB, for each message.
 LARGE, SMALL = "packet", "64 B message"
 SETUP, CALIBRATION = "setup and teardown", "calibration"
 

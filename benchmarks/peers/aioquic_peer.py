@@ -12,9 +12,9 @@ import asyncio
 import datetime
 import socket
 import ssl
-from typing import Any, cast
+from typing import Any
 
-from aioquic.asyncio import QuicConnectionProtocol
+from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.asyncio.server import QuicServer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -112,9 +112,9 @@ def _identify(configuration: QuicConfiguration) -> None:
     """A certificate of its own, on P-256, which is the cheapest."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "benchmark")])
-    now = datetime.datetime.now(datetime.UTC)
+    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+    builder = builder.not_valid_before(now - day).not_valid_after(now + day)
     configuration.certificate = builder.sign(key, hashes.SHA256())
     configuration.private_key = key
 
@@ -156,8 +156,8 @@ async def _attend(handler: Handler, link: Link) -> None:
 
 async def connect(job: Job) -> Link:
     quic = QuicConnection(configuration=_configuration(job, is_client=True))
-    udp, made = await asyncio.get_running_loop().create_datagram_endpoint(lambda: Protocol(quic), sock=_socket(job))
-    protocol = cast("Protocol", made)
+    protocol = Protocol(quic)
+    udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: protocol, sock=_socket(job))
     protocol.connect((ADDRESS, job.port))
     await protocol.wait_connected()
     return QuicLink(protocol, await protocol.create_stream(), udp)

@@ -13,7 +13,7 @@ from resource import RLIMIT_NOFILE, RUSAGE_SELF, getrlimit, getrusage, setrlimit
 from typing import Any, cast
 
 from ..job import Job, Results
-from ..profiling import Sampler
+from ..profiling import profiler
 from ..scenarios import answer, measure
 from .base import Link, PeerModule
 
@@ -38,10 +38,10 @@ def raise_limit(count: int) -> None:
 class Stopwatch:
     """The CPU time of this process from now on, and with a profile where it goes."""
 
-    def __init__(self, profile: bool) -> None:
-        self._sampler = Sampler() if profile else None
-        if self._sampler is not None:
-            self._sampler.start()
+    def __init__(self, profile: str) -> None:
+        self._profiler = profiler(profile) if profile else None
+        if self._profiler is not None:
+            self._profiler.start()
         self._start = getrusage(RUSAGE_SELF)
 
     def stop(self) -> Results:
@@ -49,8 +49,8 @@ class Stopwatch:
         end = getrusage(RUSAGE_SELF)
         system = end.ru_stime - self._start.ru_stime
         results: Results = {"cpu": end.ru_utime - self._start.ru_utime + system, "cpu_system": system}
-        if self._sampler is not None:
-            results["profile"] = self._sampler.stop()
+        if self._profiler is not None:
+            results["profile"] = self._profiler.stop()
         return results
 
 

@@ -29,9 +29,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One thing to measure: a module of this folder (`kind`), and what its job has beyond the settings of the whole run.
+    """One thing to measure: a module of this folder (`kind`), and what its job has beyond the settings of the run.
 
-    A new one is a line in the list below, and a module if it is of a new kind; peers that can't do it name it in `skips`.
+    A new one is a line in the list below, and a module if it is of a new kind;
+    peers that can't do it have it in `skips`.
     """
 
     name: str
@@ -104,7 +105,9 @@ _ALL = (
     Scenario("setup", "setup", "associations, 16 in the making at a time", _SETUP, count=16),
     Scenario("memory", "memory", "memory of an idle association, mean of 200", _MEMORY, count=200),
     Scenario("scale-1", "scale", "one association, echoes of 1 KiB", _ECHO, size=1 << 10, idle=0.1, rounds=2),
-    Scenario("scale-100", "scale", "100 associations, echoes of 1 KiB on 10", _SCALE, size=1 << 10, count=100, rounds=2),
+    Scenario(
+        "scale-100", "scale", "100 associations, echoes of 1 KiB on 10", _SCALE, size=1 << 10, count=100, rounds=2
+    ),
     Scenario(
         "scale-10000",
         "scale",
