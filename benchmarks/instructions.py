@@ -30,7 +30,7 @@ from typing import Any
 from .report import align
 from .transfer import CALIBRATION
 
-__all__ = ["KEPT", "Change", "Count", "compare", "count", "figures", "main"]
+__all__ = ["KEPT", "Change", "Count", "compare", "count", "figures", "main", "report"]
 
 KEPT = Path(__file__).with_name("instructions.json")
 TOLERANCE = 0.05
@@ -185,16 +185,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
         print(error, file=sys.stderr)
         return FAILED
-    kept = _read()
-    changes = compare(kept.get(counted.key, {}), counted.relative(), arguments.tolerance)
+    return report(counted, _read(), arguments.tolerance, check=arguments.check, update=arguments.update)
+
+
+def report(
+    counted: Count, kept: dict[str, dict[str, float]], tolerance: float, *, check: bool = False, update: bool = False
+) -> int:
+    """Print it, beside what is kept; the exit status."""
+    changes = compare(kept.get(counted.key, {}), counted.relative(), tolerance)
     print(f"{counted.key}; plain Python: {counted.calibration:,.0f} instructions")
     print("\n".join(_table(counted, changes)))
-    if arguments.update:
+    if update:
         kept[counted.key] = {name: round(value, 4) for name, value in counted.relative().items()}
         KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         print(f"written: {KEPT.name}")
         return 0
-    if not arguments.check:
+    if not check:
         return 0
     if not changes:
         print(f"{KEPT.name} has nothing about {counted.key}: --update writes it", file=sys.stderr)

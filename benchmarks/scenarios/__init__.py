@@ -102,7 +102,7 @@ _ALL = (
     Scenario("bulk-256k", "bulk", "bulk, messages of 256 KiB", _BULK, size=256 << 10),
     Scenario("latency", "latency", "ping-pong, 64 B", _LATENCY, size=64),
     Scenario("setup-serial", "setup", "associations, one after another", _SETUP),
-    Scenario("setup", "setup", "associations, 16 in the making at a time", _SETUP, count=16),
+    Scenario("setup-16", "setup", "associations, 16 in the making at a time", _SETUP, count=16),
     Scenario("memory", "memory", "memory of an idle association, mean of 200", _MEMORY, count=200),
     Scenario("scale-1", "scale", "one association, echoes of 1 KiB", _ECHO, size=1 << 10, idle=0.1, rounds=2),
     Scenario(
