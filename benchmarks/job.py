@@ -29,6 +29,8 @@ class Job:
     count: int = 1
     #: How long nothing is done, while CPU time is counted (scale).
     idle: float = 1.0
+    #: Seconds between HEARTBEATs; 0 is the stack's default.
+    heartbeat: float = 0.0
     #: The largest IP packet, with its IP and UDP headers.
     mtu: int = 1500
     #: Asked for as SO_RCVBUF and SO_SNDBUF.

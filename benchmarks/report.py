@@ -74,7 +74,7 @@ def samples(measurements: Sequence[Measurement]) -> Samples:
 
 def ratios(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Spread | None:
     """Ours over theirs in those rounds that have both: what slows a whole round down is in neither's favour."""
-    values = [value / theirs[number] for number, value in ours.items() if theirs.get(number)]
+    values = [value / theirs[number] for number, value in ours.items() if value > 0 and theirs.get(number, 0) > 0]
     return Spread.of(values) if values else None
 
 

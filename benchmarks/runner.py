@@ -54,6 +54,7 @@ class Settings:
             batch=scenario.batch,
             count=min(scenario.count, _QUICK_COUNT) if self.quick else scenario.count,
             idle=min(scenario.idle, _QUICK_IDLE) if self.quick else scenario.idle,
+            heartbeat=scenario.heartbeat,
             mtu=self.mtu,
             loop=self.loop,
             profile=self.profile,

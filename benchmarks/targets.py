@@ -57,7 +57,7 @@ TARGETS = (
     Target("idle association, client's objects", "memory", "client_bytes", "", "lower", 16 * _KIB, 16 * _KIB, "bytes"),
     Target("idle association, server's objects", "memory", "server_bytes", "", "lower", 16 * _KIB, 16 * _KIB, "bytes"),
     Target("idle association, both ends' objects", "memory", "both_bytes", "", "lower", 16 * _KIB, 16 * _KIB, "bytes"),
-    Target("timers of 10,000 idle associations", "scale-10000", "calm_cpu", "", "lower", 2, 2, "% of a core"),
+    Target("timers of 10,000 idle associations", "scale-10000", "idle_cpu", "", "lower", 2, 2, "% of a core"),
 )
 
 

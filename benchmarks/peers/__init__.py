@@ -20,7 +20,7 @@ PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
         PythonPeer(OURS, "ours", requires=("asyncsctp",)),
-        PythonPeer("tcp", "tcp", requires=()),
+        PythonPeer("tcp", "tcp", requires=(), skips=frozenset({"heartbeats"})),
         PythonPeer("aiortc", "aiortc_peer", requires=("aiortc",), skips=frozenset({"bulk-64-batch", "scale"})),
         PythonPeer("aioquic", "aioquic_peer", requires=("aioquic",), skips=frozenset({"scale"})),
         UsrsctpPeer(),

@@ -2,9 +2,9 @@
 
 The client has an endpoint and a socket for each of them, as many hosts would, and runs on the stock event loop; what is
 reported is mostly the server's, which runs on the loop that was asked for.
-The first association asks the server what it has used so far, of which the asking does not count. Idling is measured
-twice: at first, before the first HEARTBEAT is due, when all that there is are armed timers; then for as long as it is
-from one HEARTBEAT to the next, which sees one from either side of each association, whenever it begins.
+The first association asks the server what it has used so far, of which the asking does not count. What timers cost is
+measured with HEARTBEATs so far apart that none is due; what HEARTBEATs cost, for as long as it is from one to the next,
+which sees one from either side of each association, whenever it begins.
 
 Memory is what the system counts as resident, and so includes what C libraries allocate, and the task of the server's
 handler. How long the later ones take over how long the earlier ones did shows what grows with their number; that is
@@ -29,8 +29,7 @@ __all__ = ["answer", "figures", "measure"]
 
 _AT_A_TIME = 64  # associations set up and ended
 _UNDER_WAY = 64  # messages, over all active associations; one of each at least
-_ENOUGH = 1000  # for a rate by tenths
-_CALM = 5.0
+_ENOUGH = 1000  # for a rate by tenths, and to tell a leak from what is made once
 _SETTLE = 0.5  # acknowledgements that are delayed, timers of the setup
 _REPORT = Struct("!dQQ")
 
@@ -125,10 +124,6 @@ async def measure(peer: PeerModule, job: Job) -> Results:
     await asyncio.sleep(_SETTLE)
     own_full, full = _usage(), await _ask(control)
 
-    calm_start = perf_counter()
-    await asyncio.sleep(min(job.idle, _CALM))
-    calm_seconds, calm = perf_counter() - calm_start, await _ask(control)
-
     idle_start = perf_counter()
     await asyncio.sleep(job.idle)
     idle_seconds, idle = perf_counter() - idle_start, await _ask(control)
@@ -143,25 +138,28 @@ async def measure(peer: PeerModule, job: Job) -> Results:
     await asyncio.sleep(_SETTLE)
     after = await _ask(control)
     await control.close()
-    slower = {"setup_slowdown": slowdown(dialled), "end_slowdown": slowdown(ended)} if job.count >= _ENOUGH else {}
+    told_of_many = {}
+    if job.count >= _ENOUGH:
+        told_of_many = {
+            "setup_slowdown": slowdown(dialled),
+            "end_slowdown": slowdown(ended),
+            "objects_left": (after.objects - before.objects) / job.count,
+        }
     return {
-        **slower,
+        **told_of_many,
         "associations": job.count,
         "active": max(1, job.count // 10),
         "setup_seconds": dialled[-1],
         "setup_cpu": full.cpu - before.cpu,
         "server_resident": (full.resident - before.resident) / job.count,
         "client_resident": (own_full.resident - own_before.resident) / job.count,
-        "calm_seconds": calm_seconds,
-        "calm_cpu": calm.cpu - full.cpu,
         "idle_seconds": idle_seconds,
-        "idle_cpu": idle.cpu - calm.cpu,
+        "idle_cpu": idle.cpu - full.cpu,
         "echoes": echoes,
         "echo_bytes": echoes * job.size,
         "echo_seconds": echo_seconds,
         "echo_cpu": busy.cpu - idle.cpu,
         "end_seconds": ended[-1],
-        "objects_left": (after.objects - before.objects) / job.count,
     }
 
 
@@ -177,9 +175,8 @@ def figures(client: Mapping[str, float], server: Mapping[str, float]) -> dict[st
             "setup_cpu": client["setup_cpu"] / count * 1e6,
             "server_resident": client["server_resident"] / 1024,
             "client_resident": client["client_resident"] / 1024,
-            "calm_cpu": client["calm_cpu"] / client["calm_seconds"] * 100,
             "idle_cpu": client["idle_cpu"] / client["idle_seconds"] * 100,
             "ends": count / client["end_seconds"],
-            "objects_left": client["objects_left"],
         }
-    return found | {name: client[name] for name in ("setup_slowdown", "end_slowdown") if name in client}
+    of_many = ("setup_slowdown", "end_slowdown", "objects_left")
+    return found | {name: client[name] for name in of_many if name in client}
