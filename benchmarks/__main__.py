@@ -9,17 +9,20 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from .machine import machine, versions
+from . import plot
+from .machine import is_compiled, machine, versions
 from .peers import OURS, PEERS, AbsentError, Peer
-from .profiling import describe
+from .profiling import PERF, SAMPLER, describe, perf_works
 from .progress import Progress
-from .report import Samples, as_json, compare, comparison, load, samples, table
+from .report import Samples, as_json, compare, comparison, load, read, samples, table
 from .runner import Measurement, Settings, run_all
-from .scenarios import SCENARIOS, select
+from .scenarios import SCENARIOS, Scenario, select
+from .targets import judge, verdicts
 
 __all__ = ["main"]
 
@@ -29,39 +32,64 @@ up and ended, CPU time and memory. Checksums are on, packets and socket buffers 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print and write; 0 if every run gave results."""
+    """Measure, or read what was measured; print and write. 0 if every run gave results."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
         scenarios = select(arguments.only)
         wanted = _peers(arguments.peers)
         earlier = load(arguments.compare) if arguments.compare else None
+        if arguments.plot:
+            plot.check(arguments.plot)
+        if arguments.profile == PERF and not perf_works():
+            raise ValueError("--profile perf: there is no perf here, or the system does not let us use it")
+        if arguments.from_json:
+            document, runs = read(arguments.from_json)
+        else:
+            command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if argv is None else argv)])
+            document, runs = _measure(scenarios, wanted, _settings(arguments), command)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    settings = Settings(
-        seconds=arguments.seconds,
-        rounds=arguments.rounds,
+    if arguments.json:
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    for line in _report(document, runs, earlier):
+        print(line)
+    if arguments.plot:
+        for file in plot.draw(document, samples(runs), arguments.plot):
+            print(f"\nwritten: {file}", end="")
+        print()
+    return 1 if any(run.error for run in runs) else 0
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    quick = arguments.quick
+    return Settings(
+        seconds=arguments.seconds or (0.1 if quick else 1.5),
+        rounds=arguments.rounds or (1 if quick else 5),
         mtu=arguments.mtu,
         loop=arguments.loop,
         profile=arguments.profile,
+        quick=quick,
     )
+
+
+def _measure(
+    scenarios: Sequence[Scenario], wanted: Sequence[Peer], settings: Settings, command: str
+) -> tuple[dict[str, Any], list[Measurement]]:
+    """Run it all; the document that a JSON file has, and the runs."""
     about = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if argv is None else argv)]),
+        "command": command,
         "machine": machine(),
         "versions": versions(),
+        "compiled": is_compiled(),
     }
     with tempfile.TemporaryDirectory(prefix="asyncsctp-benchmarks-") as directory:
         present, absent = _prepare(wanted, Path(directory))
         found = {name: version for name, (_, version) in present.items()}
         with Progress() as progress:
             runs = asyncio.run(run_all(scenarios, [peer for peer, _ in present.values()], settings, progress))
-    if arguments.json:
-        document = as_json(runs, settings, found, absent, about)
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    for line in _report(runs, settings, found, absent, earlier):
-        print(line)
-    return 1 if any(run.error for run in runs) else 0
+    return as_json(runs, settings, found, absent, about), runs
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,13 +99,23 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--only", metavar="NAME,...", help=f"of {', '.join(SCENARIOS)}; or a kind of them, such as bulk")
     add("--peers", metavar="NAME,...", help=f"beside {OURS}: of {', '.join(others)}; or none", default=",".join(others))
-    add("--rounds", type=_positive(int), default=3, metavar="N", help="of all runs, the peers in turn (%(default)s)")
-    add("--seconds", type=_positive(float), default=2.0, metavar="S", help="that each run lasts (%(default)s)")
+    add("--rounds", type=_positive(int), metavar="N", help="of all runs, the peers in turn (5; those of scale: fewer)")
+    add("--seconds", type=_positive(float), metavar="S", help="that each run lasts (1.5)")
     add("--loop", choices=loops, default=loops[0], help="the event loop of those in Python (%(default)s)")
     add("--mtu", type=_positive(int), default=1500, metavar="B", help="the largest IP packet (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write machine, versions, command, medians and all runs there")
     add("--compare", type=Path, metavar="FILE", help="with an earlier run: the ratio of each figure, and its spread")
-    add("--profile", action="store_true", help="print where the CPU time goes, by room, of those in Python")
+    add("--from-json", type=Path, metavar="FILE", help="measure nothing, and report what an earlier run has written")
+    add("--plot", type=Path, metavar="FILE", help="draw it, as FILE.svg and FILE.png (needs matplotlib)")
+    add("--quick", action="store_true", help="one short round with few associations, to see that everything works")
+    add(
+        "--profile",
+        nargs="?",
+        const=SAMPLER,
+        default="",
+        choices=[SAMPLER, PERF],
+        help="print where the CPU time goes, by room, of those in Python; perf sees beneath compiled code",
+    )
     return parser
 
 
@@ -111,31 +149,30 @@ def _prepare(peers: Sequence[Peer], directory: Path) -> tuple[dict[str, tuple[Pe
     return present, absent
 
 
-def _report(
-    runs: Sequence[Measurement],
-    settings: Settings,
-    present: dict[str, str],
-    absent: dict[str, str],
-    earlier: Samples | None,
-) -> Iterator[str]:
+def _report(document: Mapping[str, Any], runs: Sequence[Measurement], earlier: Samples | None) -> Iterator[str]:
     """The lines to print."""
     found = samples(runs)
-    on = machine()
+    on, settings, peers = document["machine"], document["settings"], document["peers"]
+    compiled = document.get("compiled", False)
     yield f"{on['processor']}, {on['cpus']} CPUs, {on['system']}"
-    yield "; ".join(present.values()) + f"; {settings.loop}, IP packets of {settings.mtu} B"
-    yield f"medians of {settings.rounds} x {settings.seconds:g} s"
-    yield from (f"{name}: absent ({reason})" for name, reason in absent.items())
+    yield "; ".join(peers.values()) + f"; {settings['loop']}, IP packets of {settings['mtu']} B"
+    yield f"asyncsctp {'compiled' if compiled else 'uncompiled'}; {document['versions']['python']}"
+    yield f"medians of {settings['rounds']} x {settings['seconds']:g} s"
+    yield from (f"{name}: absent ({reason})" for name, reason in document["absent"].items())
     yield ""
-    yield from table(found, list(present))
+    yield from table(found, list(peers))
     if earlier is not None:
         yield from ("", *comparison(compare(earlier, found)))
+    if lines := verdicts(judge(found, compiled), compiled):
+        yield from ("", *lines)
     for run in runs:
         if run.error:
             yield f"\nfailed: {run.peer}, {run.scenario}, round {run.round + 1}: {run.error}"
-        elif settings.profile and run.peer != "usrsctp":
+        else:
             for side, results in (("client", run.client), ("server", run.server)):
-                yield ""
-                yield from describe(f"{run.peer}, {run.scenario}, {side}", results)
+                if "profile" in results:
+                    yield ""
+                    yield from describe(f"{run.peer}, {run.scenario}, {side}", results)
 
 
 if __name__ == "__main__":

@@ -25,14 +25,19 @@ class Job:
     seconds: float
     size: int = 64
     batch: bool = False
-    #: Associations held (memory), or kept in the making at a time (setup).
+    #: Associations held (memory, scale), or kept in the making at a time (setup).
     count: int = 1
+    #: How long nothing is done, while CPU time is counted (scale).
+    idle: float = 1.0
+    #: Seconds between HEARTBEATs; 0 is the stack's default.
+    heartbeat: float = 0.0
     #: The largest IP packet, with its IP and UDP headers.
     mtu: int = 1500
     #: Asked for as SO_RCVBUF and SO_SNDBUF.
     buffer: int = 4 << 20
     loop: str = "uvloop"
-    profile: bool = False
+    #: The name of a profiler, or nothing.
+    profile: str = ""
     #: Where the server is; it tells.
     port: int = 0
 

@@ -8,9 +8,11 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["machine", "versions"]
+import asyncsctp
 
-_PACKAGES = ("asyncsctp", "uvloop", "crc32c", "aiortc")
+__all__ = ["is_compiled", "machine", "versions"]
+
+_PACKAGES = ("asyncsctp", "uvloop", "crc32c", "aiortc", "aioquic")
 
 
 def machine() -> dict[str, str | int]:
@@ -34,6 +36,11 @@ def versions() -> dict[str, str]:
     if revision := _revision():
         found["revision"] = revision
     return found
+
+
+def is_compiled() -> bool:
+    """Whether asyncsctp's core runs compiled here."""
+    return bool(getattr(asyncsctp, "compiled", False))
 
 
 def _processor() -> str:

@@ -15,7 +15,8 @@ from .runner import Measurement, Settings
 from .scenarios import SCENARIOS, Row, Scenario
 
 __all__ = [
-    "FORMAT", "Change", "Samples", "Spread", "as_json", "compare", "comparison", "load", "ratios", "samples", "table",
+    "FORMAT", "Change", "Samples", "Spread", "align", "as_json", "compare", "comparison", "load", "number",
+    "ratio_text", "ratios", "read", "samples", "table",
 ]  # fmt: skip
 
 #: Of the JSON files; another number is another layout.
@@ -73,7 +74,7 @@ def samples(measurements: Sequence[Measurement]) -> Samples:
 
 def ratios(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Spread | None:
     """Ours over theirs in those rounds that have both: what slows a whole round down is in neither's favour."""
-    values = [value / theirs[number] for number, value in ours.items() if theirs.get(number)]
+    values = [value / theirs[number] for number, value in ours.items() if value > 0 and theirs.get(number, 0) > 0]
     return Spread.of(values) if values else None
 
 
@@ -99,22 +100,22 @@ def table(found: Samples, peers: Sequence[str]) -> list[str]:
         values = found[scenario.name][row.key]
         if row is scenario.rows[0]:
             lines += [[], [scenario.title]]
-        cells = [_number(median(values[peer].values())) if peer in values else "-" for peer in peers]
+        cells = [number(median(values[peer].values())) if peer in values else "-" for peer in peers]
         for peer in beside:
             ratio = ratios(values.get(OURS, {}), values.get(peer, {}))
-            cells.append(_ratio(ratio) if ratio else "-")
+            cells.append(ratio_text(ratio) if ratio else "-")
         lines.append([f"  {row.label}", row.unit, *cells])
-    return _align(lines)
+    return align(lines)
 
 
 def comparison(changes: Sequence[Change]) -> list[str]:
     """What `compare` found, to print."""
     lines = [["", "", "peer", "before", "after", "ratio", ""]]
     for change in changes:
-        numbers = [_number(change.before.median), _number(change.after.median), _ratio(change.ratio)]
+        numbers = [number(change.before.median), number(change.after.median), ratio_text(change.ratio)]
         label = f"{change.scenario.name}: {change.row.label}"
         lines.append([label, change.row.unit, change.peer, *numbers, change.verdict])
-    return _align(lines)
+    return align(lines)
 
 
 def as_json(
@@ -142,15 +143,20 @@ def as_json(
     }
 
 
-def load(path: Path) -> Samples:
-    """The figures in a JSON file. `ValueError` if it isn't one of ours."""
+def read(path: Path) -> tuple[dict[str, Any], list[Measurement]]:
+    """A JSON file, and the runs in it. `ValueError` if it isn't one of ours."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["format"] != FORMAT:
             raise ValueError(f"{path} has format {document['format']}, not {FORMAT}")
-        return samples([Measurement(**run) for run in document["runs"]])
+        return document, [Measurement(**run) for run in document["runs"]]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} was not written by this program: {error!r}") from None
+
+
+def load(path: Path) -> Samples:
+    """The figures in a JSON file. `ValueError` if it isn't one of ours."""
+    return samples(read(path)[1])
 
 
 def _spreads(by_peer: Mapping[str, Mapping[int, float]]) -> dict[str, Spread]:
@@ -170,21 +176,21 @@ def _rows(found: Samples) -> Iterator[tuple[Scenario, Row]]:
                 yield scenario, row
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three digits at least, no more than make sense."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}"
 
 
-def _ratio(ratio: Spread) -> str:
+def ratio_text(ratio: Spread) -> str:
     """The median, and the range if there is one."""
     if ratio.low == ratio.high:
         return f"{ratio.median:.2f}"
     return f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
 
 
-def _align(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Columns: the first two to the left, numbers to the right. A line with one cell may run across."""
+def align(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of text: the first two to the left, numbers to the right. A line with one cell may run across."""
     columns = max(map(len, lines))
     widths = [max((len(line[at]) for line in lines if len(line) > max(at, 1)), default=0) for at in range(columns)]
 

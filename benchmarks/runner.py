@@ -21,6 +21,7 @@ __all__ = ["Measurement", "RunError", "Settings", "run_all", "run_pair"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 _GRACE = 30.0
+_QUICK_COUNT, _QUICK_IDLE = 20, 0.2
 _LINES_OF_STDERR = 30
 
 
@@ -36,7 +37,10 @@ class Settings:
     rounds: int = 3
     mtu: int = 1500
     loop: str = "uvloop"
-    profile: bool = False
+    #: The name of a profiler, or nothing.
+    profile: str = ""
+    #: To see that everything works: few associations, short waits. The figures mean nothing.
+    quick: bool = False
     #: Beyond `seconds`, for a run to set up, drain and report.
     grace: float = _GRACE
 
@@ -48,7 +52,9 @@ class Settings:
             seconds=self.seconds,
             size=scenario.size,
             batch=scenario.batch,
-            count=scenario.count,
+            count=min(scenario.count, _QUICK_COUNT) if self.quick else scenario.count,
+            idle=min(scenario.idle, _QUICK_IDLE) if self.quick else scenario.idle,
+            heartbeat=scenario.heartbeat,
             mtu=self.mtu,
             loop=self.loop,
             profile=self.profile,
@@ -150,6 +156,7 @@ async def run_all(
         (number, scenario, peer)
         for number in range(settings.rounds)
         for scenario in scenarios
+        if scenario.rounds is None or number < scenario.rounds
         for peer in peers
         if not peer.skips & {scenario.name, scenario.kind}
     ]
@@ -158,7 +165,8 @@ async def run_all(
         progress(f"round {number + 1}/{settings.rounds}  {scenario.name}  {peer.name}", done, len(plan))
         names: dict[str, Any] = {"round": number, "scenario": scenario.name, "peer": peer.name}
         try:
-            client, server = await run_pair(peer, settings.job(scenario), settings.seconds + settings.grace)
+            limit = settings.seconds + settings.grace + scenario.grace
+            client, server = await run_pair(peer, settings.job(scenario), limit)
             figures = scenario.figures(client, server)
         except (RunError, OSError) as error:
             measurements.append(Measurement(**names, error=str(error)))

@@ -20,8 +20,9 @@ PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
         PythonPeer(OURS, "ours", requires=("asyncsctp",)),
-        PythonPeer("tcp", "tcp", requires=()),
-        PythonPeer("aiortc", "aiortc_peer", requires=("aiortc",), skips=frozenset({"bulk-64-batch"})),
+        PythonPeer("tcp", "tcp", requires=(), skips=frozenset({"heartbeats"})),
+        PythonPeer("aiortc", "aiortc_peer", requires=("aiortc",), skips=frozenset({"bulk-64-batch", "scale"})),
+        PythonPeer("aioquic", "aioquic_peer", requires=("aioquic",), skips=frozenset({"scale"})),
         UsrsctpPeer(),
     )
 }

@@ -75,14 +75,18 @@ class OurLink(Link):
         return {name: value for name, value in counted if isinstance(value, int) and value}
 
 
+def _config(job: Job) -> asyncsctp.Config:
+    config = asyncsctp.Config(mtu=job.mtu)
+    return config.replace(heartbeat_interval=job.heartbeat) if job.heartbeat else config
+
+
 async def listen(job: Job, handler: Handler) -> int:
     async def accept(association: asyncsctp.Association) -> None:
         await handler(OurLink(association))
 
-    server = await asyncsctp.serve(accept, ADDRESS, _PORT, udp_port=0, config=asyncsctp.Config(mtu=job.mtu))
+    server = await asyncsctp.serve(accept, ADDRESS, _PORT, udp_port=0, config=_config(job))
     return server.udp_port
 
 
 async def connect(job: Job) -> Link:
-    config = asyncsctp.Config(mtu=job.mtu)
-    return OurLink(await asyncsctp.connect(ADDRESS, _PORT, udp_port=job.port, config=config))
+    return OurLink(await asyncsctp.connect(ADDRESS, _PORT, udp_port=job.port, config=_config(job)))

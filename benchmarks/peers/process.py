@@ -9,11 +9,11 @@ import json
 import sys
 import tracemalloc
 from collections.abc import Coroutine
-from resource import RUSAGE_SELF, getrusage
+from resource import RLIMIT_NOFILE, RUSAGE_SELF, getrlimit, getrusage, setrlimit
 from typing import Any, cast
 
 from ..job import Job, Results
-from ..profiling import Sampler
+from ..profiling import profiler
 from ..scenarios import answer, measure
 from .base import Link, PeerModule
 
@@ -25,13 +25,23 @@ def emit(results: Results) -> None:
     print(json.dumps(results), flush=True)
 
 
+def raise_limit(count: int) -> None:
+    """So many sockets, and some files. `RuntimeError` where the system does not let us have them."""
+    wanted = count + 100
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    if hard not in (-1, soft) and soft < wanted <= hard:
+        setrlimit(RLIMIT_NOFILE, (wanted, hard))
+    elif soft < wanted:
+        raise RuntimeError(f"{count} associations need {wanted} file descriptors, and the limit is {hard}: ulimit -n")
+
+
 class Stopwatch:
     """The CPU time of this process from now on, and with a profile where it goes."""
 
-    def __init__(self, profile: bool) -> None:
-        self._sampler = Sampler() if profile else None
-        if self._sampler is not None:
-            self._sampler.start()
+    def __init__(self, profile: str) -> None:
+        self._profiler = profiler(profile) if profile else None
+        if self._profiler is not None:
+            self._profiler.start()
         self._start = getrusage(RUSAGE_SELF)
 
     def stop(self) -> Results:
@@ -39,8 +49,8 @@ class Stopwatch:
         end = getrusage(RUSAGE_SELF)
         system = end.ru_stime - self._start.ru_stime
         results: Results = {"cpu": end.ru_utime - self._start.ru_utime + system, "cpu_system": system}
-        if self._sampler is not None:
-            results["profile"] = self._sampler.stop()
+        if self._profiler is not None:
+            results["profile"] = self._profiler.stop()
         return results
 
 
@@ -89,10 +99,15 @@ def main(argv: list[str]) -> None:
     module, side, text = argv
     job = Job.loads(text)
     peer = cast("PeerModule", importlib.import_module(f"benchmarks.peers.{module}"))
+    raise_limit(job.count)
     if job.kind == "memory":
         gc.collect()
         tracemalloc.start()
-    emit(run(serve(peer, job) if side == "server" else attend(peer, job), job.loop))
+    if side == "server":
+        emit(run(serve(peer, job), job.loop))
+    else:
+        # On uvloop each of our sockets has an epoll beside it: twice the descriptors, where there are many sockets.
+        emit(run(attend(peer, job), "asyncio" if job.kind == "scale" else job.loop))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One thing to measure; `job` has what it needs beyond the settings of the whole run."""
+    """One thing to measure: a module of this folder (`kind`), and what its job has beyond the settings of the run.
+
+    A new one is a line in the list below, and a module if it is of a new kind;
+    peers that can't do it have it in `skips`.
+    """
 
     name: str
     kind: str
@@ -38,6 +42,12 @@ class Scenario:
     size: int = 64
     batch: bool = False
     count: int = 1
+    idle: float = 1.0
+    heartbeat: float = 0.0
+    #: In so many rounds at most, for those that take long; the first ones.
+    rounds: int | None = None
+    #: Seconds that a run may take beyond those of any other.
+    grace: float = 0.0
 
     def figures(self, client: Results, server: Results) -> dict[str, float]:
         """The rows' values, from what the two processes reported."""
@@ -63,7 +73,29 @@ _SETUP = (
 _MEMORY = (
     Row("client_bytes", "Python objects, client", "bytes", "lower"),
     Row("server_bytes", "Python objects, server", "bytes", "lower"),
+    Row("both_bytes", "both together", "bytes", "lower"),
 )
+_ECHO = (
+    Row("echoes", "echoes", "1000/s", "higher"),
+    Row("echo_cpu", "CPU of an echo, server", "us", "lower"),
+)
+_SCALE = (
+    Row("setups", "set up", "1/s", "higher"),
+    Row("setup_cpu", "CPU of a setup, server", "us", "lower"),
+    Row("setup_slowdown", "time of the later / of the earlier ones", "", "lower"),
+    Row("server_resident", "memory of each, server", "KiB", "lower"),
+    Row("client_resident", "memory of each, client", "KiB", "lower"),
+    Row("idle_cpu", "CPU while idle, server: timers", "% of a core", "lower"),
+    *_ECHO,
+    Row("ends", "ended gracefully", "1/s", "higher"),
+    Row("end_slowdown", "time of the later / of the earlier ones", "", "lower"),
+    Row("objects_left", "objects left after the end of each, server", "", "lower"),
+)
+_HEARTBEAT = (Row("idle_cpu", "CPU while idle, server", "% of a core", "lower"),)
+#: A HEARTBEAT is due after `Config.heartbeat_interval` and the RTO, which is at its lowest: 30 s and 1 s.
+_BETWEEN_HEARTBEATS = 31.0
+#: Armed, and not due before the end of the run.
+_NO_HEARTBEATS = 3600.0
 
 _ALL = (
     Scenario("bulk-64", "bulk", "bulk, messages of 64 B", _BULK, size=64),
@@ -72,8 +104,35 @@ _ALL = (
     Scenario("bulk-16k", "bulk", "bulk, messages of 16 KiB", _BULK, size=16 << 10),
     Scenario("bulk-256k", "bulk", "bulk, messages of 256 KiB", _BULK, size=256 << 10),
     Scenario("latency", "latency", "ping-pong, 64 B", _LATENCY, size=64),
-    Scenario("setup", "setup", "associations, 16 in the making at a time", _SETUP, count=16),
+    Scenario("setup-serial", "setup", "associations, one after another", _SETUP),
+    Scenario("setup-16", "setup", "associations, 16 in the making at a time", _SETUP, count=16),
     Scenario("memory", "memory", "memory of an idle association, mean of 200", _MEMORY, count=200),
+    Scenario("scale-1", "scale", "one association, echoes of 1 KiB", _ECHO, size=1 << 10, idle=0.1, rounds=2),
+    Scenario(
+        "scale-100", "scale", "100 associations, echoes of 1 KiB on 10", _SCALE, size=1 << 10, count=100, rounds=2
+    ),
+    Scenario(
+        "scale-10000",
+        "scale",
+        "10,000 associations, echoes of 1 KiB on 1,000",
+        _SCALE,
+        size=1 << 10,
+        count=10_000,
+        idle=5.0,
+        heartbeat=_NO_HEARTBEATS,
+        rounds=1,
+        grace=150.0,
+    ),
+    Scenario(
+        "heartbeats",
+        "scale",
+        "HEARTBEATs of 1,000 associations, 30 s apart",
+        _HEARTBEAT,
+        count=1000,
+        idle=_BETWEEN_HEARTBEATS,
+        rounds=1,
+        grace=60.0,
+    ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 

@@ -56,4 +56,5 @@ async def measure(peer: PeerModule, job: Job) -> Results:
 
 
 def figures(client: Mapping[str, float], server: Mapping[str, float]) -> dict[str, float]:
-    return {name: client[name] for name in ("client_bytes", "server_bytes")}
+    found = {name: client[name] for name in ("client_bytes", "server_bytes")}
+    return {**found, "both_bytes": sum(found.values())}

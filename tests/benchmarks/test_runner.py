@@ -138,16 +138,16 @@ class TestProgress:
 class TestRuns:
     def test_beside_tcp_and_compared_with_itself(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         file = tmp_path / "run.json"
-        options = ["--peers", "tcp", "--rounds", "2", "--seconds", "0.1", "--only", "bulk-1k,latency,setup"]
+        options = ["--peers", "tcp", "--rounds", "2", "--seconds", "0.1", "--only", "bulk-1k,latency,setup-serial"]
         assert main([*options, "--json", str(file)]) == 0
         document = json.loads(file.read_text(encoding="utf-8"))
         assert {run["peer"] for run in document["runs"]} == {"asyncsctp", "tcp"}
         assert [run["peer"] for run in document["runs"][:4]] == ["asyncsctp", "tcp"] * 2
         assert len(document["runs"]) == 2 * 3 * 2
-        assert "--only bulk-1k,latency,setup" in document["command"]
+        assert "--only bulk-1k,latency,setup-serial" in document["command"]
         assert document["machine"]["cpus"] >= 1
         assert document["versions"]["python"]
-        for scenario in ("bulk-1k", "latency", "setup"):
+        for scenario in ("bulk-1k", "latency", "setup-serial"):
             assert set(document["summary"][scenario]) == {row.key for row in SCENARIOS[scenario].rows}
             for by_peer in document["summary"][scenario].values():
                 for spread in by_peer.values():
