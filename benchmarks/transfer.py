@@ -15,6 +15,7 @@ import asyncsctp
 from asyncsctp.association import Association, AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.endpoint import Endpoint
+from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import SeededRandom
 
@@ -79,7 +80,7 @@ class Transfer:
             port=_PORT,
             local_addresses=[_Z],
             random=SeededRandom(1),
-            outbox=[],
+            outbox=Outbox(),
             listening=True,
             accept=self._accept,
         )
@@ -91,7 +92,7 @@ class Transfer:
 
     def _client(self) -> tuple[Endpoint, Association, Reader]:
         self._port += 1
-        a = Endpoint(_CONFIG, port=self._port, local_addresses=[_A], random=SeededRandom(self._port), outbox=[])
+        a = Endpoint(_CONFIG, port=self._port, local_addresses=[_A], random=SeededRandom(self._port), outbox=Outbox())
         reader = Reader()
         return a, a.connect([_Z], _PORT, self._now, reader, udp_port=9899), reader
 
