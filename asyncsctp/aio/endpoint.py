@@ -130,6 +130,7 @@ class Endpoint:
             accept=accept,
             limit=limit,
         )
+        engine.core.statistics.send_failures = engine.sockets.failures
         endpoint = cls(engine, engine.core)
         await anext(endpoint._guard)
         return endpoint

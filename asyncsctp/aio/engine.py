@@ -123,10 +123,13 @@ class Engine:
         now = self.now()
         quoted: bytes = getattr(error, "quoted", b"")
         mtu: int | None = getattr(error, "mtu", None)
-        for core in self._concerned(route, quoted, getattr(error, "icmp", None) is not None):
+        is_icmp = getattr(error, "icmp", None) is not None
+        for core in self._concerned(route, quoted, is_icmp):
+            path = core.path_manager.find(route.address)
+            if not is_icmp and path is not None and path.route.udp_port == route.udp_port:
+                core.statistics.send_failures += getattr(error, "count", 1)
             if mtu is not None:
                 core.on_message_size(route, mtu, now)
-                path = core.path_manager.find(route.address)
                 if path is not None:
                     self.sockets.narrow(route.address, path.mtu)
             elif error.errno == errno.ECONNREFUSED:

@@ -66,7 +66,7 @@ class SimulatedTransport(PacketTransport):
 
     def send_batch(
         self, packets: Sequence[bytes | bytearray | memoryview], addr: Any = None, ecn_capable: bool = False, *,
-        fragment: bool = False,
+        fragment: bool = False, local: str = "",
     ) -> None:  # fmt: skip
         """Sends datagrams to one address, in order.
 
