@@ -69,12 +69,12 @@ class Engine:
     def flush(self, core: Core | None = None) -> None:
         """Send what is to be sent, of this association and of all that have been touched; and set the timer.
 
-        While a socket is full nothing is taken from the core: there it waits in order, and retransmissions don't pile
-        up.
+        While all sockets are full nothing is taken from the core: there it waits in order, and retransmissions don't
+        pile up.
         """
         if core is not None:
             self.core.touch(core)
-        if self._is_stopped or self.sockets.paused:
+        if self._is_stopped or (self.sockets.paused and self.sockets.is_full):
             return
         self._send()
         self._arm()

@@ -130,6 +130,11 @@ class Sockets:
         self.failures: dict[str, int] = {}  # of sends, by the name of the error
         self.paused = 0  # how many of them are full
 
+    @property
+    def is_full(self) -> bool:
+        """Whether none of them has room. While one has, its paths go on, and take over what waits at the others."""
+        return self.paused > 0 and self.paused >= len(self.by_local)
+
     async def bind(self, addresses: Sequence[str], udp_port: int, config: Config) -> None:
         """Bind one for each address, all at the same UDP port: the peer takes it to be that of every address.
 

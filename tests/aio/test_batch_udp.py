@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from support.namespace import in_own_network, set_loopback_mtu
 from support.udp import Recorder, Wrapped, closed, no_trouble, packets_of, where
 
 from asyncsctp.aio import batch_udp, udp_options
@@ -319,6 +320,36 @@ def test_too_large_for_a_datagram(run: Run, host: str) -> None:
         await closed(s, r)
 
     run(main())
+
+
+def test_a_train_on_a_path_that_shrank_goes_as_far_as_it_fits_and_once(run: Run) -> None:
+    async def main() -> None:
+        sender, s, sock = make()
+        before = sender.get_extra_info("gso")
+        receiver, r, _ = make()
+        packets = packets_of(*[1200] * 30, 900)
+        sender.send_batch(packets, where(receiver))
+        set_loopback_mtu(1000)
+        sender.send_batch(packets, where(receiver))
+        sender.send_batch(packets_of(*[800] * 10), where(receiver))
+        await r.until(lambda: len(r.datagrams) >= 42)
+        assert r.datagrams == [*packets, packets[-1], *packets_of(*[800] * 10)]
+        await s.until(lambda: bool(s.errors))
+        assert [(error.errno, error.address, error.mtu, error.icmp, error.count) for error in s.errors] == [
+            (errno.EMSGSIZE, where(receiver), 1000, None, 30)
+        ]
+        assert sender.get_extra_info("gso") == before
+        if before:
+            assert sock.went[-1] == ("sendmsg", 8000)
+        r.calls.clear()
+        sender.send_batch(packets, where(receiver), fragment=True)
+        await r.until(lambda: len(r.datagrams) >= len(packets))
+        assert r.datagrams == packets
+        await closed(s)
+        receiver.abort()
+        await r.until(lambda: bool(r.named("lost")))
+
+    in_own_network(lambda: run(main()))
 
 
 def test_port_unreachable_is_told_and_harms_nothing(run: Run, host: str) -> None:
