@@ -43,7 +43,6 @@ QUOTED: Final = 256
 
 READ_BUDGET: Final = 128  # datagrams per wake-up, then other tasks get their turn
 BLIND_READS: Final = 8  # after so many there will be more: no more asking, until a read finds nothing
-LONE_LOOKS: Final = 8  # so many wake-ups with one datagram each, and from then on only each so many-th looks for more
 LOCALS_KEPT: Final = 1024
 ERROR_BUDGET: Final = 64  # error messages per look into the queue
 ATTEMPTS: Final = 4  # how often errors that belong to others may spoil one send
@@ -330,8 +329,7 @@ class BatchTransport(PacketTransport):
 
     __slots__ = (
         "__weakref__", "_answer_due", "_buffered", "_closing", "_errors", "_limits", "_local_kind", "_locals", "_loop",
-        "_lone", "_lost", "_mark_kind", "_offers", "_paused", "_protocol", "_queue", "_retry", "_sender", "_sock",
-        "_watch",
+        "_lost", "_mark_kind", "_offers", "_paused", "_protocol", "_queue", "_retry", "_sender", "_sock", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -354,7 +352,6 @@ class BatchTransport(PacketTransport):
         self._mark_kind = udp_options.traffic_class_kind(sock)
         self._local_kind = udp_options.report_local_address(sock) if udp_options.is_wildcard(sock) else -1
         self._locals: dict[bytes, str] = {}
-        self._lone = 0
         self._offers = {"ecn": ecn, "gro": segments and udp_options.accept_segments(sock)}
         udp_options.report_errors(sock)
         self._errors = _Errors(loop, sock, protocol)
@@ -425,15 +422,7 @@ class BatchTransport(PacketTransport):
                 if self._closing or budget <= 0:
                     break
                 reads += 1
-                if received and reads > BLIND_READS:
-                    events = READABLE
-                    continue
-                lone = received == 1 == reads
-                if lone and self._lone >= LONE_LOOKS and self._lone % LONE_LOOKS:
-                    self._lone += 1
-                    break  # there will be no more; if there is, the loop tells
-                events = self._watch.ready()
-                self._lone = self._lone + 1 if lone and not events else 0
+                events = READABLE if received and reads > BLIND_READS else self._watch.ready()
         finally:
             if self._answer_due:
                 self._answer_due = False
