@@ -278,7 +278,8 @@ class Reception:
         free = self._free()
         if free >= _SILLY_WINDOW or (free > 0 and self._announced):
             return True
-        if free + self._exempt > 0 and self._context.statistics.bytes_received + received < self._edge:
+        received += self._context.statistics.bytes_received + length - DATA_HEADER_SIZE
+        if received <= self._edge and free + self._exempt > 0:
             return True
         tracker = self.tracker
         tsn = tracker.classify(wire_tsn)
