@@ -37,7 +37,7 @@ class Statistics:
     unexpected_chunks: int = 0
     dropped_out_of_window: int = 0
     reneged: int = 0
-    send_failures: int = 0  # packets to its peer's addresses and UDP port that the system refused to send
+    send_failures: int = 0  # packets that the system refused to send
 
 
 @dataclass(slots=True)

@@ -40,6 +40,7 @@ MAX_DATAGRAM: Final = 65536
 ANCILLARY_SPACE: Final = 128
 ERROR_SPACE: Final = 512
 QUOTED: Final = 256
+PREFIX: Final = 8  # of a refused packet, to report: ports and tag, which name an association
 
 READ_BUDGET: Final = 128  # datagrams per wake-up, then other tasks get their turn
 BLIND_READS: Final = 8  # after so many there will be more: no more asking, until a read finds nothing
@@ -168,10 +169,10 @@ class _Errors:
         if reported is not error:
             reported.count += error.count
 
-    def refused(self, code: int, addr: Address, mtu: int | None = None) -> None:
+    def refused(self, code: int, packet: bytes, addr: Address, mtu: int | None = None) -> None:
         """The system will not send a packet to this address."""
         self._protocol.send_failed(code)
-        self.report(DatagramError(code, os.strerror(code), addr, mtu=mtu))
+        self.report(DatagramError(code, os.strerror(code), addr, mtu=mtu, quoted=packet[:PREFIX]))
 
     def waits(self, code: int) -> None:
         """The system has no room for a packet now."""
@@ -223,8 +224,8 @@ class _Sender:
             target: Any = sockaddr_of(addr) if "%" in addr[0] else addr
             source = self._source_of(local) if local else None
         except OSError as exc:
-            for _ in packets:
-                self._errors.refused(exc.errno or 0, addr)
+            for packet in packets:
+                self._errors.refused(exc.errno or 0, packet, addr)
             return len(packets)
         if not fragment:
             return self._send_trains(packets, target, addr, source)
@@ -289,7 +290,7 @@ class _Sender:
                 if refusal and code in (refusal, errno.EMSGSIZE):
                     # A lone packet fails too, so it was not for being a train; for its size older kernels say EINVAL.
                     self.segmenting = True
-                self._errors.refused(code, addr, mtu)
+                self._errors.refused(code, packets[at], addr, mtu)
             at = end
             attempt = 0
         return count

@@ -25,7 +25,8 @@ class DatagramError(OSError):
     * `mtu`: with EMSGSIZE, the largest IP packet that would fit, where somebody told.
     * `icmp`: type and code of the ICMP message this came from, `None` for the system's own verdict. ICMP is not
       authenticated: anyone can forge it, and who believes it should look at
-    * `quoted`: what the ICMP message quoted of the datagram's payload, for instance to check a verification tag.
+    * `quoted`: what the ICMP message quoted of the datagram's payload, for instance to check a verification tag;
+      without ICMP its first bytes, if the transport tells.
     * `count`: how many datagrams it was in one turn of the loop.
     """
 

@@ -124,12 +124,13 @@ class Engine:
         quoted: bytes = getattr(error, "quoted", b"")
         mtu: int | None = getattr(error, "mtu", None)
         is_icmp = getattr(error, "icmp", None) is not None
-        for core in self._concerned(route, quoted, is_icmp):
-            path = core.path_manager.find(route.address)
-            if not is_icmp and path is not None and path.route.udp_port == route.udp_port:
-                core.statistics.send_failures += getattr(error, "count", 1)
+        sender = self.core.find(route.address, int.from_bytes(quoted[2:4])) if quoted else None
+        if sender is not None and not is_icmp:
+            sender.statistics.send_failures += getattr(error, "count", 1)
+        for core in self._concerned(route, sender, quoted, is_icmp, mtu):
             if mtu is not None:
                 core.on_message_size(route, mtu, now)
+                path = core.path_manager.find(route.address)
                 if path is not None:
                     self.sockets.narrow(route.address, path.mtu)
             elif error.errno == errno.ECONNREFUSED:
@@ -137,11 +138,18 @@ class Engine:
             self.core.touch(core)
         self.flush()
 
-    def _concerned(self, route: Route, quoted: bytes, is_icmp: bool) -> list[Core]:
-        """The associations that an error is about; RFC 9260 section 10: none, where ICMP does not prove that it is."""
+    def _concerned(
+        self, route: Route, sender: Core | None, quoted: bytes, is_icmp: bool, mtu: int | None
+    ) -> list[Core]:
+        """The associations that an error is about; RFC 9260 section 10: none, where ICMP does not prove that it is.
+
+        What the system says of a path's size is for all that use it. Other refusals are not even for their sender:
+        the packet counts as lost.
+        """
         if is_icmp:
-            core = self.core.find(route.address, int.from_bytes(quoted[2:4]))
-            return [core] if core is not None and is_quoted(core.context, quoted) else []
+            return [sender] if sender is not None and is_quoted(sender.context, quoted) else []
+        if mtu is None:
+            return []
         return [core for core in self.core.associations if core.path_manager.find(route.address) is not None]
 
     def stop(self) -> None:

@@ -43,6 +43,7 @@ class PathManager:
     """
 
     __slots__ = (
+        "_bound_addresses",  # those of the endpoint; a wildcard among them may have become one address in the others
         "_by_address",
         "_config",
         "_current",
@@ -61,7 +62,7 @@ class PathManager:
         """`addresses` are CONFIRMED from the start (section 5.4 rules 1 and 2): those that the user gave to `connect`,
         or the one that an INIT ACK was sent to. `udp_port` is the peer's where no other was learned."""
         self._config = config
-        self._local_addresses = tuple(map(normalize, local_addresses))
+        self._local_addresses = self._bound_addresses = tuple(map(normalize, local_addresses))
         self._udp_port = udp_port
         self._by_address: dict[str, Path] = {}
         self.by_id: list[Path] = []
@@ -137,6 +138,7 @@ class PathManager:
         """
         config = self._config
         self.error_count = 0
+        self._unsettle()
         for address in addresses:
             self.add(address)
         for path in self.paths:
@@ -198,6 +200,16 @@ class PathManager:
                 path.route = path.reply_route = path.route._replace(local=local)
             elif path.route.local == wildcard_of(path.route.local):
                 self.remove(path.route.address)
+
+    def _unsettle(self) -> None:
+        """The peer may speak to another of our addresses now."""
+        bound = self._bound_addresses
+        if self._local_addresses == bound:
+            return
+        self._local_addresses = bound
+        for path in self.paths:
+            if path.route.local not in bound:
+                path.route = path.reply_route = path.route._replace(local=wildcard_of(path.route.local))
 
     def rotate_local(self, path: Path) -> bool:
         """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""

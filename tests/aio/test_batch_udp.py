@@ -224,7 +224,7 @@ def test_a_train_refused_for_its_size_does_not_end_gso(run: Run) -> None:
         await r.until(lambda: len(r.datagrams) == 3)
         assert [len(datagram) for datagram in r.datagrams] == [100, 1000, 1000]
         await s.until(lambda: bool(s.errors))
-        assert [(error.errno, error.address) for error in s.errors] == [(errno.EMSGSIZE, where(receiver))]
+        assert [(error.errno, error.address) for error in s.errors] == [(errno.EMSGSIZE, where(receiver))] * 3
         assert sender.get_extra_info("gso") is True
         await closed(s, r)
 
@@ -242,7 +242,8 @@ def test_what_a_lone_packet_fails_with_too_does_not_end_gso(run: Run, code: int)
         receiver, r, _ = make()
         sender.send_batch(packets_of(*[1000] * 5), where(receiver))
         await s.until(lambda: bool(s.errors))
-        assert [(error.errno, error.address, error.count) for error in s.errors] == [(code, where(receiver), 5)]
+        assert {(error.errno, error.address) for error in s.errors} == {(code, where(receiver))}
+        assert sum(error.count for error in s.errors) == 5
         assert s.failures == [code] * 5
         fails = False
         packets = packets_of(*[1000] * 5)
@@ -335,9 +336,9 @@ def test_a_train_on_a_path_that_shrank_goes_as_far_as_it_fits_and_once(run: Run)
         await r.until(lambda: len(r.datagrams) >= 42)
         assert r.datagrams == [*packets, packets[-1], *packets_of(*[800] * 10)]
         await s.until(lambda: bool(s.errors))
-        assert [(error.errno, error.address, error.mtu, error.icmp, error.count) for error in s.errors] == [
-            (errno.EMSGSIZE, where(receiver), 1000, None, 30)
-        ]
+        told = {(error.errno, error.address, error.mtu, error.icmp) for error in s.errors}
+        assert told == {(errno.EMSGSIZE, where(receiver), 1000, None)}
+        assert [error.quoted for error in s.errors] == [packet[:8] for packet in packets[:30]]
         assert sender.get_extra_info("gso") == before
         if before:
             assert sock.went[-1] == ("sendmsg", 8000)

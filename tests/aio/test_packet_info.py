@@ -141,7 +141,8 @@ def test_an_address_that_is_gone_is_told_and_does_not_end_gso(run: Run) -> None:
         with Client(("127.0.0.2", port_of(transport))) as client:
             transport.send_batch(packets_of(100, 100, 100), client.address, local="192.0.2.7")
             await r.until(lambda: bool(r.errors))
-            assert [(error.address, error.count) for error in r.errors] == [(client.address, 3)]
+            assert {error.address for error in r.errors} == {client.address}
+            assert sum(error.count for error in r.errors) == 3
             assert r.errors[0].errno in (errno.EINVAL, errno.ENETUNREACH)
             assert transport.get_extra_info("gso") is True
             transport.send_batch([b"goes on"], client.address, local="127.0.0.2")

@@ -138,6 +138,11 @@ class TestLearning:
         assert not paths.learn(first, Route("192.0.2.78", "198.51.100.1", 9899))
         assert not paths.rotate_local(first)
         assert other_family.state is INACTIVE
+        # A peer that has restarted may speak to another one.
+        paths.restart(["198.51.100.1", "198.51.100.2"])
+        assert [path.route.local for path in paths.paths] == ["0.0.0.0"] * 2
+        paths.learn(first, Route("192.0.2.78", "198.51.100.1", 9899))
+        assert [path.route.local for path in paths.paths] == ["192.0.2.78"] * 2
 
     def test_repeated_timeouts_try_the_next_local_address_and_learning_does_not_undo_it(self) -> None:
         paths = manager()
