@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["EndpointStatistics", "Statistics"]
 
@@ -37,11 +37,17 @@ class Statistics:
     unexpected_chunks: int = 0
     dropped_out_of_window: int = 0
     reneged: int = 0
+    send_failures: int = 0  # packets that the system refused to send
 
 
 @dataclass(slots=True)
 class EndpointStatistics:
-    """What one endpoint has counted: handshakes, and packets that belong to none of its associations."""
+    """What one endpoint has counted: handshakes, packets that belong to none of its associations, and failures to send.
+
+    `send_failures` counts by the name of the error: packets that the system refused ("EPERM", "ENETUNREACH",
+    "EMSGSIZE"), and that count as lost on their path; how often it made packets wait ("EAGAIN", "ENOBUFS"), which lost
+    none; and ICMP messages ("ECONNREFUSED", "EHOSTUNREACH").
+    """
 
     inits_received: int = 0
     cookies_accepted: int = 0
@@ -53,3 +59,4 @@ class EndpointStatistics:
     malformed_packets: int = 0
     associations_refused: int = 0
     handed_over: int = 0
+    send_failures: dict[str, int] = field(default_factory=dict)

@@ -89,8 +89,8 @@ def serve(
     * `handler`: a coroutine function, called with each `Association` in a task of its own. When it returns, the
       association is shut down; when it raises, that is logged, and the association aborted.
     * `host`: a name or address to listen at; `local_addrs`: more of them, IP literals. One UDP socket is bound for
-      each. Without either, all of the machine's: such a server tells its peers of no further addresses, so it is not
-      multihomed.
+      each. Without either, all of the machine's: such a server answers each peer from the address that it speaks to,
+      and tells it of no further ones, so it is not multihomed.
     * `port`: the SCTP port; 0 takes a free one. `udp_port`: the UDP port; 0 takes a free one.
     * `limit`: how many associations there may be at a time; more are refused (RFC 9260 section 3.3.10.4).
     * `reuse_port`: share the UDP port with other processes, each with associations of its own. A slot of a

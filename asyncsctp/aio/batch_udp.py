@@ -40,9 +40,11 @@ MAX_DATAGRAM: Final = 65536
 ANCILLARY_SPACE: Final = 128
 ERROR_SPACE: Final = 512
 QUOTED: Final = 256
+PREFIX: Final = 8  # of a refused packet, to report: ports and tag, which name an association
 
 READ_BUDGET: Final = 128  # datagrams per wake-up, then other tasks get their turn
 BLIND_READS: Final = 8  # after so many there will be more: no more asking, until a read finds nothing
+LOCALS_KEPT: Final = 1024
 ERROR_BUDGET: Final = 64  # error messages per look into the queue
 ATTEMPTS: Final = 4  # how often errors that belong to others may spoil one send
 PENDING_REPORTS: Final = 256
@@ -56,8 +58,9 @@ MARK_AT: Final = 0 if sys.byteorder == "little" else -1  # the byte that counts,
 SEGMENT_SIZE: Final = Struct("=H")
 NO_SEGMENTATION: Final = frozenset({errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
 
+Ancillary = tuple[int, int, bytes]
 Poll = Callable[[int], list[tuple[int, int]]]
-Waiting = tuple[Sequence[bytes], Address, bool, bool]  # packets, address, ecn_capable, fragment
+Waiting = tuple[Sequence[bytes], Address, bool, bool, str]  # packets, address, ecn_capable, fragment, local
 
 
 @final
@@ -151,6 +154,7 @@ class _Errors:
                 mtu = error.mtu  # about the send in hand, which knows the address
                 continue
             icmp = True
+            self._protocol.send_failed(error.errno or 0)
             if len(self._reports) < PENDING_REPORTS:
                 self.report(error)
         return icmp, mtu
@@ -160,7 +164,19 @@ class _Errors:
             return
         if not self._reports:
             self._loop.call_soon(self._deliver)
-        self._reports[error.address, error.errno, error.mtu, error.icmp, error.quoted] = error
+        key = (error.address, error.errno, error.mtu, error.icmp, error.quoted)
+        reported = self._reports.setdefault(key, error)
+        if reported is not error:
+            reported.count += error.count
+
+    def refused(self, code: int, packet: bytes, addr: Address, mtu: int | None = None) -> None:
+        """The system will not send a packet to this address."""
+        self._protocol.send_failed(code)
+        self.report(DatagramError(code, os.strerror(code), addr, mtu=mtu, quoted=packet[:PREFIX]))
+
+    def waits(self, code: int) -> None:
+        """The system has no room for a packet now."""
+        self._protocol.send_failed(code)
 
     def _deliver(self) -> None:
         reports = self._reports
@@ -179,7 +195,7 @@ class _Sender:
     """Gets packets into the socket with few system calls; what does not fit into it stays with the caller."""
 
     __slots__ = (
-        "_dscp", "_ecn", "_errors", "_marked", "_segment_ancillary", "_segment_size", "_sock", "no_buffers",
+        "_dscp", "_ecn", "_errors", "_marked", "_segment_ancillary", "_segment_size", "_sock", "_sources", "no_buffers",
         "segmenting",
     )  # fmt: skip
 
@@ -190,13 +206,14 @@ class _Sender:
         self._ecn = ecn
         self._marked = False
         self._segment_size = 0
-        self._segment_ancillary: list[tuple[int, int, bytes]] = []
+        self._segment_ancillary: list[Ancillary] = []
+        self._sources: dict[str, Ancillary] = {}
         self.segmenting = segments
         self.no_buffers = False  # did the last send stop for want of room at the interface, not in the socket?
         udp_options.mark(sock, dscp, False)
         udp_options.forbid_fragments(sock)
 
-    def send(self, packets: Sequence[bytes], addr: Address, ecn_capable: bool, fragment: bool) -> int:
+    def send(self, packets: Sequence[bytes], addr: Address, ecn_capable: bool, fragment: bool, local: str) -> int:
         """Send until the socket is full; tell how many are done with. What failed for another reason was reported."""
         self.no_buffers = False
         marked = ecn_capable and self._ecn
@@ -205,18 +222,31 @@ class _Sender:
             self._marked = marked
         try:
             target: Any = sockaddr_of(addr) if "%" in addr[0] else addr
+            source = self._source_of(local) if local else None
         except OSError as exc:
-            self._errors.report(DatagramError(exc.errno or 0, str(exc), addr))
+            for packet in packets:
+                self._errors.refused(exc.errno or 0, packet, addr)
             return len(packets)
         if not fragment:
-            return self._send_trains(packets, target, addr)
+            return self._send_trains(packets, target, addr, source)
         udp_options.allow_fragments(self._sock)
         try:
-            return self._send_trains(packets, target, addr, singly=len(packets))
+            return self._send_trains(packets, target, addr, source, singly=len(packets))
         finally:
             udp_options.forbid_fragments(self._sock)
 
-    def _send_trains(self, packets: Sequence[bytes], target: Any, addr: Address, singly: int = 0) -> int:
+    def _source_of(self, local: str) -> Ancillary:
+        """What makes packets leave from an address of ours."""
+        source = self._sources.get(local)
+        if source is None:
+            if len(self._sources) >= LOCALS_KEPT:
+                self._sources.clear()
+            source = self._sources[local] = udp_options.leave_from(local)
+        return source
+
+    def _send_trains(
+        self, packets: Sequence[bytes], target: Any, addr: Address, source: Ancillary | None, singly: int = 0
+    ) -> int:
         """`singly`: before this index each packet goes by itself."""
         at = 0
         count = len(packets)
@@ -227,15 +257,20 @@ class _Sender:
             if end < count and at >= singly and self.segmenting:
                 end = self._end_of_train(packets, at, count)
             try:
-                if end - at == 1:
+                if source is not None:
+                    ancillary = [source] if end - at == 1 else [*self._segment_ancillary, source]
+                    self._sock.sendmsg((b"".join(packets[at:end]),), ancillary, 0, target)
+                elif end - at == 1:
                     self._sock.sendto(packets[at], target)
                 else:
                     self._sock.sendmsg((b"".join(packets[at:end]),), self._segment_ancillary, 0, target)
             except (BlockingIOError, InterruptedError):
+                self._errors.waits(errno.EAGAIN)
                 return at
             except OSError as exc:
                 code = exc.errno or 0
                 if code == errno.ENOBUFS:
+                    self._errors.waits(code)
                     self.no_buffers = True
                     return at
                 # An ICMP message for an earlier packet spoils a later send, which then has not happened: try again.
@@ -252,9 +287,10 @@ class _Sender:
                         self.segmenting = False
                     attempt = 0
                     continue
-                if code == errno.EMSGSIZE and refusal == errno.EINVAL:
-                    self.segmenting = True  # so that was what older kernels meant
-                self._errors.report(DatagramError(code, os.strerror(code), addr, mtu=mtu))
+                if refusal and code in (refusal, errno.EMSGSIZE):
+                    # A lone packet fails too, so it was not for being a train; for its size older kernels say EINVAL.
+                    self.segmenting = True
+                self._errors.refused(code, packets[at], addr, mtu)
             at = end
             attempt = 0
         return count
@@ -288,11 +324,13 @@ class BatchTransport(PacketTransport):
 
     A full socket makes packets wait, in order, and `pause_writing` is called; they are never dropped for that.
     Packets too large and errors of the network are reported by `error_received` with a `DatagramError`.
+
+    Bound to a wildcard address, it tells where each datagram came to, and `send_batch` takes where packets leave from.
     """
 
     __slots__ = (
-        "__weakref__", "_answer_due", "_buffered", "_closing", "_errors", "_limits", "_loop", "_lost",
-        "_mark_kind", "_offers", "_paused", "_protocol", "_queue", "_retry", "_sender", "_sock", "_watch",
+        "__weakref__", "_answer_due", "_buffered", "_closing", "_errors", "_limits", "_local_kind", "_locals", "_loop",
+        "_lost", "_mark_kind", "_offers", "_paused", "_protocol", "_queue", "_retry", "_sender", "_sock", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -313,6 +351,8 @@ class BatchTransport(PacketTransport):
         self._protocol = protocol
         ecn = ecn and udp_options.report_traffic_class(sock)
         self._mark_kind = udp_options.traffic_class_kind(sock)
+        self._local_kind = udp_options.report_local_address(sock) if udp_options.is_wildcard(sock) else -1
+        self._locals: dict[bytes, str] = {}
         self._offers = {"ecn": ecn, "gro": segments and udp_options.accept_segments(sock)}
         udp_options.report_errors(sock)
         self._errors = _Errors(loop, sock, protocol)
@@ -404,19 +444,34 @@ class BatchTransport(PacketTransport):
         size = len(data)
         segment = size
         congestion_experienced = False
+        where = b""
         for level, kind, value in ancillary:
             if level == SOL_UDP:
                 if kind == UDP_GRO:
                     segment = int.from_bytes(value[:4], sys.byteorder)
             elif kind == self._mark_kind:
                 congestion_experienced = value[MARK_AT] & 3 == 3
+            elif kind == self._local_kind:
+                where = value
         datagrams = [data]
         if 0 < segment < size:
             datagrams = [data[at : at + segment] for at in range(0, size, segment)]
         self._answer_due = True
         addr = sender if len(sender) == 2 else address_of(sender)
-        self._protocol.datagrams_received(datagrams, addr, congestion_experienced)
+        if not where:
+            self._protocol.datagrams_received(datagrams, addr, congestion_experienced)
+        elif local := self._local_at(where):  # RFC 9260 section 8.4 rule 1: what is not unicast is dropped
+            self._protocol.datagrams_received_at(datagrams, addr, congestion_experienced, local)
         return len(datagrams)
+
+    def _local_at(self, where: bytes) -> str:
+        """The address of ours that packet info tells."""
+        local = self._locals.get(where)
+        if local is None:
+            if len(self._locals) >= LOCALS_KEPT:
+                self._locals.clear()
+            local = self._locals[where] = udp_options.read_local_address(where)
+        return local
 
     # Departures.
 
@@ -427,13 +482,19 @@ class BatchTransport(PacketTransport):
         self.send_batch((bytes(data),), addr)
 
     def send_batch(
-        self, packets: Sequence[bytes], addr: Address, ecn_capable: bool = False, *, fragment: bool = False
+        self,
+        packets: Sequence[bytes],
+        addr: Address,
+        ecn_capable: bool = False,
+        *,
+        fragment: bool = False,
+        local: str = "",
     ) -> None:
         if self._closing:
             return
-        sent = 0 if self._queue else self._sender.send(packets, addr, ecn_capable, fragment)
+        sent = 0 if self._queue else self._sender.send(packets, addr, ecn_capable, fragment, local)
         if sent < len(packets):
-            self._wait((packets[sent:], addr, ecn_capable, fragment))
+            self._wait((packets[sent:], addr, ecn_capable, fragment, local))
 
     def _wait(self, waiting: Waiting) -> None:
         if not self._queue:
@@ -458,11 +519,11 @@ class BatchTransport(PacketTransport):
 
     def _send_waiting(self) -> None:
         while self._queue:
-            packets, addr, ecn_capable, fragment = self._queue[0]
-            sent = self._sender.send(packets, addr, ecn_capable, fragment)
+            packets, addr, ecn_capable, fragment, local = self._queue[0]
+            sent = self._sender.send(packets, addr, ecn_capable, fragment, local)
             self._buffered -= sum(map(len, packets[:sent]))
             if sent < len(packets):
-                self._queue[0] = (packets[sent:], addr, ecn_capable, fragment)
+                self._queue[0] = (packets[sent:], addr, ecn_capable, fragment, local)
                 break
             del self._queue[0]
         if self._queue:

@@ -25,7 +25,9 @@ class DatagramError(OSError):
     * `mtu`: with EMSGSIZE, the largest IP packet that would fit, where somebody told.
     * `icmp`: type and code of the ICMP message this came from, `None` for the system's own verdict. ICMP is not
       authenticated: anyone can forge it, and who believes it should look at
-    * `quoted`: what the ICMP message quoted of the datagram's payload, for instance to check a verification tag.
+    * `quoted`: what the ICMP message quoted of the datagram's payload, for instance to check a verification tag;
+      without ICMP its first bytes, if the transport tells.
+    * `count`: how many datagrams it was in one turn of the loop.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class DatagramError(OSError):
         self.mtu = mtu
         self.icmp = icmp
         self.quoted = quoted
+        self.count = 1
 
 
 class PacketProtocol(asyncio.DatagramProtocol):
@@ -55,8 +58,17 @@ class PacketProtocol(asyncio.DatagramProtocol):
         for datagram in datagrams:
             self.datagram_received(datagram, addr)
 
+    def datagrams_received_at(
+        self, datagrams: list[bytes], addr: Address, congestion_experienced: bool, local: str
+    ) -> None:
+        """As `datagrams_received`, from a socket bound to a wildcard address: they came to `local`, one of ours."""
+        self.datagrams_received(datagrams, addr, congestion_experienced)
+
     def batch_done(self) -> None:
         """No more datagrams in this wake-up: time to answer."""
+
+    def send_failed(self, code: int) -> None:
+        """The system refused packets or made them wait, or ICMP came; to count it. May come from inside a send."""
 
 
 class PacketTransport(asyncio.DatagramTransport):
@@ -65,13 +77,20 @@ class PacketTransport(asyncio.DatagramTransport):
     __slots__ = ()
 
     def send_batch(
-        self, packets: Sequence[bytes], addr: Address, ecn_capable: bool = False, *, fragment: bool = False
+        self,
+        packets: Sequence[bytes],
+        addr: Address,
+        ecn_capable: bool = False,
+        *,
+        fragment: bool = False,
+        local: str = "",
     ) -> None:
         """Send packets in order to one address. They must not change afterwards.
 
         `ecn_capable` marks them ECT(0), where the socket can. IP packets travel whole or not at all, save with
         `fragment`: then one too large for the path is fragmented by IP, as a chunk needs that was sent before the
-        path shrank.
+        path shrank. `local` is for a socket bound to a wildcard address: which of ours they leave from. Without it, or
+        where the system can't be told, the system chooses.
         """
         raise NotImplementedError
 

@@ -301,6 +301,8 @@ class Driver(Inbox):
                 return route.address, core.context.peer_port
             case "sockname":
                 return route.local, core.context.local_port
+            case "send_failures":
+                return dict(self.engine.sockets.failures)
             case "peer_udp_port":
                 return route.udp_port
             case "udp_port":

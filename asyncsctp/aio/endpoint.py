@@ -140,6 +140,7 @@ class Endpoint:
             limit=limit,
             sharing=membership.begin(engine),
         )
+        engine.core.statistics.send_failures = engine.sockets.failures
         endpoint = cls(engine, engine.core, membership)
         await anext(endpoint._guard)
         return endpoint

@@ -70,12 +70,12 @@ class Engine:
     def flush(self, core: Core | None = None) -> None:
         """Send what is to be sent, of this association and of all that have been touched; and set the timer.
 
-        While a socket is full nothing is taken from the core: there it waits in order, and retransmissions don't pile
-        up.
+        While all sockets are full nothing is taken from the core: there it waits in order, and retransmissions don't
+        pile up.
         """
         if core is not None:
             self.core.touch(core)
-        if self._is_stopped or self.sockets.paused:
+        if self._is_stopped or (self.sockets.paused and self.sockets.is_full):
             return
         self._send()
         self._arm()
@@ -124,7 +124,11 @@ class Engine:
         now = self.now()
         quoted: bytes = getattr(error, "quoted", b"")
         mtu: int | None = getattr(error, "mtu", None)
-        for core in self._concerned(route, quoted, getattr(error, "icmp", None) is not None):
+        is_icmp = getattr(error, "icmp", None) is not None
+        sender = self.core.find(route.address, int.from_bytes(quoted[2:4])) if quoted else None
+        if sender is not None and not is_icmp:
+            sender.statistics.send_failures += getattr(error, "count", 1)
+        for core in self._concerned(route, sender, quoted, is_icmp, mtu):
             if mtu is not None:
                 core.on_message_size(route, mtu, now)
                 path = core.path_manager.find(route.address)
@@ -135,11 +139,18 @@ class Engine:
             self.core.touch(core)
         self.flush()
 
-    def _concerned(self, route: Route, quoted: bytes, is_icmp: bool) -> list[Core]:
-        """The associations that an error is about; RFC 9260 section 10: none, where ICMP does not prove that it is."""
+    def _concerned(
+        self, route: Route, sender: Core | None, quoted: bytes, is_icmp: bool, mtu: int | None
+    ) -> list[Core]:
+        """The associations that an error is about; RFC 9260 section 10: none, where ICMP does not prove that it is.
+
+        What the system says of a path's size is for all that use it. Other refusals are not even for their sender:
+        the packet counts as lost.
+        """
         if is_icmp:
-            core = self.core.find(route.address, int.from_bytes(quoted[2:4]))
-            return [core] if core is not None and is_quoted(core.context, quoted) else []
+            return [sender] if sender is not None and is_quoted(sender.context, quoted) else []
+        if mtu is None:
+            return []
         return [core for core in self.core.associations if core.path_manager.find(route.address) is not None]
 
     def stop(self) -> None:

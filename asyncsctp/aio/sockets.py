@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, Protocol, cast, final
 
 from ..config import Config
-from ..paths.encapsulation import Route, is_ipv4, normalize
+from ..paths.encapsulation import Route, is_ipv4, normalize, wildcard_of
 from ..wire.constants import IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
 from .datagram import Address, PacketProtocol, PacketTransport
 from .transport import DEFAULT_BUFFER, open_datagram
@@ -48,12 +48,13 @@ class Receiver(Protocol):
 class _Socket(PacketProtocol):
     """One socket as its transport sees it."""
 
-    __slots__ = ("_receiver", "_routes", "_sockets", "local", "transport")
+    __slots__ = ("_receiver", "_routes", "_routes_at", "_sockets", "local", "transport")
 
     def __init__(self, sockets: Sockets, receiver: Receiver, local: str) -> None:
         self._sockets = sockets
         self._receiver = receiver
         self._routes: dict[Address, Route] = {}
+        self._routes_at: dict[tuple[Address, str], Route] = {}
         self.local = local
         self.transport: PacketTransport
 
@@ -70,8 +71,23 @@ class _Socket(PacketProtocol):
             route = self._routes[addr] = Route(self.local, normalize(addr[0]), addr[1])
         return route
 
+    def route_at(self, addr: Address, local: str) -> Route:
+        """The same for what came to a local address, where the socket is bound to all."""
+        key = (addr, local)
+        route = self._routes_at.get(key)
+        if route is None:
+            if len(self._routes_at) >= _ROUTES_KEPT:
+                self._routes_at.clear()
+            route = self._routes_at[key] = Route(normalize(local), normalize(addr[0]), addr[1])
+        return route
+
     def datagrams_received(self, datagrams: list[bytes], addr: Address, congestion_experienced: bool) -> None:
         self._receiver.receive(datagrams, self.route_from(addr), congestion_experienced)
+
+    def datagrams_received_at(
+        self, datagrams: list[bytes], addr: Address, congestion_experienced: bool, local: str
+    ) -> None:
+        self._receiver.receive(datagrams, self.route_at(addr, local), congestion_experienced)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         self._receiver.receive([data], self.route_from(addr), False)
@@ -84,6 +100,11 @@ class _Socket(PacketProtocol):
         address: Address | None = getattr(exc, "address", None)
         if isinstance(exc, OSError) and address is not None:
             self._receiver.on_error(self.route_from(address), exc)
+
+    def send_failed(self, code: int) -> None:
+        failures = self._sockets.failures
+        name = errno.errorcode.get(code, str(code))
+        failures[name] = failures.get(name, 0) + 1
 
     def pause_writing(self) -> None:
         self._sockets.paused += 1
@@ -101,13 +122,19 @@ class _Socket(PacketProtocol):
 class Sockets:
     """All sockets of an endpoint."""
 
-    __slots__ = ("_narrow", "_receiver", "by_local", "paused")
+    __slots__ = ("_narrow", "_receiver", "by_local", "failures", "paused")
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._narrow: dict[str, int] = {}
         self.by_local: dict[str, _Socket] = {}
+        self.failures: dict[str, int] = {}  # of sends, by the name of the error
         self.paused = 0  # how many of them are full
+
+    @property
+    def is_full(self) -> bool:
+        """Whether none of them has room. While one has, its paths go on, and take over what waits at the others."""
+        return self.paused > 0 and self.paused >= len(self.by_local)
 
     async def bind(
         self,
@@ -161,13 +188,20 @@ class Sockets:
         """Send what was in the outbox."""
         for route, packets in runs:
             sock = self.by_local.get(route.local)
+            local = ""
             if sock is None:
-                continue
+                local = route.local
+                sock = self._at(local)
+                if sock is None:
+                    continue
             addr = (route.address, route.udp_port)
             limit = self._narrow.get(route.address, _LARGEST) if self._narrow else _LARGEST
             if limit < _LARGEST and max(map(len, packets)) > limit:
                 for packet in packets:
-                    sock.transport.send_batch([packet], addr, route.ecn_capable, fragment=len(packet) > limit)
+                    fragment = len(packet) > limit
+                    sock.transport.send_batch([packet], addr, route.ecn_capable, fragment=fragment, local=local)
+            elif local:
+                sock.transport.send_batch(packets, addr, route.ecn_capable, local=local)
             else:
                 sock.transport.send_batch(packets, addr, route.ecn_capable)
 
@@ -183,11 +217,18 @@ class Sockets:
 
     def inject(self, local: str, data: bytes, addr: Address) -> None:
         """A datagram came to a local address by another way."""
-        self.by_local[local].datagram_received(data, addr)
+        sock = self._at(local)
+        if sock is not None:
+            sock.datagram_received(data, addr)
+
+    def _at(self, local: str) -> _Socket | None:
+        """The socket of a local address: its own, or that of all addresses."""
+        sock = self.by_local.get(local)
+        return sock if sock is not None else self.by_local.get(wildcard_of(local))
 
     def info(self, local: str, name: str, default: Any = None) -> Any:
         """`get_extra_info` of the transport at a local address."""
-        sock = self.by_local.get(local)
+        sock = self._at(local)
         return default if sock is None else sock.transport.get_extra_info(name, default)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from ..association import AssociationUser
 from ..errors import AssociationClosed, EndOfStream, SCTPError
 from ..events import Event
 from ..inbound.reassembly import SMALLEST_CHARGE
+from ..wire.constants import MASK_32
 from .flow_control import Turn
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ _REPORTED_AT: Final = 4096
 class Message(NamedTuple):
     """A message as it arrived (RFC 6458 section 5.3.5).
 
-    `ssn` (stream sequence number) and `tsn` count on from the peer's first and never wrap here; their low 16 and 32
-    bits were on the wire. The `ssn` of an `unordered` message means nothing. `ppid` is the sender's, in host byte
-    order.
+    `ssn` (stream sequence number) and `tsn` are as they were on the wire, of 16 and 32 bits. The `ssn` of an
+    `unordered` message means nothing. `ppid` is the sender's, in host byte order.
     """
 
     data: bytes
@@ -333,6 +333,7 @@ class Inbox(AssociationUser):
 
     def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
         """The core has a message."""
+        tsn &= MASK_32
         queue: MessageQueue | None = self._readers.get(sid)
         if queue is None:
             message: Message = _new(Message, (data, sid, ppid, unordered, ssn, tsn))

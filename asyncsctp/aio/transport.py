@@ -127,6 +127,7 @@ class _Bridge(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         code = exc.errno if isinstance(exc, OSError) and exc.errno is not None else 0
+        self._protocol.send_failed(code)
         error = DatagramError(code, str(exc), self.sending)
         self._loop.call_soon(self._report, error)  # the loop's transport calls from inside sendto
 
@@ -174,7 +175,13 @@ class _PlainTransport(PacketTransport):
         self.send_batch((bytes(data),), addr)
 
     def send_batch(
-        self, packets: Sequence[bytes], addr: Address, ecn_capable: bool = False, *, fragment: bool = False
+        self,
+        packets: Sequence[bytes],
+        addr: Address,
+        ecn_capable: bool = False,
+        *,
+        fragment: bool = False,
+        local: str = "",
     ) -> None:
         if self.is_closing():
             return

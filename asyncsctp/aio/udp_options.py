@@ -19,8 +19,9 @@ from .datagram import Address, DatagramError, SockAddr, address_of, sockaddr_of
 
 __all__ = [
     "MSG_ERRQUEUE", "SOL_UDP", "UDP_GRO", "UDP_SEGMENT", "accept_segments", "allow_fragments", "ask_for_buffers",
-    "forbid_fragments", "mark", "open_socket", "read_error", "report_errors", "report_traffic_class", "sends_segments",
-    "share_port", "traffic_class_kind",
+    "forbid_fragments", "is_wildcard", "leave_from", "mark", "open_socket", "read_error", "read_local_address",
+    "report_errors", "report_local_address", "report_traffic_class", "sends_segments", "share_port",
+    "traffic_class_kind",
 ]  # fmt: skip
 
 LINUX: Final = sys.platform == "linux"
@@ -30,6 +31,7 @@ SOL_UDP: Final = 17
 UDP_SEGMENT: Final = 103
 UDP_GRO: Final = 104
 MSG_ERRQUEUE: Final = 0x2000
+IP_PKTINFO: Final = 8
 IP_MTU_DISCOVER: Final = 10
 IP_RECVERR: Final = 11
 IPV6_MTU_DISCOVER: Final = 23
@@ -45,6 +47,9 @@ EXTENDED_ERROR: Final = Struct("=IBBBBII")  # errno, origin, type, code, padding
 ORIGIN_LOCAL: Final = 1
 ORIGIN_ICMP: Final = 2
 ORIGIN_ICMP6: Final = 3
+
+PACKET_INFO_IPV4: Final = Struct("=I4s4s")  # interface, our address to answer from, the destination as it was sent
+PACKET_INFO_IPV6: Final = Struct("=16sI")  # destination, interface
 
 ECT_0: Final = 2  # RFC 3168 section 5
 
@@ -142,6 +147,46 @@ def traffic_class_kind(sock: socket.socket) -> int:
     if not LINUX and hasattr(socket, "IP_RECVTOS"):
         return socket.IP_RECVTOS  # the BSDs give it the number of the request
     return socket.IP_TOS
+
+
+def is_wildcard(sock: socket.socket) -> bool:
+    """Is the socket bound to all addresses of its family?"""
+    return ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_unspecified
+
+
+def report_local_address(sock: socket.socket) -> int:
+    """Ask for the address that each datagram came to; the type of the ancillary data that tells it, -1 if none does."""
+    if sock.family == socket.AF_INET:
+        return IP_PKTINFO if LINUX and _ask(sock, socket.IPPROTO_IP, IP_PKTINFO, 1) else -1
+    if not hasattr(socket, "IPV6_RECVPKTINFO"):
+        return -1
+    return socket.IPV6_PKTINFO if _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1) else -1
+
+
+def read_local_address(value: bytes) -> str:
+    """The address that a datagram came to, as `report_local_address` asked for it; empty if that is not unicast."""
+    if len(value) == PACKET_INFO_IPV4.size:
+        _, ours, destination = PACKET_INFO_IPV4.unpack(value)
+        return socket.inet_ntop(socket.AF_INET, ours) if ours == destination else ""
+    packed, interface = PACKET_INFO_IPV6.unpack_from(value)
+    address = ipaddress.IPv6Address(packed)
+    if address.is_multicast:
+        return ""
+    return address_of((str(address), 0, 0, interface if address.is_link_local else 0))[0]
+
+
+def leave_from(local: str) -> tuple[int, int, bytes]:
+    """The ancillary data that makes a packet leave from this address of ours; `OSError` if its interface is gone."""
+    if ":" not in local:
+        packed = socket.inet_pton(socket.AF_INET, local)
+        return socket.IPPROTO_IP, IP_PKTINFO, PACKET_INFO_IPV4.pack(0, packed, bytes(4))
+    sockaddr = sockaddr_of((local, 0))
+    packed = socket.inet_pton(socket.AF_INET6, sockaddr[0])
+    return (
+        socket.IPPROTO_IPV6,
+        socket.IPV6_PKTINFO,
+        PACKET_INFO_IPV6.pack(packed, sockaddr[3] if len(sockaddr) == 4 else 0),
+    )
 
 
 def accept_segments(sock: socket.socket) -> bool:

@@ -39,6 +39,8 @@ class Reception:
         "_brim",
         "_carried",
         "_context",
+        "_edge",
+        "_exempt",
         "_immediate",
         "_incoming_streams",
         "_sacks",
@@ -58,6 +60,9 @@ class Reception:
         self._window = config.recv_buffer
         self._brim = config.recv_buffer - _SILLY_WINDOW  # from here on each new chunk is looked at
         self._announced = config.recv_buffer
+        # How far the peer may send by what was announced, in bytes received.
+        self._edge = context.statistics.bytes_received + config.recv_buffer
+        self._exempt = 0  # what the message in progress held when that was announced
         self._carried = False
         self._immediate = False
         self._sacks: list[bytes] = []
@@ -95,7 +100,7 @@ class Reception:
             if length <= DATA_HEADER_SIZE or length > end - at:
                 self._judge_length(length, wire_tsn)
                 return end
-            if streams.unread + streams.held > self._brim and not self._has_room(wire_tsn, length):
+            if streams.unread + streams.held > self._brim and not self._has_room(wire_tsn, length, received):
                 tsn = BEYOND
             else:
                 tsn = tracker.accept(wire_tsn)
@@ -215,16 +220,38 @@ class Reception:
 
     def _pack_train(self) -> None:
         """The SACKs that say nothing but how far all has come, each as of its packet, with the window as it is now."""
-        self._announced = a_rwnd = self.a_rwnd
+        a_rwnd = self._announce()
         for wire_cumulative_tsn in self._train:
             self._sacks.append(pack_sack(wire_cumulative_tsn, a_rwnd))
         self._train.clear()
 
     def _sack(self, room: int) -> bytes:
-        self._announced = self.a_rwnd
+        a_rwnd = self._announce()
         wire_cumulative_tsn, gaps, duplicates = self.tracker.sack(room)
         self._context.statistics.duplicate_tsns_reported += len(duplicates)
-        return pack_sack(wire_cumulative_tsn, self._announced, gaps, duplicates)
+        return pack_sack(wire_cumulative_tsn, a_rwnd, gaps, duplicates)
+
+    def _announce(self) -> int:
+        """The window, which the peer is about to be told.
+
+        What it was told before and has not used is not taken back: it may be on its way. That the message that was
+        exempt then has been completed since closes the window no faster than data comes in.
+        """
+        received = self._context.statistics.bytes_received
+        held = self._streams.held
+        exempt = self._streams.in_progress(self.tracker.cumulative_tsn) if held else 0
+        free = self._window - self._streams.unread - held + exempt
+        a_rwnd = free if free >= _SILLY_WINDOW else 0
+        promised = self._edge - received
+        if promised > a_rwnd:
+            kept = min(promised, free + self._exempt)
+            if kept >= _SILLY_WINDOW and kept > a_rwnd:
+                a_rwnd = kept
+        if a_rwnd > promised or not a_rwnd:
+            self._edge = received + a_rwnd
+            self._exempt = exempt
+        self._announced = a_rwnd
+        return a_rwnd
 
     def _free(self) -> int:
         held = self._streams.held
@@ -232,14 +259,18 @@ class Reception:
             held -= self._streams.in_progress(self.tracker.cumulative_tsn)
         return self._window - self._streams.unread - held
 
-    def _has_room(self, wire_tsn: int, length: int) -> bool:
+    def _has_room(self, wire_tsn: int, length: int, received: int) -> bool:
         """Section 6.2 with a closed window: what is new and above all else is dropped, what fills a hole displaces the
         rest.
 
-        What was announced is kept; where that was nothing, only a window that has opened since is one.
+        What was announced is kept; where that was nothing, only a window that has opened since is one. `received` is
+        what this packet has brought so far.
         """
         free = self._free()
         if free >= _SILLY_WINDOW or (free > 0 and self._announced):
+            return True
+        received += self._context.statistics.bytes_received + length - DATA_HEADER_SIZE
+        if received <= self._edge and free + self._exempt > 0:
             return True
         tracker = self.tracker
         tsn = tracker.classify(wire_tsn)

@@ -22,6 +22,7 @@ __all__ = [
     "listed_addresses",
     "normalize",
     "smallest_mtu",
+    "wildcard_of",
 ]
 
 _ADDRESSES_KEPT: Final = 1024  # reading one takes longer than anything else in a handshake
@@ -56,6 +57,11 @@ def normalize(address: str) -> str:
 def is_ipv4(address: str) -> bool:
     """The family of a normalized address."""
     return ":" not in address
+
+
+def wildcard_of(address: str) -> str:
+    """The address that stands for all of a host's own, in the family of this one."""
+    return "0.0.0.0" if is_ipv4(address) else "::"
 
 
 def chunk_room(mtu: int, ipv4: bool) -> int:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, final
 from ..config import Config
 from ..congestion.rfc9260 import RFC9260
 from ..events import PathState
-from .encapsulation import Route, chunk_room, is_ipv4, is_source_for, normalize
+from .encapsulation import Route, chunk_room, is_ipv4, is_source_for, normalize, wildcard_of
 from .path import Path
 from .rto import RtoEstimator
 
@@ -43,6 +43,7 @@ class PathManager:
     """
 
     __slots__ = (
+        "_bound_addresses",  # those of the endpoint; a wildcard among them may have become one address in the others
         "_by_address",
         "_config",
         "_current",
@@ -61,7 +62,7 @@ class PathManager:
         """`addresses` are CONFIRMED from the start (section 5.4 rules 1 and 2): those that the user gave to `connect`,
         or the one that an INIT ACK was sent to. `udp_port` is the peer's where no other was learned."""
         self._config = config
-        self._local_addresses = tuple(map(normalize, local_addresses))
+        self._local_addresses = self._bound_addresses = tuple(map(normalize, local_addresses))
         self._udp_port = udp_port
         self._by_address: dict[str, Path] = {}
         self.by_id: list[Path] = []
@@ -137,6 +138,7 @@ class PathManager:
         """
         config = self._config
         self.error_count = 0
+        self._unsettle()
         for address in addresses:
             self.add(address)
         for path in self.paths:
@@ -166,12 +168,15 @@ class PathManager:
 
         RFC 6951 section 5.4: its UDP port is the peer's from now on. Not for packets with an INIT, which carry no tag
         (draft udp-encaps-cons section 4). The local address it came to is taken as long as ours is a guess: one that
-        has worked, or has been rotated to, stays.
+        has worked, or has been rotated to, stays. In place of a wildcard it is taken at any time.
         """
         known = path.route
         if route == known:
             path.route = route  # the same object, by which the next packet is recognized
             return False
+        if known.local == wildcard_of(known.address) != route.local:
+            self._settle(route.local)
+            known = path.route
         guessed = not path.rto.measured and path.error_count < _ROTATE_AT
         local = route.local if guessed and route.local in self._local_addresses else known.local
         if local == known.local and route.udp_port == known.udp_port:
@@ -180,6 +185,31 @@ class PathManager:
         if local != known.local:
             path.congestion.reinitialize()  # section 7.2.5.2
         return True
+
+    def _settle(self, local: str) -> None:
+        """The peer speaks to this one of the addresses that a wildcard stands for, and knows no other: none was listed.
+
+        What came from elsewhere it would take for out of the blue (section 8.4), so that no path of the other family
+        is of use.
+        """
+        wildcard = wildcard_of(local)
+        kept = [local if ours == wildcard else ours for ours in self._local_addresses]
+        self._local_addresses = tuple(dict.fromkeys(ours for ours in kept if ours != wildcard_of(ours)))
+        for path in list(self.paths):
+            if path.route.local == wildcard:
+                path.route = path.reply_route = path.route._replace(local=local)
+            elif path.route.local == wildcard_of(path.route.local):
+                self.remove(path.route.address)
+
+    def _unsettle(self) -> None:
+        """The peer may speak to another of our addresses now."""
+        bound = self._bound_addresses
+        if self._local_addresses == bound:
+            return
+        self._local_addresses = bound
+        for path in self.paths:
+            if path.route.local not in bound:
+                path.route = path.reply_route = path.route._replace(local=wildcard_of(path.route.local))
 
     def rotate_local(self, path: Path) -> bool:
         """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""

@@ -66,7 +66,7 @@ class SimulatedTransport(PacketTransport):
 
     def send_batch(
         self, packets: Sequence[bytes | bytearray | memoryview], addr: Any = None, ecn_capable: bool = False, *,
-        fragment: bool = False,
+        fragment: bool = False, local: str = "",
     ) -> None:  # fmt: skip
         """Sends datagrams to one address, in order.
 
@@ -113,6 +113,7 @@ class SimulatedTransport(PacketTransport):
         self._take_one: Callable[..., object] | None = getattr(protocol, "datagram_received", None)
         self._batch_done: Callable[[], object] | None = getattr(protocol, "batch_done", None)
         self._error_received: Callable[[Exception], object] | None = getattr(protocol, "error_received", None)
+        self._send_failed: Callable[[int], object] | None = getattr(protocol, "send_failed", None)
 
     def get_write_buffer_size(self) -> int:
         """Always 0."""
@@ -137,6 +138,8 @@ class SimulatedTransport(PacketTransport):
 
     def error(self, destination: Address, error: OSError) -> None:
         """What we sent came to grief."""
+        if self._send_failed is not None and not self._closing:
+            self._send_failed(error.errno or 0)
         if self._error_received is not None and not self._closing:
             self._call(self._error_received, error)
 

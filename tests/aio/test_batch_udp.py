@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
-import os
 import socket
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from support.namespace import in_own_network, set_loopback_mtu
+from support.udp import Recorder, Wrapped, closed, no_trouble, packets_of, where
 
 from asyncsctp.aio import batch_udp, udp_options
 from asyncsctp.aio.batch_udp import BatchTransport
-from asyncsctp.aio.datagram import Address, DatagramError, PacketProtocol
+from asyncsctp.aio.datagram import Address
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="GSO, GRO and the error queue are Linux's")
 
@@ -44,107 +45,12 @@ def host(request: pytest.FixtureRequest) -> str:
     return host
 
 
-class Recorder(PacketProtocol):
-    """Notes every call, and lets a test wait until something has been noted."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self._changed = asyncio.Event()
-
-    def note(self, *call: Any) -> None:
-        self.calls.append(call)
-        self._changed.set()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
-
-    def named(self, name: str) -> list[tuple[Any, ...]]:
-        return [call for call in self.calls if call[0] == name]
-
-    @property
-    def datagrams(self) -> list[bytes]:
-        return [datagram for call in self.named("received") for datagram in call[1]]
-
-    @property
-    def errors(self) -> list[DatagramError]:
-        return [call[1] for call in self.named("error")]
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.note("made", transport)
-
-    def datagrams_received(self, datagrams: list[bytes], addr: Address, congestion_experienced: bool) -> None:
-        self.note("received", datagrams, addr, congestion_experienced)
-
-    def batch_done(self) -> None:
-        self.note("done")
-
-    def error_received(self, exc: Exception) -> None:
-        self.note("error", exc)
-
-    def pause_writing(self) -> None:
-        self.note("pause")
-
-    def resume_writing(self) -> None:
-        self.note("resume")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.note("lost", exc)
-
-
-class Wrapped:
-    """A socket whose sends can be made to fail: `trouble(method, data)` returns an errno or 0."""
-
-    def __init__(self, sock: socket.socket, trouble: Callable[[str, bytes], int]) -> None:
-        self._sock = sock
-        self._trouble = trouble
-        self.went: list[tuple[str, int]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    def _maybe(self, method: str, data: bytes) -> None:
-        code = self._trouble(method, data)
-        if code:
-            raise OSError(code, os.strerror(code))
-        self.went.append((method, len(data)))
-
-    def sendto(self, data: bytes, addr: Any) -> int:
-        self._maybe("sendto", data)
-        return self._sock.sendto(data, addr)
-
-    def sendmsg(self, buffers: Any, ancillary: Any, flags: int, addr: Any) -> int:
-        self._maybe("sendmsg", b"".join(buffers))
-        return self._sock.sendmsg(buffers, ancillary, flags, addr)
-
-
-def no_trouble(method: str, data: bytes) -> int:
-    return 0
-
-
 def make(
     host: str = "127.0.0.1", trouble: Callable[[str, bytes], int] = no_trouble, **options: Any
 ) -> tuple[BatchTransport, Recorder, Wrapped]:
     sock: Any = Wrapped(udp_options.open_socket((host, 0), 1 << 20), trouble)
     recorder = Recorder()
     return BatchTransport(asyncio.get_running_loop(), sock, recorder, **options), recorder, sock
-
-
-def where(transport: BatchTransport) -> Address:
-    address: Address = transport.get_extra_info("sockname")
-    return address
-
-
-def packets_of(*sizes: int) -> list[bytes]:
-    return [index.to_bytes(4, "big") + bytes(size - 4) for index, size in enumerate(sizes)]
-
-
-async def closed(*recorders: Recorder) -> None:
-    for recorder in recorders:
-        made = recorder.named("made")[0][1]
-        made.close()
-        await recorder.until(lambda recorder=recorder: bool(recorder.named("lost")))  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("segments", [True, False])
@@ -318,8 +224,34 @@ def test_a_train_refused_for_its_size_does_not_end_gso(run: Run) -> None:
         await r.until(lambda: len(r.datagrams) == 3)
         assert [len(datagram) for datagram in r.datagrams] == [100, 1000, 1000]
         await s.until(lambda: bool(s.errors))
-        assert [(error.errno, error.address) for error in s.errors] == [(errno.EMSGSIZE, where(receiver))]
+        assert [(error.errno, error.address) for error in s.errors] == [(errno.EMSGSIZE, where(receiver))] * 3
         assert sender.get_extra_info("gso") is True
+        await closed(s, r)
+
+    run(main())
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EPERM, errno.ENETUNREACH, errno.EADDRNOTAVAIL])
+def test_what_a_lone_packet_fails_with_too_does_not_end_gso(run: Run, code: int) -> None:
+    fails = True
+
+    async def main() -> None:
+        nonlocal fails
+        sender, s, sock = make(trouble=lambda method, data: code if fails else 0)
+        before = sender.get_extra_info("gso")
+        receiver, r, _ = make()
+        sender.send_batch(packets_of(*[1000] * 5), where(receiver))
+        await s.until(lambda: bool(s.errors))
+        assert {(error.errno, error.address) for error in s.errors} == {(code, where(receiver))}
+        assert sum(error.count for error in s.errors) == 5
+        assert s.failures == [code] * 5
+        fails = False
+        packets = packets_of(*[1000] * 5)
+        sender.send_batch(packets, where(receiver))
+        await r.until(lambda: len(r.datagrams) == 5)
+        assert r.datagrams == packets
+        assert sender.get_extra_info("gso") == before
+        assert len(sock.went) == (1 if before else 5)
         await closed(s, r)
 
     run(main())
@@ -389,6 +321,36 @@ def test_too_large_for_a_datagram(run: Run, host: str) -> None:
         await closed(s, r)
 
     run(main())
+
+
+def test_a_train_on_a_path_that_shrank_goes_as_far_as_it_fits_and_once(run: Run) -> None:
+    async def main() -> None:
+        sender, s, sock = make()
+        before = sender.get_extra_info("gso")
+        receiver, r, _ = make()
+        packets = packets_of(*[1200] * 30, 900)
+        sender.send_batch(packets, where(receiver))
+        set_loopback_mtu(1000)
+        sender.send_batch(packets, where(receiver))
+        sender.send_batch(packets_of(*[800] * 10), where(receiver))
+        await r.until(lambda: len(r.datagrams) >= 42)
+        assert r.datagrams == [*packets, packets[-1], *packets_of(*[800] * 10)]
+        await s.until(lambda: bool(s.errors))
+        told = {(error.errno, error.address, error.mtu, error.icmp) for error in s.errors}
+        assert told == {(errno.EMSGSIZE, where(receiver), 1000, None)}
+        assert [error.quoted for error in s.errors] == [packet[:8] for packet in packets[:30]]
+        assert sender.get_extra_info("gso") == before
+        if before:
+            assert sock.went[-1] == ("sendmsg", 8000)
+        r.calls.clear()
+        sender.send_batch(packets, where(receiver), fragment=True)
+        await r.until(lambda: len(r.datagrams) >= len(packets))
+        assert r.datagrams == packets
+        await closed(s)
+        receiver.abort()
+        await r.until(lambda: bool(r.named("lost")))
+
+    in_own_network(lambda: run(main()))
 
 
 def test_port_unreachable_is_told_and_harms_nothing(run: Run, host: str) -> None:

@@ -74,6 +74,81 @@ def test_the_second_answer_is_begun_soon_after_the_first_is_silent() -> None:
     network.run(main())
 
 
+@pytest.mark.parametrize("size", [64, 1200, 16_384, 262_144])
+@pytest.mark.parametrize("pause", [0.5, 300.0])
+def test_a_reader_that_stops_holds_no_more_than_its_buffer_and_goes_on_at_once(size: int, pause: float) -> None:
+    count = max(min(1_000_000 // size, 5000), 8)
+    config = Config(recv_buffer=100_000, send_buffer=200_000)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        read = written = 0
+        longest = 0.0
+        finished = asyncio.Event()
+
+        async def reader(association: asyncsctp.Association) -> None:
+            nonlocal read, longest
+            while read < count:
+                if read == 3:
+                    await asyncio.sleep(pause)
+                    assert (written - read) * size <= config.recv_buffer + config.send_buffer + 2 * size
+                before = loop.time()
+                await association.recv()
+                longest = max(longest, loop.time() - before)
+                read += 1
+            finished.set()
+
+        async with (
+            asyncsctp.serve(reader, Z, 5001, config=config),
+            asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as assoc,
+        ):
+            for _ in range(count):
+                await assoc.send(bytes(size))
+                written += 1
+            await finished.wait()
+            assert longest < 1.0, "no time-out passed before a message came, and all were there or on their way"
+
+    two_hosts(delay=0.02).run(main())
+
+
+@pytest.mark.parametrize("size", [64, 1200, 16_384, 262_144])
+def test_a_reader_that_takes_one_message_at_a_time_never_waits_for_the_next(size: int) -> None:
+    config = Config(recv_buffer=100_000, send_buffer=200_000)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        read = written = 0
+        finished = asyncio.Event()
+
+        async def reader(association: asyncsctp.Association) -> None:
+            nonlocal read
+            longest = 0.0
+            for number in range(count):
+                before = loop.time()
+                await association.recv()
+                if number:
+                    longest = max(longest, loop.time() - before)
+                read += 1
+                assert (written - read) * size <= config.recv_buffer + config.send_buffer + 2 * size
+                await asyncio.sleep(0.1)
+            assert association.stats.dropped_out_of_window == 0
+            assert longest < 0.5
+            finished.set()
+
+        count = 200 if size < 100_000 else 10
+        async with (
+            asyncsctp.serve(reader, Z, 5001, config=config),
+            asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as assoc,
+        ):
+            for _ in range(count):
+                await assoc.send(bytes(size))
+                written += 1
+            await finished.wait()
+            assert assoc.stats.t3_timeouts == 0
+
+    two_hosts(delay=0.02).run(main())
+
+
 def test_a_dead_path_is_reported_and_another_takes_over() -> None:
     async def main() -> None:
         async with asyncsctp.serve(echo, port=5001, local_addrs=[Z, Z2]):

@@ -257,6 +257,28 @@ def test_what_was_promised_is_kept() -> None:
     assert script.expect(SACK).one(SACK).tsn == 9
 
 
+def test_a_message_longer_than_the_window_takes_nothing_back_when_it_is_complete() -> None:
+    """Section 6.2: the message in progress is not held against the window; what was announced meanwhile may be on its
+    way when it is complete, and MUST be accepted."""
+    script = Script(Config(recv_buffer=10_000, **QUIET))
+    script.user.reading = False
+    script.send(script.data(0, bytes(1000), flags=B | I))
+    for tsn in range(1, 20):
+        script.send(script.data(tsn, bytes(1000), flags=I))
+        assert script.take()[-1].one(SACK).a_rwnd == 10_000
+    script.send(script.data(20, bytes(1000), flags=E | I))
+    assert script.expect(SACK).one(SACK).a_rwnd == 9_000, "of the 10,000 one has come"
+    for tsn in range(21, 29):
+        script.send(script.data(tsn, bytes(1000), flags=B | E | U | I))
+        assert script.expect(SACK).one(SACK).a_rwnd == 29_000 - tsn * 1000
+    script.send(script.data(29, bytes(1000), flags=B | E | U | I), script.data(30, bytes(1000), flags=B | E | U | I))
+    report = script.expect(SACK).one(SACK)
+    assert (report.tsn, report.gaps, report.a_rwnd) == (29, (), 0), "then it is closed"
+    script.user.read()
+    script.flush()
+    assert script.expect(SACK).one(SACK).a_rwnd == 10_000
+
+
 def test_a_closed_window_takes_what_fills_a_hole_and_gives_up_the_largest() -> None:
     """Section 6.2: a TSN below the largest displaces the largest one held for reordering, which is reported no more."""
     script = Script(Config(recv_buffer=6_000, **QUIET))

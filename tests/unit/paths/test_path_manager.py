@@ -119,6 +119,31 @@ class TestLearning:
         paths = manager()
         assert not paths.learn(paths.primary, Route("192.0.2.77", "198.51.100.1", 9899))
 
+    def test_in_place_of_a_wildcard_it_is_the_one_that_the_peer_speaks_to(self) -> None:
+        paths = manager("198.51.100.1", "2001:db8::9", "198.51.100.2", locals_=["0.0.0.0", "::"])
+        first, other_family, second = paths.paths
+        first.on_rtt(0.1, 1.0)
+        first.congestion.cwnd = 50_000
+        assert not paths.learn(first, Route("0.0.0.0", "198.51.100.1", 9899)), "where the system does not tell"
+        paths.learn(first, Route("192.0.2.77", "198.51.100.1", 9899))
+        assert [path.route.local for path in paths.paths] == ["192.0.2.77"] * 2
+        assert second.reply_route.local == "192.0.2.77"
+        assert first.congestion.cwnd == 50_000
+        # It knows us by that address alone.
+        assert paths.paths == [first, second]
+        assert paths.add("2001:db8::a") is None
+        added = paths.add("198.51.100.3")
+        assert added is not None
+        assert added.route.local == "192.0.2.77"
+        assert not paths.learn(first, Route("192.0.2.78", "198.51.100.1", 9899))
+        assert not paths.rotate_local(first)
+        assert other_family.state is INACTIVE
+        # A peer that has restarted may speak to another one.
+        paths.restart(["198.51.100.1", "198.51.100.2"])
+        assert [path.route.local for path in paths.paths] == ["0.0.0.0"] * 2
+        paths.learn(first, Route("192.0.2.78", "198.51.100.1", 9899))
+        assert [path.route.local for path in paths.paths] == ["192.0.2.78"] * 2
+
     def test_repeated_timeouts_try_the_next_local_address_and_learning_does_not_undo_it(self) -> None:
         paths = manager()
         path = paths.primary
