@@ -212,7 +212,7 @@ class Endpoint:
         port: int,
         local_addresses: Sequence[str],
         random: Random,
-        outbox: Outbox,
+        outbox: Outbox | None = None,
         listening: bool = False,
         accept: Callable[[Association], AssociationUser] | None = None,
         limit: int | None = None,
@@ -228,7 +228,7 @@ class Endpoint:
         self.port = port
         self.listening = listening
         self.limit = limit
-        self.outbox = outbox
+        self.outbox = Outbox() if outbox is None else outbox
         self.statistics = EndpointStatistics()
         self._accept = accept
         self._random = random

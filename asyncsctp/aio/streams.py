@@ -15,7 +15,6 @@ from ..association import AssociationUser
 from ..errors import AssociationClosed, EndOfStream, SCTPError
 from ..events import Event
 from ..inbound.reassembly import SMALLEST_CHARGE
-from ..wire.constants import MASK_32
 from .flow_control import Turn
 
 if TYPE_CHECKING:
@@ -333,7 +332,6 @@ class Inbox(AssociationUser):
 
     def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
         """The core has a message."""
-        tsn &= MASK_32
         queue: MessageQueue | None = self._readers.get(sid)
         if queue is None:
             message: Message = _new(Message, (data, sid, ppid, unordered, ssn, tsn))

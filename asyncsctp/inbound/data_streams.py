@@ -81,7 +81,7 @@ class DataStreams(ReassemblyQueue):
             size = len(payload)
             self.unread += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
             self.delivered += 1
-            self.recipient.on_message(sid, number, ppid, False, tsn, payload)
+            self.recipient.on_message(sid, number, ppid, False, tsn & MASK_32, payload)
             return None
         return self._add_beside_others(tsn, flags, sid, number, ppid, payload)
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from ..wire.constants import MASK_32
 from .data_tracker import DataTracker
 
 __all__ = ["OVERHEAD", "SMALLEST_CHARGE", "Recipient", "ReassemblyQueue"]
@@ -33,7 +34,7 @@ class Recipient:
     __slots__ = ()
 
     def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
-        """A complete message, in its turn; `tsn` is that of its first chunk."""
+        """A complete message, in its turn; `tsn` is that of its first chunk. Numbers are as on the wire."""
         raise NotImplementedError
 
 
@@ -102,7 +103,7 @@ class ReassemblyQueue:
         size = len(data)
         self.unread += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
         self.delivered += 1
-        self.recipient.on_message(sid, ssn, ppid, unordered, tsn, data)
+        self.recipient.on_message(sid, ssn, ppid, unordered, tsn & MASK_32, data)
 
     def _hold(self, tsn: int, payload: bytes) -> None:
         self._chunks[tsn] = payload

@@ -10,7 +10,8 @@ from asyncsctp.outbound.outstanding import OutstandingQueue
 from asyncsctp.outbound.retransmission import RetransmissionQueue
 from asyncsctp.outbound.send_queue import SendQueue
 from asyncsctp.schedulers import FirstComeFirstServed
-from asyncsctp.wire.octets import Writer, pack_data, read_data
+from asyncsctp.wire.data import pack_data
+from asyncsctp.wire.octets import Writer, read_data
 
 PATHS = 3
 

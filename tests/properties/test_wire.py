@@ -37,6 +37,12 @@ def gap_ranges(draw: st.DrawFn) -> list[tuple[int, int]]:
     return ranges
 
 
+# What a named tuple has a default for is drawn too, unless it is named.
+NOT_IN_EVERY: dict[str, st.SearchStrategy[object]] = {
+    "unrecognized": st.just(()),
+    "reported": st.just(()),
+    "host_name": st.just(b""),
+}
 inits = st.builds(
     init_chunk.Init,
     initiate_tag=u32,
@@ -49,6 +55,8 @@ inits = st.builds(
     preservative_ms=u32,
     ecn=st.booleans(),
     extensions=st.frozensets(st.integers(0, 255), max_size=10),
+    **NOT_IN_EVERY,
+    cookie=st.none(),
 )
 init_acks = st.builds(
     init_chunk.Init,
@@ -62,6 +70,10 @@ init_acks = st.builds(
     ecn=st.booleans(),
     extensions=st.frozensets(st.integers(0, 255), max_size=10),
     unrecognized=st.lists(st.binary(max_size=20).map(lambda value: tlv.pack(0xC123, value)), max_size=3).map(tuple),
+    reported=st.just(()),
+    host_name=st.just(b""),
+    preservative_ms=st.just(0),
+    supported_address_types=st.none(),
 )
 cause_lists = st.lists(
     st.one_of(

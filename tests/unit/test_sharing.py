@@ -11,6 +11,7 @@ from asyncsctp.config import Config
 from asyncsctp.endpoint import Endpoint
 from asyncsctp.handlers.context import Setup
 from asyncsctp.handlers.cookie import CookieJar
+from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.sharing import MemberTags, Sharing
 from asyncsctp.testing.randomness import SeededRandom
@@ -91,7 +92,7 @@ class Desk:
 
 class Member:
     def __init__(self, post: Post, index: int, count: int) -> None:
-        self.outbox: list[tuple[Route, bytes]] = []
+        self.outbox = Outbox()
         self.associations: list[Association] = []
         self.sharing = Sharing(index, count, Desk(post, index), SECRET)
         self.endpoint = Endpoint(
@@ -125,7 +126,7 @@ class Peer:
     """A client, at whose side the test stands."""
 
     def __init__(self, port: int = PEER_PORT) -> None:
-        self.outbox: list[tuple[Route, bytes]] = []
+        self.outbox = Outbox()
         self.endpoint = Endpoint(
             Config(), port=port, local_addresses=[THERE], random=SeededRandom("peer"), outbox=self.outbox
         )
@@ -133,7 +134,7 @@ class Peer:
 
     def take(self) -> bytes:
         self.endpoint.flush(0.0)
-        packet = self.outbox[0][1]
+        packet = next(iter(self.outbox))[1]
         self.outbox.clear()
         return packet
 
