@@ -15,8 +15,9 @@ from . import congestion, schedulers
 from .aio.api import connect, open_endpoint, run, serve
 from .aio.association import Association, Negotiated, Path
 from .aio.endpoint import Endpoint
+from .aio.listeners import EventStream
 from .aio.server import Server
-from .aio.streams import EventStream, Message, StreamReader, StreamWriter
+from .aio.streams import Message, StreamReader, StreamWriter
 from .aio.workers import WorkerGroup, WorkerSlot
 from .config import Config
 from .errors import (

@@ -15,7 +15,8 @@ from ..errors import AssociationClosed, SCTPError
 from ..events import Event
 from ..handlers.state import ESTABLISHED, State
 from .flow_control import SendBuffer, WaitList
-from .streams import EventStream, Inbox, Listeners
+from .listeners import EventStream, Listeners
+from .streams import Inbox
 
 if TYPE_CHECKING:
     from .association import Association
@@ -136,29 +137,20 @@ class Driver(Inbox):
         return not self.ended and self.core.state is ESTABLISHED
 
     def write(
-        self,
-        sid: int,
-        data: bytes | bytearray | memoryview,
-        ppid: int,
-        unordered: bool,
-        sack_immediately: bool,
-        context: object,
-        path: str | None,
+        self, sid: int, data: Any, ppid: Any, unordered: Any, sack_immediately: Any, context: object, path: Any
     ) -> None:
-        """See `StreamWriter.write`."""
-        if type(data) is not bytes:
-            data = frozen(data)
-        if not data:
+        """See `StreamWriter.write`. What the caller gave is looked at here, so that errors name it."""
+        kept: bytes = data if type(data) is bytes else frozen(data)
+        size = len(kept)
+        if not size:
             raise ValueError("data must hold at least 1 byte")  # RFC 9260 section 3.3.1
         if type(ppid) is not int or unordered is not False or sack_immediately is not False:
             _check_options(ppid, unordered, sack_immediately)
         if self.ended:
             raise self.closed_error()
-        if path is None:
-            self.core.send(sid, data, ppid, unordered, sack_immediately, context)
-        else:
-            self.core.send(sid, data, ppid, unordered, sack_immediately, context, path=self.peer_address("path", path))
-        size = len(data)
+        if path is not None:
+            path = self.peer_address("path", path)
+        self.core.send(sid, kept, ppid, unordered, sack_immediately, context, path)
         self.sending.credit -= size
         self.engine.flush_soon(self.core, size)
 
@@ -176,12 +168,7 @@ class Driver(Inbox):
             raise self.closed_error()
 
     def write_many(
-        self,
-        sid: int,
-        messages: Iterable[bytes | bytearray | memoryview],
-        ppid: int,
-        unordered: bool,
-        sack_immediately: bool,
+        self, sid: int, messages: Iterable[Any], ppid: Any, unordered: Any, sack_immediately: Any
     ) -> None:
         """See `StreamWriter.write_many`."""
         kept = [data if type(data) is bytes else frozen(data) for data in messages]
@@ -262,7 +249,7 @@ class Driver(Inbox):
         self._listeners.add(stream)
         return stream
 
-    def peer_address(self, name: str, address: str) -> str:
+    def peer_address(self, name: str, address: Any) -> str:
         """One of the peer's addresses in its one spelling; `ValueError` names the argument that is none."""
         if not isinstance(address, str):
             raise TypeError(f"{name} must be an address of the peer, not {address!r}")

@@ -6,23 +6,22 @@ Knows who has claimed which stream. Does not know sockets, timers, nor how messa
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
+
+from mypy_extensions import mypyc_attr
 
 from ..association import AssociationUser
 from ..errors import AssociationClosed, EndOfStream, SCTPError
-from ..events import Event
 from ..inbound.reassembly import SMALLEST_CHARGE
 from .flow_control import Turn
 
 if TYPE_CHECKING:
     from .driver import Driver
 
-__all__ = ["EventStream", "Inbox", "Message", "MessageQueue", "StreamReader", "StreamWriter"]
+__all__ = ["Inbox", "Message", "MessageQueue", "StreamReader", "StreamWriter"]
 
-_EVENTS_KEPT: Final = 1024
 #: The association hears of so much that was read at a time, unless all is read.
 _REPORTED_AT: Final = 4096
 
@@ -311,6 +310,7 @@ class StreamWriter:
         return self._driver.get_extra_info(name, default)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Inbox(AssociationUser):
     """Where the messages of an association arrive: at the reader that has claimed their stream, or in one queue for
     all.
@@ -417,56 +417,3 @@ class Inbox(AssociationUser):
             self._accepting.wake()
         for reader in self._readers.values():
             reader.wake()
-
-
-@final
-class EventStream(AsyncIterator[Event]):
-    """The events of an association from its `events()` on; ends with the association.
-
-    It keeps the latest 1,024 that have not been read; `missed` counts those dropped.
-    """
-
-    __slots__ = ("__weakref__", "_events", "_inbox", "_turn", "missed")
-
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
-        self._turn = Turn("events()")
-        self.missed = 0
-
-    def put(self, event: Event | None) -> None:
-        """Something happened; None: nothing more will."""
-        if event is not None:
-            self.missed += len(self._events) == _EVENTS_KEPT
-            self._events.append(event)
-        self._turn.wake()
-
-    async def __anext__(self) -> Event:
-        self._turn.claim()
-        while not self._events:
-            if self._inbox.ended:
-                raise StopAsyncIteration
-            await self._turn.wait()
-        return self._events.popleft()
-
-
-@final
-class Listeners:
-    """Those who listen to the events of an association. An `EventStream` that nobody keeps is forgotten."""
-
-    __slots__ = ("_streams",)
-
-    def __init__(self) -> None:
-        self._streams: list[weakref.ref[EventStream]] = []
-
-    def add(self, stream: EventStream) -> None:
-        """One more."""
-        self._streams = [ref for ref in self._streams if ref() is not None]
-        self._streams.append(weakref.ref(stream))
-
-    def tell(self, event: Event | None) -> None:
-        """Tell all of them."""
-        for ref in self._streams:
-            stream = ref()
-            if stream is not None:
-                stream.put(event)

@@ -1,0 +1,72 @@
+"""Who listens to the events of an association.
+
+Not compiled: there are weak references to listeners, which compiled objects can't have.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final, final
+
+from ..events import Event
+from .flow_control import Turn
+from .streams import Inbox
+
+__all__ = ["EventStream", "Listeners"]
+
+_EVENTS_KEPT: Final = 1024
+
+
+@final
+class EventStream(AsyncIterator[Event]):
+    """The events of an association from its `events()` on; ends with the association.
+
+    It keeps the latest 1,024 that have not been read; `missed` counts those dropped.
+    """
+
+    __slots__ = ("__weakref__", "_events", "_inbox", "_turn", "missed")
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        self._turn = Turn("events()")
+        self.missed = 0
+
+    def put(self, event: Event | None) -> None:
+        """Something happened; None: nothing more will."""
+        if event is not None:
+            self.missed += len(self._events) == _EVENTS_KEPT
+            self._events.append(event)
+        self._turn.wake()
+
+    async def __anext__(self) -> Event:
+        self._turn.claim()
+        while not self._events:
+            if self._inbox.ended:
+                raise StopAsyncIteration
+            await self._turn.wait()
+        return self._events.popleft()
+
+
+@final
+class Listeners:
+    """Those who listen to the events of an association. An `EventStream` that nobody keeps is forgotten."""
+
+    __slots__ = ("_streams",)
+
+    def __init__(self) -> None:
+        self._streams: list[weakref.ref[EventStream]] = []
+
+    def add(self, stream: EventStream) -> None:
+        """One more."""
+        self._streams = [ref for ref in self._streams if ref() is not None]
+        self._streams.append(weakref.ref(stream))
+
+    def tell(self, event: Event | None) -> None:
+        """Tell all of them."""
+        for ref in self._streams:
+            stream = ref()
+            if stream is not None:
+                stream.put(event)
