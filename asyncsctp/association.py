@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import final
 
 from .config import Config
-from .dispatch import abort, expire, walk
+from .dispatch import abort, expire, process
 from .errors import AssociationAborted, AssociationClosed
 from .events import PeerAddressChanged
 from .handlers import icmp
@@ -375,19 +375,8 @@ class Association:
         return path
 
     def _walk(self, data: bytes, at: int, path: Path, route: Route, marked: bool) -> None:
-        """What a packet brings about, chunk by chunk and as a whole."""
-        context = self.context
-        rooms = self._rooms
-        try:
-            walk(rooms, data, at, path, route, marked)
-        except Malformed:
-            context.statistics.malformed_packets += 1
-        if rooms.reception is not None:
-            carried = rooms.reception.packet_done(path)
-            if carried:
-                self._life.last_message = context.now
-            if context.state is not ESTABLISHED and rooms.shutdown is not None:
-                rooms.shutdown.on_packet(carried)
-                rooms.shutdown.advance()
-        if context.events:
+        """What a packet brings about."""
+        if process(self._rooms, data, at, path, route, marked):
+            self._life.last_message = self.context.now
+        if self.context.events:
             self._life.tell()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from .handlers.state import CLOSED, COOKIE_ECHOED, MEANINGFUL, RECEIVES_DATA
+from .handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, MEANINGFUL, RECEIVES_DATA
 from .paths.encapsulation import Route
 from .paths.path import Path
 from .rooms import Rooms
@@ -35,15 +35,41 @@ from .wire.constants import (
 from .wire.init import read_init
 from .wire.tlv import Malformed
 
-__all__ = ["Discard", "abort", "expire", "walk"]
+__all__ = ["Discard", "abort", "expire", "process", "walk"]
 
 
 class Discard(Malformed):
     """A rule says that a packet is not to be processed from here on, although it is well formed."""
 
 
+def process(rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: bool) -> bool:
+    """What a packet brings about, chunk by chunk from `at` on, and as a whole; whether it carried user data.
+
+    `marked`: it bore the congestion-experienced mark.
+    """
+    context = rooms.context
+    reception = rooms.reception
+    end = len(data)
+    try:
+        # Most packets are DATA and nothing else; the walk is for all others.
+        if reception is not None and at < end and data[at] == DATA and not marked and context.state is ESTABLISHED:
+            at = reception.take(data, at, end, path)
+        if at < end:
+            walk(rooms, data, at, path, route, marked)
+    except Malformed:
+        context.statistics.malformed_packets += 1
+    reception = rooms.reception  # a COOKIE ACK or a restart may have brought a new one
+    if reception is None:
+        return False
+    carried = reception.packet_done(path)
+    if context.state is not ESTABLISHED and rooms.shutdown is not None:
+        rooms.shutdown.on_packet(carried)
+        rooms.shutdown.advance()
+    return carried
+
+
 def walk(rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: bool) -> None:
-    """Take a packet's chunks to their rooms, from `at` on. `marked`: it bore the congestion-experienced mark.
+    """Take a packet's chunks to their rooms, from `at` on.
 
     `Malformed` ends the walk at a chunk whose lengths can't be, or with which a rule ends it (`Discard`); what stood
     before it has been dealt with.

@@ -186,6 +186,10 @@ def _reception(context: Context, reception: Reception) -> Iterator[str]:
     if streams.unread < 0:
         yield f"{-streams.unread} bytes were read that had not come"
     held = sum(map(len, streams._chunks.values())) + OVERHEAD * len(streams._chunks)
+    if (front := streams._front) is not None:
+        held += sum(map(len, front.parts)) + OVERHEAD * len(front.parts)
+        if streams._edges:
+            yield "there is a front beside runs"
     if held != streams.held:
         yield f"reassembly holds {held} bytes and counts {streams.held}"
     if tracker.expected != tracker.cumulative_tsn + 1 & MASK_32:

@@ -3,6 +3,8 @@
 Fragments of a message have consecutive TSNs, so what is held is runs of them: one run for each message, or part of one,
 found by the TSNs at its two edges. A chunk joins the runs beside it, however long they are, at the same cost. A
 complete run is delivered at once if it is unordered or its SSN is next in its stream; otherwise it waits under its SSN.
+While nothing is lost there is one message in the making at most, and its fragments come in order. That one is the
+*front*, kept as a list; it becomes a run as soon as there is anything else to hold.
 
 A stream costs nothing until its first ordered message. SSNs are compared for equality alone, so they stay as they are
 on the wire: a TSN is new only once, hence an SSN that isn't next is always ahead, by up to 65535. This module
@@ -45,15 +47,31 @@ class _Run:
 
 
 @final
+class _Front:
+    """The first fragments of a message, all that is held."""
+
+    __slots__ = ("first", "key", "last", "parts", "ppid", "size")
+
+    def __init__(self, tsn: int, key: int, ppid: int, payload: bytes) -> None:
+        self.first = tsn
+        self.last = tsn
+        self.key = key
+        self.ppid = ppid
+        self.size = len(payload)
+        self.parts = [payload]
+
+
+@final
 class DataStreams(ReassemblyQueue):
     """Reassembly and stream order of DATA chunks."""
 
-    __slots__ = ("_next_ssn", "_edges", "_waiting", "_fast_kind", "_most_fragments")
+    __slots__ = ("_next_ssn", "_edges", "_front", "_waiting", "_fast_kind", "_most_fragments")
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         super().__init__(recipient, max_message_size)
         self._next_ssn: dict[int, int] = {}
         self._edges: dict[int, _Run] = {}  # each run under its first and its last TSN
+        self._front: _Front | None = None  # there is none while there are runs
         self._waiting: dict[int, _Run] = {}  # complete ordered messages by their key
         self._fast_kind = _NEVER
         self._most_fragments = 0
@@ -72,25 +90,83 @@ class DataStreams(ReassemblyQueue):
         super().reset()
         self._next_ssn = {}
         self._edges = {}
+        self._front = None
         self._waiting = {}
 
     def add(self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes) -> str | None:
         """Take in a new DATA chunk, and deliver what it completes; a text says how it violates the protocol."""
-        if flags & _KIND == self._fast_kind and not self._edges and self._next_ssn.get(sid, 0) == number:
+        front = self._front
+        if front is not None:
+            if tsn == front.last + 1 and flags & FLAG_BEGIN == 0:
+                key = sid << 16 | (_UNORDERED_KEY if flags & FLAG_UNORDERED else number)
+                if key == front.key:
+                    return self._extend(front, tsn, flags, payload)
+            self.settle()
+        elif flags & _KIND == self._fast_kind and not self._edges and self._next_ssn.get(sid, 0) == number:
             self._next_ssn[sid] = (number + 1) & MASK_16
             size = len(payload)
             self.unread += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
             self.delivered += 1
             self.recipient.on_message(sid, number, ppid, False, tsn & MASK_32, payload)
             return None
+        elif flags & _WHOLE == FLAG_BEGIN and not self._edges and len(payload) <= self._max_message_size:
+            key = sid << 16 | (_UNORDERED_KEY if flags & FLAG_UNORDERED else number)
+            self._front = _Front(tsn, key, ppid, payload)
+            self.held += len(payload) + OVERHEAD
+            return None
         return self._add_beside_others(tsn, flags, sid, number, ppid, payload)
 
     def in_progress(self, cumulative_tsn: int) -> int:
         """What the incomplete message that ends at the cumulative TSN is charged; 0 if there is none."""
+        front = self._front
+        if front is not None:
+            return front.size + len(front.parts) * OVERHEAD if front.last == cumulative_tsn else 0
         run = self._edges.get(cumulative_tsn)
         if run is None or run.last != cumulative_tsn or run.ended or not run.begun:
             return 0
         return run.size + (run.last - run.first + 1) * OVERHEAD
+
+    def settle(self) -> None:
+        """What is held is to be found by its TSN from now on: the front becomes a run like others."""
+        front = self._front
+        if front is None:
+            return
+        self._front = None
+        run = _Run(front.first, True, False, front.key, front.ppid)
+        run.last = front.last
+        run.size = front.size
+        self._edges[front.first] = self._edges[front.last] = run
+        self.held -= front.size + len(front.parts) * OVERHEAD
+        for number, payload in enumerate(front.parts):
+            self._hold(front.first + number, payload)
+
+    def _extend(self, front: _Front, tsn: int, flags: int, payload: bytes) -> str | None:
+        """The next fragment of the front."""
+        size = front.size + len(payload)
+        if size > self._max_message_size:
+            return _violation(tsn, f"its message is longer than {self._max_message_size} bytes")
+        parts = front.parts
+        if len(parts) >= self._most_fragments:
+            return _violation(tsn, f"its message has more than {self._most_fragments} fragments")
+        parts.append(payload)
+        front.last = tsn
+        front.size = size
+        self.held += len(payload) + OVERHEAD
+        if flags & FLAG_END == 0:
+            return None
+        key = front.key
+        sid = key >> 16 & MASK_16
+        if key < _UNORDERED_KEY:
+            if self._next_ssn.get(sid, 0) != key & MASK_16:
+                self.settle()
+                run = self._edges[tsn]
+                run.ended = True
+                return self._complete(run)
+            self._next_ssn[sid] = (key + 1) & MASK_16
+        self._front = None
+        self.held -= size + len(parts) * OVERHEAD
+        self._deliver(sid, key & MASK_16, front.ppid, key >= _UNORDERED_KEY, front.first, b"".join(parts))
+        return None
 
     def _add_beside_others(self, tsn: int, flags: int, sid: int, ssn: int, ppid: int, payload: bytes) -> str | None:
         begins = flags & FLAG_BEGIN != 0

@@ -71,6 +71,9 @@ class ReassemblyQueue:
         """
         raise NotImplementedError
 
+    def settle(self) -> None:
+        """All that is held is to be found by its TSN, however it was kept."""
+
     def limit_messages(self, max_message_size: int) -> None:
         """Set the longest message that is accepted."""
         self._max_message_size = max_message_size
@@ -90,6 +93,7 @@ class ReassemblyQueue:
         """
         if tsn > tracker.highest_tsn:
             return False
+        self.settle()
         goal = self.held - wanted
         while self.held > goal:
             largest = self._largest_held()
