@@ -34,7 +34,6 @@ from .timers import AUTOCLOSE, timer_kind, timer_path
 from .wire import causes, control
 from .wire.constants import ABORT, COMMON_HEADER_SIZE
 from .wire.init import Init
-from .wire.packet import checksum_ok
 from .wire.tlv import Malformed
 
 __all__ = ["Association", "AssociationUser", "Registry"]
@@ -138,7 +137,7 @@ class Association:
     @property
     def prefix(self) -> bytes:
         """The first 8 bytes of the peer's packets: ports and our tag."""
-        return self._life.prefix
+        return self._life.seal.prefix
 
     @property
     def outgoing_streams(self) -> int:
@@ -175,7 +174,7 @@ class Association:
         """Take in a packet that starts with `prefix`. Whatever it holds, this does not raise."""
         context = self.context
         context.now = now
-        if not checksum_ok(datagram):
+        if not self._life.seal.opens(datagram):
             context.statistics.checksum_errors += 1
             return
         path = self._path

@@ -78,10 +78,12 @@ class Directory:
 
     def bind(self, association: Association) -> None:
         """Its tags, its peer's port or the peer's addresses are known, or are others than before."""
-        self._drop_keys(association)
         prefix = association.prefix
         port = association.context.peer_port
         addresses = [(path.route.address, port) for path in association.path_manager.paths]
+        if self._keys.get(association) == (prefix, addresses):
+            return
+        self._drop_keys(association)
         self._keys[association] = (prefix, addresses)
         self.by_prefix[prefix] = association
         self._tags.add(_tag(prefix))

@@ -18,7 +18,7 @@ from .inbound.reassembly import Recipient
 from .paths.path import Path
 from .rooms import Rooms
 from .timers import AUTOCLOSE
-from .wire.packet import pack_prefix
+from .wire.packet import Seal
 
 if TYPE_CHECKING:
     from .association import Association
@@ -65,7 +65,7 @@ class Registry(Protocol):
 class Lifecycle:
     """One association's way through its states."""
 
-    __slots__ = ("_association", "_context", "_registry", "_rooms", "_user", "last_message", "prefix")
+    __slots__ = ("_association", "_context", "_registry", "_rooms", "_user", "last_message", "seal")
 
     _context: Context
     _rooms: Rooms
@@ -74,8 +74,8 @@ class Lifecycle:
         self._association = association
         self._user = user
         self._registry = registry
-        #: What the peer's packets start with.
-        self.prefix = pack_prefix(0, 0, 0)
+        #: What the peer's packets start with, and how their checksums are checked.
+        self.seal = Seal(0, 0, 0)
         self.last_message = 0.0  # when user data came last
 
     def move_in(self, context: Context, rooms: Rooms) -> None:
@@ -88,7 +88,7 @@ class Lifecycle:
     def retag(self) -> None:
         """Tags or ports in the context have changed."""
         context = self._context
-        self.prefix = pack_prefix(context.peer_port, context.local_port, context.local_tag)
+        self.seal = Seal(context.peer_port, context.local_port, context.local_tag)
         self._rooms.packetizer.retag()
         self._registry.bind(self._association)
 

@@ -300,4 +300,7 @@ def _gathers(transmission: Transmission, space: int) -> bool:
 
 
 def _size(parts: list[bytes]) -> int:
-    return sum(map(len, parts)) if parts else 0
+    size = 0
+    for part in parts:
+        size += len(part)
+    return size

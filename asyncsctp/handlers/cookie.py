@@ -7,7 +7,8 @@ checked field by field, as if the authentication were broken. What a good cookie
 
 from __future__ import annotations
 
-from hashlib import sha256
+from functools import lru_cache
+from hashlib import blake2s, sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
 from ipaddress import ip_address
@@ -24,8 +25,9 @@ __all__ = ["NO_TIE_TAGS", "CookieJar", "OpenedCookie"]
 #: Local-Tie-Tag and Peer's-Tie-Tag of a cookie made where no association was (section 5.2.2).
 NO_TIE_TAGS: Final = (0, 0)
 
-_MAC_SIZE: Final = 16  # RFC 2104 section 5: half of SHA-256
+_MAC_SIZE: Final = 16  # keyed BLAKE2s (RFC 7693): a MAC, at a tenth of what HMAC takes for so little
 _SECRET_SIZE: Final = 32
+_ADDRESSES_KEPT: Final = 1024
 _SECRET_LIFE: Final = 3600.0  # section 5.1.3: changed reasonably frequently, e.g. hourly
 _EPOCH_BITS: Final = 48
 _EPOCH_LABEL: Final = b"epoch"
@@ -189,9 +191,10 @@ class CookieJar:
 
     @staticmethod
     def _mac(secret: bytes, content: bytes) -> bytes:
-        return hmac_digest(secret, content, sha256)[:_MAC_SIZE]
+        return blake2s(content, key=secret, digest_size=_MAC_SIZE).digest()
 
 
+@lru_cache(maxsize=_ADDRESSES_KEPT)
 def _pack_address(address: str) -> bytes:
     packed = ip_address(address).packed
     return bytes((len(packed),)) + packed
@@ -204,6 +207,11 @@ def _read_addresses(content: bytes, at: int) -> tuple[str, ...]:
         following = at + 1 + size
         if size not in _ADDRESS_SIZES or following > len(content):
             raise ValueError(f"no address has {size} bytes")
-        addresses.append(str(ip_address(content[at + 1 : following])))
+        addresses.append(_address(content[at + 1 : following]))
         at = following
     return tuple(addresses)
+
+
+@lru_cache(maxsize=_ADDRESSES_KEPT)
+def _address(packed: bytes) -> str:
+    return str(ip_address(packed))

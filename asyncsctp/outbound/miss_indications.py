@@ -24,11 +24,11 @@ _MISSES: Final = 3
 class MissIndications:
     """The frontier below which everything outstanding has been missed often enough. First transmissions only."""
 
-    __slots__ = ("_largest", "_reneged", "frontier", "passed")
+    __slots__ = ("_largest", "reneged", "frontier", "passed")
 
     def __init__(self, cumulative_tsn: int) -> None:
         self._largest = [cumulative_tsn] * _MISSES  # the highest newly acknowledged TSNs, ascending
-        self._reneged: dict[PacketRecord, int] = {}  # and how often they were missed
+        self.reneged: dict[PacketRecord, int] = {}  # and how often they were missed
         #: Records that end below it have been missed three times; up to `passed` they have been looked at.
         self.frontier = cumulative_tsn
         self.passed = cumulative_tsn
@@ -44,29 +44,29 @@ class MissIndications:
 
     def is_due(self, record: PacketRecord) -> bool:
         """Whether a record that the frontier passes is lost by that."""
-        return record.state == IN_FLIGHT and record.transmissions == 1 and record not in self._reneged
+        return record.state == IN_FLIGHT and record.transmissions == 1 and record not in self.reneged
 
     def on_reneged(self, record: PacketRecord) -> None:
         """The record was acknowledged by a gap ack block, and no longer is; the miss of this SACK is about to be
         counted.
         """
         if record.transmissions == 1:
-            self._reneged[record] = 0
+            self.reneged[record] = 0
 
     def on_split(self, record: PacketRecord, rest: PacketRecord) -> None:
         """A record was cut in two."""
-        if record in self._reneged:
-            self._reneged[rest] = self._reneged[record]
+        if record in self.reneged:
+            self.reneged[rest] = self.reneged[record]
 
     def take_missed(self, highest: int) -> list[PacketRecord]:
         """The reneged records that have now been missed three times."""
         missed: list[PacketRecord] = []
-        for record, misses in list(self._reneged.items()):
+        for record, misses in list(self.reneged.items()):
             if record.state != IN_FLIGHT or record.transmissions > 1:
-                del self._reneged[record]
+                del self.reneged[record]
             elif misses == 0 or record.last_tsn < highest:
-                self._reneged[record] = misses + 1
+                self.reneged[record] = misses + 1
                 if misses + 1 >= _MISSES:
-                    del self._reneged[record]
+                    del self.reneged[record]
                     missed.append(record)
         return missed

@@ -43,17 +43,29 @@ class AckSummary:
     )  # fmt: skip
 
     def __init__(self) -> None:
+        self.acked: list[int] = []
+        self.earliest_acked: list[bool] = []
+        self.round_trips: list[tuple[int, float]] = []
+        self.lost_paths: list[int] = []
+        self.reneged_paths: list[int] = []
         self.clear(1)
 
     def clear(self, paths: int) -> None:
         self.stale = self.violation = self.any_new = self.cum_advanced = self.entered_recovery = False
         self.released = 0
         self.reneged = 0
-        self.acked = [0] * paths
-        self.earliest_acked = [False] * paths
-        self.round_trips: list[tuple[int, float]] = []
-        self.lost_paths: list[int] = []
-        self.reneged_paths: list[int] = []
+        if len(self.acked) == paths:
+            for path_id in range(paths):
+                self.acked[path_id] = 0
+                self.earliest_acked[path_id] = False
+        else:
+            self.acked = [0] * paths
+            self.earliest_acked = [False] * paths
+        if self.round_trips:
+            self.round_trips.clear()
+        if self.lost_paths or self.reneged_paths:
+            self.lost_paths.clear()
+            self.reneged_paths.clear()
 
 
 @final
@@ -162,8 +174,9 @@ class OutstandingQueue:
             highest = self._apply_gaps(cumulative_tsn, gap_offsets)
             if in_recovery and summary.cum_advanced and self._gaps:
                 highest = self._gaps[-1][1]  # section 7.2.4: a miss for all that this SACK reports missing
-        for record in self._misses.take_missed(highest):
-            self._lose(record)
+        if self._misses.reneged:
+            for record in self._misses.take_missed(highest):
+                self._lose(record)
         if highest and self._misses.note(highest):
             self._lose_missed()
         self._settle(now)

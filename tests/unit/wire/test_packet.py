@@ -26,10 +26,11 @@ def test_appendix_a_the_checksum_stands_little_endian_behind_the_tag() -> None:
     assert packet == prefix + crc32c_bit_by_bit(prefix + bytes(4) + body).to_bytes(4, "little") + body
 
 
-def test_what_a_seal_packs_can_be_checked() -> None:
+def test_what_a_seal_packs_it_opens() -> None:
     seal = Seal(1, 65535, 0xFFFFFFFF)
     packet = seal.pack(b"\x0b\0\0\x04" * 300)
     assert packet[:PREFIX_SIZE] == seal.prefix
+    assert seal.opens(packet)
     assert checksum_ok(packet)
     assert read_header(packet) == (1, 65535, 0xFFFFFFFF)
 
@@ -54,16 +55,8 @@ def test_less_than_a_common_header_is_no_packet(size: int) -> None:
     with pytest.raises(Malformed):
         read_header(PACKET[:size])
     assert not checksum_ok(PACKET[:size])
+    assert not Seal(5000, 5000, 0x01020304).opens(PACKET[:size])
 
 
 def test_a_packet_without_chunks_can_be_checked() -> None:
     assert checksum_ok(Seal(1, 2, 3).pack(b""))
-
-
-@pytest.mark.parametrize("bit", range(32))
-def test_each_bit_of_a_checksum_cancels_itself_out(bit: int) -> None:
-    packets = [Seal(1, 2, tag).pack(b"\x0b\0\0\x04") for tag in range(64)]
-    having = [packet for packet in packets if int.from_bytes(packet[8:12], "little") >> bit & 1]
-    assert having
-    assert all(map(checksum_ok, having))
-    assert not checksum_ok(PACKET[:8] + (1 << bit).to_bytes(4, "little") + PACKET[12:])
