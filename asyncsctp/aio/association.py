@@ -124,7 +124,7 @@ class Association(asyncio.DatagramProtocol):
         if type(stream) is not int:
             check_stream(stream)
         self._driver.write(stream, data, ppid, unordered, sack_immediately, context, path)
-        self._driver.used.add(stream)
+        self._driver.use(stream)
 
     async def send(
         self,
@@ -142,7 +142,7 @@ class Association(asyncio.DatagramProtocol):
         if type(stream) is not int:
             check_stream(stream)
         driver.write(stream, data, ppid, unordered, sack_immediately, context, path)
-        driver.used.add(stream)
+        driver.use(stream)
         if driver.sending.credit < 0:
             await driver.drain(stream)
 
@@ -157,7 +157,7 @@ class Association(asyncio.DatagramProtocol):
     ) -> None:
         """`StreamWriter.write_many` for a stream that need not be claimed."""
         self._driver.write_many(check_stream(stream), messages, ppid, unordered, sack_immediately)
-        self._driver.used.add(stream)
+        self._driver.use(stream)
 
     async def drain(self, stream: int = 0) -> None:
         """`StreamWriter.drain` for a stream that need not be claimed."""

@@ -6,7 +6,6 @@ Knows who has claimed which stream. Does not know sockets, timers, nor how messa
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
@@ -45,30 +44,55 @@ _new: Final = tuple.__new__  # a third of the time of Message(...)
 
 
 class MessageQueue:
-    """Messages that have arrived and are not yet read. They count against the receive window until they are."""
+    """Messages that have arrived and are not yet read. They count against the receive window until they are.
 
-    __slots__ = ("_inbox", "_taken", "is_waited_for", "messages", "skipped", "waiter")
+    The oldest are turned around, so that the next one is taken from an end of a list.
+    """
+
+    __slots__ = ("_inbox", "_taken", "_turned", "is_waited_for", "messages", "skipped", "waiter")
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self._taken = 0  # read, as the receive window counts it, and not yet reported
+        self._turned: list[Message] = []  # the next one to be read is the last here
         self.waiter: asyncio.Future[None] | None = None
         #: Whether `wake` is to be called when a message comes.
         self.is_waited_for = False
-        self.messages: deque[Message] = deque()
+        #: Those behind them, in order of arrival: where new ones are appended.
+        self.messages: list[Message] = []
         #: The streams whose messages are read elsewhere by now; None: there are none of theirs here.
         self.skipped: dict[int, StreamReader] | None = None
 
+    def __len__(self) -> int:
+        return len(self._turned) + len(self.messages)
+
+    def unread(self) -> list[Message]:
+        """All of them, the next one to be read first."""
+        return self._turned[::-1] + self.messages
+
+    def first(self) -> Message:
+        """The next one to be read, of one or more."""
+        if not self._turned:
+            self._turn_around()
+        return self._turned[-1]
+
+    def _turn_around(self) -> None:
+        self._turned = self.messages
+        self._turned.reverse()
+        self.messages = []
+
     async def read(self) -> Message:
         """The next message; see `StreamReader.read`."""
-        if self.waiter is not None or not self.messages:
+        if self.waiter is not None or not (self._turned or self.messages):
             await self.wait()
-        message = self.messages.popleft()
+        if not self._turned:
+            self._turn_around()
+        message = self._turned.pop()
         if self.skipped is not None:
             self.skip()
         size = len(message[0])
         self._taken += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
-        if self._taken >= _REPORTED_AT or not self.messages:
+        if self._taken >= _REPORTED_AT or not (self._turned or self.messages):
             self.report()
         return message
 
@@ -84,20 +108,18 @@ class MessageQueue:
             raise TypeError(f"limit must be an int or None, not {limit!r}")
         if limit is not None and limit < 1:
             raise ValueError(f"limit must be at least 1, or None, not {limit}")
-        if self.waiter is not None or not self.messages:
+        if self.waiter is not None or not (self._turned or self.messages):
             await self.wait()
-        messages = self.messages
+        taken = self.unread() if self._turned else self.messages
+        self._turned = []
+        self.messages = []
         if self.skipped is not None:
             skipped = self.skipped
-            kept = deque(message for message in messages if message[1] not in skipped)
-            messages.clear()
-            messages.extend(kept)
+            taken = [message for message in taken if message[1] not in skipped]
             self.skipped = None
-        if limit is None or len(messages) <= limit:
-            taken = list(messages)
-            messages.clear()
-        else:
-            taken = [messages.popleft() for _ in range(limit)]
+        if limit is not None and len(taken) > limit:
+            self._turned = taken[: limit - 1 : -1]
+            del taken[limit:]
         sizes = [len(message[0]) for message in taken]
         self._taken += sum(sizes)
         if min(sizes) < SMALLEST_CHARGE:
@@ -109,7 +131,7 @@ class MessageQueue:
         """Until there is a message. Raises what `StreamReader.read` does."""
         if self.waiter is not None:
             raise RuntimeError("another coroutine is already waiting for the next message")
-        while not self.messages:
+        while not (self._turned or self.messages):
             if self._inbox.ended:
                 raise self._inbox.end_of_stream()
             self.waiter = asyncio.get_running_loop().create_future()
@@ -130,12 +152,12 @@ class MessageQueue:
         """Drop messages from the front that are read elsewhere: so the first message, if any, is always one to be read
         here.
         """
-        messages = self.messages
         if self.skipped is not None:
-            while messages and messages[0][1] in self.skipped:
-                messages.popleft()
-            if not messages:
-                self.skipped = None
+            while self:
+                if self.first()[1] not in self.skipped:
+                    return
+                self._turned.pop()
+            self.skipped = None
 
 
 @final
@@ -153,7 +175,7 @@ class StreamReader(MessageQueue):
         self._sid = sid
 
     def __repr__(self) -> str:
-        return f"<StreamReader of stream {self._sid}: {len(self.messages)} messages>"
+        return f"<StreamReader of stream {self._sid}: {len(self)} messages>"
 
     @property
     def stream(self) -> int:
@@ -167,12 +189,14 @@ class StreamReader(MessageQueue):
         gracefully, the association's error otherwise. `RuntimeError` if another coroutine is reading this stream
         already. Cancelling a read loses no message.
         """
-        if self.waiter is not None or not self.messages:
+        if self.waiter is not None or not (self._turned or self.messages):
             await self.wait()
-        message = self.messages.popleft()
+        if not self._turned:
+            self._turn_around()
+        message = self._turned.pop()
         size = len(message[0])
         self._taken += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
-        if self._taken >= _REPORTED_AT or not self.messages:
+        if self._taken >= _REPORTED_AT or not (self._turned or self.messages):
             self.report()
         return message
 
@@ -185,7 +209,7 @@ class StreamReader(MessageQueue):
 
     def at_eof(self) -> bool:
         """Whether the association has ended and all messages have been read."""
-        return self._inbox.ended and not self.messages
+        return self._inbox.ended and not self
 
     def __aiter__(self) -> StreamReader:
         return self
@@ -316,15 +340,14 @@ class Inbox(AssociationUser):
     all.
     """
 
-    __slots__ = ("_accepting", "_by_stream", "_lowest", "_readers", "used", "ended", "error", "unclaimed")
+    __slots__ = ("_accepting", "_by_stream", "_lowest", "_readers", "_used", "ended", "error", "unclaimed")
 
     def __init__(self) -> None:
         self.ended = False
         self.error: SCTPError | None = None
         self.unclaimed = MessageQueue(self)
         self._readers: dict[int, StreamReader] = {}
-        #: The streams that one side has used; claimed ones are not listed.
-        self.used: set[int] = set()
+        self._used: set[int] | None = None  # the streams that one side has used; claimed ones are not listed
         self._lowest = 0
         self._accepting: Turn | None = None
         #: The unclaimed messages once more, sorted by stream; None until `accept` needs it.
@@ -336,7 +359,7 @@ class Inbox(AssociationUser):
         if queue is None:
             message: Message = _new(Message, (data, sid, ppid, unordered, ssn, tsn))
             queue = self.unclaimed
-            self.used.add(sid)
+            self.use(sid)
             if self._by_stream is not None:
                 self._by_stream.setdefault(sid, []).append(message)
             queue.messages.append(message)
@@ -346,6 +369,12 @@ class Inbox(AssociationUser):
             queue.messages.append(_new(Message, (data, sid, ppid, unordered, ssn, tsn)))
         if queue.is_waited_for:
             queue.wake()
+
+    def use(self, sid: int) -> None:
+        """One side has used this stream."""
+        if self._used is None:
+            self._used = set()
+        self._used.add(sid)
 
     def consumed(self, charge: int) -> None:
         """The application has read messages which the receive window has counted as so much."""
@@ -363,11 +392,11 @@ class Inbox(AssociationUser):
             raise ValueError(f"stream {sid} is already claimed")
         reader = StreamReader(self, sid)
         queue = self.unclaimed
-        if sid in self.used:
+        if self._used is not None and sid in self._used:
             if self._by_stream is not None:
                 reader.messages.extend(self._by_stream.pop(sid, ()))
             else:
-                reader.messages.extend(message for message in queue.messages if message[1] == sid)
+                reader.messages.extend([message for message in queue.unread() if message[1] == sid])
         self._readers[sid] = reader
         if reader.messages:
             queue.skipped = self._readers
@@ -377,7 +406,8 @@ class Inbox(AssociationUser):
     def lowest_unused(self, limit: int) -> int:
         """The lowest id below `limit` that neither side has used; -1 if there is none."""
         sid = self._lowest
-        while sid in self.used or sid in self._readers:
+        used = self._used or ()
+        while sid in used or sid in self._readers:
             sid += 1
         self._lowest = sid
         return sid if sid < limit else -1
@@ -388,15 +418,15 @@ class Inbox(AssociationUser):
             self._accepting = Turn("accept_stream")
         self._accepting.claim()
         queue = self.unclaimed
-        while not queue.messages:
+        while not queue:
             if self.ended:
                 raise self.end_of_stream()
             await self._accepting.wait()
         if self._by_stream is None:
             self._by_stream = {}
-            for message in queue.messages:
+            for message in queue.unread():
                 self._by_stream.setdefault(message[1], []).append(message)
-        return self.claim(queue.messages[0][1])
+        return self.claim(queue.first()[1])
 
     async def receive(self) -> Message:
         """The next message that belongs to no claimed stream."""

@@ -37,7 +37,7 @@ class Heartbeat:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._requested: set[int] = set()  # paths whose next answer the user waits for
+        self._requested: list[int] = []  # paths whose next answer the user waits for
 
     def start(self) -> None:
         """The association is up: verify what is unconfirmed, and watch the rest."""
@@ -56,7 +56,8 @@ class Heartbeat:
 
     def request(self, path: Path) -> None:
         """The user wants a HEARTBEAT now (section 8.3 D); its round trip, or that there was none, will be told."""
-        self._requested.add(path.path_id)
+        if path.path_id not in self._requested:
+            self._requested.append(path.path_id)
         self._probe(path)
 
     def stop(self) -> None:
@@ -135,5 +136,5 @@ class Heartbeat:
 
     def _tell(self, path: Path, round_trip: float | None) -> None:
         if path.path_id in self._requested:
-            self._requested.discard(path.path_id)
+            self._requested.remove(path.path_id)
             self._context.owner.heartbeat_answered(path, round_trip)

@@ -294,7 +294,7 @@ def test_one_who_waits_for_a_stream_and_one_who_waits_for_messages_get_each_mess
 def test_the_lowest_unused_stream_is_one_that_neither_side_has_used() -> None:
     box = Box()
     box.arrive(0, b"from the peer")
-    box.used.add(1)
+    box.use(1)
     box.claim(2)
     assert box.lowest_unused(10) == 3
     assert box.lowest_unused(3) == -1
