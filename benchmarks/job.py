@@ -27,6 +27,8 @@ class Job:
     batch: bool = False
     #: Associations held (memory, scale), or kept in the making at a time (setup).
     count: int = 1
+    #: Processes of the server (workers).
+    workers: int = 1
     #: How long nothing is done, while CPU time is counted (scale).
     idle: float = 1.0
     #: Seconds between HEARTBEATs; 0 is the stack's default.

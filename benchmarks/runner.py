@@ -53,6 +53,7 @@ class Settings:
             size=scenario.size,
             batch=scenario.batch,
             count=min(scenario.count, _QUICK_COUNT) if self.quick else scenario.count,
+            workers=scenario.workers,
             idle=min(scenario.idle, _QUICK_IDLE) if self.quick else scenario.idle,
             heartbeat=scenario.heartbeat,
             mtu=self.mtu,

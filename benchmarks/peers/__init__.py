@@ -14,15 +14,16 @@ from .usrsctp import UsrsctpPeer
 __all__ = ["OURS", "PEERS", "AbsentError", "Peer"]
 
 OURS = "asyncsctp"
+_ONE_PROCESS = frozenset({"workers"})
 
 #: Every peer by name, in the order of the table; ours is the first.
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
         PythonPeer(OURS, "ours", requires=("asyncsctp",)),
-        PythonPeer("tcp", "tcp", requires=(), skips=frozenset({"heartbeats"})),
-        PythonPeer("aiortc", "aiortc_peer", requires=("aiortc",), skips=frozenset({"bulk-64-batch", "scale"})),
-        PythonPeer("aioquic", "aioquic_peer", requires=("aioquic",), skips=frozenset({"scale"})),
+        PythonPeer("tcp", "tcp", requires=(), skips=_ONE_PROCESS | {"heartbeats"}),
+        PythonPeer("aiortc", "aiortc_peer", requires=("aiortc",), skips=_ONE_PROCESS | {"bulk-64-batch", "scale"}),
+        PythonPeer("aioquic", "aioquic_peer", requires=("aioquic",), skips=_ONE_PROCESS | {"scale"}),
         UsrsctpPeer(),
     )
 }

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import multiprocessing
+import os
+from multiprocessing.synchronize import Semaphore
 from time import perf_counter
 
 import asyncsctp
 
 from ..job import ADDRESS, Job
+from ..scenarios import workers
 from .base import Handler, Link, burst_of
 
 __all__ = ["connect", "listen"]
 
 _PORT = 5001
+_LONGEST_START = 30.0
+_context = multiprocessing.get_context("spawn")
+_groups: list[asyncsctp.WorkerGroup] = []  # kept open, with their sockets
 _endpoints: list[asyncsctp.Endpoint] = []
 
 
@@ -82,11 +90,39 @@ def _config(job: Job) -> asyncsctp.Config:
 
 
 async def listen(job: Job, handler: Handler) -> int:
+    if job.kind == "workers":
+        group = asyncsctp.WorkerGroup(ADDRESS, _PORT, udp_port=0, workers=job.workers)
+        ready = _context.Semaphore(0)
+        for index in range(job.workers):
+            _context.Process(target=_work, args=(group.slot(index), job, ready), daemon=True).start()
+        for _ in range(job.workers):
+            if not await asyncio.to_thread(ready.acquire, timeout=_LONGEST_START):
+                raise RuntimeError("a worker process does not begin")
+        _groups.append(group)
+        return group.udp_port
+
     async def accept(association: asyncsctp.Association) -> None:
         await handler(OurLink(association))
 
     server = await asyncsctp.serve(accept, ADDRESS, _PORT, udp_port=0, config=_config(job))
     return server.udp_port
+
+
+def _work(slot: asyncsctp.WorkerSlot, job: Job, ready: Semaphore) -> None:
+    """One of several processes; it ends with the one that began it."""
+
+    async def accept(association: asyncsctp.Association) -> None:
+        await workers.answer(OurLink(association), job)
+
+    async def serve() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        asyncio.get_running_loop().add_reader(parent.sentinel, os._exit, 0)
+        async with asyncsctp.serve(accept, reuse_port=slot, config=_config(job)) as server:
+            ready.release()
+            await server.serve_forever()
+
+    asyncsctp.run(serve())
 
 
 async def connect(job: Job) -> Link:

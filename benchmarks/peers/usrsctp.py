@@ -23,7 +23,7 @@ class UsrsctpPeer(Peer):
     """
 
     name = "usrsctp"
-    skips = frozenset({"memory", "scale"})
+    skips = frozenset({"memory", "scale", "workers"})
 
     def __init__(self) -> None:
         self._program = ""

@@ -42,6 +42,7 @@ class Scenario:
     size: int = 64
     batch: bool = False
     count: int = 1
+    workers: int = 1
     idle: float = 1.0
     heartbeat: float = 0.0
     #: In so many rounds at most, for those that take long; the first ones.
@@ -91,6 +92,10 @@ _SCALE = (
     Row("end_slowdown", "time of the later / of the earlier ones", "", "lower"),
     Row("objects_left", "objects left after the end of each, server", "", "lower"),
 )
+_WORKERS = (
+    Row("echoes", "echoes", "1000/s", "higher"),
+    Row("processes", "processes that had associations", "", "higher"),
+)
 _HEARTBEAT = (Row("idle_cpu", "CPU while idle, server", "% of a core", "lower"),)
 #: A HEARTBEAT is due after `Config.heartbeat_interval` and the RTO, which is at its lowest: 30 s and 1 s.
 _BETWEEN_HEARTBEATS = 31.0
@@ -106,6 +111,10 @@ _ALL = (
     Scenario("latency", "latency", "ping-pong, 64 B", _LATENCY, size=64),
     Scenario("setup-serial", "setup", "associations, one after another", _SETUP),
     Scenario("setup-16", "setup", "associations, 16 in the making at a time", _SETUP, count=16),
+    *(
+        Scenario(f"workers-{n}", "workers", f"echoes of 1 KiB, {what}", _WORKERS, size=1 << 10, count=32, workers=n)
+        for n, what in ((1, "one process"), (2, "two worker processes"), (4, "four worker processes"))
+    ),
     Scenario("memory", "memory", "memory of an idle association, mean of 200", _MEMORY, count=200),
     Scenario("scale-1", "scale", "one association, echoes of 1 KiB", _ECHO, size=1 << 10, idle=0.1, rounds=2),
     Scenario(
