@@ -20,7 +20,7 @@ from .paths.encapsulation import Route
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
 from .wire.constants import FLAG_IMMEDIATE
-from .wire.octets import Writer
+from .wire.octets import Writer, take_all
 from .wire.packet import Seal
 
 __all__ = ["Packetizer"]
@@ -149,7 +149,7 @@ class Packetizer:
         if record is not None:
             return self._path_again(record) is path
         size = queue.next_size(path.payload)
-        gathers = not self._context.config.nodelay and _gathers(transmission, path.payload)
+        gathers = not self._context.config.nodelay and _gathers(transmission, path.payload, False)
         return 0 < size <= transmission.window.peer_rwnd() and not gathers
 
     def _send_lost(self, transmission: Transmission, data_path: Path) -> None:
@@ -205,6 +205,7 @@ class Packetizer:
         route = self._data_route(path)
         seal = self._seal
         packets: list[bytes] = []
+        records: list[PacketRecord] = []
         writer = self._writer
         nagle = not context.config.nodelay
         now = context.now
@@ -212,11 +213,12 @@ class Packetizer:
         peer_rwnd = transmission.window.peer_rwnd()
         tsn = first_tsn = outstanding.next_tsn
         user_bytes = 0
+        total = 0
         sent = 0
         last_tsn = transmission.window.last_new_tsn()
         while room > 0 and queue.buffered and sent < burst and tsn <= last_tsn:
             space = path.payload - _size(lead) if lead else path.payload
-            if nagle and _gathers(transmission, space):
+            if nagle and _gathers(transmission, space, sent > 0):
                 break
             count, taken = queue.fill(writer, space, tsn, peer_rwnd, wanted)
             if not count:
@@ -227,20 +229,21 @@ class Packetizer:
                 if sent or not transmission.take_probe():
                     break
                 count, taken = queue.fill(writer, space, tsn, queue.next_size(space), wanted)
-            body = writer.getvalue()
-            writer.truncate(0)
+            body = take_all(writer)
             size = len(body)
-            outstanding.add(PacketRecord(tsn, tsn + count - 1, body, taken, path_id, now))
+            records.append(PacketRecord(tsn, tsn + count - 1, body, taken, path_id, now))
             if lead:
                 body = b"".join(lead) + body
                 lead.clear()
             packets.append(seal.pack(body))
             tsn += count
             user_bytes += taken
+            total += size
             peer_rwnd -= taken
             room = 0 if path.one_packet else room - size
             sent += 1
         if sent:
+            outstanding.add_run(records, total, user_bytes)
             self._outbox.add(route, packets)
             if queue.tracked:
                 outstanding.track(queue.tracked)
@@ -294,9 +297,9 @@ class Packetizer:
         return marked[1]
 
 
-def _gathers(transmission: Transmission, space: int) -> bool:
-    """Nagle's algorithm: part of a packet waits while data is in flight."""
-    return bool(transmission.outstanding) and transmission.queue.buffered < space
+def _gathers(transmission: Transmission, space: int, leaving: bool) -> bool:
+    """Nagle's algorithm: part of a packet waits while data is in flight, or about to leave."""
+    return (leaving or bool(transmission.outstanding)) and transmission.queue.buffered < space
 
 
 def _size(parts: list[bytes]) -> int:

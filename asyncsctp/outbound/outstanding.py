@@ -119,16 +119,21 @@ class OutstandingQueue:
 
     def add(self, record: PacketRecord) -> None:
         """A packet with new data leaves; its first TSN is `next_tsn`."""
-        self._records.append(record)
-        self.next_tsn = record.last_tsn + 1
-        path_id = record.path_id
-        self.in_flight[path_id] += len(record.body)
-        self.in_flight_user_bytes += record.user_bytes
-        self.user_bytes += record.user_bytes
+        self.add_run([record], len(record.body), record.user_bytes)
+
+    def add_run(self, records: list[PacketRecord], size: int, user_bytes: int) -> None:
+        """Packets with new data leave to one path, one or more; so many bytes with headers, and so many user bytes."""
+        first = records[0]
+        path_id = first.path_id
+        self._records.extend(records)
+        self.next_tsn = records[-1].last_tsn + 1
+        self.in_flight[path_id] += size
+        self.in_flight_user_bytes += user_bytes
+        self.user_bytes += user_bytes
         if self._timed[path_id] is None:
-            self._timed[path_id] = record
+            self._timed[path_id] = first
         if self._earliest[path_id] is None:
-            self._earliest[path_id] = record
+            self._earliest[path_id] = first
 
     def track(self, messages: list[tuple[int, int, OutboundMessage]]) -> None:
         """Remember messages that have left, as `SendQueue.tracked` lists them, until they are acknowledged."""

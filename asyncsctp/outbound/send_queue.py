@@ -149,11 +149,11 @@ class SendQueue:
             stream = self._begun or self._turn()
             if stream is None:
                 break
-            message = stream.first()
+            message = stream.messages[stream.head]
             if message.path_id != path_id:
                 break
             if stream.offset or len(message.data) + DATA_HEADER_SIZE > max_chunk:
-                taken = self._fragment(stream, writer, room, tsn, max_user)
+                taken = self._fragment(stream, message, writer, room, tsn, max_user)
                 if not taken:
                     break
                 room -= (taken + DATA_HEADER_SIZE + 3) & -4
@@ -306,9 +306,10 @@ class SendQueue:
         if self._competing:
             self._scheduler.served(stream.sid, size, order)
 
-    def _fragment(self, stream: _Stream, writer: Writer, room: int, tsn: int, max_user: int) -> int:
+    def _fragment(
+        self, stream: _Stream, message: OutboundMessage, writer: Writer, room: int, tsn: int, max_user: int
+    ) -> int:
         """Write the next piece of a message that needs several chunks (section 6.9). Its user bytes, 0 if it waits."""
-        message = stream.first()
         data = message.data
         offset = stream.offset
         left = size = len(data) - offset

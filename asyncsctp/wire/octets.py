@@ -13,7 +13,7 @@ from typing import Final
 
 __all__ = [
     "COMPILED", "Writer", "pack_packet", "pack_plain_sack", "read_checksum", "read_data", "read_item", "read_sack",
-    "write_data",
+    "take_all", "write_data",
 ]  # fmt: skip
 
 
@@ -57,6 +57,11 @@ if COMPILED:
         write_i32_be(writer, i32(wire_tsn))
         write_i32_be(writer, i32(key))
         write_i32_be(writer, i32(ppid))
+
+    def take_all(writer: Writer) -> bytes:
+        data = writer.getvalue()
+        writer.truncate(0)
+        return data
 
     _scratch: Final = Writer()
 
@@ -115,6 +120,12 @@ else:
     def write_data(writer: Writer, flags: int, length: int, wire_tsn: int, key: int, ppid: int) -> None:
         """The header of a DATA chunk, from what `read_data` gives."""
         writer.append(_DATA.pack(flags, length, wire_tsn, key, ppid))
+
+    def take_all(writer: Writer) -> bytes:
+        """What was written; the writer begins anew."""
+        data = b"".join(writer)
+        writer.clear()
+        return data
 
     def pack_packet(prefix: bytes, checksum: int, body: bytes) -> bytes:
         """Ports and tag, checksum, chunks."""

@@ -265,6 +265,15 @@ def test_nagle_lets_a_full_packet_go() -> None:
     assert script.expect(DATA).size == script.payload
 
 
+def test_nagle_holds_a_part_of_a_packet_back_behind_full_ones_of_the_same_flight() -> None:
+    script = Script(TIMID)
+    script.write(bytes(script.payload + 100))
+    assert script.expect(DATA).size == script.payload
+    script.expect_nothing()
+    script.send(script.sack(0))
+    assert script.expect(DATA).tsns == [1]
+
+
 def test_an_acknowledgement_is_not_held_back_by_nagle() -> None:
     """A SACK that can wait goes on waiting for its own timer."""
     script = Script(TIMID)
