@@ -14,15 +14,16 @@ from random import Random
 
 import pytest
 from support.hostile import (
-    Life,
+    QUIET,
+    ROUGH,
     Moment,
-    Soup,
     Talk,
     changed,
     every_change,
     fields,
     record,
     reseal,
+    stir,
 )
 from support.seeds import is_full_run, replayable, seeds
 
@@ -31,13 +32,10 @@ from asyncsctp.errors import SCTPError
 FILE = "tests/fuzz/test_hostile_packets.py"
 SEED = int(os.environ.get("ASYNCSCTP_SEED", "0").partition("-")[0])
 
-QUIET = Life(1, paths=2, closer=0)
-ROUGH = Life(2, paths=1, closer=1, marks=True, losses=(1, 6, 8, 17))
-
 
 @cache
 def moments() -> list[Moment]:
-    """Every packet received in two lives: a quiet one, and one with losses and marks that the other side ends."""
+    """Every packet received in two lives."""
     return record(QUIET) + record(ROUGH)
 
 
@@ -166,21 +164,10 @@ def test_soup(seed: int) -> None:
         random = Random(seed)
         moment = random.choice(moments())
         pair = moment.resume()
-        soup = Soup(random, pair, moment.side)
-        for _ in range(random.choice((1, 5, 40))):
-            packet = soup.packet()
-            endpoint = pair.endpoints[moment.side]
-            before = pair.network.counts.total()
-            try:
-                endpoint.receive(packet, moment.route, pair.now, random.random() < 0.1)
-                pair.simulation.flush()
-            except BaseException as error:
-                error.add_note(f"{packet.hex()} was received instead of {label(moment)}")
-                raise
-            # An answer or two, an acknowledgement for what was in it, and what a SACK sets free.
-            assert pair.network.counts.total() - before < 200
-            if random.random() < 0.3:
-                pair.run_for(random.choice((0.001, 0.05, 1.0)))
-        pair.finish()
+        try:
+            stir(pair, moment, random)
+        except BaseException as error:
+            error.add_note(f"it was received instead of {label(moment)}")
+            raise
         for user in pair.users:
             assert user.error is None or isinstance(user.error, SCTPError)

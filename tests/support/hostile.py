@@ -114,6 +114,11 @@ class Moment(NamedTuple):
         return talk
 
 
+#: Two lives of which all is tried: a quiet one, and one with losses and marks that the other side ends.
+QUIET = Life(1, paths=2, closer=0)
+ROUGH = Life(2, paths=1, closer=1, marks=True, losses=(1, 6, 8, 17))
+
+
 Watcher = Callable[[int, Route, bytes], None]
 
 
@@ -403,6 +408,26 @@ class Soup:
         if kind == ABORT:
             kind = 255
         return self._tlv(kind, random.getrandbits(8), random.randbytes(random.choice((0, 4, 12, 100))))
+
+
+def stir(pair: Talk, moment: Moment, random: Random) -> None:
+    """Go on from a moment with some packets of soup instead of the one that came, to the end."""
+    soup = Soup(random, pair, moment.side)
+    for _ in range(random.choice((1, 5, 40))):
+        packet = soup.packet()
+        endpoint = pair.endpoints[moment.side]
+        before = pair.network.counts.total()
+        try:
+            endpoint.receive(packet, moment.route, pair.now, random.random() < 0.1)
+            pair.simulation.flush()
+        except BaseException as error:
+            error.add_note(f"{packet.hex()} was received")
+            raise
+        # An answer or two, an acknowledgement for what was in it, and what a SACK sets free.
+        assert pair.network.counts.total() - before < 200
+        if random.random() < 0.3:
+            pair.run_for(random.choice((0.001, 0.05, 1.0)))
+    pair.finish()
 
 
 def every_change(packet: bytes) -> Iterator[tuple[int, int]]:

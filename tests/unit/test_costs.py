@@ -22,7 +22,7 @@ from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import SeededRandom
 
-pytestmark = pytest.mark.skipif(compiled, reason="compiled code has no lines to count: ASYNCSCTP_PURE=1 runs the source")
+pytestmark = pytest.mark.skipif(compiled, reason="compiled code has no lines to count; ASYNCSCTP_PURE=1 has")
 
 A, Z = "10.0.0.1", "10.0.0.2"
 TO_Z, TO_A = Route(Z, A, 9899), Route(A, Z, 9899)  # as the receiver sees them
