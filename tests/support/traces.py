@@ -64,7 +64,7 @@ def told(user: Recorder) -> list[str]:
 
 def lines_of(pair: Pair) -> list[str]:
     """All that happened."""
-    assert pair.network.packets
+    assert pair.network.packets is not None
     lines = [
         f"{each.time!r} {each.source} {each.destination} {each.fate.value} {each.data.hex()}"
         for each in pair.network.packets
