@@ -27,7 +27,7 @@ pytestmark = [
         reason=f"not here: {', '.join(MISSING)}",
     ),
     pytest.mark.skipif(not (ROOT / "hatch_build.py").exists(), reason="the tests of an installed package"),
-    pytest.mark.skipif(any((ROOT / "asyncsctp").rglob("*.so")), reason="what is compiled in place would go into wheels"),
+    pytest.mark.skipif(any((ROOT / "asyncsctp").rglob("*.so")), reason="what is compiled in place would be packed"),
 ]
 
 WORKS = """
