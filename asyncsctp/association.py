@@ -44,7 +44,6 @@ class Association:
     """One association, without I/O and without a clock."""
 
     __slots__ = (
-        "__weakref__",
         "_config",
         "_cookies",
         "_life",

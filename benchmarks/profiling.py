@@ -221,9 +221,7 @@ def describe(title: str, results: Results) -> list[str]:
     ticks = f"{profile['ticks']} ticks ({profile['kind']})"
     lines = [f"{title}: {results['cpu']:.2f} s of CPU, {system:.0%} of it in the system, {ticks}"]
     if is_compiled() and profile["kind"] == SAMPLER:
-        lines.append(
-            "  the core is compiled: its time counts for the lines in asyncsctp/aio that call it; --profile perf"
-        )
+        lines.append("  the core is compiled: its time counts for what calls it; beneath it sees --profile perf")
     if packets:
         lines.append(f"  {packets} packets: {each:.2f} us for each")
 

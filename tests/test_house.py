@@ -169,5 +169,13 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_public_names_have_docstrings() -> None:
-    silent = [each for each in asyncsctp.__all__ if not (getattr(asyncsctp, each).__doc__ or "").strip()]
-    assert not silent
+    """In the source: a class that is compiled has none at run time."""
+    documented = {
+        node.name
+        for path in MODULES
+        for node in tree(path).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node)
+    }
+    things = [each for each in asyncsctp.__all__ if callable(getattr(asyncsctp, each))]
+    assert len(things) > 30
+    assert not set(things) - documented

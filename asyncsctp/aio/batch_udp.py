@@ -329,8 +329,8 @@ class BatchTransport(PacketTransport):
     """
 
     __slots__ = (
-        "__weakref__", "_answer_due", "_buffered", "_closing", "_errors", "_limits", "_local_kind", "_locals", "_loop",
-        "_lost", "_mark_kind", "_offers", "_paused", "_protocol", "_queue", "_retry", "_sender", "_sock", "_watch",
+        "_answer_due", "_buffered", "_closing", "_errors", "_limits", "_local_kind", "_locals", "_loop", "_lost",
+        "_mark_kind", "_offers", "_paused", "_protocol", "_queue", "_retry", "_sender", "_sock", "_watch",
     )  # fmt: skip
 
     def __init__(

@@ -28,7 +28,7 @@ class CongestionController:
     """Decides how much data may be in flight to one of the peer's addresses.
 
     A subclass goes into `Config.congestion`, which is called with `pmdcs` and `ipv4` for each path. The subclass moves
-    `cwnd` (bytes, read each time data could leave; keep it at `pmdcs` or more) and, where it means something,
+    `cwnd` (bytes, an int, read each time data could leave; keep it at `pmdcs` or more) and, where it means something,
     `ssthresh`, which is only reported. `on_ack` and `on_fast_retransmit` are what it must write. Sizes are those of
     DATA chunks with their headers and padding, `now` is a monotonic clock in seconds. Nothing here may block or raise,
     and `on_ack` is called for each SACK.

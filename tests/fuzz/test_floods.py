@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
+import gc
+import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from random import Random
 from struct import pack, unpack_from
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import pytest
 from support.pair import A_PORT, UDP_PORT, Z_PORT, Pair, Recorder
@@ -32,9 +34,20 @@ def stranger(number: int) -> Route:
     return Route("10.0.0.2", f"192.0.2.{number % 250 + 1}", 1024 + number % 60_000)
 
 
-def size_of(endpoint: Endpoint) -> int:
-    """What an endpoint holds, in bytes, more or less."""
-    return len(pickle.dumps(endpoint))
+#: Code, which nothing that arrives adds to.
+SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
+
+
+def size_of(*roots: object) -> int:
+    """What these hold, and all that can be reached from there, in bytes."""
+    found: dict[int, object] = {}
+    waiting = list(roots)
+    while waiting:
+        each = waiting.pop()
+        if id(each) not in found and not isinstance(each, SHARED):
+            found[id(each)] = each
+            waiting += gc.get_referents(each)
+    return sum(map(sys.getsizeof, found.values()))
 
 
 @pytest.fixture
@@ -90,6 +103,18 @@ def growth(action: Callable[[], None]) -> int:
         return tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
+
+
+def test_what_is_held_is_measured(pair: Pair) -> None:
+    """What an association has received and can't deliver, and what it has to send."""
+    z = pair.endpoints[1]
+    size = size_of(z)
+    attacker = Attacker(pair)
+    attacker.send(data(attacker.expected + 1, bytes(1000)))  # the one before it is missing
+    assert size + 1000 < size_of(z) < size + 3000
+    size = size_of(z)
+    pair.association(1).send(0, bytes(20_000))
+    assert size + 20_000 < size_of(z) < size + 22_000
 
 
 # Strangers.
@@ -368,7 +393,7 @@ def test_associations_come_and_go_without_a_trace() -> None:
         pair.run_for(600.0)  # the tags have rested
         pair.users[0].association = pair.users[1].association = None
         pair.users[1].messages.clear()
-        sizes.append((size_of(a), len(pickle.dumps((z.statistics, z._directory, z._deadlines, z._touched)))))
+        sizes.append((size_of(a), size_of(z.statistics, z._directory, z._deadlines, z._touched)))
     assert sizes[-1][0] < sizes[10][0] + 500
     assert sizes[-1][1] < sizes[10][1] + 500
 

@@ -1,7 +1,8 @@
 """Packets that nobody sane sends, and instants at which to send them.
 
-A `Recording` is a life of an association with a copy of everything taken before each packet that arrived. From any of
-these copies the run can be gone on with, after some other packet than the one that came.
+A `Life` of an association is recorded, each packet that arrived as a `Moment`. From any of them the run can be gone on
+with, after some other packet than the one that came: from a copy of everything, or, as compiled objects can't be
+copied, by living the same life once more up to there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from random import Random
 from struct import pack, pack_into, unpack_from
 from typing import NamedTuple
 
+from asyncsctp import compiled
 from asyncsctp.association import Association
 from asyncsctp.config import Config
 from asyncsctp.endpoint import Endpoint
@@ -45,44 +47,97 @@ from .pair import A_PORT, Z_PORT, Pair
 LIMIT = 20_000.0
 
 
+class Life(NamedTuple):
+    """How an association lives: the losses and marks that the network has for it, and which side ends it."""
+
+    seed: int
+    paths: int
+    closer: int
+    marks: bool = False
+    losses: tuple[int, ...] = ()
+
+    def talk(self) -> Talk:
+        return Talk(self.seed, paths=self.paths, marks=self.marks, losses=self.losses)
+
+    def live(self, talk: Talk) -> None:
+        """All of it."""
+        talk.begin()
+        talk.run_until(talk.is_through, LIMIT)
+        talk.run_for(3.0)  # heartbeats
+        talk.send(self.closer, 0, b"queued as the shutdown begins" * 40)
+        talk.send(1 - self.closer, 1, b"still under way when it comes" * 200)
+        talk.shutdown(self.closer)
+        talk.run_until(talk.is_over, LIMIT)
+
+    def live_until(self, number: int) -> Talk:
+        """Everything as it was before this packet arrived, of all that did. Nothing is checked on the way there."""
+        talk = self.talk()
+        count = 0
+
+        def arrives(side: int, route: Route, datagram: bytes) -> None:
+            nonlocal count
+            if count == number:
+                raise _ReachedError
+            count += 1
+
+        talk.is_checked = False
+        talk.watch(arrives)
+        try:
+            self.live(talk)
+        except _ReachedError:
+            talk.is_checked = True
+            talk.watch(None)
+            return talk
+        raise ValueError(f"only {count} packets arrive in {self}")
+
+
+class _ReachedError(Exception):
+    """The packet is about to be received."""
+
+
 class Moment(NamedTuple):
-    """A packet about to be received by one side (0: A, 1: Z), and everything as it was then."""
+    """A packet about to be received by one side (0: A, 1: Z), the `number`th of a life."""
 
     side: int
     state: str
     route: Route
     datagram: bytes
-    snapshot: bytes
+    life: Life
+    number: int
+    snapshot: bytes | None  #: everything as it was then, where that can be copied
 
-    def resume(self) -> Pair:
-        pair: Pair = pickle.loads(self.snapshot)
-        return pair
+    def resume(self) -> Talk:
+        """Everything as it was then."""
+        if self.snapshot is None:
+            return self.life.live_until(self.number)
+        talk: Talk = pickle.loads(self.snapshot)
+        return talk
+
+
+#: Two lives of which all is tried: a quiet one, and one with losses and marks that the other side ends.
+QUIET = Life(1, paths=2, closer=0)
+ROUGH = Life(2, paths=1, closer=1, marks=True, losses=(1, 6, 8, 17))
+
+
+Watcher = Callable[[int, Route, bytes], None]
 
 
 class Tap:
-    """An endpoint as the simulation sees it; it takes a copy of everything before each packet."""
+    """An endpoint as the simulation sees it; somebody may watch what it receives."""
 
-    def __init__(self, pair: Pair, side: int, endpoint: Endpoint) -> None:
-        self.pair = pair
+    def __init__(self, side: int, endpoint: Endpoint) -> None:
         self.side = side
         self.endpoint = endpoint
         self.outbox = endpoint.outbox
-        self.moments: list[Moment] | None = None
+        self.watcher: Watcher | None = None
 
     @property
     def next_expiry(self) -> float:
         return self.endpoint.next_expiry
 
     def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool) -> object:
-        moments = self.moments
-        if moments is not None:
-            self.moments = None
-            other = self.pair.taps[1 - self.side]
-            other.moments = None
-            user = self.pair.users[self.side]
-            state = user.association.state if user.association is not None else CLOSED
-            moments.append(Moment(self.side, state.value, route, datagram, pickle.dumps(self.pair)))
-            self.moments = other.moments = moments
+        if self.watcher is not None:
+            self.watcher(self.side, route, datagram)
         return self.endpoint.receive(datagram, route, now, congestion_experienced)
 
     def flush(self, now: float) -> None:
@@ -102,16 +157,23 @@ class TappedPair(Pair):
         link = LinkSettings(delay=0.02, mark=0.2 if marks else 0.0)
         self.losses = losses
         self.count = 0
+        self.is_checked = True
         super().__init__(seed, link=link, config=config, paths=paths)
         self.network.on_datagram = self.travels
 
     def attach(self) -> None:
-        self.taps = (Tap(self, 0, self.endpoints[0]), Tap(self, 1, self.endpoints[1]))
+        self.taps = (Tap(0, self.endpoints[0]), Tap(1, self.endpoints[1]))
         for tap, addresses in zip(self.taps, self.addresses, strict=True):
             self.simulation.add(tap, addresses)
 
+    def watch(self, watcher: Watcher | None) -> None:
+        """Who is called before each packet that arrives."""
+        for tap in self.taps:
+            tap.watcher = watcher
+
     def check(self, endpoint: object) -> None:
-        super().check(endpoint.endpoint if isinstance(endpoint, Tap) else endpoint)  # type: ignore[arg-type]
+        if self.is_checked:
+            super().check(endpoint.endpoint if isinstance(endpoint, Tap) else endpoint)  # type: ignore[arg-type]
 
     def travels(self, datagram: Datagram) -> bool:
         self.count += 1
@@ -119,7 +181,7 @@ class TappedPair(Pair):
 
     def finish(self) -> None:
         """Deliver what was written, if that goes, and end."""
-        self.run_until(self._is_through, LIMIT)
+        self.run_until(self.is_through, LIMIT)
         for side in (0, 1):
             if self.users[side].association is not None:
                 self.shutdown(side)
@@ -128,7 +190,7 @@ class TappedPair(Pair):
     def is_over(self) -> bool:
         return self.users[0].is_closed and (self.users[1].association is None or self.users[1].is_closed)
 
-    def _is_through(self) -> bool:
+    def is_through(self) -> bool:
         if any(user.is_closed for user in self.users):
             return True
         return self.is_up() and not any(self.association(side).buffered for side in (0, 1)) and self.is_written()
@@ -167,18 +229,21 @@ class Talk(TappedPair):
         return True
 
 
-def record(talk: Talk, closer: int) -> list[Moment]:
+def record(life: Life, *, copies: bool = not compiled) -> list[Moment]:
     """Let a pair live its life, and give all its moments."""
     moments: list[Moment] = []
-    talk.begin()
-    for tap in talk.taps:
-        tap.moments = moments
-    talk.run_until(talk._is_through, LIMIT)
-    talk.run_for(3.0)  # heartbeats
-    talk.send(closer, 0, b"queued as the shutdown begins" * 40)
-    talk.send(1 - closer, 1, b"still under way when it comes" * 200)
-    talk.shutdown(closer)
-    talk.run_until(talk.is_over, LIMIT)
+    talk = life.talk()
+
+    def arrives(side: int, route: Route, datagram: bytes) -> None:
+        user = talk.users[side]
+        state = user.association.state if user.association is not None else CLOSED
+        talk.watch(None)
+        snapshot = pickle.dumps(talk) if copies else None
+        talk.watch(arrives)
+        moments.append(Moment(side, state.value, route, datagram, life, len(moments), snapshot))
+
+    talk.watch(arrives)
+    life.live(talk)
     assert talk.is_well()
     return moments
 
@@ -343,6 +408,26 @@ class Soup:
         if kind == ABORT:
             kind = 255
         return self._tlv(kind, random.getrandbits(8), random.randbytes(random.choice((0, 4, 12, 100))))
+
+
+def stir(pair: Talk, moment: Moment, random: Random) -> None:
+    """Go on from a moment with some packets of soup instead of the one that came, to the end."""
+    soup = Soup(random, pair, moment.side)
+    for _ in range(random.choice((1, 5, 40))):
+        packet = soup.packet()
+        endpoint = pair.endpoints[moment.side]
+        before = pair.network.counts.total()
+        try:
+            endpoint.receive(packet, moment.route, pair.now, random.random() < 0.1)
+            pair.simulation.flush()
+        except BaseException as error:
+            error.add_note(f"{packet.hex()} was received")
+            raise
+        # An answer or two, an acknowledgement for what was in it, and what a SACK sets free.
+        assert pair.network.counts.total() - before < 200
+        if random.random() < 0.3:
+            pair.run_for(random.choice((0.001, 0.05, 1.0)))
+    pair.finish()
 
 
 def every_change(packet: bytes) -> Iterator[tuple[int, int]]:
