@@ -19,6 +19,7 @@ from .outbox import Outbox
 from .paths.encapsulation import Route
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
+from .wire import control
 from .wire.constants import FLAG_IMMEDIATE
 from .wire.octets import Writer, take_all
 from .wire.packet import Seal
@@ -26,6 +27,8 @@ from .wire.packet import Seal
 __all__ = ["Packetizer"]
 
 _UNLIMITED: Final = 1 << 30
+#: RFC 4820 section 3: PAD fills a packet up. A tenth of a packet at most, where that makes it equal to those before it.
+_MOST_PADDING: Final = 10
 
 
 @final
@@ -214,6 +217,7 @@ class Packetizer:
         tsn = first_tsn = outstanding.next_tsn
         user_bytes = 0
         total = 0
+        train = 0  # the size of the packets that go with one system call: of equal ones, before a shorter one
         sent = 0
         last_tsn = transmission.window.last_new_tsn()
         while room > 0 and queue.buffered and sent < burst and tsn <= last_tsn:
@@ -235,6 +239,12 @@ class Packetizer:
             if lead:
                 body = b"".join(lead) + body
                 lead.clear()
+            if len(body) != train:
+                gap = train - len(body)
+                if 0 < gap * _MOST_PADDING <= train and queue.buffered:
+                    body += control.pack_pad(gap)
+                else:
+                    train = len(body)
             packets.append(seal.pack(body))
             tsn += count
             user_bytes += taken
