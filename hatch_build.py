@@ -20,9 +20,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 #: Stays interpreted: asyncio's side and what programs derive from or look into; exceptions, which mypyc can't make.
 INTERPRETED = {"_source", "aio", "testing", "cli", "config", "errors", "events", "invariants"}
 #: Of asyncio's side, what each packet and each message goes through.
-COMPILED_SHELL = {
-    f"aio/{name}" for name in ("batch_udp", "driver", "engine", "flow_control", "sockets", "streams")
-}
+COMPILED_SHELL = {"aio/batch_udp", "aio/engine", "aio/sockets"}
+#: The same, with coroutines. mypyc throws exceptions into what they await in a way that Python warns of from 3.12 on.
+if sys.version_info < (3, 12):
+    COMPILED_SHELL |= {"aio/driver", "aio/flow_control", "aio/streams"}
 #: What the compiled modules need at run time beside what the plain ones do.
 LIBRT = "librt>=0.16"
 
