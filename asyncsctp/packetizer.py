@@ -29,6 +29,8 @@ __all__ = ["Packetizer"]
 _UNLIMITED: Final = 1 << 30
 #: RFC 4820 section 3: PAD fills a packet up. A tenth of a packet at most, where that makes it equal to those before it.
 _MOST_PADDING: Final = 10
+#: For the chunks of one packet, of one association at a time: each would keep some hundred bytes for it otherwise.
+_WRITER: Final = Writer()
 
 
 @final
@@ -36,14 +38,13 @@ class Packetizer:
     """The way out of one association."""
 
     __slots__ = (
-        "_context", "_ecn", "_lead", "_marked", "_outbox", "_reception", "_seal", "_transmission", "_writer",
+        "_context", "_ecn", "_lead", "_marked", "_outbox", "_reception", "_seal", "_transmission",
     )  # fmt: skip
 
     def __init__(self, context: Context, outbox: Outbox) -> None:
         self._context = context
         self._outbox = outbox
         self._seal = Seal(context.local_port, context.peer_port, 0)
-        self._writer = Writer()  # for the chunks of one packet
         self._lead: list[bytes] = []  # chunks that open the next packet to the data path
         self._marked: dict[int, tuple[Route, Route]] = {}
         self.furnish(None, None, None)
@@ -209,7 +210,8 @@ class Packetizer:
         seal = self._seal
         packets: list[bytes] = []
         records: list[PacketRecord] = []
-        writer = self._writer
+        writer = _WRITER
+        writer.truncate(0)  # a scheduler that raised may have left something
         nagle = not context.config.nodelay
         now = context.now
         room = path.room(outstanding.in_flight[path_id], now)
