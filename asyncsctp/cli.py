@@ -129,7 +129,8 @@ async def _demo_client(size: int, streams: int) -> int:
     """Start a server in a process of its own, send it `size` random bytes, and check what it got."""
     data = memoryview(os.urandom(size))
     command = [sys.executable, "-m", __package__, "demo", "--serve", "--megabytes", str(size >> 20)]
-    server = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE)
+    here = Path(__file__).resolve().parent.parent  # `-m` looks there first: the server is of the package that runs
+    server = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, cwd=here)
     try:
         assert server.stdout is not None
         ports = [int(number) for number in (await server.stdout.readline()).split()]
