@@ -25,6 +25,7 @@ from .wire.octets import COMPILED
 __all__ = ["main"]
 
 _REQUIREMENTS = ("uvloop", "crc32c")
+_HERE: Final = Path(__file__).resolve().parent.parent  # `-m` looks there first: the server is of the package that runs
 _DEMO_MESSAGE: Final = 64 * 1024
 _DEMO_CONFIG: Final = Config(mtu=1500, recv_buffer=4 << 20, send_buffer=4 << 20)
 _NO_BENCHMARKS = """\
@@ -129,8 +130,7 @@ async def _demo_client(size: int, streams: int) -> int:
     """Start a server in a process of its own, send it `size` random bytes, and check what it got."""
     data = memoryview(os.urandom(size))
     command = [sys.executable, "-m", __package__, "demo", "--serve", "--megabytes", str(size >> 20)]
-    here = Path(__file__).resolve().parent.parent  # `-m` looks there first: the server is of the package that runs
-    server = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, cwd=here)
+    server = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, cwd=_HERE)
     try:
         assert server.stdout is not None
         ports = [int(number) for number in (await server.stdout.readline()).split()]
