@@ -20,9 +20,13 @@ LIVE_FIELDS = frozenset(
     {
         "rto_initial", "rto_min", "rto_max", "max_retrans", "path_max_retrans", "heartbeat_interval", "sack_delay",
         "sack_frequency", "cookie_lifetime", "shutdown_guard", "max_burst", "nodelay", "close_timeout", "autoclose",
-        "recv_buffer", "send_buffer", "max_message_size", "scheduler", "congestion",
+        "recv_buffer", "send_buffer", "max_message_size", "partial_delivery_point", "scheduler", "congestion",
+        "reconfig_allowed",
     }
 )  # fmt: skip
+
+#: What a peer may ask for by RE-CONFIG (RFC 6525), as `Config.reconfig_allowed` names it.
+RECONFIG_KINDS = frozenset({"reset_streams", "reset_tsns", "add_streams"})
 
 # field: (smallest, largest), both allowed
 _RANGES: dict[str, tuple[float, float]] = {
@@ -45,6 +49,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "recv_buffer": (4096, 1 << 30),
     "send_buffer": (1, 1 << 30),
     "max_message_size": (1, 1 << 30),
+    "partial_delivery_point": (1, 1 << 30),
     "mtu": (576, 65535),
     "dscp": (0, 63),
     "udp_port": (1, 65535),
@@ -53,7 +58,8 @@ _OPTIONAL = frozenset({"heartbeat_interval", "shutdown_guard", "max_burst", "aut
 _INTEGERS = frozenset(
     {
         "max_retrans", "path_max_retrans", "init_max_retrans", "sack_frequency", "max_burst", "outgoing_streams",
-        "max_incoming_streams", "recv_buffer", "send_buffer", "max_message_size", "mtu", "dscp", "udp_port",
+        "max_incoming_streams", "recv_buffer", "send_buffer", "max_message_size", "partial_delivery_point", "mtu",
+        "dscp", "udp_port",
     }
 )  # fmt: skip
 
@@ -86,7 +92,10 @@ class Config:
     * `outgoing_streams`, `max_incoming_streams`: asked for and allowed at setup (1 to 65535).
     * `recv_buffer`: the receiver window announced (a_rwnd); it is bounded by what the system grants the UDP socket.
     * `send_buffer`: bytes written and not yet acknowledged above which `drain()` waits.
-    * `max_message_size`: the longest message sent, and the longest accepted from the peer.
+    * `max_message_size`: the longest message sent, and the longest accepted from the peer; not of what is written or
+      read in parts.
+    * `partial_delivery_point`: how much of a message must have arrived before `StreamReader.parts` gives a first part
+      of one that is not complete (RFC 6458 section 8.1.21).
 
     Path:
 
@@ -96,7 +105,14 @@ class Config:
 
     Plug-ins: `scheduler` and `congestion` take a class or another factory; `None` is the built-in one.
 
-    Extensions: `ecn` offers explicit congestion notification (RFC 4960 appendix A).
+    Extensions, in force where both sides offer them:
+
+    * `partial_reliability`: messages may be abandoned (RFC 3758 and RFC 7496).
+    * `interleaving`: a long message does not hold up those of other streams (RFC 8260, I-DATA). Off unless asked for,
+      as section 2.2.1 has it: what arrives in pieces of several messages at a time takes more memory.
+    * `stream_reconfig`: streams may be reset and added (RFC 6525). `reconfig_allowed` is what a peer may ask for, of
+      `"reset_streams"`, `"reset_tsns"` and `"add_streams"`; what is not in it is denied.
+    * `ecn`: explicit congestion notification (RFC 4960 appendix A).
     """
 
     rto_initial: float = 1.0
@@ -120,6 +136,7 @@ class Config:
     recv_buffer: int = 2 * 1024 * 1024
     send_buffer: int = 1024 * 1024
     max_message_size: int = 16 * 1024 * 1024
+    partial_delivery_point: int = 64 * 1024
 
     mtu: int | None = None
     dscp: int = 0
@@ -128,6 +145,10 @@ class Config:
     scheduler: Callable[[], StreamScheduler] | None = None
     congestion: Callable[[int, bool], CongestionController] | None = None
 
+    partial_reliability: bool = True
+    interleaving: bool = False
+    stream_reconfig: bool = True
+    reconfig_allowed: frozenset[str] = RECONFIG_KINDS
     ecn: bool = True
 
     def __post_init__(self) -> None:
@@ -141,12 +162,17 @@ class Config:
                 raise TypeError(f"{field} must be {wanted}{' or None' if field in _OPTIONAL else ''}, not {value!r}")
             if not smallest <= value <= largest:
                 raise ValueError(f"{field} must be between {smallest} and {largest}, not {value!r}")
-        for field in ("nodelay", "ecn"):
+        for field in ("nodelay", "partial_reliability", "interleaving", "stream_reconfig", "ecn"):
             if not isinstance(getattr(self, field), bool):
                 raise TypeError(f"{field} must be a bool, not {getattr(self, field)!r}")
         for field in ("scheduler", "congestion"):
             if getattr(self, field) is not None and not callable(getattr(self, field)):
                 raise TypeError(f"{field} must be a class or a factory, not {getattr(self, field)!r}")
+        if not isinstance(self.reconfig_allowed, (set, frozenset)):
+            raise TypeError(f"reconfig_allowed must be a set or frozenset, not {self.reconfig_allowed!r}")
+        if not self.reconfig_allowed <= RECONFIG_KINDS:
+            allowed = ", ".join(sorted(RECONFIG_KINDS))
+            raise ValueError(f"reconfig_allowed must be made of {allowed}, not {set(self.reconfig_allowed)!r}")
         if self.rto_min > self.rto_max:
             raise ValueError(f"rto_min must be at most rto_max ({self.rto_max}), not {self.rto_min}")
 

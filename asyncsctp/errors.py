@@ -12,7 +12,9 @@ __all__ = [
     "AssociationTimeout",
     "Cause",
     "EndOfStream",
+    "MessageAbandoned",
     "MessageTooLarge",
+    "ReconfigError",
     "SCTPError",
 ]
 
@@ -66,5 +68,20 @@ class MessageTooLarge(SCTPError, ValueError):
     """A message is longer than `Config.max_message_size`."""
 
 
+class MessageAbandoned(SCTPError):
+    """A message was given up before the peer had acknowledged all of it; the text says why (RFC 3758, RFC 7496).
+
+    Or one that was being read in parts will not be completed (RFC 6458 section 6.1.7).
+    """
+
+
+class ReconfigError(SCTPError):
+    """Streams were not reconfigured. `result` is the peer's result code (RFC 6525 section 4.4), None without one."""
+
+    def __init__(self, message: str, result: int | None = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 class EndOfStream(EOFError):
-    """No more messages will come: the association has ended gracefully."""
+    """No more messages will come: the peer has reset the stream, or the association has ended gracefully."""

@@ -12,6 +12,7 @@ __all__ = [
     "AssociationRestarted",
     "AssociationUp",
     "Event",
+    "PartialDeliveryAborted",
     "PathChanged",
     "PathState",
     "PeerAddressChanged",
@@ -19,6 +20,9 @@ __all__ = [
     "PeerShutdown",
     "SendFailed",
     "SenderDry",
+    "StreamsAdded",
+    "StreamsReset",
+    "TsnsReset",
 ]
 
 
@@ -98,3 +102,38 @@ class PeerError(Event):
 @dataclass(frozen=True, slots=True)
 class PeerShutdown(Event):
     """The peer has begun to shut down: it takes no new messages (RFC 9260 section 9.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartialDeliveryAborted(Event):
+    """A message of which `StreamReader.parts` had given a part will not be completed (RFC 6458 section 6.1.7)."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsReset(Event):
+    """Streams began anew with sequence number 0, ours if `outgoing`, else the peer's (RFC 6525 section 6.1.1).
+
+    `streams` are their ids; all, if it is empty. `result` is `"ok"`, `"denied"` or `"failed"`.
+    """
+
+    outgoing: bool
+    streams: tuple[int, ...]
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class TsnsReset(Event):
+    """All TSNs and stream sequence numbers began anew (RFC 6525 section 6.1.2). `result` as of `StreamsReset`."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsAdded(Event):
+    """There are more streams (RFC 6525 section 6.1.3); the numbers are totals. `result` as of `StreamsReset`."""
+
+    outgoing: int
+    incoming: int
+    result: str

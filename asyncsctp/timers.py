@@ -19,6 +19,8 @@ HEARTBEAT_TIMER: Final = 5
 DELAYED_ACK: Final = 6
 AUTOCLOSE: Final = 7
 WINDOW_PROBE: Final = 8
+RECONFIG: Final = 9
+FORWARD_TSN_RTX: Final = 10
 
 _KINDS: Final = 16
 

@@ -55,6 +55,9 @@ class Negotiated:
     same.
     """
 
+    partial_reliability: bool = False
+    interleaving: bool = False
+    stream_reconfig: bool = False
     ecn: bool = False
 
     def __contains__(self, name: object) -> bool:
@@ -339,7 +342,9 @@ class Association(asyncio.DatagramProtocol):
     def negotiated(self) -> Negotiated:
         """The extensions in force."""
         setup = self._core.context.setup
-        return Negotiated(ecn=setup is not None and setup.ecn)
+        if setup is None:
+            return Negotiated()
+        return Negotiated(setup.partial_reliability, setup.interleaving, setup.stream_reconfig, setup.ecn)
 
     @property
     def config(self) -> Config:

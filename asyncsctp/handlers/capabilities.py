@@ -6,12 +6,21 @@ Values in, values out: nothing here knows an association, its state, or what is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from ..config import Config
 from ..paths.encapsulation import Route, in_scope, is_ipv4, listed_addresses
 from ..wire import causes
-from ..wire.constants import PARAM_IPV4_ADDRESS, PARAM_IPV6_ADDRESS, PARAM_STATE_COOKIE
+from ..wire.constants import (
+    FORWARD_TSN,
+    I_DATA,
+    I_FORWARD_TSN,
+    PARAM_IPV4_ADDRESS,
+    PARAM_IPV6_ADDRESS,
+    PARAM_STATE_COOKIE,
+    RE_CONFIG,
+)
 from ..wire.init import Init
 from .context import Setup
 
@@ -25,7 +34,21 @@ _SMALLEST_RWND: Final = 1500  # sections 3.3.2 and 3.3.3
 
 def extensions(config: Config) -> frozenset[int]:
     """The chunk types of the extensions that these settings offer (RFC 5061 section 4.2.7)."""
-    return frozenset()
+    return _offered(config.partial_reliability, config.interleaving, config.stream_reconfig)
+
+
+@lru_cache(maxsize=8)
+def _offered(partial_reliability: bool, interleaving: bool, stream_reconfig: bool) -> frozenset[int]:
+    types = set()
+    if partial_reliability:
+        types.add(FORWARD_TSN)
+    if interleaving:
+        types.add(I_DATA)
+        if partial_reliability:  # RFC 8260 section 2.3.1
+            types.add(I_FORWARD_TSN)
+    if stream_reconfig:
+        types.add(RE_CONFIG)
+    return frozenset(types)
 
 
 def offer(config: Config, tag: int, initial_tsn: int, addresses: Sequence[str] = ()) -> Init:

@@ -12,6 +12,7 @@ from ..paths.path_manager import PathManager
 from ..statistics import Statistics
 from ..timers import TimerTable
 from ..wire import control
+from ..wire.constants import FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
 from .state import CLOSED, State
 
 __all__ = ["Context", "Owner", "Random", "Setup"]
@@ -45,7 +46,25 @@ class Setup(NamedTuple):
     addresses: tuple[str, ...]
     udp_port: int
     ecn: bool = False
+    #: The chunk types of the extensions that both offered (RFC 5061 section 4.2.7).
     extensions: frozenset[int] = frozenset()
+
+    @property
+    def interleaving(self) -> bool:
+        """Whether all user messages travel in I-DATA chunks (RFC 8260 section 2.2.1)."""
+        return I_DATA in self.extensions
+
+    @property
+    def partial_reliability(self) -> bool:
+        """Whether messages may be abandoned: each kind of data chunk has a FORWARD TSN of its own (RFC 8260 section
+        2.3.1).
+        """
+        return (I_FORWARD_TSN if I_DATA in self.extensions else FORWARD_TSN) in self.extensions
+
+    @property
+    def stream_reconfig(self) -> bool:
+        """Whether streams can be reset and added (RFC 6525)."""
+        return RE_CONFIG in self.extensions
 
 
 class Owner(Protocol):

@@ -12,10 +12,12 @@ from typing import Final, NamedTuple
 from . import parameters, tlv
 from .addresses import ADDRESS_SIZES, pack_address, read_address
 from .constants import (
+    FORWARD_TSN,
     INIT,
     INIT_ACK,
     PARAM_COOKIE_PRESERVATIVE,
     PARAM_ECN_CAPABLE,
+    PARAM_FORWARD_TSN_SUPPORTED,
     PARAM_HOST_NAME,
     PARAM_STATE_COOKIE,
     PARAM_SUPPORTED_ADDRESS_TYPES,
@@ -50,7 +52,7 @@ class Init(NamedTuple):
     #: INIT alone: by how much the receiver is asked to extend the life of its cookie.
     preservative_ms: int = 0
     ecn: bool = False
-    #: Chunk types of RFC 5061 section 4.2.7.
+    #: Chunk types of RFC 5061 section 4.2.7. FORWARD TSN stands for the parameter of RFC 3758 section 3.1 as well.
     extensions: frozenset[int] = frozenset()
     #: Read: whole parameters that ask to be reported. Packed into an INIT ACK, as answers to the INIT.
     unrecognized: tuple[bytes, ...] = ()
@@ -73,6 +75,8 @@ def pack_init(init: Init, ack: bool) -> bytes:
         items.append(parameters.pack_cookie_preservative(init.preservative_ms))
     if init.ecn:
         items.append(parameters.pack_ecn_capable())
+    if FORWARD_TSN in init.extensions:
+        items.append(parameters.pack_forward_tsn_supported())
     if init.extensions:
         items.append(parameters.pack_supported_extensions(init.extensions))
     if ack:
@@ -108,6 +112,8 @@ def read_init(data: bytes, start: int, end: int) -> Init:
             preservative_ms = parameters.read_cookie_preservative(value)
         elif kind == PARAM_ECN_CAPABLE:
             ecn = True
+        elif kind == PARAM_FORWARD_TSN_SUPPORTED:
+            extensions |= {FORWARD_TSN}
         elif kind == PARAM_SUPPORTED_EXTENSIONS:
             extensions |= frozenset(value)
         elif kind == PARAM_UNRECOGNIZED:

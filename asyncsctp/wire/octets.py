@@ -12,8 +12,8 @@ from struct import Struct
 from typing import Final
 
 __all__ = [
-    "COMPILED", "Writer", "pack_packet", "pack_plain_sack", "read_checksum", "read_data", "read_item", "read_sack",
-    "take_all", "write_data",
+    "COMPILED", "Writer", "pack_packet", "pack_plain_sack", "read_checksum", "read_data", "read_i_data", "read_item",
+    "read_sack", "take_all", "write_data", "write_i_data",
 ]  # fmt: skip
 
 
@@ -41,6 +41,16 @@ if COMPILED:
             i64(read_i32_be(data, at + 12)) & 0xFFFFFFFF,
         )
 
+    def read_i_data(data: bytes, at: i64) -> tuple[i64, i64, i64, i64, i64, i64]:
+        return (
+            i64(read_i16_be(data, at)) & 0xFFFF,
+            i64(read_i16_be(data, at + 2)) & 0xFFFF,
+            i64(read_i32_be(data, at + 4)) & 0xFFFFFFFF,
+            i64(read_i16_be(data, at + 8)) & 0xFFFF,
+            i64(read_i32_be(data, at + 12)) & 0xFFFFFFFF,
+            i64(read_i32_be(data, at + 16)) & 0xFFFFFFFF,
+        )
+
     def read_sack(data: bytes, at: i64) -> tuple[i64, i64, i64]:
         return (
             i64(read_i32_be(data, at + 4)) & 0xFFFFFFFF,
@@ -57,6 +67,14 @@ if COMPILED:
         write_i32_be(writer, i32(wire_tsn))
         write_i32_be(writer, i32(key))
         write_i32_be(writer, i32(ppid))
+
+    def write_i_data(writer: Writer, first16: i64, length: i64, wire_tsn: i64, sid: i64, mid: i64, number: i64) -> None:
+        write_i16_be(writer, i16(first16))
+        write_i16_be(writer, i16(length))
+        write_i32_be(writer, i32(wire_tsn))
+        write_i32_be(writer, i32(sid << 16))
+        write_i32_be(writer, i32(mid))
+        write_i32_be(writer, i32(number))
 
     def take_all(writer: Writer) -> bytes:
         data = writer.getvalue()
@@ -105,6 +123,11 @@ else:
     #: Of a chunk: type and flags (below 256 if it is DATA), length, wire TSN, `sid << 16 | ssn`, PPID.
     read_data: Callable[[bytes, int], tuple[int, int, int, int, int]] = _DATA.unpack_from
 
+    _I_DATA: Final = Struct("!HHIHxxII")
+
+    #: Of an I-DATA chunk: type and flags, length, wire TSN, sid, MID, and PPID (with the B bit) or FSN.
+    read_i_data: Callable[[bytes, int], tuple[int, int, int, int, int, int]] = _I_DATA.unpack_from
+
     #: Of a SACK: wire Cumulative TSN Ack, a_rwnd, and both counts in one number, that of gap blocks in the high half.
     read_sack: Callable[[bytes, int], tuple[int, int, int]] = Struct("!4xIII").unpack_from
 
@@ -120,6 +143,10 @@ else:
     def write_data(writer: Writer, flags: int, length: int, wire_tsn: int, key: int, ppid: int) -> None:
         """The header of a DATA chunk, from what `read_data` gives."""
         writer.append(_DATA.pack(flags, length, wire_tsn, key, ppid))
+
+    def write_i_data(writer: Writer, first16: int, length: int, wire_tsn: int, sid: int, mid: int, number: int) -> None:
+        """The header of an I-DATA chunk, from what `read_i_data` gives."""
+        writer.append(_I_DATA.pack(first16, length, wire_tsn, sid, mid, number))
 
     def take_all(writer: Writer) -> bytes:
         """What was written; the writer begins anew."""

@@ -11,6 +11,7 @@ from .constants import (
     MASK_32,
     PARAM_COOKIE_PRESERVATIVE,
     PARAM_ECN_CAPABLE,
+    PARAM_FORWARD_TSN_SUPPORTED,
     PARAM_HOST_NAME,
     PARAM_STATE_COOKIE,
     PARAM_SUPPORTED_ADDRESS_TYPES,
@@ -23,6 +24,7 @@ __all__ = [
     "pack_cookie",
     "pack_cookie_preservative",
     "pack_ecn_capable",
+    "pack_forward_tsn_supported",
     "pack_supported_address_types",
     "pack_supported_extensions",
     "pack_unrecognized",
@@ -65,6 +67,11 @@ def read_supported_address_types(value: bytes) -> frozenset[int]:
 def pack_ecn_capable() -> bytes:
     """ECN Capable, RFC 4960 appendix A."""
     return tlv.pack(PARAM_ECN_CAPABLE)
+
+
+def pack_forward_tsn_supported() -> bytes:
+    """Forward-TSN Supported, RFC 3758 section 3.1."""
+    return tlv.pack(PARAM_FORWARD_TSN_SUPPORTED)
 
 
 def pack_supported_extensions(chunk_types: Collection[int]) -> bytes:
