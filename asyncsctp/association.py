@@ -21,9 +21,9 @@ from .handlers.context import Context, Random, Setup
 from .handlers.cookie import CookieJar, OpenedCookie
 from .handlers.handshake import Handshake
 from .handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, State
-from .handlers.transmission import Transmission
+from .handlers.submission import Submission
 from .lifecycle import AssociationUser, Lifecycle, Registry
-from .outbound.message import WHOLE, OutboundMessage, message_flags
+from .outbound.message import WHOLE, OutboundMessage, Terms, message_flags
 from .outbox import Outbox
 from .paths.encapsulation import Route
 from .paths.path import Path
@@ -152,7 +152,7 @@ class Association:
     def buffered(self) -> int:
         """User bytes that were written and are not acknowledged."""
         transmission = self._rooms.transmission
-        return 0 if transmission is None else transmission.queue.buffered + transmission.outstanding.user_bytes
+        return 0 if transmission is None else transmission.buffered
 
     def buffered_of(self, sid: int) -> int:
         """User bytes of one stream that were written and have not left."""
@@ -259,7 +259,7 @@ class Association:
         self.context.now = now
         transmission = self._rooms.transmission
         if transmission is not None:
-            transmission.settle()
+            transmission.conclude()
         self._rooms.packetizer.flush()
         if transmission is not None and transmission.released:
             transmission.released = False
@@ -278,27 +278,32 @@ class Association:
         immediate: bool = False,
         context: object = None,
         path: str | None = None,
-    ) -> None:
+        terms: Terms | None = None,
+    ) -> OutboundMessage:
         """Queue a message; it leaves with the next flush that finds room for it, over `path` while that works.
 
         `ValueError` for an empty message, a stream or PPID out of range, a foreign address, `MessageTooLarge`, or
         `AssociationClosed` if the association is not established, or is shutting down.
         """
         flags = message_flags(unordered, immediate) if unordered or immediate else WHOLE
-        message = OutboundMessage(sid, data, ppid, flags, context)
+        if terms is None and context is not None:
+            terms = Terms(context)
+        message = OutboundMessage(sid, data, ppid, flags, terms)
         if path is not None:
             message.path_id = self._path_to(path).path_id
-        self._sender().send(message)
+        self.sender().send(message)
+        return message
 
     def send_many(self, sid: int, messages: list[bytes], ppid: int, unordered: bool, immediate: bool) -> None:
         """Queue messages, as `send` does each of them: all, or none if one of them is wrong."""
-        self._sender().send_many(sid, messages, ppid, message_flags(unordered, immediate))
+        self.sender().send_many(sid, messages, ppid, message_flags(unordered, immediate))
 
-    def _sender(self) -> Transmission:
-        transmission = self._rooms.transmission
-        if self.context.state is not ESTABLISHED or transmission is None:
+    def sender(self) -> Submission:
+        """The way in for messages, while they are taken; else `AssociationClosed`."""
+        submission = self._rooms.submission
+        if self.context.state is not ESTABLISHED or submission is None:
             raise AssociationClosed(f"the association takes no messages in state {self.context.state.value}")
-        return transmission
+        return submission
 
     def consumed(self, charge: int) -> bool:
         """Messages have been read: the window opens. Whether a flush should tell the peer.

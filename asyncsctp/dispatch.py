@@ -9,7 +9,18 @@ from .handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, MEANINGFUL, RECE
 from .paths.encapsulation import Route
 from .paths.path import Path
 from .rooms import Rooms
-from .timers import DELAYED_ACK, HEARTBEAT_TIMER, T1_COOKIE, T1_INIT, T2_SHUTDOWN, T3_RTX, T5_GUARD, WINDOW_PROBE
+from .timers import (
+    DELAYED_ACK,
+    FORWARD_TSN_RTX,
+    HEARTBEAT_TIMER,
+    LIFETIME,
+    T1_COOKIE,
+    T1_INIT,
+    T2_SHUTDOWN,
+    T3_RTX,
+    T5_GUARD,
+    WINDOW_PROBE,
+)
 from .wire import causes, control, tlv
 from .wire.constants import (
     ABORT,
@@ -119,6 +130,10 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
         rooms.reception.expire_delayed_ack()
     elif kind == HEARTBEAT_TIMER:
         rooms.heartbeat.expire(path_id)
+    elif kind == LIFETIME and rooms.transmission is not None:
+        rooms.transmission.expire_lifetimes()
+    elif kind == FORWARD_TSN_RTX and rooms.transmission is not None:
+        rooms.transmission.expire_forward_tsn()
     elif kind == WINDOW_PROBE and rooms.transmission is not None:
         rooms.transmission.expire_window_probe()
     elif kind == T1_INIT and rooms.handshake is not None:

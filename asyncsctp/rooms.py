@@ -13,6 +13,7 @@ from .handlers.handshake import Handshake
 from .handlers.heartbeat import Heartbeat
 from .handlers.reception import Reception
 from .handlers.shutdown import Shutdown
+from .handlers.submission import Submission
 from .handlers.transmission import Transmission
 from .handlers.violations import Violations
 from .inbound.reassembly import Recipient
@@ -35,6 +36,7 @@ class Rooms:
         "packetizer",
         "reception",
         "shutdown",
+        "submission",
         "transmission",
         "violations",
     )
@@ -48,6 +50,7 @@ class Rooms:
         self.handshake: Handshake | None = None
         self.reception: Reception | None = None
         self.transmission: Transmission | None = None
+        self.submission: Submission | None = None
         self.shutdown: Shutdown | None = None
         self.ecn: Ecn | None = None
 
@@ -57,6 +60,7 @@ class Rooms:
         self.handshake = None
         self.reception = Reception(context, self.violations, recipient, setup)
         self.transmission = Transmission(context, self.violations, setup)
+        self.submission = Submission(context, self.transmission, setup)
         self.shutdown = Shutdown(context, self.reception)
         self.ecn = Ecn(context, self.transmission) if setup.ecn else None
         self.packetizer.furnish(self.reception, self.transmission, self.ecn)
@@ -65,5 +69,5 @@ class Rooms:
         """The association has ended: nothing is sent or received any more."""
         if self.reception is not None:
             self.reception.close()
-        self.handshake = self.reception = self.transmission = self.shutdown = self.ecn = None
+        self.handshake = self.reception = self.transmission = self.submission = self.shutdown = self.ecn = None
         self.packetizer.furnish(None, None, None)
