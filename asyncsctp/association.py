@@ -354,9 +354,12 @@ class Association:
         other_scheduler = config.scheduler is not context.config.scheduler
         self._config = context.config = config
         context.paths.configure(config)
-        if self._rooms.reception is not None and self._rooms.transmission is not None:
-            self._rooms.reception.configure()
-            self._rooms.transmission.configure(other_scheduler)
+        rooms = self._rooms
+        if rooms.reception is not None and rooms.transmission is not None and rooms.submission is not None:
+            rooms.reception.configure()
+            rooms.submission.max_message_size = config.max_message_size
+            if other_scheduler:
+                rooms.transmission.change_scheduler()
         self._life.start_autoclose()
 
     def _path_to(self, address: str) -> Path:

@@ -26,13 +26,17 @@ _OPTIONS: Final = "a lifetime, a limit of retransmissions or a priority"
 class Submission:
     """The way in for messages."""
 
-    __slots__ = ("_context", "_is_cautious", "_queue", "_setup", "_transmission")
+    __slots__ = (
+        "_context", "_is_cautious", "_queue", "_setup", "_transmission", "max_message_size", "outgoing_streams",
+    )  # fmt: skip
 
     def __init__(self, context: Context, transmission: Transmission, setup: Setup) -> None:
         self._context = context
         self._transmission = transmission
         self._queue = transmission.queue
         self._setup = setup
+        self.outgoing_streams = setup.outgoing_streams
+        self.max_message_size = context.config.max_message_size
         self._is_cautious = False  # messages have terms, or are written in parts: each is looked at
 
     def send(self, message: OutboundMessage) -> None:
@@ -146,13 +150,11 @@ class Submission:
         return transmission.abandonment
 
     def _check(self, sid: int, ppid: int, size: int) -> None:
-        transmission = self._transmission
-        if not 0 <= sid < transmission.outgoing_streams:
-            raise ValueError(f"stream must be between 0 and {transmission.outgoing_streams - 1}, not {sid}")
+        if not 0 <= sid < self.outgoing_streams:
+            raise ValueError(f"stream must be between 0 and {self.outgoing_streams - 1}, not {sid}")
         if not 0 <= ppid <= MASK_32:
             raise ValueError(f"ppid must be between 0 and {MASK_32}, not {ppid}")
         if not size:
             raise ValueError("a message must have at least one byte (RFC 9260 section 6.2)")
-        most = transmission.max_message_size
-        if size > most:
-            raise MessageTooLarge(f"{size} bytes are more than max_message_size, which is {most}")
+        if size > self.max_message_size:
+            raise MessageTooLarge(f"{size} bytes are more than max_message_size, which is {self.max_message_size}")

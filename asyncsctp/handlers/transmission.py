@@ -48,8 +48,6 @@ class Transmission:
         "_violations",
         "abandonment",
         "in_flight_before",
-        "max_message_size",
-        "outgoing_streams",
         "outstanding",
         "probe_due",
         "probing",
@@ -63,8 +61,6 @@ class Transmission:
     def __init__(self, context: Context, violations: Violations, setup: Setup) -> None:
         self._context = context
         self._violations = violations
-        self.outgoing_streams = setup.outgoing_streams
-        self.max_message_size = context.config.max_message_size
         self.outstanding = OutstandingQueue(setup.local_initial_tsn, len(context.paths.by_id))
         self.window = RetransmissionQueue(self.outstanding, setup.peer_rwnd)
         scheduler = (context.config.scheduler or FirstComeFirstServed)()
@@ -91,11 +87,9 @@ class Transmission:
         """
         self.queue.max_chunk = max(min(self._context.paths.amdcs, self.window.a_rwnd >> 1), 512)
 
-    def configure(self, other_scheduler: bool) -> None:
-        """The user changed settings."""
-        self.max_message_size = self._context.config.max_message_size
-        if other_scheduler:
-            self.queue.set_scheduler((self._context.config.scheduler or FirstComeFirstServed)())
+    def change_scheduler(self) -> None:
+        """Let another scheduler choose from now on: the one that the settings name."""
+        self.queue.set_scheduler((self._context.config.scheduler or FirstComeFirstServed)())
 
     @property
     def pending(self) -> bool:
