@@ -28,7 +28,9 @@ from .outbound.outstanding import OutstandingQueue
 from .outbound.send_queue import SendQueue
 from .timers import (
     DELAYED_ACK,
+    FORWARD_TSN_RTX,
     HEARTBEAT_TIMER,
+    RECONFIG,
     T1_COOKIE,
     T1_INIT,
     T2_SHUTDOWN,
@@ -174,9 +176,14 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
     for path_id, in_flight in enumerate(outstanding.in_flight):
         if in_flight and not runs[path_id]:
             yield f"{in_flight} bytes are in flight on path {path_id} and no T3-rtx runs for it"
-    probes = context.timers.runs(WINDOW_PROBE)
-    if context.state in SENDS_DATA and transmission.pending and not any(runs) and not probes:
-        yield "data waits, and neither T3-rtx runs nor is the peer's window probed"
+    asks = any(map(context.timers.runs, (WINDOW_PROBE, FORWARD_TSN_RTX, RECONFIG)))
+    if context.state in SENDS_DATA and transmission.pending and not any(runs) and not asks:
+        yield "data waits, and neither T3-rtx runs nor is the peer asked for anything"
+    skips = transmission.abandonment is not None and (
+        transmission.abandonment.partial.advance_peer_ack_point() > outstanding.cumulative_tsn
+    )
+    if skips != context.timers.runs(FORWARD_TSN_RTX):
+        yield "the timer for FORWARD TSN is wrong about TSNs that the peer is to skip"  # RFC 3758 section 3.5 C5
     if context.state not in SENDS_DATA and transmission.pending:
         yield "data waits in a state in which none is sent"
     for path_id, runs_here in enumerate(runs):

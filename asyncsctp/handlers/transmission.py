@@ -229,7 +229,7 @@ class Transmission:
                 self._context.emit(SendFailed(message.sid, message.ppid, data, terms.context, sent, reason))
                 if terms.watcher is not None:
                     self._context.owner.message_settled(terms.watcher, reason, None, terms.transmissions)
-                terms.settle()
+                terms.settle(reason)
 
     # Steps.
 

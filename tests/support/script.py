@@ -138,8 +138,13 @@ class Script:
         ecn: bool = False,
         up: bool = True,
         user: Recorder | None = None,
+        extensions: frozenset[int] = frozenset(),
+        streams: int = 16,
     ) -> None:
-        """`listed`: all addresses but the first are known from the INIT ACK only, thus UNCONFIRMED."""
+        """`listed`: all addresses but the first are known from the INIT ACK only, thus UNCONFIRMED.
+
+        `extensions`: the chunk types that the peer lists as supported. `streams`: how many it takes, and sends on.
+        """
         self.now = 100.0
         self.chance = Chance()
         self.config = config or Config(heartbeat_interval=None)
@@ -148,6 +153,8 @@ class Script:
         self.ecn = ecn
         self.paths = paths
         self.listed = listed
+        self.extensions = extensions
+        self.streams = streams
         self.outbox = Outbox()
         self.packets: list[Packet] = []
         self.endpoint = Endpoint(
@@ -169,8 +176,9 @@ class Script:
         self._seal = Seal(PEER_PORT, LOCAL_PORT, init.initiate_tag)
         self._local_tsn = init.initial_tsn
         answer = Init(
-            PEER_TAG, self.peer_rwnd, 16, 16, PEER_TSN, PEER[: self.paths] if self.paths > 1 else (),
-            cookie=b"cookie", ecn=self.ecn,
+            PEER_TAG, self.peer_rwnd, self.streams, self.streams, PEER_TSN,
+            PEER[: self.paths] if self.paths > 1 else (),
+            cookie=b"cookie", ecn=self.ecn, extensions=self.extensions,
         )  # fmt: skip
         self.send(pack_init(answer, True))
         self.expect(COOKIE_ECHO)
