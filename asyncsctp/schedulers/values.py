@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..wire.constants import MASK_16
-
 __all__ = ["LARGEST", "check"]
 
-LARGEST: Final = MASK_16
+LARGEST: Final = 0xFFFF
 
 
 def check(name: str, smallest: int, value: int) -> None:
