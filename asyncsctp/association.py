@@ -298,6 +298,11 @@ class Association:
         """Queue messages, as `send` does each of them: all, or none if one of them is wrong."""
         self.sender().send_many(sid, messages, ppid, message_flags(unordered, immediate))
 
+    @property
+    def submission(self) -> Submission | None:
+        """The way in for messages, whether they are taken or not; None before the association is established."""
+        return self._rooms.submission
+
     def sender(self) -> Submission:
         """The way in for messages, while they are taken; else `AssociationClosed`."""
         submission = self._rooms.submission

@@ -81,6 +81,12 @@ class Submission:
                 self._transmission.abandonment.add(terms, piece.order)
             self._context.statistics.messages_sent += 1
 
+    def set_priority(self, sid: int, value: int) -> None:
+        """Tell the scheduler a stream's priority or weight. `ValueError` for what it does not take."""
+        if not 0 <= sid < self.outgoing_streams:
+            raise ValueError(f"stream must be between 0 and {self.outgoing_streams - 1}, not {sid}")
+        self._queue.set_priority(sid, value)
+
     def watch(self, message: OutboundMessage, watcher: object) -> bool:
         """Tell the watcher what becomes of a message that was sent; false if that is over and it was acknowledged."""
         terms = self._terms_of(message)

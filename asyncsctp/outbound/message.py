@@ -92,7 +92,8 @@ class Terms:
     * `context` comes back in `SendFailed`; `watcher`, if any, is to hear what becomes of the message.
     * `policy`: RELIABLE, TIMED, LIMITED or PRIORITY. `bound`: the instant after which it is not sent, or the most
       retransmissions of a chunk, or what it matters: the smaller, the more.
-    * `fate`: WAITING to SETTLED; then `reason` says why it was given up, and is empty if it was acknowledged. `number`: its SSN or MID, from BEGUN on.
+    * `fate`: WAITING to SETTLED; then `reason` says why it was given up, and is empty if it was acknowledged.
+    * `number`: its SSN or MID, from BEGUN on.
     * `records`: its chunks that have left and are not cumulatively acknowledged, in order of TSN.
     * `transmissions`: the most that a chunk took which has been acknowledged; `path_id`: where the last of them went.
     * `pieces`: of a message written in parts, while nothing has left. `open`: there are more to come.
