@@ -6,7 +6,7 @@ Knows who has claimed which stream. Does not know sockets, timers, nor how messa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from mypy_extensions import mypyc_attr
@@ -15,6 +15,8 @@ from ..association import AssociationUser
 from ..errors import AssociationClosed, EndOfStream, SCTPError
 from ..inbound.reassembly import SMALLEST_CHARGE
 from .flow_control import Turn
+from .parts import Part, PartReader, send_parts
+from .receipts import Receipt
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -168,11 +170,12 @@ class StreamReader(MessageQueue):
     streams.
     """
 
-    __slots__ = ("_sid",)
+    __slots__ = ("_parts", "_sid")
 
     def __init__(self, inbox: Inbox, sid: int) -> None:
         super().__init__(inbox)
         self._sid = sid
+        self._parts: PartReader | None = None
 
     def __repr__(self) -> str:
         return f"<StreamReader of stream {self._sid}: {len(self)} messages>"
@@ -206,6 +209,37 @@ class StreamReader(MessageQueue):
         `ValueError` for a `limit` below 1.
         """
         return await super().read_many(limit)
+
+    def parts(self) -> PartReader:
+        """The messages of the stream in parts, as they arrive (RFC 6458 section 6.1.7): `async for part in ...`.
+
+        A message of which `Config.partial_delivery_point` bytes have come does not wait for its end, and may be of any
+        length; a shorter one comes as one part. It ends, and raises, as `read` does; `MessageAbandoned` if the sender
+        gives up a message that has begun. `read` can be used again once the last part of a message was read.
+        """
+        if self._parts is None:
+            self._parts = PartReader(self._inbox, self._sid)
+            for message in self.unread():
+                self._parts.put(Part(message.data, True, *message[1:]))
+            self._turned = []
+            self.messages = []
+            self._inbox.deliver_parts(self._sid, True)
+        return self._parts
+
+    def on_part(self, part: Part) -> None:
+        """A part has come; after the change to whole messages maybe the rest of one."""
+        if self._parts is not None:
+            self._parts.put(part)
+
+    async def wait(self) -> None:
+        """Until there is a message. Raises what `read` does."""
+        parts = self._parts
+        if parts is not None:
+            for part in parts.take_whole():
+                self.messages.append(Message(part.data, *part[2:]))
+            self._parts = None
+            self._inbox.deliver_parts(self._sid, False)
+        await super().wait()
 
     def at_eof(self) -> bool:
         """Whether the association has ended and all messages have been read."""
@@ -251,25 +285,41 @@ class StreamWriter:
         *,
         ppid: int = 0,
         unordered: bool = False,
+        lifetime: float | asyncio.Timeout | None = None,
+        max_retransmits: int | None = None,
+        priority: int | None = None,
         sack_immediately: bool = False,
         context: object = None,
         path: str | None = None,
-    ) -> None:
+    ) -> Receipt:
         """Queue one message. Never blocks: follow it by `drain`, or the queue grows without bound.
 
         * `data`: any bytes-like object of 1 to `Config.max_message_size` bytes; copied only if it could change.
         * `ppid`: the payload protocol identifier, 0 to 4294967295.
         * `unordered`: deliver it without regard to the others of the stream (RFC 9260 section 6.6).
+        * `lifetime`: seconds after which it is not sent any more, nor again (RFC 3758 section 4.1); or an
+          `asyncio.Timeout`, whose end is taken.
+        * `max_retransmits`: how often each of its chunks may be sent again, 0 to 4294967295 (RFC 7496 section 3.1).
+        * `priority`: it may be given up, unsent, to make room in the send buffer for what is written later and matters
+          more: a message with a smaller `priority`, or without any of these three (RFC 7496 section 3.2).
         * `sack_immediately`: ask the peer for a SACK without delay (RFC 7053).
         * `context`: any object; it comes back in `SendFailed`.
         * `path`: the peer's address to send it to, while that is reachable.
+
+        A message that is given up is told of by `SendFailed`, with its data. At most one of `lifetime`,
+        `max_retransmits` and `priority` can be given, and only where partial reliability was negotiated: else
+        `ValueError`.
+
+        What comes back can be awaited, until the peer has acknowledged the message, and withdrawn: see `Receipt`.
 
         `TypeError` or `ValueError` for wrong arguments, `MessageTooLarge`, and `AssociationClosed` once the association
         is shutting down or has ended, or this writer was closed.
         """
         if self._closing:
             raise self._closed_error()
-        self._driver.write(self._sid, data, ppid, unordered, sack_immediately, context, path)
+        return self._driver.write(
+            self._sid, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
+        )
 
     def write_many(
         self,
@@ -302,17 +352,57 @@ class StreamWriter:
         *,
         ppid: int = 0,
         unordered: bool = False,
+        lifetime: float | asyncio.Timeout | None = None,
+        max_retransmits: int | None = None,
+        priority: int | None = None,
         sack_immediately: bool = False,
         context: object = None,
         path: str | None = None,
-    ) -> None:
-        """`write`, then `drain`."""
+    ) -> Receipt:
+        """`write`, then `drain`. Cancelling it does not withdraw the message."""
         driver = self._driver
         if self._closing:
             raise self._closed_error()
-        driver.write(self._sid, data, ppid, unordered, sack_immediately, context, path)
+        receipt = driver.write(
+            self._sid, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
+        )
         if driver.sending.credit < 0:
             await driver.drain(self._sid)
+        return receipt
+
+    async def send_parts(
+        self,
+        parts: AsyncIterable[bytes | bytearray | memoryview] | Iterable[bytes | bytearray | memoryview],
+        *,
+        ppid: int = 0,
+        unordered: bool = False,
+        lifetime: float | asyncio.Timeout | None = None,
+        max_retransmits: int | None = None,
+        context: object = None,
+    ) -> Receipt:
+        """Write one message in parts, each as soon as there is room for it, so that it need not be held whole (RFC 6458
+        section 8.1.26). `Config.max_message_size` does not bound it; the peer has to read it in parts, or to have room.
+
+        Until the last part is written nothing else can be written to this stream (`RuntimeError`); and without
+        interleaving (RFC 8260) nothing of other streams leaves. If the parts end by an error, or this is cancelled, the
+        message is withdrawn; where partial reliability was not negotiated, and a part has left, the association is
+        aborted. `ValueError` if there is no byte in all parts; other arguments and errors as of `write`.
+        """
+        if self._closing:
+            raise self._closed_error()
+        driver = self._driver
+        driver.check_options(ppid, unordered)
+        terms = driver.terms(lifetime, max_retransmits, None, context)
+        return await send_parts(driver, self._sid, parts, ppid, unordered, terms)
+
+    @property
+    def priority(self) -> int | None:
+        """What the scheduler was told by setting this, or by `Association.set_stream_priority`; None: nothing."""
+        return self._driver.priority_of(self._sid)
+
+    @priority.setter
+    def priority(self, value: int) -> None:
+        self._driver.set_priority(self._sid, value)
 
     def close(self) -> None:
         """Take no more messages here; what was written is sent. Idempotent.
@@ -369,6 +459,26 @@ class Inbox(AssociationUser):
             queue.messages.append(_new(Message, (data, sid, ppid, unordered, ssn, tsn)))
         if queue.is_waited_for:
             queue.wake()
+
+    def on_part(self, sid: int, number: int, ppid: int, unordered: bool, tsn: int, data: bytes, last: bool) -> None:
+        """The core has a part of a message, for a reader that wants parts."""
+        reader = self._readers.get(sid)
+        if reader is not None:
+            reader.on_part(Part(data, last, sid, ppid, unordered, number, tsn))
+
+    def abort_parts(self, sid: int) -> None:
+        """A message that a reader has a part of will not be completed."""
+        reader = self._readers.get(sid)
+        if reader is not None and reader._parts is not None:
+            reader._parts.abort()
+
+    def deliver_parts(self, sid: int, wanted: bool) -> None:
+        """The reader of a stream wants parts from now on, or no more."""
+        raise NotImplementedError
+
+    def end_of(self, sid: int) -> Exception | None:
+        """What to raise to one who waits on this stream; None while more may come."""
+        return self.end_of_stream() if self.ended else None
 
     def use(self, sid: int) -> None:
         """One side has used this stream."""
@@ -447,3 +557,5 @@ class Inbox(AssociationUser):
             self._accepting.wake()
         for reader in self._readers.values():
             reader.wake()
+            if reader._parts is not None:
+                reader._parts.wake()

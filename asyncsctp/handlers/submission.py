@@ -103,10 +103,14 @@ class Submission:
         terms = self._terms_of(message)
         if terms is None:
             return False
+        self.give_up(terms)
+        return True
+
+    def give_up(self, terms: Terms) -> None:
+        """The same of a message that is not settled."""
         abandonment = self._abandonment("withdrawing a message that has begun to leave", terms.fate != WAITING)
         abandonment.give_up(terms, RELIABLE)
         self._transmission.look_back()
-        return True
 
     def _terms_of(self, message: OutboundMessage) -> Terms | None:
         """Those of a message that was sent, maybe without; None if it is settled."""
