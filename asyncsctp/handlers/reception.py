@@ -1,4 +1,5 @@
-"""User data from the peer: DATA chunks in, messages and SACKs out (RFC 9260 sections 6.2, 6.5, 6.9 and 7053's I bit).
+"""User data from the peer: DATA or I-DATA chunks in, messages and SACKs out (RFC 9260 sections 6.2, 6.5, 6.9, RFC 7053,
+RFC 8260), and what the peer has abandoned (RFC 3758).
 
 This room joins the TSN tracker and the reassembly queue to the receive buffer. It decides what a_rwnd says and whether
 there is room for a chunk; it does not know how a SACK gets into a packet.
@@ -6,16 +7,19 @@ there is room for a chunk; it does not know how a SACK gets into a packet.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, final
 
 from ..inbound.data_streams import DataStreams
 from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW, BEYOND, DUPLICATE, NO_ACK, DataTracker
-from ..inbound.reassembly import Recipient
+from ..inbound.idata_streams import IDataStreams
+from ..inbound.reassembly import ReassemblyQueue, Recipient
 from ..paths.path import Path
 from ..timers import DELAYED_ACK
 from ..wire import causes
-from ..wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, MASK_16
-from ..wire.octets import read_data
+from ..wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, I_DATA, I_DATA_HEADER_SIZE, MASK_16, MASK_32
+from ..wire.forward_tsn import read_forward_tsn, read_i_forward_tsn
+from ..wire.octets import read_data, read_i_data
 from ..wire.sack import SACK_HEADER_SIZE, pack_sack
 from ..wire.tlv import Malformed
 from .context import Context, Setup
@@ -28,6 +32,8 @@ _SILLY_WINDOW: Final = 512
 #: SACKs for one batch of packets, beside the final one. Those of a larger batch came at the same instant, and each SACK
 #: costs the peer as much as sending two packets (section 6.2: every second packet is a SHOULD).
 _LONGEST_TRAIN: Final = 8
+#: How far a FORWARD TSN may move the cumulative TSN in any case.
+_FURTHEST: Final = 65535
 
 
 @final
@@ -37,17 +43,20 @@ class Reception:
     __slots__ = (
         "_announced",
         "_brim",
+        "_brim_of_messages",
         "_carried",
         "_context",
         "_edge",
         "_exempt",
         "_immediate",
-        "_incoming_streams",
+        "_messages",
+        "_queue",
         "_sacks",
         "_streams",
         "_train",
         "_violations",
         "_window",
+        "incoming_streams",
         "path_id",
         "tracker",
     )
@@ -56,9 +65,16 @@ class Reception:
         config = context.config
         self._context = context
         self._violations = violations
-        self._incoming_streams = setup.incoming_streams
+        #: Streams from there on are not the peer's to use; it may grow (RFC 6525).
+        self.incoming_streams = setup.incoming_streams
+        self._streams = DataStreams(recipient, config.max_message_size)
+        self._messages: IDataStreams | None = None
+        self._queue: ReassemblyQueue = self._streams  # that of the two which is in use
+        if setup.interleaving:
+            self._queue = self._messages = IDataStreams(recipient, config.max_message_size)
         self._window = config.recv_buffer
-        self._brim = config.recv_buffer - _SILLY_WINDOW  # from here on each new chunk is looked at
+        self._brim = self._brim_of_messages = 0
+        self._set_brim()
         self._announced = config.recv_buffer
         # How far the peer may send by what was announced, in bytes received.
         self._edge = context.statistics.bytes_received + config.recv_buffer
@@ -67,7 +83,6 @@ class Reception:
         self._immediate = False
         self._sacks: list[bytes] = []
         self._train: list[int] = []  # wire cumulative TSNs of SACKs not yet packed, later than those
-        self._streams = DataStreams(recipient, config.max_message_size)
         self.tracker = DataTracker(setup.peer_initial_tsn, config.sack_frequency, config.recv_buffer)
         self.path_id = context.paths.primary.path_id  # where the last DATA came from: SACKs go there (section 6.4)
 
@@ -100,13 +115,13 @@ class Reception:
             if length <= DATA_HEADER_SIZE or length > end - at:
                 self._judge_length(length, wire_tsn)
                 return end
-            if streams.unread + streams.held > self._brim and not self._has_room(wire_tsn, length, received):
+            if streams.unread + streams.held > self._brim and not self._has_room(wire_tsn, length - DATA_HEADER_SIZE, received):
                 tsn = BEYOND
             else:
                 tsn = tracker.accept(wire_tsn)
             if tsn >= 0:
                 sid = key >> 16
-                if sid >= self._incoming_streams:
+                if sid >= self.incoming_streams:
                     self._violations.report(causes.pack_invalid_stream(sid), path.path_id)
                 elif violation := streams.add(
                     tsn, kind, sid, key & MASK_16, ppid, data[at + DATA_HEADER_SIZE : at + length]
@@ -124,6 +139,117 @@ class Reception:
         statistics.bytes_received += received
         statistics.messages_received += streams.delivered - delivered
         return at
+
+    def take_i_data(self, data: bytes, at: int, end: int, path: Path) -> int:
+        """The same for I-DATA chunks (RFC 8260 section 2.2.3), which abort the association if they weren't negotiated.
+        """
+        messages = self._messages
+        if messages is None:
+            self._violations.protocol_violation("an I-DATA chunk, which was not negotiated")
+            return end
+        self._carried = True
+        tracker = self.tracker
+        statistics = self._context.statistics
+        count = 0
+        received = 0
+        delivered = messages.delivered
+        while end - at >= I_DATA_HEADER_SIZE:
+            kind, length, wire_tsn, sid, mid, number = read_i_data(data, at)
+            if kind >> 8 != I_DATA:
+                break
+            if length <= I_DATA_HEADER_SIZE or length > end - at:
+                self._judge_length(length - I_DATA_HEADER_SIZE + DATA_HEADER_SIZE, wire_tsn)
+                return end
+            size = length - I_DATA_HEADER_SIZE
+            if messages.unread + messages.held > self._brim_of_messages and not self._has_room(
+                wire_tsn, size, received
+            ):
+                tsn = BEYOND
+            else:
+                tsn = tracker.accept(wire_tsn)
+            if tsn >= 0:
+                if sid >= self.incoming_streams:
+                    self._violations.report(causes.pack_invalid_stream(sid), path.path_id)
+                elif violation := messages.add(
+                    tsn, kind & 0xFF, sid, mid, number, data[at + I_DATA_HEADER_SIZE : at + length]
+                ):
+                    self._violations.protocol_violation(violation)
+                    return end
+                count += 1
+                received += size
+            elif tsn == DUPLICATE:
+                statistics.duplicate_tsns_received += 1
+            if kind & FLAG_IMMEDIATE:
+                self._immediate = True
+            at += length + 3 & -4
+        statistics.data_chunks_received += count
+        statistics.bytes_received += received
+        statistics.messages_received += messages.delivered - delivered
+        return at
+
+    def on_forward_tsn(self, data: bytes, at: int, end: int) -> None:
+        """FORWARD TSN, or I-FORWARD-TSN where I-DATA was negotiated: the peer has abandoned messages.
+
+        RFC 3758 section 3.6. For the SACK it counts as DATA does. A stream that isn't there is passed over, and a TSN
+        further ahead than the window could reach is no reason to move: some peers skip what they never sent.
+        """
+        messages = self._messages
+        delivered = self._queue.delivered
+        entries: list[tuple[int, int]] = []
+        i_entries: list[tuple[int, bool, int]] = []
+        if messages is None:
+            wire_tsn, entries = read_forward_tsn(data, at, end)
+        else:
+            wire_tsn, i_entries = read_i_forward_tsn(data, at, end)
+        self._carried = True
+        statistics = self._context.statistics
+        tracker = self.tracker
+        previous = tracker.cumulative_tsn
+        tsn = tracker.skip_to(wire_tsn, max(self._window, _FURTHEST))
+        if tsn == BEYOND:
+            statistics.dropped_out_of_window += 1
+            return
+        if tsn == DUPLICATE and wire_tsn != previous & MASK_32:
+            return
+        streams = self.incoming_streams
+        if messages is None:
+            tsn = previous if tsn == DUPLICATE else tsn
+            self._streams.skip(previous, tsn, [entry for entry in entries if entry[0] < streams])
+        elif tsn != DUPLICATE:
+            messages.skip([entry for entry in i_entries if entry[0] < streams])
+        statistics.messages_received += self._queue.delivered - delivered
+
+    def deliver_parts(self, sid: int, wanted: bool) -> None:
+        """Whether messages of a stream are given in parts as they come (RFC 6458 sections 6.1.7 and 8.1.21).
+
+        A first part is given once `partial_delivery_point` bytes are there, or less if that is a lot for the window.
+        """
+        config = self._context.config
+        point = min(config.partial_delivery_point, config.max_message_size, config.recv_buffer >> 2)
+        self._queue.deliver_parts(sid, wanted, point)
+
+    def reset_streams(self, sids: Sequence[int] | None) -> None:
+        """These streams (None: all) number their messages from 0 again (RFC 6525 section 5.2.2, E3).
+
+        What waits in them for a message that won't come is delivered; the cumulative TSN must have reached the peer's
+        Last Assigned TSN.
+        """
+        delivered = self._queue.delivered
+        self._queue.reset_streams(sids)
+        self._context.statistics.messages_received += self._queue.delivered - delivered
+
+    def restart_tsns(self, initial_tsn: int) -> None:
+        """The peer's next TSN is this one, as on the wire, and all its streams begin anew (RFC 6525 section 5.2.4).
+
+        What has come whole is delivered; nothing is acknowledged any more of what came before.
+        """
+        delivered = self._queue.delivered
+        self._queue.restart()
+        self._context.statistics.messages_received += self._queue.delivered - delivered
+        self._sacks = []
+        self._train.clear()
+        self.tracker.restart(initial_tsn)
+        self._context.timers.stop(DELAYED_ACK)
 
     def lowest_tsn(self, data: bytes, at: int, end: int) -> int:
         """The TSN, unwrapped, of the DATA chunk at `at`, the first of its packet."""
@@ -197,8 +323,8 @@ class Reception:
         `charge` is the size of a message, but `SMALLEST_CHARGE` at the least; of several, the sum of that. Section 6.2:
         by a quarter of the buffer, so that updates are few.
         """
-        self._streams.unread -= charge
-        if self._window - self._streams.unread - self._announced < self._window >> 2:
+        self._queue.unread -= charge
+        if self._window - self._queue.unread - self._announced < self._window >> 2:
             return False
         if self.a_rwnd - self._announced < self._window >> 2:
             return False
@@ -207,16 +333,21 @@ class Reception:
 
     def close(self) -> None:
         """The association has ended, maybe by its user and in the middle of a packet: nothing is delivered any more."""
-        self._streams.recipient = _NOBODY
+        self._queue.recipient = _NOBODY
 
     def configure(self) -> None:
         """The user changed settings."""
         config = self._context.config
         self._window = config.recv_buffer
-        self._brim = config.recv_buffer - _SILLY_WINDOW
+        self._set_brim()
         self.tracker.resize(config.recv_buffer)
         self.tracker.sack_frequency = config.sack_frequency
-        self._streams.limit_messages(config.max_message_size)
+        self._queue.limit_messages(config.max_message_size)
+
+    def _set_brim(self) -> None:
+        """From which fill on each new chunk is looked at: with I-DATA each DATA chunk is, for none is allowed."""
+        self._brim_of_messages = self._window - _SILLY_WINDOW
+        self._brim = self._brim_of_messages if self._messages is None else -1
 
     def _pack_train(self) -> None:
         """The SACKs that say nothing but how far all has come, each as of its packet, with the window as it is now."""
@@ -238,9 +369,9 @@ class Reception:
         exempt then has been completed since closes the window no faster than data comes in.
         """
         received = self._context.statistics.bytes_received
-        held = self._streams.held
-        exempt = self._streams.in_progress(self.tracker.cumulative_tsn) if held else 0
-        free = self._window - self._streams.unread - held + exempt
+        held = self._queue.held
+        exempt = self._queue.in_progress(self.tracker.cumulative_tsn) if held else 0
+        free = self._window - self._queue.unread - held + exempt
         a_rwnd = free if free >= _SILLY_WINDOW else 0
         promised = self._edge - received
         if promised > a_rwnd:
@@ -254,12 +385,12 @@ class Reception:
         return a_rwnd
 
     def _free(self) -> int:
-        held = self._streams.held
+        held = self._queue.held
         if held:
-            held -= self._streams.in_progress(self.tracker.cumulative_tsn)
-        return self._window - self._streams.unread - held
+            held -= self._queue.in_progress(self.tracker.cumulative_tsn)
+        return self._window - self._queue.unread - held
 
-    def _has_room(self, wire_tsn: int, length: int, received: int) -> bool:
+    def _has_room(self, wire_tsn: int, size: int, received: int) -> bool:
         """Section 6.2 with a closed window: what is new and above all else is dropped, what fills a hole displaces the
         rest.
 
@@ -269,14 +400,14 @@ class Reception:
         free = self._free()
         if free >= _SILLY_WINDOW or (free > 0 and self._announced):
             return True
-        received += self._context.statistics.bytes_received + length - DATA_HEADER_SIZE
+        received += self._context.statistics.bytes_received + size
         if received <= self._edge and free + self._exempt > 0:
             return True
         tracker = self.tracker
         tsn = tracker.classify(wire_tsn)
         if tsn < 0:
             return True  # a duplicate takes no room, and is to be reported
-        if self._streams.make_room(tracker, tsn, length):
+        if self._queue.make_room(tracker, tsn, size):
             return True
         self._context.statistics.dropped_out_of_window += 1
         tracker.refuse()
