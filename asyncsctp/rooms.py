@@ -55,7 +55,10 @@ class Rooms:
         """Build the rooms that user data needs; those that the handshake needed go."""
         context = self.context
         self.handshake = None
+        before = self.reception
         self.reception = Reception(context, self.violations, recipient, setup)
+        if before is not None:
+            self.reception.succeed(before)
         self.transmission = Transmission(context, self.violations, setup)
         self.shutdown = Shutdown(context, self.reception)
         self.ecn = Ecn(context, self.transmission) if setup.ecn else None

@@ -121,6 +121,12 @@ class ReassemblyQueue:
         """All streams begin anew, and the TSNs too: nothing more comes for what is incomplete (RFC 6525 5.2.4)."""
         raise NotImplementedError
 
+    def succeed(self, before: ReassemblyQueue) -> None:
+        """Take the place of another one, which gives up all it holds."""
+        for sid in before._wanted:
+            self.deliver_parts(sid, True, before._point)
+        before.reset()
+
     def recount(self) -> int:
         """What `held` should be: for tests, at the cost of looking at everything."""
         raise NotImplementedError

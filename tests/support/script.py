@@ -136,6 +136,7 @@ class Script:
         listed: bool = False,
         peer_rwnd: int = 1 << 20,
         ecn: bool = False,
+        extensions: frozenset[int] = frozenset(),
         up: bool = True,
         user: Recorder | None = None,
     ) -> None:
@@ -146,6 +147,7 @@ class Script:
         self.user = user or Recorder("the user")
         self.peer_rwnd = peer_rwnd
         self.ecn = ecn
+        self.extensions = extensions
         self.paths = paths
         self.listed = listed
         self.outbox = Outbox()
@@ -170,7 +172,7 @@ class Script:
         self._local_tsn = init.initial_tsn
         answer = Init(
             PEER_TAG, self.peer_rwnd, 16, 16, PEER_TSN, PEER[: self.paths] if self.paths > 1 else (),
-            cookie=b"cookie", ecn=self.ecn,
+            cookie=b"cookie", ecn=self.ecn, extensions=self.extensions,
         )  # fmt: skip
         self.send(pack_init(answer, True))
         self.expect(COOKIE_ECHO)
