@@ -175,7 +175,7 @@ class Acknowledging:
         a_rwnd = free if free >= SILLY_WINDOW else 0
         promised = self._edge - received
         if promised > a_rwnd:
-            kept = min(promised, free + self._exempt)
+            kept = min(promised, free + self._exempt_before())
             if kept >= SILLY_WINDOW and kept > a_rwnd:
                 a_rwnd = kept
         if a_rwnd > promised or not a_rwnd:
@@ -183,6 +183,16 @@ class Acknowledging:
             self._exempt = exempt
         self._announced = a_rwnd
         return a_rwnd
+
+    def _exempt_before(self) -> int:
+        """What was exempt when the window was announced, and is not any more: that much of it need not be free now.
+
+        With I-DATA it is the same messages for long; counted twice they would take twice `max_message_size`.
+        """
+        messages = self._messages
+        if messages is None:
+            return self._exempt
+        return max(self._exempt - messages.in_progress(self.tracker.cumulative_tsn), 0)
 
     def _free(self) -> int:
         held = self._queue.held

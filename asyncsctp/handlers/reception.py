@@ -245,7 +245,7 @@ class Reception(Acknowledging):
         if free >= SILLY_WINDOW or (free > 0 and self._announced):
             return True
         received += self._context.statistics.bytes_received + size
-        if received <= self._edge and free + self._exempt > 0:
+        if received <= self._edge and free + self._exempt_before() > 0:
             return True
         tracker = self.tracker
         tsn = tracker.classify(wire_tsn)
