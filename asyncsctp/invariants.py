@@ -22,8 +22,12 @@ from .handlers.state import (
 )
 from .handlers.transmission import Transmission
 from .inbound.data_tracker import ACK_DELAYED, ACK_NOW
+<<<<<<< HEAD
 from .inbound.reassembly import OVERHEAD
 from .outbound.message import ABANDONED, ACKED, IN_FLIGHT
+=======
+from .outbound.message import ACKED, IN_FLIGHT, LOST
+>>>>>>> inbound
 from .outbound.outstanding import OutstandingQueue
 from .outbound.send_queue import SendQueue
 from .timers import (
@@ -193,16 +197,12 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
 
 def _reception(context: Context, reception: Reception) -> Iterator[str]:
     tracker = reception.tracker
-    streams = reception._streams
-    if streams.unread < 0:
-        yield f"{-streams.unread} bytes were read that had not come"
-    held = sum(map(len, streams._chunks.values())) + OVERHEAD * len(streams._chunks)
-    if (front := streams._front) is not None:
-        held += sum(map(len, front.parts)) + OVERHEAD * len(front.parts)
-        if streams._edges:
-            yield "there is a front beside runs"
-    if held != streams.held:
-        yield f"reassembly holds {held} bytes and counts {streams.held}"
+    queue = reception._queue
+    if queue.unread < 0:
+        yield f"{-queue.unread} bytes were read that had not come"
+    held = queue.recount()
+    if held != queue.held:
+        yield f"reassembly holds {held} bytes and counts {queue.held}"
     if tracker.expected != tracker.cumulative_tsn + 1 & MASK_32:
         yield "the expected TSN does not follow the cumulative one"
     last = tracker.cumulative_tsn
@@ -210,7 +210,7 @@ def _reception(context: Context, reception: Reception) -> Iterator[str]:
         if first <= last + 1 or following < first:
             yield f"the gap range {first} to {following} touches what ends at {last}"
         last = following
-    if max(streams._chunks, default=0) > tracker.highest_tsn:
+    if max(queue._chunks, default=0) > tracker.highest_tsn:
         yield "a chunk is held that does not count as received"
     if tracker.ack_state == ACK_NOW or reception._sacks:
         yield "a SACK was due and did not leave"  # section 6.2

@@ -58,7 +58,10 @@ class Rooms:
         """Build the rooms that user data needs; those that the handshake needed go."""
         context = self.context
         self.handshake = None
+        before = self.reception
         self.reception = Reception(context, self.violations, recipient, setup)
+        if before is not None:
+            self.reception.succeed(before)
         self.transmission = Transmission(context, self.violations, setup)
         self.submission = Submission(context, self.transmission, setup)
         self.shutdown = Shutdown(context, self.reception)
