@@ -22,12 +22,7 @@ from .handlers.state import (
 )
 from .handlers.transmission import Transmission
 from .inbound.data_tracker import ACK_DELAYED, ACK_NOW
-<<<<<<< HEAD
-from .inbound.reassembly import OVERHEAD
 from .outbound.message import ABANDONED, ACKED, IN_FLIGHT
-=======
-from .outbound.message import ACKED, IN_FLIGHT, LOST
->>>>>>> inbound
 from .outbound.outstanding import OutstandingQueue
 from .outbound.send_queue import SendQueue
 from .timers import (
