@@ -6,15 +6,30 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import asyncsctp
 
-from .relay import free_udp_port
+from .relay import Relay, free_udp_port
 
-__all__ = ["QUICK", "Arrival", "Peer", "Traffic", "Usrsctp", "eventually", "marks", "read_until", "told", "within"]
+__all__ = [
+    "QUICK",
+    "Arrival",
+    "Joined",
+    "Peer",
+    "Traffic",
+    "Usrsctp",
+    "arrival",
+    "body",
+    "eventually",
+    "joined",
+    "marks",
+    "read_until",
+    "told",
+    "within",
+]
 
 TIMEOUT = 10.0  # of one step; a test as a whole has its own
 
@@ -122,6 +137,14 @@ class Traffic:
             unordered = self.order == "u" or (self.order == "m" and i // self.streams % 2 == 1)
             yield Arrival(self.first + i, i % self.streams, self.sizes[i % len(self.sizes)], unordered, True)
 
+    def rounds(self, count: int) -> list[Traffic]:
+        """The same messages, so many at a time: they go round the streams and the sizes without a rest."""
+        assert not count % self.streams and not count % len(self.sizes)
+        assert self.order != "m" or not count % (2 * self.streams)
+        return [
+            replace(self, first=self.first + i, count=min(count, self.count - i)) for i in range(0, self.count, count)
+        ]
+
     @property
     def size(self) -> int:
         """Bytes in all."""
@@ -140,19 +163,20 @@ class Traffic:
         return command
 
     @property
-    def _options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
+        """What says when to give a message up, as `Association.write` takes it."""
         options = {"lifetime": self.lifetime, "max_retransmits": self.max_retransmits, "priority": self.priority}
         return {name: value for name, value in options.items() if value is not None}
 
     def write(self, association: asyncsctp.Association) -> None:
         """Send it, without waiting for room."""
         for n, stream, size, unordered, _ in self:
-            association.write(body(n, size), stream=stream, ppid=n, unordered=unordered, **self._options)
+            association.write(body(n, size), stream=stream, ppid=n, unordered=unordered, **self.options)
 
     async def send(self, association: asyncsctp.Association) -> None:
         """Send it, waiting for room."""
         for n, stream, size, unordered, _ in self:
-            await association.send(body(n, size), stream=stream, ppid=n, unordered=unordered, **self._options)
+            await association.send(body(n, size), stream=stream, ppid=n, unordered=unordered, **self.options)
 
     async def read(self, association: asyncsctp.Association) -> None:
         """Read it, and check it."""
@@ -183,9 +207,9 @@ class Traffic:
         return {message.n for message in set(sent) - set(got)}
 
 
-def marks(streams: int, first: int = 1_000_000) -> Traffic:
+def marks(streams: int, order: str = "o", first: int = 1_000_000) -> Traffic:
     """A reliable message for each stream. Once what was sent before is settled, nothing of that comes after them."""
-    return Traffic(count=streams, streams=streams, sizes=(4,), first=first)
+    return Traffic(count=streams, streams=streams, sizes=(4,), order=order, first=first)
 
 
 async def read_until(association: asyncsctp.Association, last: Traffic) -> list[Arrival]:
@@ -210,8 +234,8 @@ class Peer:
         self.port = port
         self.events: list[dict[str, Any]] = []
         self.arrivals: list[Arrival] = []
-        #: All that it has told of each message, by number: `ssn`, and whether it came in pieces `interleaved` with those
-        #: of other streams.
+        #: All that it has told of each message, by number: `ssn`; whether pieces of others came between its own
+        #: (`interleaved`).
         self.details: dict[int, dict[str, Any]] = {}
         self._process = process
         self._seen = 0
@@ -378,3 +402,36 @@ class Usrsctp:
             yield peer
         finally:
             await peer.kill()
+
+
+class Joined(NamedTuple):
+    """An association, its other end, and what is between them. `ours` is True if we send to the relay's server."""
+
+    association: asyncsctp.Association
+    peer: Peer
+    relay: Relay
+    ours: bool
+
+
+@asynccontextmanager
+async def joined(usrsctp: Usrsctp, role: str, config: asyncsctp.Config, **options: Any) -> AsyncIterator[Joined]:
+    """An association in which we are the `"client"` or the `"server"`; `options` are the peer's."""
+    if role == "client":
+        async with (
+            usrsctp.server(**options) as peer,
+            Relay(peer.udp_port, seed=5) as relay,
+            asyncsctp.connect("127.0.0.1", peer.port, udp_port=relay.port, config=config) as association,
+        ):
+            await peer.expect("up")
+            yield Joined(association, peer, relay, True)
+    else:
+        async with (
+            asyncsctp.open_endpoint(local_addrs=["127.0.0.1"], config=config) as endpoint,
+            Relay(endpoint.udp_port, seed=5) as relay,
+            usrsctp.client(endpoint.port, relay.port, **options) as peer,
+        ):
+            peer.tell("connect")
+            association = await within(5, "the association", endpoint.accept())
+            await peer.expect("up")
+            yield Joined(association, peer, relay, False)
+            await association.close()
