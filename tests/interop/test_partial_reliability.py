@@ -1,4 +1,4 @@
-"""Messages that are given up (RFC 3758, RFC 7496, RFC 8260 section 2.3), to and from usrsctp, while packets get lost."""
+"""Messages that are given up (RFC 3758, RFC 7496, RFC 8260 section 2.3), to and from usrsctp, with packet loss."""
 
 from __future__ import annotations
 
