@@ -14,6 +14,9 @@ import asyncsctp
 from .peers import QUICK, Traffic, Usrsctp, body, joined, marks, read_until, within
 from .sniffer import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, Sniffer
 
+# What is given up when does not depend on the event loop, and there is much to try.
+pytestmark = pytest.mark.parametrize("loop_factory", ["asyncio"], indirect=True)
+
 STREAMS = 4
 RELIABLE = 10_000  # the first of the messages that are not given up, which share the streams of those that may be
 LOSS, DELAY = 0.05, 0.01

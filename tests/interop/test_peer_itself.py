@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from crc32c import crc32c
 
-from .peers import Peer, Traffic, Usrsctp, marks
+from .peers import Peer, Traffic, Usrsctp, eventually, marks
 from .relay import Relay
 from .sniffer import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, Sniffer, most_at_a_time
 
@@ -104,6 +104,39 @@ async def test_partial_reliability_off(usrsctp: Usrsctp) -> None:
         assert not client.undelivered
 
 
+async def test_what_waits_before_an_abandoned_message_is_lost(usrsctp: Usrsctp) -> None:
+    """3 and 4 have arrived and wait for 2. A FORWARD TSN that skips 2 and 5 in one go has usrsctp throw them away.
+
+    Nobody sends such a one that abides by RFC 3758 section 3.5 C2: 3 and 4 are not abandoned.
+    """
+    traffic = Traffic(count=10, sizes=(1100,))  # each in a packet of its own
+    tsns: dict[int, bytes] = {}
+    lost, skip = True, False
+
+    def change(packet: bytes, to_server: bool) -> bytes | None:
+        nonlocal skip
+        if not to_server or packet[12] != DATA:
+            return packet
+        ssn = packet[12 + 11]
+        tsns[ssn] = packet[16:20]
+        if lost:
+            return None if ssn in (2, 5) else packet
+        if not skip:
+            return packet
+        skip = False
+        plain = packet[:8] + bytes(4) + bytes([FORWARD_TSN, 0, 0, 12]) + tsns[5] + bytes([0, 0, 0, 5])
+        return plain[:8] + crc32c(plain).to_bytes(4, "little") + plain[12:]
+
+    async with _pair(usrsctp, {}) as (client, server, relay):
+        relay.change = change
+        client.tell(traffic.command)
+        await eventually(lambda: len(tsns) == traffic.count, "all were sent")
+        lost, skip = False, True
+        await client.settled()
+        client.tell(marks(1).command)
+        assert traffic.check_some(await server.got_until(marks(1))) == {2, 3, 4, 5}
+
+
 async def test_interleaving(usrsctp: Usrsctp) -> None:
     traffic = Traffic(count=3, streams=3, sizes=(1 << 20,))
     async with _pair(usrsctp, {}, idata=1, delivery_point=8192) as (client, server, relay):
@@ -164,11 +197,14 @@ async def test_reconfiguration(usrsctp: Usrsctp, asks: str) -> None:
 
 
 async def test_reconfiguration_denied(usrsctp: Usrsctp) -> None:
+    """After a reset of the TSNs was denied its request stays outstanding for good: it can ask for nothing more."""
     async with _pair(usrsctp, {"allow": 0}) as (client, _server, _relay):
         assert await client.reset_streams(1, outgoing=True) == "denied"
         assert await client.reset_streams(1, outgoing=False) == "denied"
         assert (await client.add_streams(outgoing=1))["result"] == "denied"
         assert await client.reset_tsns() == "denied"
+        client.tell("reset-tsns")
+        await client.expect("asked", reason="Operation already in progress")
 
 
 async def test_reconfiguration_off(usrsctp: Usrsctp) -> None:

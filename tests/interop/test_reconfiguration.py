@@ -180,7 +180,10 @@ async def test_they_deny(usrsctp: Usrsctp, role: str) -> None:
 
 @ROLES
 async def test_we_deny(usrsctp: Usrsctp, role: str) -> None:
-    """usrsctp can ask for nothing more once a reset of the TSNs was denied: it comes last."""
+    """usrsctp can ask for nothing more once a reset of the TSNs was denied: it comes last.
+
+    And it takes no answer to that without both TSNs (RFC 6525 section 4.4), whatever the result.
+    """
     config = EIGHT.replace(reconfig_allowed=frozenset())
     async with joined(usrsctp, role, config, streams=STREAMS, most_streams=MOST) as joint:
         await _exchange(joint, ours=0, theirs=0)
