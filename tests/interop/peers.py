@@ -330,6 +330,16 @@ class Peer:
         await self.ask("reset-tsns")
         return str((await self.expect("tsns-reset"))["result"])
 
+    @property
+    def confused_by_reset(self) -> bool:
+        """Whether a reset of the TSNs that it asked for has left it unable to send.
+
+        usrsctp 0.9.5 takes the cumulative TSN of what it receives for that of what it sends. Unless the latter is
+        greater, and for half of all initial TSNs it is not, every SACK looks old to it.
+        """
+        event = next(event for event in reversed(self.events) if event["event"] == "tsns-reset")
+        return bool((event["local_tsn"] - event["remote_tsn"]) % 2**32 >= 2**31)
+
     async def add_streams(self, outgoing: int = 0, incoming: int = 0) -> dict[str, Any]:
         """Have it add streams. The event: `result`, and what there is of `outgoing` and `incoming` streams now."""
         await self.ask(f"add {outgoing} {incoming}")

@@ -13,6 +13,7 @@ from .sniffer import DATA, I_DATA, Sniffer, most_at_a_time
 
 MIB = 1 << 20
 INTERLEAVING = QUICK.replace(interleaving=True, recv_buffer=8 * MIB, send_buffer=8 * MIB)
+ROOM = {"idata": 1, "rcvbuf": 8 * MIB}  # for all unfinished messages, see test_peer_itself.py
 ROLES = pytest.mark.parametrize("role", ["client", "server"])
 
 
@@ -21,7 +22,7 @@ async def test_three_at_once(usrsctp: Usrsctp, role: str) -> None:
     """Three messages of 1 MiB, both ways at once."""
     traffic = Traffic(count=3, streams=3, sizes=(MIB,))
     config = INTERLEAVING.replace(scheduler=schedulers.RoundRobin)
-    async with joined(usrsctp, role, config, idata=1, delivery_point=8192) as (association, peer, relay, _):
+    async with joined(usrsctp, role, config, **ROOM, delivery_point=8192) as (association, peer, relay, _):
         assert association.negotiated.interleaving
         sniffer = Sniffer(relay)
         peer.tell(traffic.command)
@@ -38,7 +39,7 @@ async def test_a_small_message_overtakes_a_large_one(usrsctp: Usrsctp, role: str
     traffic = Traffic(count=2, streams=2, sizes=(MIB, 10))
     last = marks(2)
     config = INTERLEAVING.replace(scheduler=schedulers.RoundRobin)
-    async with joined(usrsctp, role, config, idata=1) as (association, peer, relay, _):
+    async with joined(usrsctp, role, config, **ROOM) as (association, peer, relay, _):
         relay.delay = 0.005
         traffic.write(association)
         last.write(association)
@@ -57,7 +58,7 @@ async def test_a_bad_network(usrsctp: Usrsctp, role: str, order: str) -> None:
     """Fragments of many messages get lost and are late, ordered and unordered, both ways at once."""
     traffic = Traffic(count=400, streams=20, sizes=(1, 100, 1500, 3000, 20000), order=order)
     config = INTERLEAVING.replace(scheduler=schedulers.RoundRobin)
-    async with joined(usrsctp, role, config, idata=1, delivery_point=4096) as (association, peer, relay, _):
+    async with joined(usrsctp, role, config, **ROOM, delivery_point=4096) as (association, peer, relay, _):
         sniffer = Sniffer(relay)
         relay.loss, relay.reorder = 0.02, 0.05
         peer.tell(traffic.command)
