@@ -313,10 +313,15 @@ class Peer:
         await self.until(lambda status: not status["unacknowledged"] and not status["pending"], "it is done")
 
     async def ask(self, command: str) -> None:
-        """Have it send a request to reconfigure: its library has to take it."""
+        """Have it send a request to reconfigure: its library has to take it. The next event expected comes after that."""
+        start = self._seen = len(self.events)
         self.tell(command)
-        asked = await self.expect("asked")
-        assert not asked["reason"], f"{command!r}: {asked['reason']}"
+
+        def asked() -> list[dict[str, Any]]:  # what comes of it may be told before
+            return [event for event in self.events[start:] if event["event"] == "asked"]
+
+        await self._until(lambda: bool(asked()), f"an answer to {command!r}", TIMEOUT)
+        assert not asked()[0]["reason"], f"{command!r}: {asked()[0]['reason']}"
 
     async def reset_streams(self, *streams: int, outgoing: bool) -> str:
         """Have it reset its outgoing streams, or ask for a reset of ours: these, or all. Its `result`."""
