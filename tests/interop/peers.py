@@ -313,7 +313,7 @@ class Peer:
         await self.until(lambda status: not status["unacknowledged"] and not status["pending"], "it is done")
 
     async def ask(self, command: str) -> None:
-        """Have it send a request to reconfigure: its library has to take it. The next event expected comes after that."""
+        """Have it send a request to reconfigure: its library has to take it. What is expected next comes after."""
         start = self._seen = len(self.events)
         self.tell(command)
 
