@@ -45,6 +45,7 @@ async def test_a_small_message_overtakes_a_large_one(usrsctp: Usrsctp, role: str
         last.write(association)
         there = await peer.got_until(last)
         peer.tell(traffic.command)
+        await peer.expect("sent")  # each command has a thread of its own there
         peer.tell(last.command)
         here = await within(10, "the messages", read_until(association, last))
         for got in (there, here):
