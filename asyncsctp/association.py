@@ -13,13 +13,14 @@ from typing import final
 
 from .config import Config
 from .dispatch import abort, expire, process
-from .errors import AssociationAborted, AssociationClosed
+from .errors import AssociationAborted, AssociationClosed, ReconfigError
 from .events import PeerAddressChanged
 from .handlers import icmp
 from .handlers.collision import Reply
 from .handlers.context import Context, Random, Setup
 from .handlers.cookie import CookieJar, OpenedCookie
 from .handlers.handshake import Handshake
+from .handlers.reconfig import Reconfig
 from .handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, State
 from .handlers.transmission import Transmission
 from .lifecycle import AssociationUser, Lifecycle, Registry
@@ -167,6 +168,14 @@ class Association:
         """When to call `expire`; infinity if there is nothing to wait for."""
         return self.context.timers.next_expiry
 
+    @property
+    def reconfig(self) -> Reconfig:
+        """Stream reconfiguration (RFC 6525). `ReconfigError` if it was not negotiated, or the association is not up."""
+        reconfig = self._rooms.open_reconfig()
+        if reconfig is None:
+            raise ReconfigError("stream reconfiguration (RFC 6525) was not negotiated")
+        return reconfig
+
     # What the peer says.
 
     def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool = False) -> None:
@@ -261,6 +270,9 @@ class Association:
         if transmission is not None:
             transmission.settle()
         self._rooms.packetizer.flush()
+        if self._rooms.reconfig is not None:
+            while self._rooms.reconfig.advance():
+                self._rooms.packetizer.flush()
         if transmission is not None and transmission.released:
             transmission.released = False
             self.user.on_writable()

@@ -9,7 +9,17 @@ from .handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, MEANINGFUL, RECE
 from .paths.encapsulation import Route
 from .paths.path import Path
 from .rooms import Rooms
-from .timers import DELAYED_ACK, HEARTBEAT_TIMER, T1_COOKIE, T1_INIT, T2_SHUTDOWN, T3_RTX, T5_GUARD, WINDOW_PROBE
+from .timers import (
+    DELAYED_ACK,
+    HEARTBEAT_TIMER,
+    RECONFIG,
+    T1_COOKIE,
+    T1_INIT,
+    T2_SHUTDOWN,
+    T3_RTX,
+    T5_GUARD,
+    WINDOW_PROBE,
+)
 from .wire import causes, control, tlv
 from .wire.constants import (
     ABORT,
@@ -27,6 +37,7 @@ from .wire.constants import (
     INIT,
     INIT_ACK,
     PAD,
+    RE_CONFIG,
     SACK,
     SHUTDOWN,
     SHUTDOWN_ACK,
@@ -129,6 +140,8 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
         rooms.shutdown.expire_t2()
     elif kind == T5_GUARD and rooms.shutdown is not None:
         rooms.shutdown.expire_t5()
+    elif kind == RECONFIG and rooms.reconfig is not None:
+        rooms.reconfig.expire()
 
 
 def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
@@ -223,6 +236,14 @@ def _on_cwr(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Rou
         rooms.ecn.on_cwr(control.read_cwr(data, at + tlv.HEADER_SIZE, end))
 
 
+def _on_reconfig(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    reconfig = rooms.open_reconfig()
+    if reconfig is not None:
+        reconfig.on_reconfig(data, at + tlv.HEADER_SIZE, end, path)
+    else:
+        rooms.violations.on_unknown_chunk(data[at:end], path.path_id, 0)  # its type asks to be skipped
+
+
 def _on_pad(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     """PAD is there to be skipped (RFC 4820 section 3)."""
 
@@ -247,5 +268,6 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     ECNE: _on_ecne,
     CWR: _on_cwr,
     SHUTDOWN_COMPLETE: _on_shutdown_complete,
+    RE_CONFIG: _on_reconfig,
     PAD: _on_pad,
 }

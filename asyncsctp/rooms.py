@@ -12,6 +12,8 @@ from .handlers.ecn import Ecn
 from .handlers.handshake import Handshake
 from .handlers.heartbeat import Heartbeat
 from .handlers.reception import Reception
+from .handlers.reconfig import Reconfig
+from .handlers.reconfig_streams import Incoming, Outgoing
 from .handlers.shutdown import Shutdown
 from .handlers.transmission import Transmission
 from .handlers.violations import Violations
@@ -34,6 +36,7 @@ class Rooms:
         "heartbeat",
         "packetizer",
         "reception",
+        "reconfig",
         "shutdown",
         "transmission",
         "violations",
@@ -50,19 +53,44 @@ class Rooms:
         self.transmission: Transmission | None = None
         self.shutdown: Shutdown | None = None
         self.ecn: Ecn | None = None
+        self.reconfig: Reconfig | None = None  # made when it is needed first, see `open_reconfig`
 
     def furnish(self, setup: Setup, recipient: Recipient) -> None:
         """Build the rooms that user data needs; those that the handshake needed go."""
         context = self.context
         self.handshake = None
+        self._end_reconfig("the peer restarted the association")
         self.reception = Reception(context, self.violations, recipient, setup)
         self.transmission = Transmission(context, self.violations, setup)
         self.shutdown = Shutdown(context, self.reception)
         self.ecn = Ecn(context, self.transmission) if setup.ecn else None
         self.packetizer.furnish(self.reception, self.transmission, self.ecn)
 
+    def open_reconfig(self) -> Reconfig | None:
+        """Stream reconfiguration; None if it was not negotiated, or if the association is not up (RFC 6525)."""
+        setup = self.context.setup
+        transmission = self.transmission
+        reception = self.reception
+        if self.reconfig is None and setup is not None and transmission is not None and reception is not None:
+            if setup.stream_reconfig:
+                self.reconfig = Reconfig(
+                    self.context,
+                    self.violations,
+                    Outgoing(self.context, transmission),
+                    Incoming(self.context, reception),
+                    setup.local_initial_tsn,
+                    setup.peer_initial_tsn,
+                )
+        return self.reconfig
+
+    def _end_reconfig(self, reason: str) -> None:
+        if self.reconfig is not None:
+            self.reconfig.end(reason)
+            self.reconfig = None
+
     def clear(self) -> None:
         """The association has ended: nothing is sent or received any more."""
+        self._end_reconfig("the association has ended")
         if self.reception is not None:
             self.reception.close()
         self.handshake = self.reception = self.transmission = self.shutdown = self.ecn = None

@@ -17,6 +17,7 @@ from ..wire.constants import (
     HEARTBEAT_ACK,
     INIT_ACK,
     PAD,
+    RE_CONFIG,
     SACK,
     SHUTDOWN,
     SHUTDOWN_ACK,
@@ -57,7 +58,7 @@ RECEIVES_DATA: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT})
 
 _ALWAYS: Final = frozenset({ABORT, ERROR, PAD})
 _SETUP: Final = _ALWAYS | {SHUTDOWN_ACK}
-_UP: Final = _ALWAYS | {COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, SACK, SHUTDOWN}
+_UP: Final = _ALWAYS | {COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, RE_CONFIG, SACK, SHUTDOWN}
 
 #: The chunk types that mean something in a state; others are discarded there. INIT, which comes without a tag, and
 #: COOKIE ECHO for another tag go their own way (section 5.2).
