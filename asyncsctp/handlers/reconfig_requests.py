@@ -406,6 +406,7 @@ class Requests:
             return False
         self._hear()
         job.in_number = -1
+        job.in_result = PERFORMED
         self._settle(job)
         return True
 
@@ -415,6 +416,7 @@ class Requests:
         if job is not None and job.kind == ADDITION and job.in_number >= 0 and job.add_incoming == count:
             self._hear()
             job.in_number = -1
+            job.in_result = PERFORMED
             job.add_incoming = 0  # done, not only agreed on
             self._settle(job)
             return True

@@ -138,8 +138,12 @@ class Script:
         ecn: bool = False,
         up: bool = True,
         user: Recorder | None = None,
+        extensions: frozenset[int] = frozenset(),
     ) -> None:
-        """`listed`: all addresses but the first are known from the INIT ACK only, thus UNCONFIRMED."""
+        """`listed`: all addresses but the first are known from the INIT ACK only, thus UNCONFIRMED.
+
+        `extensions`: the chunk types that the peer lists as supported.
+        """
         self.now = 100.0
         self.chance = Chance()
         self.config = config or Config(heartbeat_interval=None)
@@ -148,6 +152,7 @@ class Script:
         self.ecn = ecn
         self.paths = paths
         self.listed = listed
+        self.extensions = extensions
         self.outbox = Outbox()
         self.packets: list[Packet] = []
         self.endpoint = Endpoint(
@@ -170,7 +175,7 @@ class Script:
         self._local_tsn = init.initial_tsn
         answer = Init(
             PEER_TAG, self.peer_rwnd, 16, 16, PEER_TSN, PEER[: self.paths] if self.paths > 1 else (),
-            cookie=b"cookie", ecn=self.ecn,
+            cookie=b"cookie", ecn=self.ecn, extensions=self.extensions,
         )  # fmt: skip
         self.send(pack_init(answer, True))
         self.expect(COOKIE_ECHO)
