@@ -13,7 +13,7 @@ from typing import final
 
 from .config import Config
 from .dispatch import abort, expire, process
-from .errors import AssociationAborted, AssociationClosed, ReconfigError
+from .errors import AssociationAborted, AssociationClosed
 from .events import PeerAddressChanged
 from .handlers import icmp
 from .handlers.collision import Reply
@@ -22,9 +22,9 @@ from .handlers.cookie import CookieJar, OpenedCookie
 from .handlers.handshake import Handshake
 from .handlers.reconfig import Reconfig
 from .handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, State
-from .handlers.transmission import Transmission
+from .handlers.submission import Submission
 from .lifecycle import AssociationUser, Lifecycle, Registry
-from .outbound.message import WHOLE, OutboundMessage, message_flags
+from .outbound.message import WHOLE, OutboundMessage, Terms, message_flags
 from .outbox import Outbox
 from .paths.encapsulation import Route
 from .paths.path import Path
@@ -153,7 +153,7 @@ class Association:
     def buffered(self) -> int:
         """User bytes that were written and are not acknowledged."""
         transmission = self._rooms.transmission
-        return 0 if transmission is None else transmission.queue.buffered + transmission.outstanding.user_bytes
+        return 0 if transmission is None else transmission.buffered
 
     def buffered_of(self, sid: int) -> int:
         """User bytes of one stream that were written and have not left."""
@@ -171,10 +171,7 @@ class Association:
     @property
     def reconfig(self) -> Reconfig:
         """Stream reconfiguration (RFC 6525). `ReconfigError` if it was not negotiated, or the association is not up."""
-        reconfig = self._rooms.open_reconfig()
-        if reconfig is None:
-            raise ReconfigError("stream reconfiguration (RFC 6525) was not negotiated")
-        return reconfig
+        return self._rooms.need_reconfig()
 
     # What the peer says.
 
@@ -268,11 +265,8 @@ class Association:
         self.context.now = now
         transmission = self._rooms.transmission
         if transmission is not None:
-            transmission.settle()
-        self._rooms.packetizer.flush()
-        if self._rooms.reconfig is not None:
-            while self._rooms.reconfig.advance():
-                self._rooms.packetizer.flush()
+            transmission.conclude()
+        self._rooms.flush()
         if transmission is not None and transmission.released:
             transmission.released = False
             self.user.on_writable()
@@ -290,27 +284,32 @@ class Association:
         immediate: bool = False,
         context: object = None,
         path: str | None = None,
-    ) -> None:
+        terms: Terms | None = None,
+    ) -> OutboundMessage:
         """Queue a message; it leaves with the next flush that finds room for it, over `path` while that works.
 
         `ValueError` for an empty message, a stream or PPID out of range, a foreign address, `MessageTooLarge`, or
         `AssociationClosed` if the association is not established, or is shutting down.
         """
         flags = message_flags(unordered, immediate) if unordered or immediate else WHOLE
-        message = OutboundMessage(sid, data, ppid, flags, context)
+        if terms is None and context is not None:
+            terms = Terms(context)
+        message = OutboundMessage(sid, data, ppid, flags, terms)
         if path is not None:
             message.path_id = self._path_to(path).path_id
-        self._sender().send(message)
+        self.sender().send(message)
+        return message
 
     def send_many(self, sid: int, messages: list[bytes], ppid: int, unordered: bool, immediate: bool) -> None:
         """Queue messages, as `send` does each of them: all, or none if one of them is wrong."""
-        self._sender().send_many(sid, messages, ppid, message_flags(unordered, immediate))
+        self.sender().send_many(sid, messages, ppid, message_flags(unordered, immediate))
 
-    def _sender(self) -> Transmission:
-        transmission = self._rooms.transmission
-        if self.context.state is not ESTABLISHED or transmission is None:
+    def sender(self) -> Submission:
+        """The way in for messages, while they are taken; else `AssociationClosed`."""
+        submission = self._rooms.submission
+        if self.context.state is not ESTABLISHED or submission is None:
             raise AssociationClosed(f"the association takes no messages in state {self.context.state.value}")
-        return transmission
+        return submission
 
     def consumed(self, charge: int) -> bool:
         """Messages have been read: the window opens. Whether a flush should tell the peer.
@@ -361,9 +360,12 @@ class Association:
         other_scheduler = config.scheduler is not context.config.scheduler
         self._config = context.config = config
         context.paths.configure(config)
-        if self._rooms.reception is not None and self._rooms.transmission is not None:
-            self._rooms.reception.configure()
-            self._rooms.transmission.configure(other_scheduler)
+        rooms = self._rooms
+        if rooms.reception is not None and rooms.transmission is not None and rooms.submission is not None:
+            rooms.reception.configure()
+            rooms.submission.max_message_size = config.max_message_size
+            if other_scheduler:
+                rooms.transmission.change_scheduler()
         self._life.start_autoclose()
 
     def _path_to(self, address: str) -> Path:
@@ -385,7 +387,6 @@ class Association:
         return path
 
     def _walk(self, data: bytes, at: int, path: Path, route: Route, marked: bool) -> None:
-        """What a packet brings about."""
         if process(self._rooms, data, at, path, route, marked):
             self._life.last_message = self.context.now
         if self.context.events:

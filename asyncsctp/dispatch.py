@@ -11,7 +11,9 @@ from .paths.path import Path
 from .rooms import Rooms
 from .timers import (
     DELAYED_ACK,
+    FORWARD_TSN_RTX,
     HEARTBEAT_TIMER,
+    LIFETIME,
     RECONFIG,
     T1_COOKIE,
     T1_INIT,
@@ -130,6 +132,10 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
         rooms.reception.expire_delayed_ack()
     elif kind == HEARTBEAT_TIMER:
         rooms.heartbeat.expire(path_id)
+    elif kind == LIFETIME and rooms.transmission is not None:
+        rooms.transmission.expire_lifetimes()
+    elif kind == FORWARD_TSN_RTX and rooms.transmission is not None:
+        rooms.transmission.expire_forward_tsn()
     elif kind == WINDOW_PROBE and rooms.transmission is not None:
         rooms.transmission.expire_window_probe()
     elif kind == T1_INIT and rooms.handshake is not None:

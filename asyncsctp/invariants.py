@@ -23,12 +23,13 @@ from .handlers.state import (
 from .handlers.transmission import Transmission
 from .inbound.data_tracker import ACK_DELAYED, ACK_NOW
 from .inbound.reassembly import OVERHEAD
-from .outbound.message import ACKED, IN_FLIGHT, LOST
+from .outbound.message import ABANDONED, ACKED, IN_FLIGHT
 from .outbound.outstanding import OutstandingQueue
 from .outbound.send_queue import SendQueue
 from .timers import (
     DELAYED_ACK,
     HEARTBEAT_TIMER,
+    RECONFIG,
     T1_COOKIE,
     T1_INIT,
     T2_SHUTDOWN,
@@ -119,12 +120,16 @@ def _outstanding(outstanding: OutstandingQueue) -> Iterator[str]:
     gaps = [gap for gap in outstanding._gaps if gap[1] > outstanding.cumulative_tsn]
     gap = 0
     waiting = outstanding._lost_tsns
-    for record in outstanding._records[outstanding._head :]:
+    for record in outstanding.records[outstanding.head :]:
         if record.first_tsn != following or record.last_tsn < record.first_tsn:
             yield f"a record has TSNs {record.first_tsn} to {record.last_tsn} where {following} is next"
         following = record.last_tsn + 1
         user_bytes += record.user_bytes
         path_id = record.path_id
+        if record.state == ABANDONED:
+            if record.body or record.user_bytes:
+                yield f"TSN {record.first_tsn} was abandoned and still counts"
+            continue
         if record.state == ACKED:
             while gap < len(gaps) and gaps[gap][1] < record.first_tsn:
                 gap += 1
@@ -136,7 +141,7 @@ def _outstanding(outstanding: OutstandingQueue) -> Iterator[str]:
         if record.state == IN_FLIGHT:
             in_flight[path_id] += len(record.body)
             landing += record.user_bytes
-        elif record.state >= LOST and record.first_tsn not in waiting:
+        elif record.state != IN_FLIGHT and record.first_tsn not in waiting:
             yield f"TSN {record.first_tsn} is lost and nobody will send it again"
     if following != outstanding.next_tsn:
         yield f"the records end before TSN {following}, the next one is {outstanding.next_tsn}"
@@ -153,7 +158,7 @@ def _outstanding(outstanding: OutstandingQueue) -> Iterator[str]:
 def _queue(queue: SendQueue) -> Iterator[str]:
     buffered = 0
     for stream in queue._active.values():
-        size = sum(len(message.data) for message in stream.messages) - stream.offset
+        size = sum(len(message.data) for message in stream.messages[stream.head :]) - stream.offset
         if size != stream.buffered or not stream.messages:
             yield f"stream {stream.sid} holds {size} bytes and counts {stream.buffered}"
         buffered += size
@@ -171,8 +176,11 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
         if in_flight and not runs[path_id]:
             yield f"{in_flight} bytes are in flight on path {path_id} and no T3-rtx runs for it"
     probes = context.timers.runs(WINDOW_PROBE)
-    if context.state in SENDS_DATA and transmission.pending and not any(runs) and not probes:
+    sends = transmission.queue.buffered or outstanding.user_bytes
+    if context.state in SENDS_DATA and sends and not any(runs) and not probes:
         yield "data waits, and neither T3-rtx runs nor is the peer's window probed"
+    if transmission.queue.waiting and not sends and not context.timers.runs(RECONFIG):
+        yield "data waits for streams to be reset, and no request is under way"  # RFC 6525 section 5.1.1
     if context.state not in SENDS_DATA and transmission.pending:
         yield "data waits in a state in which none is sent"
     for path_id, runs_here in enumerate(runs):

@@ -44,6 +44,12 @@ class AssociationUser(Recipient):
     def on_heartbeat(self, address: str, round_trip: float | None) -> None:
         """A HEARTBEAT asked for by `Association.heartbeat` was answered after so many seconds; None: it was not."""
 
+    def on_settled(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
+        """A watched message was acknowledged, the last of it over `address`; or not, and `reason` is not empty.
+
+        `transmissions` is the most that one of its chunks took.
+        """
+
     def on_closed(self, error: SCTPError | None) -> None:
         """The association has ended, gracefully if `error` is None. Nothing is called after this."""
 
@@ -135,6 +141,10 @@ class Lifecycle:
     def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
         """The answer, or none, to a HEARTBEAT that the user asked for."""
         self._user.on_heartbeat(path.route.address, round_trip)
+
+    def message_settled(self, watcher: object, reason: str, path: Path | None, transmissions: int) -> None:
+        """What became of a message that someone watches."""
+        self._user.on_settled(watcher, reason, "" if path is None else path.route.address, transmissions)
 
     # The way to the user.
 

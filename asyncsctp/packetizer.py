@@ -180,7 +180,7 @@ class Packetizer:
         """New data, in runs of packets to one path; section 6.4: the user may have named a path for a message."""
         context = self._context
         queue = transmission.queue
-        if transmission.window.earliest_lost() is not None:
+        if transmission.suspended or transmission.window.earliest_lost() is not None:
             return  # section 6.1 C
         path = data_path
         # Section 6.1 D: each SACK is an opportunity to send, although those of a batch are taken together.
@@ -237,7 +237,12 @@ class Packetizer:
                 count, taken = queue.fill(writer, space, tsn, queue.next_size(space), wanted)
             body = take_all(writer)
             size = len(body)
-            records.append(PacketRecord(tsn, tsn + count - 1, body, taken, path_id, now))
+            record = PacketRecord(tsn, tsn + count - 1, body, taken, path_id, now)
+            if not queue.tracked:
+                records.append(record)
+            else:
+                records += record.carve(queue.tracked)
+                queue.tracked.clear()
             if lead:
                 body = b"".join(lead) + body
                 lead.clear()
@@ -257,8 +262,6 @@ class Packetizer:
         if sent:
             outstanding.add_run(records, total, user_bytes)
             self._outbox.add(route, packets)
-            if queue.tracked:
-                outstanding.track(queue.tracked)
             path.on_sent(now)
             self._start_t3(path, False)
             statistics = context.statistics

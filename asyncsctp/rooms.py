@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import final
 
+from .errors import ReconfigError
 from .handlers.collision import Collision
 from .handlers.context import Context, Setup
 from .handlers.cookie import CookieJar
@@ -15,6 +16,7 @@ from .handlers.reception import Reception
 from .handlers.reconfig import Reconfig
 from .handlers.reconfig_streams import Incoming, Outgoing
 from .handlers.shutdown import Shutdown
+from .handlers.submission import Submission
 from .handlers.transmission import Transmission
 from .handlers.violations import Violations
 from .inbound.reassembly import Recipient
@@ -38,6 +40,7 @@ class Rooms:
         "reception",
         "reconfig",
         "shutdown",
+        "submission",
         "transmission",
         "violations",
     )
@@ -51,6 +54,7 @@ class Rooms:
         self.handshake: Handshake | None = None
         self.reception: Reception | None = None
         self.transmission: Transmission | None = None
+        self.submission: Submission | None = None
         self.shutdown: Shutdown | None = None
         self.ecn: Ecn | None = None
         self.reconfig: Reconfig | None = None  # made when it is needed first, see `open_reconfig`
@@ -62,6 +66,7 @@ class Rooms:
         self._end_reconfig("the peer restarted the association")
         self.reception = Reception(context, self.violations, recipient, setup)
         self.transmission = Transmission(context, self.violations, setup)
+        self.submission = Submission(context, self.transmission, setup)
         self.shutdown = Shutdown(context, self.reception)
         self.ecn = Ecn(context, self.transmission) if setup.ecn else None
         self.packetizer.furnish(self.reception, self.transmission, self.ecn)
@@ -70,18 +75,33 @@ class Rooms:
         """Stream reconfiguration; None if it was not negotiated, or if the association is not up (RFC 6525)."""
         setup = self.context.setup
         transmission = self.transmission
+        submission = self.submission
         reception = self.reception
-        if self.reconfig is None and setup is not None and transmission is not None and reception is not None:
-            if setup.stream_reconfig:
+        if self.reconfig is None and setup is not None and setup.stream_reconfig:
+            if transmission is not None and submission is not None and reception is not None:
                 self.reconfig = Reconfig(
                     self.context,
                     self.violations,
-                    Outgoing(self.context, transmission),
+                    Outgoing(self.context, transmission, submission),
                     Incoming(self.context, reception),
                     setup.local_initial_tsn,
                     setup.peer_initial_tsn,
                 )
         return self.reconfig
+
+    def need_reconfig(self) -> Reconfig:
+        """The same; `ReconfigError` if there is none."""
+        reconfig = self.open_reconfig()
+        if reconfig is None:
+            raise ReconfigError("stream reconfiguration (RFC 6525) was not negotiated")
+        return reconfig
+
+    def flush(self) -> None:
+        """Send what is due and what windows allow."""
+        self.packetizer.flush()
+        if self.reconfig is not None:
+            while self.reconfig.advance():
+                self.packetizer.flush()
 
     def _end_reconfig(self, reason: str) -> None:
         if self.reconfig is not None:
@@ -93,5 +113,5 @@ class Rooms:
         self._end_reconfig("the association has ended")
         if self.reception is not None:
             self.reception.close()
-        self.handshake = self.reception = self.transmission = self.shutdown = self.ecn = None
+        self.handshake = self.reception = self.transmission = self.submission = self.shutdown = self.ecn = None
         self.packetizer.furnish(None, None, None)

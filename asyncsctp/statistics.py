@@ -37,6 +37,9 @@ class Statistics:
     unexpected_chunks: int = 0
     dropped_out_of_window: int = 0
     reneged: int = 0
+    messages_abandoned: int = 0
+    forward_tsns_sent: int = 0
+    forward_tsns_received: int = 0
     send_failures: int = 0  # packets that the system refused to send
 
 

@@ -21,6 +21,7 @@ AUTOCLOSE: Final = 7
 WINDOW_PROBE: Final = 8
 RECONFIG: Final = 9
 FORWARD_TSN_RTX: Final = 10
+LIFETIME: Final = 11
 
 _KINDS: Final = 16
 

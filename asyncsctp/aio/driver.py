@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from ..association import Association as Core
 from ..config import Config
-from ..errors import AssociationClosed, SCTPError
-from ..events import Event
+from ..errors import AssociationClosed, ReconfigError, SCTPError
+from ..events import AssociationRestarted, Event, StreamsReset
+from ..handlers.reconfig import Reconfig
+from ..handlers.reconfig_jobs import Ticket
 from ..handlers.state import ESTABLISHED, State
+from .claims import Claims
 from .flow_control import SendBuffer, WaitList
 from .listeners import EventStream, Listeners
 from .streams import Inbox
@@ -23,6 +26,14 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 __all__ = ["Driver"]
+
+#: What the peer may answer but success (RFC 6525 section 4.4).
+_RESULTS: Final = {
+    2: "denied",
+    3: "a stream does not exist",
+    4: "another request is in progress",
+    5: "bad request number",
+}
 
 _SETTING_UP: Final = frozenset({State.COOKIE_WAIT, State.COOKIE_ECHOED})
 
@@ -53,6 +64,13 @@ def check_stream(sid: object) -> int:
     if isinstance(sid, bool) or not isinstance(sid, int):
         raise TypeError(f"stream must be an int, not {sid!r}")
     return sid
+
+
+def _refusal(ticket: Ticket) -> ReconfigError:
+    if ticket.result < 0:
+        return ReconfigError(ticket.reason or "the peer's answer was wrong")
+    what = _RESULTS.get(ticket.result, "unknown result")
+    return ReconfigError(f"the peer did not reconfigure streams: {what} (result {ticket.result})", ticket.result)
 
 
 @final
@@ -91,6 +109,14 @@ class Driver(Inbox):
 
     def on_event(self, event: Event) -> None:
         """Something happened."""
+        if isinstance(event, StreamsReset):
+            if event.result == "ok":
+                if event.outgoing:
+                    self.on_outgoing_reset(event.streams)
+                else:
+                    self.on_reset(event.streams)
+        elif isinstance(event, AssociationRestarted) and self._claims is not None:
+            self._claims.restart()
         if self._changes:
             self._changes.wake()
         if self._listeners is not None:
@@ -278,6 +304,57 @@ class Driver(Inbox):
         finally:
             if future in waiting:
                 waiting.remove(future)
+
+    # Streams are reset and added (RFC 6525).
+
+    def reconfig(self) -> Reconfig:
+        """Where to ask for it; `ReconfigError` if it was not negotiated."""
+        self.check_alive()
+        return self.core.reconfig
+
+    async def reconfigured(self, ticket: Ticket) -> None:
+        """Wait for the peer's answer; `ReconfigError` if it is not what was asked for."""
+        await self._answered(ticket)
+        if not ticket.is_ok:
+            raise _refusal(ticket)
+
+    async def _answered(self, ticket: Ticket) -> None:
+        self.engine.flush_soon(self.core)
+        ticket.on_done = self._changes.wake
+        while not ticket.is_done:
+            await self._changes.wait()
+
+    def close_stream(self, sid: int) -> Ticket | None:
+        """The writer of a stream was closed; None where the peer is told nothing of it."""
+        setup = self.core.context.setup
+        if not self.takes_messages or setup is None or not setup.stream_reconfig or sid >= setup.outgoing_streams:
+            return None
+        if self._claims is None:
+            self._claims = Claims()
+        self._claims.close(sid)
+        ticket = self.core.reconfig.close_stream(sid)
+        self.engine.flush_soon(self.core)
+        return ticket
+
+    async def is_closed_with(self, ticket: Ticket) -> bool:
+        """Wait for the answer to the reset of a stream; whether the association was closed with it, before that came.
+
+        `ReconfigError` if it was refused.
+        """
+        await self._answered(ticket)
+        if ticket.is_ok:
+            return False
+        if ticket.result >= 0 or self.takes_messages:
+            raise _refusal(ticket)
+        return True
+
+    def is_unused(self, sid: int) -> bool:
+        """Whether nothing was written to this stream since it was reset last, if ever."""
+        return super().is_unused(sid) and (self.ended or self.core.reconfig.is_unused(sid))
+
+    def is_idle(self, sid: int) -> bool:
+        """Whether nothing was written to this stream while it was reset."""
+        return self.ended or self.core.reconfig.is_unused(sid)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """See `Association.get_extra_info`."""

@@ -14,9 +14,11 @@ from mypy_extensions import mypyc_attr
 from ..association import AssociationUser
 from ..errors import AssociationClosed, EndOfStream, SCTPError
 from ..inbound.reassembly import SMALLEST_CHARGE
+from .claims import Claims
 from .flow_control import Turn
 
 if TYPE_CHECKING:
+    from ..handlers.reconfig_jobs import Ticket
     from .driver import Driver
 
 __all__ = ["Inbox", "Message", "MessageQueue", "StreamReader", "StreamWriter"]
@@ -49,13 +51,15 @@ class MessageQueue:
     The oldest are turned around, so that the next one is taken from an end of a list.
     """
 
-    __slots__ = ("_inbox", "_taken", "_turned", "is_waited_for", "messages", "skipped", "waiter")
+    __slots__ = ("_inbox", "_taken", "_turned", "is_ended", "is_waited_for", "messages", "skipped", "waiter")
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self._taken = 0  # read, as the receive window counts it, and not yet reported
         self._turned: list[Message] = []  # the next one to be read is the last here
         self.waiter: asyncio.Future[None] | None = None
+        #: No more messages come here: the peer has reset the stream.
+        self.is_ended = False
         #: Whether `wake` is to be called when a message comes.
         self.is_waited_for = False
         #: Those behind them, in order of arrival: where new ones are appended.
@@ -132,6 +136,8 @@ class MessageQueue:
         if self.waiter is not None:
             raise RuntimeError("another coroutine is already waiting for the next message")
         while not (self._turned or self.messages):
+            if self.is_ended:
+                raise EndOfStream("the peer has reset the stream")
             if self._inbox.ended:
                 raise self._inbox.end_of_stream()
             self.waiter = asyncio.get_running_loop().create_future()
@@ -141,6 +147,11 @@ class MessageQueue:
             finally:
                 self.waiter = None
                 self.is_waited_for = False
+
+    def replace(self, messages: list[Message]) -> None:
+        """These are left of those that were not read."""
+        self._turned = []
+        self.messages = messages
 
     def wake(self) -> None:
         """There is a message, or there never will be one."""
@@ -185,9 +196,9 @@ class StreamReader(MessageQueue):
     async def read(self) -> Message:
         """The next message; it doesn't suspend if there is one.
 
-        What has arrived can be read after the association has ended. Then this raises `EndOfStream` if it ended
-        gracefully, the association's error otherwise. `RuntimeError` if another coroutine is reading this stream
-        already. Cancelling a read loses no message.
+        What has arrived can be read after the peer has reset the stream (RFC 6525), and after the association has
+        ended. Then this raises `EndOfStream`, or the association's error if it did not end gracefully.
+        `RuntimeError` if another coroutine is reading this stream already. Cancelling a read loses no message.
         """
         if self.waiter is not None or not (self._turned or self.messages):
             await self.wait()
@@ -208,8 +219,8 @@ class StreamReader(MessageQueue):
         return await super().read_many(limit)
 
     def at_eof(self) -> bool:
-        """Whether the association has ended and all messages have been read."""
-        return self._inbox.ended and not self
+        """Whether all messages have been read, and the peer has reset the stream or the association has ended."""
+        return (self.is_ended or self._inbox.ended) and not self
 
     def __aiter__(self) -> StreamReader:
         return self
@@ -225,12 +236,13 @@ class StreamReader(MessageQueue):
 class StreamWriter:
     """Writes messages to one stream."""
 
-    __slots__ = ("_closing", "_driver", "_sid")
+    __slots__ = ("_closing", "_driver", "_sid", "_ticket")
 
     def __init__(self, driver: Driver, sid: int) -> None:
         self._driver = driver
         self._sid = sid
         self._closing = False
+        self._ticket: Ticket | None = None
 
     def __repr__(self) -> str:
         return f"<StreamWriter of stream {self._sid}: {self.buffered} bytes to be sent>"
@@ -317,17 +329,27 @@ class StreamWriter:
     def close(self) -> None:
         """Take no more messages here; what was written is sent. Idempotent.
 
-        The peer hears nothing of it: that takes stream reconfiguration (RFC 6525). The stream stays claimed.
+        Where stream reconfiguration (RFC 6525) was negotiated the stream is reset after that, and the peer's reader
+        comes to its end; writers that are closed in the same turn of the loop share a request. Its id is free again
+        once the peer has reset its direction too. Without, the peer hears nothing of it, and the stream stays claimed.
         """
-        self._closing = True
+        if not self._closing:
+            self._closing = True
+            self._ticket = self._driver.close_stream(self._sid)
 
     def is_closing(self) -> bool:
         """Whether no more messages can be written: `close` was called, or the association shuts down or has ended."""
         return self._closing or not self._driver.takes_messages
 
     async def wait_closed(self) -> None:
-        """Wait until what was written to the association has been acknowledged. Raises as `drain` does."""
-        await self._driver.flush_written()
+        """Wait until the peer has answered the reset of the stream; what was written to it has arrived then.
+
+        `ReconfigError` if it was refused. Without stream reconfiguration, or before `close`, wait until what was
+        written to the association has been acknowledged. Raises as `drain` does.
+        """
+        ticket = self._ticket
+        if ticket is None or await self._driver.is_closed_with(ticket):
+            await self._driver.flush_written()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """As `Association.get_extra_info`."""
@@ -340,14 +362,19 @@ class Inbox(AssociationUser):
     all.
     """
 
-    __slots__ = ("_accepting", "_by_stream", "_lowest", "_readers", "_used", "ended", "error", "unclaimed")
+    __slots__ = (
+        "_accepting", "_by_stream", "_claims", "_lowest", "_readers", "_used", "_written", "ended", "error",
+        "unclaimed",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.ended = False
         self.error: SCTPError | None = None
         self.unclaimed = MessageQueue(self)
         self._readers: dict[int, StreamReader] = {}
-        self._used: set[int] | None = None  # the streams that one side has used; claimed ones are not listed
+        self._used: set[int] | None = None  # the streams that the peer has used; claimed ones are not listed
+        self._written: set[int] | None = None  # those that we have used
+        self._claims: Claims | None = None  # made when the first stream is reset
         self._lowest = 0
         self._accepting: Turn | None = None
         #: The unclaimed messages once more, sorted by stream; None until `accept` needs it.
@@ -371,10 +398,20 @@ class Inbox(AssociationUser):
             queue.wake()
 
     def use(self, sid: int) -> None:
-        """One side has used this stream."""
+        """The peer has used this stream."""
         if self._used is None:
             self._used = set()
         self._used.add(sid)
+
+    def use_outgoing(self, sid: int) -> None:
+        """We have used this stream."""
+        if self._written is None:
+            self._written = set()
+        self._written.add(sid)
+
+    def is_unused(self, sid: int) -> bool:
+        """Whether nothing was written to this stream since it was reset last, if ever."""
+        return self._written is None or sid not in self._written
 
     def consumed(self, charge: int) -> None:
         """The application has read messages which the receive window has counted as so much."""
@@ -386,11 +423,21 @@ class Inbox(AssociationUser):
 
     def claim(self, sid: int) -> StreamReader:
         """A reader for a stream, which gets its messages from now on, and those that nobody has read. `ValueError` if
-        claimed.
+        claimed, or if it was and one direction is not finished.
         """
         if sid in self._readers:
             raise ValueError(f"stream {sid} is already claimed")
+        claims = self._claims
+        if claims is not None and claims.is_held(sid) and (claims.is_closing(sid) or not self.is_unused(sid)):
+            raise ValueError(f"stream {sid} was claimed before, and is not yet reset in both directions")
+        return self._claim(sid)
+
+    def _claim(self, sid: int) -> StreamReader:
         reader = StreamReader(self, sid)
+        if self._claims is not None:
+            ends_at = self._claims.take(sid)
+            if ends_at >= 0:
+                return self._claim_ended(reader, ends_at)
         queue = self.unclaimed
         if self._used is not None and sid in self._used:
             if self._by_stream is not None:
@@ -403,11 +450,76 @@ class Inbox(AssociationUser):
             queue.skip()
         return reader
 
+    def _claim_ended(self, reader: StreamReader, ends_at: int) -> StreamReader:
+        """A reader for a stream that the peer has reset already, after the message with this TSN.
+
+        What came after it is left for the next who claims the stream.
+        """
+        sid = reader.stream
+        taken: list[Message] = []
+        left: list[Message] = []
+        for message in self.unclaimed.unread():
+            if message[1] == sid and not reader.is_ended:
+                taken.append(message)
+                reader.is_ended = message[5] == ends_at
+            else:
+                left.append(message)
+        if not reader.is_ended:  # the last of them was read: this is a stream like others
+            return self._claim(sid)
+        reader.messages = taken
+        self.unclaimed.replace(left)
+        self._by_stream = None
+        if self._claims is not None:
+            self._claims.finish_incoming(sid)
+        return reader
+
+    def on_reset(self, streams: tuple[int, ...]) -> None:
+        """The peer has reset these of its streams, all if there are none: what is to come on them is something new."""
+        if self._claims is None:
+            self._claims = Claims()
+        for sid in streams or (*self._readers, *(self._used or ())):
+            reader = self._readers.pop(sid, None)
+            if reader is not None:
+                reader.is_ended = True
+                reader.wake()
+                if self._claims.finish_incoming(sid):
+                    self._free(sid)
+            elif self._used is not None and sid in self._used:
+                self._used.discard(sid)
+                self._free(sid)
+                for message in self.unclaimed.unread():
+                    if message[1] == sid:
+                        self._claims.ends[sid] = message[5]
+
+    def on_outgoing_reset(self, streams: tuple[int, ...]) -> None:
+        """The peer has agreed to the reset of these of our streams, all if there are none."""
+        if self._claims is None:
+            self._claims = Claims()
+        for sid in streams or (*(self._written or ()), *self._claims.closing):
+            if self._written is not None and self.is_idle(sid):
+                self._written.discard(sid)
+                self._free(sid)
+            if self._claims.finish_outgoing(sid):
+                self._free(sid)
+
+    def is_idle(self, sid: int) -> bool:
+        """Whether nothing was written to this stream while it was reset."""
+        return True
+
+    def _free(self, sid: int) -> None:
+        if sid < self._lowest:
+            self._lowest = sid
+
     def lowest_unused(self, limit: int) -> int:
-        """The lowest id below `limit` that neither side has used; -1 if there is none."""
+        """The lowest id below `limit` that neither side has used, or that both have reset; -1 if there is none."""
         sid = self._lowest
         used = self._used or ()
-        while sid in used or sid in self._readers:
+        written = self._written or ()
+        claims = self._claims
+        if claims is not None and claims.ends:
+            waiting = {message[1] for message in self.unclaimed.unread()}
+            claims.ends = {sid: tsn for sid, tsn in claims.ends.items() if sid in waiting}
+        while sid in used or sid in written or sid in self._readers or (claims is not None and claims.is_held(sid)):
             sid += 1
         self._lowest = sid
         return sid if sid < limit else -1
@@ -426,7 +538,7 @@ class Inbox(AssociationUser):
             self._by_stream = {}
             for message in queue.unread():
                 self._by_stream.setdefault(message[1], []).append(message)
-        return self.claim(queue.first()[1])
+        return self._claim(queue.first()[1])  # the peer has begun anew on it, whatever of before is not finished
 
     async def receive(self) -> Message:
         """The next message that belongs to no claimed stream."""

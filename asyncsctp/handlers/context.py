@@ -90,6 +90,9 @@ class Owner(Protocol):
     def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
         """A HEARTBEAT that the user asked for was answered after so many seconds, or was not (None)."""
 
+    def message_settled(self, watcher: object, reason: str, path: Path | None, transmissions: int) -> None:
+        """A message that someone watches was acknowledged, the last of it over this path; or abandoned for a reason."""
+
 
 @final
 class Context:

@@ -28,6 +28,7 @@ NO_TIE_TAGS: Final = (0, 0)
 _MAC_SIZE: Final = 16  # keyed BLAKE2s (RFC 7693): a MAC, at a tenth of what HMAC takes for so little
 _SECRET_SIZE: Final = 32
 _ADDRESSES_KEPT: Final = 1024
+_EXTENSIONS_KEPT: Final = 64
 _SECRET_LIFE: Final = 3600.0  # section 5.1.3: changed reasonably frequently, e.g. hourly
 _EPOCH_BITS: Final = 48
 _EPOCH_LABEL: Final = b"epoch"
@@ -102,7 +103,7 @@ class CookieJar:
                     *tie_tags,
                     len(setup.extensions),
                 ),
-                bytes(sorted(setup.extensions)),
+                _pack_extensions(setup.extensions),
                 *map(_pack_address, setup.addresses),
             )
         )
@@ -163,7 +164,7 @@ class CookieJar:
             addresses=addresses,
             udp_port=udp_port,
             ecn=bool(flags & _ECN),
-            extensions=frozenset(content[_FIXED.size : addresses_at]),
+            extensions=_read_extensions(content[_FIXED.size : addresses_at]),
         )
         return OpenedCookie(setup, (local_tie_tag, peer_tie_tag), min(max(age - life, 0), MASK_32))
 
@@ -192,6 +193,16 @@ class CookieJar:
     @staticmethod
     def _mac(secret: bytes, content: bytes) -> bytes:
         return blake2s(content, key=secret, digest_size=_MAC_SIZE).digest()
+
+
+@lru_cache(maxsize=_EXTENSIONS_KEPT)
+def _pack_extensions(chunk_types: frozenset[int]) -> bytes:
+    return bytes(sorted(chunk_types))
+
+
+@lru_cache(maxsize=_EXTENSIONS_KEPT)
+def _read_extensions(packed: bytes) -> frozenset[int]:
+    return frozenset(packed)
 
 
 @lru_cache(maxsize=_ADDRESSES_KEPT)

@@ -39,7 +39,8 @@ from ..wire.reconfig import (
     read_reconfig,
 )
 from .context import Context
-from .reconfig_requests import ADDITION, RESET, TSNS, IncomingStreams, Job, OutgoingStreams, Requests, Ticket, signed
+from .reconfig_jobs import ADDITION, RESET, TSNS, IncomingStreams, Job, OutgoingStreams, Ticket, signed
+from .reconfig_requests import Requests
 from .state import ESTABLISHED
 from .violations import Violations
 
@@ -171,6 +172,10 @@ class Reconfig:
     def _check_state(self) -> None:
         if self._context.state is not ESTABLISHED:
             raise ReconfigError(f"streams can't be reconfigured in state {self._context.state.value}")
+
+    def is_unused(self, sid: int) -> bool:
+        """Whether nothing was written to this stream since its numbers began with 0."""
+        return self._outgoing.is_unused(sid)
 
     # What the peer says.
 

@@ -7,6 +7,7 @@ from typing import final
 from ..wire.constants import MASK_32
 from .context import Context
 from .reception import Reception
+from .submission import Submission
 from .transmission import Transmission
 
 __all__ = ["Incoming", "Outgoing"]
@@ -14,18 +15,19 @@ __all__ = ["Incoming", "Outgoing"]
 
 @final
 class Outgoing:
-    """`OutgoingStreams` of a `Transmission`."""
+    """`OutgoingStreams` of a `Transmission` and the `Submission` before it."""
 
-    __slots__ = ("_context", "_transmission")
+    __slots__ = ("_context", "_submission", "_transmission")
 
-    def __init__(self, context: Context, transmission: Transmission) -> None:
+    def __init__(self, context: Context, transmission: Transmission, submission: Submission) -> None:
         self._context = context
         self._transmission = transmission
+        self._submission = submission
 
     @property
     def count(self) -> int:
         """How many outgoing streams there are."""
-        return self._transmission.outgoing_streams
+        return self._submission.outgoing_streams
 
     @property
     def next_tsn(self) -> int:
@@ -36,40 +38,50 @@ class Outgoing:
     def is_acknowledged(self) -> bool:
         """Whether the peer has everything that has left."""
         self._transmission.settle()
-        return not self._transmission.outstanding
+        outstanding = self._transmission.outstanding
+        return outstanding.cumulative_tsn + 1 == outstanding.next_tsn
 
     def hold(self, streams: tuple[int, ...]) -> None:
         """Messages that are written from now on wait for `release`."""
+        self._transmission.queue.pause(streams or range(self.count))
 
     def is_clear(self, streams: tuple[int, ...]) -> bool:
         """Whether what was written before `hold` has left completely."""
         queue = self._transmission.queue
         if not streams:
-            return not queue.buffered
-        return not any(queue.buffered_of(sid) for sid in streams)
+            return not queue.buffered and not self._is_amid()
+        return not any(queue.has_unsent(sid) for sid in streams)
 
     def stop(self) -> bool:
-        """No message of any stream begins to leave until `release`; whether none is in the middle."""
-        return not self._transmission.queue.buffered
+        """Nothing new leaves until `release`, unless it belongs to a message that was begun; whether there is none."""
+        self._transmission.suspended = not self._is_amid()
+        return self._transmission.suspended
+
+    def _is_amid(self) -> bool:
+        return any(stream.begun for stream in self._transmission.queue._streams.values())
 
     def release(self, streams: tuple[int, ...], reset: bool) -> None:
         """Messages may leave again; with `reset` their sequence numbers begin with 0."""
-        if reset:
-            known = self._transmission.queue._streams
-            for sid in streams or tuple(known):
-                stream = known.get(sid)
-                if stream is not None:
-                    stream.next_ssn = 0
+        queue = self._transmission.queue
+        if not streams:
+            self._transmission.suspended = False
+        queue.resume([sid for sid in streams or tuple(queue._streams) if sid in queue._streams], reset)
 
     def restart(self, wire_tsn: int) -> None:
         """All that has left is acknowledged, and this TSN is assigned next."""
-        self._transmission.outstanding.restart(wire_tsn)
+        outstanding = self._transmission.outstanding
+        next_tsn = outstanding.next_tsn
+        outstanding.restart(next_tsn + (wire_tsn - next_tsn & MASK_32))  # what was counted before stays lower
 
     def add(self, count: int) -> None:
         """So many more streams may be used."""
-        self._transmission.outgoing_streams += count
+        self._submission.outgoing_streams += count
         if self._context.setup is not None:
             self._context.setup = self._context.setup._replace(outgoing_streams=self.count)
+
+    def is_unused(self, sid: int) -> bool:
+        """Whether nothing was sent on this stream, or written to it, since its numbers began with 0."""
+        return sid not in self._transmission.queue._streams
 
 
 @final
@@ -101,7 +113,8 @@ class Incoming:
     def restart(self, wire_tsn: int) -> None:
         """The peer's next TSN will be this one, and all sequence numbers begin with 0."""
         tracker = self._reception.tracker
-        tracker.cumulative_tsn = tracker._settled = wire_tsn - 1
+        tracker.cumulative_tsn += wire_tsn - tracker.cumulative_tsn - 1 & MASK_32
+        tracker._settled = tracker.cumulative_tsn
         tracker.expected = wire_tsn & MASK_32
         tracker._gaps = None
         self.reset(())

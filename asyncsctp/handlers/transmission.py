@@ -8,23 +8,31 @@ from __future__ import annotations
 
 from typing import final
 
-from ..errors import MessageTooLarge, SCTPError
+from ..errors import SCTPError
 from ..events import SenderDry, SendFailed
-from ..outbound.message import LOST, OutboundMessage
+from ..outbound.data_queue import DataQueue
+from ..outbound.idata_queue import IDataQueue
+from ..outbound.message import (
+    LOST,
+    PIECE,
+    OutboundMessage,
+    Terms,
+)
 from ..outbound.outstanding import AckSummary, OutstandingQueue
 from ..outbound.retransmission import RetransmissionQueue
 from ..outbound.send_queue import SendQueue
 from ..paths.path import Path
 from ..schedulers.fcfs import FirstComeFirstServed
 from ..timers import T3_RTX, WINDOW_PROBE, timer_key
-from ..wire.constants import MASK_32
 from ..wire.sack import read_sack
+from .abandonment import Abandonment
 from .context import Context, Setup
 from .reachability import on_answer, on_silence
 from .state import ESTABLISHED
 from .violations import Violations
 
 __all__ = ["Transmission"]
+
 
 
 @final
@@ -38,26 +46,27 @@ class Transmission:
         "_train_a_rwnd",
         "_train_tsn",
         "_violations",
+        "abandonment",
         "in_flight_before",
-        "max_message_size",
-        "outgoing_streams",
         "outstanding",
         "probe_due",
         "probing",
         "queue",
         "released",
         "sacks",
+        "suspended",
         "window",
     )
 
     def __init__(self, context: Context, violations: Violations, setup: Setup) -> None:
         self._context = context
         self._violations = violations
-        self.outgoing_streams = setup.outgoing_streams
-        self.max_message_size = context.config.max_message_size
         self.outstanding = OutstandingQueue(setup.local_initial_tsn, len(context.paths.by_id))
         self.window = RetransmissionQueue(self.outstanding, setup.peer_rwnd)
-        self.queue = SendQueue((context.config.scheduler or FirstComeFirstServed)(), 0)
+        scheduler = (context.config.scheduler or FirstComeFirstServed)()
+        self.queue: SendQueue = IDataQueue(scheduler, 0) if setup.interleaving else DataQueue(scheduler, 0)
+        self.abandonment: Abandonment | None = None  # made when first there is something that may be given up
+        self.suspended = False  # no new data leaves: TSNs are about to begin anew (RFC 6525 section 5.1.3)
         #: Per path, what was in flight when data could last leave: cwnd grows only if that filled it (section 7.2.1).
         self.in_flight_before: list[int] = [0] * len(context.paths.by_id)
         self.probing = False  # the peer's window is closed; what is outstanding, if anything, it had no room for
@@ -78,16 +87,19 @@ class Transmission:
         """
         self.queue.max_chunk = max(min(self._context.paths.amdcs, self.window.a_rwnd >> 1), 512)
 
-    def configure(self, other_scheduler: bool) -> None:
-        """The user changed settings."""
-        self.max_message_size = self._context.config.max_message_size
-        if other_scheduler:
-            self.queue.set_scheduler((self._context.config.scheduler or FirstComeFirstServed)())
+    def change_scheduler(self) -> None:
+        """Let another scheduler choose from now on: the one that the settings name."""
+        self.queue.set_scheduler((self._context.config.scheduler or FirstComeFirstServed)())
 
     @property
     def pending(self) -> bool:
         """Whether anything waits to be sent or to be acknowledged."""
-        return self.queue.buffered > 0 or self.outstanding.user_bytes > 0
+        return self.buffered > 0
+
+    @property
+    def buffered(self) -> int:
+        """User bytes that were written and are not acknowledged."""
+        return self.queue.buffered + self.queue.waiting + self.outstanding.user_bytes
 
     def take_probe(self) -> bool:
         """Whether a chunk may leave that the peer's window has no room for (section 6.1 A); once for each time that its
@@ -135,6 +147,12 @@ class Transmission:
         if self.probing and a_rwnd:
             self._reopen(a_rwnd, summary.cum_advanced)
 
+    def conclude(self) -> None:
+        """A batch of what peer, time and user say is over, and a flush comes."""
+        self.settle()
+        if self.abandonment is not None:
+            self.abandonment.flush()
+
     def settle(self) -> None:
         """Carry out the SACKs that wait; before anything else is done about outstanding data, and before a flush."""
         sacks = self._train
@@ -174,6 +192,18 @@ class Transmission:
         elif not on_silence(context, path, context.paths.on_timeout(path)):
             return
         self.window.expire_t3(path_id)
+        self.look_back()
+
+    def expire_lifetimes(self) -> None:
+        """The lifetime of a message is over (RFC 3758 section 4.1)."""
+        if self.abandonment is not None:
+            self.abandonment.expire_lifetimes()
+            self.look_back()
+
+    def expire_forward_tsn(self) -> None:
+        """A FORWARD TSN was not answered (RFC 3758 section 3.5 C5)."""
+        if self.abandonment is not None:
+            self.abandonment.expire_forward_tsn()
 
     def expire_window_probe(self) -> None:
         """The peer's window has been closed for so long; the next probe will take twice that time (section 6.1 A)."""
@@ -181,41 +211,25 @@ class Transmission:
             self.probe_due = True
             self._context.paths.data_path().rto.back_off()
 
-    # What the user says, and its end.
-
-    def send(self, message: OutboundMessage) -> None:
-        """Queue a message. `ValueError` for one that can't be sent; `MessageTooLarge`."""
-        self._check(message.sid, message.ppid, len(message.data))
-        self.queue.push(message)
-        self._context.statistics.messages_sent += 1
-
-    def send_many(self, sid: int, messages: list[bytes], ppid: int, flags: int) -> None:
-        """Queue messages that differ in their data alone: all, or none if one can't be sent."""
-        if not messages:
-            return
-        sizes = [len(data) for data in messages]
-        self._check(sid, ppid, min(sizes))
-        self._check(sid, ppid, max(sizes))
-        self.queue.push_many(sid, messages, ppid, flags)
-        self._context.statistics.messages_sent += len(messages)
-
-    def _check(self, sid: int, ppid: int, size: int) -> None:
-        if not 0 <= sid < self.outgoing_streams:
-            raise ValueError(f"stream must be between 0 and {self.outgoing_streams - 1}, not {sid}")
-        if not 0 <= ppid <= MASK_32:
-            raise ValueError(f"ppid must be between 0 and {MASK_32}, not {ppid}")
-        if not size:
-            raise ValueError("a message must have at least one byte (RFC 9260 section 6.2)")
-        if size > self.max_message_size:
-            raise MessageTooLarge(f"{size} bytes are more than max_message_size, which is {self.max_message_size}")
+    # The end.
 
     def fail_all(self, error: SCTPError | None) -> None:
         """The association is over: tell the user which messages were not delivered (RFC 6458 section 6.1.11)."""
         self.settle()
         reason = "the association was shut down" if error is None else str(error)
         lost: list[tuple[OutboundMessage, bool]] = self.outstanding.abandon_all() + self.queue.abandon_all()
+        told: set[Terms] = set()
         for message, sent in lost:
-            self._context.emit(SendFailed(message.sid, message.ppid, message.data, message.context, sent, reason))
+            terms = message.terms
+            if terms is None:
+                self._context.emit(SendFailed(message.sid, message.ppid, message.data, None, sent, reason))
+            elif terms not in told:
+                told.add(terms)
+                data = b"" if message.path_id == PIECE else message.data
+                self._context.emit(SendFailed(message.sid, message.ppid, data, terms.context, sent, reason))
+                if terms.watcher is not None:
+                    self._context.owner.message_settled(terms.watcher, reason, None, terms.transmissions)
+                terms.settle()
 
     # Steps.
 
@@ -228,11 +242,32 @@ class Transmission:
             return False
         if summary.any_new or summary.reneged_paths:
             self._tell_paths(summary, sacks)
+        if self.abandonment is not None:
+            self.abandonment.on_sack()
         if summary.released:
             self.released = True
-            if not self.outstanding and not self.queue:
+            if not self.pending:
                 self._context.emit(SenderDry())
+        if self.outstanding.doubtful or self.outstanding.delivered:
+            self.look_back()
         return True
+
+    def look_back(self) -> None:
+        """Messages with terms: those that are not to be sent again, and those that were acknowledged."""
+        abandonment = self.abandonment
+        if abandonment is not None:
+            abandonment.judge()
+            if abandonment.released:
+                abandonment.released = False
+                self.released = True
+                if not self.pending:
+                    self._context.emit(SenderDry())
+        if self.outstanding.delivered:
+            delivered = self.outstanding.delivered[:]
+            self.outstanding.delivered.clear()
+            for terms in delivered:
+                path = self._context.paths.by_id[terms.path_id]
+                self._context.owner.message_settled(terms.watcher, "", path, terms.transmissions)
 
     def _tell_paths(self, summary: AckSummary, sacks: int) -> None:
         context = self._context

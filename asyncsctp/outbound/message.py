@@ -1,23 +1,52 @@
-"""What the sending side passes around: a message as it was written, and a packet's worth of DATA chunks as it was
-sent."""
+"""What the sending side passes around: a message as it was written, what was agreed on for it, and a packet's worth of
+data chunks as it was sent."""
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final, final
 
-from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED
+from ..wire.constants import (
+    DATA_HEADER_SIZE,
+    FLAG_BEGIN,
+    FLAG_END,
+    FLAG_IMMEDIATE,
+    FLAG_UNORDERED,
+    I_DATA,
+    I_DATA_HEADER_SIZE,
+)
 from ..wire.octets import read_data
 
 WHOLE: Final = FLAG_BEGIN | FLAG_END
 
 #: A message that takes the path of new data, whichever that is.
 ANY_PATH: Final = -1
+#: The same of one that is not whole: a piece of a message that its user writes in parts.
+PIECE: Final = -2
+#: What is left in its stream of a message that was withdrawn from the middle of it.
+WITHDRAWN: Final = -3
 
-# The states of a packet record.
+#: The TSN of a message that has not left completely.
+NOT_SENT: Final = -1
+
+# The states of a packet record, in an order that comparisons use: what is lost, and what the peer need not be sent.
 IN_FLIGHT: Final = 0
-ACKED: Final = 1  # by a gap ack block, so it can be reneged on; or cumulatively, and then it is about to be forgotten
-LOST: Final = 2  # three times reported missing, to be sent again (section 7.2.4)
-TIMED_OUT: Final = 3  # T3-rtx expired, to be sent again (section 6.3.3)
+LOST: Final = 1  # three times reported missing, to be sent again (section 7.2.4)
+TIMED_OUT: Final = 2  # T3-rtx expired, to be sent again (section 6.3.3)
+ACKED: Final = 3  # by a gap ack block, so it can be reneged on; or cumulatively, and then it is about to be forgotten
+ABANDONED: Final = 4  # RFC 3758 section 3.5 A2: as if acknowledged, but for cwnd
+
+# How long a message is worth sending (RFC 3758 section 4, RFC 7496 section 3).
+RELIABLE: Final = 0
+TIMED: Final = 1  # until an instant
+LIMITED: Final = 2  # for so many retransmissions of each chunk
+PRIORITY: Final = 3  # until the send buffer is full, and something more important comes
+
+# What has become of a message.
+WAITING: Final = 0  # nothing of it has left
+BEGUN: Final = 1
+LEFT: Final = 2  # completely
+SETTLED: Final = 3  # acknowledged, or abandoned
 
 
 def message_flags(unordered: bool, immediate: bool) -> int:
@@ -25,41 +54,90 @@ def message_flags(unordered: bool, immediate: bool) -> int:
     return WHOLE | (FLAG_UNORDERED if unordered else 0) | (FLAG_IMMEDIATE if immediate else 0)
 
 
-@final
 class OutboundMessage:
-    """One user message. How much of it was sent is known to its stream; there is one of these for every message, so it
-    is lean.
+    """One user message, or a piece of one. There is one of these for every message, so it is lean.
 
-    `data` is never empty (section 3.3.1: a DATA chunk has user data). `flags` are those of `message_flags`.
-    A `context` that is not None makes the message be remembered until the peer has acknowledged all of it.
-    `order` is its arrival number, set when it is queued. `path_id` is the path that its user wants it to take
-    (section 11.1.5), if any.
+    `data` is never empty (section 3.3.1: a DATA chunk has user data). `flags` are those of `message_flags`; a piece
+    lacks the B bit, the E bit or both. `order` is its arrival number, set when it is queued. `path_id` is the path that
+    its user wants it to take (section 11.1.5), if any. `tsn` is that of its last chunk, once that has left. `terms` are
+    there only if it is to be told from others once it has left.
     """
 
     order: int
 
-    __slots__ = ("context", "data", "flags", "order", "path_id", "ppid", "sid")
+    __slots__ = ("data", "flags", "order", "path_id", "ppid", "sid", "terms", "tsn")
 
     def __init__(
-        self, sid: int, data: bytes, ppid: int = 0, flags: int = WHOLE, context: object = None, path_id: int = ANY_PATH
+        self,
+        sid: int,
+        data: bytes,
+        ppid: int = 0,
+        flags: int = WHOLE,
+        terms: Terms | None = None,
+        path_id: int = ANY_PATH,
     ) -> None:
         self.sid = sid
         self.data = data
         self.ppid = ppid
         self.flags = flags
-        self.context = context
+        self.terms = terms
         self.path_id = path_id
+        self.tsn = -1  # NOT_SENT
+
+
+@final
+class Terms:
+    """What holds for one message beyond the plain, and how it fares.
+
+    * `context` comes back in `SendFailed`; `watcher`, if any, is to hear what becomes of the message.
+    * `policy`: RELIABLE, TIMED, LIMITED or PRIORITY. `bound`: the instant after which it is not sent, or the most
+      retransmissions of a chunk, or what it matters: the smaller, the more.
+    * `fate`: WAITING to SETTLED. `number`: its SSN or MID, from BEGUN on.
+    * `records`: its chunks that have left and are not cumulatively acknowledged, in order of TSN.
+    * `transmissions`: the most that a chunk took which has been acknowledged; `path_id`: where the last of them went.
+    * `pieces`: of a message written in parts, while nothing has left. `open`: there are more to come.
+    """
+
+    __slots__ = (
+        "bound", "context", "fate", "message", "number", "open", "path_id", "pieces", "policy", "records",
+        "transmissions", "watcher",
+    )  # fmt: skip
+
+    def __init__(self, context: object = None, policy: int = RELIABLE, bound: float = 0.0) -> None:
+        self.context = context
+        self.policy = policy
+        self.bound = bound
+        self.watcher: object = None
+        self.fate = WAITING
+        self.message: OutboundMessage | None = None
+        self.number = 0
+        self.records: deque[PacketRecord] = deque()
+        self.transmissions = 0
+        self.path_id = 0
+        self.pieces: list[OutboundMessage] | None = None
+        self.open = False
+
+    def settle(self) -> None:
+        """It is acknowledged or abandoned: nothing of it is kept any more."""
+        self.fate = SETTLED
+        self.message = None
+        self.pieces = None
+        self.records.clear()
 
 
 @final
 class PacketRecord:
-    """The DATA chunks that left in one packet, whose TSNs are consecutive: what is acknowledged, lost and sent again
+    """Data chunks that left in one packet, whose TSNs are consecutive: what is acknowledged, lost and sent again
     together.
 
     `len(body)` is what counts against cwnd (section 7.2.2), `user_bytes` what counts against the peer's window.
+    `message`: that of which the last of several chunks is here, so that it can be given back: as acknowledgements are
+    cumulative, it is the last to go. Each chunk of a message that has terms is named, and has a record of its own.
     """
 
-    __slots__ = ("body", "first_tsn", "last_tsn", "path_id", "sent_at", "state", "transmissions", "user_bytes")
+    __slots__ = (
+        "body", "first_tsn", "last_tsn", "message", "path_id", "sent_at", "state", "transmissions", "user_bytes",
+    )  # fmt: skip
 
     def __init__(
         self, first_tsn: int, last_tsn: int, body: bytes, user_bytes: int, path_id: int, sent_at: float
@@ -70,6 +148,7 @@ class PacketRecord:
         self.user_bytes = user_bytes
         self.path_id = path_id
         self.sent_at = sent_at
+        self.message: OutboundMessage | None = None
         self.transmissions = 1
         self.state = IN_FLIGHT
 
@@ -85,16 +164,58 @@ class PacketRecord:
     def cut(self, tsn: int) -> PacketRecord:
         """Make two of it: keep the chunks before `tsn`, return a record of those from it on."""
         body = self.body
+        header_size = I_DATA_HEADER_SIZE if body[0] == I_DATA else DATA_HEADER_SIZE
         at = 0
         user_bytes = 0
         for _ in range(tsn - self.first_tsn):
             length = read_data(body, at)[1]
-            user_bytes += length - DATA_HEADER_SIZE
+            user_bytes += length - header_size
             at += (length + 3) & -4
         rest = PacketRecord(tsn, self.last_tsn, body[at:], self.user_bytes - user_bytes, self.path_id, self.sent_at)
         rest.transmissions = self.transmissions
         rest.state = self.state
+        if self.message is not None and self.message.tsn >= tsn:
+            rest.message = self.message
+            self.message = None
         self.last_tsn = tsn - 1
         self.body = body[:at]
         self.user_bytes = user_bytes
         return rest
+
+    def carve(self, chunks: list[tuple[int, OutboundMessage]]) -> list[PacketRecord]:
+        """As many records as it takes to name the messages of these chunks, which are given by TSN in order."""
+        records: list[PacketRecord] = [self]
+        for tsn, message in chunks:
+            record = records[-1]
+            if message.terms is None and record.message is None:
+                record.message = message
+                continue
+            if tsn > record.first_tsn:
+                record = record.cut(tsn)
+                records.append(record)
+            if tsn < record.last_tsn:
+                records.append(record.cut(tsn + 1))
+            record.of(message)
+        return records
+
+    def of(self, message: OutboundMessage) -> None:
+        """Its one chunk is of this message."""
+        self.message = message
+        if message.terms is not None:
+            message.terms.records.append(self)
+
+    def land(self, message: OutboundMessage) -> Terms | None:
+        """Its one chunk, of this message, is cumulatively acknowledged. The terms of a message that this completes, and
+        that someone watches.
+        """
+        terms = message.terms
+        if terms is None:
+            return None
+        terms.records.popleft()
+        terms.path_id = self.path_id
+        if self.transmissions > terms.transmissions:
+            terms.transmissions = self.transmissions
+        if terms.fate != LEFT or terms.records:
+            return None
+        terms.settle()
+        return terms if terms.watcher is not None else None

@@ -7,19 +7,24 @@ proportional to what a SACK changes: gap ranges are compared with those of the S
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import deque
 from collections.abc import Sequence
 from heapq import heappop, heappush
-from operator import attrgetter
-from typing import Final, final
+from typing import final
 
-from ..wire.constants import DATA_HEADER_SIZE, FLAG_UNORDERED
-from ..wire.octets import read_data
-from .message import ACKED, IN_FLIGHT, LOST, TIMED_OUT, WHOLE, OutboundMessage, PacketRecord
+from .message import (
+    ABANDONED,
+    ACKED,
+    IN_FLIGHT,
+    LEFT,
+    LOST,
+    RELIABLE,
+    TIMED_OUT,
+    OutboundMessage,
+    PacketRecord,
+    Terms,
+)
 from .miss_indications import MissIndications
-
-_last_tsn: Final = attrgetter("last_tsn")
+from .records import Records, unacknowledged
 
 
 @final
@@ -69,20 +74,26 @@ class AckSummary:
 
 
 @final
-class OutstandingQueue:
+class OutstandingQueue(Records):
     """The records in order of TSN.
 
     `in_flight[path_id]` are bytes as cwnd counts them, `in_flight_user_bytes` as the peer's window does, both without
     what is marked for retransmission. `user_bytes` have been sent and not cumulatively acknowledged.
+
+    `doubtful` receives the records of messages with a policy that have just been marked for retransmission, `delivered`
+    the terms of watched messages that the peer has acknowledged; their user empties both.
     """
 
     __slots__ = (
-        "_earliest", "_gaps", "_head", "_lost_tsns", "_misses", "_records", "_timed", "_tracked", "cumulative_tsn",
-        "in_flight", "in_flight_user_bytes", "next_tsn", "summary", "user_bytes",
+        "_earliest", "_gaps", "_lost_tsns", "_misses", "_timed", "delivered", "doubtful", "in_flight",
+        "in_flight_user_bytes", "summary", "user_bytes",
     )  # fmt: skip
 
     def __init__(self, initial_tsn: int, paths: int = 1) -> None:
+        super().__init__(initial_tsn)
         self.summary = AckSummary()
+        self.doubtful: list[PacketRecord] = []
+        self.delivered: list[Terms] = []
         self.in_flight = [0] * paths
         self._earliest: list[PacketRecord | None] = [None] * paths
         self._timed: list[PacketRecord | None] = [None] * paths  # section 6.3.1 C4: one at a time
@@ -92,20 +103,17 @@ class OutstandingQueue:
         """Nothing has been sent, and the first TSN will be this one."""
         self.next_tsn = initial_tsn
         self.cumulative_tsn = initial_tsn - 1
+        self.doubtful.clear()
         self.in_flight_user_bytes = 0
         self.user_bytes = 0
-        self._records: list[PacketRecord] = []
-        self._head = 0  # records before it are done with
+        self.records = []
+        self.head = 0
         self._gaps: list[tuple[int, int]] = []  # acknowledged above the cumulative TSN
         self._misses = MissIndications(initial_tsn - 1)
         self._lost_tsns: list[int] = []  # heap of first TSNs; entries whose record is no longer lost are skipped
-        self._tracked: deque[tuple[int, int, OutboundMessage]] | None = None  # made for the first one
         for path_id in range(len(self.in_flight)):
             self.in_flight[path_id] = 0
             self._earliest[path_id] = self._timed[path_id] = None
-
-    def __bool__(self) -> bool:
-        return self._head < len(self._records)
 
     def is_contiguous(self) -> bool:
         """Whether nothing is marked as lost, and nothing acknowledged by gap ack blocks."""
@@ -125,7 +133,7 @@ class OutstandingQueue:
         """Packets with new data leave to one path, one or more; so many bytes with headers, and so many user bytes."""
         first = records[0]
         path_id = first.path_id
-        self._records.extend(records)
+        self.records.extend(records)
         self.next_tsn = records[-1].last_tsn + 1
         self.in_flight[path_id] += size
         self.in_flight_user_bytes += user_bytes
@@ -135,21 +143,9 @@ class OutstandingQueue:
         if self._earliest[path_id] is None:
             self._earliest[path_id] = first
 
-    def track(self, messages: list[tuple[int, int, OutboundMessage]]) -> None:
-        """Remember messages that have left, as `SendQueue.tracked` lists them, until they are acknowledged."""
-        if self._tracked is None:
-            self._tracked = deque()
-        self._tracked.extend(messages)
-        messages.clear()
-
     def has_outstanding(self, path_id: int) -> bool:
         """Whether data last sent to this path is unacknowledged: T3-rtx runs for it (section 6.3.2 R2)."""
         return self._earliest[path_id] is not None
-
-    def path_of(self, tsn: int) -> int:
-        """The path to which this TSN was last sent, -1 if it is not outstanding."""
-        record = self._records[self._index(tsn)] if self.cumulative_tsn < tsn < self.next_tsn else None
-        return record.path_id if record is not None else -1
 
     def apply(
         self, cumulative_tsn: int, gap_offsets: Sequence[tuple[int, int]] | None, now: float, in_recovery: bool = False
@@ -191,8 +187,8 @@ class OutstandingQueue:
         """The record to send again first."""
         lost = self._lost_tsns
         while lost:
-            record = self._records[self._index(lost[0])] if lost[0] > self.cumulative_tsn else None
-            if record is not None and record.first_tsn == lost[0] and record.state >= LOST:
+            record = self.records[self.index(lost[0])] if lost[0] > self.cumulative_tsn else None
+            if record is not None and record.first_tsn == lost[0] and LOST <= record.state < ACKED:
                 return record
             heappop(lost)
         return None
@@ -219,8 +215,8 @@ class OutstandingQueue:
     def split(self, record: PacketRecord, tsn: int) -> None:
         """Make two records of one; `tsn` is the first of the second."""
         rest = record.cut(tsn)
-        self._records.insert(self._index(record.first_tsn) + 1, rest)
-        if rest.state >= LOST:
+        self.records.insert(self.index(record.first_tsn) + 1, rest)
+        if LOST <= rest.state < ACKED:
             heappush(self._lost_tsns, tsn)
         self._misses.on_split(record, rest)
 
@@ -229,8 +225,8 @@ class OutstandingQueue:
         earliest = self._earliest[path_id]
         if earliest is None:
             return 0
-        since = self._records[self._index(earliest.first_tsn) :]
-        marked = [record for record in since if record.path_id == path_id and record.state != ACKED]
+        since = self.records[self.index(earliest.first_tsn) :]
+        marked = [record for record in since if record.path_id == path_id and record.state < ACKED]
         for record in marked:
             self._mark(record, state)
         return len(marked)
@@ -240,15 +236,46 @@ class OutstandingQueue:
 
         A message of which the send queue still has a part is left to `SendQueue.abandon_all`.
         """
-        messages = _unacknowledged(self._records[self._head :], self._tracked or deque())
+        messages = unacknowledged(self.records[self.head :])
         self.restart(self.next_tsn)
         return [(message, True) for message in messages]
+
+    # Messages with terms (RFC 3758 section 3.5).
+
+    def abandon(self, terms: Terms) -> list[int]:
+        """Treat all chunks of a message that have left as finally acknowledged (A2, A3). The paths that they were on.
+
+        Of one that has not left completely the next TSN stands for the rest: it tells the receiver that no more comes.
+        """
+        paths: list[int] = []
+        for record in terms.records:
+            path_id = record.path_id
+            if record.state == IN_FLIGHT:
+                self.in_flight[path_id] -= len(record.body)
+                self.in_flight_user_bytes -= record.user_bytes
+            self.user_bytes -= record.user_bytes
+            record.state = ABANDONED
+            record.body = b""
+            record.user_bytes = 0
+            if self._timed[path_id] is record:
+                self._timed[path_id] = None
+            if self._earliest[path_id] is record:
+                self._earliest[path_id] = self._next_outstanding(path_id, record.last_tsn + 1)
+            if path_id not in paths:
+                paths.append(path_id)
+        if terms.fate != LEFT:
+            rest = PacketRecord(self.next_tsn, self.next_tsn, b"", 0, 0, 0.0)
+            rest.message = terms.message
+            rest.state = ABANDONED
+            self.records.append(rest)
+            self.next_tsn += 1
+        return paths
 
     def _advance(self, cumulative_tsn: int) -> None:
         """Let go of what is cumulatively acknowledged. Reneging is over for it."""
         summary = self.summary
-        records = self._records
-        head = self._head
+        records = self.records
+        head = self.head
         end = len(records)
         in_flight = self.in_flight
         acked = summary.acked
@@ -264,7 +291,11 @@ class OutstandingQueue:
             user_bytes = record.user_bytes
             released += user_bytes
             state = record.state
-            if state != ACKED:
+            if record.message is not None and state != ABANDONED:
+                terms = record.land(record.message)
+                if terms is not None:
+                    self.delivered.append(terms)
+            if state < ACKED:
                 record.state = ACKED
                 size = len(record.body)
                 path_id = record.path_id
@@ -283,10 +314,7 @@ class OutstandingQueue:
         elif head > 32 and head * 8 > end:
             del records[:head]
             head = 0
-        self._head = head
-        tracked = self._tracked
-        while tracked and tracked[0][1] <= cumulative_tsn:
-            tracked.popleft()
+        self.head = head
 
     def _apply_gaps(self, cumulative_tsn: int, gap_offsets: Sequence[tuple[int, int]]) -> int:
         """Compare with the gap ranges of the SACK before. The highest TSN newly acknowledged, 0 for none."""
@@ -311,8 +339,10 @@ class OutstandingQueue:
     def _acknowledge(self, first: int, last: int) -> None:
         """These TSNs are acknowledged by a gap ack block, and were not before."""
         summary = self.summary
-        for record in self._cut_out(first, last):
+        for record in self.cut_out(first, last):
             state = record.state
+            if state >= ACKED:
+                continue
             record.state = ACKED
             size = len(record.body)
             summary.acked[record.path_id] += size
@@ -323,7 +353,9 @@ class OutstandingQueue:
     def _renege(self, first: int, last: int) -> None:
         """These TSNs, acknowledged by a gap ack block, no longer are (section 6.2.1 D iii)."""
         summary = self.summary
-        for record in self._cut_out(first, last):
+        for record in self.cut_out(first, last):
+            if record.state == ABANDONED:
+                continue
             path_id = record.path_id
             record.state = IN_FLIGHT
             self.in_flight[path_id] += len(record.body)
@@ -339,10 +371,10 @@ class OutstandingQueue:
     def _lose_missed(self) -> None:
         """Section 7.2.4: what the frontier of miss indications has passed is lost."""
         misses = self._misses
-        if self._head == len(self._records):
+        if self.head == len(self.records):
             return
-        records = self._records
-        index = self._index(misses.passed)
+        records = self.records
+        index = self.index(misses.passed)
         misses.passed = misses.frontier
         while index < len(records):
             record = records[index]
@@ -364,6 +396,9 @@ class OutstandingQueue:
             self.in_flight_user_bytes -= record.user_bytes
             heappush(self._lost_tsns, record.first_tsn)
         record.state = state
+        message = record.message
+        if message is not None and message.terms is not None and message.terms.policy != RELIABLE:
+            self.doubtful.append(record)
 
     def _settle(self, now: float) -> None:
         """Per path: take the measurement that is complete, and find the earliest outstanding record."""
@@ -376,65 +411,19 @@ class OutstandingQueue:
                     summary.round_trips.append((path_id, now - timed.sent_at))
                     self._timed[path_id] = None
                 earliest = self._earliest[path_id]
-                if earliest is not None and earliest.state == ACKED:
+                if earliest is not None and earliest.state >= ACKED:
                     summary.earliest_acked[path_id] = True
                     self._earliest[path_id] = self._next_outstanding(path_id, earliest.last_tsn + 1)
 
     def _next_outstanding(self, path_id: int, tsn: int) -> PacketRecord | None:
         if not self.in_flight[path_id] and not self._lost_tsns:
             return None
-        records = self._records
-        for index in range(self._index(tsn), len(records)):
+        records = self.records
+        for index in range(self.index(tsn), len(records)):
             record = records[index]
-            if record.path_id == path_id and record.state != ACKED:
+            if record.path_id == path_id and record.state < ACKED:
                 return record
         return None
-
-    def _index(self, tsn: int) -> int:
-        """Where the record with this TSN is, or the first one beyond it."""
-        head = self._head
-        if head == len(self._records) or tsn <= self._records[head].last_tsn:
-            return head
-        return bisect_left(self._records, tsn, head, key=_last_tsn)
-
-    def _cut_out(self, first: int, last: int) -> list[PacketRecord]:
-        """The records of exactly these TSNs. One that sticks out, as not all its chunks were reported, is cut."""
-        records = self._records
-        start = self._index(first)
-        if records[start].first_tsn < first:
-            self.split(records[start], first)
-            start += 1
-        end = start
-        while end < len(records) and records[end].last_tsn <= last:
-            end += 1
-        if end < len(records) and records[end].first_tsn <= last:
-            self.split(records[end], last + 1)
-            end += 1
-        return records[start:end]
-
-
-def _unacknowledged(
-    records: list[PacketRecord], tracked: deque[tuple[int, int, OutboundMessage]]
-) -> list[OutboundMessage]:
-    """The messages in these records: those tracked as they were written, others recovered from their one chunk.
-
-    What a gap ack block acknowledged is among them: it may wait for its turn for ever, or be discarded (section 6.2.1).
-    """
-    messages: list[OutboundMessage] = []
-    for record in records:
-        at = 0
-        for tsn in range(record.first_tsn, record.last_tsn + 1):
-            flags, length, _, key, ppid = read_data(record.body, at)
-            while tracked and tracked[0][1] < tsn:
-                tracked.popleft()
-            if tracked and tracked[0][0] <= tsn:
-                if not messages or messages[-1] is not tracked[0][2]:
-                    messages.append(tracked[0][2])
-            elif flags & WHOLE == WHOLE:
-                data = record.body[at + DATA_HEADER_SIZE : at + length]
-                messages.append(OutboundMessage(key >> 16, data, ppid, flags & (WHOLE | FLAG_UNORDERED)))
-            at += (length + 3) & -4
-    return messages
 
 
 def _subtract(ranges: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:

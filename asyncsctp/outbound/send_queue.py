@@ -1,51 +1,58 @@
-"""Messages not yet sent, stream by stream, and how they become DATA chunks (RFC 9260 sections 6.5, 6.9 and 6.10).
- Knows messages, streams, stream sequence numbers and fragmentation; asks a scheduler which stream is next. It
-deliberately does not know paths, windows or what became of a chunk once it was put into a packet: room and TSN come in
-as numbers.
+"""Messages not yet sent, stream by stream, and whose turn it is (RFC 9260 section 6.5, RFC 8260 section 3).
+
+Knows messages, streams and what is withdrawn of them; asks a scheduler which stream is next. How a message becomes
+chunks differs between DATA (`data_queue`) and I-DATA (`idata_queue`). It deliberately does not know paths, windows or
+what became of a chunk once it was put into a packet: room and TSN come in as numbers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, final
 
 from ..schedulers.base import NO_STREAM, StreamScheduler
-from ..wire.constants import (
-    DATA_HEADER_SIZE,
-    FLAG_BEGIN,
-    FLAG_END,
-    FLAG_IMMEDIATE,
-    FLAG_UNORDERED,
-    MASK_16,
-    MASK_32,
-)
-from ..wire.octets import Writer, write_data
-from ..wire.tlv import PADDING
-from .message import ANY_PATH, OutboundMessage
+from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED
+from ..wire.octets import Writer
+from .message import ANY_PATH, BEGUN, PIECE, WAITING, WHOLE, WITHDRAWN, OutboundMessage, Terms
+
+__all__ = ["SMALLEST_TAIL", "OutgoingStream", "SendQueue"]
 
 #: A fragment that does not end its message is not made for less than this.
 SMALLEST_TAIL: Final = 256
 
 #: What stands where a message was that has left.
-_GONE: Final = OutboundMessage(0, b"")
+GONE: Final = OutboundMessage(0, b"")
 _MOST_GONE: Final = 32
 
 
 @final
-class _Stream:
-    """The unsent messages of one stream: those from `head` on. `offset`: how much of the first was sent, from TSN
-    `first_tsn` on.
+class OutgoingStream:
+    """The unsent messages of one stream: those from `head` on.
+
+    * `begun`: of the first one a part has left, `offset` bytes of this piece; `fragments` of it have.
+    * `next_ssn`: its SSN, or MID; `next_unordered`: the MID of an unordered one.
+    * `later`: the messages that wait for a reset, while there is one (RFC 6525 section 5.1.2).
+    * `open`: of the message that is being written in parts, and has not been ended.
     """
 
-    __slots__ = ("buffered", "first_tsn", "head", "messages", "next_ssn", "offset", "sid")
+    __slots__ = (
+        "begun", "buffered", "fragments", "head", "later", "messages", "next_ssn", "next_unordered", "offset", "open",
+        "sid", "withdrawn",
+    )  # fmt: skip
 
     def __init__(self, sid: int) -> None:
         self.sid = sid
         self.messages: list[OutboundMessage] = []
         self.head = 0
-        self.next_ssn = 0
+        self.begun = False
         self.offset = 0
-        self.first_tsn = 0
+        self.fragments = 0
+        self.next_ssn = 0
+        self.next_unordered = 0
         self.buffered = 0
+        self.withdrawn = 0  # how many of the messages stand there for nothing
+        self.later: list[OutboundMessage] | None = None
+        self.open: Terms | None = None
 
     def first(self) -> OutboundMessage:
         """The message that leaves next."""
@@ -54,6 +61,11 @@ class _Stream:
     def advance(self, head: int) -> None:
         """The messages before this one have left."""
         messages = self.messages
+        if self.withdrawn:
+            while head < len(messages) and messages[head].path_id == WITHDRAWN:
+                messages[head] = GONE
+                self.withdrawn -= 1
+                head += 1
         if head == len(messages):
             messages.clear()
             head = 0
@@ -62,65 +74,117 @@ class _Stream:
             head = 0
         self.head = head
 
+    def keeps(self, message: OutboundMessage) -> bool:
+        """Whether it waits for the reset: all do but the rest of a message that was begun before."""
+        later = self.later
+        return message.flags & FLAG_BEGIN != 0 or bool(later and later[-1].terms is message.terms)
 
-@final
+    def end_message(self, unordered: bool) -> None:
+        """The message that was begun has come to its end, one way or the other: its number is used up."""
+        self.begun = False
+        self.offset = 0
+        self.fragments = 0
+        if unordered:
+            self.next_unordered += 1
+        else:
+            self.next_ssn += 1
+
+    def withdraw(self, message: OutboundMessage) -> None:
+        """Take out one that is not the first: it stands there for nothing until its turn comes."""
+        self.buffered -= len(message.data)
+        message.data = b""
+        message.path_id = WITHDRAWN
+        self.withdrawn += 1
+        if self.withdrawn > _MOST_GONE and 2 * self.withdrawn > len(self.messages) - self.head:
+            self.messages = [message for message in self.messages[self.head :] if message.path_id != WITHDRAWN]
+            self.head = self.withdrawn = 0
+
+
 class SendQueue:
-    """What the user has written and no packet has carried yet.
+    """What the user has written and no packet has carried yet. A subclass says how it becomes chunks.
 
-    `max_chunk` is the longest DATA chunk to make, header included: the AMDCS (section 7.3), and not above half the
-    window that the peer announced first, so that a chunk always comes to fit (RFC 1122 section 4.2.3.4). `buffered`
-    counts user bytes. `directed`: a message may want a path of its own. `urgent_flags` are set in every chunk:
-    FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0. `tracked` receives (first TSN, last TSN, message) of
-    messages that were fragmented or have a context, once they have left completely; its user empties it.
+    `max_chunk` is the longest chunk to make, header included: the AMDCS (section 7.3), and not above half the window
+    that the peer announced first, so that a chunk always comes to fit (RFC 1122 section 4.2.3.4). `buffered` counts
+    user bytes; `waiting` those that wait for streams to be reset. `directed`: a message may want a path of its own.
+    `urgent_flags` are set in every chunk: FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0. `tracked` receives,
+    as (TSN, message), the last chunks of messages that were fragmented, and all of those that have terms; its user
+    empties it.
     """
 
     __slots__ = (
         "_active", "_arrivals", "_begun", "_competing", "_scheduler", "_streams", "buffered", "directed", "max_chunk",
-        "tracked", "urgent_flags",
+        "tracked", "urgent_flags", "waiting",
     )  # fmt: skip
 
     def __init__(self, scheduler: StreamScheduler, max_chunk: int) -> None:
         self.max_chunk = max_chunk
         self.buffered = 0
+        self.waiting = 0
         self.directed = False
         self.urgent_flags = 0
-        self.tracked: list[tuple[int, int, OutboundMessage]] = []
+        self.tracked: list[tuple[int, OutboundMessage]] = []
         self._scheduler = scheduler
-        self._streams: dict[int, _Stream] = {}
-        self._active: dict[int, _Stream] = {}
-        self._begun: _Stream | None = None  # the stream in the middle of a message
+        self._streams: dict[int, OutgoingStream] = {}
+        self._active: dict[int, OutgoingStream] = {}
+        self._begun: OutgoingStream | None = None  # in the middle of a message that nothing may interleave with
         self._competing = False  # whether the scheduler knows the active streams
         self._arrivals = 0
 
     def __bool__(self) -> bool:
         return bool(self._active)
 
+    def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
+        """Write the chunks, from `tsn` on, that fit into `room` bytes and hold at most `max_user` user bytes.
+
+        The number of chunks and of user bytes written. A chunk that is too long for `max_user` waits (section 6.1 rule
+        A), it is not cut to fit, lest windows become silly. Only messages for `path_id` are taken, as `next_path` gave
+        it.
+        """
+        raise NotImplementedError
+
+    @property
+    def header_size(self) -> int:
+        """The header of each chunk."""
+        raise NotImplementedError
+
+    @property
+    def interleaves(self) -> bool:
+        """Whether chunks of several messages may take turns, and unordered messages have numbers too."""
+        raise NotImplementedError
+
     def buffered_of(self, sid: int) -> int:
         """Unsent user bytes of one stream."""
         stream = self._streams.get(sid)
-        return stream.buffered if stream is not None else 0
+        if stream is None:
+            return 0
+        return stream.buffered + (sum([len(message.data) for message in stream.later]) if stream.later else 0)
 
     def push(self, message: OutboundMessage) -> None:
         """Queue a message behind those of its stream."""
-        sid = message.sid
         size = len(message.data)
         self._arrivals = message.order = self._arrivals + 1
-        self.buffered += size
-        stream = self._active.get(sid)
+        stream = self._streams.get(message.sid)
         if stream is None:
-            stream = self._activate(sid, message.order)
+            stream = self._stream(message.sid)
+        if stream.later is not None and stream.keeps(message):
+            stream.later.append(message)
+            self.waiting += size
+            return
+        if not stream.messages:
+            self._activate(stream, message.order)
+        self.buffered += size
         stream.buffered += size
         stream.messages.append(message)
-        if message.path_id != ANY_PATH:
+        if message.path_id != ANY_PATH and message.path_id != PIECE:
             self.directed = True
 
     def push_many(self, sid: int, messages: list[bytes], ppid: int, flags: int) -> None:
         """Queue messages without options of their own, as `push` does each."""
         order = self._arrivals
-        stream = self._active.get(sid)
-        if stream is None:
-            stream = self._activate(sid, order + 1)
-        queued = stream.messages
+        stream = self._stream(sid)
+        queued = stream.messages if stream.later is None else stream.later
+        if not stream.messages and stream.later is None:
+            self._activate(stream, order + 1)
         size = 0
         for data in messages:
             order += 1
@@ -129,92 +193,48 @@ class SendQueue:
             size += len(data)
             queued.append(message)
         self._arrivals = order
+        if stream.later is not None:
+            self.waiting += size
+            return
         stream.buffered += size
         self.buffered += size
 
-    def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
-        """Write the DATA chunks, from `tsn` on, that fit into `room` bytes and hold at most `max_user` user bytes.
+    def push_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> OutboundMessage:
+        """Queue a piece of the message that is written in parts (RFC 6458 section 8.1.26)."""
+        stream = self._streams.get(sid)
+        begins = stream is None or stream.open is not terms
+        flags = (flags & ~WHOLE) | (FLAG_BEGIN if begins else 0) | (FLAG_END if last else 0)
+        piece = OutboundMessage(sid, data, ppid, flags, terms, PIECE)
+        if terms.fate == WAITING:
+            terms.pieces = [piece] if terms.pieces is None else [*terms.pieces, piece]
+        self.push(piece)
+        self._streams[sid].open = None if last else terms
+        terms.open = not last
+        return piece
 
-        The number of chunks and of user bytes written. A chunk that is too long for `max_user` waits (section 6.1 rule
-        A), it is not cut to fit, lest windows become silly. Only messages for `path_id` are taken, as `next_path` gave
-        it.
-        """
-        if self._competing:
-            self._begin_packet()
-        room &= -4
-        first_tsn = tsn
-        user_before = max_user
-        max_chunk = self.max_chunk
-        while room > DATA_HEADER_SIZE:
-            stream = self._begun or self._turn()
-            if stream is None:
-                break
-            message = stream.messages[stream.head]
-            if message.path_id != path_id:
-                break
-            if stream.offset or len(message.data) + DATA_HEADER_SIZE > max_chunk:
-                taken = self._fragment(stream, message, writer, room, tsn, max_user)
-                if not taken:
-                    break
-                room -= (taken + DATA_HEADER_SIZE + 3) & -4
-                max_user -= taken
-                tsn += 1
-                continue
-            messages = stream.messages
-            head = stream.head
-            queued = len(messages)
-            sid_key = stream.sid << 16
-            ssn = stream.next_ssn
-            alone = not self._competing
-            urgent_flags = self.urgent_flags
-            user_at_start = max_user
-            length = 0
-            while head < queued:
-                message = messages[head]
-                data = message.data
-                size = len(data)
-                length = size + DATA_HEADER_SIZE
-                if length > room or length > max_chunk or size > max_user or message.path_id != path_id:
-                    break
-                messages[head] = _GONE
-                head += 1
-                flags = message.flags
-                key = sid_key | ssn & MASK_16
-                write_data(writer, flags | urgent_flags, length, tsn & MASK_32, key, message.ppid)
-                writer.write(data)
-                if length & 3:
-                    writer.write(PADDING[length & 3])
-                    length = (length + 3) & -4
-                if message.context is not None:
-                    self.tracked.append((tsn, tsn, message))
-                if not flags & FLAG_UNORDERED:
-                    ssn += 1
-                tsn += 1
-                room -= length
-                max_user -= size
-                if not alone:
-                    break
-            taken = user_at_start - max_user
-            if not taken:
-                break
-            stream.next_ssn = ssn
-            stream.buffered -= taken
-            stream.advance(head)
-            if head == queued or not alone:
-                self._end_turn(stream, taken)
-            elif length <= max_chunk:
-                break
-        taken = user_before - max_user
-        self.buffered -= taken
-        return tsn - first_tsn, taken
+    def is_open(self, sid: int) -> bool:
+        """Whether a message is being written to this stream in parts."""
+        stream = self._streams.get(sid)
+        return stream is not None and stream.open is not None
+
+    def is_begun(self, message: OutboundMessage) -> bool:
+        """Whether a part of this message, and no more, has left."""
+        stream = self._streams.get(message.sid)
+        return stream is not None and stream.begun and bool(stream.messages) and stream.first() is message
+
+    def number_of(self, message: OutboundMessage) -> int:
+        """The SSN or MID of a message of which a part has left."""
+        stream = self._streams[message.sid]
+        return stream.next_unordered if self.interleaves and message.flags & FLAG_UNORDERED else stream.next_ssn
 
     def next_path(self) -> int:
         """The path that the message whose turn it is wants to take, or ANY_PATH."""
         stream = self._begun or self._turn()
-        if stream is None:
-            self.directed = False
+        if stream is None or not stream.messages:
+            self.directed = stream is not None
             return ANY_PATH
-        return stream.first().path_id
+        path_id = stream.first().path_id
+        return ANY_PATH if path_id == PIECE else path_id
 
     def next_size(self, room: int) -> int:
         """The user bytes of the chunk that `fill` would make first in `room` bytes, 0 for none.
@@ -222,15 +242,18 @@ class SendQueue:
         As `max_user` it makes `fill` produce that one chunk: a zero window probe (section 6.1 rule A).
         """
         stream = self._begun or self._turn()
-        if stream is None:
+        if stream is None or not stream.messages:
             return 0
+        header_size = self.header_size
         size = len(stream.first().data) - stream.offset
         limit = min(room, self.max_chunk)
-        if size + DATA_HEADER_SIZE <= limit:
+        if size + header_size <= limit:
             return size
-        if limit < SMALLEST_TAIL or (not stream.offset and size + DATA_HEADER_SIZE <= self.max_chunk):
+        if limit < SMALLEST_TAIL or (not stream.offset and size + header_size <= self.max_chunk):
             return 0
-        return (limit - DATA_HEADER_SIZE) & -4
+        return (limit - header_size) & -4
+
+    # The scheduler.
 
     def set_scheduler(self, scheduler: StreamScheduler) -> None:
         """Let another scheduler choose from now on; a message that was begun is finished first."""
@@ -243,11 +266,91 @@ class SendQueue:
         """Tell the scheduler a stream's priority or weight."""
         self._scheduler.set_priority(sid, value)
 
+    # Streams that are reset (RFC 6525).
+
+    def pause(self, sids: Sequence[int]) -> None:
+        """What is pushed to these streams from now on waits until `resume`; what was pushed before leaves."""
+        for sid in sids:
+            stream = self._stream(sid)
+            if stream.later is None:
+                stream.later = []
+
+    def has_unsent(self, sid: int) -> bool:
+        """Whether any of what was pushed before `pause` has still to leave."""
+        stream = self._streams.get(sid)
+        return stream is not None and (bool(stream.messages) or stream.begun)
+
+    def resume(self, sids: Sequence[int], reset: bool) -> None:
+        """Let what waited leave; with `reset` the stream's numbers begin anew (section 5.2.2, RFC 8260 2.3.2)."""
+        for sid in sids:
+            stream = self._stream(sid)
+            if reset:
+                stream.next_ssn = stream.next_unordered = 0
+            later = stream.later
+            stream.later = None
+            for message in later or ():
+                self.waiting -= len(message.data)
+                self.push(message)
+            if reset and not later and not stream.messages and stream.open is None:
+                del self._streams[sid]
+
+    # Messages that do not leave.
+
+    def withdraw(self, terms: Terms) -> int:
+        """Take out all that has not left of a message; how many user bytes. If it was begun its number is used up."""
+        message = terms.message if terms.pieces is None else terms.pieces[0]
+        if message is None:
+            return 0
+        stream = self._streams[message.sid]
+        before = stream.buffered + self.waiting
+        if stream.open is terms:
+            stream.open = None
+        if terms.fate == BEGUN:
+            self._withdraw_rest(stream, terms)
+        elif stream.later and message in stream.later:
+            for piece in terms.pieces or (message,):
+                stream.later.remove(piece)
+                self.waiting -= len(piece.data)
+        elif stream.messages and stream.first() is message:
+            self._withdraw_rest(stream, terms)
+        else:
+            for piece in terms.pieces or (message,):
+                size = len(piece.data)
+                stream.withdraw(piece)
+                self.buffered -= size
+        return before - stream.buffered - self.waiting
+
+    def _withdraw_rest(self, stream: OutgoingStream, terms: Terms) -> None:
+        """Of the first message of its stream."""
+        messages = stream.messages
+        head = stream.head
+        size = -stream.offset
+        while head < len(messages) and messages[head].terms is terms:
+            size += len(messages[head].data)
+            messages[head] = GONE
+            head += 1
+        stream.buffered -= size
+        self.buffered -= size
+        if stream.begun:
+            message = terms.message
+            stream.end_message(message is not None and bool(message.flags & FLAG_UNORDERED))
+            if self._begun is stream:
+                self._begun = None
+        stream.advance(head)
+        if stream.sid not in self._active:
+            return
+        if self._competing:
+            self._scheduler.deactivate(stream.sid)
+        if not stream.messages:
+            del self._active[stream.sid]
+        elif self._competing:
+            self._scheduler.activate(stream.sid, stream.first().order)
+
     def withdraw_beyond(self, outgoing_streams: int) -> list[tuple[OutboundMessage, bool]]:
         """Give back the messages of streams that the peer did not grant, as `abandon_all` does (section 5.1.1)."""
         withdrawn: list[tuple[OutboundMessage, bool]] = []
-        for sid in [sid for sid in self._active if sid >= outgoing_streams]:
-            withdrawn += self._withdraw(self._active[sid])
+        for sid in [sid for sid in self._streams if sid >= outgoing_streams]:
+            withdrawn += self._withdraw_all(self._streams[sid])
         withdrawn.sort(key=_by_arrival)
         return withdrawn
 
@@ -258,10 +361,40 @@ class SendQueue:
         self.tracked.clear()
         return abandoned
 
-    def _activate(self, sid: int, order: int) -> _Stream:
+    def _withdraw_all(self, stream: OutgoingStream) -> list[tuple[OutboundMessage, bool]]:
+        messages = [message for message in stream.messages[stream.head :] if message.path_id != WITHDRAWN]
+        withdrawn = [(message, False) for message in messages]
+        if stream.begun:
+            if withdrawn:
+                withdrawn[0] = (withdrawn[0][0], True)
+            stream.begun = False
+            stream.offset = stream.fragments = 0
+            if self._begun is stream:
+                self._begun = None
+        for message in stream.later or ():
+            self.waiting -= len(message.data)
+            withdrawn.append((message, False))
+        self.buffered -= stream.buffered
+        stream.buffered = stream.withdrawn = 0
+        stream.later = stream.open = None
+        stream.advance(len(stream.messages))
+        if stream.sid in self._active:
+            del self._active[stream.sid]
+            if self._competing:
+                self._scheduler.deactivate(stream.sid)
+        return withdrawn
+
+    # Turns.
+
+    def _stream(self, sid: int) -> OutgoingStream:
         stream = self._streams.get(sid)
         if stream is None:
-            stream = self._streams[sid] = _Stream(sid)
+            stream = self._streams[sid] = OutgoingStream(sid)
+        return stream
+
+    def _activate(self, stream: OutgoingStream, order: int) -> None:
+        """A message comes for a stream that had none."""
+        sid = stream.sid
         if self._active:
             if not self._competing:
                 self._competing = True
@@ -271,7 +404,6 @@ class SendQueue:
         else:
             self._competing = False
         self._active[sid] = stream
-        return stream
 
     def _begin_packet(self) -> None:
         """Leave the scheduler out once a single stream remains; not in mid-packet, it may want that packet closed."""
@@ -282,8 +414,8 @@ class SendQueue:
         for sid in self._active:
             self._scheduler.deactivate(sid)
 
-    def _turn(self) -> _Stream | None:
-        """The stream to take the next message from."""
+    def _turn(self) -> OutgoingStream | None:
+        """The stream to take the next message, or chunk, from."""
         if not self._competing:
             for stream in self._active.values():
                 return stream
@@ -296,8 +428,8 @@ class SendQueue:
             raise RuntimeError(f"{self._scheduler!r} chose stream {sid}, which has nothing to send")
         return chosen
 
-    def _end_turn(self, stream: _Stream, size: int) -> None:
-        """A message of this stream has left completely; all of them, if the stream is alone."""
+    def _end_turn(self, stream: OutgoingStream, size: int) -> None:
+        """A turn of this stream is over: a message has left, or a chunk where they interleave; all, if it is alone."""
         order = NO_STREAM
         if stream.messages:
             order = stream.first().order
@@ -305,63 +437,6 @@ class SendQueue:
             del self._active[stream.sid]
         if self._competing:
             self._scheduler.served(stream.sid, size, order)
-
-    def _fragment(
-        self, stream: _Stream, message: OutboundMessage, writer: Writer, room: int, tsn: int, max_user: int
-    ) -> int:
-        """Write the next piece of a message that needs several chunks (section 6.9). Its user bytes, 0 if it waits."""
-        data = message.data
-        offset = stream.offset
-        left = size = len(data) - offset
-        limit = self.max_chunk
-        if room < limit:
-            limit = room
-        if size + DATA_HEADER_SIZE > limit:
-            if limit < SMALLEST_TAIL:
-                return 0
-            size = (limit - DATA_HEADER_SIZE) & -4
-        if size > max_user:
-            return 0
-        flags = (message.flags & FLAG_UNORDERED) | self.urgent_flags
-        if not offset:
-            flags |= FLAG_BEGIN
-            stream.first_tsn = tsn
-        if size == left:
-            flags |= FLAG_END | (message.flags & FLAG_IMMEDIATE)
-        length = size + DATA_HEADER_SIZE
-        key = stream.sid << 16 | stream.next_ssn & MASK_16
-        write_data(writer, flags, length, tsn & MASK_32, key, message.ppid)
-        writer.write(data[offset : offset + size])
-        if length & 3:
-            writer.write(PADDING[length & 3])
-        stream.buffered -= size
-        if size < left:
-            stream.offset = offset + size
-            self._begun = stream
-            return size
-        stream.offset = 0
-        self._begun = None
-        stream.messages[stream.head] = _GONE
-        stream.advance(stream.head + 1)
-        if not flags & FLAG_UNORDERED:
-            stream.next_ssn += 1
-        self.tracked.append((stream.first_tsn, tsn, message))
-        self._end_turn(stream, len(data))
-        return size
-
-    def _withdraw(self, stream: _Stream) -> list[tuple[OutboundMessage, bool]]:
-        withdrawn = [(message, False) for message in stream.messages[stream.head :]]
-        if stream.offset:
-            withdrawn[0] = (withdrawn[0][0], True)
-            stream.offset = 0
-            self._begun = None
-        self.buffered -= stream.buffered
-        stream.buffered = 0
-        stream.advance(len(stream.messages))
-        del self._active[stream.sid]
-        if self._competing:
-            self._scheduler.deactivate(stream.sid)
-        return withdrawn
 
 
 def _by_arrival(entry: tuple[OutboundMessage, bool]) -> int:

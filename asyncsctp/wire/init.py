@@ -75,10 +75,8 @@ def pack_init(init: Init, ack: bool) -> bytes:
         items.append(parameters.pack_cookie_preservative(init.preservative_ms))
     if init.ecn:
         items.append(parameters.pack_ecn_capable())
-    if FORWARD_TSN in init.extensions:
-        items.append(parameters.pack_forward_tsn_supported())
     if init.extensions:
-        items.append(parameters.pack_supported_extensions(init.extensions))
+        items.append(parameters.pack_extensions(init.extensions))
     if ack:
         # Section 3.2.2: they MUST go into the INIT ACK.
         items += map(parameters.pack_unrecognized, init.unrecognized)
@@ -115,7 +113,8 @@ def read_init(data: bytes, start: int, end: int) -> Init:
         elif kind == PARAM_FORWARD_TSN_SUPPORTED:
             extensions |= {FORWARD_TSN}
         elif kind == PARAM_SUPPORTED_EXTENSIONS:
-            extensions |= frozenset(value)
+            listed = parameters.read_supported_extensions(value)
+            extensions = extensions | listed if extensions else listed
         elif kind == PARAM_UNRECOGNIZED:
             reported.append(value)
         elif kind == PARAM_HOST_NAME:

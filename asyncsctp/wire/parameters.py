@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from struct import Struct, pack, unpack
 from typing import Final
 
 from . import tlv
 from .constants import (
+    FORWARD_TSN,
     MASK_32,
     PARAM_COOKIE_PRESERVATIVE,
     PARAM_ECN_CAPABLE,
@@ -24,15 +26,16 @@ __all__ = [
     "pack_cookie",
     "pack_cookie_preservative",
     "pack_ecn_capable",
-    "pack_forward_tsn_supported",
+    "pack_extensions",
     "pack_supported_address_types",
-    "pack_supported_extensions",
     "pack_unrecognized",
     "read_cookie_preservative",
     "read_supported_address_types",
+    "read_supported_extensions",
 ]
 
 _U32: Final = Struct("!I")
+_KEPT: Final = 64  # lists of extensions: few are in use
 
 
 def pack_cookie(cookie: bytes) -> bytes:
@@ -69,14 +72,16 @@ def pack_ecn_capable() -> bytes:
     return tlv.pack(PARAM_ECN_CAPABLE)
 
 
-def pack_forward_tsn_supported() -> bytes:
-    """Forward-TSN Supported, RFC 3758 section 3.1."""
-    return tlv.pack(PARAM_FORWARD_TSN_SUPPORTED)
+@lru_cache(maxsize=_KEPT)
+def pack_extensions(chunk_types: frozenset[int]) -> bytes:
+    """Supported Extensions, RFC 5061 section 4.2.7, and beside it Forward-TSN Supported, RFC 3758 section 3.1."""
+    listed = tlv.pack(PARAM_SUPPORTED_EXTENSIONS, bytes(sorted(chunk_types)))
+    return tlv.pack(PARAM_FORWARD_TSN_SUPPORTED) + listed if FORWARD_TSN in chunk_types else listed
 
 
-def pack_supported_extensions(chunk_types: Collection[int]) -> bytes:
-    """Supported Extensions, RFC 5061 section 4.2.7. Its value is read by iteration: a byte is a chunk type."""
-    return tlv.pack(PARAM_SUPPORTED_EXTENSIONS, bytes(sorted(chunk_types)))
+@lru_cache(maxsize=_KEPT)
+def read_supported_extensions(value: bytes) -> frozenset[int]:
+    return frozenset(value)
 
 
 def pack_unrecognized(parameter: bytes) -> bytes:

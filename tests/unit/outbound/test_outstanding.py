@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncsctp.outbound.message import LOST, OutboundMessage, PacketRecord
+from asyncsctp.outbound.message import LOST, OutboundMessage, PacketRecord, Terms
 from asyncsctp.outbound.outstanding import OutstandingQueue
 from asyncsctp.wire.data import pack_data
 
@@ -231,14 +231,14 @@ def test_a_path_can_be_added() -> None:
 def test_messages_are_recovered_when_the_association_dies() -> None:
     queue = sent(3, 1, 1)
     fragmented = OutboundMessage(5, b"both fragments")
-    noted = OutboundMessage(6, b"noted", context=object())
+    noted = OutboundMessage(6, b"noted", terms=Terms(object()))
     queue.add(PacketRecord(6, 6, pack_data(2, 6, 5, 0, 0, b"both "), 5, 0, 0.0))
     queue.add(PacketRecord(7, 7, pack_data(1, 7, 5, 0, 0, b"fragments"), 9, 0, 0.0))
     queue.add(PacketRecord(8, 8, pack_data(3, 8, 6, 0, 0, b"noted"), 5, 0, 0.0))
     queue.add(PacketRecord(9, 9, pack_data(2, 9, 6, 0, 0, b"not all of it has been sent"), 27, 0, 0.0))
-    messages = [(6, 7, fragmented), (8, 8, noted)]
-    queue.track(messages)
-    assert messages == []
+    fragmented.tsn, noted.tsn = 7, 8
+    queue.records[-3].message = fragmented
+    queue.records[-2].of(noted)
     queue.apply(1, ((3, 3), (5, 5)), 1.0)
     abandoned = queue.abandon_all()
     assert all(was_sent for _, was_sent in abandoned)
@@ -259,5 +259,5 @@ def test_memory_of_acknowledged_packets_is_let_go() -> None:
         queue.add(packet(tsn))
         if tsn > 50:
             assert queue.apply(tsn - 50, (), 0.0).acked == [SIZE]
-    assert len(queue._records) < 200
+    assert len(queue.records) < 200
     assert queue.in_flight == [50 * SIZE]

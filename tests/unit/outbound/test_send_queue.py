@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from asyncsctp.outbound.message import OutboundMessage, message_flags
+from asyncsctp.outbound.data_queue import DataQueue
+from asyncsctp.outbound.message import OutboundMessage, Terms, message_flags
 from asyncsctp.outbound.send_queue import SendQueue
 from asyncsctp.schedulers import NO_STREAM, FirstComeFirstServed, StreamScheduler
 from asyncsctp.wire.octets import Writer, read_data
@@ -44,7 +45,7 @@ def packet(queue: SendQueue, room: int = ROOM, tsn: int = 1, max_user: int = UNL
 
 
 def queue_of(*messages: OutboundMessage, scheduler: StreamScheduler | None = None) -> SendQueue:
-    queue = SendQueue(scheduler or FirstComeFirstServed(), ROOM)
+    queue = DataQueue(scheduler or FirstComeFirstServed(), ROOM)
     for message in messages:
         queue.push(message)
     return queue
@@ -94,7 +95,7 @@ def test_a_long_message_is_fragmented_with_contiguous_tsns() -> None:
     assert [chunk.tsn for chunk in chunks] == [1, 2, 3, 4]
     assert [chunk.ssn for chunk in chunks] == [0, 0, 0, 1]
     assert b"".join(chunk.data for chunk in chunks[:3]) == data
-    assert queue.tracked == [(1, 3, message)]
+    assert queue.tracked == [(3, message)]
 
 
 def test_fragments_do_not_exceed_the_smallest_path_of_the_association() -> None:
@@ -223,9 +224,9 @@ def test_streams_not_granted_are_withdrawn() -> None:
 
 
 def test_messages_with_a_context_are_tracked() -> None:
-    queue = queue_of(OutboundMessage(0, b"a"), OutboundMessage(0, b"b", context="mine"))
+    queue = queue_of(OutboundMessage(0, b"a"), OutboundMessage(0, b"b", terms=Terms("mine")))
     packet(queue, tsn=10)
-    assert [(first, last, message.data) for first, last, message in queue.tracked] == [(11, 11, b"b")]
+    assert [(tsn, message.data) for tsn, message in queue.tracked] == [(11, b"b")]
 
 
 def test_all_chunks_ask_for_a_sack_while_shutdown_is_pending() -> None:

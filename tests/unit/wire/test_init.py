@@ -159,7 +159,7 @@ def test_3_3_2_1_5_the_host_name_type_is_ignored() -> None:
 
 
 def test_supported_extensions_listed_twice_add_up() -> None:
-    init = read_parameters(parameters.pack_supported_extensions([0xC1]), parameters.pack_supported_extensions([0x80]))
+    init = read_parameters(parameters.pack_extensions(frozenset({0xC1})), parameters.pack_extensions(frozenset({0x80})))
     assert init.extensions == frozenset({0xC1, 0x80})
 
 

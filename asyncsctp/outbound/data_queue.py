@@ -1,0 +1,156 @@
+"""Messages become DATA chunks (RFC 9260 sections 3.3.1, 6.9 and 6.10): one message after the other, whatever its
+stream, since the TSNs of a message are consecutive."""
+
+from __future__ import annotations
+
+from typing import final
+
+from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED, MASK_16, MASK_32
+from ..wire.octets import Writer, write_data
+from ..wire.tlv import PADDING
+from .message import ANY_PATH, BEGUN, LEFT, PIECE, OutboundMessage
+from .send_queue import GONE, SMALLEST_TAIL, OutgoingStream, SendQueue
+
+__all__ = ["DataQueue"]
+
+
+@final
+class DataQueue(SendQueue):
+    """A turn is a whole message."""
+
+    __slots__ = ()
+
+    @property
+    def header_size(self) -> int:
+        return DATA_HEADER_SIZE
+
+    @property
+    def interleaves(self) -> bool:
+        return False
+
+    def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
+        if self._competing:
+            self._begin_packet()
+        room &= -4
+        first_tsn = tsn
+        user_before = max_user
+        max_chunk = self.max_chunk
+        while room > DATA_HEADER_SIZE:
+            stream = self._begun or self._turn()
+            if stream is None or not stream.messages:
+                break
+            message = stream.messages[stream.head]
+            if message.path_id != path_id and (message.path_id != PIECE or path_id != ANY_PATH):
+                break
+            if stream.begun or len(message.data) + DATA_HEADER_SIZE > max_chunk or message.path_id == PIECE:
+                taken = self._fragment(stream, message, writer, room, tsn, max_user)
+                if not taken:
+                    break
+                room -= (taken + DATA_HEADER_SIZE + 3) & -4
+                max_user -= taken
+                tsn += 1
+                continue
+            messages = stream.messages
+            head = stream.head
+            queued = len(messages)
+            sid_key = stream.sid << 16
+            ssn = stream.next_ssn
+            alone = not self._competing
+            urgent_flags = self.urgent_flags
+            user_at_start = max_user
+            length = 0
+            while head < queued:
+                message = messages[head]
+                data = message.data
+                size = len(data)
+                length = size + DATA_HEADER_SIZE
+                if length > room or length > max_chunk or size > max_user or message.path_id != path_id:
+                    break
+                messages[head] = GONE
+                head += 1
+                flags = message.flags
+                key = sid_key | ssn & MASK_16
+                write_data(writer, flags | urgent_flags, length, tsn & MASK_32, key, message.ppid)
+                writer.write(data)
+                if length & 3:
+                    writer.write(PADDING[length & 3])
+                    length = (length + 3) & -4
+                message.tsn = tsn
+                if message.terms is not None:
+                    message.terms.number = ssn
+                    message.terms.fate = LEFT
+                    self.tracked.append((tsn, message))
+                if not flags & FLAG_UNORDERED:
+                    ssn += 1
+                tsn += 1
+                room -= length
+                max_user -= size
+                if not alone:
+                    break
+            taken = user_at_start - max_user
+            if not taken:
+                break
+            stream.next_ssn = ssn
+            stream.buffered -= taken
+            stream.advance(head)
+            if not stream.messages or not alone:
+                self._end_turn(stream, taken)
+            elif length <= max_chunk:
+                break
+        taken = user_before - max_user
+        self.buffered -= taken
+        return tsn - first_tsn, taken
+
+    def _fragment(
+        self, stream: OutgoingStream, message: OutboundMessage, writer: Writer, room: int, tsn: int, max_user: int
+    ) -> int:
+        """Write the next chunk of a message that needs several (section 6.9). Its user bytes, 0 if it waits."""
+        data = message.data
+        offset = stream.offset
+        left = size = len(data) - offset
+        limit = self.max_chunk
+        if room < limit:
+            limit = room
+        if size + DATA_HEADER_SIZE > limit:
+            if limit < SMALLEST_TAIL:
+                return 0
+            size = (limit - DATA_HEADER_SIZE) & -4
+        if size > max_user:
+            return 0
+        flags = (message.flags & FLAG_UNORDERED) | self.urgent_flags
+        if not stream.begun:
+            flags |= FLAG_BEGIN
+            stream.begun = True
+            self._begun = stream
+            if message.terms is not None:
+                message.terms.number = stream.next_ssn
+                message.terms.fate = BEGUN
+                message.terms.message = message
+                message.terms.pieces = None
+        if size == left:
+            flags |= message.flags & (FLAG_END | FLAG_IMMEDIATE)
+        length = size + DATA_HEADER_SIZE
+        key = stream.sid << 16 | stream.next_ssn & MASK_16
+        write_data(writer, flags, length, tsn & MASK_32, key, message.ppid)
+        writer.write(data[offset : offset + size])
+        if length & 3:
+            writer.write(PADDING[length & 3])
+        stream.buffered -= size
+        if flags & FLAG_END or message.terms is not None:
+            self.tracked.append((tsn, message))
+        if size < left:
+            stream.offset = offset + size
+            return size
+        stream.offset = 0
+        stream.messages[stream.head] = GONE
+        if flags & FLAG_END:
+            self._begun = None
+            stream.begun = False
+            if not flags & FLAG_UNORDERED:
+                stream.next_ssn += 1
+            message.tsn = tsn
+            if message.terms is not None:
+                message.terms.fate = LEFT
+        stream.advance(stream.head + 1)
+        self._end_turn(stream, len(data))
+        return size

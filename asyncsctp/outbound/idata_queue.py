@@ -1,0 +1,116 @@
+"""Messages become I-DATA chunks (RFC 8260 section 2.2.2): those of several streams may take turns chunk by chunk, those
+of one stream follow one another."""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED, I_DATA, I_DATA_HEADER_SIZE, MASK_32
+from ..wire.octets import Writer, write_i_data
+from ..wire.tlv import PADDING
+from .message import ANY_PATH, BEGUN, LEFT, PIECE, WHOLE, OutboundMessage
+from .send_queue import GONE, SMALLEST_TAIL, OutgoingStream, SendQueue
+
+__all__ = ["IDataQueue"]
+
+_TYPE: Final = I_DATA << 8
+
+
+@final
+class IDataQueue(SendQueue):
+    """A turn is one chunk; of a stream that is alone, all that fits."""
+
+    __slots__ = ()
+
+    @property
+    def header_size(self) -> int:
+        return I_DATA_HEADER_SIZE
+
+    @property
+    def interleaves(self) -> bool:
+        return True
+
+    def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
+        if self._competing:
+            self._begin_packet()
+        room &= -4
+        first_tsn = tsn
+        user_before = max_user
+        while room > I_DATA_HEADER_SIZE:
+            stream = self._turn()
+            if stream is None:
+                break
+            message = stream.messages[stream.head]
+            if message.path_id != path_id and (message.path_id != PIECE or path_id != ANY_PATH):
+                break
+            size = len(message.data) - stream.offset
+            left = size
+            limit = room if room < self.max_chunk else self.max_chunk
+            if size + I_DATA_HEADER_SIZE > limit:
+                # One that needs no fragments waits for the next packet; a piece of another is not made too small.
+                if limit < SMALLEST_TAIL or (not stream.begun and size + I_DATA_HEADER_SIZE <= self.max_chunk):
+                    break
+                size = (limit - I_DATA_HEADER_SIZE) & -4
+            if size > max_user:
+                break
+            self._write(stream, message, writer, size, left, tsn)
+            stream.buffered -= size
+            tsn += 1
+            room -= (size + I_DATA_HEADER_SIZE + 3) & -4
+            max_user -= size
+            if self._competing or not stream.messages:
+                self._end_turn(stream, size)
+        taken = user_before - max_user
+        self.buffered -= taken
+        return tsn - first_tsn, taken
+
+    def _write(
+        self, stream: OutgoingStream, message: OutboundMessage, writer: Writer, size: int, left: int, tsn: int
+    ) -> None:
+        """One chunk: `size` of the `left` bytes of a message, or of a piece."""
+        flags = message.flags
+        terms = message.terms
+        data = message.data
+        unordered = flags & FLAG_UNORDERED != 0
+        mid = stream.next_unordered if unordered else stream.next_ssn
+        number = stream.fragments
+        if not stream.begun:
+            number = message.ppid  # section 2.1: the fragment with the B bit has the PPID where others have the FSN
+            if terms is not None:
+                terms.number = mid
+                terms.fate = BEGUN
+                terms.message = message
+                terms.pieces = None
+        if size != left or stream.begun or flags & WHOLE != WHOLE:
+            data = data[stream.offset : stream.offset + size]
+            flags &= ~WHOLE
+            if not stream.begun:
+                flags |= FLAG_BEGIN
+            if size == left:
+                flags |= message.flags & FLAG_END
+            else:
+                flags &= ~FLAG_IMMEDIATE
+        length = size + I_DATA_HEADER_SIZE
+        first16 = _TYPE | flags | self.urgent_flags
+        write_i_data(writer, first16, length, tsn & MASK_32, stream.sid, mid & MASK_32, number & MASK_32)
+        writer.write(data)
+        if length & 3:
+            writer.write(PADDING[length & 3])
+        if terms is not None or flags & WHOLE == FLAG_END:
+            self.tracked.append((tsn, message))
+        if size != left:
+            stream.begun = True
+            stream.offset += size
+            stream.fragments += 1
+            return
+        stream.messages[stream.head] = GONE
+        if flags & FLAG_END:
+            message.tsn = tsn
+            if terms is not None:
+                terms.fate = LEFT
+            stream.end_message(unordered)
+        else:
+            stream.begun = True
+            stream.offset = 0
+            stream.fragments += 1
+        stream.advance(stream.head + 1)

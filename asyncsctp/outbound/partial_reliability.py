@@ -1,0 +1,192 @@
+"""Which messages are given up, and when (RFC 3758 sections 3.5 and 4, RFC 7496 section 3).
+
+Knows the policies, and how to take a message out of the send queue and of what is outstanding at once. It deliberately
+knows no clock, no timer and no chunk: instants come in, and what has been abandoned goes out.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Final, NamedTuple, final
+
+from ..wire.constants import FLAG_UNORDERED
+from .message import (
+    ABANDONED,
+    BEGUN,
+    LEFT,
+    LIMITED,
+    LOST,
+    PRIORITY,
+    SETTLED,
+    TIMED,
+    TIMED_OUT,
+    WAITING,
+    PacketRecord,
+    Terms,
+)
+from .outstanding import OutstandingQueue
+from .send_queue import SendQueue
+
+__all__ = ["Abandoned", "PartialReliability"]
+
+_FEW: Final = 64
+
+
+class Abandoned(NamedTuple):
+    """What became of a message that was given up."""
+
+    #: User bytes that leave the send buffer by it.
+    released: int
+    #: Whether any of it had left.
+    sent: bool
+    #: The paths on which less is in flight now.
+    paths: list[int]
+
+
+@final
+class _Heap:
+    """Messages by what bounds them. Those that are settled are dropped when they come up, or before they are many."""
+
+    __slots__ = ("_entries", "_limit")
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[float, int, Terms]] = []
+        self._limit = _FEW
+
+    def push(self, key: float, order: int, terms: Terms) -> None:
+        entries = self._entries
+        if len(entries) >= self._limit:
+            entries = self._entries = [entry for entry in entries if entry[2].fate != SETTLED]
+            heapify(entries)
+            self._limit = max(2 * len(entries), _FEW)
+        heappush(entries, (key, order, terms))
+
+    def first(self) -> Terms | None:
+        """That with the smallest key."""
+        entries = self._entries
+        while entries:
+            if entries[0][2].fate != SETTLED:
+                return entries[0][2]
+            heappop(entries)
+        return None
+
+    def pop(self) -> None:
+        heappop(self._entries)
+
+
+@final
+class PartialReliability:
+    """The messages of one association that have a policy."""
+
+    __slots__ = ("_advanced_tsn", "_deadlines", "_outstanding", "_priorities", "_queue", "abandoned")
+
+    def __init__(self, queue: SendQueue, outstanding: OutstandingQueue) -> None:
+        self._queue = queue
+        self._outstanding = outstanding
+        self._advanced_tsn = outstanding.cumulative_tsn
+        self._deadlines = _Heap()
+        self._priorities = _Heap()
+        #: RFC 7496 section 4.3: by stream and policy, how many messages were abandoned before and after they had begun
+        #: to leave.
+        self.abandoned: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def add(self, terms: Terms, order: int) -> None:
+        """A message with a policy has been queued as the `order`-th."""
+        if terms.policy == TIMED:
+            self._deadlines.push(terms.bound, order, terms)
+        elif terms.policy == PRIORITY:
+            self._priorities.push(-terms.bound, order, terms)
+
+    # RFC 3758 section 3.5.
+
+    def advance_peer_ack_point(self) -> int:
+        """C1 and C2: the Advanced.Peer.Ack.Point, moved on over abandoned chunks as far as they go."""
+        outstanding = self._outstanding
+        if outstanding.cumulative_tsn > self._advanced_tsn:
+            self._advanced_tsn = outstanding.cumulative_tsn
+        records = outstanding.records
+        for index in range(outstanding.index(self._advanced_tsn + 1), len(records)):
+            record = records[index]
+            if record.state != ABANDONED:
+                break
+            self._advanced_tsn = record.last_tsn
+        return self._advanced_tsn
+
+    def skipped(self, most: int) -> tuple[int, dict[tuple[int, bool], int]]:
+        """C4: the new cumulative TSN to tell, and per stream and kind of order the highest number that it skips.
+
+        With at most so many entries; the point is lowered to where they end.
+        """
+        outstanding = self._outstanding
+        numbers: dict[tuple[int, bool], int] = {}
+        point = outstanding.cumulative_tsn
+        for index in range(outstanding.head, len(outstanding.records)):
+            record = outstanding.records[index]
+            message = record.message
+            if record.first_tsn > self._advanced_tsn or message is None or message.terms is None:
+                break
+            key = (message.sid, message.flags & FLAG_UNORDERED != 0)
+            if key not in numbers and len(numbers) == most:
+                break
+            numbers[key] = message.terms.number
+            point = record.last_tsn
+        return point, numbers
+
+    # The policies.
+
+    @property
+    def next_deadline(self) -> float:
+        """When the next lifetime is over; infinity without any."""
+        terms = self._deadlines.first()
+        return inf if terms is None else terms.bound
+
+    def expired(self, now: float) -> list[Terms]:
+        """The messages to abandon whose lifetime is over.
+
+        One that has left completely, and is not known to be lost, is not among them: section 4.1 looks at the lifetime
+        before each transmission, and there may be none.
+        """
+        found: list[Terms] = []
+        while (terms := self._deadlines.first()) is not None and terms.bound <= now:
+            self._deadlines.pop()
+            if terms.fate != LEFT or _is_lost(terms):
+                found.append(terms)
+        return found
+
+    def doubtful(self, records: list[PacketRecord], now: float) -> list[Terms]:
+        """The messages to abandon, of those of which a chunk would have to be sent again."""
+        found: list[Terms] = []
+        for record in records:
+            terms = record.message.terms if record.message is not None else None
+            if terms is None or terms.fate == SETTLED or terms in found or record.state not in (LOST, TIMED_OUT):
+                continue
+            is_late = terms.policy == TIMED and terms.bound <= now
+            if is_late or (terms.policy == LIMITED and record.transmissions > terms.bound):
+                found.append(terms)
+        return found
+
+    def least_important(self, than: float) -> Terms | None:
+        """The message that matters least, if that is less than `than`, and nothing of it has left (RFC 7496 3.2)."""
+        while (terms := self._priorities.first()) is not None and terms.fate != WAITING:
+            self._priorities.pop()
+        return terms if terms is not None and terms.bound > than else None
+
+    def abandon(self, terms: Terms, policy: int) -> Abandoned:
+        """Give a message up, whole, wherever its chunks stand. `policy` is what it is counted under."""
+        queue = self._queue
+        message = terms.message
+        sid = message.sid if message is not None else 0
+        sent = terms.fate != WAITING
+        before = self._outstanding.user_bytes
+        released = queue.withdraw(terms) if terms.fate in (WAITING, BEGUN) else 0
+        paths = self._outstanding.abandon(terms) if sent else []
+        released += before - self._outstanding.user_bytes
+        unsent_count, sent_count = self.abandoned.get((sid, policy), (0, 0))
+        self.abandoned[sid, policy] = (unsent_count, sent_count + 1) if sent else (unsent_count + 1, sent_count)
+        terms.settle()
+        return Abandoned(released, sent, paths)
+
+
+def _is_lost(terms: Terms) -> bool:
+    return any(record.state in (LOST, TIMED_OUT) for record in terms.records)
