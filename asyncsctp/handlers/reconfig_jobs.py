@@ -1,4 +1,4 @@
-"""What is asked of the peer when streams are reconfigured, and what that takes of our own (RFC 6525 sections 3.1 and 4).
+"""What is asked of the peer when streams are reconfigured, and what that takes of our own (RFC 6525 section 3.1).
 
 Knows how a request becomes parameters. When it leaves, and what an answer means, is the business of others.
 """

@@ -343,8 +343,6 @@ class Requests:
         job.not_before = context.now + rto * job.tries * (0.5 + context.random.bits(16) / 0x10000)
         self.queue.insert(0, job)
 
-    # Holding and releasing.
-
     def _hold(self, job: Job) -> None:
         if job.kind == TSNS:
             self._outgoing.hold(())
