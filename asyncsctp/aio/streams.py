@@ -512,13 +512,15 @@ class Inbox(AssociationUser):
 
     def lowest_unused(self, limit: int) -> int:
         """The lowest id below `limit` that neither side has used, or that both have reset; -1 if there is none."""
-        sid = self._lowest
         used = self._used or ()
         written = self._written or ()
         claims = self._claims
         if claims is not None and claims.ends:
             waiting = {message[1] for message in self.unclaimed.unread()}
-            claims.ends = {sid: tsn for sid, tsn in claims.ends.items() if sid in waiting}
+            for read in [ended for ended in claims.ends if ended not in waiting]:
+                del claims.ends[read]
+                self._free(read)
+        sid = self._lowest
         while sid in used or sid in written or sid in self._readers or (claims is not None and claims.is_held(sid)):
             sid += 1
         self._lowest = sid

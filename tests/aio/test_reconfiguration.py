@@ -140,8 +140,8 @@ def test_a_stream_is_free_again_once_both_directions_are_finished() -> None:
         await writer.wait_closed()
         assert a.open_stream()[0].stream == 1  # the peer's direction is open still
         assert z_reader.at_eof()
+        await z_writer.send(b"answer")
         with pytest.raises(ValueError, match="claimed before"):
-            await z_writer.send(b"answer")
             z.open_stream(0)
         z_writer.close()
         with pytest.raises(ValueError, match="claimed before"):
@@ -409,7 +409,7 @@ def test_cancelling_the_wait_does_not_withdraw_the_request() -> None:
 @pytest.mark.parametrize("interleaving", [False, True])
 @pytest.mark.parametrize("seed", range(12))
 def test_reliable_messages_survive_any_mix(seed: int, interleaving: bool) -> None:
-    """Each message arrives once and in the order of its stream, whatever is reset meanwhile; both ends agree at last."""
+    """Each message arrives once and in the order of its stream, whatever is reset meanwhile."""
     source = random.Random(seed)
     config = Config(interleaving=interleaving, outgoing_streams=8, max_incoming_streams=64)
 
