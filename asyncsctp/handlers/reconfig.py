@@ -264,7 +264,7 @@ class Reconfig:
 
     def _reset_incoming(self, request: Parameter) -> int:
         """Outgoing SSN Reset Request, section 5.2.2. It is taken in shutdown too, where data waits for its answer."""
-        if not self._requests.on_reset_by_peer(request.answers) and (
+        if not self._requests.on_reset_by_peer(request.answers, request.streams) and (
             "reset_streams" not in self._context.config.reconfig_allowed
         ):
             return DENIED
@@ -311,6 +311,9 @@ class Reconfig:
         waiting = [other for other in self._requests.queue if other.answers >= 0]
         if len(waiting) >= _KEPT:
             return REQUEST_IN_PROGRESS
+        current = self._requests.current
+        if current is not None and current.in_number >= 0 and self._goes_first():
+            return REQUEST_IN_PROGRESS  # each side's request is to be answered by one of the other's
         self._requests.push(job)
         return _NO_ANSWER
 
@@ -322,12 +325,16 @@ class Reconfig:
         both = current is not None and current.kind == TSNS
         if self._deferred is not None or self._tsn_number >= 0:
             return REQUEST_IN_PROGRESS
-        if both and self._context.local_tag > self._context.peer_tag:  # one of the two gives way, and asks again
+        if both and self._goes_first():
             return REQUEST_IN_PROGRESS
         self._tsn_number = request.number
         self._tsn_copies = 0
         self._requests.stop_all()
         return _NO_ANSWER
+
+    def _goes_first(self) -> bool:
+        """Of two requests that are in each other's way one is refused, and comes again later: whether it is the peer's."""
+        return self._context.local_tag > self._context.peer_tag
 
     def _perform_tsn_reset(self) -> bytes:
         number = self._tsn_number

@@ -127,7 +127,12 @@ class Requests:
         """
         if self.current is not None or self._context.state is not ESTABLISHED:
             return False
+        # An answer that is owed comes first: another reset would be taken for it, and if each side waited for the other's
+        # with a request of its own, they would wait for ever.
+        owes = self.queue and self.queue[0].answers >= 0
         for job in self.queue[:_LOOKED_AT]:
+            if owes and job.answers < 0:
+                break
             if self._is_ready(job):
                 self.queue.remove(job)
                 self._send(job, prefix)
@@ -208,10 +213,12 @@ class Requests:
         self._settle(job)
         return True
 
-    def on_reset_by_peer(self, answers: int) -> bool:
-        """An outgoing reset of the peer with this response number (section 5.2.2 E1); whether it answers ours."""
+    def on_reset_by_peer(self, answers: int, streams: tuple[int, ...]) -> bool:
+        """An outgoing reset of the peer with this response number (section 5.2.2 E1); whether it answers ours: one that
+        does not may have the same number, but has other streams.
+        """
         job = self.current
-        if job is None or job.kind != RESET or job.in_number != answers:
+        if job is None or job.in_number != answers or job.incoming is None or set(job.incoming) != set(streams):
             return False
         self._hear()
         job.in_number = -1
@@ -341,7 +348,8 @@ class Requests:
         job.tries += 1
         rto = context.paths.by_id[self._path_id].rto.rto
         job.not_before = context.now + rto * job.tries * (0.5 + context.random.bits(16) / 0x10000)
-        self.queue.insert(0, job)
+        owed = 0 if job.answers >= 0 else len([other for other in self.queue if other.answers >= 0])
+        self.queue.insert(owed, job)
 
     def _hold(self, job: Job) -> None:
         if job.kind == TSNS:
