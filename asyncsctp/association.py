@@ -159,6 +159,18 @@ class Association:
         """User bytes of one stream that were written and have not left."""
         return 0 if self._rooms.transmission is None else self._rooms.transmission.queue.buffered_of(sid)
 
+    def abandoned(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """By stream and policy, how many messages were given up before and after they had begun to leave."""
+        transmission = self._rooms.transmission
+        if transmission is None or transmission.abandonment is None:
+            return {}
+        return transmission.abandonment.partial.abandoned
+
+    def deliver_parts(self, sid: int, wanted: bool) -> None:
+        """Whether messages of this stream are handed over in parts (RFC 6458 section 6.1.7)."""
+        if self._rooms.reception is not None:
+            self._rooms.reception.deliver_parts(sid, wanted)
+
     def in_flight(self, path_id: int) -> int:
         """Bytes in flight on a path, as its congestion window counts them."""
         return 0 if self._rooms.transmission is None else self._rooms.transmission.outstanding.in_flight[path_id]
@@ -303,6 +315,11 @@ class Association:
     def send_many(self, sid: int, messages: list[bytes], ppid: int, unordered: bool, immediate: bool) -> None:
         """Queue messages, as `send` does each of them: all, or none if one of them is wrong."""
         self.sender().send_many(sid, messages, ppid, message_flags(unordered, immediate))
+
+    @property
+    def submission(self) -> Submission | None:
+        """The way in for messages, whether they are taken or not; None before the association is established."""
+        return self._rooms.submission
 
     def sender(self) -> Submission:
         """The way in for messages, while they are taken; else `AssociationClosed`."""

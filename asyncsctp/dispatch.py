@@ -34,8 +34,11 @@ from .wire.constants import (
     ECNE,
     ERROR,
     FLAG_TAG_REFLECTED,
+    FORWARD_TSN,
     HEARTBEAT,
     HEARTBEAT_ACK,
+    I_DATA,
+    I_FORWARD_TSN,
     INIT,
     INIT_ACK,
     PAD,
@@ -92,11 +95,14 @@ def walk(rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: b
     unknown = 0
     while end - at >= tlv.HEADER_SIZE:
         kind = data[at]
-        if kind == DATA and context.state in RECEIVES_DATA and rooms.reception is not None:
+        if not kind & ~I_DATA and context.state in RECEIVES_DATA and rooms.reception is not None:  # that is 0 for DATA
             if marked and rooms.ecn is not None:
                 rooms.ecn.on_marked(rooms.reception.lowest_tsn(data, at, end))
                 marked = False
-            following = rooms.reception.take(data, at, end, path)
+            if kind == DATA:
+                following = rooms.reception.take(data, at, end, path)
+            else:
+                following = rooms.reception.take_i_data(data, at, end, path)
             if following > at:
                 at = following
                 continue
@@ -152,6 +158,26 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
 
 def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     raise Malformed("a DATA chunk without room for its header")  # the others are taken where the walk begins
+
+
+def _on_i_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    raise Malformed("an I-DATA chunk without room for its header")
+
+
+def _on_forward_tsn(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    """Each kind of user data has a FORWARD TSN of its own, and the other's aborts (RFC 8260 section 2.3.1)."""
+    setup = rooms.context.setup
+    if setup is None or rooms.reception is None:
+        return
+    kind = data[at]
+    if setup.partial_reliability and setup.interleaving == (kind == I_FORWARD_TSN):
+        rooms.reception.on_forward_tsn(data, at, end)
+    elif kind == FORWARD_TSN and not setup.partial_reliability:
+        # RFC 3758 section 3.3.2: it is unknown where it was not negotiated. What waits to be sent bounds the reports.
+        rooms.violations.on_unknown_chunk(data[at:end], path.path_id, len(rooms.context.control))
+    else:
+        name = "a FORWARD TSN" if kind == FORWARD_TSN else "an I-FORWARD-TSN"
+        rooms.violations.protocol_violation(f"{name} chunk, which was not negotiated")
 
 
 def _on_init(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
@@ -276,4 +302,7 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     SHUTDOWN_COMPLETE: _on_shutdown_complete,
     RE_CONFIG: _on_reconfig,
     PAD: _on_pad,
+    I_DATA: _on_i_data,
+    FORWARD_TSN: _on_forward_tsn,
+    I_FORWARD_TSN: _on_forward_tsn,
 }

@@ -18,6 +18,7 @@ __all__ = [
     "PeerAddressChanged",
     "PeerError",
     "PeerShutdown",
+    "SchedulerFailed",
     "SendFailed",
     "SenderDry",
     "StreamsAdded",
@@ -73,6 +74,15 @@ class PeerAddressChanged(Event):
 
     address: str
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerFailed(Event):
+    """The scheduler of `Config.scheduler` made a mistake, which `error` describes: it raised, or chose a stream that
+    has nothing to send. From now on messages leave in the order in which they were written; none is lost.
+    """
+
+    error: Exception
 
 
 @dataclass(frozen=True, slots=True)

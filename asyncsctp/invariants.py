@@ -22,12 +22,12 @@ from .handlers.state import (
 )
 from .handlers.transmission import Transmission
 from .inbound.data_tracker import ACK_DELAYED, ACK_NOW
-from .inbound.reassembly import OVERHEAD
 from .outbound.message import ABANDONED, ACKED, IN_FLIGHT
 from .outbound.outstanding import OutstandingQueue
 from .outbound.send_queue import SendQueue
 from .timers import (
     DELAYED_ACK,
+    FORWARD_TSN_RTX,
     HEARTBEAT_TIMER,
     RECONFIG,
     T1_COOKIE,
@@ -175,12 +175,14 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
     for path_id, in_flight in enumerate(outstanding.in_flight):
         if in_flight and not runs[path_id]:
             yield f"{in_flight} bytes are in flight on path {path_id} and no T3-rtx runs for it"
-    probes = context.timers.runs(WINDOW_PROBE)
-    sends = transmission.queue.buffered or outstanding.user_bytes
-    if context.state in SENDS_DATA and sends and not any(runs) and not probes:
-        yield "data waits, and neither T3-rtx runs nor is the peer's window probed"
-    if transmission.queue.waiting and not sends and not context.timers.runs(RECONFIG):
-        yield "data waits for streams to be reset, and no request is under way"  # RFC 6525 section 5.1.1
+    asks = any(map(context.timers.runs, (WINDOW_PROBE, FORWARD_TSN_RTX, RECONFIG)))
+    if context.state in SENDS_DATA and transmission.pending and not any(runs) and not asks:
+        yield "data waits, and neither T3-rtx runs nor is the peer asked for anything"
+    skips = transmission.abandonment is not None and (
+        transmission.abandonment.partial.advance_peer_ack_point() > outstanding.cumulative_tsn
+    )
+    if skips != context.timers.runs(FORWARD_TSN_RTX):
+        yield "the timer for FORWARD TSN is wrong about TSNs that the peer is to skip"  # RFC 3758 section 3.5 C5
     if context.state not in SENDS_DATA and transmission.pending:
         yield "data waits in a state in which none is sent"
     for path_id, runs_here in enumerate(runs):
@@ -190,16 +192,12 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
 
 def _reception(context: Context, reception: Reception) -> Iterator[str]:
     tracker = reception.tracker
-    streams = reception._streams
-    if streams.unread < 0:
-        yield f"{-streams.unread} bytes were read that had not come"
-    held = sum(map(len, streams._chunks.values())) + OVERHEAD * len(streams._chunks)
-    if (front := streams._front) is not None:
-        held += sum(map(len, front.parts)) + OVERHEAD * len(front.parts)
-        if streams._edges:
-            yield "there is a front beside runs"
-    if held != streams.held:
-        yield f"reassembly holds {held} bytes and counts {streams.held}"
+    queue = reception._queue
+    if queue.unread < 0:
+        yield f"{-queue.unread} bytes were read that had not come"
+    held = queue.recount()
+    if held != queue.held:
+        yield f"reassembly holds {held} bytes and counts {queue.held}"
     if tracker.expected != tracker.cumulative_tsn + 1 & MASK_32:
         yield "the expected TSN does not follow the cumulative one"
     last = tracker.cumulative_tsn
@@ -207,7 +205,7 @@ def _reception(context: Context, reception: Reception) -> Iterator[str]:
         if first <= last + 1 or following < first:
             yield f"the gap range {first} to {following} touches what ends at {last}"
         last = following
-    if max(streams._chunks, default=0) > tracker.highest_tsn:
+    if max(queue._chunks, default=0) > tracker.highest_tsn:
         yield "a chunk is held that does not count as received"
     if tracker.ack_state == ACK_NOW or reception._sacks:
         yield "a SACK was due and did not leave"  # section 6.2

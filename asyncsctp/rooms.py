@@ -64,7 +64,10 @@ class Rooms:
         context = self.context
         self.handshake = None
         self._end_reconfig("the peer restarted the association")
+        before = self.reception
         self.reception = Reception(context, self.violations, recipient, setup)
+        if before is not None:
+            self.reception.succeed(before)
         self.transmission = Transmission(context, self.violations, setup)
         self.submission = Submission(context, self.transmission, setup)
         self.shutdown = Shutdown(context, self.reception)

@@ -6,21 +6,25 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from ..config import LIVE_FIELDS, Config
 from ..errors import EndOfStream, SCTPError
 from ..events import Event, PathState
 from ..handlers.state import State
+from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..statistics import Statistics
 from .driver import Driver, check_stream
+from .receipts import Receipt
 from .streams import Message, StreamReader, StreamWriter
 
 if TYPE_CHECKING:
     from ..association import Association as Core
     from .datagram import Address
 
-__all__ = ["Association", "Negotiated", "Path"]
+__all__ = ["Abandoned", "Association", "Negotiated", "Path"]
+
+_POLICIES: Final = {RELIABLE: "withdrawn", TIMED: "timed", LIMITED: "limited", PRIORITY: "priority"}
 
 _LONGEST_REASON: Final = 512
 
@@ -65,6 +69,13 @@ class Negotiated:
 
     def __iter__(self) -> Iterator[str]:
         return (field.name for field in dataclasses.fields(self) if getattr(self, field.name))
+
+
+class Abandoned(NamedTuple):
+    """Messages that were given up: before anything of them had left, and after (RFC 7496 section 4.3)."""
+
+    unsent: int
+    sent: int
 
 
 @final
@@ -120,15 +131,21 @@ class Association(asyncio.DatagramProtocol):
         stream: int = 0,
         ppid: int = 0,
         unordered: bool = False,
+        lifetime: float | asyncio.Timeout | None = None,
+        max_retransmits: int | None = None,
+        priority: int | None = None,
         sack_immediately: bool = False,
         context: object = None,
         path: str | None = None,
-    ) -> None:
+    ) -> Receipt:
         """`StreamWriter.write` for a stream that need not be claimed; `stream` is 0 to `outgoing_streams` - 1."""
         if type(stream) is not int:
             check_stream(stream)
-        self._driver.write(stream, data, ppid, unordered, sack_immediately, context, path)
+        receipt = self._driver.write(
+            stream, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
+        )
         self._driver.use_outgoing(stream)
+        return receipt
 
     async def send(
         self,
@@ -137,18 +154,24 @@ class Association(asyncio.DatagramProtocol):
         stream: int = 0,
         ppid: int = 0,
         unordered: bool = False,
+        lifetime: float | asyncio.Timeout | None = None,
+        max_retransmits: int | None = None,
+        priority: int | None = None,
         sack_immediately: bool = False,
         context: object = None,
         path: str | None = None,
-    ) -> None:
+    ) -> Receipt:
         """`write`, then wait while the send buffer is too full, as `StreamWriter.drain` does."""
         driver = self._driver
         if type(stream) is not int:
             check_stream(stream)
-        driver.write(stream, data, ppid, unordered, sack_immediately, context, path)
+        receipt = driver.write(
+            stream, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
+        )
         driver.use_outgoing(stream)
         if driver.sending.credit < 0:
             await driver.drain(stream)
+        return receipt
 
     def write_many(
         self,
@@ -225,6 +248,26 @@ class Association(asyncio.DatagramProtocol):
             if isinstance(count, bool) or not isinstance(count, int):
                 raise TypeError(f"{name} must be an int, not {count!r}")
         await self._driver.reconfigured(self._driver.reconfig().add_streams(outgoing, incoming))
+
+    def set_stream_priority(self, sid: int, value: int) -> None:
+        """Tell the scheduler what it needs to know of a stream (RFC 8260 section 3): with `Priority` the smaller value
+        goes first, with `WeightedFairQueueing` it is the weight. The others don't look at it.
+
+        `ValueError` for a stream or a value out of range, `AssociationClosed` after the end. A scheduler that is put in
+        later by `configure` begins without values.
+        """
+        self._driver.set_priority(check_stream(sid), value)
+
+    def abandoned(self, stream: int | None = None) -> dict[str, Abandoned]:
+        """How many messages were given up, of one stream or of all, by policy: `"timed"`, `"limited"`, `"priority"`,
+        and `"withdrawn"` (RFC 7496 sections 4.3 and 4.4).
+        """
+        counts = {name: [0, 0] for name in _POLICIES.values()}
+        for (sid, policy), (unsent, sent) in self._core.abandoned().items():
+            if stream is None or sid == stream:
+                counts[_POLICIES[policy]][0] += unsent
+                counts[_POLICIES[policy]][1] += sent
+        return {name: Abandoned(unsent, sent) for name, (unsent, sent) in counts.items()}
 
     # The end.
 

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, final
 
 from ..association import Association as Core
 from ..config import Config
-from ..errors import AssociationClosed, ReconfigError, SCTPError
-from ..events import AssociationRestarted, Event, StreamsReset
+from ..errors import AssociationClosed, MessageAbandoned, ReconfigError, SCTPError
+from ..events import AssociationRestarted, Event, PartialDeliveryAborted, SchedulerFailed, StreamsReset
 from ..handlers.reconfig import Reconfig
 from ..handlers.reconfig_jobs import Ticket
 from ..handlers.state import ESTABLISHED, State
+from ..outbound.message import ANY_PATH, LIMITED, PRIORITY, TIMED, WHOLE, Terms, message_flags
+from ..wire.constants import MASK_32
 from .claims import Claims
 from .flow_control import SendBuffer, WaitList
+from .inbox import Inbox
 from .listeners import EventStream, Listeners
-from .streams import Inbox
+from .receipts import Delivery, Receipt, Watch
 
 if TYPE_CHECKING:
     from .association import Association
@@ -50,7 +54,7 @@ def frozen(data: object) -> bytes:
         raise TypeError(f"data must be a bytes-like object, not {type(data).__name__}") from None
 
 
-def _check_options(ppid: object, unordered: object, sack_immediately: object) -> None:
+def check_options(ppid: object, unordered: object, sack_immediately: object) -> None:
     """A message had an unusual option: raise if it is a wrong one."""
     if isinstance(ppid, bool) or not isinstance(ppid, int):
         raise TypeError(f"ppid must be an int, not {ppid!r}")
@@ -72,6 +76,29 @@ def _refusal(ticket: Ticket) -> ReconfigError:
     what = _RESULTS.get(ticket.result, "unknown result")
     return ReconfigError(f"the peer did not reconfigure streams: {what} (result {ticket.result})", ticket.result)
 
+def _policies(lifetime: object, max_retransmits: object, priority: object) -> tuple[tuple[str, object], ...]:
+    return ("lifetime", lifetime), ("max_retransmits", max_retransmits), ("priority", priority)
+
+
+def _seconds(lifetime: Any) -> float:
+    """From now on; an `asyncio.Timeout` says when it ends."""
+    if isinstance(lifetime, asyncio.Timeout):
+        when = lifetime.when()
+        return inf if when is None else max(when - asyncio.get_running_loop().time(), 0.0)
+    if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)):
+        raise TypeError(f"lifetime must be a number of seconds or an asyncio.Timeout, not {lifetime!r}")
+    if not lifetime >= 0:
+        raise ValueError(f"lifetime must be at least 0, not {lifetime}")
+    return float(lifetime)
+
+
+def _natural(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {value!r}")
+    if not 0 <= value <= MASK_32:
+        raise ValueError(f"{name} must be between 0 and {MASK_32}, not {value}")
+    return value
+
 
 @final
 class Driver(Inbox):
@@ -82,6 +109,7 @@ class Driver(Inbox):
         "_heartbeats",
         "_listeners",
         "_on_ended",
+        "_priorities",
         "association",
         "core",
         "engine",
@@ -97,6 +125,7 @@ class Driver(Inbox):
         self.sending: SendBuffer
         self._changes = WaitList()
         self._listeners: Listeners | None = None
+        self._priorities: dict[int, int] | None = None
         self._heartbeats: dict[str, list[asyncio.Future[float]]] | None = None
 
     def attach(self, core: Core, association: Association, send_buffer: int) -> None:
@@ -121,10 +150,20 @@ class Driver(Inbox):
             self._changes.wake()
         if self._listeners is not None:
             self._listeners.tell(event)
+        if isinstance(event, SchedulerFailed):
+            self.engine.loop.call_exception_handler({"message": str(event.error), "exception": event.error})
 
     def on_writable(self) -> None:
         """There is more room in the send buffer."""
         self.sending.check()
+
+    def on_settled(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
+        """A message that someone awaits was acknowledged, or given up."""
+        if isinstance(watcher, Watch):
+            if reason:
+                watcher.settle(MessageAbandoned(reason))
+            else:
+                watcher.settle(Delivery(self.engine.loop.time(), address, transmissions))
 
     def on_heartbeat(self, address: str, round_trip: float | None) -> None:
         """A HEARTBEAT that the user asked for was answered; or it was not (None)."""
@@ -163,22 +202,115 @@ class Driver(Inbox):
         return not self.ended and self.core.state is ESTABLISHED
 
     def write(
-        self, sid: int, data: Any, ppid: Any, unordered: Any, sack_immediately: Any, context: object, path: Any
-    ) -> None:
+        self,
+        sid: int,
+        data: Any,
+        ppid: Any,
+        unordered: Any,
+        sack_immediately: Any,
+        lifetime: Any,
+        max_retransmits: Any,
+        priority: Any,
+        context: object,
+        path: Any,
+    ) -> Receipt:
         """See `StreamWriter.write`. What the caller gave is looked at here, so that errors name it."""
         kept: bytes = data if type(data) is bytes else frozen(data)
         size = len(kept)
         if not size:
             raise ValueError("data must hold at least 1 byte")  # RFC 9260 section 3.3.1
         if type(ppid) is not int or unordered is not False or sack_immediately is not False:
-            _check_options(ppid, unordered, sack_immediately)
+            check_options(ppid, unordered, sack_immediately)
+        flags = WHOLE if not unordered and not sack_immediately else message_flags(unordered, sack_immediately)
+        terms = None
+        if lifetime is not None or max_retransmits is not None or priority is not None or context is not None:
+            terms = self.terms(lifetime, max_retransmits, priority, context)
         if self.ended:
             raise self.closed_error()
-        if path is not None:
-            path = self.peer_address("path", path)
-        self.core.send(sid, kept, ppid, unordered, sack_immediately, context, path)
+        path_id = ANY_PATH if path is None else self._path_id(path)
+        receipt = Receipt(self, sid, kept, ppid, flags, terms, path_id)
+        self.core.sender().send(receipt)
         self.sending.credit -= size
         self.engine.flush_soon(self.core, size)
+        return receipt
+
+    def terms(self, lifetime: Any, max_retransmits: Any, priority: Any, context: object) -> Terms:
+        """What is asked for a message (RFC 3758, RFC 7496)."""
+        given = [name for name, value in _policies(lifetime, max_retransmits, priority) if value is not None]
+        if len(given) > 1:
+            raise ValueError(f"a message can have one of {' and '.join(given)}, not several")
+        if lifetime is not None:
+            return Terms(context, TIMED, self.engine.now() + _seconds(lifetime))
+        if max_retransmits is not None:
+            return Terms(context, LIMITED, _natural("max_retransmits", max_retransmits))
+        if priority is not None:
+            return Terms(context, PRIORITY, _natural("priority", priority))
+        return Terms(context)
+
+    def write_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> None:
+        """A piece of a message that is written in parts; see `StreamWriter.send_parts`."""
+        if self.ended:
+            raise self.closed_error()
+        self.core.sender().send_piece(sid, data, ppid, flags, terms, last)
+        self.sending.credit -= len(data)
+        self.engine.flush_soon(self.core, len(data))
+
+    def break_off(self, terms: Terms) -> None:
+        """A message that is written in parts will not be ended: the peer must not take it for a whole one."""
+        submission = self.core.submission
+        if self.ended or submission is None or not terms.open:
+            return
+        try:
+            submission.give_up(terms)
+        except ValueError:
+            self.abort(b"a message that was begun can't be ended")
+        else:
+            self.engine.flush_soon(self.core)
+
+    @staticmethod
+    def check_options(ppid: object, unordered: object) -> None:
+        """Raise if one is wrong."""
+        check_options(ppid, unordered, False)
+
+    @staticmethod
+    def keep(data: Any) -> bytes:
+        """The bytes of what the caller gave."""
+        return data if type(data) is bytes else frozen(data)
+
+    def withdraw(self, receipt: Receipt) -> bool:
+        """See `Receipt.withdraw`."""
+        submission = self.core.submission
+        if self.ended or submission is None or not submission.withdraw(receipt):
+            return False
+        self.engine.flush_soon(self.core)
+        return True
+
+    def set_priority(self, sid: int, value: Any) -> None:
+        """See `Association.set_stream_priority`."""
+        self.check_alive()
+        self.core.sender().set_priority(sid, _natural("value", value))
+        if self._priorities is None:
+            self._priorities = {}
+        self._priorities[sid] = value
+
+    def priority_of(self, sid: int) -> int | None:
+        """What was last set."""
+        return None if self._priorities is None else self._priorities.get(sid)
+
+    def deliver_parts(self, sid: int, wanted: bool) -> None:
+        """A reader wants its messages in parts, or no more."""
+        if not self.ended:
+            self.core.deliver_parts(sid, wanted)
+
+    def on_parts_aborted(self, sid: int) -> None:
+        """A message that was being delivered in parts will not be completed."""
+        self.abort_parts(sid)
+        if self._listeners is not None:
+            self._listeners.tell(PartialDeliveryAborted(sid))
+
+    def _path_id(self, path: Any) -> int:
+        found = self.core.path_manager.find(self.peer_address("path", path))
+        return ANY_PATH if found is None else found.path_id
 
     async def drain(self, sid: int) -> None:
         """See `StreamWriter.drain`."""
@@ -200,7 +332,7 @@ class Driver(Inbox):
         kept = [data if type(data) is bytes else frozen(data) for data in messages]
         if not all(kept):
             raise ValueError("data must hold at least 1 byte")  # RFC 9260 section 3.3.1
-        _check_options(ppid, unordered, sack_immediately)
+        check_options(ppid, unordered, sack_immediately)
         if self.ended:
             raise self.closed_error()
         self.core.send_many(sid, kept, ppid, unordered, sack_immediately)

@@ -6,22 +6,20 @@ Knows who has claimed which stream. Does not know sockets, timers, nor how messa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
-from mypy_extensions import mypyc_attr
-
-from ..association import AssociationUser
-from ..errors import AssociationClosed, EndOfStream, SCTPError
+from ..errors import AssociationClosed, EndOfStream
 from ..inbound.reassembly import SMALLEST_CHARGE
-from .claims import Claims
-from .flow_control import Turn
+from .parts import Part, PartReader, send_parts
+from .receipts import Receipt
 
 if TYPE_CHECKING:
     from ..handlers.reconfig_jobs import Ticket
     from .driver import Driver
+    from .inbox import Inbox
 
-__all__ = ["Inbox", "Message", "MessageQueue", "StreamReader", "StreamWriter"]
+__all__ = ["Message", "MessageQueue", "StreamReader", "StreamWriter"]
 
 #: The association hears of so much that was read at a time, unless all is read.
 _REPORTED_AT: Final = 4096
@@ -42,7 +40,6 @@ class Message(NamedTuple):
     tsn: int
 
 
-_new: Final = tuple.__new__  # a third of the time of Message(...)
 
 
 class MessageQueue:
@@ -179,11 +176,12 @@ class StreamReader(MessageQueue):
     streams.
     """
 
-    __slots__ = ("_sid",)
+    __slots__ = ("_parts", "_sid")
 
     def __init__(self, inbox: Inbox, sid: int) -> None:
         super().__init__(inbox)
         self._sid = sid
+        self._parts: PartReader | None = None
 
     def __repr__(self) -> str:
         return f"<StreamReader of stream {self._sid}: {len(self)} messages>"
@@ -217,6 +215,49 @@ class StreamReader(MessageQueue):
         `ValueError` for a `limit` below 1.
         """
         return await super().read_many(limit)
+
+    def parts(self) -> PartReader:
+        """The messages of the stream in parts, as they arrive (RFC 6458 section 6.1.7): `async for part in ...`.
+
+        A message of which `Config.partial_delivery_point` bytes have come does not wait for its end, and may be of any
+        length; a shorter one comes as one part. It ends, and raises, as `read` does; `MessageAbandoned` if the sender
+        gives up a message that has begun. `read` can be used again once the last part of a message was read.
+        """
+        if self._parts is None:
+            self._parts = PartReader(self._inbox, self._sid)
+            for message in self.unread():
+                self._parts.put(Part(message.data, True, *message[1:]))
+            if self.is_ended:
+                self._parts.end()
+            self._turned = []
+            self.messages = []
+            if not self.is_ended:
+                self._inbox.deliver_parts(self._sid, True)
+        return self._parts
+
+    def end(self) -> None:
+        """The peer has reset the stream: what is here can be read, and nothing more comes."""
+        if self._parts is not None:
+            self._inbox.deliver_parts(self._sid, False)
+            self._parts.end()
+        self.is_ended = True
+        self.wake()
+
+    def on_part(self, part: Part) -> None:
+        """A part has come; after the change to whole messages maybe the rest of one."""
+        if self._parts is not None:
+            self._parts.put(part)
+
+    async def wait(self) -> None:
+        """Until there is a message. Raises what `read` does."""
+        parts = self._parts
+        if parts is not None:
+            for part in parts.take_whole():
+                self.messages.append(Message(part.data, *part[2:]))
+            self._parts = None
+            if not self.is_ended:
+                self._inbox.deliver_parts(self._sid, False)
+        await super().wait()
 
     def at_eof(self) -> bool:
         """Whether all messages have been read, and the peer has reset the stream or the association has ended."""
@@ -263,25 +304,41 @@ class StreamWriter:
         *,
         ppid: int = 0,
         unordered: bool = False,
+        lifetime: float | asyncio.Timeout | None = None,
+        max_retransmits: int | None = None,
+        priority: int | None = None,
         sack_immediately: bool = False,
         context: object = None,
         path: str | None = None,
-    ) -> None:
+    ) -> Receipt:
         """Queue one message. Never blocks: follow it by `drain`, or the queue grows without bound.
 
         * `data`: any bytes-like object of 1 to `Config.max_message_size` bytes; copied only if it could change.
         * `ppid`: the payload protocol identifier, 0 to 4294967295.
         * `unordered`: deliver it without regard to the others of the stream (RFC 9260 section 6.6).
+        * `lifetime`: seconds after which it is not sent any more, nor again (RFC 3758 section 4.1); or an
+          `asyncio.Timeout`, whose end is taken.
+        * `max_retransmits`: how often each of its chunks may be sent again, 0 to 4294967295 (RFC 7496 section 3.1).
+        * `priority`: it may be given up, unsent, to make room in the send buffer for what is written later and matters
+          more: a message with a smaller `priority`, or without any of these three (RFC 7496 section 3.2).
         * `sack_immediately`: ask the peer for a SACK without delay (RFC 7053).
         * `context`: any object; it comes back in `SendFailed`.
         * `path`: the peer's address to send it to, while that is reachable.
+
+        A message that is given up is told of by `SendFailed`, with its data. At most one of `lifetime`,
+        `max_retransmits` and `priority` can be given, and only where partial reliability was negotiated: else
+        `ValueError`.
+
+        What comes back can be awaited, until the peer has acknowledged the message, and withdrawn: see `Receipt`.
 
         `TypeError` or `ValueError` for wrong arguments, `MessageTooLarge`, and `AssociationClosed` once the association
         is shutting down or has ended, or this writer was closed.
         """
         if self._closing:
             raise self._closed_error()
-        self._driver.write(self._sid, data, ppid, unordered, sack_immediately, context, path)
+        return self._driver.write(
+            self._sid, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
+        )
 
     def write_many(
         self,
@@ -314,17 +371,57 @@ class StreamWriter:
         *,
         ppid: int = 0,
         unordered: bool = False,
+        lifetime: float | asyncio.Timeout | None = None,
+        max_retransmits: int | None = None,
+        priority: int | None = None,
         sack_immediately: bool = False,
         context: object = None,
         path: str | None = None,
-    ) -> None:
-        """`write`, then `drain`."""
+    ) -> Receipt:
+        """`write`, then `drain`. Cancelling it does not withdraw the message."""
         driver = self._driver
         if self._closing:
             raise self._closed_error()
-        driver.write(self._sid, data, ppid, unordered, sack_immediately, context, path)
+        receipt = driver.write(
+            self._sid, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
+        )
         if driver.sending.credit < 0:
             await driver.drain(self._sid)
+        return receipt
+
+    async def send_parts(
+        self,
+        parts: AsyncIterable[bytes | bytearray | memoryview] | Iterable[bytes | bytearray | memoryview],
+        *,
+        ppid: int = 0,
+        unordered: bool = False,
+        lifetime: float | asyncio.Timeout | None = None,
+        max_retransmits: int | None = None,
+        context: object = None,
+    ) -> Receipt:
+        """Write one message in parts, each as soon as there is room for it, so that it need not be held whole (RFC 6458
+        section 8.1.26). `Config.max_message_size` does not bound it; the peer has to read it in parts, or to have room.
+
+        Until the last part is written nothing else can be written to this stream (`RuntimeError`); and without
+        interleaving (RFC 8260) nothing of other streams leaves. If the parts end by an error, or this is cancelled, the
+        message is withdrawn; where partial reliability was not negotiated, and a part has left, the association is
+        aborted. `ValueError` if there is no byte in all parts; other arguments and errors as of `write`.
+        """
+        if self._closing:
+            raise self._closed_error()
+        driver = self._driver
+        driver.check_options(ppid, unordered)
+        terms = driver.terms(lifetime, max_retransmits, None, context)
+        return await send_parts(driver, self._sid, parts, ppid, unordered, terms)
+
+    @property
+    def priority(self) -> int | None:
+        """What the scheduler was told by setting this, or by `Association.set_stream_priority`; None: nothing."""
+        return self._driver.priority_of(self._sid)
+
+    @priority.setter
+    def priority(self, value: int) -> None:
+        self._driver.set_priority(self._sid, value)
 
     def close(self) -> None:
         """Take no more messages here; what was written is sent. Idempotent.
@@ -354,210 +451,3 @@ class StreamWriter:
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """As `Association.get_extra_info`."""
         return self._driver.get_extra_info(name, default)
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Inbox(AssociationUser):
-    """Where the messages of an association arrive: at the reader that has claimed their stream, or in one queue for
-    all.
-    """
-
-    __slots__ = (
-        "_accepting", "_by_stream", "_claims", "_lowest", "_readers", "_used", "_written", "ended", "error",
-        "unclaimed",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.ended = False
-        self.error: SCTPError | None = None
-        self.unclaimed = MessageQueue(self)
-        self._readers: dict[int, StreamReader] = {}
-        self._used: set[int] | None = None  # the streams that the peer has used; claimed ones are not listed
-        self._written: set[int] | None = None  # those that we have used
-        self._claims: Claims | None = None  # made when the first stream is reset
-        self._lowest = 0
-        self._accepting: Turn | None = None
-        #: The unclaimed messages once more, sorted by stream; None until `accept` needs it.
-        self._by_stream: dict[int, list[Message]] | None = None
-
-    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
-        """The core has a message."""
-        queue: MessageQueue | None = self._readers.get(sid)
-        if queue is None:
-            message: Message = _new(Message, (data, sid, ppid, unordered, ssn, tsn))
-            queue = self.unclaimed
-            self.use(sid)
-            if self._by_stream is not None:
-                self._by_stream.setdefault(sid, []).append(message)
-            queue.messages.append(message)
-            if self._accepting is not None:
-                self._accepting.wake()
-        else:
-            queue.messages.append(_new(Message, (data, sid, ppid, unordered, ssn, tsn)))
-        if queue.is_waited_for:
-            queue.wake()
-
-    def use(self, sid: int) -> None:
-        """The peer has used this stream."""
-        if self._used is None:
-            self._used = set()
-        self._used.add(sid)
-
-    def use_outgoing(self, sid: int) -> None:
-        """We have used this stream."""
-        if self._written is None:
-            self._written = set()
-        self._written.add(sid)
-
-    def is_unused(self, sid: int) -> bool:
-        """Whether nothing was written to this stream since it was reset last, if ever."""
-        return self._written is None or sid not in self._written
-
-    def consumed(self, charge: int) -> None:
-        """The application has read messages which the receive window has counted as so much."""
-        raise NotImplementedError
-
-    def end_of_stream(self) -> Exception:
-        """What to raise when there will be no more messages."""
-        return EndOfStream("the association has ended") if self.error is None else self.error.with_traceback(None)
-
-    def claim(self, sid: int) -> StreamReader:
-        """A reader for a stream, which gets its messages from now on, and those that nobody has read. `ValueError` if
-        claimed, or if it was and one direction is not finished.
-        """
-        if sid in self._readers:
-            raise ValueError(f"stream {sid} is already claimed")
-        claims = self._claims
-        if claims is not None and claims.is_held(sid) and (claims.is_closing(sid) or not self.is_unused(sid)):
-            raise ValueError(f"stream {sid} was claimed before, and is not yet reset in both directions")
-        return self._claim(sid)
-
-    def _claim(self, sid: int) -> StreamReader:
-        reader = StreamReader(self, sid)
-        if self._claims is not None:
-            ends_at = self._claims.take(sid)
-            if ends_at >= 0:
-                return self._claim_ended(reader, ends_at)
-        queue = self.unclaimed
-        if self._used is not None and sid in self._used:
-            if self._by_stream is not None:
-                reader.messages.extend(self._by_stream.pop(sid, ()))
-            else:
-                reader.messages.extend([message for message in queue.unread() if message[1] == sid])
-        self._readers[sid] = reader
-        if reader.messages:
-            queue.skipped = self._readers
-            queue.skip()
-        return reader
-
-    def _claim_ended(self, reader: StreamReader, ends_at: int) -> StreamReader:
-        """A reader for a stream that the peer has reset already, after the message with this TSN.
-
-        What came after it is left for the next who claims the stream.
-        """
-        sid = reader.stream
-        taken: list[Message] = []
-        left: list[Message] = []
-        for message in self.unclaimed.unread():
-            if message[1] == sid and not reader.is_ended:
-                taken.append(message)
-                reader.is_ended = message[5] == ends_at
-            else:
-                left.append(message)
-        if not reader.is_ended:  # the last of them was read: this is a stream like others
-            return self._claim(sid)
-        reader.messages = taken
-        self.unclaimed.replace(left)
-        self._by_stream = None
-        if self._claims is not None:
-            self._claims.finish_incoming(sid)
-        return reader
-
-    def on_reset(self, streams: tuple[int, ...]) -> None:
-        """The peer has reset these of its streams, all if there are none: what is to come on them is something new."""
-        if self._claims is None:
-            self._claims = Claims()
-        for sid in streams or (*self._readers, *(self._used or ())):
-            reader = self._readers.pop(sid, None)
-            if reader is not None:
-                reader.is_ended = True
-                reader.wake()
-                if self._claims.finish_incoming(sid):
-                    self._free(sid)
-            elif self._used is not None and sid in self._used:
-                self._used.discard(sid)
-                self._free(sid)
-                for message in self.unclaimed.unread():
-                    if message[1] == sid:
-                        self._claims.ends[sid] = message[5]
-
-    def on_outgoing_reset(self, streams: tuple[int, ...]) -> None:
-        """The peer has agreed to the reset of these of our streams, all if there are none."""
-        if self._claims is None:
-            self._claims = Claims()
-        for sid in streams or (*(self._written or ()), *self._claims.closing):
-            if self._written is not None and self.is_idle(sid):
-                self._written.discard(sid)
-                self._free(sid)
-            if self._claims.finish_outgoing(sid):
-                self._free(sid)
-
-    def is_idle(self, sid: int) -> bool:
-        """Whether nothing was written to this stream while it was reset."""
-        return True
-
-    def _free(self, sid: int) -> None:
-        if sid < self._lowest:
-            self._lowest = sid
-
-    def lowest_unused(self, limit: int) -> int:
-        """The lowest id below `limit` that neither side has used, or that both have reset; -1 if there is none."""
-        used = self._used or ()
-        written = self._written or ()
-        claims = self._claims
-        if claims is not None and claims.ends:
-            waiting = {message[1] for message in self.unclaimed.unread()}
-            for read in [ended for ended in claims.ends if ended not in waiting]:
-                del claims.ends[read]
-                self._free(read)
-        sid = self._lowest
-        while sid in used or sid in written or sid in self._readers or (claims is not None and claims.is_held(sid)):
-            sid += 1
-        self._lowest = sid
-        return sid if sid < limit else -1
-
-    async def accept(self) -> StreamReader:
-        """A reader for the stream of the first message that nobody has read."""
-        if self._accepting is None:
-            self._accepting = Turn("accept_stream")
-        self._accepting.claim()
-        queue = self.unclaimed
-        while not queue:
-            if self.ended:
-                raise self.end_of_stream()
-            await self._accepting.wait()
-        if self._by_stream is None:
-            self._by_stream = {}
-            for message in queue.unread():
-                self._by_stream.setdefault(message[1], []).append(message)
-        return self._claim(queue.first()[1])  # the peer has begun anew on it, whatever of before is not finished
-
-    async def receive(self) -> Message:
-        """The next message that belongs to no claimed stream."""
-        message = await self.unclaimed.read()
-        self._by_stream = None
-        return message
-
-    async def receive_many(self, limit: int | None) -> list[Message]:
-        """The messages that belong to no claimed stream."""
-        messages = await self.unclaimed.read_many(limit)
-        self._by_stream = None
-        return messages
-
-    def wake_readers(self) -> None:
-        """The association has ended."""
-        self.unclaimed.wake()
-        if self._accepting is not None:
-            self._accepting.wake()
-        for reader in self._readers.values():
-            reader.wake()

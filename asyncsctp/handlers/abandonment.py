@@ -74,16 +74,17 @@ class Abandonment:
         message = terms.message
         data = b"" if message is None or terms.pieces is not None or terms.open else message.data
         watcher = terms.watcher
-        abandoned = self.partial.abandon(terms, policy)
+        reason = _REASONS[policy]
+        abandoned = self.partial.abandon(terms, policy, reason)
         for path_id in abandoned.paths:
             if not self._outstanding.has_outstanding(path_id):  # section 6.3.2 R2
                 context.timers.stop(timer_key(T3_RTX, path_id))
         if message is not None:
-            reason = _REASONS[policy]
             context.emit(SendFailed(message.sid, message.ppid, data, terms.context, abandoned.sent, reason))
             message.data = b""  # what is outstanding of it may refer to it for long
         if watcher is not None:
-            context.owner.message_settled(watcher, _REASONS[policy], None, terms.transmissions)
+            context.owner.message_settled(watcher, reason, None, terms.transmissions)
+        context.statistics.messages_abandoned += 1
         self.released = True
         if abandoned.sent:
             self._advance()
@@ -127,7 +128,6 @@ class Abandonment:
         """C5: the peer did not answer a FORWARD TSN (section 6.3.3 of RFC 9260 for what that means)."""
         context = self._context
         path = context.paths.by_id[self._path_id]
-        path.rto.back_off()
         if on_silence(context, path, context.paths.on_timeout(path)):
             self._path_id = context.paths.retransmit_path(self._path_id).path_id
             self._send(context.paths.by_id[self._path_id])

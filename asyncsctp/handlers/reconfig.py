@@ -333,7 +333,7 @@ class Reconfig:
         return _NO_ANSWER
 
     def _goes_first(self) -> bool:
-        """Of two requests that are in each other's way one is refused, and comes again later: whether it is the peer's."""
+        """Of two requests that are in each other's way one is refused, and comes again: whether that is the peer's."""
         return self._context.local_tag > self._context.peer_tag
 
     def _perform_tsn_reset(self) -> bytes:

@@ -97,7 +97,7 @@ class Incoming:
     @property
     def count(self) -> int:
         """How many incoming streams there are."""
-        return self._reception._incoming_streams
+        return self._reception.incoming_streams
 
     @property
     def cumulative_tsn(self) -> int:
@@ -106,22 +106,15 @@ class Incoming:
 
     def reset(self, streams: tuple[int, ...]) -> None:
         """The peer's sequence numbers begin with 0."""
-        known = self._reception._streams._next_ssn
-        for sid in streams or tuple(known):
-            known.pop(sid, None)
+        self._reception.reset_streams(streams or None)
 
     def restart(self, wire_tsn: int) -> None:
         """The peer's next TSN will be this one, and all sequence numbers begin with 0."""
-        tracker = self._reception.tracker
-        tracker.cumulative_tsn += wire_tsn - tracker.cumulative_tsn - 1 & MASK_32
-        tracker._settled = tracker.cumulative_tsn
-        tracker.expected = wire_tsn & MASK_32
-        tracker._gaps = None
-        self.reset(())
+        self._reception.restart_tsns(wire_tsn)
 
     def add(self, count: int) -> None:
         """The peer may use so many more streams."""
-        self._reception._incoming_streams += count
+        self._reception.incoming_streams += count
         if self._context.setup is not None:
             self._context.setup = self._context.setup._replace(incoming_streams=self.count)
 

@@ -13,8 +13,11 @@ from ..wire.constants import (
     DATA,
     ECNE,
     ERROR,
+    FORWARD_TSN,
     HEARTBEAT,
     HEARTBEAT_ACK,
+    I_DATA,
+    I_FORWARD_TSN,
     INIT_ACK,
     PAD,
     RE_CONFIG,
@@ -59,6 +62,7 @@ RECEIVES_DATA: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT})
 _ALWAYS: Final = frozenset({ABORT, ERROR, PAD})
 _SETUP: Final = _ALWAYS | {SHUTDOWN_ACK}
 _UP: Final = _ALWAYS | {COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, RE_CONFIG, SACK, SHUTDOWN}
+_USER_DATA: Final = frozenset({DATA, I_DATA, FORWARD_TSN, I_FORWARD_TSN})
 
 #: The chunk types that mean something in a state; others are discarded there. INIT, which comes without a tag, and
 #: COOKIE ECHO for another tag go their own way (section 5.2).
@@ -66,9 +70,9 @@ MEANINGFUL: Final[dict[State, frozenset[int]]] = {
     CLOSED: frozenset(),
     COOKIE_WAIT: _SETUP | {COOKIE_ECHO, INIT_ACK},
     COOKIE_ECHOED: _SETUP | {COOKIE_ACK, COOKIE_ECHO, HEARTBEAT},
-    ESTABLISHED: _UP | {DATA},
-    SHUTDOWN_PENDING: _UP | {DATA},
+    ESTABLISHED: _UP | _USER_DATA,
+    SHUTDOWN_PENDING: _UP | _USER_DATA,
     SHUTDOWN_RECEIVED: _UP,
-    SHUTDOWN_SENT: _UP - {SACK} | {DATA, SHUTDOWN_ACK},
+    SHUTDOWN_SENT: _UP - {SACK} | _USER_DATA | {SHUTDOWN_ACK},
     SHUTDOWN_ACK_SENT: _ALWAYS | {COOKIE_ECHO, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE},
 }

@@ -81,6 +81,12 @@ class Submission:
                 self._transmission.abandonment.add(terms, piece.order)
             self._context.statistics.messages_sent += 1
 
+    def set_priority(self, sid: int, value: int) -> None:
+        """Tell the scheduler a stream's priority or weight. `ValueError` for what it does not take."""
+        if not 0 <= sid < self.outgoing_streams:
+            raise ValueError(f"stream must be between 0 and {self.outgoing_streams - 1}, not {sid}")
+        self._queue.set_priority(sid, value)
+
     def watch(self, message: OutboundMessage, watcher: object) -> bool:
         """Tell the watcher what becomes of a message that was sent; false if that is over and it was acknowledged."""
         terms = self._terms_of(message)
@@ -97,10 +103,14 @@ class Submission:
         terms = self._terms_of(message)
         if terms is None:
             return False
+        self.give_up(terms)
+        return True
+
+    def give_up(self, terms: Terms) -> None:
+        """The same of a message that is not settled."""
         abandonment = self._abandonment("withdrawing a message that has begun to leave", terms.fate != WAITING)
         abandonment.give_up(terms, RELIABLE)
         self._transmission.look_back()
-        return True
 
     def _terms_of(self, message: OutboundMessage) -> Terms | None:
         """Those of a message that was sent, maybe without; None if it is settled."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import final
 
 from ..errors import SCTPError
-from ..events import SenderDry, SendFailed
+from ..events import SchedulerFailed, SenderDry, SendFailed
 from ..outbound.data_queue import DataQueue
 from ..outbound.idata_queue import IDataQueue
 from ..outbound.message import (
@@ -22,7 +22,7 @@ from ..outbound.outstanding import AckSummary, OutstandingQueue
 from ..outbound.retransmission import RetransmissionQueue
 from ..outbound.send_queue import SendQueue
 from ..paths.path import Path
-from ..schedulers.fcfs import FirstComeFirstServed
+from ..schedulers.guard import make
 from ..timers import T3_RTX, WINDOW_PROBE, timer_key
 from ..wire.sack import read_sack
 from .abandonment import Abandonment
@@ -63,7 +63,7 @@ class Transmission:
         self._violations = violations
         self.outstanding = OutstandingQueue(setup.local_initial_tsn, len(context.paths.by_id))
         self.window = RetransmissionQueue(self.outstanding, setup.peer_rwnd)
-        scheduler = (context.config.scheduler or FirstComeFirstServed)()
+        scheduler = make(context.config.scheduler, self._report)
         self.queue: SendQueue = IDataQueue(scheduler, 0) if setup.interleaving else DataQueue(scheduler, 0)
         self.abandonment: Abandonment | None = None  # made when first there is something that may be given up
         self.suspended = False  # no new data leaves: TSNs are about to begin anew (RFC 6525 section 5.1.3)
@@ -89,7 +89,11 @@ class Transmission:
 
     def change_scheduler(self) -> None:
         """Let another scheduler choose from now on: the one that the settings name."""
-        self.queue.set_scheduler((self._context.config.scheduler or FirstComeFirstServed)())
+        self.queue.set_scheduler(make(self._context.config.scheduler, self._report))
+
+    def _report(self, error: Exception) -> None:
+        """The user's scheduler has made a mistake."""
+        self._context.emit(SchedulerFailed(error))
 
     @property
     def pending(self) -> bool:
@@ -229,7 +233,7 @@ class Transmission:
                 self._context.emit(SendFailed(message.sid, message.ppid, data, terms.context, sent, reason))
                 if terms.watcher is not None:
                     self._context.owner.message_settled(terms.watcher, reason, None, terms.transmissions)
-                terms.settle()
+                terms.settle(reason)
 
     # Steps.
 

@@ -14,36 +14,23 @@ valid chunk once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_16, MASK_32
-from .reassembly import OVERHEAD, SMALLEST_CHARGE, ReassemblyQueue, Recipient
+from .data_runs import NO_TSN, UNORDERED_KEY, DataRuns, Run, violation
+from .reassembly import OVERHEAD, SMALLEST_CHARGE, Recipient
 
 __all__ = ["DataStreams"]
 
 _KIND: Final = FLAG_BEGIN | FLAG_END | FLAG_UNORDERED
 _WHOLE: Final = FLAG_BEGIN | FLAG_END
 _NEVER: Final = -1
-_UNORDERED_KEY: Final = 1 << 32
+_HALF: Final = 1 << 15
 _LARGEST_CHUNK: Final = 65535
 #: Fragments that a message may have in any case; a long one may have more, if they are not tiny.
 _FEW_FRAGMENTS: Final = 64
-
-
-@final
-class _Run:
-    """Consecutive fragments of one message. The key is its stream and SSN, or its stream and `_UNORDERED_KEY`."""
-
-    __slots__ = ("first", "last", "begun", "ended", "key", "ppid", "size")
-
-    def __init__(self, tsn: int, begun: bool, ended: bool, key: int, ppid: int) -> None:
-        self.first = tsn
-        self.last = tsn
-        self.begun = begun
-        self.ended = ended
-        self.key = key
-        self.ppid = ppid
-        self.size = 0
 
 
 @final
@@ -62,26 +49,25 @@ class _Front:
 
 
 @final
-class DataStreams(ReassemblyQueue):
+class DataStreams(DataRuns):
     """Reassembly and stream order of DATA chunks."""
 
-    __slots__ = ("_next_ssn", "_edges", "_front", "_waiting", "_fast_kind", "_most_fragments")
+    __slots__ = ("_front", "_fast_kind", "_front_kind")
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         super().__init__(recipient, max_message_size)
-        self._next_ssn: dict[int, int] = {}
-        self._edges: dict[int, _Run] = {}  # each run under its first and its last TSN
         self._front: _Front | None = None  # there is none while there are runs
-        self._waiting: dict[int, _Run] = {}  # complete ordered messages by their key
         self._fast_kind = _NEVER
-        self._most_fragments = 0
+        self._front_kind = FLAG_BEGIN
         self.limit_messages(max_message_size)
 
     def limit_messages(self, max_message_size: int) -> None:
         """Set the longest message that is accepted."""
         self._max_message_size = max_message_size
-        # The fast lane doesn't look at sizes: it is open only while no single chunk can be too long.
-        self._fast_kind = _WHOLE if max_message_size >= _LARGEST_CHUNK else _NEVER
+        # The fast lane doesn't look at sizes: it is open only while no single chunk can be too long. Neither lane looks
+        # at who wants parts.
+        self._front_kind = _NEVER if self._wanted or self._giving else FLAG_BEGIN
+        self._fast_kind = _WHOLE if max_message_size >= _LARGEST_CHUNK and self._front_kind != _NEVER else _NEVER
         # The message in progress is not held against the window, so its bookkeeping must not outgrow its data.
         self._most_fragments = _FEW_FRAGMENTS + max_message_size // OVERHEAD
 
@@ -92,13 +78,26 @@ class DataStreams(ReassemblyQueue):
         self._edges = {}
         self._front = None
         self._waiting = {}
+        self._skipped = NO_TSN
+        self._giving = {}
+        self._abort_given()
+
+    def deliver_parts(self, sid: int, wanted: bool, point: int) -> None:
+        """Whether the messages of a stream are given in parts, once `point` bytes of one are there in order."""
+        if wanted:
+            self.settle()
+            self._wanted.add(sid)
+        else:
+            self._wanted.discard(sid)
+        self._point = point
+        self.limit_messages(self._max_message_size)
 
     def add(self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes) -> str | None:
         """Take in a new DATA chunk, and deliver what it completes; a text says how it violates the protocol."""
         front = self._front
         if front is not None:
             if tsn == front.last + 1 and flags & FLAG_BEGIN == 0:
-                key = sid << 16 | (_UNORDERED_KEY if flags & FLAG_UNORDERED else number)
+                key = sid << 16 | (UNORDERED_KEY if flags & FLAG_UNORDERED else number)
                 if key == front.key:
                     return self._extend(front, tsn, flags, payload)
             self.settle()
@@ -109,8 +108,8 @@ class DataStreams(ReassemblyQueue):
             self.delivered += 1
             self.recipient.on_message(sid, number, ppid, False, tsn & MASK_32, payload)
             return None
-        elif flags & _WHOLE == FLAG_BEGIN and not self._edges and len(payload) <= self._max_message_size:
-            key = sid << 16 | (_UNORDERED_KEY if flags & FLAG_UNORDERED else number)
+        elif flags & _WHOLE == self._front_kind and not self._edges and len(payload) <= self._max_message_size:
+            key = sid << 16 | (UNORDERED_KEY if flags & FLAG_UNORDERED else number)
             self._front = _Front(tsn, key, ppid, payload)
             self.held += len(payload) + OVERHEAD
             return None
@@ -132,7 +131,7 @@ class DataStreams(ReassemblyQueue):
         if front is None:
             return
         self._front = None
-        run = _Run(front.first, True, False, front.key, front.ppid)
+        run = Run(front.first, True, False, front.key, front.ppid)
         run.last = front.last
         run.size = front.size
         self._edges[front.first] = self._edges[front.last] = run
@@ -144,10 +143,10 @@ class DataStreams(ReassemblyQueue):
         """The next fragment of the front."""
         size = front.size + len(payload)
         if size > self._max_message_size:
-            return _violation(tsn, f"its message is longer than {self._max_message_size} bytes")
+            return violation(tsn, f"its message is longer than {self._max_message_size} bytes")
         parts = front.parts
         if len(parts) >= self._most_fragments:
-            return _violation(tsn, f"its message has more than {self._most_fragments} fragments")
+            return violation(tsn, f"its message has more than {self._most_fragments} fragments")
         parts.append(payload)
         front.last = tsn
         front.size = size
@@ -156,7 +155,7 @@ class DataStreams(ReassemblyQueue):
             return None
         key = front.key
         sid = key >> 16 & MASK_16
-        if key < _UNORDERED_KEY:
+        if key < UNORDERED_KEY:
             if self._next_ssn.get(sid, 0) != key & MASK_16:
                 self.settle()
                 run = self._edges[tsn]
@@ -165,136 +164,122 @@ class DataStreams(ReassemblyQueue):
             self._next_ssn[sid] = (key + 1) & MASK_16
         self._front = None
         self.held -= size + len(parts) * OVERHEAD
-        self._deliver(sid, key & MASK_16, front.ppid, key >= _UNORDERED_KEY, front.first, b"".join(parts))
+        self._deliver(sid, key & MASK_16, front.ppid, key >= UNORDERED_KEY, front.first, b"".join(parts))
         return None
 
-    def _add_beside_others(self, tsn: int, flags: int, sid: int, ssn: int, ppid: int, payload: bytes) -> str | None:
-        begins = flags & FLAG_BEGIN != 0
-        ends = flags & FLAG_END != 0
-        # Section 3.3.1: the receiver MUST ignore the SSN of an unordered chunk.
-        key = sid << 16 | (_UNORDERED_KEY if flags & FLAG_UNORDERED else ssn)
-        left = self._edges.get(tsn - 1)
-        right = self._edges.get(tsn + 1)
-        size = len(payload)
-        # Section 3.3.1: the TSNs of a message are strictly sequential, so a message begins exactly where one ends.
-        if left is not None:
-            if left.ended != begins:
-                return _violation(tsn, "its B bit contradicts the E bit before it")
-            if begins:
-                left = None
-            elif left.key != key:
-                return _violation(tsn, "it differs from the fragment before it in stream, SSN or U bit")
-            else:
-                size += left.size
-        if right is not None:
-            if right.begun != ends:
-                return _violation(tsn, "its E bit contradicts the B bit after it")
-            if ends:
-                right = None
-            elif right.key != key:
-                return _violation(tsn, "it differs from the fragment after it in stream, SSN or U bit")
-            else:
-                size += right.size
-        if size > self._max_message_size:
-            return _violation(tsn, f"its message is longer than {self._max_message_size} bytes")
-        if begins and ends:
-            return self._add_whole(tsn, key, ppid, payload)
-        self._hold(tsn, payload)
-        if left is None:
-            run = _Run(tsn, begins, ends, key, ppid)
-        else:
-            run = left
-            if run.first != run.last:
-                del self._edges[run.last]
-            run.last = tsn
-            run.ended = ends
-        self._edges[tsn] = run
-        run.size = size
-        if right is not None:
-            self._absorb(run, right)
-        if run.last - run.first >= self._most_fragments:
-            return _violation(tsn, f"its message has more than {self._most_fragments} fragments")
-        return self._complete(run) if run.begun and run.ended else None
+    def skip(self, previous: int, tsn: int, entries: Iterable[tuple[int, int]]) -> None:
+        """The peer abandoned what is missing up to a TSN; of each entry's stream, the SSNs up to that one are over.
 
-    def _add_whole(self, tsn: int, key: int, ppid: int, payload: bytes) -> str | None:
-        """Take in an unfragmented message: it is delivered, or waits for its turn."""
-        sid = key >> 16 & MASK_16
-        ssn = key & MASK_16
-        if key >= _UNORDERED_KEY:
-            self._deliver(sid, 0, ppid, True, tsn, payload)
-        elif self._next_ssn.get(sid, 0) == ssn:
-            self._next_ssn[sid] = (ssn + 1) & MASK_16
-            self._deliver(sid, ssn, ppid, False, tsn, payload)
-            self._deliver_waiting(sid)
-        elif key in self._waiting:
-            return _violation(tsn, "another message has its stream and SSN")
-        else:
-            self._hold(tsn, payload)
-            run = _Run(tsn, True, True, key, ppid)
-            run.size = len(payload)
-            self._edges[tsn] = self._waiting[key] = run
-        return None
-
-    def _absorb(self, run: _Run, right: _Run) -> None:
-        """Make the run that follows a part of this one."""
-        edges = self._edges
-        if run.last != run.first:
-            del edges[run.last]
-        if right.first != right.last:
-            del edges[right.first]
-        run.last = right.last
-        run.ended = right.ended
-        edges[run.last] = run
-
-    def _complete(self, run: _Run) -> str | None:
-        """A run is a whole message now: it is delivered, or waits for its turn."""
-        key = run.key
-        sid = key >> 16
-        if key >= _UNORDERED_KEY:
-            self._take(run)
-        elif self._next_ssn.get(sid, 0) == key & MASK_16:
-            self._next_ssn[sid] = (key + 1) & MASK_16
-            self._take(run)
-            self._deliver_waiting(sid)
-        elif key in self._waiting:
-            return _violation(run.last, "another message has its stream and SSN")
-        else:
-            self._waiting[key] = run
-        return None
-
-    def _deliver_waiting(self, sid: int) -> None:
-        """Deliver the messages that wait in a stream, as far as none is missing before them."""
-        while self._waiting:
-            ssn = self._next_ssn.get(sid, 0)
-            run = self._waiting.pop(sid << 16 | ssn, None)
-            if run is None:
-                return
-            self._next_ssn[sid] = (ssn + 1) & MASK_16
-            self._take(run)
-
-    def _take(self, run: _Run) -> None:
-        """Deliver a complete run, which is held no longer."""
-        del self._edges[run.first]
-        if run.first != run.last:
-            del self._edges[run.last]
-        data = self._release(run.first, run.last)
-        unordered = run.key >= _UNORDERED_KEY
-        self._deliver(run.key >> 16 & MASK_16, run.key & MASK_16, run.ppid, unordered, run.first, data)
-
-    def _give_up(self, tsn: int) -> None:
-        """Let go of the largest TSN held: the last fragment of its run, which is then incomplete."""
-        run = self._edges.pop(tsn)
-        if run.begun and run.ended:
-            self._waiting.pop(run.key, None)
-        size = len(self._chunks.pop(tsn))
-        self.held -= size + OVERHEAD
-        if run.first == tsn:
+        RFC 3758 section 3.6. `previous` is the cumulative TSN before that, both unwrapped. If they are the same the
+        FORWARD TSN is out of date: its entries are then not looked at, but it may say that no more comes of a message.
+        """
+        self._skipped = tsn
+        if tsn == previous:
             return
-        run.last = tsn - 1
-        run.ended = False
-        run.size -= size
-        self._edges[run.last] = run
+        self.settle()
+        under_way = self._drop_incomplete(previous, tsn)
+        for sid, ssn in entries:
+            expected = self._next_ssn.get(sid, 0)
+            ahead = (ssn - expected) & MASK_16
+            if ahead >= _HALF:
+                continue  # it is over already
+            key = -1 if under_way is None else under_way.key
+            if under_way is not None and key >> 16 == sid and (key - expected) & MASK_16 <= ahead:
+                self._drop(under_way)
+                self._skipped = under_way.last
+                under_way = None
+            self._finish(sid, expected, ahead)
+            self._deliver_waiting(sid)
 
+    def reset_streams(self, sids: Sequence[int] | None) -> None:
+        """These streams (None: all) number their messages from 0 again; what waits in them is over."""
+        self.settle()
+        wanted = None if sids is None else set(sids)
+        for given in list(self._giving.values()):
+            sid = given.key >> 16 & MASK_16
+            if given.key < UNORDERED_KEY and (wanted is None or sid in wanted):
+                self._abort(given)
+                self._skipped = given.following - 1
+        for number, run in list(self._edges.items()):
+            if number != run.first or run.key >= UNORDERED_KEY or (run.begun and run.ended):
+                continue
+            if wanted is None or run.key >> 16 in wanted:
+                self._drop(run)
+                if not run.ended:
+                    self._skipped = run.last
+        for sid in list(self._waiting) if sids is None else sids:
+            self._finish(sid, self._next_ssn.get(sid, 0), MASK_16)
+        if sids is None:
+            self._next_ssn = {}
+        else:
+            for sid in sids:
+                self._next_ssn.pop(sid, None)
 
-def _violation(tsn: int, text: str) -> str:
-    return f"DATA chunk with TSN {tsn & MASK_32}: {text}"
+    def restart(self) -> None:
+        """All streams begin anew, and the TSNs too: nothing more comes for what is incomplete."""
+        self.reset_streams(None)
+        for given in list(self._giving.values()):
+            self._abort(given)
+        for number, run in list(self._edges.items()):
+            if number == run.first:
+                self._drop(run)
+        self._skipped = NO_TSN
+
+    def recount(self) -> int:
+        """What `held` should be."""
+        chunks = list(self._chunks.values())
+        if self._front is not None:
+            chunks += self._front.parts
+            if self._edges:
+                return -1  # there is a front beside runs
+        return sum(map(len, chunks)) + OVERHEAD * len(chunks)
+
+    def _drop_incomplete(self, previous: int, tsn: int) -> Run | None:
+        """Drop the messages that lack a TSN up to this one.
+
+        What comes back is the one that lacks none, and is not complete either: maybe the rest of it is to come.
+        """
+        for given in list(self._giving.values()):
+            if given.following <= tsn:
+                self._abort(given)
+        under_way: Run | None = None
+        edges = self._edges
+        # Of what is held, an edge is in this range: the least of both is looked through, so that many small steps cost
+        # no more than a large one.
+        numbers = range(previous, tsn + 2) if tsn - previous < len(edges) else list(edges)
+        for number in numbers:
+            run = edges.get(number)
+            if run is None or run.first > tsn + 1 or (run.begun and run.ended):
+                continue
+            if not run.begun or run.last < tsn:
+                self._drop(run)
+                if run.last > tsn:
+                    self._skipped = NO_TSN if run.ended else run.last
+            elif run.first <= tsn:
+                under_way = run
+        return under_way
+
+    def _finish(self, sid: int, expected: int, ahead: int) -> None:
+        """Deliver in order what waits in a stream of the next SSN and so many after it, which are over."""
+        waiting = self._waiting.get(sid)
+        found: list[int] = []
+        if waiting is not None:
+            if ahead < len(waiting):
+                found = [ssn for step in range(ahead + 1) if (ssn := (expected + step) & MASK_16) in waiting]
+            else:
+                found = [ssn for ssn in waiting if (ssn - expected) & MASK_16 <= ahead]
+                found.sort(key=partial(_distance, expected))
+        for ssn in found:
+            waiting = self._waiting.get(sid)
+            run = waiting.pop(ssn, None) if waiting is not None else None
+            if run is None:
+                return  # the peer has restarted meanwhile
+            if not waiting:
+                del self._waiting[sid]
+            self._next_ssn[sid] = (ssn + 1) & MASK_16
+            self._take(run)
+        self._next_ssn[sid] = (expected + ahead + 1) & MASK_16
+
+def _distance(expected: int, ssn: int) -> int:
+    return (ssn - expected) & MASK_16
+

@@ -129,6 +129,41 @@ class DataTracker:
             return BEYOND
         return tsn
 
+    def skip_to(self, wire_tsn: int, furthest: int) -> int:
+        """Move the cumulative TSN to that of a FORWARD TSN, and on over what was received (RFC 3758 section 3.6).
+
+        The New Cumulative TSN comes back unwrapped, or `DUPLICATE` if it is out of date: then a SACK is due, for the
+        last one may have been lost. One that is more than `furthest` ahead is `BEYOND`, and changes nothing.
+        """
+        ahead = (wire_tsn - self.expected + 1) & MASK_32
+        if ahead == 0 or ahead >= _HALF:
+            self.ack_state = ACK_NOW
+            return DUPLICATE
+        if ahead > furthest:
+            return BEYOND
+        tsn = self.cumulative_tsn + ahead
+        gaps = self._gaps
+        if gaps is not None:
+            gaps.drop_below(tsn + 1)
+            if not gaps:
+                self._gaps = None
+        self._advance(tsn)
+        return tsn
+
+    def restart(self, initial_tsn: int) -> None:
+        """The peer's next TSN is this one, as on the wire (RFC 6525 section 5.2.4); nothing is owed for those before.
+
+        Unwrapped TSNs go on upwards.
+        """
+        self._gaps = None
+        self._duplicates = []
+        self.cumulative_tsn += (initial_tsn - self.expected) & MASK_32
+        self.expected = initial_tsn & MASK_32
+        self.ack_state = NO_ACK
+        self._packets = 0
+        self._at_once = True
+        self._settled = self.cumulative_tsn
+
     def _accept_among_gaps(self, wire_tsn: int) -> int:
         gaps = self._gaps
         if gaps is not None:  # after a loss nearly all that comes is the next of what has come

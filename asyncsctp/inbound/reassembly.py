@@ -8,6 +8,7 @@ window says. It deliberately does not know which chunks make a message and whose
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -37,11 +38,31 @@ class Recipient:
         """A complete message, in its turn; `tsn` is that of its first chunk. Numbers are as on the wire."""
         raise NotImplementedError
 
+    def on_part(self, sid: int, number: int, ppid: int, unordered: bool, tsn: int, data: bytes, last: bool) -> None:
+        """The next part of a message of a stream that is read in parts; `tsn` is that of the message's first chunk.
+
+        `number` is the SSN or MID. It is called for streams alone for which `deliver_parts` was.
+        """
+
+    def on_parts_aborted(self, sid: int) -> None:
+        """The rest of the message whose parts were given will not come (RFC 6458 section 6.1.7)."""
+
 
 class ReassemblyQueue:
     """Chunks held by their TSN. A subclass says what they belong to: `add`, `_give_up`, `in_progress`."""
 
-    __slots__ = ("held", "recipient", "unread", "delivered", "_max_message_size", "_chunks", "_largest")
+    __slots__ = (
+        "held",
+        "recipient",
+        "unread",
+        "delivered",
+        "_max_message_size",
+        "_chunks",
+        "_largest",
+        "_wanted",
+        "_point",
+        "_given",
+    )
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         #: Bytes held, each chunk with its `OVERHEAD`.
@@ -55,6 +76,9 @@ class ReassemblyQueue:
         self._chunks: dict[int, bytes] = {}
         # The TSNs held, negated, as a heap: made when room is first asked for. Some may be held no longer.
         self._largest: list[int] | None = None
+        self._wanted: set[int] = set()  # the streams that are read in parts
+        self._point = 0  # so much of a message must be there before a first part of it is given
+        self._given: set[int] = set()  # the streams of which a message has been given in part
 
     def add(self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes) -> str | None:
         """Take in a chunk that is new; complete messages whose turn it is are delivered before this returns.
@@ -77,6 +101,35 @@ class ReassemblyQueue:
     def limit_messages(self, max_message_size: int) -> None:
         """Set the longest message that is accepted."""
         self._max_message_size = max_message_size
+
+    def deliver_parts(self, sid: int, wanted: bool, point: int) -> None:
+        """Whether the messages of a stream are given in parts, once `point` bytes of one are there in order.
+
+        A message of which a part was given goes on in parts to its end, and until then no other of the stream is begun
+        in parts; complete ones come between, as one part each. Such messages may be of any size.
+        """
+        raise NotImplementedError
+
+    def reset_streams(self, sids: Sequence[int] | None) -> None:
+        """These streams (None: all) number their messages from 0 again (RFC 6525 section 5.2.2).
+
+        What waits there under an old number is delivered in order if it is complete, and otherwise dropped.
+        """
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """All streams begin anew, and the TSNs too: nothing more comes for what is incomplete (RFC 6525 5.2.4)."""
+        raise NotImplementedError
+
+    def succeed(self, before: ReassemblyQueue) -> None:
+        """Take the place of another one, which gives up all it holds."""
+        for sid in before._wanted:
+            self.deliver_parts(sid, True, before._point)
+        before.reset()
+
+    def recount(self) -> int:
+        """What `held` should be: for tests, at the cost of looking at everything."""
+        raise NotImplementedError
 
     def reset(self) -> None:
         """Give up all that is held (the peer has restarted)."""
@@ -109,9 +162,26 @@ class ReassemblyQueue:
         self.delivered += 1
         self.recipient.on_message(sid, ssn, ppid, unordered, tsn & MASK_32, data)
 
+    def _abort_given(self) -> None:
+        """No message of which a part was given will be completed."""
+        given, self._given = self._given, set()
+        for sid in given:
+            self.recipient.on_parts_aborted(sid)
+
+    def _deliver_part(
+        self, sid: int, number: int, ppid: int, unordered: bool, tsn: int, data: bytes, last: bool
+    ) -> None:
+        size = len(data)
+        self.unread += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
+        self.delivered += last
+        self.recipient.on_part(sid, number, ppid, unordered, tsn & MASK_32, data, last)
+
     def _hold(self, tsn: int, payload: bytes) -> None:
-        self._chunks[tsn] = payload
         self.held += len(payload) + OVERHEAD
+        self._record(tsn, payload)
+
+    def _record(self, tsn: int, payload: bytes) -> None:
+        self._chunks[tsn] = payload
         largest = self._largest
         if largest is not None:
             if len(largest) > 2 * len(self._chunks) + _HEAP_SLACK:

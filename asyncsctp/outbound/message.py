@@ -92,15 +92,16 @@ class Terms:
     * `context` comes back in `SendFailed`; `watcher`, if any, is to hear what becomes of the message.
     * `policy`: RELIABLE, TIMED, LIMITED or PRIORITY. `bound`: the instant after which it is not sent, or the most
       retransmissions of a chunk, or what it matters: the smaller, the more.
-    * `fate`: WAITING to SETTLED. `number`: its SSN or MID, from BEGUN on.
+    * `fate`: WAITING to SETTLED; then `reason` says why it was given up, and is empty if it was acknowledged.
+    * `number`: its SSN or MID, from BEGUN on.
     * `records`: its chunks that have left and are not cumulatively acknowledged, in order of TSN.
     * `transmissions`: the most that a chunk took which has been acknowledged; `path_id`: where the last of them went.
     * `pieces`: of a message written in parts, while nothing has left. `open`: there are more to come.
     """
 
     __slots__ = (
-        "bound", "context", "fate", "message", "number", "open", "path_id", "pieces", "policy", "records",
-        "transmissions", "watcher",
+        "bound", "context", "fate", "message", "number", "open", "path_id", "pieces", "policy", "reason",
+        "records", "transmissions", "watcher",
     )  # fmt: skip
 
     def __init__(self, context: object = None, policy: int = RELIABLE, bound: float = 0.0) -> None:
@@ -111,15 +112,17 @@ class Terms:
         self.fate = WAITING
         self.message: OutboundMessage | None = None
         self.number = 0
+        self.reason = ""
         self.records: deque[PacketRecord] = deque()
         self.transmissions = 0
         self.path_id = 0
         self.pieces: list[OutboundMessage] | None = None
         self.open = False
 
-    def settle(self) -> None:
-        """It is acknowledged or abandoned: nothing of it is kept any more."""
+    def settle(self, reason: str = "") -> None:
+        """It is acknowledged, or abandoned for a reason: nothing of it is kept any more."""
         self.fate = SETTLED
+        self.reason = reason
         self.message = None
         self.pieces = None
         self.records.clear()

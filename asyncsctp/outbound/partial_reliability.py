@@ -172,7 +172,7 @@ class PartialReliability:
             self._priorities.pop()
         return terms if terms is not None and terms.bound > than else None
 
-    def abandon(self, terms: Terms, policy: int) -> Abandoned:
+    def abandon(self, terms: Terms, policy: int, reason: str) -> Abandoned:
         """Give a message up, whole, wherever its chunks stand. `policy` is what it is counted under."""
         queue = self._queue
         message = terms.message
@@ -184,7 +184,7 @@ class PartialReliability:
         released += before - self._outstanding.user_bytes
         unsent_count, sent_count = self.abandoned.get((sid, policy), (0, 0))
         self.abandoned[sid, policy] = (unsent_count, sent_count + 1) if sent else (unsent_count + 1, sent_count)
-        terms.settle()
+        terms.settle(reason)
         return Abandoned(released, sent, paths)
 
 

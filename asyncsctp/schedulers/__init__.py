@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from .base import NO_STREAM, StreamScheduler
+from .fair import FairBandwidth, WeightedFairQueueing
 from .fcfs import FirstComeFirstServed
+from .priority import Priority
+from .round_robin import RoundRobin, RoundRobinPerPacket
 
-__all__ = ["NO_STREAM", "FirstComeFirstServed", "StreamScheduler"]
+__all__ = [
+    "NO_STREAM",
+    "FairBandwidth",
+    "FirstComeFirstServed",
+    "Priority",
+    "RoundRobin",
+    "RoundRobinPerPacket",
+    "StreamScheduler",
+    "WeightedFairQueueing",
+]

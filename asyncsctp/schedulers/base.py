@@ -25,25 +25,45 @@ class StreamScheduler:
     or one chunk where both sides have agreed on I-DATA.
 
     One instance serves one association. While only one stream has messages the scheduler is not consulted at all: it
-    hears of that stream, with the state it then has, as soon as a second one competes with it. No method may raise, and
-    each should cost O(log streams) at most.
+    hears of that stream, with the state it then has, as soon as a second one competes with it. No method may raise, but
+    for `set_priority`; if one does, `FirstComeFirstServed` takes over and a `SchedulerFailed` event tells. Each should
+    cost O(log streams) at most. `asyncsctp.testing.schedulers.check_scheduler` tries all of this on a scheduler.
+
+    For example, one that serves the stream longest whose messages are the shortest, so that small ones overtake:
+
+    >>> class SmallestLast(StreamScheduler):
+    ...     def __init__(self):
+    ...         self.last = {}                                  # what the last turn of each active stream took
+    ...     def activate(self, sid, order):
+    ...         self.last[sid] = 0
+    ...     def deactivate(self, sid):
+    ...         del self.last[sid]
+    ...     def next(self):
+    ...         return min(self.last, key=self.last.get, default=NO_STREAM)    # O(streams): good for a few of them
+    ...     def served(self, sid, size, order):
+    ...         if order == NO_STREAM:
+    ...             del self.last[sid]
+    ...         else:
+    ...             self.last[sid] = size
     """
 
     __slots__ = ()
 
     def activate(self, sid: int, order: int) -> None:
-        """Stream `sid` has something to send; its first message is the `order`-th that was written."""
+        """Stream `sid`, which is not active, has something to send; its first message is the `order`-th written."""
         raise NotImplementedError
 
     def deactivate(self, sid: int) -> None:
-        """Stream `sid`, which is active, takes part no longer: it is alone, or its messages were withdrawn."""
+        """Stream `sid`, which is active, takes part no longer: it is alone, it has to pause, or its messages were
+        withdrawn. It may come back with the same `order`.
+        """
         raise NotImplementedError
 
     def next(self) -> int:
-        """The stream whose turn it is. The same one again if nothing was served since.
+        """The stream whose turn it is. The same one again if no other method was called since.
 
         `NO_STREAM` ends the packet being filled. It must not be given for a packet with nothing in it while streams are
-        active.
+        active. To be asked is not yet to be served: the turn may not fit into the packet, or the window.
         """
         raise NotImplementedError
 
@@ -56,7 +76,9 @@ class StreamScheduler:
         raise NotImplementedError
 
     def begin_packet(self) -> None:
-        """A new packet is about to be filled. (Optional.)"""
+        """A new packet is about to be filled; again, perhaps, if nothing was put into the last one. (Optional.)"""
 
     def set_priority(self, sid: int, value: int) -> None:
-        """The user gave stream `sid` this priority or weight. (Optional; most schedulers have no use for it.)"""
+        """The user gave stream `sid`, active or not, this priority or weight, 0 to 65535. (Optional; most schedulers
+        have no use for it.) A `ValueError` reaches the user, and nothing has changed then.
+        """

@@ -14,6 +14,7 @@ from .nat import Nat
 from .network import Datagram, DatagramError, Network, PacketRecord, PortUnreachableError
 from .pair import CoreEndpoint, Simulation
 from .randomness import SeededRandom
+from .schedulers import check_scheduler
 from .transport import SimulatedTransport
 from .virtual_time import VirtualLoop, run
 
@@ -41,5 +42,6 @@ __all__ = [
     "SimulationError",
     "TimeLimitError",
     "VirtualLoop",
+    "check_scheduler",
     "run",
 ]

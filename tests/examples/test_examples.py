@@ -96,6 +96,7 @@ def test_nobody_listens() -> None:
         pytest.param("multihomed.py", ["--addresses", "127.0.0.1", "192.0.2.1"], marks=needs_filters),
         ("worker_processes.py", ["--addresses", "192.0.2.1"]),
         ("worker_processes.py", ["--workers", "0"]),
+        ("earliest_deadline_first.py", ["--loss", "2"]),
     ],
 )
 def test_what_can_not_be_is_said_in_one_line(program: str, arguments: list[str]) -> None:
@@ -170,6 +171,19 @@ def test_worker_processes_ctrl_c(start: Start) -> None:
     process = start("worker_processes.py", "--rounds", "1000000")
     line_of(process, "^4 processes at")
     assert end_by_ctrl_c(process) == (130, "")
+
+
+def test_earliest_deadline_first() -> None:
+    done = run(*command("earliest_deadline_first.py", "--check", "--seconds", "30"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    found = re.findall(r"^(\w+) +[\d.]+ s +([\d.]+)% +([\d.]+)%$", done.stdout, re.MULTILINE)
+    shares = {name: (float(first_come), float(earliest)) for name, first_come, earliest in found}
+    assert list(shares) == ["alarm", "position", "picture", "log"]
+    for name in ("alarm", "position"):
+        assert shares[name][0] < 60 and shares[name][1] > 97
+    for name in ("picture", "log"):  # nobody pays for it
+        assert shares[name][1] > 97
 
 
 def test_demo_of_the_command() -> None:

@@ -18,7 +18,8 @@ from asyncsctp.wire.constants import (
 )
 from asyncsctp.wire.init import pack_init
 
-UNKNOWN = [kind for kind in range(256) if kind not in (*range(15), 0x84)]
+#: I-DATA and I-FORWARD-TSN abort where they were not negotiated (RFC 8260).
+UNKNOWN = [kind for kind in range(256) if kind not in (*range(15), 0x84, 0x40, 0xC2)]
 
 
 @pytest.mark.parametrize("kind", UNKNOWN)

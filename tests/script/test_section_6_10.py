@@ -64,7 +64,7 @@ def test_init_is_not_bundled_with_anything() -> None:
 # Section 3.2: what nobody knows.
 
 
-@pytest.mark.parametrize(("kind", "goes_on", "reported"), [(15, 0, 0), (64, 0, 1), (0x90, 1, 0), (0xC1, 1, 1)])
+@pytest.mark.parametrize(("kind", "goes_on", "reported"), [(15, 0, 0), (0x41, 0, 1), (0x90, 1, 0), (0xC1, 1, 1)])
 def test_the_high_bits_of_an_unknown_chunk_type_are_obeyed(kind: int, goes_on: int, reported: int) -> None:
     """00: stop. 01: stop and report. 10: skip. 11: skip and report, with cause "Unrecognized Chunk Type"."""
     script = Script()

@@ -51,6 +51,7 @@ class Recorder(AssociationUser):
         self.events: list[Event] = []
         self.heartbeats: list[tuple[str, float | None]] = []
         self.error: SCTPError | None = None
+        self.settled: list[tuple[object, str, str, int]] = []
         self.is_closed = False
         self.reading = True
         self.unread: list[int] = []
@@ -72,6 +73,9 @@ class Recorder(AssociationUser):
 
     def on_heartbeat(self, address: str, round_trip: float | None) -> None:
         self.heartbeats.append((address, round_trip))
+
+    def on_settled(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
+        self.settled.append((watcher, reason, address, transmissions))
 
     def on_closed(self, error: SCTPError | None) -> None:
         assert not self.is_closed

@@ -139,10 +139,11 @@ class Script:
         up: bool = True,
         user: Recorder | None = None,
         extensions: frozenset[int] = frozenset(),
+        streams: int = 16,
     ) -> None:
         """`listed`: all addresses but the first are known from the INIT ACK only, thus UNCONFIRMED.
 
-        `extensions`: the chunk types that the peer lists as supported.
+        `extensions`: the chunk types that the peer lists as supported. `streams`: how many it takes, and sends on.
         """
         self.now = 100.0
         self.chance = Chance()
@@ -153,6 +154,7 @@ class Script:
         self.paths = paths
         self.listed = listed
         self.extensions = extensions
+        self.streams = streams
         self.outbox = Outbox()
         self.packets: list[Packet] = []
         self.endpoint = Endpoint(
@@ -174,7 +176,8 @@ class Script:
         self._seal = Seal(PEER_PORT, LOCAL_PORT, init.initiate_tag)
         self._local_tsn = init.initial_tsn
         answer = Init(
-            PEER_TAG, self.peer_rwnd, 16, 16, PEER_TSN, PEER[: self.paths] if self.paths > 1 else (),
+            PEER_TAG, self.peer_rwnd, self.streams, self.streams, PEER_TSN,
+            PEER[: self.paths] if self.paths > 1 else (),
             cookie=b"cookie", ecn=self.ecn, extensions=self.extensions,
         )  # fmt: skip
         self.send(pack_init(answer, True))

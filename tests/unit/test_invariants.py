@@ -80,7 +80,7 @@ def skip_a_tsn(association: Association) -> None:
 
 def lose_a_record(association: Association) -> None:
     outstanding = transmission(association).outstanding
-    record = outstanding._records[0]
+    record = outstanding.records[0]
     outstanding.in_flight[0] -= len(record.body)
     outstanding.in_flight_user_bytes -= record.user_bytes
     record.state = LOST

@@ -1,0 +1,148 @@
+"""Messages too long to be held whole: written piece by piece, read part by part (RFC 6458 sections 6.1.7 and 8.1.26).
+
+Always interpreted: it has generators that await, and is called once for each part, not for each packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+from ..errors import EndOfStream, MessageAbandoned
+from ..inbound.reassembly import SMALLEST_CHARGE
+from ..outbound.message import ANY_PATH, Terms, message_flags
+from .receipts import Receipt
+
+if TYPE_CHECKING:
+    from .driver import Driver
+    from .inbox import Inbox
+
+__all__ = ["Part", "PartReader", "send_parts"]
+
+
+class Part(NamedTuple):
+    """A part of a message, in order; the whole of a short one. `last`: the message ends with it.
+
+    The other fields are those of a `Message`; `tsn` is that of the part's first chunk.
+    """
+
+    data: bytes
+    last: bool
+    stream: int
+    ppid: int
+    unordered: bool
+    ssn: int
+    tsn: int
+
+
+@final
+class PartReader:
+    """The parts that have arrived in a stream and are not yet read; what `StreamReader.parts` iterates over."""
+
+    def __init__(self, inbox: Inbox, sid: int) -> None:
+        self._inbox = inbox
+        self._sid = sid
+        self._parts: deque[Part] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._aborted = False
+        self._ended = False
+        self._inside = False  # a part that is not the last has been read
+
+    def __aiter__(self) -> PartReader:
+        return self
+
+    async def __anext__(self) -> Part:
+        while not self._parts:
+            if self._aborted:
+                self._aborted = self._inside = False
+                raise MessageAbandoned("the message that was being read in parts will not be completed")
+            if self._ended:
+                raise StopAsyncIteration
+            error = self._inbox.end_of(self._sid)
+            if isinstance(error, EndOfStream):
+                raise StopAsyncIteration
+            if error is not None:
+                raise error
+            if self._waiter is not None:
+                raise RuntimeError("another coroutine is already waiting for the next part")
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        part = self._parts.popleft()
+        self._inside = not part.last
+        self._inbox.consumed(max(len(part.data), SMALLEST_CHARGE))
+        return part
+
+    def put(self, part: Part) -> None:
+        """A part has come."""
+        self._parts.append(part)
+        self.wake()
+
+    def abort(self) -> None:
+        """No more will come of the message that is being read."""
+        if self._inside or any(not part.last for part in self._parts):
+            self._aborted = True
+            self.wake()
+
+    def end(self) -> None:
+        """The peer has reset the stream: no more will come."""
+        self._ended = True
+        self.wake()
+
+    def wake(self) -> None:
+        """There is a part, or something else to be told of."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def take_whole(self) -> list[Part]:
+        """All that is here, which must be whole messages: the reader goes on without parts."""
+        if self._inside or not all(part.last for part in self._parts):
+            raise RuntimeError("a message is being read in parts: read the rest of it by parts() first")
+        parts = list(self._parts)
+        self._parts.clear()
+        return parts
+
+
+async def send_parts(
+    driver: Driver,
+    sid: int,
+    parts: AsyncIterable[Any] | Iterable[Any],
+    ppid: int,
+    unordered: bool,
+    terms: Terms,
+) -> Receipt:
+    """See `StreamWriter.send_parts`. A part waits for the next one, for only then is it known not to be the last."""
+    flags = message_flags(unordered, False)
+    waiting = b""
+    try:
+        if isinstance(parts, AsyncIterable):
+            async for part in parts:
+                waiting = await _next(driver, sid, waiting, part, ppid, flags, terms)
+        else:
+            for part in parts:
+                waiting = await _next(driver, sid, waiting, part, ppid, flags, terms)
+        if not waiting:
+            raise ValueError("a message must have at least 1 byte")  # RFC 9260 section 3.3.1
+        await _send(driver, sid, waiting, ppid, flags, terms, True)
+    except BaseException:
+        driver.break_off(terms)
+        raise
+    return Receipt(driver, sid, waiting, ppid, flags, terms, ANY_PATH)
+
+
+async def _next(driver: Driver, sid: int, waiting: bytes, part: Any, ppid: int, flags: int, terms: Terms) -> bytes:
+    """Send the part before this one, if both have any bytes."""
+    kept = driver.keep(part)
+    if kept and waiting:
+        await _send(driver, sid, waiting, ppid, flags, terms, False)
+    return kept or waiting
+
+
+async def _send(driver: Driver, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> None:
+    driver.write_piece(sid, data, ppid, flags, terms, last)
+    if driver.sending.credit < 0:
+        await driver.drain(sid)

@@ -1,0 +1,119 @@
+"""What `write` gives back: a message on its way, which can be awaited and withdrawn.
+
+A receipt is the very message that was queued, so that one that nobody looks at costs nothing. Knows futures; what
+becomes of the message is told by the association's core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+from ..errors import MessageAbandoned
+from ..outbound.message import SETTLED, OutboundMessage, Terms
+
+if TYPE_CHECKING:
+    from .driver import Driver
+
+__all__ = ["Delivery", "Receipt", "Watch"]
+
+
+class Delivery(NamedTuple):
+    """A message has been acknowledged by the peer, all of it (RFC 9260 section 6.2.1).
+
+    `time` is when, on the loop's clock, in seconds; `path` the peer's address that its last chunk went to;
+    `transmissions` how often it was sent, the most of its chunks. They are None if the message was acknowledged before
+    anybody waited for it.
+    """
+
+    time: float | None = None
+    path: str | None = None
+    transmissions: int | None = None
+
+
+@final
+class Receipt(OutboundMessage):
+    """A message that was written. Awaiting it waits until the peer has acknowledged all of it.
+
+    That gives a `Delivery`, or raises `MessageAbandoned` if it was given up, or if the association ended before. Any
+    number of coroutines may wait; cancelling one does not withdraw the message.
+    """
+
+    __slots__ = ("_driver",)
+
+    def __init__(
+        self, driver: Driver, sid: int, data: bytes, ppid: int, flags: int, terms: Terms | None, path_id: int
+    ) -> None:
+        """Not for users."""
+        self.sid = sid
+        self.data = data
+        self.ppid = ppid
+        self.flags = flags
+        self.terms = terms
+        self.path_id = path_id
+        self.tsn = -1
+        self._driver = driver
+
+    def __await__(self) -> Generator[Any, None, Delivery]:
+        return _watch(self._driver, self).__await__()
+
+    def withdraw(self) -> bool:
+        """Give the message up (RFC 3758), so that it is not sent, or not again. Whether it could be.
+
+        False if the peer has acknowledged it, or it was given up before. `ValueError` if a part of it has left and
+        partial reliability was not negotiated. `SendFailed` tells of it, and `MessageAbandoned` whoever awaits it.
+        """
+        return self._driver.withdraw(self)
+
+    def __repr__(self) -> str:
+        return f"<Receipt of a message on stream {self.sid}>"
+
+
+@final
+class Watch:
+    """Those who wait for one message."""
+
+    __slots__ = ("_futures",)
+
+    def __init__(self) -> None:
+        self._futures: list[asyncio.Future[Delivery]] = []
+
+    def add(self, future: asyncio.Future[Delivery]) -> None:
+        """One more."""
+        self._futures.append(future)
+
+    def settle(self, outcome: Delivery | MessageAbandoned) -> None:
+        """Tell them all."""
+        for future in self._futures:
+            if not future.done():
+                if isinstance(outcome, MessageAbandoned):
+                    future.set_exception(MessageAbandoned(str(outcome)))
+                else:
+                    future.set_result(outcome)
+        self._futures.clear()
+
+
+def _watch(driver: Driver, receipt: Receipt) -> asyncio.Future[Delivery]:
+    """A future for what becomes of a message."""
+    future: asyncio.Future[Delivery] = driver.engine.loop.create_future()
+    terms = receipt.terms
+    submission = driver.core.submission
+    if terms is not None and isinstance(terms.watcher, Watch) and terms.fate != SETTLED:
+        terms.watcher.add(future)
+        return future
+    watch = Watch()
+    watch.add(future)
+    if terms is not None and terms.fate == SETTLED:
+        if terms.reason:
+            watch.settle(MessageAbandoned(terms.reason))
+        else:
+            watch.settle(terms.watcher if isinstance(terms.watcher, Delivery) else Delivery())
+    elif driver.ended or submission is None:
+        if driver.error is None:
+            watch.settle(Delivery())
+        else:
+            watch.settle(MessageAbandoned(f"the association ended before it was known to arrive: {driver.error}"))
+    elif not submission.watch(receipt, watch):
+        watch.settle(Delivery())
+    return future

@@ -1,0 +1,201 @@
+"""What the peer is told of what it sent: when a SACK is due, and the window it announces (RFC 9260 6.2 and 6.7).
+
+This room's part of the books are the TSN tracker and what the reassembly queue holds. It does not look into chunks, nor
+does it know how a SACK gets into a packet.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..inbound.data_streams import DataStreams
+from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW, NO_ACK, DataTracker
+from ..inbound.idata_streams import IDataStreams
+from ..inbound.reassembly import ReassemblyQueue, Recipient
+from ..paths.path import Path
+from ..timers import DELAYED_ACK
+from ..wire.sack import SACK_HEADER_SIZE, pack_sack
+from .context import Context, Setup
+
+__all__ = ["SILLY_WINDOW", "Acknowledging"]
+
+#: A window below this is announced as closed (section 6.2: the receiver's side of silly window avoidance).
+SILLY_WINDOW: Final = 512
+#: SACKs for one batch of packets, beside the final one. Those of a larger batch came at the same instant, and each SACK
+#: costs the peer as much as sending two packets (section 6.2: every second packet is a SHOULD).
+_LONGEST_TRAIN: Final = 8
+
+
+class Acknowledging:
+    """The acknowledgements and the receive window of one association."""
+
+    __slots__ = (
+        "_announced",
+        "_carried",
+        "_context",
+        "_edge",
+        "_exempt",
+        "_immediate",
+        "_messages",
+        "_queue",
+        "_sacks",
+        "_streams",
+        "_train",
+        "_window",
+        "path_id",
+        "tracker",
+    )
+
+    def __init__(self, context: Context, recipient: Recipient, setup: Setup) -> None:
+        config = context.config
+        self._context = context
+        self._streams = DataStreams(recipient, config.max_message_size)
+        self._messages: IDataStreams | None = None
+        self._queue: ReassemblyQueue = self._streams  # that of the two which is in use
+        if setup.interleaving:
+            self._queue = self._messages = IDataStreams(recipient, config.max_message_size)
+        self._window = config.recv_buffer
+        self._announced = config.recv_buffer
+        # How far the peer may send by what was announced, in bytes received.
+        self._edge = context.statistics.bytes_received + config.recv_buffer
+        self._exempt = 0  # what the messages in progress held when that was announced
+        self._carried = False
+        self._immediate = False
+        self._sacks: list[bytes] = []
+        self._train: list[int] = []  # wire cumulative TSNs of SACKs not yet packed, later than those
+        self.tracker = DataTracker(setup.peer_initial_tsn, config.sack_frequency, config.recv_buffer)
+        self.path_id = context.paths.primary.path_id  # where the last DATA came from: SACKs go there (section 6.4)
+
+    @property
+    def a_rwnd(self) -> int:
+        """The window to announce.
+
+        The message whose next fragment is awaited in order is not counted: only new data can complete it, so a window
+        that it closed would never open. It is bounded by `max_message_size` instead.
+        """
+        free = self._free()
+        return free if free >= SILLY_WINDOW else 0
+
+    def packet_done(self, path: Path) -> bool:
+        """All of a packet has been walked; whether it carried DATA. Decides on its acknowledgement (section 6.2)."""
+        if not self._carried:
+            return False
+        self._carried = False
+        self.path_id = path.path_id
+        state = self.tracker.packet_done(self._immediate)
+        self._immediate = False
+        if state == ACK_DELAYED:
+            timers = self._context.timers
+            if not timers.runs(DELAYED_ACK):
+                timers.start(DELAYED_ACK, self._context.now + self._context.config.sack_delay)
+        elif state == ACK_NOW and len(self._sacks) + len(self._train) < _LONGEST_TRAIN:
+            # One for each packet that asks for it, although those of a batch leave together: the peer's window grows by
+            # them (section 7.2.1), and it counts them when something is missing (section 7.2.4).
+            wire_cumulative_tsn = self.tracker.settle()
+            if wire_cumulative_tsn >= 0:
+                self._train.append(wire_cumulative_tsn)
+            else:
+                self._pack_train()
+                self._sacks.append(self._sack((path.payload - SACK_HEADER_SIZE) >> 2))
+        return True
+
+    def acknowledgements(self, room: int, data_travels: bool) -> list[bytes]:
+        """The SACK chunks that are due, each of at most `room` bytes; if DATA travels anyway, one that could wait as
+        well.
+        """
+        if self._train:
+            self._pack_train()
+        sacks = self._sacks
+        state = self.tracker.ack_state
+        if state == ACK_NOW or (data_travels and state != NO_ACK):
+            sacks.append(self._sack((room - SACK_HEADER_SIZE) >> 2))
+        if sacks:
+            self._sacks = []
+            if self.tracker.ack_state == NO_ACK:  # else the last packet of the batch waits for another still
+                self._context.timers.stop(DELAYED_ACK)
+            self._context.statistics.sacks_sent += len(sacks)
+        return sacks
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a SACK must leave with the next flush."""
+        return bool(self._train) or bool(self._sacks) or self.tracker.ack_state == ACK_NOW
+
+    @property
+    def is_delaying(self) -> bool:
+        """Whether a SACK is owed that could wait."""
+        return self.tracker.ack_state == ACK_DELAYED
+
+    def acknowledge_now(self) -> None:
+        """What is owed must leave with the next flush."""
+        if self.tracker.ack_state == ACK_DELAYED:
+            self.tracker.force()
+
+    def expire_delayed_ack(self) -> None:
+        """SACK.Delay has passed since the first packet that is not acknowledged."""
+        self.tracker.force()
+
+    def consumed(self, charge: int) -> bool:
+        """The application has read messages; whether the window has opened enough to tell the peer.
+
+        `charge` is the size of a message, but `SMALLEST_CHARGE` at the least; of several, the sum of that. Section 6.2:
+        by a quarter of the buffer, so that updates are few.
+        """
+        self._queue.unread -= charge
+        if self._window - self._queue.unread - self._announced < self._window >> 2:
+            return False
+        if self.a_rwnd - self._announced < self._window >> 2:
+            return False
+        self.tracker.force()
+        return True
+
+    def _pack_train(self) -> None:
+        """The SACKs that say nothing but how far all has come, each as of its packet, with the window as it is now."""
+        a_rwnd = self._announce()
+        for wire_cumulative_tsn in self._train:
+            self._sacks.append(pack_sack(wire_cumulative_tsn, a_rwnd))
+        self._train.clear()
+
+    def _sack(self, room: int) -> bytes:
+        a_rwnd = self._announce()
+        wire_cumulative_tsn, gaps, duplicates = self.tracker.sack(room)
+        self._context.statistics.duplicate_tsns_reported += len(duplicates)
+        return pack_sack(wire_cumulative_tsn, a_rwnd, gaps, duplicates)
+
+    def _announce(self) -> int:
+        """The window, which the peer is about to be told.
+
+        What it was told before and has not used is not taken back: it may be on its way. That the message that was
+        exempt then has been completed since closes the window no faster than data comes in.
+        """
+        received = self._context.statistics.bytes_received
+        held = self._queue.held
+        exempt = self._queue.in_progress(self.tracker.cumulative_tsn) if held else 0
+        free = self._window - self._queue.unread - held + exempt
+        a_rwnd = free if free >= SILLY_WINDOW else 0
+        promised = self._edge - received
+        if promised > a_rwnd:
+            kept = min(promised, free + self._exempt_before())
+            if kept >= SILLY_WINDOW and kept > a_rwnd:
+                a_rwnd = kept
+        if a_rwnd > promised or not a_rwnd:
+            self._edge = received + a_rwnd
+            self._exempt = exempt
+        self._announced = a_rwnd
+        return a_rwnd
+
+    def _exempt_before(self) -> int:
+        """What was exempt when the window was announced, and is not any more: that much of it need not be free now.
+
+        With I-DATA it is the same messages for long; counted twice they would take twice `max_message_size`.
+        """
+        messages = self._messages
+        if messages is None:
+            return self._exempt
+        return max(self._exempt - messages.in_progress(self.tracker.cumulative_tsn), 0)
+
+    def _free(self) -> int:
+        held = self._queue.held
+        if held:
+            held -= self._queue.in_progress(self.tracker.cumulative_tsn)
+        return self._window - self._queue.unread - held

@@ -1,0 +1,296 @@
+"""From I-DATA chunks to messages in the order of their streams (RFC 8260 section 2).
+
+A fragment says by stream, U bit and MID which message it belongs to, and by its FSN where it stands there; TSNs say
+nothing of either. Fragments that come in order are appended to a list. Those beyond a hole are kept by their position,
+and join the list when the hole is filled.
+
+MIDs and FSNs are unwrapped at the door, each from what is next in its stream or message (RFC 1982). This module
+deliberately knows neither the negotiated number of streams nor which TSNs have been received: the caller offers each
+valid chunk once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from heapq import heapify, heappop
+from typing import Final, final
+
+from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_32
+from .fragments import HALF, Fragments, Message, Stream, close_hole
+from .reassembly import OVERHEAD, SMALLEST_CHARGE, Recipient
+
+__all__ = ["IDataStreams"]
+
+_KIND: Final = FLAG_BEGIN | FLAG_END | FLAG_UNORDERED
+_WHOLE: Final = FLAG_BEGIN | FLAG_END
+_NEVER: Final = -1
+#: How far back an unordered MID may lie behind the newest: more than TSNs can be under way.
+_AGE: Final = 1 << 30
+_LARGEST_CHUNK: Final = 65535
+#: Fragments that a message may have in any case; a long one may have more, if they are not tiny.
+_FEW_FRAGMENTS: Final = 64
+
+
+@final
+class IDataStreams(Fragments):
+    """Reassembly and stream order of I-DATA chunks."""
+
+    __slots__ = ("_fast_kind", "_most_fragments")
+
+    def __init__(self, recipient: Recipient, max_message_size: int) -> None:
+        super().__init__(recipient, max_message_size)
+        self._fast_kind = _NEVER
+        self._most_fragments = 0
+        self.limit_messages(max_message_size)
+
+    def limit_messages(self, max_message_size: int) -> None:
+        """Set the longest message that is accepted."""
+        self._max_message_size = max_message_size
+        # The fast lane looks neither at sizes nor at who wants parts.
+        self._fast_kind = _WHOLE if max_message_size >= _LARGEST_CHUNK and not self._wanted else _NEVER
+        # Messages in progress are not held against the window, so their bookkeeping must not outgrow their data.
+        self._most_fragments = _FEW_FRAGMENTS + max_message_size // OVERHEAD
+
+    def deliver_parts(self, sid: int, wanted: bool, point: int) -> None:
+        """Whether the messages of a stream are given in parts, once `point` bytes of one are there in order."""
+        if wanted:
+            self._wanted.add(sid)
+        else:
+            self._wanted.discard(sid)
+        self._point = point
+        self.limit_messages(self._max_message_size)
+
+    def reset(self) -> None:
+        """Give up all that is held, and start every stream at MID 0 (the peer has restarted)."""
+        super().reset()
+        streams = [*self._ordered.values(), *self._unordered.values()]
+        self._ordered = {}
+        self._unordered = {}
+        self._open = 0
+        self._owners = None
+        self._places = {}
+        for stream in streams:
+            stream.messages.clear()  # of this stream something may be about to be delivered
+        self._abort_given()
+
+    def add(self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes) -> str | None:
+        """Take in a new I-DATA chunk, and deliver what it completes; a text says how it violates the protocol."""
+        if flags & _KIND == self._fast_kind:
+            stream = self._ordered.get(sid)
+            if stream is not None and stream.next & MASK_32 == number and not stream.messages:
+                stream.next += 1
+                size = len(payload)
+                self.unread += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
+                self.delivered += 1
+                self.recipient.on_message(sid, number, ppid, False, tsn & MASK_32, payload)
+                return None
+        unordered = flags & FLAG_UNORDERED != 0
+        stream = self._stream(sid, unordered, number)
+        mid = stream.unwrap(number)
+        if mid < stream.next:
+            return None if stream.skipped else _violation(tsn, "a message with its MID has been delivered")
+        if unordered and mid - stream.next > _AGE + (_AGE >> 1):
+            stream.next = mid - _AGE
+        message = stream.messages.get(mid)
+        if flags & _WHOLE == _WHOLE:
+            if message is not None:
+                return _violation(tsn, "another message has its MID")
+            if unordered or mid == stream.next:
+                if len(payload) > self._max_message_size:
+                    return _violation(tsn, f"it is longer than {self._max_message_size} bytes")
+                if not unordered:
+                    stream.next += 1
+                self._hand_over(stream, mid, ppid, tsn, payload)
+                self._after(stream)
+                return None
+        if message is None:
+            message = stream.begin(mid)
+        return self._join(stream, message, tsn, flags, ppid, payload)
+
+    def in_progress(self, cumulative_tsn: int) -> int:
+        """What the messages are charged that lack nothing but fragments which may not have been sent yet.
+
+        Only new data can complete these, so a window that they closed would never open. Several can be under way at a
+        time; together they are exempt up to the size of one, so that memory stays bounded by the window and
+        `max_message_size`.
+        """
+        return min(self._open, self._max_message_size)
+
+    def skip(self, entries: Iterable[tuple[int, bool, int]]) -> None:
+        """The peer abandoned messages: of each entry's stream, ordered or not, those up to its MID are over.
+
+        RFC 3758 section 3.6 and RFC 8260 section 2.3.1: what is incomplete of them goes, the rest is delivered in
+        order.
+        """
+        for sid, unordered, wire_mid in entries:
+            stream = self._stream(sid, unordered, wire_mid)
+            mid = stream.unwrap(wire_mid)
+            if mid < stream.next:
+                continue
+            stream.skipped = True
+            self._finish(stream, mid)
+            if stream.next <= mid:
+                stream.next = mid + 1
+            self._after(stream)
+
+    def reset_streams(self, sids: Sequence[int] | None) -> None:
+        """These streams (None: all) number their messages from 0 again, ordered and unordered ones."""
+        for streams in (self._ordered, self._unordered):
+            for sid in list(streams) if sids is None else sids:
+                stream = streams.get(sid)
+                if stream is None:
+                    continue
+                if stream.messages:
+                    self._finish(stream, max(stream.messages))
+                streams.pop(sid, None)
+
+    def restart(self) -> None:
+        """All streams begin anew, and the TSNs too: nothing more comes for what is incomplete."""
+        self.reset_streams(None)
+
+    def _stream(self, sid: int, unordered: bool, wire_mid: int) -> Stream:
+        streams = self._unordered if unordered else self._ordered
+        stream = streams.get(sid)
+        if stream is None:
+            stream = streams[sid] = Stream(sid, unordered, wire_mid - _AGE if unordered else 0)
+        return stream
+
+    def _join(
+        self, stream: Stream, message: Message, tsn: int, flags: int, number: int, payload: bytes
+    ) -> str | None:
+        """Take a fragment into its message; `number` is the PPID of the first one, the FSN of others."""
+        following = message.gone + len(message.parts)
+        if flags & FLAG_BEGIN:
+            position = 0
+        else:
+            position = following + ((number - following + HALF) & MASK_32) - HALF
+            if position == 0 and following == 0:
+                return _violation(tsn, "its FSN is that of the first fragment, and it has no B bit")
+        if position < following or position in message.later:
+            return _violation(tsn, "another fragment of its message has its FSN")
+        if flags & FLAG_END:
+            if message.end >= 0 or position < message.top:
+                return _violation(tsn, "its E bit contradicts other fragments of its message")
+            message.end = position
+        elif 0 <= message.end < position:
+            return _violation(tsn, "its FSN is beyond the fragment with the E bit")
+        size = len(payload)
+        in_parts = message.gone > 0 or stream.sid in self._wanted
+        if not in_parts:
+            if message.size + size > self._max_message_size:
+                return _violation(tsn, f"its message is longer than {self._max_message_size} bytes")
+            if len(message.parts) + len(message.later) >= self._most_fragments:
+                return _violation(tsn, f"its message has more than {self._most_fragments} fragments")
+        if position > message.top:
+            message.top = position
+        message.size += size
+        self.held += size + OVERHEAD
+        if self._owners is not None:
+            self._index(message, position, tsn, payload)
+        if position == 0:
+            message.ppid = number
+            message.first_tsn = tsn
+        if position == following and message.torn is None:
+            message.ready += size
+            message.parts.append(payload)
+            message.tsns.append(tsn)
+            if message.later:
+                close_hole(message, following + 1)
+        else:
+            message.later[position] = payload
+            message.later_tsns[position] = tsn
+            if message.torn is not None:
+                message.torn.add(position)
+                if in_parts or len(message.later) == message.end + 1 - message.gone:
+                    self._mend(message)
+        if message.end >= 0 and message.gone + len(message.parts) > message.end:
+            self._set_open(message, 0)
+            if stream.unordered or message.mid == stream.next:
+                self._take(stream, message)
+                self._after(stream)
+            return None
+        if in_parts and self._flows(stream, message):
+            self._flow(stream, message)
+        self._measure(message)
+        return None
+
+    def _flows(self, stream: Stream, message: Message) -> bool:
+        """Whether an incomplete message gives a part now."""
+        if message.gone:
+            return message.ready > 0
+        if message.ready < self._point or not message.ready or stream.sid not in self._wanted:
+            return False
+        return stream.sid not in self._given and (stream.unordered or message.mid == stream.next)
+
+    def _flow(self, stream: Stream, message: Message) -> None:
+        """Give what has come in order of an incomplete message."""
+        self._given.add(stream.sid)
+        data = self._release_parts(message)
+        self._measure(message)
+        mid = message.mid & MASK_32
+        self._deliver_part(stream.sid, mid, message.ppid, stream.unordered, message.first_tsn, data, False)
+
+    def _take(self, stream: Stream, message: Message) -> None:
+        """Deliver a complete message, or the last part of it."""
+        begun = message.gone > 0
+        data = self._release_parts(message)
+        del stream.messages[message.mid]
+        if not stream.unordered:
+            stream.next = message.mid + 1
+        if begun:
+            self._given.discard(stream.sid)
+            mid = message.mid & MASK_32
+            self._deliver_part(stream.sid, mid, message.ppid, stream.unordered, message.first_tsn, data, True)
+        else:
+            self._hand_over(stream, message.mid, message.ppid, message.first_tsn, data)
+
+    def _hand_over(self, stream: Stream, mid: int, ppid: int, tsn: int, data: bytes) -> None:
+        if stream.sid in self._wanted:
+            self._deliver_part(stream.sid, mid & MASK_32, ppid, stream.unordered, tsn, data, True)
+        else:
+            self._deliver(stream.sid, mid & MASK_32, ppid, stream.unordered, tsn, data)
+
+    def _after(self, stream: Stream) -> None:
+        """Something of a stream is over: deliver the messages that have waited for it."""
+        if stream.unordered:
+            if not stream.messages and not stream.skipped:
+                self._unordered.pop(stream.sid, None)
+            return
+        while stream.messages:
+            message = stream.messages.get(stream.next)
+            if message is None:
+                return
+            if message.end < 0 or message.gone + len(message.parts) <= message.end:
+                if self._flows(stream, message):
+                    self._flow(stream, message)
+                return
+            self._take(stream, message)
+
+    def _finish(self, stream: Stream, last: int) -> None:
+        """Deliver what is complete of the messages up to this MID, in order, and drop the rest."""
+        order = stream.order
+        if order is None:
+            order = stream.order = list(stream.messages)
+            heapify(order)
+        while order and order[0] <= last:
+            message = stream.messages.get(heappop(order))
+            if message is None:
+                continue
+            if message.end >= 0 and message.gone + len(message.parts) > message.end:
+                self._take(stream, message)
+            else:
+                self._drop(stream, message)
+
+    def _drop(self, stream: Stream, message: Message) -> None:
+        begun = message.gone > 0
+        del stream.messages[message.mid]
+        self._set_open(message, 0)
+        self._release_parts(message)
+        self.held -= message.size + len(message.later) * OVERHEAD
+        self._forget(list(message.later_tsns.values()))
+        if begun:
+            self._given.discard(stream.sid)
+            self.recipient.on_parts_aborted(stream.sid)
+
+def _violation(tsn: int, text: str) -> str:
+    return f"I-DATA chunk with TSN {tsn & MASK_32}: {text}"

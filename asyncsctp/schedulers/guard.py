@@ -1,0 +1,152 @@
+"""What stands between the send queue and a scheduler that a user wrote: its mistakes abort nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+from .base import NO_STREAM, StreamScheduler
+from .fair import FairBandwidth, WeightedFairQueueing
+from .fcfs import FirstComeFirstServed
+from .priority import Priority
+from .round_robin import RoundRobin, RoundRobinPerPacket
+
+__all__ = ["guard", "make"]
+
+
+def make(factory: Callable[[], StreamScheduler] | None, report: Callable[[Exception], object]) -> StreamScheduler:
+    """The scheduler that `Config.scheduler` asks for, guarded; the built-in one for `None`, or if there is none to be
+    had from the factory, which `report` is told.
+    """
+    if factory is None:
+        return FirstComeFirstServed()
+    try:
+        made: object = factory()
+    except Exception as error:
+        report(_fault(f"scheduler {factory!r} could not be made: {_describe(error)}", error))
+        return FirstComeFirstServed()
+    if not isinstance(made, StreamScheduler):
+        report(_fault(f"scheduler {factory!r} made {made!r}, which is not a StreamScheduler", None))
+        return FirstComeFirstServed()
+    return guard(made, report)
+
+
+def guard(scheduler: StreamScheduler, report: Callable[[Exception], object]) -> StreamScheduler:
+    """A scheduler that does as this one does until it makes a mistake, and then as `FirstComeFirstServed`.
+
+    `report` is called once, with an error that names the class, the method and what was wrong. Those that come with the
+    library are given back as they are.
+    """
+    if (
+        type(scheduler) is FirstComeFirstServed
+        or type(scheduler) is RoundRobin
+        or type(scheduler) is RoundRobinPerPacket
+        or type(scheduler) is Priority
+        or type(scheduler) is FairBandwidth
+        or type(scheduler) is WeightedFairQueueing
+        or type(scheduler) is GuardedScheduler
+    ):
+        return scheduler
+    return GuardedScheduler(scheduler, report)
+
+
+@final
+class GuardedScheduler(StreamScheduler):
+    """Keeps what it takes to let another scheduler go on: the active streams and their orders."""
+
+    __slots__ = ("_orders", "_packet_is_empty", "_report", "_scheduler", "failed")
+
+    def __init__(self, scheduler: StreamScheduler, report: Callable[[Exception], object]) -> None:
+        self._scheduler = scheduler
+        self._report = report
+        self._orders: dict[int, int] = {}
+        self._packet_is_empty = True
+        self.failed = False
+
+    def __repr__(self) -> str:
+        return repr(self._scheduler)
+
+    def activate(self, sid: int, order: int) -> None:
+        self._orders[sid] = order
+        try:
+            self._scheduler.activate(sid, order)
+        except Exception as error:
+            self._raised(f"activate({sid}, {order})", error)
+
+    def deactivate(self, sid: int) -> None:
+        del self._orders[sid]
+        try:
+            self._scheduler.deactivate(sid)
+        except Exception as error:
+            self._raised(f"deactivate({sid})", error)
+
+    def next(self) -> int:
+        try:
+            sid = self._scheduler.next()
+            if sid in self._orders:
+                return sid
+        except Exception as error:
+            self._raised("next()", error)
+            return self._scheduler.next()
+        if sid != NO_STREAM:
+            self._take_over(f"next() chose stream {sid!r}, which has nothing to send", None)
+        elif not self._orders or not self._packet_is_empty:
+            return NO_STREAM
+        else:
+            streams = len(self._orders)
+            self._take_over(f"next() gave NO_STREAM for an empty packet while {streams} streams are active", None)
+        return self._scheduler.next()
+
+    def served(self, sid: int, size: int, order: int) -> None:
+        self._packet_is_empty = False
+        if order == NO_STREAM:
+            del self._orders[sid]
+        else:
+            self._orders[sid] = order
+        try:
+            self._scheduler.served(sid, size, order)
+        except Exception as error:
+            self._raised(f"served({sid}, {size}, {order})", error)
+
+    def begin_packet(self) -> None:
+        self._packet_is_empty = True
+        try:
+            self._scheduler.begin_packet()
+        except Exception as error:
+            self._raised("begin_packet()", error)
+
+    def set_priority(self, sid: int, value: int) -> None:
+        try:
+            self._scheduler.set_priority(sid, value)
+        except ValueError:
+            raise  # the value is wrong, not the scheduler
+        except Exception as error:
+            self._raised(f"set_priority({sid}, {value})", error)
+
+    def _raised(self, call: str, error: Exception) -> None:
+        self._take_over(f"{call} raised {_describe(error)}", error)
+
+    def _take_over(self, what: str, error: Exception | None) -> None:
+        name = type(self._scheduler).__qualname__
+        other = FirstComeFirstServed()
+        for sid, order in self._orders.items():
+            other.activate(sid, order)
+        self._scheduler = other
+        self.failed = True
+        self._report(_fault(f"scheduler {name}: {what}; FirstComeFirstServed has taken over", error))
+
+
+def _describe(error: Exception) -> str:
+    """Even one that can't say what it is."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        return name
+    return f"{name}: {text}" if text else name
+
+
+def _fault(text: str, cause: Exception | None) -> RuntimeError:
+    fault = RuntimeError(text)
+    fault.__cause__ = cause
+    return fault

@@ -1,0 +1,76 @@
+"""Round robin, by turn and by packet (RFC 8260 sections 3.2 and 3.3)."""
+
+from __future__ import annotations
+
+from typing import final
+
+from .base import NO_STREAM, StreamScheduler
+from .turns import Turns
+
+__all__ = ["RoundRobin", "RoundRobinPerPacket"]
+
+
+@final
+class RoundRobin(StreamScheduler):
+    """One turn each, one stream after the other (section 3.2). Who comes stands at the end of the line."""
+
+    __slots__ = ("_count", "_turns")
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._count = 0
+
+    def activate(self, sid: int, order: int) -> None:
+        self._count += 1
+        self._turns.put(sid, self._count)
+
+    def deactivate(self, sid: int) -> None:
+        self._turns.remove(sid)
+
+    def next(self) -> int:
+        return self._turns.first()
+
+    def served(self, sid: int, size: int, order: int) -> None:
+        if order == NO_STREAM:
+            self._turns.remove(sid)
+        else:
+            self._count += 1
+            self._turns.put(sid, self._count)
+
+
+@final
+class RoundRobinPerPacket(StreamScheduler):
+    """One packet each, one stream after the other (section 3.3): a packet that is lost holds up only its own stream."""
+
+    __slots__ = ("_count", "_in_packet", "_turns")
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._count = 0
+        self._in_packet = NO_STREAM  # whose chunks are in the packet that is being filled
+
+    def activate(self, sid: int, order: int) -> None:
+        self._count += 1
+        self._turns.put(sid, self._count)
+
+    def deactivate(self, sid: int) -> None:
+        self._turns.remove(sid)
+        if not self._turns.keys:
+            self._in_packet = NO_STREAM  # nobody tells us of the packets of a stream that is alone
+
+    def next(self) -> int:
+        sid = self._in_packet
+        if sid == NO_STREAM:
+            return self._turns.first()
+        return sid if sid in self._turns.keys else NO_STREAM
+
+    def served(self, sid: int, size: int, order: int) -> None:
+        if order == NO_STREAM:
+            self._turns.remove(sid)
+        elif self._in_packet != sid:
+            self._count += 1
+            self._turns.put(sid, self._count)
+        self._in_packet = sid
+
+    def begin_packet(self) -> None:
+        self._in_packet = NO_STREAM

@@ -1,0 +1,73 @@
+"""The streams in the order of their turns: a heap that streams can leave and change their places in."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import Final, final
+
+from .base import NO_STREAM
+
+__all__ = ["Turns"]
+
+#: So many entries that count no longer may always lie in the heap; beyond that, as many as there are others.
+_FEW_STALE: Final = 32
+
+
+@final
+class Turns:
+    """Streams by a number, the smallest first. All costs O(log streams), in the mean of many calls.
+
+    The entry of a stream that has left, or has another number now, stays until it comes to the top or there are too
+    many; `keys` has the numbers that count.
+    """
+
+    __slots__ = ("_heap", "keys")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int]] = []
+        self.keys: dict[int, int] = {}
+
+    def first(self) -> int:
+        """The stream whose turn it is, `NO_STREAM` if there is none."""
+        return self._heap[0][1] if self._heap else NO_STREAM
+
+    def first_key(self) -> int:
+        """The number of that stream, which there must be."""
+        return self._heap[0][0]
+
+    def put(self, sid: int, key: int) -> None:
+        """A stream comes, or has another number from now on."""
+        heap = self._heap
+        if sid not in self.keys:
+            self.keys[sid] = key
+            heappush(heap, (key, sid))
+            return
+        self.keys[sid] = key
+        if heap[0][1] == sid:
+            heapreplace(heap, (key, sid))
+        else:
+            heappush(heap, (key, sid))
+        self._tidy()
+
+    def remove(self, sid: int) -> None:
+        """A stream, which there must be, leaves."""
+        del self.keys[sid]
+        self._tidy()
+
+    def clear(self) -> None:
+        """All leave."""
+        self._heap.clear()
+        self.keys.clear()
+
+    def _tidy(self) -> None:
+        heap = self._heap
+        keys = self.keys
+        if len(heap) > 2 * len(keys) + _FEW_STALE:
+            self._heap = heap = [(key, sid) for sid, key in keys.items()]
+            heapify(heap)
+            return
+        while heap:
+            key, sid = heap[0]
+            if keys.get(sid, NO_STREAM) == key:
+                return
+            heappop(heap)

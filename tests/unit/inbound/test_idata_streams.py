@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from asyncsctp.inbound.data_tracker import DataTracker
+from asyncsctp.inbound.idata_streams import IDataStreams
+from asyncsctp.inbound.reassembly import OVERHEAD, Recipient
+from asyncsctp.wire.constants import FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED
+
+B, E, U, I = FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, FLAG_IMMEDIATE  # noqa: E741
+TOP = 0xFFFFFFFF
+
+
+class Receiver(Recipient):
+    """Messages as they were delivered, from I-DATA chunks offered one by one."""
+
+    def __init__(self, max_message_size: int = 1 << 24) -> None:
+        self.streams = IDataStreams(self, max_message_size)
+        self.messages: list[tuple[int, bytes]] = []
+        self.details: list[tuple[int, int, int, bool, int]] = []
+        self.parts: list[tuple[int, int, bool, bytes, bool]] = []
+        self.aborted: list[int] = []
+
+    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        self.messages.append((sid, data))
+        self.details.append((sid, ssn, ppid, unordered, tsn))
+
+    def on_part(self, sid: int, number: int, ppid: int, unordered: bool, tsn: int, data: bytes, last: bool) -> None:
+        self.parts.append((sid, number, unordered, data, last))
+
+    def on_parts_aborted(self, sid: int) -> None:
+        self.aborted.append(sid)
+
+    def add(self, tsn: int, flags: int, data: bytes, *, sid: int = 0, mid: int = 0, number: int = 0) -> str | None:
+        text = self.streams.add(tsn, flags, sid, mid, number, data)
+        if text is None:
+            assert self.streams.recount() == self.streams.held
+        return text
+
+    def data(self) -> list[bytes]:
+        return [data for _, data in self.messages]
+
+
+def test_an_unfragmented_message_is_delivered_with_its_details() -> None:
+    r = Receiver()
+    assert r.add(7, B | E | I | 0xF0, b"x", sid=3, number=46) is None
+    assert r.add(8, B | E, b"y", sid=3, mid=1, number=47) is None
+    assert r.add(9, B | E | U, b"z", sid=3, mid=9, number=48) is None
+    assert r.details == [(3, 0, 46, False, 7), (3, 1, 47, False, 8), (3, 9, 48, True, 9)]
+    assert r.streams.held == 0
+
+
+def test_messages_of_a_stream_wait_for_their_turn() -> None:
+    r = Receiver()
+    for tsn, mid in ((3, 2), (2, 1), (4, 3)):
+        r.add(tsn, B | E, b"%d" % mid, mid=mid)
+    assert r.data() == []
+    assert r.streams.held == 3 * (1 + OVERHEAD)
+    r.add(1, B | E, b"0")
+    assert r.data() == [b"0", b"1", b"2", b"3"]
+    assert r.streams.held == 0
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (0, 2, 1, 3), (3, 0, 2, 1), (1, 2, 0, 3), (0, 3, 1, 2)])
+@pytest.mark.parametrize("unordered", [0, U])
+@pytest.mark.parametrize("tsns", [(100, 101, 102, 103), (103, 102, 101, 100), (7, 900, 8, 50)])
+def test_fragments_are_joined_in_any_order_whatever_their_tsns(
+    order: tuple[int, ...], unordered: int, tsns: tuple[int, ...]
+) -> None:
+    r = Receiver()
+    flags = (B, 0, 0, E)
+    for n in order:
+        assert r.data() == []
+        assert r.add(tsns[n], flags[n] | unordered, b"part%d" % n, number=n or 77) is None
+    assert r.data() == [b"part0part1part2part3"]
+    assert r.details == [(0, 0, 77, bool(unordered), tsns[0])]
+    assert r.streams.held == r.streams.in_progress(0) == 0
+
+
+def test_messages_of_several_streams_come_interleaved() -> None:
+    r = Receiver()
+    sizes = {0: 5, 1: 3, 2: 7}
+    tsn = 0
+    for position in range(7):
+        for sid, size in sizes.items():
+            if position < size:
+                flags = (B if position == 0 else 0) | (E if position == size - 1 else 0)
+                r.add(tsn, flags, b"%d%d" % (sid, position), sid=sid, number=position)
+                tsn += 1
+    assert [sid for sid, _ in r.messages] == [1, 0, 2]
+    assert r.messages[0] == (1, b"101112")
+    assert r.streams.held == 0
+
+
+def test_ordered_and_unordered_messages_with_one_mid_are_two() -> None:
+    r = Receiver()
+    r.add(1, B, b"o", mid=0)
+    r.add(2, B | U, b"u", mid=0)
+    r.add(3, E | U, b"U", mid=0, number=1)
+    r.add(4, E, b"O", mid=0, number=1)
+    assert r.data() == [b"uU", b"oO"]
+
+
+def test_mids_wrap() -> None:
+    r = Receiver()
+    r.streams.skip([(0, False, 0x70000000), (0, False, 0xC0000000)])
+    r.streams.skip([(0, False, TOP - 1)])
+    r.add(3, B | E, b"2", mid=1)
+    r.add(2, B | E, b"1", mid=0)
+    assert r.data() == []
+    r.add(1, B | E, b"0", mid=TOP)
+    assert r.data() == [b"0", b"1", b"2"]
+    for n, mid in enumerate((TOP, 0, 1, 0x80000000, 0xFFFFFFFF, 0x7FFFFFFF, 5)):
+        r.add(10 + 2 * n, B | U, b"%d" % n, sid=1, mid=mid)
+        r.add(11 + 2 * n, E | U, b"!", sid=1, mid=mid, number=1)
+    assert r.data()[3:] == [b"%d!" % n for n in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),  # flags, sid, mid, FSN
+    [
+        ((B, 0, 0, 0), (B, 0, 0, 0)),  # a second B
+        ((B, 0, 0, 0), (B | E, 0, 0, 0)),
+        ((E, 0, 0, 3), (E, 0, 0, 4)),  # a second E
+        ((E, 0, 0, 3), (E, 0, 0, 2)),
+        ((E, 0, 0, 3), (0, 0, 0, 4)),  # beyond the E
+        ((0, 0, 0, 4), (E, 0, 0, 3)),
+        ((0, 0, 0, 3), (0, 0, 0, 3)),  # one FSN twice
+        ((0, 0, 0, 3), (E, 0, 0, 3)),
+        ((0, 0, 0, 3), (E, 0, 0, 2)),
+        ((B, 0, 0, 0), (0, 0, 0, TOP)),  # FSN before the first
+        ((B | E, 0, 5, 0), (B | E, 0, 5, 0)),  # two messages with one MID
+        ((B | E, 0, 5, 0), (B, 0, 5, 0)),
+        ((B | E, 0, 5, 0), (E, 0, 5, 1)),
+        ((B, 0, 5, 0), (B | E, 0, 5, 0)),
+        ((B | E, 0, 0, 0), (B | E, 0, 0, 0)),  # a MID that has been delivered
+        ((B | E, 0, 0, 0), (E, 0, 0, 1)),
+    ],
+)
+@pytest.mark.parametrize("offset", [0, 1])
+def test_contradictions_are_violations(
+    first: tuple[int, int, int, int], second: tuple[int, int, int, int], offset: int
+) -> None:
+    r = Receiver()
+    if offset:
+        r.add(0, B | E, b"other", sid=9)
+    flags, sid, mid, number = first
+    assert r.add(1, flags, b"x", sid=sid, mid=mid, number=number) is None
+    flags, sid, mid, number = second
+    text = r.add(2, flags, b"x", sid=sid, mid=mid, number=number)
+    assert text is not None
+    assert "TSN 2" in text
+
+
+def test_a_message_may_be_too_long_or_of_too_many_pieces() -> None:
+    r = Receiver(max_message_size=10)
+    assert "10 bytes" in (r.add(1, B | E, b"x" * 11) or "")
+    r = Receiver(max_message_size=10)
+    r.add(1, B, b"x" * 5)
+    assert r.add(2, 0, b"x" * 5, number=2) is None
+    assert "10 bytes" in (r.add(3, 0, b"x", number=1) or "")
+    r = Receiver(max_message_size=1 << 16)
+    text = None
+    for n in range(1 << 16):
+        if text := r.add(n, 0 if n else B, b"x", number=n):
+            break
+    assert n == 64 + (1 << 16) // OVERHEAD
+    assert "fragments" in (text or "")
+
+
+def test_what_only_new_data_can_complete_is_exempt_up_to_one_message() -> None:
+    r = Receiver(max_message_size=1000)
+    for sid in range(3):
+        r.add(sid, B, bytes(200), sid=sid)
+    assert r.streams.in_progress(2) == 3 * (200 + OVERHEAD)
+    r.add(3, 0, bytes(100), sid=0, number=2)  # a hole
+    assert r.streams.in_progress(2) == 2 * (200 + OVERHEAD)
+    r.add(4, 0, bytes(100), sid=0, number=1)
+    assert r.streams.in_progress(4) == 1000  # and no more
+    r.add(5, E, bytes(1), sid=0, number=3)
+    assert r.streams.in_progress(5) == 2 * (200 + OVERHEAD)
+    r.add(6, B, bytes(1), sid=7, mid=1)  # not its turn
+    r.add(7, E, bytes(1), sid=7, mid=1, number=1)  # complete: it waits for another
+    assert r.streams.in_progress(7) == 2 * (200 + OVERHEAD)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_room_is_made_from_the_largest_tsn_wherever_it_stands(seed: int) -> None:
+    chance = random.Random(seed)
+    r = Receiver()
+    tracker = DataTracker(0, 2, 1 << 20)
+    chunks = []
+    for sid in range(3):
+        for position in range(8):
+            flags = (B if position == 0 else 0) | (E if position == 7 else 0) | (U if sid == 2 else 0)
+            chunks.append((flags, sid, position, b"%d%d" % (sid, position)))
+    if seed % 2:
+        chance.shuffle(chunks)  # TSNs in no order of fragments
+    capacity = 24 * (2 + OVERHEAD) if seed % 4 else 12 * (2 + OVERHEAD)
+    capacity = max(capacity - chance.randrange(8) * OVERHEAD, 10 * OVERHEAD)
+    if seed % 2:
+        capacity = 24 * (2 + OVERHEAD) - OVERHEAD * chance.randrange(2)  # else all may be needed
+    for _ in range(4):
+        pending = [tsn for tsn in range(24) if tracker.classify(tsn) >= 0]
+        chance.shuffle(pending)
+        for tsn in pending:
+            flags, sid, position, payload = chunks[tsn]
+            lacking = r.streams.held + len(payload) + OVERHEAD - capacity - r.streams.in_progress(0)
+            if lacking > 0 and not r.streams.make_room(tracker, tsn, lacking):
+                continue
+            assert tracker.accept(tsn) == tsn
+            assert r.add(tsn, flags, payload, sid=sid, number=position) is None
+    for tsn in range(24):
+        if tracker.classify(tsn) >= 0:
+            flags, sid, position, payload = chunks[tsn]
+            tracker.accept(tsn)
+            assert r.add(tsn, flags, payload, sid=sid, number=position) is None
+    assert sorted(r.messages) == [(sid, b"".join(b"%d%d" % (sid, p) for p in range(8))) for sid in range(3)]
+    assert r.streams.held == r.streams.in_progress(23) == 0
+
+
+def test_a_fragment_given_up_in_the_middle_of_a_list_comes_again() -> None:
+    r = Receiver()
+    tracker = DataTracker(0, 2, 1 << 20)
+    for tsn, position in ((9, 0), (3, 1), (4, 2), (8, 3)):  # 0 to 2 are missing
+        tracker.accept(tsn)
+        assert r.add(tsn, 0 if position else B, b"%d" % position, number=position) is None
+    for _ in range(3):
+        assert r.streams.make_room(tracker, 1, 1)  # 9, the first fragment
+        assert r.streams.held == r.streams.recount() == 3 * (1 + OVERHEAD)
+        assert r.streams.in_progress(0) == 0
+        assert tracker.accept(9) == 9
+        assert r.add(9, B, b"0", number=0) is None
+        assert r.streams.in_progress(0) == 4 * (1 + OVERHEAD)
+    tracker.accept(10)
+    r.add(10, E, b"4", number=4)
+    assert r.data() == [b"01234"]
+
+
+# I-FORWARD-TSN.
+
+
+def test_what_was_abandoned_is_dropped_and_what_waited_for_it_delivered() -> None:
+    r = Receiver()
+    r.add(2, B, b"half", mid=1)
+    r.add(5, B | E, b"two", mid=2)
+    r.add(6, B | E, b"four", mid=4)
+    r.add(7, B | E, b"other", sid=1, mid=1)
+    r.streams.skip([(0, False, 1)])
+    assert r.data() == [b"two"]
+    r.streams.skip([(0, False, 3), (0, False, 3), (0, False, 1)])
+    assert r.data() == [b"two", b"four"]
+    assert r.streams.held == len(b"other") + OVERHEAD
+    r.add(8, B | E, b"five", mid=5)
+    assert r.data()[-1] == b"five"
+
+
+def test_complete_messages_up_to_the_mid_are_delivered_in_order() -> None:
+    r = Receiver()
+    for mid in (9, 3, 7, 5):
+        r.add(mid, B | E, b"%d" % mid, mid=mid)
+    r.streams.skip([(0, False, 8)])
+    assert r.data() == [b"3", b"5", b"7", b"9"]
+
+
+def test_unordered_messages_are_skipped_by_their_own_mids() -> None:
+    r = Receiver()
+    r.add(1, B | U, b"a", mid=3)
+    r.add(2, B | U, b"b", mid=4)
+    r.add(3, B, b"c", mid=0)
+    r.streams.skip([(0, True, 3)])
+    assert r.streams.held == 2 * (1 + OVERHEAD)
+    assert r.add(4, U, b"late", mid=3, number=1) is None  # of the message that was abandoned
+    assert r.add(5, U | E, b"late", mid=3, number=2) is None
+    assert r.streams.held == 2 * (1 + OVERHEAD)
+    r.add(6, E | U, b"B", mid=4, number=1)
+    r.add(7, E, b"C", mid=0, number=1)
+    assert r.data() == [b"bB", b"cC"]
+
+
+def test_a_late_fragment_of_an_abandoned_message_is_dropped() -> None:
+    r = Receiver()
+    r.add(1, B, b"a", mid=0)
+    r.streams.skip([(0, False, 0)])
+    assert r.add(3, E, b"z", mid=0, number=2) is None
+    assert r.streams.held == 0
+    r.add(4, B | E, b"next", mid=1)
+    assert r.data() == [b"next"]
+
+
+def test_skipping_streams_never_used_and_mids_far_away_is_harmless() -> None:
+    r = Receiver()
+    r.streams.skip([(sid, bool(sid & 1), 0x12345) for sid in range(2000)] * 2)
+    r.streams.skip([(0, False, 5), (0, False, 0x80012347)])  # behind, and behind
+    r.add(1, B | E, b"x", sid=0, mid=0x12346)
+    assert r.data() == [b"x"]
+
+
+# Stream reset.
+
+
+def test_a_reset_begins_both_mids_anew_and_loses_nothing_complete() -> None:
+    r = Receiver()
+    for mid in range(3):
+        r.add(mid, B | E, b"%d" % mid, mid=mid)
+    r.add(9, B | E, b"9", mid=9)
+    r.add(7, B | E, b"7", mid=7)
+    r.add(8, B, b"half", mid=8)
+    r.add(10, B | U, b"half", mid=5)
+    r.add(11, B | E, b"other", sid=1, mid=1)
+    r.streams.reset_streams([0, 5])
+    assert r.data() == [b"0", b"1", b"2", b"7", b"9"]
+    assert r.streams.held == len(b"other") + OVERHEAD
+    r.add(12, B | E, b"new", mid=0)
+    r.add(13, B | E | U, b"new", mid=0)
+    assert r.data()[5:] == [b"new", b"new"]
+    r.streams.reset_streams(None)
+    assert r.data()[7:] == [b"other"]
+
+
+def test_a_restart_begins_every_stream_anew() -> None:
+    r = Receiver()
+    r.add(1, B | E, b"old", mid=0)
+    r.add(3, B, b"half", mid=2)
+    r.streams.reset()
+    assert r.streams.held == 0
+    r.add(50, B | E, b"new", mid=0)
+    assert r.data() == [b"old", b"new"]
+
+
+# Parts.
+
+
+@pytest.mark.parametrize("unordered", [0, U])
+def test_a_long_message_flows(unordered: int) -> None:
+    r = Receiver(max_message_size=100)
+    r.streams.deliver_parts(0, True, 25)
+    for n in range(1000):
+        r.add(n, unordered | (0 if n else B), b"0123456789", number=n)
+        assert r.streams.held <= 30 + 3 * OVERHEAD
+    assert r.parts[0] == (0, 0, bool(unordered), b"0123456789" * 3, False)
+    r.add(1001, E | unordered, b"!", number=1001)
+    r.streams.deliver_parts(0, False, 25)
+    r.add(1000, unordered, b"?", number=1000)
+    assert r.parts[-1] == (0, 0, bool(unordered), b"?!", True)
+    r.add(1002, B | E | unordered, b"whole", mid=1)
+    assert r.data() == [b"whole"]
+
+
+def test_a_short_message_comes_as_one_part_in_its_turn() -> None:
+    r = Receiver()
+    r.streams.deliver_parts(0, True, 25)
+    r.add(2, B, b"12", mid=1)
+    r.add(3, E, b"34", mid=1, number=1)
+    r.add(1, B | E, b"0", mid=0)
+    r.add(4, B | E, b"x", sid=1)
+    assert r.parts == [(0, 0, False, b"0", True), (0, 1, False, b"1234", True)]
+    assert r.data() == [b"x"]
+
+
+def test_a_message_waits_for_its_turn_before_it_flows() -> None:
+    r = Receiver()
+    r.streams.deliver_parts(0, True, 2)
+    r.add(2, B, b"abc", mid=1)
+    assert r.parts == []
+    r.add(1, B | E, b"0", mid=0)
+    assert r.parts == [(0, 0, False, b"0", True), (0, 1, False, b"abc", False)]
+
+
+@pytest.mark.parametrize("how", ["skip", "reset", "restart"])
+def test_a_message_given_in_part_is_aborted_once(how: str) -> None:
+    r = Receiver()
+    r.streams.deliver_parts(4, True, 2)
+    r.add(1, B, b"abc", sid=4)
+    r.add(3, 0, b"ghi", sid=4, number=2)
+    if how == "skip":
+        r.streams.skip([(4, False, 0)])
+        r.streams.skip([(4, False, 0)])
+    elif how == "reset":
+        r.streams.reset_streams([4])
+    else:
+        r.streams.reset()
+    assert r.aborted == [4]
+    assert r.streams.held == r.streams.recount() == 0
+    r.add(9, B | E, b"next", sid=4, mid=1 if how == "skip" else 0)
+    assert r.parts[-1][3:] == (b"next", True)
