@@ -20,6 +20,7 @@ from .handlers.collision import Reply
 from .handlers.context import Context, Random, Setup
 from .handlers.cookie import CookieJar, OpenedCookie
 from .handlers.handshake import Handshake
+from .handlers.reconfig import Reconfig
 from .handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, State
 from .handlers.submission import Submission
 from .lifecycle import AssociationUser, Lifecycle, Registry
@@ -179,6 +180,11 @@ class Association:
         """When to call `expire`; infinity if there is nothing to wait for."""
         return self.context.timers.next_expiry
 
+    @property
+    def reconfig(self) -> Reconfig:
+        """Stream reconfiguration (RFC 6525). `ReconfigError` if it was not negotiated, or the association is not up."""
+        return self._rooms.need_reconfig()
+
     # What the peer says.
 
     def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool = False) -> None:
@@ -272,7 +278,7 @@ class Association:
         transmission = self._rooms.transmission
         if transmission is not None:
             transmission.conclude()
-        self._rooms.packetizer.flush()
+        self._rooms.flush()
         if transmission is not None and transmission.released:
             transmission.released = False
             self.user.on_writable()
@@ -398,7 +404,6 @@ class Association:
         return path
 
     def _walk(self, data: bytes, at: int, path: Path, route: Route, marked: bool) -> None:
-        """What a packet brings about."""
         if process(self._rooms, data, at, path, route, marked):
             self._life.last_message = self.context.now
         if self.context.events:

@@ -14,6 +14,7 @@ from .timers import (
     FORWARD_TSN_RTX,
     HEARTBEAT_TIMER,
     LIFETIME,
+    RECONFIG,
     T1_COOKIE,
     T1_INIT,
     T2_SHUTDOWN,
@@ -41,6 +42,7 @@ from .wire.constants import (
     INIT,
     INIT_ACK,
     PAD,
+    RE_CONFIG,
     SACK,
     SHUTDOWN,
     SHUTDOWN_ACK,
@@ -150,6 +152,8 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
         rooms.shutdown.expire_t2()
     elif kind == T5_GUARD and rooms.shutdown is not None:
         rooms.shutdown.expire_t5()
+    elif kind == RECONFIG and rooms.reconfig is not None:
+        rooms.reconfig.expire()
 
 
 def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
@@ -264,6 +268,14 @@ def _on_cwr(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Rou
         rooms.ecn.on_cwr(control.read_cwr(data, at + tlv.HEADER_SIZE, end))
 
 
+def _on_reconfig(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    reconfig = rooms.open_reconfig()
+    if reconfig is not None:
+        reconfig.on_reconfig(data, at + tlv.HEADER_SIZE, end, path)
+    else:
+        rooms.violations.on_unknown_chunk(data[at:end], path.path_id, 0)  # its type asks to be skipped
+
+
 def _on_pad(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     """PAD is there to be skipped (RFC 4820 section 3)."""
 
@@ -288,6 +300,7 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     ECNE: _on_ecne,
     CWR: _on_cwr,
     SHUTDOWN_COMPLETE: _on_shutdown_complete,
+    RE_CONFIG: _on_reconfig,
     PAD: _on_pad,
     I_DATA: _on_i_data,
     FORWARD_TSN: _on_forward_tsn,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import final
 
+from .errors import ReconfigError
 from .handlers.collision import Collision
 from .handlers.context import Context, Setup
 from .handlers.cookie import CookieJar
@@ -12,6 +13,8 @@ from .handlers.ecn import Ecn
 from .handlers.handshake import Handshake
 from .handlers.heartbeat import Heartbeat
 from .handlers.reception import Reception
+from .handlers.reconfig import Reconfig
+from .handlers.reconfig_streams import Incoming, Outgoing
 from .handlers.shutdown import Shutdown
 from .handlers.submission import Submission
 from .handlers.transmission import Transmission
@@ -35,6 +38,7 @@ class Rooms:
         "heartbeat",
         "packetizer",
         "reception",
+        "reconfig",
         "shutdown",
         "submission",
         "transmission",
@@ -53,11 +57,13 @@ class Rooms:
         self.submission: Submission | None = None
         self.shutdown: Shutdown | None = None
         self.ecn: Ecn | None = None
+        self.reconfig: Reconfig | None = None  # made when it is needed first, see `open_reconfig`
 
     def furnish(self, setup: Setup, recipient: Recipient) -> None:
         """Build the rooms that user data needs; those that the handshake needed go."""
         context = self.context
         self.handshake = None
+        self._end_reconfig("the peer restarted the association")
         before = self.reception
         self.reception = Reception(context, self.violations, recipient, setup)
         if before is not None:
@@ -68,8 +74,46 @@ class Rooms:
         self.ecn = Ecn(context, self.transmission) if setup.ecn else None
         self.packetizer.furnish(self.reception, self.transmission, self.ecn)
 
+    def open_reconfig(self) -> Reconfig | None:
+        """Stream reconfiguration; None if it was not negotiated, or if the association is not up (RFC 6525)."""
+        setup = self.context.setup
+        transmission = self.transmission
+        submission = self.submission
+        reception = self.reception
+        if self.reconfig is None and setup is not None and setup.stream_reconfig:
+            if transmission is not None and submission is not None and reception is not None:
+                self.reconfig = Reconfig(
+                    self.context,
+                    self.violations,
+                    Outgoing(self.context, transmission, submission),
+                    Incoming(self.context, reception),
+                    setup.local_initial_tsn,
+                    setup.peer_initial_tsn,
+                )
+        return self.reconfig
+
+    def need_reconfig(self) -> Reconfig:
+        """The same; `ReconfigError` if there is none."""
+        reconfig = self.open_reconfig()
+        if reconfig is None:
+            raise ReconfigError("stream reconfiguration (RFC 6525) was not negotiated")
+        return reconfig
+
+    def flush(self) -> None:
+        """Send what is due and what windows allow."""
+        self.packetizer.flush()
+        if self.reconfig is not None:
+            while self.reconfig.advance():
+                self.packetizer.flush()
+
+    def _end_reconfig(self, reason: str) -> None:
+        if self.reconfig is not None:
+            self.reconfig.end(reason)
+            self.reconfig = None
+
     def clear(self) -> None:
         """The association has ended: nothing is sent or received any more."""
+        self._end_reconfig("the association has ended")
         if self.reception is not None:
             self.reception.close()
         self.handshake = self.reception = self.transmission = self.submission = self.shutdown = self.ecn = None

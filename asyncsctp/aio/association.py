@@ -97,8 +97,9 @@ class Association(asyncio.DatagramProtocol):
     def open_stream(self, sid: int | None = None) -> tuple[StreamReader, StreamWriter]:
         """Claim a stream: its messages go to the reader alone, those too that nobody has read yet.
 
-        Without `sid` it is the lowest that neither side has used. `ValueError` for one that is claimed already, or out
-        of the range of streams in both directions; `SCTPError` if none is unused; `AssociationClosed` after the end.
+        Without `sid` it is the lowest that neither side has used, or that both have reset. `ValueError` for one that is
+        claimed already, or was and is not yet reset in both directions, or out of the range of streams in both
+        directions; `SCTPError` if none is unused; `AssociationClosed` after the end.
         """
         driver = self._driver
         if sid is None:
@@ -143,7 +144,7 @@ class Association(asyncio.DatagramProtocol):
         receipt = self._driver.write(
             stream, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
         )
-        self._driver.use(stream)
+        self._driver.use_outgoing(stream)
         return receipt
 
     async def send(
@@ -167,7 +168,7 @@ class Association(asyncio.DatagramProtocol):
         receipt = driver.write(
             stream, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
         )
-        driver.use(stream)
+        driver.use_outgoing(stream)
         if driver.sending.credit < 0:
             await driver.drain(stream)
         return receipt
@@ -183,7 +184,7 @@ class Association(asyncio.DatagramProtocol):
     ) -> None:
         """`StreamWriter.write_many` for a stream that need not be claimed."""
         self._driver.write_many(check_stream(stream), messages, ppid, unordered, sack_immediately)
-        self._driver.use(stream)
+        self._driver.use_outgoing(stream)
 
     async def drain(self, stream: int = 0) -> None:
         """`StreamWriter.drain` for a stream that need not be claimed."""
@@ -211,6 +212,42 @@ class Association(asyncio.DatagramProtocol):
     async def flush(self) -> None:
         """Wait until all that was written has been acknowledged. Raises the association's error if it failed before."""
         await self._driver.flush_written()
+
+    # Stream reconfiguration (RFC 6525).
+
+    async def reset_streams(
+        self, outgoing: Iterable[int] | None = None, incoming: Iterable[int] | None = None
+    ) -> None:
+        """Let the sequence numbers of these streams begin anew, and wait for the peer's answer.
+
+        An empty list means all streams of that direction, None none. Ours are reset after what was written to them
+        before; what is written meanwhile leaves after the reset. The readers of streams that were reset come to their
+        end. Requests are sent one at a time, in order; cancelling the wait does not withdraw one.
+
+        `ReconfigError`, with the peer's result code, if it did not agree, or if RFC 6525 was not negotiated;
+        `ValueError` for ids out of range.
+        """
+        driver = self._driver
+        ours = None if outgoing is None else [check_stream(sid) for sid in outgoing]
+        theirs = None if incoming is None else [check_stream(sid) for sid in incoming]
+        await driver.reconfigured(driver.reconfig().reset_streams(ours, theirs))
+
+    async def reset_tsns(self) -> None:
+        """Let TSNs and all sequence numbers of both sides begin anew, once all that was written has been acknowledged.
+
+        What is written meanwhile leaves after it. Readers go on. Raises as `reset_streams` does.
+        """
+        await self._driver.reconfigured(self._driver.reconfig().reset_tsns())
+
+    async def add_streams(self, outgoing: int = 0, incoming: int = 0) -> None:
+        """Add so many streams, and wait for the peer's answer.
+
+        `ValueError` if there were more than 65535 of either direction then; else raises as `reset_streams` does.
+        """
+        for name, count in (("outgoing", outgoing), ("incoming", incoming)):
+            if isinstance(count, bool) or not isinstance(count, int):
+                raise TypeError(f"{name} must be an int, not {count!r}")
+        await self._driver.reconfigured(self._driver.reconfig().add_streams(outgoing, incoming))
 
     def set_stream_priority(self, sid: int, value: int) -> None:
         """Tell the scheduler what it needs to know of a stream (RFC 8260 section 3): with `Priority` the smaller value

@@ -12,21 +12,32 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from ..association import Association as Core
 from ..config import Config
-from ..errors import AssociationClosed, MessageAbandoned, SCTPError
-from ..events import Event, PartialDeliveryAborted, SchedulerFailed
+from ..errors import AssociationClosed, MessageAbandoned, ReconfigError, SCTPError
+from ..events import AssociationRestarted, Event, PartialDeliveryAborted, SchedulerFailed, StreamsReset
+from ..handlers.reconfig import Reconfig
+from ..handlers.reconfig_jobs import Ticket
 from ..handlers.state import ESTABLISHED, State
 from ..outbound.message import ANY_PATH, LIMITED, PRIORITY, TIMED, WHOLE, Terms, message_flags
 from ..wire.constants import MASK_32
+from .claims import Claims
 from .flow_control import SendBuffer, WaitList
+from .inbox import Inbox
 from .listeners import EventStream, Listeners
 from .receipts import Delivery, Receipt, Watch
-from .streams import Inbox
 
 if TYPE_CHECKING:
     from .association import Association
     from .engine import Engine
 
 __all__ = ["Driver"]
+
+#: What the peer may answer but success (RFC 6525 section 4.4).
+_RESULTS: Final = {
+    2: "denied",
+    3: "a stream does not exist",
+    4: "another request is in progress",
+    5: "bad request number",
+}
 
 _SETTING_UP: Final = frozenset({State.COOKIE_WAIT, State.COOKIE_ECHOED})
 
@@ -58,6 +69,12 @@ def check_stream(sid: object) -> int:
         raise TypeError(f"stream must be an int, not {sid!r}")
     return sid
 
+
+def _refusal(ticket: Ticket) -> ReconfigError:
+    if ticket.result < 0:
+        return ReconfigError(ticket.reason or "the peer's answer was wrong")
+    what = _RESULTS.get(ticket.result, "unknown result")
+    return ReconfigError(f"the peer did not reconfigure streams: {what} (result {ticket.result})", ticket.result)
 
 def _policies(lifetime: object, max_retransmits: object, priority: object) -> tuple[tuple[str, object], ...]:
     return ("lifetime", lifetime), ("max_retransmits", max_retransmits), ("priority", priority)
@@ -121,6 +138,14 @@ class Driver(Inbox):
 
     def on_event(self, event: Event) -> None:
         """Something happened."""
+        if isinstance(event, StreamsReset):
+            if event.result == "ok":
+                if event.outgoing:
+                    self.on_outgoing_reset(event.streams)
+                else:
+                    self.on_reset(event.streams)
+        elif isinstance(event, AssociationRestarted) and self._claims is not None:
+            self._claims.restart()
         if self._changes:
             self._changes.wake()
         if self._listeners is not None:
@@ -411,6 +436,57 @@ class Driver(Inbox):
         finally:
             if future in waiting:
                 waiting.remove(future)
+
+    # Streams are reset and added (RFC 6525).
+
+    def reconfig(self) -> Reconfig:
+        """Where to ask for it; `ReconfigError` if it was not negotiated."""
+        self.check_alive()
+        return self.core.reconfig
+
+    async def reconfigured(self, ticket: Ticket) -> None:
+        """Wait for the peer's answer; `ReconfigError` if it is not what was asked for."""
+        await self._answered(ticket)
+        if not ticket.is_ok:
+            raise _refusal(ticket)
+
+    async def _answered(self, ticket: Ticket) -> None:
+        self.engine.flush_soon(self.core)
+        ticket.on_done = self._changes.wake
+        while not ticket.is_done:
+            await self._changes.wait()
+
+    def close_stream(self, sid: int) -> Ticket | None:
+        """The writer of a stream was closed; None where the peer is told nothing of it."""
+        setup = self.core.context.setup
+        if not self.takes_messages or setup is None or not setup.stream_reconfig or sid >= setup.outgoing_streams:
+            return None
+        if self._claims is None:
+            self._claims = Claims()
+        self._claims.close(sid)
+        ticket = self.core.reconfig.close_stream(sid)
+        self.engine.flush_soon(self.core)
+        return ticket
+
+    async def is_closed_with(self, ticket: Ticket) -> bool:
+        """Wait for the answer to the reset of a stream; whether the association was closed with it, before that came.
+
+        `ReconfigError` if it was refused.
+        """
+        await self._answered(ticket)
+        if ticket.is_ok:
+            return False
+        if ticket.result >= 0 or self.takes_messages:
+            raise _refusal(ticket)
+        return True
+
+    def is_unused(self, sid: int) -> bool:
+        """Whether nothing was written to this stream since it was reset last, if ever."""
+        return super().is_unused(sid) and (self.ended or self.core.reconfig.is_unused(sid))
+
+    def is_idle(self, sid: int) -> bool:
+        """Whether nothing was written to this stream while it was reset."""
+        return self.ended or self.core.reconfig.is_unused(sid)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """See `Association.get_extra_info`."""

@@ -12,7 +12,7 @@ from typing import Final, final
 
 from ..events import Event
 from .flow_control import Turn
-from .streams import Inbox
+from .inbox import Inbox
 
 __all__ = ["EventStream", "Listeners"]
 

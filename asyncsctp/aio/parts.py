@@ -17,7 +17,7 @@ from .receipts import Receipt
 
 if TYPE_CHECKING:
     from .driver import Driver
-    from .streams import Inbox
+    from .inbox import Inbox
 
 __all__ = ["Part", "PartReader", "send_parts"]
 
@@ -47,6 +47,7 @@ class PartReader:
         self._parts: deque[Part] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._aborted = False
+        self._ended = False
         self._inside = False  # a part that is not the last has been read
 
     def __aiter__(self) -> PartReader:
@@ -57,6 +58,8 @@ class PartReader:
             if self._aborted:
                 self._aborted = self._inside = False
                 raise MessageAbandoned("the message that was being read in parts will not be completed")
+            if self._ended:
+                raise StopAsyncIteration
             error = self._inbox.end_of(self._sid)
             if isinstance(error, EndOfStream):
                 raise StopAsyncIteration
@@ -84,6 +87,11 @@ class PartReader:
         if self._inside or any(not part.last for part in self._parts):
             self._aborted = True
             self.wake()
+
+    def end(self) -> None:
+        """The peer has reset the stream: no more will come."""
+        self._ended = True
+        self.wake()
 
     def wake(self) -> None:
         """There is a part, or something else to be told of."""

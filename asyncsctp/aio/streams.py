@@ -9,19 +9,17 @@ import asyncio
 from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
-from mypy_extensions import mypyc_attr
-
-from ..association import AssociationUser
-from ..errors import AssociationClosed, EndOfStream, SCTPError
+from ..errors import AssociationClosed, EndOfStream
 from ..inbound.reassembly import SMALLEST_CHARGE
-from .flow_control import Turn
 from .parts import Part, PartReader, send_parts
 from .receipts import Receipt
 
 if TYPE_CHECKING:
+    from ..handlers.reconfig_jobs import Ticket
     from .driver import Driver
+    from .inbox import Inbox
 
-__all__ = ["Inbox", "Message", "MessageQueue", "StreamReader", "StreamWriter"]
+__all__ = ["Message", "MessageQueue", "StreamReader", "StreamWriter"]
 
 #: The association hears of so much that was read at a time, unless all is read.
 _REPORTED_AT: Final = 4096
@@ -42,7 +40,6 @@ class Message(NamedTuple):
     tsn: int
 
 
-_new: Final = tuple.__new__  # a third of the time of Message(...)
 
 
 class MessageQueue:
@@ -51,13 +48,15 @@ class MessageQueue:
     The oldest are turned around, so that the next one is taken from an end of a list.
     """
 
-    __slots__ = ("_inbox", "_taken", "_turned", "is_waited_for", "messages", "skipped", "waiter")
+    __slots__ = ("_inbox", "_taken", "_turned", "is_ended", "is_waited_for", "messages", "skipped", "waiter")
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self._taken = 0  # read, as the receive window counts it, and not yet reported
         self._turned: list[Message] = []  # the next one to be read is the last here
         self.waiter: asyncio.Future[None] | None = None
+        #: No more messages come here: the peer has reset the stream.
+        self.is_ended = False
         #: Whether `wake` is to be called when a message comes.
         self.is_waited_for = False
         #: Those behind them, in order of arrival: where new ones are appended.
@@ -134,6 +133,8 @@ class MessageQueue:
         if self.waiter is not None:
             raise RuntimeError("another coroutine is already waiting for the next message")
         while not (self._turned or self.messages):
+            if self.is_ended:
+                raise EndOfStream("the peer has reset the stream")
             if self._inbox.ended:
                 raise self._inbox.end_of_stream()
             self.waiter = asyncio.get_running_loop().create_future()
@@ -143,6 +144,11 @@ class MessageQueue:
             finally:
                 self.waiter = None
                 self.is_waited_for = False
+
+    def replace(self, messages: list[Message]) -> None:
+        """These are left of those that were not read."""
+        self._turned = []
+        self.messages = messages
 
     def wake(self) -> None:
         """There is a message, or there never will be one."""
@@ -188,9 +194,9 @@ class StreamReader(MessageQueue):
     async def read(self) -> Message:
         """The next message; it doesn't suspend if there is one.
 
-        What has arrived can be read after the association has ended. Then this raises `EndOfStream` if it ended
-        gracefully, the association's error otherwise. `RuntimeError` if another coroutine is reading this stream
-        already. Cancelling a read loses no message.
+        What has arrived can be read after the peer has reset the stream (RFC 6525), and after the association has
+        ended. Then this raises `EndOfStream`, or the association's error if it did not end gracefully.
+        `RuntimeError` if another coroutine is reading this stream already. Cancelling a read loses no message.
         """
         if self.waiter is not None or not (self._turned or self.messages):
             await self.wait()
@@ -221,10 +227,21 @@ class StreamReader(MessageQueue):
             self._parts = PartReader(self._inbox, self._sid)
             for message in self.unread():
                 self._parts.put(Part(message.data, True, *message[1:]))
+            if self.is_ended:
+                self._parts.end()
             self._turned = []
             self.messages = []
-            self._inbox.deliver_parts(self._sid, True)
+            if not self.is_ended:
+                self._inbox.deliver_parts(self._sid, True)
         return self._parts
+
+    def end(self) -> None:
+        """The peer has reset the stream: what is here can be read, and nothing more comes."""
+        if self._parts is not None:
+            self._inbox.deliver_parts(self._sid, False)
+            self._parts.end()
+        self.is_ended = True
+        self.wake()
 
     def on_part(self, part: Part) -> None:
         """A part has come; after the change to whole messages maybe the rest of one."""
@@ -238,12 +255,13 @@ class StreamReader(MessageQueue):
             for part in parts.take_whole():
                 self.messages.append(Message(part.data, *part[2:]))
             self._parts = None
-            self._inbox.deliver_parts(self._sid, False)
+            if not self.is_ended:
+                self._inbox.deliver_parts(self._sid, False)
         await super().wait()
 
     def at_eof(self) -> bool:
-        """Whether the association has ended and all messages have been read."""
-        return self._inbox.ended and not self
+        """Whether all messages have been read, and the peer has reset the stream or the association has ended."""
+        return (self.is_ended or self._inbox.ended) and not self
 
     def __aiter__(self) -> StreamReader:
         return self
@@ -259,12 +277,13 @@ class StreamReader(MessageQueue):
 class StreamWriter:
     """Writes messages to one stream."""
 
-    __slots__ = ("_closing", "_driver", "_sid")
+    __slots__ = ("_closing", "_driver", "_sid", "_ticket")
 
     def __init__(self, driver: Driver, sid: int) -> None:
         self._driver = driver
         self._sid = sid
         self._closing = False
+        self._ticket: Ticket | None = None
 
     def __repr__(self) -> str:
         return f"<StreamWriter of stream {self._sid}: {self.buffered} bytes to be sent>"
@@ -407,155 +426,28 @@ class StreamWriter:
     def close(self) -> None:
         """Take no more messages here; what was written is sent. Idempotent.
 
-        The peer hears nothing of it: that takes stream reconfiguration (RFC 6525). The stream stays claimed.
+        Where stream reconfiguration (RFC 6525) was negotiated the stream is reset after that, and the peer's reader
+        comes to its end; writers that are closed in the same turn of the loop share a request. Its id is free again
+        once the peer has reset its direction too. Without, the peer hears nothing of it, and the stream stays claimed.
         """
-        self._closing = True
+        if not self._closing:
+            self._closing = True
+            self._ticket = self._driver.close_stream(self._sid)
 
     def is_closing(self) -> bool:
         """Whether no more messages can be written: `close` was called, or the association shuts down or has ended."""
         return self._closing or not self._driver.takes_messages
 
     async def wait_closed(self) -> None:
-        """Wait until what was written to the association has been acknowledged. Raises as `drain` does."""
-        await self._driver.flush_written()
+        """Wait until the peer has answered the reset of the stream; what was written to it has arrived then.
+
+        `ReconfigError` if it was refused. Without stream reconfiguration, or before `close`, wait until what was
+        written to the association has been acknowledged. Raises as `drain` does.
+        """
+        ticket = self._ticket
+        if ticket is None or await self._driver.is_closed_with(ticket):
+            await self._driver.flush_written()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """As `Association.get_extra_info`."""
         return self._driver.get_extra_info(name, default)
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Inbox(AssociationUser):
-    """Where the messages of an association arrive: at the reader that has claimed their stream, or in one queue for
-    all.
-    """
-
-    __slots__ = ("_accepting", "_by_stream", "_lowest", "_readers", "_used", "ended", "error", "unclaimed")
-
-    def __init__(self) -> None:
-        self.ended = False
-        self.error: SCTPError | None = None
-        self.unclaimed = MessageQueue(self)
-        self._readers: dict[int, StreamReader] = {}
-        self._used: set[int] | None = None  # the streams that one side has used; claimed ones are not listed
-        self._lowest = 0
-        self._accepting: Turn | None = None
-        #: The unclaimed messages once more, sorted by stream; None until `accept` needs it.
-        self._by_stream: dict[int, list[Message]] | None = None
-
-    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
-        """The core has a message."""
-        queue: MessageQueue | None = self._readers.get(sid)
-        if queue is None:
-            message: Message = _new(Message, (data, sid, ppid, unordered, ssn, tsn))
-            queue = self.unclaimed
-            self.use(sid)
-            if self._by_stream is not None:
-                self._by_stream.setdefault(sid, []).append(message)
-            queue.messages.append(message)
-            if self._accepting is not None:
-                self._accepting.wake()
-        else:
-            queue.messages.append(_new(Message, (data, sid, ppid, unordered, ssn, tsn)))
-        if queue.is_waited_for:
-            queue.wake()
-
-    def on_part(self, sid: int, number: int, ppid: int, unordered: bool, tsn: int, data: bytes, last: bool) -> None:
-        """The core has a part of a message, for a reader that wants parts."""
-        reader = self._readers.get(sid)
-        if reader is not None:
-            reader.on_part(Part(data, last, sid, ppid, unordered, number, tsn))
-
-    def abort_parts(self, sid: int) -> None:
-        """A message that a reader has a part of will not be completed."""
-        reader = self._readers.get(sid)
-        if reader is not None and reader._parts is not None:
-            reader._parts.abort()
-
-    def deliver_parts(self, sid: int, wanted: bool) -> None:
-        """The reader of a stream wants parts from now on, or no more."""
-        raise NotImplementedError
-
-    def end_of(self, sid: int) -> Exception | None:
-        """What to raise to one who waits on this stream; None while more may come."""
-        return self.end_of_stream() if self.ended else None
-
-    def use(self, sid: int) -> None:
-        """One side has used this stream."""
-        if self._used is None:
-            self._used = set()
-        self._used.add(sid)
-
-    def consumed(self, charge: int) -> None:
-        """The application has read messages which the receive window has counted as so much."""
-        raise NotImplementedError
-
-    def end_of_stream(self) -> Exception:
-        """What to raise when there will be no more messages."""
-        return EndOfStream("the association has ended") if self.error is None else self.error.with_traceback(None)
-
-    def claim(self, sid: int) -> StreamReader:
-        """A reader for a stream, which gets its messages from now on, and those that nobody has read. `ValueError` if
-        claimed.
-        """
-        if sid in self._readers:
-            raise ValueError(f"stream {sid} is already claimed")
-        reader = StreamReader(self, sid)
-        queue = self.unclaimed
-        if self._used is not None and sid in self._used:
-            if self._by_stream is not None:
-                reader.messages.extend(self._by_stream.pop(sid, ()))
-            else:
-                reader.messages.extend([message for message in queue.unread() if message[1] == sid])
-        self._readers[sid] = reader
-        if reader.messages:
-            queue.skipped = self._readers
-            queue.skip()
-        return reader
-
-    def lowest_unused(self, limit: int) -> int:
-        """The lowest id below `limit` that neither side has used; -1 if there is none."""
-        sid = self._lowest
-        used = self._used or ()
-        while sid in used or sid in self._readers:
-            sid += 1
-        self._lowest = sid
-        return sid if sid < limit else -1
-
-    async def accept(self) -> StreamReader:
-        """A reader for the stream of the first message that nobody has read."""
-        if self._accepting is None:
-            self._accepting = Turn("accept_stream")
-        self._accepting.claim()
-        queue = self.unclaimed
-        while not queue:
-            if self.ended:
-                raise self.end_of_stream()
-            await self._accepting.wait()
-        if self._by_stream is None:
-            self._by_stream = {}
-            for message in queue.unread():
-                self._by_stream.setdefault(message[1], []).append(message)
-        return self.claim(queue.first()[1])
-
-    async def receive(self) -> Message:
-        """The next message that belongs to no claimed stream."""
-        message = await self.unclaimed.read()
-        self._by_stream = None
-        return message
-
-    async def receive_many(self, limit: int | None) -> list[Message]:
-        """The messages that belong to no claimed stream."""
-        messages = await self.unclaimed.read_many(limit)
-        self._by_stream = None
-        return messages
-
-    def wake_readers(self) -> None:
-        """The association has ended."""
-        self.unclaimed.wake()
-        if self._accepting is not None:
-            self._accepting.wake()
-        for reader in self._readers.values():
-            reader.wake()
-            if reader._parts is not None:
-                reader._parts.wake()

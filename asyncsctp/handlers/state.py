@@ -20,6 +20,7 @@ from ..wire.constants import (
     I_FORWARD_TSN,
     INIT_ACK,
     PAD,
+    RE_CONFIG,
     SACK,
     SHUTDOWN,
     SHUTDOWN_ACK,
@@ -60,7 +61,7 @@ RECEIVES_DATA: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT})
 
 _ALWAYS: Final = frozenset({ABORT, ERROR, PAD})
 _SETUP: Final = _ALWAYS | {SHUTDOWN_ACK}
-_UP: Final = _ALWAYS | {COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, SACK, SHUTDOWN}
+_UP: Final = _ALWAYS | {COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, RE_CONFIG, SACK, SHUTDOWN}
 _USER_DATA: Final = frozenset({DATA, I_DATA, FORWARD_TSN, I_FORWARD_TSN})
 
 #: The chunk types that mean something in a state; others are discarded there. INIT, which comes without a tag, and

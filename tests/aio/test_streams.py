@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from asyncsctp import AssociationAborted, EndOfStream, EventStream, Message, SCTPError, SenderDry
+from asyncsctp.aio.inbox import Inbox
 from asyncsctp.aio.listeners import Listeners
-from asyncsctp.aio.streams import Inbox
 from asyncsctp.inbound.reassembly import SMALLEST_CHARGE
 
 

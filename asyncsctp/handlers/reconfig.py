@@ -1,0 +1,439 @@
+"""Stream reconfiguration: the verbs of the user, and the peer's requests (RFC 6525 section 5.2).
+
+The room is made at the first request of either side. Each request of the peer is carried out once: its answer is kept
+for those that come again. One reset at most waits for user data to arrive (section 5.2.2 E2), and one SSN/TSN reset for
+ours to be acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from ..errors import ReconfigError
+from ..events import StreamsAdded, StreamsReset, TsnsReset
+from ..paths.path import Path
+from ..wire import causes
+from ..wire.constants import (
+    CHUNK_HEADER_SIZE,
+    MASK_16,
+    MASK_32,
+    PARAM_ADD_OUTGOING_STREAMS,
+    PARAM_INCOMING_RESET,
+    PARAM_OUTGOING_RESET,
+    PARAM_TSN_RESET,
+)
+from ..wire.reconfig import (
+    BAD_NUMBER,
+    DENIED,
+    IN_PROGRESS,
+    NOTHING_TO_DO,
+    PERFORMED,
+    REQUEST_IN_PROGRESS,
+    WRONG_STREAM,
+    Parameter,
+    is_allowed,
+    pack_reconfig,
+    pack_response,
+    pack_tsn_response,
+    read_reconfig,
+)
+from .context import Context
+from .reconfig_jobs import ADDITION, RESET, TSNS, IncomingStreams, Job, OutgoingStreams, Ticket, signed
+from .reconfig_requests import Requests
+from .state import ESTABLISHED
+from .violations import Violations
+
+__all__ = ["Reconfig"]
+
+MOST_STREAMS: Final = 65535
+#: Ids in one request, so that it fits into any packet.
+_MOST_LISTED: Final = 200
+_OUTGOING_RESET_SIZE: Final = 16
+#: The peer's requests whose answer is kept: those of one chunk.
+_KEPT: Final = 2
+_NO_ANSWER: Final = -1
+#: Copies of an SSN/TSN reset request, after which it is refused if our data is still not acknowledged.
+_MOST_COPIES: Final = 3
+#: Section 5.1.7 D4 says 2^31, where the halves of the number space meet: a SACK or DATA chunk that is late by one TSN
+#: would look like one from far ahead. With so much less they are known as old.
+_TSN_STEP: Final = 0x80000000 - 0x10000
+
+
+@final
+class Reconfig:
+    """Stream reconfiguration of one association."""
+
+    __slots__ = (
+        "_answers",
+        "_context",
+        "_deferred",
+        "_expected",
+        "_incoming",
+        "_outgoing",
+        "_requests",
+        "_tsn_copies",
+        "_tsn_number",
+        "_violations",
+    )
+
+    def __init__(
+        self,
+        context: Context,
+        violations: Violations,
+        outgoing: OutgoingStreams,
+        incoming: IncomingStreams,
+        first_number: int,
+        first_peer_number: int,
+    ) -> None:
+        """Request numbers begin with the initial TSNs (section 4.1)."""
+        self._context = context
+        self._violations = violations
+        self._outgoing = outgoing
+        self._incoming = incoming
+        self._requests = Requests(context, outgoing, incoming, first_number, first_peer_number - 1 & MASK_32)
+        self._expected = first_peer_number
+        #: The last numbers taken, the oldest first, and what was answered; nothing, if a request of ours answers.
+        self._answers: list[tuple[int, bytes]] = []
+        self._deferred: Parameter | None = None  # section 5.2.2 E2
+        self._tsn_number = -1  # of the SSN/TSN reset that waits for our data to be acknowledged
+        self._tsn_copies = 0
+
+    # What the user says.
+
+    def reset_streams(self, outgoing: Sequence[int] | None, incoming: Sequence[int] | None) -> Ticket:
+        """Reset these streams; an empty list means all, None none.
+
+        Our own are reset after what was written to them before. `ValueError` for an id out of range, or if nothing is
+        asked for. `ReconfigError` if the association is shutting down.
+        """
+        self._check_state()
+        if outgoing is None and incoming is None:
+            raise ValueError("outgoing, incoming or both must be given")
+        ours = _listed("outgoing", outgoing, self._outgoing.count)
+        theirs = _listed("incoming", incoming, self._incoming.count)
+        ticket = Ticket()
+        if len(ours or ()) + len(theirs or ()) <= _MOST_LISTED:
+            self._push_reset(ticket, ours, theirs)
+            return ticket
+        for part in _parts(ours):
+            self._push_reset(ticket, part, None)
+        for part in _parts(theirs):
+            self._push_reset(ticket, None, part)
+        return ticket
+
+    def _push_reset(
+        self, ticket: Ticket, outgoing: tuple[int, ...] | None, incoming: tuple[int, ...] | None
+    ) -> None:
+        job = Job(RESET, ticket)
+        job.outgoing = outgoing
+        job.incoming = incoming
+        self._requests.push(job)
+
+    def close_stream(self, sid: int) -> Ticket:
+        """Reset this outgoing stream after what was written to it; together with others for which this was called
+        before, as long as their request has not left.
+        """
+        self._check_state()
+        ticket = self._requests.join(sid, _MOST_LISTED)
+        if ticket is not None:
+            return ticket
+        ticket = Ticket()
+        job = Job(RESET, ticket)
+        job.outgoing = (sid,)
+        job.closes = True
+        self._requests.push(job)
+        return ticket
+
+    def reset_tsns(self) -> Ticket:
+        """Let all TSNs and stream sequence numbers begin anew, once all that was written has been acknowledged."""
+        self._check_state()
+        ticket = Ticket()
+        self._requests.push(Job(TSNS, ticket))
+        return ticket
+
+    def add_streams(self, outgoing: int, incoming: int) -> Ticket:
+        """Add so many streams. `ValueError` if that makes more than 65535, or is nothing at all."""
+        self._check_state()
+        for name, count, there in (
+            ("outgoing", outgoing, self._outgoing.count), ("incoming", incoming, self._incoming.count)
+        ):  # fmt: skip
+            if not 0 <= count <= MOST_STREAMS - there:
+                raise ValueError(f"{name} must be between 0 and {MOST_STREAMS - there}, not {count}")
+        if not outgoing and not incoming:
+            raise ValueError("outgoing or incoming must be above 0")
+        ticket = Ticket()
+        job = Job(ADDITION, ticket)
+        job.add_outgoing = outgoing
+        job.add_incoming = incoming
+        self._requests.push(job)
+        return ticket
+
+    def _check_state(self) -> None:
+        if self._context.state is not ESTABLISHED:
+            raise ReconfigError(f"streams can't be reconfigured in state {self._context.state.value}")
+
+    def is_unused(self, sid: int) -> bool:
+        """Whether nothing was written to this stream since its numbers began with 0."""
+        return self._outgoing.is_unused(sid)
+
+    # What the peer says.
+
+    def on_reconfig(self, data: bytes, at: int, end: int, path: Path) -> None:
+        """RE-CONFIG; its parameters are between `at` and `end` (section 5.2.1)."""
+        context = self._context
+        found, unknown = read_reconfig(data, at, end)
+        if unknown:
+            self._violations.report(causes.pack_unrecognized_parameters(unknown), path.path_id)
+        if not is_allowed(found):
+            context.statistics.unexpected_chunks += 1
+            if found:
+                cause = causes.pack_protocol_violation("parameters that may not stand together in a RE-CONFIG")
+                self._violations.report(cause, path.path_id)
+            return
+        answers: list[bytes] = []
+        for parameter in found:
+            if parameter.is_response:
+                if not self._requests.on_response(parameter):
+                    context.statistics.unexpected_chunks += 1
+                continue
+            self._incoming.acknowledge_now()
+            answer = self._judge(parameter)
+            if answer:
+                answers.append(answer)
+        if len(answers) == 1 and self._requests.advance(answers[0]):
+            return
+        if answers:
+            context.queue(pack_reconfig(answers), context.paths.reply_path(path).path_id)
+
+    def _judge(self, request: Parameter) -> bytes:
+        """A request: carry it out if it is new; the response parameter, or nothing if there is none (yet)."""
+        ahead = signed(request.number - self._expected)
+        if -_KEPT <= ahead < 0:
+            return self._answer_again(request.number)
+        if ahead:
+            return pack_response(request.number, BAD_NUMBER)
+        self._expected = request.number + 1 & MASK_32
+        self._requests.peer_number = request.number
+        self._answers.append((request.number, b""))
+        del self._answers[:-_KEPT]
+        result = self._carry_out(request)
+        if result == _NO_ANSWER:
+            return b""
+        return self._note(request.number, pack_response(request.number, result))
+
+    def _answer_again(self, number: int) -> bytes:
+        for known, answer in self._answers:
+            if known != number:
+                continue
+            if answer:
+                return answer
+            if number == self._tsn_number:
+                self._tsn_copies += 1
+                if self._tsn_copies < _MOST_COPIES:
+                    return b""
+                return self._refuse_tsn_reset(REQUEST_IN_PROGRESS)
+            match self._requests.answering(number):
+                case 2:
+                    self._requests.send_again()
+                    return b""
+                case 1:
+                    return pack_response(number, IN_PROGRESS)
+            return pack_response(number, PERFORMED if self._context.state is ESTABLISHED else DENIED)
+        return pack_response(number, BAD_NUMBER)
+
+    def _note(self, number: int, answer: bytes) -> bytes:
+        """Keep an answer for when the request comes again."""
+        self._answers = [(known, answer if known == number else kept) for known, kept in self._answers]
+        return answer
+
+    def _carry_out(self, request: Parameter) -> int:
+        kind = request.kind
+        if kind == PARAM_OUTGOING_RESET:
+            return self._reset_incoming(request)
+        if kind == PARAM_INCOMING_RESET:
+            return self._reset_outgoing(request)
+        if kind == PARAM_TSN_RESET:
+            return self._reset_tsns(request)
+        if kind == PARAM_ADD_OUTGOING_STREAMS:
+            return self._add_incoming(request.added)
+        return self._add_outgoing(request)
+
+    def _permits(self, what: str) -> bool:
+        return self._context.state is ESTABLISHED and what in self._context.config.reconfig_allowed
+
+    def _reset_incoming(self, request: Parameter) -> int:
+        """Outgoing SSN Reset Request, section 5.2.2. It is taken in shutdown too, where data waits for its answer."""
+        if not self._requests.on_reset_by_peer(request.answers, request.streams) and (
+            "reset_streams" not in self._context.config.reconfig_allowed
+        ):
+            return DENIED
+        if _is_beyond(request.streams, self._incoming.count):
+            return WRONG_STREAM
+        deferred = self._deferred
+        same = deferred is not None and (deferred.last_tsn, deferred.streams) == (request.last_tsn, request.streams)
+        if not self._has_arrived(request):
+            if deferred is not None and not same:
+                return REQUEST_IN_PROGRESS
+            self._deferred = request  # some peers ask again under a new number
+            return IN_PROGRESS
+        if same:
+            self._deferred = None
+        self._perform_reset(request.streams)
+        return PERFORMED
+
+    def _has_arrived(self, request: Parameter) -> bool:
+        return signed(request.last_tsn - self._incoming.cumulative_tsn) <= 0
+
+    def _perform_reset(self, streams: tuple[int, ...]) -> None:
+        self._incoming.reset(streams)
+        self._context.emit(StreamsReset(False, streams, "ok"))
+
+    def _reset_outgoing(self, request: Parameter) -> int:
+        """Incoming SSN Reset Request, section 5.2.3."""
+        streams = request.streams
+        if not self._permits("reset_streams"):
+            return DENIED
+        if _is_beyond(streams, self._outgoing.count):
+            return WRONG_STREAM
+        room = self._context.paths.data_path().payload - CHUNK_HEADER_SIZE - _OUTGOING_RESET_SIZE
+        if 2 * len(streams) > room:
+            return DENIED
+        current = self._requests.current
+        if current is not None and current.covers(streams, self._outgoing.count):
+            return NOTHING_TO_DO
+        job = Job(RESET, None, request.number)
+        job.outgoing = streams
+        return self._push_answer(job)
+
+    def _push_answer(self, job: Job) -> int:
+        """A request of ours will be the answer; not many of them wait, as the peer has one under way at a time."""
+        waiting = [other for other in self._requests.queue if other.answers >= 0]
+        if len(waiting) >= _KEPT:
+            return REQUEST_IN_PROGRESS
+        current = self._requests.current
+        if current is not None and current.in_number >= 0 and self._goes_first():
+            return REQUEST_IN_PROGRESS  # each side's request is to be answered by one of the other's
+        self._requests.push(job)
+        return _NO_ANSWER
+
+    def _reset_tsns(self, request: Parameter) -> int:
+        """SSN/TSN Reset Request, section 5.2.4. What we have under way is acknowledged first: G3 would lose it."""
+        if not self._permits("reset_tsns"):
+            return DENIED
+        current = self._requests.current
+        both = current is not None and current.kind == TSNS
+        if self._deferred is not None or self._tsn_number >= 0:
+            return REQUEST_IN_PROGRESS
+        if both and self._goes_first():
+            return REQUEST_IN_PROGRESS
+        self._tsn_number = request.number
+        self._tsn_copies = 0
+        self._requests.stop_all()
+        return _NO_ANSWER
+
+    def _goes_first(self) -> bool:
+        """Of two requests that are in each other's way one is refused, and comes again: whether that is the peer's."""
+        return self._context.local_tag > self._context.peer_tag
+
+    def _perform_tsn_reset(self) -> bytes:
+        number = self._tsn_number
+        self._tsn_number = -1
+        next_tsn = self._incoming.cumulative_tsn + 1 + _TSN_STEP & MASK_32  # G1
+        self._incoming.restart(next_tsn)  # G4 and G5
+        self._requests.release_all(True)
+        self._context.emit(TsnsReset("ok"))
+        return self._note(number, pack_tsn_response(number, PERFORMED, self._outgoing.next_tsn & MASK_32, next_tsn))
+
+    def _refuse_tsn_reset(self, result: int) -> bytes:
+        number = self._tsn_number
+        self._tsn_number = -1
+        self._requests.release_all(False)
+        return self._note(number, pack_response(number, result))
+
+    def _add_incoming(self, count: int) -> int:
+        """Add Outgoing Streams Request, section 5.2.5."""
+        asked = self._requests.on_streams_by_peer(count)
+        if not asked and not self._permits("add_streams"):
+            return DENIED
+        most = MOST_STREAMS if asked else self._context.config.max_incoming_streams
+        if self._incoming.count + count > most:
+            return DENIED
+        if not count:
+            return NOTHING_TO_DO
+        self._incoming.add(count)
+        self._context.emit(StreamsAdded(self._outgoing.count, self._incoming.count, "ok"))
+        return PERFORMED
+
+    def _add_outgoing(self, request: Parameter) -> int:
+        """Add Incoming Streams Request, section 5.2.6."""
+        if not self._permits("add_streams") or self._outgoing.count + request.added > MOST_STREAMS:
+            return DENIED
+        if not request.added:
+            return NOTHING_TO_DO
+        job = Job(ADDITION, None, request.number)
+        job.add_outgoing = request.added
+        return self._push_answer(job)
+
+    # What progress and time say.
+
+    def advance(self) -> bool:
+        """Data has left or has come: go on with what waited for that. Whether there is something to send."""
+        requests = self._requests
+        sends = False
+        deferred = self._deferred
+        if deferred is not None and self._has_arrived(deferred):
+            self._deferred = None
+            self._perform_reset(deferred.streams)
+            self._answer_late(self._note(deferred.number, pack_response(deferred.number, PERFORMED)))
+            sends = True
+        if self._tsn_number >= 0:
+            if self._context.state is not ESTABLISHED:
+                self._answer_late(self._refuse_tsn_reset(DENIED))
+                sends = True
+            elif requests.stop_all():
+                self._answer_late(self._perform_tsn_reset())
+                sends = True
+        if requests.queue:
+            if self._context.state is not ESTABLISHED:
+                requests.give_up("the association is shutting down")
+                return True
+            if requests.advance():
+                sends = True
+        return sends
+
+    def _answer_late(self, answer: bytes) -> None:
+        self._context.queue(pack_reconfig([answer]))
+
+    def expire(self) -> None:
+        """The re-configuration timer has run out."""
+        self._requests.expire()
+
+    def end(self, reason: str) -> None:
+        """The association has ended, or the peer has restarted it."""
+        self._deferred = None
+        self._requests.end(reason)
+
+
+def _listed(name: str, streams: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
+    """The ids as requests have them: each once, none if all are meant."""
+    if streams is None:
+        return None
+    for sid in streams:
+        if not 0 <= sid < count:
+            raise ValueError(f"{name} must hold ids between 0 and {count - 1}, not {sid}")
+    listed = tuple(dict.fromkeys(streams))
+    return () if len(listed) == count else listed
+
+
+def _parts(streams: tuple[int, ...] | None) -> list[tuple[int, ...]]:
+    """In pieces that fit into a request each."""
+    if streams is None:
+        return []
+    if not streams:
+        return [streams]
+    return [streams[at : at + _MOST_LISTED] for at in range(0, len(streams), _MOST_LISTED)]
+
+
+def _is_beyond(streams: tuple[int, ...], count: int) -> bool:
+    return bool(streams) and max(streams) >= min(count, MASK_16 + 1)

@@ -1,0 +1,123 @@
+"""What reconfiguration asks of the rooms for user data: the one place where it touches them."""
+
+from __future__ import annotations
+
+from typing import final
+
+from ..wire.constants import MASK_32
+from .context import Context
+from .reception import Reception
+from .submission import Submission
+from .transmission import Transmission
+
+__all__ = ["Incoming", "Outgoing"]
+
+
+@final
+class Outgoing:
+    """`OutgoingStreams` of a `Transmission` and the `Submission` before it."""
+
+    __slots__ = ("_context", "_submission", "_transmission")
+
+    def __init__(self, context: Context, transmission: Transmission, submission: Submission) -> None:
+        self._context = context
+        self._transmission = transmission
+        self._submission = submission
+
+    @property
+    def count(self) -> int:
+        """How many outgoing streams there are."""
+        return self._submission.outgoing_streams
+
+    @property
+    def next_tsn(self) -> int:
+        """The TSN that is assigned next."""
+        return self._transmission.outstanding.next_tsn
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether the peer has everything that has left."""
+        self._transmission.settle()
+        outstanding = self._transmission.outstanding
+        return outstanding.cumulative_tsn + 1 == outstanding.next_tsn
+
+    def hold(self, streams: tuple[int, ...]) -> None:
+        """Messages that are written from now on wait for `release`."""
+        self._transmission.queue.pause(streams or range(self.count))
+
+    def is_clear(self, streams: tuple[int, ...]) -> bool:
+        """Whether what was written before `hold` has left completely."""
+        queue = self._transmission.queue
+        if not streams:
+            return not queue.buffered and not self._is_amid()
+        return not any(queue.has_unsent(sid) for sid in streams)
+
+    def stop(self) -> bool:
+        """Nothing new leaves until `release`, unless it belongs to a message that was begun; whether there is none."""
+        self._transmission.suspended = not self._is_amid()
+        return self._transmission.suspended
+
+    def _is_amid(self) -> bool:
+        return any(stream.begun for stream in self._transmission.queue._streams.values())
+
+    def release(self, streams: tuple[int, ...], reset: bool) -> None:
+        """Messages may leave again; with `reset` their sequence numbers begin with 0."""
+        queue = self._transmission.queue
+        if not streams:
+            self._transmission.suspended = False
+        queue.resume([sid for sid in streams or tuple(queue._streams) if sid in queue._streams], reset)
+
+    def restart(self, wire_tsn: int) -> None:
+        """All that has left is acknowledged, and this TSN is assigned next."""
+        outstanding = self._transmission.outstanding
+        next_tsn = outstanding.next_tsn
+        outstanding.restart(next_tsn + (wire_tsn - next_tsn & MASK_32))  # what was counted before stays lower
+
+    def add(self, count: int) -> None:
+        """So many more streams may be used."""
+        self._submission.outgoing_streams += count
+        if self._context.setup is not None:
+            self._context.setup = self._context.setup._replace(outgoing_streams=self.count)
+
+    def is_unused(self, sid: int) -> bool:
+        """Whether nothing was sent on this stream, or written to it, since its numbers began with 0."""
+        return sid not in self._transmission.queue._streams
+
+
+@final
+class Incoming:
+    """`IncomingStreams` of a `Reception`."""
+
+    __slots__ = ("_context", "_reception")
+
+    def __init__(self, context: Context, reception: Reception) -> None:
+        self._context = context
+        self._reception = reception
+
+    @property
+    def count(self) -> int:
+        """How many incoming streams there are."""
+        return self._reception.incoming_streams
+
+    @property
+    def cumulative_tsn(self) -> int:
+        """Up to here everything has arrived or been abandoned."""
+        return self._reception.tracker.cumulative_tsn
+
+    def reset(self, streams: tuple[int, ...]) -> None:
+        """The peer's sequence numbers begin with 0."""
+        self._reception.reset_streams(streams or None)
+
+    def restart(self, wire_tsn: int) -> None:
+        """The peer's next TSN will be this one, and all sequence numbers begin with 0."""
+        self._reception.restart_tsns(wire_tsn)
+
+    def add(self, count: int) -> None:
+        """The peer may use so many more streams."""
+        self._reception.incoming_streams += count
+        if self._context.setup is not None:
+            self._context.setup = self._context.setup._replace(incoming_streams=self.count)
+
+    def acknowledge_now(self) -> None:
+        """A SACK that is owed leaves with the next flush."""
+        self._reception.acknowledge_now()
