@@ -254,7 +254,7 @@ class Association(asyncio.DatagramProtocol):
         goes first, with `WeightedFairQueueing` it is the weight. The others don't look at it.
 
         `ValueError` for a stream or a value out of range, `AssociationClosed` after the end. A scheduler that is put in
-        later by `configure` begins without values.
+        later by `configure` is told the values too, as far as it takes them.
         """
         self._driver.set_priority(check_stream(sid), value)
 

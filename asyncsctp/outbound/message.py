@@ -100,7 +100,7 @@ class Terms:
     """
 
     __slots__ = (
-        "bound", "context", "fate", "message", "number", "open", "path_id", "pieces", "policy", "reason",
+        "bound", "context", "fate", "message", "number", "open", "order", "path_id", "pieces", "policy", "reason",
         "records", "transmissions", "watcher",
     )  # fmt: skip
 
@@ -118,6 +118,7 @@ class Terms:
         self.path_id = 0
         self.pieces: list[OutboundMessage] | None = None
         self.open = False
+        self.order = 0  # of one that is written in parts
 
     def settle(self, reason: str = "") -> None:
         """It is acknowledged, or abandoned for a reason: nothing of it is kept any more."""

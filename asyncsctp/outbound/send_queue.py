@@ -8,6 +8,7 @@ what became of a chunk once it was put into a packet: room and TSN come in as nu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, final
 
 from ..schedulers.base import NO_STREAM, StreamScheduler
@@ -113,7 +114,7 @@ class SendQueue:
 
     __slots__ = (
         "_active", "_arrivals", "_begun", "_competing", "_scheduler", "_streams", "buffered", "directed", "max_chunk",
-        "tracked", "urgent_flags", "waiting",
+        "_values", "tracked", "urgent_flags", "waiting",
     )  # fmt: skip
 
     def __init__(self, scheduler: StreamScheduler, max_chunk: int) -> None:
@@ -124,6 +125,7 @@ class SendQueue:
         self.urgent_flags = 0
         self.tracked: list[tuple[int, OutboundMessage]] = []
         self._scheduler = scheduler
+        self._values: dict[int, int] = {}  # what the scheduler was told of streams
         self._streams: dict[int, OutgoingStream] = {}
         self._active: dict[int, OutgoingStream] = {}
         self._begun: OutgoingStream | None = None  # in the middle of a message that nothing may interleave with
@@ -161,8 +163,11 @@ class SendQueue:
 
     def push(self, message: OutboundMessage) -> None:
         """Queue a message behind those of its stream."""
-        size = len(message.data)
         self._arrivals = message.order = self._arrivals + 1
+        self._append(message)
+
+    def _append(self, message: OutboundMessage) -> None:
+        size = len(message.data)
         stream = self._streams.get(message.sid)
         if stream is None:
             stream = self._stream(message.sid)
@@ -201,14 +206,18 @@ class SendQueue:
 
     def push_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> OutboundMessage:
         """Queue a piece of the message that is written in parts (RFC 6458 section 8.1.26)."""
-        stream = self._streams.get(sid)
-        begins = stream is None or stream.open is not terms
+        stream = self._stream(sid)
+        begins = stream.open is not terms
         flags = (flags & ~WHOLE) | (FLAG_BEGIN if begins else 0) | (FLAG_END if last else 0)
         piece = OutboundMessage(sid, data, ppid, flags, terms, PIECE)
         if terms.fate == WAITING:
             terms.pieces = [piece] if terms.pieces is None else [*terms.pieces, piece]
-        self.push(piece)
-        self._streams[sid].open = None if last else terms
+        if begins:
+            self._arrivals += 1
+            terms.order = self._arrivals
+        piece.order = terms.order
+        self._append(piece)
+        stream.open = None if last else terms
         terms.open = not last
         return piece
 
@@ -229,9 +238,9 @@ class SendQueue:
 
     def next_path(self) -> int:
         """The path that the message whose turn it is wants to take, or ANY_PATH."""
-        stream = self._begun or self._turn()
+        stream = self._peek()
         if stream is None or not stream.messages:
-            self.directed = stream is not None
+            self.directed = bool(self._active)
             return ANY_PATH
         path_id = stream.first().path_id
         return ANY_PATH if path_id == PIECE else path_id
@@ -241,7 +250,7 @@ class SendQueue:
 
         As `max_user` it makes `fill` produce that one chunk: a zero window probe (section 6.1 rule A).
         """
-        stream = self._begun or self._turn()
+        stream = self._peek()
         if stream is None or not stream.messages:
             return 0
         header_size = self.header_size
@@ -256,8 +265,14 @@ class SendQueue:
     # The scheduler.
 
     def set_scheduler(self, scheduler: StreamScheduler) -> None:
-        """Let another scheduler choose from now on; a message that was begun is finished first."""
+        """Let another scheduler choose from now on; a message that was begun is finished first.
+
+        It is told the values of streams as far as it takes them.
+        """
         self._scheduler = scheduler
+        for sid, value in self._values.items():
+            with suppress(ValueError):
+                scheduler.set_priority(sid, value)
         if self._competing:
             for stream in self._active.values():
                 scheduler.activate(stream.sid, stream.first().order)
@@ -265,6 +280,7 @@ class SendQueue:
     def set_priority(self, sid: int, value: int) -> None:
         """Tell the scheduler a stream's priority or weight."""
         self._scheduler.set_priority(sid, value)
+        self._values[sid] = value
 
     # Streams that are reset (RFC 6525).
 
@@ -427,6 +443,14 @@ class SendQueue:
         if chosen is None:
             raise RuntimeError(f"{self._scheduler!r} chose stream {sid}, which has nothing to send")
         return chosen
+
+    def _peek(self) -> OutgoingStream | None:
+        """The stream that the next packet begins with."""
+        stream = self._begun or self._turn()
+        if stream is None and self._active:  # what it had for the packet before is all gone
+            self._scheduler.begin_packet()
+            stream = self._turn()
+        return stream
 
     def _end_turn(self, stream: OutgoingStream, size: int) -> None:
         """A turn of this stream is over: a message has left, or a chunk where they interleave; all, if it is alone."""

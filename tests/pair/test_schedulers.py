@@ -186,7 +186,6 @@ def test_another_scheduler_is_put_in_while_messages_wait() -> None:
     assert set(turns[begun:]) == {1, 2, 3}
 
 
-@pytest.mark.xfail(strict=True, reason="SendQueue.next_path asks for a stream before begin_packet, and gets NO_STREAM")
 def test_messages_for_one_path_by_a_scheduler_that_ends_packets() -> None:
     """Each packet's stream is empty when the packet is full, and the window is full before all have left."""
     pair = Pair(config=Config(scheduler=RoundRobinPerPacket, mtu=1500), paths=2)

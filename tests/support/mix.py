@@ -8,7 +8,11 @@ from asyncsctp import schedulers
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationClosed, ReconfigError
 from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.inbound.data_streams import DataStreams
+from asyncsctp.inbound.idata_streams import IDataStreams
+from asyncsctp.inbound.reassembly import ReassemblyQueue
 from asyncsctp.outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED, OutboundMessage, Terms
+from asyncsctp.timers import FORWARD_TSN_RTX, RECONFIG
 
 from .pair import Recorder
 from .scenario import Scenario
@@ -109,6 +113,30 @@ class MixedLife(Scenario):
             return
         pair.endpoints[side].touch(association)
 
+    def _is_quiet(self) -> bool:
+        pair = self.pair
+        if any(user.is_closed for user in pair.users):
+            return True
+        for side in (0, 1):
+            association = pair.association(side)
+            timers = association.context.timers
+            if association.buffered or timers.runs(FORWARD_TSN_RTX) or timers.runs(RECONFIG):
+                return False
+        self._agree()
+        return True
+
+    def _agree(self) -> None:
+        """Nothing is under way: each stream's next number is the same at both ends."""
+        for side in (0, 1):
+            writer, reader = self.pair.association(side), self.pair.association(1 - side)
+            transmission, reception = writer._rooms.transmission, reader._rooms.reception
+            assert transmission is not None
+            assert reception is not None
+            assert not reception._streams.held, "fragments are held of what nobody will complete"
+            for sid, stream in transmission.queue._streams.items():
+                awaits = _awaited(reception._streams, sid)
+                assert awaits == stream.next_ssn & 0xFFFF, f"stream {sid}: {stream.next_ssn} is next, awaited is {awaits}"
+
     def verify(self) -> None:
         """Each message whole at most once, reliable ones exactly once, in the order of their stream."""
         for side in (0, 1):
@@ -138,3 +166,11 @@ class MixedLife(Scenario):
         if writer.error is None and reader.error is None:
             reliable = {ppid for ppid in told if self.policies[side][ppid] == RELIABLE}
             assert not reliable, f"reliable messages {reliable} were given up"
+
+
+def _awaited(streams: ReassemblyQueue, sid: int) -> int:
+    """The number of the next ordered message of a stream, as the receiver knows it; 16 bits of it."""
+    if isinstance(streams, DataStreams):
+        return streams._next_ssn.get(sid, 0)
+    assert isinstance(streams, IDataStreams)
+    return streams._ordered[sid].next & 0xFFFF if sid in streams._ordered else 0

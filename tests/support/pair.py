@@ -51,6 +51,8 @@ class Recorder(AssociationUser):
         self.events: list[Event] = []
         self.heartbeats: list[tuple[str, float | None]] = []
         self.error: SCTPError | None = None
+        self.in_parts: set[int] = set()
+        self.parts: dict[int, list[bytes]] = {}
         self.settled: list[tuple[object, str, str, int]] = []
         self.is_closed = False
         self.reading = True
@@ -63,6 +65,22 @@ class Recorder(AssociationUser):
             self.unread.append(len(data))
         elif self.association is not None:
             self.association.consumed(max(len(data), SMALLEST_CHARGE))
+
+    def on_part(self, sid: int, number: int, ppid: int, unordered: bool, tsn: int, data: bytes, last: bool) -> None:
+        assert not self.is_closed
+        assert sid in self.in_parts
+        begun = self.parts.setdefault(sid, [])
+        begun.append(data)
+        if last:
+            del self.parts[sid]
+            self.messages.append((sid, ppid, unordered, b"".join(begun)))
+        if not self.reading:
+            self.unread.append(len(data))
+        elif self.association is not None:
+            self.association.consumed(max(len(data), SMALLEST_CHARGE))
+
+    def on_parts_aborted(self, sid: int) -> None:
+        assert self.parts.pop(sid, None), f"nothing of a message of stream {sid} had been handed over"
 
     def on_event(self, event: Event) -> None:
         assert not self.is_closed
