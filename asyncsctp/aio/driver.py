@@ -482,11 +482,11 @@ class Driver(Inbox):
 
     def is_unused(self, sid: int) -> bool:
         """Whether nothing was written to this stream since it was reset last, if ever."""
-        return super().is_unused(sid) and (self.ended or self.core.reconfig.is_unused(sid))
+        return super().is_unused(sid) and self.is_idle(sid)
 
     def is_idle(self, sid: int) -> bool:
         """Whether nothing was written to this stream while it was reset."""
-        return self.ended or self.core.reconfig.is_unused(sid)
+        return self.core.context.state is State.CLOSED or self.core.reconfig.is_unused(sid)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """See `Association.get_extra_info`."""

@@ -58,6 +58,8 @@ _MOST_COPIES: Final = 3
 #: Section 5.1.7 D4 says 2^31, where the halves of the number space meet: a SACK or DATA chunk that is late by one TSN
 #: would look like one from far ahead. With so much less they are known as old.
 _TSN_STEP: Final = 0x80000000 - 0x10000
+_SMALLEST_CHUNK: Final = 16  # what a TSN takes of a window at the least
+_SMALLEST_STEP: Final = 4096  # as far as some receivers look ahead, whatever their window
 
 
 @final
@@ -339,11 +341,16 @@ class Reconfig:
     def _perform_tsn_reset(self) -> bytes:
         number = self._tsn_number
         self._tsn_number = -1
+        # G2 says the TSN after the last one. What is sent under new numbers before the answer has arrived would be taken
+        # under the old ones, though: it is to lie beyond what the peer has room for, who drops it until then.
+        window = self._context.setup.peer_rwnd if self._context.setup is not None else 0
+        our_tsn = self._outgoing.next_tsn + max(window // _SMALLEST_CHUNK, _SMALLEST_STEP) + 1 & MASK_32
+        self._outgoing.restart(our_tsn)
         next_tsn = self._incoming.cumulative_tsn + 1 + _TSN_STEP & MASK_32  # G1
         self._incoming.restart(next_tsn)  # G4 and G5
         self._requests.release_all(True)
         self._context.emit(TsnsReset("ok"))
-        return self._note(number, pack_tsn_response(number, PERFORMED, self._outgoing.next_tsn & MASK_32, next_tsn))
+        return self._note(number, pack_tsn_response(number, PERFORMED, our_tsn, next_tsn))
 
     def _refuse_tsn_reset(self, result: int) -> bytes:
         number = self._tsn_number

@@ -63,7 +63,10 @@ class OutgoingStreams(Protocol):
         """Whether what was written before `hold` has left completely."""
 
     def stop(self) -> bool:
-        """No message of any stream begins to leave until `release`; whether none is in the middle."""
+        """No message of any stream begins to leave until `go_on`; whether none is in the middle."""
+
+    def go_on(self, reset: bool) -> None:
+        """The end of `stop`; with `reset` the sequence numbers of all streams begin with 0. What is held still is."""
 
     def release(self, streams: tuple[int, ...], reset: bool) -> None:
         """Messages may leave again; with `reset` their sequence numbers begin with 0."""

@@ -114,9 +114,9 @@ class Requests:
         return self._outgoing.stop() and self._outgoing.is_acknowledged
 
     def release_all(self, reset: bool) -> None:
-        """The end of `stop_all`."""
+        """The end of `stop_all`. What waits for a request of ours goes on waiting."""
         self.is_stopped = False
-        self._release((), reset)
+        self._outgoing.go_on(reset)
 
     # Sending.
 
