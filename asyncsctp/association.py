@@ -20,17 +20,16 @@ from .handlers.collision import Reply
 from .handlers.context import Context, Random, Setup
 from .handlers.cookie import CookieJar, OpenedCookie
 from .handlers.handshake import Handshake
-from .handlers.reconfig import Reconfig
-from .handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, State
+from .handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
 from .handlers.submission import Submission
 from .lifecycle import AssociationUser, Lifecycle, Registry
 from .outbound.message import WHOLE, OutboundMessage, Terms, message_flags
 from .outbox import Outbox
+from .overview import Overview
 from .paths.encapsulation import Route
 from .paths.path import Path
 from .paths.path_manager import PathManager
 from .rooms import Rooms
-from .statistics import Statistics
 from .timers import AUTOCLOSE, timer_kind, timer_path
 from .wire import causes, control
 from .wire.constants import ABORT, COMMON_HEADER_SIZE
@@ -41,7 +40,7 @@ __all__ = ["Association", "AssociationUser", "Registry"]
 
 
 @final
-class Association:
+class Association(Overview):
     """One association, without I/O and without a clock."""
 
     __slots__ = (
@@ -54,15 +53,11 @@ class Association:
         "_ports",
         "_random",
         "_registry",
-        "_rooms",
         "_route",
-        "context",
         "user",
     )
 
-    context: Context
     _life: Lifecycle
-    _rooms: Rooms
 
     def __init__(
         self,
@@ -120,70 +115,14 @@ class Association:
     # What is known of it.
 
     @property
-    def state(self) -> State:
-        """The state of RFC 9260 section 4."""
-        return self.context.state
-
-    @property
-    def statistics(self) -> Statistics:
-        """The counters, live."""
-        return self.context.statistics
-
-    @property
-    def path_manager(self) -> PathManager:
-        """The peer's addresses, and the paths to them."""
-        return self.context.paths
-
-    @property
     def prefix(self) -> bytes:
         """The first 8 bytes of the peer's packets: ports and our tag."""
         return self._life.seal.prefix
-
-    @property
-    def outgoing_streams(self) -> int:
-        """How many streams we may send on; 0 before the association is established."""
-        return self.context.setup.outgoing_streams if self.context.setup is not None else 0
-
-    @property
-    def incoming_streams(self) -> int:
-        """How many streams the peer may send on; 0 before the association is established."""
-        return self.context.setup.incoming_streams if self.context.setup is not None else 0
-
-    @property
-    def buffered(self) -> int:
-        """User bytes that were written and are not acknowledged."""
-        transmission = self._rooms.transmission
-        return 0 if transmission is None else transmission.buffered
-
-    def buffered_of(self, sid: int) -> int:
-        """User bytes of one stream that were written and have not left."""
-        return 0 if self._rooms.transmission is None else self._rooms.transmission.queue.buffered_of(sid)
-
-    def abandoned(self) -> dict[tuple[int, int], tuple[int, int]]:
-        """By stream and policy, how many messages were given up before and after they had begun to leave."""
-        transmission = self._rooms.transmission
-        if transmission is None or transmission.abandonment is None:
-            return {}
-        return transmission.abandonment.partial.abandoned
 
     def deliver_parts(self, sid: int, wanted: bool) -> None:
         """Whether messages of this stream are handed over in parts (RFC 6458 section 6.1.7)."""
         if self._rooms.reception is not None:
             self._rooms.reception.deliver_parts(sid, wanted)
-
-    def in_flight(self, path_id: int) -> int:
-        """Bytes in flight on a path, as its congestion window counts them."""
-        return 0 if self._rooms.transmission is None else self._rooms.transmission.outstanding.in_flight[path_id]
-
-    @property
-    def next_expiry(self) -> float:
-        """When to call `expire`; infinity if there is nothing to wait for."""
-        return self.context.timers.next_expiry
-
-    @property
-    def reconfig(self) -> Reconfig:
-        """Stream reconfiguration (RFC 6525). `ReconfigError` if it was not negotiated, or the association is not up."""
-        return self._rooms.need_reconfig()
 
     # What the peer says.
 

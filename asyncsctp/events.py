@@ -78,8 +78,8 @@ class PeerAddressChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class SchedulerFailed(Event):
-    """The scheduler of `Config.scheduler` made a mistake, which `error` describes: it raised, or chose a stream that
-    has nothing to send. From now on messages leave in the order in which they were written; none is lost.
+    """The scheduler of `Config.scheduler` made a mistake, which `error` describes: it raised, or chose a stream with
+    nothing to send. From now on messages leave in the order in which they were written; none is lost.
     """
 
     error: Exception

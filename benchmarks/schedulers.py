@@ -44,10 +44,8 @@ def measure(kind: type[StreamScheduler], streams: int, turns: int, seed: int = 1
         for sid in range(streams):
             scheduler.set_priority(sid, random.randrange(1, 16))
     order = 0
-    orders = [0] * streams
     for sid in random.sample(range(streams), streams):
         order += 1
-        orders[sid] = order
         scheduler.activate(sid, order)
     sizes = [random.randrange(100, 1400) for _ in range(turns)]
     began = time.process_time()

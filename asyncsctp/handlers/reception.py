@@ -171,9 +171,7 @@ class Reception(Acknowledging):
 
         A first part is given once `partial_delivery_point` bytes are there, or less if that is a lot for the window.
         """
-        config = self._context.config
-        point = min(config.partial_delivery_point, config.max_message_size, config.recv_buffer >> 2)
-        self._queue.deliver_parts(sid, wanted, point)
+        self._queue.deliver_parts(sid, wanted, self._delivery_point())
 
     def reset_streams(self, sids: Sequence[int] | None) -> None:
         """These streams (None: all) number their messages from 0 again (RFC 6525 section 5.2.2, E3).
@@ -221,6 +219,11 @@ class Reception(Acknowledging):
         self.tracker.resize(config.recv_buffer)
         self.tracker.sack_frequency = config.sack_frequency
         self._queue.limit_messages(config.max_message_size)
+        self._queue.point = self._delivery_point()
+
+    def _delivery_point(self) -> int:
+        config = self._context.config
+        return min(config.partial_delivery_point, config.max_message_size, config.recv_buffer >> 2)
 
     def _set_brim(self) -> None:
         """From which fill on each new chunk is looked at: with I-DATA each DATA chunk is, for none is allowed."""

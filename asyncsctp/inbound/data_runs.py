@@ -96,7 +96,7 @@ class DataRuns(ReassemblyQueue):
         if left is None and not begins and tsn - 1 == self._skipped:
             self._pass_over(tsn, ends, right)
             return None
-        if size > self._max_message_size and sid not in self._wanted:
+        if size > self._max_message_size and sid not in self._wanted and sid not in self._given:
             return violation(tsn, f"its message is longer than {self._max_message_size} bytes")
         if begins and ends:
             return self._add_whole(tsn, key, ppid, payload)
@@ -113,11 +113,11 @@ class DataRuns(ReassemblyQueue):
         run.size = size
         if right is not None:
             self._absorb(run, right)
-        if run.last - run.first >= self._most_fragments and sid not in self._wanted:
+        if run.last - run.first >= self._most_fragments and sid not in self._wanted and sid not in self._given:
             return violation(tsn, f"its message has more than {self._most_fragments} fragments")
         if run.begun and run.ended:
             return self._complete(run)
-        if run.begun and run.size >= self._point and sid in self._wanted and sid not in self._given:
+        if run.begun and run.size >= self.point and sid in self._wanted and sid not in self._given:
             self._give_first(run)
         return None
 

@@ -89,7 +89,7 @@ class DataStreams(DataRuns):
             self._wanted.add(sid)
         else:
             self._wanted.discard(sid)
-        self._point = point
+        self.point = point
         self.limit_messages(self._max_message_size)
 
     def add(self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes) -> str | None:

@@ -35,12 +35,13 @@ _FEW_FRAGMENTS: Final = 64
 class IDataStreams(Fragments):
     """Reassembly and stream order of I-DATA chunks."""
 
-    __slots__ = ("_fast_kind", "_most_fragments")
+    __slots__ = ("_fast_kind", "_most_fragments", "_shift")
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         super().__init__(recipient, max_message_size)
         self._fast_kind = _NEVER
         self._most_fragments = 0
+        self._shift = 0  # 1 for a peer whose second fragment has FSN 0
         self.limit_messages(max_message_size)
 
     def limit_messages(self, max_message_size: int) -> None:
@@ -57,7 +58,7 @@ class IDataStreams(Fragments):
             self._wanted.add(sid)
         else:
             self._wanted.discard(sid)
-        self._point = point
+        self.point = point
         self.limit_messages(self._max_message_size)
 
     def reset(self) -> None:
@@ -163,7 +164,9 @@ class IDataStreams(Fragments):
         if flags & FLAG_BEGIN:
             position = 0
         else:
-            position = following + ((number - following + HALF) & MASK_32) - HALF
+            if number == 0 and following <= 1 and not self._shift and not self._count_from_second():
+                return _violation(tsn, "its FSN is that of the first fragment, and it has no B bit")
+            position = following + ((number + self._shift - following + HALF) & MASK_32) - HALF
             if position == 0 and following == 0:
                 return _violation(tsn, "its FSN is that of the first fragment, and it has no B bit")
         if position < following or position in message.later:
@@ -214,11 +217,24 @@ class IDataStreams(Fragments):
         self._measure(message)
         return None
 
+    def _count_from_second(self) -> bool:
+        """Linux (seen up to 6.12) counts fragments from the second one: to read it, all FSNs are moved by one.
+
+        That is known once FSN 0 comes without the B bit. If others have been taken by RFC 8260's count, it is too late.
+        """
+        for streams in (self._ordered, self._unordered):
+            for stream in streams.values():
+                for message in stream.messages.values():
+                    if message.later or message.gone + len(message.parts) > 1:
+                        return False
+        self._shift = 1
+        return True
+
     def _flows(self, stream: Stream, message: Message) -> bool:
         """Whether an incomplete message gives a part now."""
         if message.gone:
             return message.ready > 0
-        if message.ready < self._point or not message.ready or stream.sid not in self._wanted:
+        if message.ready < self.point or not message.ready or stream.sid not in self._wanted:
             return False
         return stream.sid not in self._given and (stream.unordered or message.mid == stream.next)
 

@@ -60,7 +60,7 @@ class ReassemblyQueue:
         "_chunks",
         "_largest",
         "_wanted",
-        "_point",
+        "point",
         "_given",
     )
 
@@ -77,7 +77,8 @@ class ReassemblyQueue:
         # The TSNs held, negated, as a heap: made when room is first asked for. Some may be held no longer.
         self._largest: list[int] | None = None
         self._wanted: set[int] = set()  # the streams that are read in parts
-        self._point = 0  # so much of a message must be there before a first part of it is given
+        #: So many bytes of a message must be there before a first part of it is given.
+        self.point = 0
         self._given: set[int] = set()  # the streams of which a message has been given in part
 
     def add(self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes) -> str | None:
@@ -124,7 +125,7 @@ class ReassemblyQueue:
     def succeed(self, before: ReassemblyQueue) -> None:
         """Take the place of another one, which gives up all it holds."""
         for sid in before._wanted:
-            self.deliver_parts(sid, True, before._point)
+            self.deliver_parts(sid, True, before.point)
         before.reset()
 
     def recount(self) -> int:

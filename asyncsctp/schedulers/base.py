@@ -20,9 +20,9 @@ class StreamScheduler:
     """Chooses among the streams that have something to send. Derive from it and give the class to `Config.scheduler`.
 
     A stream is *active* from `activate()` until `deactivate()`, or until it was `served()` empty. Every message has an
-    arrival number, `order`, that grows with each message written to the association; a scheduler sees that of each
-    stream's first message. A *turn* is one whole message, since DATA chunks of different messages must not interleave,
-    or one chunk where both sides have agreed on I-DATA.
+    arrival number, `order`: 1 for the first that was written to the association, one more for each. A scheduler sees
+    that of each stream's first message. A *turn* is one whole message, since DATA chunks of different messages must not
+    interleave, or one chunk where both sides have agreed on I-DATA; if the message goes on, `order` stays the same.
 
     One instance serves one association. While only one stream has messages the scheduler is not consulted at all: it
     hears of that stream, with the state it then has, as soon as a second one competes with it. No method may raise, but

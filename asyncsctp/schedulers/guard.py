@@ -14,14 +14,14 @@ from .round_robin import RoundRobin, RoundRobinPerPacket
 __all__ = ["guard", "make"]
 
 
-def make(factory: Callable[[], StreamScheduler] | None, report: Callable[[Exception], object]) -> StreamScheduler:
+def make(factory: Callable[[], object] | None, report: Callable[[Exception], object]) -> StreamScheduler:
     """The scheduler that `Config.scheduler` asks for, guarded; the built-in one for `None`, or if there is none to be
     had from the factory, which `report` is told.
     """
     if factory is None:
         return FirstComeFirstServed()
     try:
-        made: object = factory()
+        made = factory()
     except Exception as error:
         report(_fault(f"scheduler {factory!r} could not be made: {_describe(error)}", error))
         return FirstComeFirstServed()

@@ -32,6 +32,12 @@
 #define LONGEST_MESSAGE (4 << 20)
 #define PERIOD 65521
 
+#ifndef SCTP_INTERLEAVING_SUPPORTED                 /* in the library, but not in its header */
+#define SCTP_INTERLEAVING_SUPPORTED 0x00001206
+#endif
+#define ANY_POLICY 0x000f                           /* SCTP_PR_SCTP_ALL there */
+#define UNSET (-1)
+
 enum { ECHO, SINK };
 
 static struct {
@@ -41,12 +47,17 @@ static struct {
     char *bind[MOST_ADDRESSES], *host[MOST_ADDRESSES];
     int port, peer_port, udp_port, peer_udp_port;   /* our SCTP port, the peer's, and the same of UDP */
     int streams, rcvbuf, sndbuf, heartbeat;         /* heartbeat: the interval in ms, 0: none */
+    int most_streams;                               /* that the peer may have, with those added; 0: `streams` */
+    int pr, reconfig, idata;                        /* offer partial reliability, stream reconfiguration, I-DATA */
+    int allow;                                      /* of requests to reconfigure: 1 resets, 2 of TSNs, 4 more streams */
+    int scheduler;                                  /* one of SCTP_SS_* */
+    int delivery_point;                             /* bytes of a message after which to deliver in pieces; 0: half of rcvbuf */
     int rto_min, rto_initial, rto_max, sack_delay;  /* ms */
     int path_retrans, assoc_retrans;
 } options = {
     .port = 5001, .peer_port = 5001, .udp_port = 9899, .peer_udp_port = 0, .streams = 128, .rcvbuf = 1 << 20,
     .sndbuf = 8 << 20, .heartbeat = 0, .rto_min = 100, .rto_initial = 500, .rto_max = 2000, .sack_delay = 20,
-    .path_retrans = 5, .assoc_retrans = 10,
+    .path_retrans = 5, .assoc_retrans = 10, .pr = 1, .reconfig = 1, .idata = 0, .allow = 7, .scheduler = UNSET,
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -188,21 +199,56 @@ static void make_pattern(void)
 
 static const unsigned char *body(uint32_t n) { return pattern + (uint64_t)n * 7919 % PERIOD; }
 
-static bool send_message(struct socket *so, const void *data, size_t size, int stream, uint32_t ppid, int flags)
+static const char *boolean(bool value) { return value ? "true" : "false"; }
+
+/* `policy` is when to abandon it: how, and the value that belongs to it; NULL: never. */
+static bool send_message(struct socket *so, const void *data, size_t size, int stream, uint32_t ppid, int flags,
+                         const struct sctp_prinfo *policy)
 {
-    struct sctp_sndinfo info = {.snd_sid = stream, .snd_ppid = htonl(ppid), .snd_flags = flags};
-    if (usrsctp_sendv(so, data, size, NULL, 0, &info, sizeof info, SCTP_SENDV_SNDINFO, 0) >= 0) return true;
+    struct sctp_sendv_spa all = {.sendv_flags = SCTP_SEND_SNDINFO_VALID,
+                                 .sendv_sndinfo = {.snd_sid = stream, .snd_ppid = htonl(ppid), .snd_flags = flags}};
+    if (policy && policy->pr_policy != SCTP_PR_SCTP_NONE) {
+        all.sendv_flags |= SCTP_SEND_PRINFO_VALID;
+        all.sendv_prinfo = *policy;
+    }
+    if (usrsctp_sendv(so, data, size, NULL, 0, &all, sizeof all, SCTP_SENDV_SPA, 0) >= 0) return true;
     tell("{\"event\":\"send-failed\",\"reason\":\"%s\"}", strerror(errno));
     return false;
 }
 
-static void on_message(struct socket *so, const unsigned char *data, size_t size, const struct sctp_rcvinfo *info)
+/* `interleaved`: between its pieces came some of other streams. */
+static void on_message(struct socket *so, const unsigned char *data, size_t size, const struct sctp_rcvinfo *info,
+                       bool interleaved)
 {
     uint32_t n = ntohl(info->rcv_ppid);
     bool unordered = info->rcv_flags & SCTP_UNORDERED;
-    tell("{\"event\":\"message\",\"n\":%u,\"stream\":%u,\"size\":%zu,\"unordered\":%s,\"intact\":%s}", n, info->rcv_sid, size,
-         unordered ? "true" : "false", size <= LONGEST_MESSAGE && !memcmp(data, body(n), size) ? "true" : "false");
-    if (options.mode == ECHO) send_message(so, data, size, info->rcv_sid, n, unordered ? SCTP_UNORDERED : 0);
+    bool intact = size <= LONGEST_MESSAGE && !memcmp(data, body(n), size);
+    tell("{\"event\":\"message\",\"n\":%u,\"stream\":%u,\"size\":%zu,\"unordered\":%s,\"intact\":%s,\"ssn\":%u,\"interleaved\":%s}",
+         n, info->rcv_sid, size, boolean(unordered), boolean(intact), info->rcv_ssn, boolean(interleaved));
+    if (options.mode == ECHO) send_message(so, data, size, info->rcv_sid, n, unordered ? SCTP_UNORDERED : 0, NULL);
+}
+
+/* ------------------------------------------------------------------------------------------ notifications */
+
+static const char *result(unsigned flags)
+{
+    return flags & SCTP_STREAM_RESET_DENIED ? "denied" : flags & SCTP_STREAM_RESET_FAILED ? "failed" : "ok";
+}
+
+static void on_streams_reset(const struct sctp_stream_reset_event *event)
+{
+    char list[8192] = ""; /* more than the library ever puts into one event */
+    size_t count = (event->strreset_length - sizeof *event) / sizeof *event->strreset_stream_list, used = 0;
+    for (size_t i = 0; i < count && used + 8 < sizeof list; i++)
+        used += sprintf(list + used, "%s%u", i ? "," : "", event->strreset_stream_list[i]);
+    tell("{\"event\":\"streams-reset\",\"outgoing\":%s,\"streams\":[%s],\"result\":\"%s\"}",
+         boolean(event->strreset_flags & SCTP_STREAM_RESET_OUTGOING_SSN), list, result(event->strreset_flags));
+}
+
+static void on_send_failed(const struct sctp_send_failed_event *event) /* of a fragmented message: each fragment */
+{
+    tell("{\"event\":\"undelivered\",\"n\":%u,\"stream\":%u,\"size\":%zu,\"sent\":%s}", ntohl(event->ssfe_info.snd_ppid),
+         event->ssfe_info.snd_sid, event->ssfe_length - sizeof *event, boolean(event->ssfe_flags & SCTP_DATA_SENT));
 }
 
 static void on_notification(const union sctp_notification *note, size_t length)
@@ -232,16 +278,81 @@ static void on_notification(const union sctp_notification *note, size_t length)
     case SCTP_SENDER_DRY_EVENT:
         tell("{\"event\":\"dry\"}");
         break;
+    case SCTP_SEND_FAILED_EVENT:
+        on_send_failed(&note->sn_send_failed_event);
+        break;
+    case SCTP_STREAM_RESET_EVENT:
+        on_streams_reset(&note->sn_strreset_event);
+        break;
+    case SCTP_ASSOC_RESET_EVENT:
+        tell("{\"event\":\"tsns-reset\",\"result\":\"%s\",\"local_tsn\":%u,\"remote_tsn\":%u}",
+             result(note->sn_assocreset_event.assocreset_flags), note->sn_assocreset_event.assocreset_local_tsn,
+             note->sn_assocreset_event.assocreset_remote_tsn);
+        break;
+    case SCTP_STREAM_CHANGE_EVENT:
+        tell("{\"event\":\"streams-added\",\"result\":\"%s\",\"outgoing\":%u,\"incoming\":%u}",
+             result(note->sn_strchange_event.strchange_flags), note->sn_strchange_event.strchange_outstrms,
+             note->sn_strchange_event.strchange_instrms);
+        break;
+    case SCTP_PARTIAL_DELIVERY_EVENT:
+        tell("{\"event\":\"delivery-aborted\",\"stream\":%u}", note->sn_pdapi_event.pdapi_stream);
+        break;
     }
 }
 
 /* ------------------------------------------------------------------------------------------------ threads */
 
+/* A message that comes in pieces. With I-DATA several do at a time, but of one stream one after the other. */
+struct unfinished {
+    struct unfinished *next;
+    uint16_t stream;
+    bool interleaved;
+    size_t size;
+    unsigned char data[LONGEST_MESSAGE];
+};
+
+static struct unfinished **find(struct unfinished **list, uint16_t stream)
+{
+    while (*list && (*list)->stream != stream) list = &(*list)->next;
+    return list;
+}
+
+static void forget(struct unfinished **at)
+{
+    struct unfinished *it = *at;
+    if (!it) return;
+    *at = it->next;
+    free(it);
+}
+
+static void on_piece(struct socket *so, struct unfinished **list, const unsigned char *data, size_t size,
+                     const struct sctp_rcvinfo *info, bool last)
+{
+    struct unfinished **at = find(list, info->rcv_sid);
+    if (!*at && last) {
+        on_message(so, data, size, info, false);
+        return;
+    }
+    if (!*at) {
+        *at = calloc(1, sizeof **at);
+        (*at)->stream = info->rcv_sid;
+    }
+    for (struct unfinished *other = *list; other; other = other->next)
+        if (other != *at) other->interleaved = true;
+    if ((*at)->size + size > LONGEST_MESSAGE) die("a message too long");
+    memcpy((*at)->data + (*at)->size, data, size);
+    (*at)->size += size;
+    if (last) {
+        on_message(so, (*at)->data, (*at)->size, info, (*at)->interleaved);
+        forget(at);
+    }
+}
+
 static void *read_all(void *argument)
 {
     struct socket *so = argument;
+    struct unfinished *unfinished = NULL;
     unsigned char *data = malloc(LONGEST_MESSAGE);
-    size_t held = 0; /* a message may come in pieces */
     for (;;) {
         struct sctp_rcvinfo info = {0};
         socklen_t info_length = sizeof info;
@@ -250,21 +361,21 @@ static void *read_all(void *argument)
         pthread_mutex_lock(&lock);
         while (options.hold) pthread_cond_wait(&unheld, &lock);
         pthread_mutex_unlock(&lock);
-        ssize_t size = usrsctp_recvv(so, data + held, LONGEST_MESSAGE - held, NULL, NULL, &info, &info_length, &kind, &flags);
+        ssize_t size = usrsctp_recvv(so, data, LONGEST_MESSAGE, NULL, NULL, &info, &info_length, &kind, &flags);
         if (size < 0 && errno == EINTR) continue;
         if (size <= 0) {
             tell("{\"event\":\"end\",\"reason\":\"%s\"}", size < 0 ? strerror(errno) : "");
+            while (unfinished) forget(&unfinished);
             free(data);
             return NULL;
         }
         if (flags & MSG_NOTIFICATION) {
-            on_notification((const union sctp_notification *)(data + held), size);
-            continue;
-        }
-        held += size;
-        if (flags & MSG_EOR) {
-            on_message(so, data, held, &info);
-            held = 0;
+            const union sctp_notification *note = (const void *)data;
+            if (note->sn_header.sn_type == SCTP_PARTIAL_DELIVERY_EVENT)
+                forget(find(&unfinished, note->sn_pdapi_event.pdapi_stream));
+            on_notification(note, size);
+        } else {
+            on_piece(so, &unfinished, data, size, &info, flags & MSG_EOR);
         }
     }
 }
@@ -292,6 +403,7 @@ struct batch {
     struct socket *so;
     unsigned first, count, streams, sizes[MOST_SIZES], size_count;
     char order; /* o: ordered, u: unordered, m: every other one of each */
+    struct sctp_prinfo policy;
 };
 
 static void *send_batch(void *argument)
@@ -301,7 +413,7 @@ static void *send_batch(void *argument)
     for (i = 0; i < b->count; i++) {
         unsigned n = b->first + i, size = b->sizes[i % b->size_count];
         bool unordered = b->order == 'u' || (b->order == 'm' && i / b->streams % 2);
-        if (!send_message(b->so, body(n), size, i % b->streams, n, unordered ? SCTP_UNORDERED : 0)) break;
+        if (!send_message(b->so, body(n), size, i % b->streams, n, unordered ? SCTP_UNORDERED : 0, &b->policy)) break;
     }
     tell("{\"event\":\"sent\",\"count\":%u}", i);
     free(b);
@@ -330,20 +442,24 @@ static void tell_status(struct socket *so)
 {
     struct sctp_status status = {0};
     struct sctpstat counters;
+    struct sctp_prstatus abandoned = {.sprstat_policy = ANY_POLICY};
+    socklen_t abandoned_length = sizeof abandoned;
     socklen_t length = sizeof status;
     char primary[INET6_ADDRSTRLEN];
     if (usrsctp_getsockopt(so, IPPROTO_SCTP, SCTP_STATUS, &status, &length) < 0) {
         tell("{\"event\":\"status\",\"state\":0,\"reason\":\"%s\"}", strerror(errno));
         return;
     }
+    usrsctp_getsockopt(so, IPPROTO_SCTP, SCTP_PR_ASSOC_STATUS, &abandoned, &abandoned_length);
     usrsctp_get_stat(&counters);
     tell("{\"event\":\"status\",\"state\":%d,\"peer_rwnd\":%u,\"unacknowledged\":%u,\"pending\":%u,\"outgoing\":%u,\"incoming\":%u,"
          "\"primary\":\"%s\",\"heartbeat_acks\":%u,\"retransmitted\":%u,\"fast_retransmitted\":%u,"
-         "\"t3_timeouts\":%u,\"dropped_for_window\":%u,\"checksum_errors\":%u}",
+         "\"t3_timeouts\":%u,\"dropped_for_window\":%u,\"checksum_errors\":%u,\"abandoned_sent\":%u,\"abandoned_unsent\":%u}",
          status.sstat_state, status.sstat_rwnd, status.sstat_unackdata, status.sstat_penddata, status.sstat_outstrms,
          status.sstat_instrms, written(&status.sstat_primary.spinfo_address, primary), counters.sctps_recvheartbeatack,
          counters.sctps_sendretransdata, counters.sctps_sendfastretrans, counters.sctps_timodata,
-         counters.sctps_datadroprwnd, counters.sctps_checksumerrors);
+         counters.sctps_datadroprwnd, counters.sctps_checksumerrors, (unsigned)abandoned.sprstat_abandoned_sent,
+         (unsigned)abandoned.sprstat_abandoned_unsent);
 }
 
 static void *connect_all(void *so)
@@ -364,8 +480,40 @@ static void *connect_all(void *so)
     return NULL;
 }
 
+static uint16_t policy(const char *name)
+{
+    static const char *names[] = {[SCTP_PR_SCTP_TTL] = "ttl", [SCTP_PR_SCTP_BUF] = "priority", [SCTP_PR_SCTP_RTX] = "rtx"};
+    for (size_t i = 1; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i])) return i;
+    die(name);
+}
+
+/* Ask for something that the peer has to agree to: tells whether the library took the request. */
+static void ask(struct socket *so, const char *name, int option, const void *value, socklen_t length)
+{
+    int outcome = usrsctp_setsockopt(so, IPPROTO_SCTP, option, value, length);
+    tell("{\"event\":\"asked\",\"for\":\"%s\",\"reason\":\"%s\"}", name, outcome < 0 ? strerror(errno) : "");
+}
+
+static void ask_for_reset(struct socket *so, char *arguments)
+{
+    struct sctp_reset_streams *request = calloc(1, sizeof *request + strlen(arguments) * sizeof *request->srs_stream_list);
+    char *direction = strtok(arguments, " ");
+    request->srs_flags = strcmp(direction, "in") ? SCTP_STREAM_RESET_OUTGOING : SCTP_STREAM_RESET_INCOMING;
+    for (char *stream = strtok(NULL, " "); stream; stream = strtok(NULL, " "))
+        request->srs_stream_list[request->srs_number_streams++] = atoi(stream);
+    ask(so, "reset", SCTP_RESET_STREAMS, request,
+        sizeof *request + request->srs_number_streams * sizeof *request->srs_stream_list);
+    free(request);
+}
+
 /*  connect                                      (a client) set up the association
- *  send FIRST COUNT STREAMS SIZE[,SIZE...] o|u|m  messages FIRST.. go round the streams, and round the sizes
+ *  send FIRST COUNT STREAMS SIZE[,SIZE...] o|u|m [ttl MS|rtx RETRANSMISSIONS|priority VALUE]
+ *                                               messages FIRST.. go round the streams, and round the sizes
+ *  reset out|in [STREAM...]                     begin anew with these streams; without any: with all
+ *  reset-tsns                                   begin anew with all TSNs and streams
+ *  add OUTGOING INCOMING                        that many streams more
+ *  weight STREAM VALUE                          what the scheduler is to know of a stream
  *  read                                         begin to read, after hold=1
  *  heartbeat ADDRESS                            send one now
  *  status                                       tell what is known of the association
@@ -377,12 +525,28 @@ static void command(struct socket *so, char *line)
         start(connect_all, so);
     } else if (!strcmp(name, "send")) {
         struct batch *b = calloc(1, sizeof *b);
-        char sizes[256];
+        char sizes[256], how[16];
         b->so = so;
-        if (sscanf(rest, "%u %u %u %255s %c", &b->first, &b->count, &b->streams, sizes, &b->order) != 5) die(name);
+        int taken = sscanf(rest, "%u %u %u %255s %c %15s %u", &b->first, &b->count, &b->streams, sizes, &b->order, how,
+                           &b->policy.pr_value);
+        if (taken != 5 && taken != 7) die(name);
+        if (taken == 7) b->policy.pr_policy = policy(how);
         for (char *size = strtok(sizes, ","); size && b->size_count < MOST_SIZES; size = strtok(NULL, ","))
             b->sizes[b->size_count++] = strtoul(size, NULL, 10);
         start(send_batch, b);
+    } else if (!strcmp(name, "reset")) {
+        ask_for_reset(so, rest);
+    } else if (!strcmp(name, "reset-tsns")) {
+        sctp_assoc_t id = SCTP_FUTURE_ASSOC;
+        ask(so, name, SCTP_RESET_ASSOC, &id, sizeof id);
+    } else if (!strcmp(name, "add")) {
+        struct sctp_add_streams request = {0};
+        if (sscanf(rest, "%hu %hu", &request.sas_outstrms, &request.sas_instrms) != 2) die(name);
+        ask(so, name, SCTP_ADD_STREAMS, &request, sizeof request);
+    } else if (!strcmp(name, "weight")) {
+        struct sctp_stream_value weight = {0};
+        if (sscanf(rest, "%hu %hu", &weight.stream_id, &weight.stream_value) != 2) die(name);
+        ask(so, name, SCTP_SS_VALUE, &weight, sizeof weight);
     } else if (!strcmp(name, "read")) {
         pthread_mutex_lock(&lock);
         options.hold = 0;
@@ -397,7 +561,7 @@ static void command(struct socket *so, char *line)
     } else if (!strcmp(name, "shutdown")) {
         if (usrsctp_shutdown(so, SHUT_WR) < 0) tell("{\"event\":\"shutdown-failed\",\"reason\":\"%s\"}", strerror(errno));
     } else if (!strcmp(name, "abort")) {
-        send_message(so, rest, strlen(rest), 0, 0, SCTP_ABORT);
+        send_message(so, rest, strlen(rest), 0, 0, SCTP_ABORT, NULL);
     } else {
         die(name);
     }
@@ -410,15 +574,40 @@ static void set(struct socket *so, int option, const void *value, socklen_t leng
     if (usrsctp_setsockopt(so, IPPROTO_SCTP, option, value, length) < 0) die(what);
 }
 
+static void set_number(struct socket *so, int option, int number, const char *what)
+{
+    struct sctp_assoc_value value = {.assoc_id = SCTP_FUTURE_ASSOC, .assoc_value = number};
+    set(so, option, &value, sizeof value, what);
+}
+
+static void set_extensions(struct socket *so)
+{
+    set_number(so, SCTP_PR_SUPPORTED, options.pr, "SCTP_PR_SUPPORTED");
+    set_number(so, SCTP_RECONFIG_SUPPORTED, options.reconfig, "SCTP_RECONFIG_SUPPORTED");
+    set_number(so, SCTP_ENABLE_STREAM_RESET, options.allow, "SCTP_ENABLE_STREAM_RESET");
+    if (options.idata) { /* it wants to hear first that we can read several messages at a time */
+        uint32_t level = 2;
+        set(so, SCTP_FRAGMENT_INTERLEAVE, &level, sizeof level, "SCTP_FRAGMENT_INTERLEAVE");
+        set_number(so, SCTP_INTERLEAVING_SUPPORTED, 1, "SCTP_INTERLEAVING_SUPPORTED");
+    }
+    if (options.scheduler != UNSET) set_number(so, SCTP_PLUGGABLE_SS, options.scheduler, "SCTP_PLUGGABLE_SS");
+    if (options.delivery_point) {
+        uint32_t point = options.delivery_point;
+        set(so, SCTP_PARTIAL_DELIVERY_POINT, &point, sizeof point, "SCTP_PARTIAL_DELIVERY_POINT");
+    }
+}
+
 static struct socket *open_socket(void)
 {
     static const uint16_t events[] = {SCTP_ASSOC_CHANGE, SCTP_PEER_ADDR_CHANGE, SCTP_REMOTE_ERROR, SCTP_SHUTDOWN_EVENT,
-                                      SCTP_SENDER_DRY_EVENT};
+                                      SCTP_SENDER_DRY_EVENT, SCTP_SEND_FAILED_EVENT, SCTP_STREAM_RESET_EVENT,
+                                      SCTP_ASSOC_RESET_EVENT, SCTP_STREAM_CHANGE_EVENT, SCTP_PARTIAL_DELIVERY_EVENT};
     int family = strchr(options.bind[0], ':') ? AF_INET6 : AF_INET;
     struct socket *so = usrsctp_socket(family, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
     if (!so) die("usrsctp_socket");
     int on = 1;
-    struct sctp_initmsg init = {.sinit_num_ostreams = options.streams, .sinit_max_instreams = options.streams};
+    struct sctp_initmsg init = {.sinit_num_ostreams = options.streams,
+                                .sinit_max_instreams = options.most_streams ? options.most_streams : options.streams};
     struct sctp_paddrparams path = {.spp_flags = options.heartbeat ? SPP_HB_ENABLE : SPP_HB_DISABLE,
                                     .spp_hbinterval = options.heartbeat, .spp_pathmaxrxt = options.path_retrans};
     path.spp_address.ss_family = family;
@@ -427,6 +616,7 @@ static struct socket *open_socket(void)
     set(so, SCTP_INITMSG, &init, sizeof init, "SCTP_INITMSG");
     set(so, SCTP_RECVRCVINFO, &on, sizeof on, "SCTP_RECVRCVINFO");
     set(so, SCTP_NODELAY, &on, sizeof on, "SCTP_NODELAY");
+    set_extensions(so);
     set(so, SCTP_PEER_ADDR_PARAMS, &path, sizeof path, "SCTP_PEER_ADDR_PARAMS");
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
         struct sctp_event event = {.se_assoc_id = SCTP_FUTURE_ASSOC, .se_type = events[i], .se_on = 1};
@@ -472,7 +662,8 @@ int main(int argc, char **argv)
         if (take_list(a, "bind", options.bind) || take_list(a, "host", options.host) || NUMBER(hold) || NUMBER(port)
             || NUMBER(peer_port) || NUMBER(udp_port) || NUMBER(peer_udp_port) || NUMBER(streams) || NUMBER(rcvbuf)
             || NUMBER(sndbuf) || NUMBER(heartbeat) || NUMBER(rto_min) || NUMBER(rto_initial) || NUMBER(rto_max)
-            || NUMBER(sack_delay) || NUMBER(path_retrans) || NUMBER(assoc_retrans))
+            || NUMBER(sack_delay) || NUMBER(path_retrans) || NUMBER(assoc_retrans) || NUMBER(most_streams) || NUMBER(pr)
+            || NUMBER(reconfig) || NUMBER(idata) || NUMBER(allow) || NUMBER(scheduler) || NUMBER(delivery_point))
             continue;
         if (strcmp(a, "mode=echo") && strcmp(a, "mode=sink")) die(a);
         options.mode = strcmp(a, "mode=sink") ? ECHO : SINK;

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from struct import unpack_from
 
 import pytest
-from support.pair import A_ADDRESSES, Pair
+from support.pair import A_ADDRESSES, Z_ADDRESSES, Pair
 
 from asyncsctp.config import Config
 from asyncsctp.schedulers import (
@@ -184,3 +184,15 @@ def test_another_scheduler_is_put_in_while_messages_wait() -> None:
     assert turns[:begun] == ([1, 2, 3] * 20)[:begun]
     assert turns[begun:] == sorted(turns[begun:], reverse=True)
     assert set(turns[begun:]) == {1, 2, 3}
+
+
+@pytest.mark.xfail(strict=True, reason="SendQueue.next_path asks for a stream before begin_packet, and gets NO_STREAM")
+def test_messages_for_one_path_by_a_scheduler_that_ends_packets() -> None:
+    """Each packet's stream is empty when the packet is full, and the window is full before all have left."""
+    pair = Pair(config=Config(scheduler=RoundRobinPerPacket, mtu=1500), paths=2)
+    pair.establish()
+    pair.run_for(5.0)
+    for sid in range(100):
+        pair.send(0, sid, bytes(1400), path=Z_ADDRESSES[1])
+    pair.run_until(pair.is_delivered)
+    pair.verify()

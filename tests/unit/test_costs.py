@@ -18,6 +18,10 @@ from asyncsctp.association import Association, AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.congestion import CongestionController
 from asyncsctp.endpoint import Endpoint
+from asyncsctp.inbound.data_streams import DataStreams
+from asyncsctp.inbound.data_tracker import DataTracker
+from asyncsctp.inbound.idata_streams import IDataStreams
+from asyncsctp.inbound.reassembly import Recipient
 from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import SeededRandom
@@ -179,3 +183,69 @@ def test_a_packet_costs_the_same_with_however_many_associations() -> None:
         return lines(exchange)
 
     assert cost(300) <= cost(3) * 1.1 + 20
+
+
+B, E, U = 2, 1, 4
+
+
+class Nobody(Recipient):
+    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+        pass
+
+
+def held_i_data(streams: int, fragments: int) -> tuple[IDataStreams, int]:
+    """A message under way in each stream, ordered and unordered, and one that waits; the next TSN."""
+    queue = IDataStreams(Nobody(), 1 << 28)
+    tsn = 1
+    for position in range(fragments):
+        for sid in range(streams):
+            for flags in (0, U):
+                queue.add(tsn, flags | (0 if position else B), sid, 0, position, b"x" * 100)
+                tsn += 1
+            queue.add(tsn, B | E, sid, position + 2, 0, b"x" * 100)
+            tsn += 1
+    return queue, tsn
+
+
+@pytest.mark.parametrize("case", ["next", "beyond a hole", "begins", "whole", "waits", "ends", "no room"])
+def test_an_i_data_chunk_costs_the_same_whatever_is_held(case: str) -> None:
+    def cost(streams: int, fragments: int) -> int:
+        queue, tsn = held_i_data(streams, fragments)
+        if case == "no room":
+            tracker = DataTracker(0, 2, 1 << 28)
+            for number in range(1, tsn):
+                tracker.accept(number)
+            queue.make_room(tracker, 0, 1)  # finds the chunks by their TSNs from now on
+            return lines(lambda: queue.make_room(tracker, 0, 1))
+        flags, sid, mid, number = {
+            "next": (0, 0, 0, fragments),
+            "beyond a hole": (0, 0, 0, fragments + 5),
+            "begins": (B | U, 0, 1, 0),
+            "whole": (B | E, streams, 0, 0),
+            "waits": (B | E, 0, fragments + 10, 0),
+            "ends": (E, 0, 0, fragments),
+        }[case]
+        return lines(lambda: queue.add(tsn, flags, sid, mid, number, b"x" * 100))
+
+    assert cost(300, 20) <= cost(3, 20) * 1.1 + 20
+    if case == "ends":
+        return  # it delivers what it completes
+    assert cost(3, 1500) <= cost(3, 15) * 1.1 + 20
+
+
+def test_a_forward_tsn_costs_what_it_moves_and_delivers_and_not_what_is_held() -> None:
+    def cost_of_data(held: int) -> int:
+        queue = DataStreams(Nobody(), 1 << 28)
+        for number in range(held):
+            queue.add(100 + number, B | E, 1 + number % 50, 1 + number // 50, 0, b"x")
+        return max(lines(partial(queue.skip, tsn, tsn + 1, [(0, tsn), (0, tsn), (60, 3)])) for tsn in range(10))
+
+    def cost_of_i_data(held: int) -> int:
+        queue = IDataStreams(Nobody(), 1 << 28)
+        for number in range(held):
+            queue.add(100 + number, B | E, 1 + number % 50, 1 + number // 50 + 100, 0, b"x")
+        queue.skip([(1, False, 1)])
+        return max(lines(partial(queue.skip, [(0, False, mid), (1, False, mid), (60, True, 3)])) for mid in range(5, 9))
+
+    assert cost_of_data(5000) <= cost_of_data(50) * 1.1 + 20
+    assert cost_of_i_data(5000) <= cost_of_i_data(50) * 1.1 + 20

@@ -260,3 +260,49 @@ def test_what_is_forgotten_is_new_again() -> None:
     assert t.sack(100) == (9, [], [])
     assert t.highest_tsn == 9
     assert t.accept(12) == 12
+
+
+@pytest.mark.parametrize("initial_tsn", [5, 0xFFFFFFFE])
+def test_skipping_moves_on_over_what_was_received(initial_tsn: int) -> None:
+    tracker = DataTracker(initial_tsn, 2, 1 << 20)
+    base = initial_tsn - 1
+
+    def wire(tsn: int) -> int:
+        return base + tsn & 0xFFFFFFFF
+
+    for tsn in (3, 4, 7, 9):
+        tracker.accept(wire(tsn))
+    assert tracker.skip_to(wire(2), 100) == base + 2
+    assert tracker.cumulative_tsn == base + 4
+    assert tracker.gap_ranges() == [(base + 7, base + 7), (base + 9, base + 9)]
+    assert tracker.skip_to(wire(8), 100) == base + 8
+    assert tracker.cumulative_tsn == base + 9
+    assert not tracker.has_gaps
+    assert tracker.expected == wire(10)
+    assert tracker.accept(wire(8)) == DUPLICATE
+    assert tracker.skip_to(wire(109), 100) == base + 109
+
+
+def test_a_skip_out_of_date_owes_a_sack_and_one_too_far_does_nothing() -> None:
+    tracker = DataTracker(1, 2, 1 << 20)
+    tracker.accept(1)
+    tracker.sack(10)
+    for tsn in (1, 0, 0x80000001 + 1):
+        assert tracker.skip_to(tsn & 0xFFFFFFFF, 1 << 30) == DUPLICATE
+        assert tracker.ack_state == ACK_NOW
+        tracker.sack(10)
+    assert tracker.skip_to(102, 100) == BEYOND
+    assert (tracker.cumulative_tsn, tracker.ack_state) == (1, NO_ACK)
+    assert tracker.skip_to(101, 100) == 101
+
+
+def test_tsns_that_begin_anew_go_on_upwards() -> None:
+    tracker = DataTracker(0xFFFFFFF0, 2, 1 << 20)
+    for tsn in (0xFFFFFFF0, 0xFFFFFFF0, 0xFFFFFFF5):
+        tracker.accept(tsn)
+    before = tracker.cumulative_tsn
+    tracker.restart(7)
+    assert tracker.cumulative_tsn > before
+    assert tracker.sack(10) == (6, [], [])
+    assert tracker.accept(7) == tracker.cumulative_tsn
+    assert tracker.packet_done(False) == ACK_NOW  # as the first one of an association

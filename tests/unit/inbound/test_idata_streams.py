@@ -239,6 +239,26 @@ def test_a_fragment_given_up_in_the_middle_of_a_list_comes_again() -> None:
     assert r.data() == [b"01234"]
 
 
+def test_a_peer_that_counts_from_the_second_fragment_is_read() -> None:
+    """Linux numbers them so; the first time in order, then in any."""
+    r = Receiver()
+    r.add(1, B, b"a", number=46)
+    r.add(2, 0, b"b", number=0)
+    r.add(3, 0, b"c", number=1)
+    r.add(4, E, b"d", number=2)
+    r.add(5, E, b"C", mid=1, number=1)
+    r.add(6, B, b"A", mid=1, number=46)
+    r.add(7, 0, b"B", mid=1, number=0)
+    assert r.data() == [b"abcd", b"ABC"]
+    assert r.add(8, 0, b"x", mid=2, number=0xFFFFFFFF) is not None  # the place of the first
+
+
+def test_fsn_0_without_b_is_a_violation_among_fragments_counted_otherwise() -> None:
+    r = Receiver()
+    r.add(1, 0, b"x", sid=1, number=1)
+    assert r.add(2, 0, b"y", number=0) is not None
+
+
 # I-FORWARD-TSN.
 
 

@@ -257,5 +257,5 @@ def test_a_factory_that_has_none() -> None:
     assert type(make(broken, told)) is FirstComeFirstServed
     assert "broken" in told.only and "could not be made: OSError: not today" in told.only
     told = Told()
-    assert type(make(dict, told)) is FirstComeFirstServed  # type: ignore[arg-type]
+    assert type(make(dict, told)) is FirstComeFirstServed
     assert "which is not a StreamScheduler" in told.only

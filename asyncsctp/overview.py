@@ -1,0 +1,77 @@
+"""What is known of an association at any time, for those who ask."""
+
+from __future__ import annotations
+
+from .handlers.context import Context
+from .handlers.reconfig import Reconfig
+from .handlers.state import State
+from .paths.path_manager import PathManager
+from .rooms import Rooms
+from .statistics import Statistics
+
+__all__ = ["Overview"]
+
+
+class Overview:
+    """The side of an association that answers questions and changes nothing."""
+
+    __slots__ = ("_rooms", "context")
+
+    context: Context
+    _rooms: Rooms
+
+    @property
+    def state(self) -> State:
+        """The state of RFC 9260 section 4."""
+        return self.context.state
+
+    @property
+    def statistics(self) -> Statistics:
+        """The counters, live."""
+        return self.context.statistics
+
+    @property
+    def path_manager(self) -> PathManager:
+        """The peer's addresses, and the paths to them."""
+        return self.context.paths
+
+    @property
+    def outgoing_streams(self) -> int:
+        """How many streams we may send on; 0 before the association is established."""
+        return self.context.setup.outgoing_streams if self.context.setup is not None else 0
+
+    @property
+    def incoming_streams(self) -> int:
+        """How many streams the peer may send on; 0 before the association is established."""
+        return self.context.setup.incoming_streams if self.context.setup is not None else 0
+
+    @property
+    def buffered(self) -> int:
+        """User bytes that were written and are not acknowledged."""
+        transmission = self._rooms.transmission
+        return 0 if transmission is None else transmission.buffered
+
+    def buffered_of(self, sid: int) -> int:
+        """User bytes of one stream that were written and have not left."""
+        return 0 if self._rooms.transmission is None else self._rooms.transmission.queue.buffered_of(sid)
+
+    def abandoned(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """By stream and policy, how many messages were given up before and after they had begun to leave."""
+        transmission = self._rooms.transmission
+        if transmission is None or transmission.abandonment is None:
+            return {}
+        return transmission.abandonment.partial.abandoned
+
+    def in_flight(self, path_id: int) -> int:
+        """Bytes in flight on a path, as its congestion window counts them."""
+        return 0 if self._rooms.transmission is None else self._rooms.transmission.outstanding.in_flight[path_id]
+
+    @property
+    def next_expiry(self) -> float:
+        """When to call `expire`; infinity if there is nothing to wait for."""
+        return self.context.timers.next_expiry
+
+    @property
+    def reconfig(self) -> Reconfig:
+        """Stream reconfiguration (RFC 6525). `ReconfigError` if it was not negotiated, or the association is not up."""
+        return self._rooms.need_reconfig()
