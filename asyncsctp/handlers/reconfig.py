@@ -341,8 +341,8 @@ class Reconfig:
     def _perform_tsn_reset(self) -> bytes:
         number = self._tsn_number
         self._tsn_number = -1
-        # G2 says the TSN after the last one. What is sent under new numbers before the answer has arrived would be taken
-        # under the old ones, though: it is to lie beyond what the peer has room for, who drops it until then.
+        # G2 says the TSN after the last one. But what overtakes the answer would be taken under the old numbers: it is
+        # to lie beyond what the peer has room for, who drops it until then.
         window = self._context.setup.peer_rwnd if self._context.setup is not None else 0
         our_tsn = self._outgoing.next_tsn + max(window // _SMALLEST_CHUNK, _SMALLEST_STEP) + 1 & MASK_32
         self._outgoing.restart(our_tsn)

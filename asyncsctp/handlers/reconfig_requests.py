@@ -127,8 +127,7 @@ class Requests:
         """
         if self.current is not None or self._context.state is not ESTABLISHED:
             return False
-        # An answer that is owed comes first: another reset would be taken for it. And if each side waited for one of the
-        # other, with a request of its own, they would wait for ever.
+        # An answer that is owed comes first: another reset would be taken for it, and each side could wait for the other.
         owes = self.queue and self.queue[0].answers >= 0
         for job in self.queue[:_LOOKED_AT]:
             if owes and job.answers < 0:
