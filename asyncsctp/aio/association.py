@@ -238,9 +238,7 @@ class Association(asyncio.DatagramProtocol):
 
     # Stream reconfiguration (RFC 6525).
 
-    async def reset_streams(
-        self, outgoing: Iterable[int] | None = None, incoming: Iterable[int] | None = None
-    ) -> None:
+    async def reset_streams(self, outgoing: Iterable[int] | None = None, incoming: Iterable[int] | None = None) -> None:
         """Let the sequence numbers of these streams begin anew, and wait for the peer's answer.
 
         An empty list means all streams of that direction, None none. Ours are reset after what was written to them

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from ..association import Association as Core
 from ..config import Config
 from ..errors import AssociationClosed, MessageAbandoned, SCTPError
-from ..events import AssociationRestarted, Event, PartialDeliveryAborted, SchedulerFailed, StreamsReset
+from ..events import Event, PartialDeliveryAborted, SchedulerFailed
 from ..handlers.state import ESTABLISHED, State
 from ..outbound.message import ANY_PATH, LIMITED, PRIORITY, TIMED, WHOLE, Terms, message_flags
 from ..wire.constants import MASK_32
@@ -121,10 +121,7 @@ class Driver(Inbox):
 
     def on_event(self, event: Event) -> None:
         """Something happened."""
-        if isinstance(event, StreamsReset):
-            self.on_reset(event)
-        elif isinstance(event, AssociationRestarted) and self.claims is not None:
-            self.claims.restart()
+        self.note(event)
         if self.changes:
             self.changes.wake()
         if self._listeners is not None:
@@ -415,10 +412,6 @@ class Driver(Inbox):
         finally:
             if future in waiting:
                 waiting.remove(future)
-
-    def is_unused(self, sid: int) -> bool:
-        """Whether nothing was written to this stream since it was reset last, if ever."""
-        return super().is_unused(sid) and self.is_idle(sid)
 
     def is_idle(self, sid: int) -> bool:
         """Whether nothing was written to this stream while it was reset."""

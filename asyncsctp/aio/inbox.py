@@ -11,7 +11,7 @@ from mypy_extensions import mypyc_attr
 
 from ..association import AssociationUser
 from ..errors import EndOfStream, SCTPError
-from ..events import StreamsReset
+from ..events import AssociationRestarted, Event, StreamsReset
 from .claims import Claims
 from .flow_control import Turn
 from .parts import Part
@@ -97,7 +97,7 @@ class Inbox(AssociationUser):
 
     def is_unused(self, sid: int) -> bool:
         """Whether nothing was written to this stream since it was reset last, if ever."""
-        return self._written is None or sid not in self._written
+        return (self._written is None or sid not in self._written) and self.is_idle(sid)
 
     def consumed(self, charge: int) -> None:
         """The application has read messages which the receive window has counted as so much."""
@@ -159,10 +159,14 @@ class Inbox(AssociationUser):
             self.claims.finish_incoming(sid)
         return reader
 
-    def on_reset(self, event: StreamsReset) -> None:
-        """Streams were reset, or were not."""
-        if event.result != "ok":
-            return
+    def note(self, event: Event) -> None:
+        """Something happened: of interest is what it means for the ids of streams."""
+        if isinstance(event, StreamsReset) and event.result == "ok":
+            self._on_reset(event)
+        elif isinstance(event, AssociationRestarted) and self.claims is not None:
+            self.claims.restart()
+
+    def _on_reset(self, event: StreamsReset) -> None:
         claims = self.open_claims()
         if event.outgoing:
             for sid in event.streams or (*(self._written or ()), *claims.closing):

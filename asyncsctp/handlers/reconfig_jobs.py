@@ -28,7 +28,9 @@ __all__ = [
     "Job",
     "OutgoingStreams",
     "Ticket",
+    "addition_job",
     "is_success",
+    "reset_job",
     "result_name",
     "signed",
 ]
@@ -219,6 +221,24 @@ class Job:
         if self.add_incoming:
             parameters.append(pack_add_streams(self.in_number, self.add_incoming, False))
         return parameters
+
+
+def reset_job(
+    ticket: Ticket | None, outgoing: tuple[int, ...] | None, incoming: tuple[int, ...] | None, answers: int = -1
+) -> Job:
+    """The reset of streams; `answers` is the number of the peer's request that it answers, -1: none."""
+    job = Job(RESET, ticket, answers)
+    job.outgoing = outgoing
+    job.incoming = incoming
+    return job
+
+
+def addition_job(ticket: Ticket | None, outgoing: int, incoming: int, answers: int = -1) -> Job:
+    """So many more streams."""
+    job = Job(ADDITION, ticket, answers)
+    job.add_outgoing = outgoing
+    job.add_incoming = incoming
+    return job
 
 
 def is_success(result: int) -> bool:
