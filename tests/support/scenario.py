@@ -55,7 +55,10 @@ class Scenario:
         for side in (0, 1):  # without heartbeats the other may have nothing to notice it by
             self._shutdown(side)
         pair.run_until(pair.is_over, LIMIT)
-        pair.verify()
+        self.verify()
+
+    def verify(self) -> None:
+        self.pair.verify()
 
     # What is drawn.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from heapq import heappop, heappush
 
@@ -33,10 +34,12 @@ def test_the_six_pass(scheduler: type[StreamScheduler], seed: int) -> None:
 
 
 class Line(StreamScheduler):
-    """A right one, from which the wrong ones derive: a dict as a line."""
+    """A right one, from which the wrong ones derive. (The first key of a plain dict is found by going over those that
+    were removed before it.)
+    """
 
     def __init__(self) -> None:
-        self.line: dict[int, None] = {}
+        self.line: OrderedDict[int, None] = OrderedDict()
 
     def activate(self, sid: int, order: int) -> None:
         self.line[sid] = None

@@ -1,0 +1,140 @@
+"""A random life in which messages have policies, streams are reset, and chunks of messages interleave."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from asyncsctp import schedulers
+from asyncsctp.config import Config
+from asyncsctp.errors import AssociationClosed, ReconfigError
+from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED, OutboundMessage, Terms
+
+from .pair import Recorder
+from .scenario import Scenario
+
+SCHEDULERS = (
+    None, None, schedulers.FirstComeFirstServed, schedulers.RoundRobin, schedulers.RoundRobinPerPacket,
+    schedulers.Priority, schedulers.FairBandwidth, schedulers.WeightedFairQueueing,
+)  # fmt: skip
+
+
+class MixedLife(Scenario):
+    """What `Scenario` does, with everything that can be said about messages and streams."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        #: By side and PPID, which is the message's number: its policy, and the message itself.
+        self.policies: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self.messages: tuple[dict[int, OutboundMessage], dict[int, OutboundMessage]] = ({}, {})
+
+    def _config(self) -> Config:
+        random = self.random
+        return super()._config().replace(
+            partial_reliability=random.random() < 0.9,
+            interleaving=random.random() < 0.7,
+            stream_reconfig=random.random() < 0.9,
+            partial_delivery_point=random.choice((1, 2000, 64 * 1024)),
+            scheduler=random.choice(SCHEDULERS),
+            send_buffer=random.choice((5000, 50_000, 1 << 20)),
+            recv_buffer=random.choice((9000, 30_000, 2 * 1024 * 1024)),
+        )
+
+    def _plan_messages(self) -> None:
+        super()._plan_messages()
+        random, pair = self.random, self.pair
+        for side in (0, 1):
+            reader = pair.users[1 - side]
+            for sid in range(random.choice((0, 0, 3))):
+                pair.association(1 - side).deliver_parts(sid, True)
+                reader.in_parts.add(sid)
+            for _ in range(random.choice((0, 0, 1, 3, 8))):
+                self._later(random.random() * 3, partial(self._reset, side, random.randrange(1 << 16)))
+            for _ in range(random.choice((0, 0, 2, 10))):
+                self._later(random.random() * 2, partial(self._withdraw, side, random.randrange(150)))
+
+    def _send(self, side: int, sid: int, data: bytes, ppid: int, unordered: bool, path: int | None) -> None:
+        pair, random = self.pair, self.random
+        association = pair.association(side)
+        if association.state is not ESTABLISHED:
+            return
+        policy = random.choice((RELIABLE, RELIABLE, TIMED, LIMITED, PRIORITY))
+        setup = association.context.setup
+        if setup is None or not setup.partial_reliability:
+            policy = RELIABLE
+        bound = {
+            RELIABLE: 0.0,
+            TIMED: pair.now + random.choice((0.0, 0.01, 0.2, 2.0)),
+            LIMITED: random.choice((0, 0, 1, 5)),
+            PRIORITY: random.choice((0, 1, 2)),
+        }[policy]
+        terms = Terms(None, policy, bound) if policy != RELIABLE or random.random() < 0.1 else None
+        self.policies[side][ppid] = policy
+        self.messages[side][ppid] = association.send(sid, data, ppid, unordered, terms=terms)
+        pair.sent[side].append((sid, ppid, unordered, data))
+        pair.endpoints[side].touch(association)
+
+    def _withdraw(self, side: int, number: int) -> None:
+        association = self.pair.association(side)
+        message = self.messages[side].get(number)
+        if association.state is ESTABLISHED and message is not None and association.submission is not None:
+            try:
+                if association.submission.withdraw(message):
+                    self.policies[side][number] = TIMED
+            except ValueError:
+                setup = association.context.setup
+                assert setup is not None
+                assert not setup.partial_reliability
+            self.pair.endpoints[side].touch(association)
+
+    def _reset(self, side: int, number: int) -> None:
+        pair = self.pair
+        association = pair.association(side)
+        if association.state is not ESTABLISHED:
+            return
+        streams = [number % association.outgoing_streams, number // 7 % association.outgoing_streams % 3]
+        try:
+            match number % 6:
+                case 0 | 1:
+                    association.reconfig.reset_streams(sorted(set(streams)), None)
+                case 2:
+                    association.reconfig.reset_streams([], None)
+                case 3:
+                    association.reconfig.reset_streams(None, [number % association.incoming_streams % 5])
+                case 4:
+                    association.reconfig.reset_tsns()
+                case 5:
+                    association.reconfig.add_streams(number % 3 + 1, 0)
+        except (ReconfigError, AssociationClosed, ValueError):
+            return
+        pair.endpoints[side].touch(association)
+
+    def verify(self) -> None:
+        """Each message whole at most once, reliable ones exactly once, in the order of their stream."""
+        for side in (0, 1):
+            writer, reader = self.pair.users[side], self.pair.users[1 - side]
+            self._verify(side, writer, reader)
+
+    def _verify(self, side: int, writer: Recorder, reader: Recorder) -> None:
+        sent = {ppid: (sid, unordered, data) for sid, ppid, unordered, data in self.pair.sent[side]}
+        came: set[int] = set()
+        latest: dict[int, int] = {}
+        for sid, ppid, unordered, data in reader.messages:
+            assert sent.get(ppid) == (sid, unordered, data), f"message {ppid} came otherwise than it was written"
+            assert ppid not in came, f"message {ppid} came twice"
+            came.add(ppid)
+            if not unordered:
+                assert latest.get(sid, -1) < ppid, f"message {ppid} came after {latest[sid]} on stream {sid}"
+                latest[sid] = ppid
+        told = {event.ppid for event in writer.failed}
+        for ppid in sent.keys() - came:
+            if self.policies[side][ppid] == RELIABLE:
+                assert writer.error is not None or reader.error is not None, f"reliable message {ppid} did not come"
+            if writer.error is None:
+                assert ppid in told, f"message {ppid} did not come, and nobody was told"
+        for event in writer.failed:
+            whole = sent[event.ppid][2]
+            assert event.data == whole, f"message {event.ppid} was not given back as it was written"
+        if writer.error is None and reader.error is None:
+            reliable = {ppid for ppid in told if self.policies[side][ppid] == RELIABLE}
+            assert not reliable, f"reliable messages {reliable} were given up"
