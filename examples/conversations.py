@@ -9,8 +9,8 @@ took.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 
 import asyncsctp
 
@@ -51,11 +51,15 @@ async def ask(assoc: asyncsctp.Association, number: int, turns: asyncio.Semaphor
 async def main(count: int) -> None:
     """Server and client."""
     turns = asyncio.Semaphore(AT_A_TIME)
-    async with asyncsctp.serve(serve_conversations, ADDRESS, 0, udp_port=0) as server:
-        async with asyncsctp.connect(ADDRESS, server.port, udp_port=server.udp_port) as assoc:
-            streams = await asyncio.gather(*[ask(assoc, number, turns) for number in range(count)])
+    async with (
+        asyncsctp.serve(serve_conversations, ADDRESS, 0, udp_port=0) as server,
+        asyncsctp.connect(ADDRESS, server.port, udp_port=server.udp_port) as assoc,
+    ):
+        streams = await asyncio.gather(*[ask(assoc, number, turns) for number in range(count)])
     print(f"{count} conversations, {len(set(streams))} streams")
 
 
 if __name__ == "__main__":
-    asyncsctp.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("count", nargs="?", type=int, default=100, help="how many questions to ask")
+    asyncsctp.run(main(parser.parse_args().count))
