@@ -32,6 +32,7 @@ FLOORS: dict[str, int] = {
     "rooms": 5,
     "lifecycle": 6,
     "dispatch": 6,
+    "overview": 6,
     "association": 7,
     "invariants": 8,
     "out_of_the_blue": 7,

@@ -14,6 +14,7 @@ from ..events import Event, PathState
 from ..handlers.state import State
 from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..statistics import Statistics
+from . import reconfiguration
 from .driver import Driver, check_stream
 from .receipts import Receipt
 from .streams import Message, StreamReader, StreamWriter
@@ -76,6 +77,28 @@ class Abandoned(NamedTuple):
 
     unsent: int
     sent: int
+
+
+def _paths(core: Core) -> list[Path]:
+    manager = core.path_manager
+    return [
+        Path(
+            address=path.route.address,
+            state=path.state,
+            primary=path is manager.primary,
+            srtt=path.rto.srtt if path.rto.measured else None,
+            rttvar=path.rto.rttvar if path.rto.measured else None,
+            rto=path.rto.rto,
+            cwnd=path.congestion.cwnd,
+            ssthresh=path.congestion.ssthresh,
+            flight=core.in_flight(path.path_id),
+            mtu=path.mtu,
+            error_count=path.error_count,
+            local=path.route.local,
+            udp_port=path.route.udp_port,
+        )
+        for path in manager.paths
+    ]
 
 
 @final
@@ -215,9 +238,7 @@ class Association(asyncio.DatagramProtocol):
 
     # Stream reconfiguration (RFC 6525).
 
-    async def reset_streams(
-        self, outgoing: Iterable[int] | None = None, incoming: Iterable[int] | None = None
-    ) -> None:
+    async def reset_streams(self, outgoing: Iterable[int] | None = None, incoming: Iterable[int] | None = None) -> None:
         """Let the sequence numbers of these streams begin anew, and wait for the peer's answer.
 
         An empty list means all streams of that direction, None none. Ours are reset after what was written to them
@@ -227,27 +248,21 @@ class Association(asyncio.DatagramProtocol):
         `ReconfigError`, with the peer's result code, if it did not agree, or if RFC 6525 was not negotiated;
         `ValueError` for ids out of range.
         """
-        driver = self._driver
-        ours = None if outgoing is None else [check_stream(sid) for sid in outgoing]
-        theirs = None if incoming is None else [check_stream(sid) for sid in incoming]
-        await driver.reconfigured(driver.reconfig().reset_streams(ours, theirs))
+        await reconfiguration.reset_streams(self._driver, outgoing, incoming)
 
     async def reset_tsns(self) -> None:
         """Let TSNs and all sequence numbers of both sides begin anew, once all that was written has been acknowledged.
 
         What is written meanwhile leaves after it. Readers go on. Raises as `reset_streams` does.
         """
-        await self._driver.reconfigured(self._driver.reconfig().reset_tsns())
+        await reconfiguration.reset_tsns(self._driver)
 
     async def add_streams(self, outgoing: int = 0, incoming: int = 0) -> None:
         """Add so many streams, and wait for the peer's answer.
 
         `ValueError` if there were more than 65535 of either direction then; else raises as `reset_streams` does.
         """
-        for name, count in (("outgoing", outgoing), ("incoming", incoming)):
-            if isinstance(count, bool) or not isinstance(count, int):
-                raise TypeError(f"{name} must be an int, not {count!r}")
-        await self._driver.reconfigured(self._driver.reconfig().add_streams(outgoing, incoming))
+        await reconfiguration.add_streams(self._driver, outgoing, incoming)
 
     def set_stream_priority(self, sid: int, value: int) -> None:
         """Tell the scheduler what it needs to know of a stream (RFC 8260 section 3): with `Priority` the smaller value
@@ -368,25 +383,7 @@ class Association(asyncio.DatagramProtocol):
     @property
     def paths(self) -> list[Path]:
         """The peer's addresses and what is known of the way to each."""
-        manager = self._core.path_manager
-        return [
-            Path(
-                address=path.route.address,
-                state=path.state,
-                primary=path is manager.primary,
-                srtt=path.rto.srtt if path.rto.measured else None,
-                rttvar=path.rto.rttvar if path.rto.measured else None,
-                rto=path.rto.rto,
-                cwnd=path.congestion.cwnd,
-                ssthresh=path.congestion.ssthresh,
-                flight=self._core.in_flight(path.path_id),
-                mtu=path.mtu,
-                error_count=path.error_count,
-                local=path.route.local,
-                udp_port=path.route.udp_port,
-            )
-            for path in manager.paths
-        ]
+        return _paths(self._core)
 
     @property
     def stats(self) -> Statistics:

@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from ..association import Association as Core
 from ..config import Config
-from ..errors import AssociationClosed, MessageAbandoned, ReconfigError, SCTPError
-from ..events import AssociationRestarted, Event, PartialDeliveryAborted, SchedulerFailed, StreamsReset
-from ..handlers.reconfig import Reconfig
-from ..handlers.reconfig_jobs import Ticket
+from ..errors import AssociationClosed, MessageAbandoned, SCTPError
+from ..events import Event, PartialDeliveryAborted, SchedulerFailed
 from ..handlers.state import ESTABLISHED, State
 from ..outbound.message import ANY_PATH, LIMITED, PRIORITY, TIMED, WHOLE, Terms, message_flags
 from ..wire.constants import MASK_32
-from .claims import Claims
 from .flow_control import SendBuffer, WaitList
 from .inbox import Inbox
 from .listeners import EventStream, Listeners
@@ -30,14 +27,6 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 __all__ = ["Driver"]
-
-#: What the peer may answer but success (RFC 6525 section 4.4).
-_RESULTS: Final = {
-    2: "denied",
-    3: "a stream does not exist",
-    4: "another request is in progress",
-    5: "bad request number",
-}
 
 _SETTING_UP: Final = frozenset({State.COOKIE_WAIT, State.COOKIE_ECHOED})
 
@@ -70,12 +59,6 @@ def check_stream(sid: object) -> int:
     return sid
 
 
-def _refusal(ticket: Ticket) -> ReconfigError:
-    if ticket.result < 0:
-        return ReconfigError(ticket.reason or "the peer's answer was wrong")
-    what = _RESULTS.get(ticket.result, "unknown result")
-    return ReconfigError(f"the peer did not reconfigure streams: {what} (result {ticket.result})", ticket.result)
-
 def _policies(lifetime: object, max_retransmits: object, priority: object) -> tuple[tuple[str, object], ...]:
     return ("lifetime", lifetime), ("max_retransmits", max_retransmits), ("priority", priority)
 
@@ -105,12 +88,12 @@ class Driver(Inbox):
     """One association as its endpoint, its readers and its writers see it. The core calls its `on_*`."""
 
     __slots__ = (
-        "_changes",
         "_heartbeats",
         "_listeners",
         "_on_ended",
         "_priorities",
         "association",
+        "changes",
         "core",
         "engine",
         "sending",
@@ -123,7 +106,7 @@ class Driver(Inbox):
         self.core: Core
         self.association: Association
         self.sending: SendBuffer
-        self._changes = WaitList()
+        self.changes = WaitList()
         self._listeners: Listeners | None = None
         self._priorities: dict[int, int] | None = None
         self._heartbeats: dict[str, list[asyncio.Future[float]]] | None = None
@@ -138,16 +121,9 @@ class Driver(Inbox):
 
     def on_event(self, event: Event) -> None:
         """Something happened."""
-        if isinstance(event, StreamsReset):
-            if event.result == "ok":
-                if event.outgoing:
-                    self.on_outgoing_reset(event.streams)
-                else:
-                    self.on_reset(event.streams)
-        elif isinstance(event, AssociationRestarted) and self._claims is not None:
-            self._claims.restart()
-        if self._changes:
-            self._changes.wake()
+        self.note(event)
+        if self.changes:
+            self.changes.wake()
         if self._listeners is not None:
             self._listeners.tell(event)
         if isinstance(event, SchedulerFailed):
@@ -186,7 +162,7 @@ class Driver(Inbox):
         self.error = error
         self.wake_readers()
         self.sending.release()
-        self._changes.wake()
+        self.changes.wake()
         if self._heartbeats is not None:
             for address in list(self._heartbeats):
                 self.on_heartbeat(address, None)
@@ -357,13 +333,13 @@ class Driver(Inbox):
     async def established(self) -> None:
         """Wait for the handshake; raises what it failed for."""
         while not self.ended and self.core.state in _SETTING_UP:
-            await self._changes.wait()
+            await self.changes.wait()
         self.check_alive()
 
     async def wait_ended(self) -> None:
         """Wait for the end, whichever it is."""
         while not self.ended:
-            await self._changes.wait()
+            await self.changes.wait()
 
     def shutdown(self) -> None:
         """Begin the graceful end (RFC 9260 section 9.2)."""
@@ -437,56 +413,9 @@ class Driver(Inbox):
             if future in waiting:
                 waiting.remove(future)
 
-    # Streams are reset and added (RFC 6525).
-
-    def reconfig(self) -> Reconfig:
-        """Where to ask for it; `ReconfigError` if it was not negotiated."""
-        self.check_alive()
-        return self.core.reconfig
-
-    async def reconfigured(self, ticket: Ticket) -> None:
-        """Wait for the peer's answer; `ReconfigError` if it is not what was asked for."""
-        await self._answered(ticket)
-        if not ticket.is_ok:
-            raise _refusal(ticket)
-
-    async def _answered(self, ticket: Ticket) -> None:
-        self.engine.flush_soon(self.core)
-        ticket.on_done = self._changes.wake
-        while not ticket.is_done:
-            await self._changes.wait()
-
-    def close_stream(self, sid: int) -> Ticket | None:
-        """The writer of a stream was closed; None where the peer is told nothing of it."""
-        setup = self.core.context.setup
-        if not self.takes_messages or setup is None or not setup.stream_reconfig or sid >= setup.outgoing_streams:
-            return None
-        if self._claims is None:
-            self._claims = Claims()
-        self._claims.close(sid)
-        ticket = self.core.reconfig.close_stream(sid)
-        self.engine.flush_soon(self.core)
-        return ticket
-
-    async def is_closed_with(self, ticket: Ticket) -> bool:
-        """Wait for the answer to the reset of a stream; whether the association was closed with it, before that came.
-
-        `ReconfigError` if it was refused.
-        """
-        await self._answered(ticket)
-        if ticket.is_ok:
-            return False
-        if ticket.result >= 0 or self.takes_messages:
-            raise _refusal(ticket)
-        return True
-
-    def is_unused(self, sid: int) -> bool:
-        """Whether nothing was written to this stream since it was reset last, if ever."""
-        return super().is_unused(sid) and (self.ended or self.core.reconfig.is_unused(sid))
-
     def is_idle(self, sid: int) -> bool:
         """Whether nothing was written to this stream while it was reset."""
-        return self.ended or self.core.reconfig.is_unused(sid)
+        return self.core.context.state is State.CLOSED or self.core.reconfig.is_unused(sid)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """See `Association.get_extra_info`."""

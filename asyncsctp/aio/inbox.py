@@ -11,6 +11,7 @@ from mypy_extensions import mypyc_attr
 
 from ..association import AssociationUser
 from ..errors import EndOfStream, SCTPError
+from ..events import AssociationRestarted, Event, StreamsReset
 from .claims import Claims
 from .flow_control import Turn
 from .parts import Part
@@ -28,7 +29,7 @@ class Inbox(AssociationUser):
     """
 
     __slots__ = (
-        "_accepting", "_by_stream", "_claims", "_lowest", "_readers", "_used", "_written", "ended", "error",
+        "_accepting", "_by_stream", "_lowest", "_readers", "_used", "_written", "claims", "ended", "error",
         "unclaimed",
     )  # fmt: skip
 
@@ -39,7 +40,7 @@ class Inbox(AssociationUser):
         self._readers: dict[int, StreamReader] = {}
         self._used: set[int] | None = None  # the streams that the peer has used; claimed ones are not listed
         self._written: set[int] | None = None  # those that we have used
-        self._claims: Claims | None = None  # made when the first stream is reset
+        self.claims: Claims | None = None  # made when the first stream is reset
         self._lowest = 0
         self._accepting: Turn | None = None
         #: The unclaimed messages once more, sorted by stream; None until `accept` needs it.
@@ -96,7 +97,7 @@ class Inbox(AssociationUser):
 
     def is_unused(self, sid: int) -> bool:
         """Whether nothing was written to this stream since it was reset last, if ever."""
-        return self._written is None or sid not in self._written
+        return (self._written is None or sid not in self._written) and self.is_idle(sid)
 
     def consumed(self, charge: int) -> None:
         """The application has read messages which the receive window has counted as so much."""
@@ -112,15 +113,15 @@ class Inbox(AssociationUser):
         """
         if sid in self._readers:
             raise ValueError(f"stream {sid} is already claimed")
-        claims = self._claims
+        claims = self.claims
         if claims is not None and claims.is_held(sid) and (claims.is_closing(sid) or not self.is_unused(sid)):
             raise ValueError(f"stream {sid} was claimed before, and is not yet reset in both directions")
         return self._claim(sid)
 
     def _claim(self, sid: int) -> StreamReader:
         reader = StreamReader(self, sid)
-        if self._claims is not None:
-            ends_at = self._claims.take(sid)
+        if self.claims is not None:
+            ends_at = self.claims.take(sid)
             if ends_at >= 0:
                 return self._claim_ended(reader, ends_at)
         queue = self.unclaimed
@@ -154,37 +155,53 @@ class Inbox(AssociationUser):
         reader.messages = taken
         self.unclaimed.replace(left)
         self._by_stream = None
-        if self._claims is not None:
-            self._claims.finish_incoming(sid)
+        if self.claims is not None:
+            self.claims.finish_incoming(sid)
         return reader
 
-    def on_reset(self, streams: tuple[int, ...]) -> None:
-        """The peer has reset these of its streams, all if there are none: what is to come on them is something new."""
-        if self._claims is None:
-            self._claims = Claims()
-        for sid in streams or (*self._readers, *(self._used or ())):
-            reader = self._readers.pop(sid, None)
-            if reader is not None:
-                reader.end()
-                if self._claims.finish_incoming(sid):
-                    self._free(sid)
-            elif self._used is not None and sid in self._used:
-                self._used.discard(sid)
-                self._free(sid)
-                for message in self.unclaimed.unread():
-                    if message[1] == sid:
-                        self._claims.ends[sid] = message[5]
+    def note(self, event: Event) -> None:
+        """Something happened: of interest is what it means for the ids of streams."""
+        if isinstance(event, StreamsReset) and event.result == "ok":
+            self._on_reset(event)
+        elif isinstance(event, AssociationRestarted) and self.claims is not None:
+            self.claims.restart()
 
-    def on_outgoing_reset(self, streams: tuple[int, ...]) -> None:
-        """The peer has agreed to the reset of these of our streams, all if there are none."""
-        if self._claims is None:
-            self._claims = Claims()
-        for sid in streams or (*(self._written or ()), *self._claims.closing):
-            if self._written is not None and self.is_idle(sid):
-                self._written.discard(sid)
+    def _on_reset(self, event: StreamsReset) -> None:
+        claims = self.open_claims()
+        if event.outgoing:
+            for sid in event.streams or (*(self._written or ()), *claims.closing):
+                self._end_outgoing(claims, sid)
+        else:
+            for sid in event.streams or (*self._readers, *(self._used or ())):
+                self._end_incoming(claims, sid)
+
+    def open_claims(self) -> Claims:
+        """What is known of ids that were used before."""
+        if self.claims is None:
+            self.claims = Claims()
+        return self.claims
+
+    def _end_incoming(self, claims: Claims, sid: int) -> None:
+        """What is to come on this stream is something new."""
+        reader = self._readers.pop(sid, None)
+        if reader is not None:
+            reader.end()
+            if claims.finish_incoming(sid):
                 self._free(sid)
-            if self._claims.finish_outgoing(sid):
-                self._free(sid)
+        elif self._used is not None and sid in self._used:
+            self._used.discard(sid)
+            self._free(sid)
+            for message in self.unclaimed.unread():
+                if message[1] == sid:
+                    claims.ends[sid] = message[5]
+
+    def _end_outgoing(self, claims: Claims, sid: int) -> None:
+        """The peer has agreed to the reset of this stream of ours."""
+        if self._written is not None and self.is_idle(sid):
+            self._written.discard(sid)
+            self._free(sid)
+        if claims.finish_outgoing(sid):
+            self._free(sid)
 
     def is_idle(self, sid: int) -> bool:
         """Whether nothing was written to this stream while it was reset."""
@@ -198,7 +215,7 @@ class Inbox(AssociationUser):
         """The lowest id below `limit` that neither side has used, or that both have reset; -1 if there is none."""
         used = self._used or ()
         written = self._written or ()
-        claims = self._claims
+        claims = self.claims
         if claims is not None and claims.ends:
             waiting = {message[1] for message in self.unclaimed.unread()}
             for read in [ended for ended in claims.ends if ended not in waiting]:

@@ -13,6 +13,7 @@ from ..errors import AssociationClosed, EndOfStream
 from ..inbound.reassembly import SMALLEST_CHARGE
 from .parts import Part, PartReader, send_parts
 from .receipts import Receipt
+from .reconfiguration import close_stream, is_closed_with
 
 if TYPE_CHECKING:
     from ..handlers.reconfig_jobs import Ticket
@@ -432,7 +433,7 @@ class StreamWriter:
         """
         if not self._closing:
             self._closing = True
-            self._ticket = self._driver.close_stream(self._sid)
+            self._ticket = close_stream(self._driver, self._sid)
 
     def is_closing(self) -> bool:
         """Whether no more messages can be written: `close` was called, or the association shuts down or has ended."""
@@ -445,7 +446,7 @@ class StreamWriter:
         written to the association has been acknowledged. Raises as `drain` does.
         """
         ticket = self._ticket
-        if ticket is None or await self._driver.is_closed_with(ticket):
+        if ticket is None or await is_closed_with(self._driver, ticket):
             await self._driver.flush_written()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:

@@ -39,7 +39,7 @@ from ..wire.reconfig import (
     read_reconfig,
 )
 from .context import Context
-from .reconfig_jobs import ADDITION, RESET, TSNS, IncomingStreams, Job, OutgoingStreams, Ticket, signed
+from .reconfig_jobs import TSNS, IncomingStreams, Job, OutgoingStreams, Ticket, addition_job, reset_job, signed
 from .reconfig_requests import Requests
 from .state import ESTABLISHED
 from .violations import Violations
@@ -58,6 +58,8 @@ _MOST_COPIES: Final = 3
 #: Section 5.1.7 D4 says 2^31, where the halves of the number space meet: a SACK or DATA chunk that is late by one TSN
 #: would look like one from far ahead. With so much less they are known as old.
 _TSN_STEP: Final = 0x80000000 - 0x10000
+_SMALLEST_CHUNK: Final = 16  # what a TSN takes of a window at the least
+_SMALLEST_STEP: Final = 4096  # as far as some receivers look ahead, whatever their window
 
 
 @final
@@ -114,21 +116,13 @@ class Reconfig:
         theirs = _listed("incoming", incoming, self._incoming.count)
         ticket = Ticket()
         if len(ours or ()) + len(theirs or ()) <= _MOST_LISTED:
-            self._push_reset(ticket, ours, theirs)
+            self._requests.push(reset_job(ticket, ours, theirs))
             return ticket
         for part in _parts(ours):
-            self._push_reset(ticket, part, None)
+            self._requests.push(reset_job(ticket, part, None))
         for part in _parts(theirs):
-            self._push_reset(ticket, None, part)
+            self._requests.push(reset_job(ticket, None, part))
         return ticket
-
-    def _push_reset(
-        self, ticket: Ticket, outgoing: tuple[int, ...] | None, incoming: tuple[int, ...] | None
-    ) -> None:
-        job = Job(RESET, ticket)
-        job.outgoing = outgoing
-        job.incoming = incoming
-        self._requests.push(job)
 
     def close_stream(self, sid: int) -> Ticket:
         """Reset this outgoing stream after what was written to it; together with others for which this was called
@@ -139,8 +133,7 @@ class Reconfig:
         if ticket is not None:
             return ticket
         ticket = Ticket()
-        job = Job(RESET, ticket)
-        job.outgoing = (sid,)
+        job = reset_job(ticket, (sid,), None)
         job.closes = True
         self._requests.push(job)
         return ticket
@@ -163,10 +156,7 @@ class Reconfig:
         if not outgoing and not incoming:
             raise ValueError("outgoing or incoming must be above 0")
         ticket = Ticket()
-        job = Job(ADDITION, ticket)
-        job.add_outgoing = outgoing
-        job.add_incoming = incoming
-        self._requests.push(job)
+        self._requests.push(addition_job(ticket, outgoing, incoming))
         return ticket
 
     def _check_state(self) -> None:
@@ -302,9 +292,7 @@ class Reconfig:
         current = self._requests.current
         if current is not None and current.covers(streams, self._outgoing.count):
             return NOTHING_TO_DO
-        job = Job(RESET, None, request.number)
-        job.outgoing = streams
-        return self._push_answer(job)
+        return self._push_answer(reset_job(None, streams, None, request.number))
 
     def _push_answer(self, job: Job) -> int:
         """A request of ours will be the answer; not many of them wait, as the peer has one under way at a time."""
@@ -339,11 +327,16 @@ class Reconfig:
     def _perform_tsn_reset(self) -> bytes:
         number = self._tsn_number
         self._tsn_number = -1
+        # G2 says the TSN after the last one. But what overtakes the answer would be taken under the old numbers: it is
+        # to lie beyond what the peer has room for, who drops it until then.
+        window = self._context.setup.peer_rwnd if self._context.setup is not None else 0
+        our_tsn = self._outgoing.next_tsn + max(window // _SMALLEST_CHUNK, _SMALLEST_STEP) + 1 & MASK_32
+        self._outgoing.restart(our_tsn)
         next_tsn = self._incoming.cumulative_tsn + 1 + _TSN_STEP & MASK_32  # G1
         self._incoming.restart(next_tsn)  # G4 and G5
         self._requests.release_all(True)
         self._context.emit(TsnsReset("ok"))
-        return self._note(number, pack_tsn_response(number, PERFORMED, self._outgoing.next_tsn & MASK_32, next_tsn))
+        return self._note(number, pack_tsn_response(number, PERFORMED, our_tsn, next_tsn))
 
     def _refuse_tsn_reset(self, result: int) -> bytes:
         number = self._tsn_number
@@ -371,9 +364,7 @@ class Reconfig:
             return DENIED
         if not request.added:
             return NOTHING_TO_DO
-        job = Job(ADDITION, None, request.number)
-        job.add_outgoing = request.added
-        return self._push_answer(job)
+        return self._push_answer(addition_job(None, request.added, 0, request.number))
 
     # What progress and time say.
 

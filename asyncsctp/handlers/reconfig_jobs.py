@@ -28,7 +28,9 @@ __all__ = [
     "Job",
     "OutgoingStreams",
     "Ticket",
+    "addition_job",
     "is_success",
+    "reset_job",
     "result_name",
     "signed",
 ]
@@ -63,7 +65,10 @@ class OutgoingStreams(Protocol):
         """Whether what was written before `hold` has left completely."""
 
     def stop(self) -> bool:
-        """No message of any stream begins to leave until `release`; whether none is in the middle."""
+        """No message of any stream begins to leave until `go_on`; whether none is in the middle."""
+
+    def go_on(self, reset: bool) -> None:
+        """The end of `stop`; with `reset` the sequence numbers of all streams begin with 0. What is held still is."""
 
     def release(self, streams: tuple[int, ...], reset: bool) -> None:
         """Messages may leave again; with `reset` their sequence numbers begin with 0."""
@@ -216,6 +221,24 @@ class Job:
         if self.add_incoming:
             parameters.append(pack_add_streams(self.in_number, self.add_incoming, False))
         return parameters
+
+
+def reset_job(
+    ticket: Ticket | None, outgoing: tuple[int, ...] | None, incoming: tuple[int, ...] | None, answers: int = -1
+) -> Job:
+    """The reset of streams; `answers` is the number of the peer's request that it answers, -1: none."""
+    job = Job(RESET, ticket, answers)
+    job.outgoing = outgoing
+    job.incoming = incoming
+    return job
+
+
+def addition_job(ticket: Ticket | None, outgoing: int, incoming: int, answers: int = -1) -> Job:
+    """So many more streams."""
+    job = Job(ADDITION, ticket, answers)
+    job.add_outgoing = outgoing
+    job.add_incoming = incoming
+    return job
 
 
 def is_success(result: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from ..events import StreamsAdded, StreamsReset, TsnsReset
+from ..events import Event, StreamsAdded, StreamsReset, TsnsReset
 from ..timers import RECONFIG, timer_key
 from ..wire.constants import MASK_32
 from ..wire.reconfig import IN_PROGRESS, NOTHING_TO_DO, PERFORMED, REQUEST_IN_PROGRESS, Parameter, pack_reconfig
@@ -88,7 +88,7 @@ class Requests:
             self.queue.insert(0, job)
         else:
             self.queue.append(job)
-        self._hold(job)
+        _hold(self._outgoing, job)
 
     def join(self, sid: int, most: int) -> Ticket | None:
         """Let the last request close this stream too, if that has not left and is of this kind."""
@@ -114,9 +114,9 @@ class Requests:
         return self._outgoing.stop() and self._outgoing.is_acknowledged
 
     def release_all(self, reset: bool) -> None:
-        """The end of `stop_all`."""
+        """The end of `stop_all`. What waits for a request of ours goes on waiting."""
         self.is_stopped = False
-        self._release((), reset)
+        self._outgoing.go_on(reset)
 
     # Sending.
 
@@ -127,8 +127,7 @@ class Requests:
         """
         if self.current is not None or self._context.state is not ESTABLISHED:
             return False
-        # An answer that is owed comes first: another reset would be taken for it. And if each side waited for one of the
-        # other, with a request of its own, they would wait for ever.
+        # An answer that is owed comes first: another reset would be taken for it, and each could wait for the other.
         owes = self.queue and self.queue[0].answers >= 0
         for job in self.queue[:_LOOKED_AT]:
             if owes and job.answers < 0:
@@ -351,21 +350,15 @@ class Requests:
         owed = 0 if job.answers >= 0 else len([other for other in self.queue if other.answers >= 0])
         self.queue.insert(owed, job)
 
-    def _hold(self, job: Job) -> None:
-        if job.kind == TSNS:
-            self._outgoing.hold(())
-        elif job.outgoing is not None:
-            self._outgoing.hold(job.outgoing)
-
     def _release(self, streams: tuple[int, ...], reset: bool) -> None:
         """What others hold still is held again at once."""
         self._outgoing.release(streams, reset)
         if self.current is not None:
-            self._hold(self.current)
+            _hold(self._outgoing, self.current)
             if self.current.outgoing is not None:
                 self._outgoing.is_clear(self.current.outgoing)
         for job in self.queue:
-            self._hold(job)
+            _hold(self._outgoing, job)
         if self.is_stopped:
             self._outgoing.stop()
 
@@ -378,14 +371,10 @@ class Requests:
         for job in jobs:
             if job.kind == TSNS:
                 self._release((), False)
-                self._context.emit(TsnsReset("failed"))
-            elif job.kind == ADDITION:
-                self._context.emit(StreamsAdded(self._outgoing.count, self._incoming.count, "failed"))
             elif job.outgoing is not None:
                 self._release(job.outgoing, False)
-                self._context.emit(StreamsReset(True, job.outgoing, "failed"))
-            if job.incoming is not None:
-                self._context.emit(StreamsReset(False, job.incoming, "failed"))
+            for event in _failures(job, self._outgoing.count, self._incoming.count):
+                self._context.emit(event)
             _drop(job, reason)
 
     def end(self, reason: str) -> None:
@@ -399,6 +388,13 @@ class Requests:
             _drop(job, reason)
 
 
+def _hold(outgoing: OutgoingStreams, job: Job) -> None:
+    if job.kind == TSNS:
+        outgoing.hold(())
+    elif job.outgoing is not None:
+        outgoing.hold(job.outgoing)
+
+
 def _note(job: Job, result: int) -> None:
     if job.ticket is not None:
         job.ticket.note(result, "")
@@ -408,3 +404,17 @@ def _drop(job: Job, reason: str) -> None:
     if job.ticket is not None:
         job.ticket.note(FAILED, reason)
         job.ticket.drop_part()
+
+
+def _failures(job: Job, outgoing: int, incoming: int) -> list[Event]:
+    """What to tell of one that will not leave; there are so many streams."""
+    if job.kind == TSNS:
+        return [TsnsReset("failed")]
+    if job.kind == ADDITION:
+        return [StreamsAdded(outgoing, incoming, "failed")]
+    events: list[Event] = []
+    if job.outgoing is not None:
+        events.append(StreamsReset(True, job.outgoing, "failed"))
+    if job.incoming is not None:
+        events.append(StreamsReset(False, job.incoming, "failed"))
+    return events

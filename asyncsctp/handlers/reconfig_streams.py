@@ -53,9 +53,16 @@ class Outgoing:
         return not any(queue.has_unsent(sid) for sid in streams)
 
     def stop(self) -> bool:
-        """Nothing new leaves until `release`, unless it belongs to a message that was begun; whether there is none."""
+        """Nothing new leaves until `go_on`, unless it belongs to a message that was begun; whether there is none."""
         self._transmission.suspended = not self._is_amid()
         return self._transmission.suspended
+
+    def go_on(self, reset: bool) -> None:
+        """The end of `stop`; with `reset` the sequence numbers of all streams begin with 0. What is held still is."""
+        self._transmission.suspended = False
+        if reset:
+            for stream in self._transmission.queue._streams.values():
+                stream.next_ssn = stream.next_unordered = 0
 
     def _is_amid(self) -> bool:
         return any(stream.begun for stream in self._transmission.queue._streams.values())
@@ -63,8 +70,6 @@ class Outgoing:
     def release(self, streams: tuple[int, ...], reset: bool) -> None:
         """Messages may leave again; with `reset` their sequence numbers begin with 0."""
         queue = self._transmission.queue
-        if not streams:
-            self._transmission.suspended = False
         queue.resume([sid for sid in streams or tuple(queue._streams) if sid in queue._streams], reset)
 
     def restart(self, wire_tsn: int) -> None:

@@ -208,3 +208,8 @@ def test_examples_import_nothing_from_the_folder_they_are_in() -> None:
     for path in EXAMPLES.glob("*.py"):
         imported = set(re.findall(r"^(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
         assert not imported & names
+
+
+def test_conversations() -> None:
+    done = run(*command("conversations.py", "50"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "50 conversations, 8 streams\n", "")
