@@ -25,7 +25,8 @@ __all__ = ["Part", "PartReader", "send_parts"]
 class Part(NamedTuple):
     """A part of a message, in order; the whole of a short one. `last`: the message ends with it.
 
-    The other fields are those of a `Message`; `tsn` is that of the part's first chunk.
+    The other fields are those of a `Message`; `tsn` is that of the message's first chunk. An unordered message may come
+    between the parts of another, as one part: its `tsn` is not that of the others.
     """
 
     data: bytes
@@ -48,7 +49,7 @@ class PartReader:
         self._waiter: asyncio.Future[None] | None = None
         self._aborted = False
         self._ended = False
-        self._inside = False  # a part that is not the last has been read
+        self._inside = -1  # the TSN of a message of which a part, and not the last, has been read
 
     def __aiter__(self) -> PartReader:
         return self
@@ -56,7 +57,8 @@ class PartReader:
     async def __anext__(self) -> Part:
         while not self._parts:
             if self._aborted:
-                self._aborted = self._inside = False
+                self._aborted = False
+                self._inside = -1
                 raise MessageAbandoned("the message that was being read in parts will not be completed")
             if self._ended:
                 raise StopAsyncIteration
@@ -73,7 +75,10 @@ class PartReader:
             finally:
                 self._waiter = None
         part = self._parts.popleft()
-        self._inside = not part.last
+        if not part.last:
+            self._inside = part.tsn
+        elif part.tsn == self._inside:
+            self._inside = -1
         self._inbox.consumed(max(len(part.data), SMALLEST_CHARGE))
         return part
 
@@ -84,7 +89,7 @@ class PartReader:
 
     def abort(self) -> None:
         """No more will come of the message that is being read."""
-        if self._inside or any(not part.last for part in self._parts):
+        if self._inside >= 0 or any(not part.last for part in self._parts):
             self._aborted = True
             self.wake()
 
@@ -100,7 +105,7 @@ class PartReader:
 
     def take_whole(self) -> list[Part]:
         """All that is here, which must be whole messages: the reader goes on without parts."""
-        if self._inside or not all(part.last for part in self._parts):
+        if self._inside >= 0 or not all(part.last for part in self._parts):
             raise RuntimeError("a message is being read in parts: read the rest of it by parts() first")
         parts = list(self._parts)
         self._parts.clear()

@@ -135,7 +135,7 @@ class MixedLife(Scenario):
             assert not reception._streams.held, "fragments are held of what nobody will complete"
             for sid, stream in transmission.queue._streams.items():
                 awaits = _awaited(reception._streams, sid)
-                assert awaits == stream.next_ssn & 0xFFFF, f"stream {sid}: {stream.next_ssn} is next, awaited is {awaits}"
+                assert awaits == stream.next_ssn & 0xFFFF, f"stream {sid}: {stream.next_ssn} or {awaits}"
 
     def verify(self) -> None:
         """Each message whole at most once, reliable ones exactly once, in the order of their stream."""

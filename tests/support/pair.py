@@ -52,7 +52,7 @@ class Recorder(AssociationUser):
         self.heartbeats: list[tuple[str, float | None]] = []
         self.error: SCTPError | None = None
         self.in_parts: set[int] = set()
-        self.parts: dict[int, list[bytes]] = {}
+        self.parts: dict[tuple[int, int], list[bytes]] = {}
         self.settled: list[tuple[object, str, str, int]] = []
         self.is_closed = False
         self.reading = True
@@ -69,10 +69,10 @@ class Recorder(AssociationUser):
     def on_part(self, sid: int, number: int, ppid: int, unordered: bool, tsn: int, data: bytes, last: bool) -> None:
         assert not self.is_closed
         assert sid in self.in_parts
-        begun = self.parts.setdefault(sid, [])
+        begun = self.parts.setdefault((sid, tsn), [])
         begun.append(data)
         if last:
-            del self.parts[sid]
+            del self.parts[sid, tsn]
             self.messages.append((sid, ppid, unordered, b"".join(begun)))
         if not self.reading:
             self.unread.append(len(data))
@@ -80,7 +80,8 @@ class Recorder(AssociationUser):
             self.association.consumed(max(len(data), SMALLEST_CHARGE))
 
     def on_parts_aborted(self, sid: int) -> None:
-        assert self.parts.pop(sid, None), f"nothing of a message of stream {sid} had been handed over"
+        [begun] = [key for key in self.parts if key[0] == sid]
+        del self.parts[begun]
 
     def on_event(self, event: Event) -> None:
         assert not self.is_closed
