@@ -369,10 +369,11 @@ class Requests:
         jobs = self.queue
         self.queue = []
         for job in jobs:
-            if job.kind == TSNS:
-                self._release((), False)
-            elif job.outgoing is not None:
-                self._release(job.outgoing, False)
+            streams = () if job.kind == TSNS else job.outgoing
+            if streams is not None:
+                free = _not_under_way(self.current, streams, self._outgoing.count)
+                if free is not None:
+                    self._outgoing.release(free, False)
             for event in _failures(job, self._outgoing.count, self._incoming.count):
                 self._context.emit(event)
             _drop(job, reason)
@@ -386,6 +387,17 @@ class Requests:
             self.current = None
         for job in jobs:
             _drop(job, reason)
+
+
+def _not_under_way(job: Job | None, streams: tuple[int, ...], count: int) -> tuple[int, ...] | None:
+    """Those of these streams, all if there are none, whose reset the peer may not have carried out by now; None if
+    there are no such.
+    """
+    if job is None or (job.kind != TSNS and job.outgoing is None):
+        return streams
+    if job.kind == TSNS or not job.outgoing:
+        return None
+    return tuple(sid for sid in streams or range(count) if sid not in job.outgoing) or None
 
 
 def _hold(outgoing: OutgoingStreams, job: Job) -> None:

@@ -43,34 +43,37 @@ class Outgoing:
 
     def hold(self, streams: tuple[int, ...]) -> None:
         """Messages that are written from now on wait for `release`."""
-        self._transmission.queue.pause(streams or range(self.count))
+        queue = self._transmission.queue
+        if streams:
+            queue.pause(streams)
+        else:
+            queue.pause_all()
 
     def is_clear(self, streams: tuple[int, ...]) -> bool:
         """Whether what was written before `hold` has left completely."""
         queue = self._transmission.queue
         if not streams:
-            return not queue.buffered and not self._is_amid()
+            return not queue.buffered and not queue.is_amid()
         return not any(queue.has_unsent(sid) for sid in streams)
 
     def stop(self) -> bool:
         """Nothing new leaves until `go_on`, unless it belongs to a message that was begun; whether there is none."""
-        self._transmission.suspended = not self._is_amid()
+        self._transmission.suspended = not self._transmission.queue.is_amid()
         return self._transmission.suspended
 
     def go_on(self, reset: bool) -> None:
         """The end of `stop`; with `reset` the sequence numbers of all streams begin with 0. What is held still is."""
         self._transmission.suspended = False
         if reset:
-            for stream in self._transmission.queue._streams.values():
-                stream.next_ssn = stream.next_unordered = 0
-
-    def _is_amid(self) -> bool:
-        return any(stream.begun for stream in self._transmission.queue._streams.values())
+            self._transmission.queue.renumber()
 
     def release(self, streams: tuple[int, ...], reset: bool) -> None:
         """Messages may leave again; with `reset` their sequence numbers begin with 0."""
         queue = self._transmission.queue
-        queue.resume([sid for sid in streams or tuple(queue._streams) if sid in queue._streams], reset)
+        if streams:
+            queue.resume(streams, reset)
+        else:
+            queue.resume_all(reset)
 
     def restart(self, wire_tsn: int) -> None:
         """All that has left is acknowledged, and this TSN is assigned next."""
@@ -86,7 +89,7 @@ class Outgoing:
 
     def is_unused(self, sid: int) -> bool:
         """Whether nothing was sent on this stream, or written to it, since its numbers began with 0."""
-        return sid not in self._transmission.queue._streams
+        return self._transmission.queue.is_unused(sid)
 
 
 @final

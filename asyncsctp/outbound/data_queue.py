@@ -9,7 +9,8 @@ from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_END, FLAG_IMMEDI
 from ..wire.octets import Writer, write_data
 from ..wire.tlv import PADDING
 from .message import ANY_PATH, BEGUN, LEFT, PIECE, OutboundMessage
-from .send_queue import GONE, SMALLEST_TAIL, OutgoingStream, SendQueue
+from .send_queue import SMALLEST_TAIL, SendQueue
+from .turns import GONE, OutgoingStream
 
 __all__ = ["DataQueue"]
 

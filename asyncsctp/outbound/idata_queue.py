@@ -9,7 +9,8 @@ from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERE
 from ..wire.octets import Writer, write_i_data
 from ..wire.tlv import PADDING
 from .message import ANY_PATH, BEGUN, LEFT, PIECE, WHOLE, OutboundMessage
-from .send_queue import GONE, SMALLEST_TAIL, OutgoingStream, SendQueue
+from .send_queue import SMALLEST_TAIL, SendQueue
+from .turns import GONE, OutgoingStream
 
 __all__ = ["IDataQueue"]
 

@@ -8,100 +8,20 @@ what became of a chunk once it was put into a packet: room and TSN come in as nu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Final, final
+from typing import Final
 
-from ..schedulers.base import NO_STREAM, StreamScheduler
+from ..schedulers.base import StreamScheduler
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED
 from ..wire.octets import Writer
 from .message import ANY_PATH, BEGUN, PIECE, WAITING, WHOLE, WITHDRAWN, OutboundMessage, Terms
+from .turns import GONE, OutgoingStream, Turns
 
-__all__ = ["SMALLEST_TAIL", "OutgoingStream", "SendQueue"]
+__all__ = ["SMALLEST_TAIL", "SendQueue"]
 
 #: A fragment that does not end its message is not made for less than this.
 SMALLEST_TAIL: Final = 256
 
-#: What stands where a message was that has left.
-GONE: Final = OutboundMessage(0, b"")
-_MOST_GONE: Final = 32
-
-
-@final
-class OutgoingStream:
-    """The unsent messages of one stream: those from `head` on.
-
-    * `begun`: of the first one a part has left, `offset` bytes of this piece; `fragments` of it have.
-    * `next_ssn`: its SSN, or MID; `next_unordered`: the MID of an unordered one.
-    * `later`: the messages that wait for a reset, while there is one (RFC 6525 section 5.1.2).
-    * `open`: of the message that is being written in parts, and has not been ended.
-    """
-
-    __slots__ = (
-        "begun", "buffered", "fragments", "head", "later", "messages", "next_ssn", "next_unordered", "offset", "open",
-        "sid", "withdrawn",
-    )  # fmt: skip
-
-    def __init__(self, sid: int) -> None:
-        self.sid = sid
-        self.messages: list[OutboundMessage] = []
-        self.head = 0
-        self.begun = False
-        self.offset = 0
-        self.fragments = 0
-        self.next_ssn = 0
-        self.next_unordered = 0
-        self.buffered = 0
-        self.withdrawn = 0  # how many of the messages stand there for nothing
-        self.later: list[OutboundMessage] | None = None
-        self.open: Terms | None = None
-
-    def first(self) -> OutboundMessage:
-        """The message that leaves next."""
-        return self.messages[self.head]
-
-    def advance(self, head: int) -> None:
-        """The messages before this one have left."""
-        messages = self.messages
-        if self.withdrawn:
-            while head < len(messages) and messages[head].path_id == WITHDRAWN:
-                messages[head] = GONE
-                self.withdrawn -= 1
-                head += 1
-        if head == len(messages):
-            messages.clear()
-            head = 0
-        elif head > _MOST_GONE and 2 * head > len(messages):
-            del messages[:head]
-            head = 0
-        self.head = head
-
-    def keeps(self, message: OutboundMessage) -> bool:
-        """Whether it waits for the reset: all do but the rest of a message that was begun before."""
-        later = self.later
-        return message.flags & FLAG_BEGIN != 0 or bool(later and later[-1].terms is message.terms)
-
-    def end_message(self, unordered: bool) -> None:
-        """The message that was begun has come to its end, one way or the other: its number is used up."""
-        self.begun = False
-        self.offset = 0
-        self.fragments = 0
-        if unordered:
-            self.next_unordered += 1
-        else:
-            self.next_ssn += 1
-
-    def withdraw(self, message: OutboundMessage) -> None:
-        """Take out one that is not the first: it stands there for nothing until its turn comes."""
-        self.buffered -= len(message.data)
-        message.data = b""
-        message.path_id = WITHDRAWN
-        self.withdrawn += 1
-        if self.withdrawn > _MOST_GONE and 2 * self.withdrawn > len(self.messages) - self.head:
-            self.messages = [message for message in self.messages[self.head :] if message.path_id != WITHDRAWN]
-            self.head = self.withdrawn = 0
-
-
-class SendQueue:
+class SendQueue(Turns):
     """What the user has written and no packet has carried yet. A subclass says how it becomes chunks.
 
     `max_chunk` is the longest chunk to make, header included: the AMDCS (section 7.3), and not above half the window
@@ -113,8 +33,7 @@ class SendQueue:
     """
 
     __slots__ = (
-        "_active", "_arrivals", "_begun", "_competing", "_scheduler", "_streams", "buffered", "directed", "max_chunk",
-        "_values", "tracked", "urgent_flags", "waiting",
+        "_arrivals", "_streams", "_waits", "buffered", "directed", "max_chunk", "tracked", "urgent_flags", "waiting",
     )  # fmt: skip
 
     def __init__(self, scheduler: StreamScheduler, max_chunk: int) -> None:
@@ -124,16 +43,10 @@ class SendQueue:
         self.directed = False
         self.urgent_flags = 0
         self.tracked: list[tuple[int, OutboundMessage]] = []
-        self._scheduler = scheduler
-        self._values: dict[int, int] = {}  # what the scheduler was told of streams
+        super().__init__(scheduler)
         self._streams: dict[int, OutgoingStream] = {}
-        self._active: dict[int, OutgoingStream] = {}
-        self._begun: OutgoingStream | None = None  # in the middle of a message that nothing may interleave with
-        self._competing = False  # whether the scheduler knows the active streams
         self._arrivals = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._active)
+        self._waits = False  # what is pushed to streams that are not yet in use waits for `resume_all`
 
     def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
         """Write the chunks, from `tsn` on, that fit into `room` bytes and hold at most `max_user` user bytes.
@@ -262,26 +175,6 @@ class SendQueue:
             return 0
         return (limit - header_size) & -4
 
-    # The scheduler.
-
-    def set_scheduler(self, scheduler: StreamScheduler) -> None:
-        """Let another scheduler choose from now on; a message that was begun is finished first.
-
-        It is told the values of streams as far as it takes them.
-        """
-        self._scheduler = scheduler
-        for sid, value in self._values.items():
-            with suppress(ValueError):
-                scheduler.set_priority(sid, value)
-        if self._competing:
-            for stream in self._active.values():
-                scheduler.activate(stream.sid, stream.first().order)
-
-    def set_priority(self, sid: int, value: int) -> None:
-        """Tell the scheduler a stream's priority or weight."""
-        self._scheduler.set_priority(sid, value)
-        self._values[sid] = value
-
     # Streams that are reset (RFC 6525).
 
     def pause(self, sids: Sequence[int]) -> None:
@@ -291,24 +184,49 @@ class SendQueue:
             if stream.later is None:
                 stream.later = []
 
+    def pause_all(self) -> None:
+        """The same for all streams."""
+        self._waits = True
+        self.pause(list(self._streams))
+
     def has_unsent(self, sid: int) -> bool:
         """Whether any of what was pushed before `pause` has still to leave."""
         stream = self._streams.get(sid)
         return stream is not None and (bool(stream.messages) or stream.begun)
 
+    def is_amid(self) -> bool:
+        """Whether a message has left in part, of whatever stream."""
+        return any(stream.begun for stream in self._streams.values())
+
+    def is_unused(self, sid: int) -> bool:
+        """Whether nothing was pushed to this stream since its numbers began with 0."""
+        return sid not in self._streams
+
     def resume(self, sids: Sequence[int], reset: bool) -> None:
         """Let what waited leave; with `reset` the stream's numbers begin anew (section 5.2.2, RFC 8260 2.3.2)."""
         for sid in sids:
-            stream = self._stream(sid)
+            stream = self._streams.get(sid)
+            if stream is None:
+                continue
             if reset:
                 stream.next_ssn = stream.next_unordered = 0
             later = stream.later
             stream.later = None
             for message in later or ():
                 self.waiting -= len(message.data)
-                self.push(message)
+                self._append(message)
             if reset and not later and not stream.messages and stream.open is None:
                 del self._streams[sid]
+
+    def resume_all(self, reset: bool) -> None:
+        """The same for all streams."""
+        self._waits = False
+        self.resume(list(self._streams), reset)
+
+    def renumber(self) -> None:
+        """All numbers begin anew, whatever waits."""
+        for stream in self._streams.values():
+            stream.next_ssn = stream.next_unordered = 0
 
     # Messages that do not leave.
 
@@ -353,14 +271,7 @@ class SendQueue:
             if self._begun is stream:
                 self._begun = None
         stream.advance(head)
-        if stream.sid not in self._active:
-            return
-        if self._competing:
-            self._scheduler.deactivate(stream.sid)
-        if not stream.messages:
-            del self._active[stream.sid]
-        elif self._competing:
-            self._scheduler.activate(stream.sid, stream.first().order)
+        self._deactivate(stream)
 
     def withdraw_beyond(self, outgoing_streams: int) -> list[tuple[OutboundMessage, bool]]:
         """Give back the messages of streams that the peer did not grant, as `abandon_all` does (section 5.1.1)."""
@@ -394,10 +305,7 @@ class SendQueue:
         stream.buffered = stream.withdrawn = 0
         stream.later = stream.open = None
         stream.advance(len(stream.messages))
-        if stream.sid in self._active:
-            del self._active[stream.sid]
-            if self._competing:
-                self._scheduler.deactivate(stream.sid)
+        self._deactivate(stream)
         return withdrawn
 
     # Turns.
@@ -406,61 +314,9 @@ class SendQueue:
         stream = self._streams.get(sid)
         if stream is None:
             stream = self._streams[sid] = OutgoingStream(sid)
+            if self._waits:
+                stream.later = []
         return stream
-
-    def _activate(self, stream: OutgoingStream, order: int) -> None:
-        """A message comes for a stream that had none."""
-        sid = stream.sid
-        if self._active:
-            if not self._competing:
-                self._competing = True
-                for other in self._active.values():
-                    self._scheduler.activate(other.sid, other.first().order)
-            self._scheduler.activate(sid, order)
-        else:
-            self._competing = False
-        self._active[sid] = stream
-
-    def _begin_packet(self) -> None:
-        """Leave the scheduler out once a single stream remains; not in mid-packet, it may want that packet closed."""
-        if len(self._active) > 1:
-            self._scheduler.begin_packet()
-            return
-        self._competing = False
-        for sid in self._active:
-            self._scheduler.deactivate(sid)
-
-    def _turn(self) -> OutgoingStream | None:
-        """The stream to take the next message, or chunk, from."""
-        if not self._competing:
-            for stream in self._active.values():
-                return stream
-            return None
-        sid = self._scheduler.next()
-        if sid == NO_STREAM:
-            return None
-        chosen = self._active.get(sid)
-        if chosen is None:
-            raise RuntimeError(f"{self._scheduler!r} chose stream {sid}, which has nothing to send")
-        return chosen
-
-    def _peek(self) -> OutgoingStream | None:
-        """The stream that the next packet begins with."""
-        stream = self._begun or self._turn()
-        if stream is None and self._active:  # what it had for the packet before is all gone
-            self._scheduler.begin_packet()
-            stream = self._turn()
-        return stream
-
-    def _end_turn(self, stream: OutgoingStream, size: int) -> None:
-        """A turn of this stream is over: a message has left, or a chunk where they interleave; all, if it is alone."""
-        order = NO_STREAM
-        if stream.messages:
-            order = stream.first().order
-        else:
-            del self._active[stream.sid]
-        if self._competing:
-            self._scheduler.served(stream.sid, size, order)
 
 
 def _by_arrival(entry: tuple[OutboundMessage, bool]) -> int:

@@ -132,9 +132,9 @@ class MixedLife(Scenario):
             transmission, reception = writer._rooms.transmission, reader._rooms.reception
             assert transmission is not None
             assert reception is not None
-            assert not reception._streams.held, "fragments are held of what nobody will complete"
+            assert not reception._queue.held, "fragments are held of what nobody will complete"
             for sid, stream in transmission.queue._streams.items():
-                awaits = _awaited(reception._streams, sid)
+                awaits = _awaited(reception._queue, sid)
                 assert awaits == stream.next_ssn & 0xFFFF, f"stream {sid}: {stream.next_ssn} or {awaits}"
 
     def verify(self) -> None:
