@@ -210,6 +210,8 @@ class Reconfig:
         result = self._carry_out(request)
         if result == _NO_ANSWER:
             return b""
+        if request.kind == PARAM_TSN_RESET:
+            return self._note(request.number, self._pack_refusal(request.number, result))
         return self._note(request.number, pack_response(request.number, result))
 
     def _answer_again(self, number: int) -> bytes:
@@ -342,7 +344,12 @@ class Reconfig:
         number = self._tsn_number
         self._tsn_number = -1
         self._requests.release_all(False)
-        return self._note(number, pack_response(number, result))
+        return self._note(number, self._pack_refusal(number, result))
+
+    def _pack_refusal(self, number: int, result: int) -> bytes:
+        """Sections 5.1.7 D3 and D4: whichever the result, the answer names both TSNs; here those in force."""
+        next_tsn = self._incoming.cumulative_tsn + 1
+        return pack_tsn_response(number, result, self._outgoing.next_tsn & MASK_32, next_tsn & MASK_32)
 
     def _add_incoming(self, count: int) -> int:
         """Add Outgoing Streams Request, section 5.2.5."""

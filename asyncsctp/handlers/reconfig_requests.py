@@ -33,54 +33,25 @@ __all__ = ["Requests"]
 
 #: How often a request is repeated that the peer could not take in for one of its own.
 _MOST_TRIES: Final = 8
+#: So many answers "In progress" to one request, with nothing on its way, are no progress.
+_MOST_STALLED: Final = 4
 #: Requests that are looked at for one that can go: a stream with much to send holds up no other.
 _LOOKED_AT: Final = 16
 _RETRANSMITS: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
 
 
-@final
-class Requests:
-    """Our side's requests of one association."""
+class _Waiting:
+    """The requests that wait for their turn, and the one under way."""
 
-    __slots__ = (
-        "_context",
-        "_incoming",
-        "_next_number",
-        "_outgoing",
-        "_path_id",
-        "asked_streams",
-        "chunk",
-        "current",
-        "is_stopped",
-        "peer_number",
-        "queue",
-    )
+    __slots__ = ("_outgoing", "current", "is_stopped", "queue")
 
-    def __init__(
-        self,
-        context: Context,
-        outgoing: OutgoingStreams,
-        incoming: IncomingStreams,
-        first_number: int,
-        peer_number: int,
-    ) -> None:
-        self._context = context
+    def __init__(self, outgoing: OutgoingStreams) -> None:
         self._outgoing = outgoing
-        self._incoming = incoming
-        self._next_number = first_number
-        self._path_id = 0
-        #: The last request number that was taken from the peer.
-        self.peer_number = peer_number
-        #: The one that is under way, and its chunk.
+        #: The one that is under way.
         self.current: Job | None = None
-        self.chunk = b""
         self.queue: list[Job] = []
-        #: Incoming streams that the peer has agreed to add, and has not yet added.
-        self.asked_streams = 0
         #: All streams are stopped on behalf of the peer.
         self.is_stopped = False
-
-    # What the user, or the peer, asks for.
 
     def push(self, job: Job) -> None:
         """Send this as soon as it can be; an answer to the peer before what the user wants."""
@@ -118,6 +89,42 @@ class Requests:
         self.is_stopped = False
         self._outgoing.go_on(reset)
 
+
+@final
+class Requests(_Waiting):
+    """Our side's requests of one association."""
+
+    __slots__ = (
+        "_context",
+        "_incoming",
+        "_next_number",
+        "_path_id",
+        "_stalled",
+        "asked_streams",
+        "chunk",
+        "peer_number",
+    )
+
+    def __init__(
+        self,
+        context: Context,
+        outgoing: OutgoingStreams,
+        incoming: IncomingStreams,
+        first_number: int,
+        peer_number: int,
+    ) -> None:
+        super().__init__(outgoing)
+        self._context = context
+        self._incoming = incoming
+        self._next_number = first_number
+        self._path_id = 0
+        self._stalled = 0  # answers "In progress" to the one under way, although all that has left was acknowledged
+        #: The last request number that was taken from the peer.
+        self.peer_number = peer_number
+        self.chunk = b""  # of the one that is under way
+        #: Incoming streams that the peer has agreed to add, and has not yet added.
+        self.asked_streams = 0
+
     # Sending.
 
     def advance(self, prefix: bytes = b"") -> bool:
@@ -150,6 +157,7 @@ class Requests:
     def _send(self, job: Job, prefix: bytes) -> None:
         parameters = job.pack(self._next_number, self.peer_number, self._outgoing.next_tsn - 1 & MASK_32)
         self._next_number = self._next_number + len(parameters) & MASK_32
+        self._stalled = 0
         context = self._context
         self.current = job
         self.chunk = pack_reconfig(parameters)
@@ -195,11 +203,17 @@ class Requests:
         if job is None or response.number not in (job.out_number, job.in_number):
             return False
         self._hear()
-        if response.result == IN_PROGRESS:
-            job.is_postponed = True
-            self._start_timer()
-            return True
-        result = response.result if response.result < IN_PROGRESS else FAILED
+        result = response.result if response.result <= IN_PROGRESS else FAILED
+        if result == IN_PROGRESS:
+            if self._outgoing.is_acknowledged:
+                self._stalled += 1
+            if self._stalled < _MOST_STALLED:
+                job.is_postponed = True
+                self._start_timer()
+                return True
+            # It has had all that it waits for: usrsctp, whose answer got lost, says so for ever. Another request, which
+            # it takes for a new one, does no harm.
+            result = REQUEST_IN_PROGRESS
         if response.number == job.out_number:
             job.out_number = -1
             job.tsns = (response.sender_tsn, response.receiver_tsn)

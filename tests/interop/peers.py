@@ -327,7 +327,7 @@ class Peer:
         """Have it reset its outgoing streams, or ask for a reset of ours: these, or all. Its `result`."""
         await self.ask(" ".join(["reset", "out" if outgoing else "in", *map(str, streams)]))
         event = await self.expect("streams-reset", outgoing=outgoing)
-        assert event["streams"] == list(streams)
+        assert event["streams"] == list(streams), (event, self.events[-8:])
         return str(event["result"])
 
     async def reset_tsns(self) -> str:
