@@ -217,7 +217,10 @@ class Association(Overview):
         transmission = self._rooms.transmission
         if transmission is not None:
             transmission.conclude()
-        self._rooms.flush()
+        rooms = self._rooms
+        rooms.packetizer.flush()
+        if rooms.reconfig is not None:
+            rooms.flush_reconfig(rooms.reconfig)
         if transmission is not None and transmission.released:
             transmission.released = False
             self.user.on_writable()

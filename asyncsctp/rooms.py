@@ -63,7 +63,8 @@ class Rooms:
         """Build the rooms that user data needs; those that the handshake needed go."""
         context = self.context
         self.handshake = None
-        self._end_reconfig("the peer restarted the association")
+        if self.reconfig is not None:
+            self._end_reconfig("the peer restarted the association")
         before = self.reception
         self.reception = Reception(context, self.violations, recipient, setup)
         if before is not None:
@@ -99,12 +100,10 @@ class Rooms:
             raise ReconfigError("stream reconfiguration (RFC 6525) was not negotiated")
         return reconfig
 
-    def flush(self) -> None:
-        """Send what is due and what windows allow."""
-        self.packetizer.flush()
-        if self.reconfig is not None:
-            while self.reconfig.advance():
-                self.packetizer.flush()
+    def flush_reconfig(self, reconfig: Reconfig) -> None:
+        """Send what has become due by what has left."""
+        while reconfig.advance():
+            self.packetizer.flush()
 
     def _end_reconfig(self, reason: str) -> None:
         if self.reconfig is not None:
@@ -113,7 +112,8 @@ class Rooms:
 
     def clear(self) -> None:
         """The association has ended: nothing is sent or received any more."""
-        self._end_reconfig("the association has ended")
+        if self.reconfig is not None:
+            self._end_reconfig("the association has ended")
         if self.reception is not None:
             self.reception.close()
         self.handshake = self.reception = self.transmission = self.submission = self.shutdown = self.ecn = None

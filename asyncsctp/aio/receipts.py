@@ -52,6 +52,7 @@ class Receipt(OutboundMessage):
         self.flags = flags
         self.terms = terms
         self.path_id = path_id
+        self.order = 0
         self.tsn = -1
         self._driver = driver
 

@@ -98,7 +98,8 @@ class Transmission:
     @property
     def pending(self) -> bool:
         """Whether anything waits to be sent or to be acknowledged."""
-        return self.buffered > 0
+        queue = self.queue
+        return queue.buffered > 0 or self.outstanding.user_bytes > 0 or queue.waiting > 0
 
     @property
     def buffered(self) -> int:
@@ -153,7 +154,8 @@ class Transmission:
 
     def conclude(self) -> None:
         """A batch of what peer, time and user say is over, and a flush comes."""
-        self.settle()
+        if self._train:
+            self.settle()
         if self.abandonment is not None:
             self.abandonment.flush()
 

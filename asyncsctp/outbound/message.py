@@ -63,8 +63,6 @@ class OutboundMessage:
     there only if it is to be told from others once it has left.
     """
 
-    order: int
-
     __slots__ = ("data", "flags", "order", "path_id", "ppid", "sid", "terms", "tsn")
 
     def __init__(
@@ -82,6 +80,7 @@ class OutboundMessage:
         self.flags = flags
         self.terms = terms
         self.path_id = path_id
+        self.order = 0
         self.tsn = -1  # NOT_SENT
 
 

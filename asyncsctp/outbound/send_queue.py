@@ -75,12 +75,10 @@ class SendQueue(Turns):
         return stream.buffered + (sum([len(message.data) for message in stream.later]) if stream.later else 0)
 
     def push(self, message: OutboundMessage) -> None:
-        """Queue a message behind those of its stream."""
-        self._arrivals = message.order = self._arrivals + 1
-        self._append(message)
-
-    def _append(self, message: OutboundMessage) -> None:
+        """Queue a message behind those of its stream. It gets its arrival number, unless it has one."""
         size = len(message.data)
+        if not message.order:
+            self._arrivals = message.order = self._arrivals + 1
         stream = self._streams.get(message.sid)
         if stream is None:
             stream = self._stream(message.sid)
@@ -129,7 +127,7 @@ class SendQueue(Turns):
             self._arrivals += 1
             terms.order = self._arrivals
         piece.order = terms.order
-        self._append(piece)
+        self.push(piece)
         stream.open = None if last else terms
         terms.open = not last
         return piece
@@ -214,7 +212,7 @@ class SendQueue(Turns):
             stream.later = None
             for message in later or ():
                 self.waiting -= len(message.data)
-                self._append(message)
+                self.push(message)
             if reset and not later and not stream.messages and stream.open is None:
                 del self._streams[sid]
 
