@@ -20,7 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 #: Stays interpreted: asyncio's side and what programs derive from or look into; exceptions, which mypyc can't make.
 INTERPRETED = {"_source", "aio", "testing", "cli", "config", "errors", "events", "invariants"}
 #: Of asyncio's side, what each packet and each message goes through.
-COMPILED_SHELL = {"aio/batch_udp", "aio/engine", "aio/sockets"}
+COMPILED_SHELL = {"aio/batch_udp", "aio/engine", "aio/receipts", "aio/sockets"}
 #: The same, with coroutines. mypyc throws exceptions into what they await in a way that Python warns of from 3.12 on.
 if sys.version_info < (3, 12):
     COMPILED_SHELL |= {"aio/claims", "aio/driver", "aio/flow_control", "aio/inbox", "aio/streams"}
