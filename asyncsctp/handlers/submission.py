@@ -66,14 +66,14 @@ class Submission:
         """Queue a piece of a message that is written in parts; all of them have the same terms."""
         begins = terms.message is None
         self._check(sid, ppid, min(len(data), 1))
+        if terms.fate == SETTLED:
+            raise MessageAbandoned("the message was given up")
         if begins:
             if self._queue.is_open(sid):
                 raise RuntimeError(f"another message is being written to stream {sid} in parts")
             self._is_cautious = True
             if terms.policy != RELIABLE:
                 self._abandonment(_OPTIONS, True)
-        elif terms.fate == SETTLED:
-            raise MessageAbandoned("the message was given up")
         piece = self._queue.push_piece(sid, data, ppid, flags, terms, last)
         if begins:
             terms.message = piece
@@ -145,8 +145,9 @@ class Submission:
             wanted = self._transmission.buffered + len(message.data)
             abandonment.make_room(wanted - self._context.config.send_buffer, importance)
         self._queue.push(message)
-        if abandonment is not None and terms is not None:
-            abandonment.add(terms, message.order)
+        if abandonment is not None:
+            if terms is not None:
+                abandonment.add(terms, message.order)
             self._transmission.look_back()
 
     def _abandonment(self, what: str, tells_peer: bool) -> Abandonment:

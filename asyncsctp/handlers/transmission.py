@@ -23,7 +23,7 @@ from ..outbound.retransmission import RetransmissionQueue
 from ..outbound.send_queue import SendQueue
 from ..paths.path import Path
 from ..schedulers.guard import make
-from ..timers import T3_RTX, WINDOW_PROBE, timer_key
+from ..timers import FORWARD_TSN_RTX, T3_RTX, WINDOW_PROBE, timer_key
 from ..wire.sack import read_sack
 from .abandonment import Abandonment
 from .context import Context, Setup
@@ -150,11 +150,15 @@ class Transmission:
         self._heard = True
         if self.probing and a_rwnd:
             self._reopen(a_rwnd, summary.cum_advanced)
+            if self.outstanding.doubtful:
+                self.look_back()
 
     def conclude(self) -> None:
         """A batch of what peer, time and user say is over, and a flush comes."""
         self.settle()
         if self.abandonment is not None:
+            if self.abandonment.is_overdue():
+                self.expire_lifetimes()
             self.abandonment.flush()
 
     def settle(self) -> None:
@@ -197,6 +201,8 @@ class Transmission:
             return
         self.window.expire_t3(path_id)
         self.look_back()
+        if self.abandonment is not None:
+            self.abandonment.on_t3(path_id)
 
     def expire_lifetimes(self) -> None:
         """The lifetime of a message is over (RFC 3758 section 4.1)."""
@@ -206,8 +212,16 @@ class Transmission:
 
     def expire_forward_tsn(self) -> None:
         """A FORWARD TSN was not answered (RFC 3758 section 3.5 C5)."""
-        if self.abandonment is not None:
-            self.abandonment.expire_forward_tsn()
+        abandonment = self.abandonment
+        timers = self._context.timers
+        if abandonment is None or timers.runs(FORWARD_TSN_RTX):  # T3-rtx ran out at the same instant
+            return
+        key = timer_key(T3_RTX, abandonment.path_id)
+        if timers.runs(key):  # data waits for an answer as well: it is one silence, as if they had one timer
+            timers.stop(key)
+            self.expire_t3(abandonment.path_id)
+        else:
+            abandonment.expire_forward_tsn()
 
     def expire_window_probe(self) -> None:
         """The peer's window has been closed for so long; the next probe will take twice that time (section 6.1 A)."""

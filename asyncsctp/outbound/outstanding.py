@@ -243,7 +243,9 @@ class OutstandingQueue(Records):
     # Messages with terms (RFC 3758 section 3.5).
 
     def abandon(self, terms: Terms) -> list[int]:
-        """Treat all chunks of a message that have left as finally acknowledged (A2, A3). The paths that they were on.
+        """Treat all chunks of a message that have left as finally acknowledged (A2, A3).
+
+        The paths of which the earliest outstanding chunk was among them (section 6.3.2 R2 and R3 of RFC 9260).
 
         Of one that has not left completely the next TSN stands for the rest: it tells the receiver that no more comes.
         """
@@ -261,8 +263,8 @@ class OutstandingQueue(Records):
                 self._timed[path_id] = None
             if self._earliest[path_id] is record:
                 self._earliest[path_id] = self._next_outstanding(path_id, record.last_tsn + 1)
-            if path_id not in paths:
-                paths.append(path_id)
+                if path_id not in paths:
+                    paths.append(path_id)
         if terms.fate != LEFT:
             rest = PacketRecord(self.next_tsn, self.next_tsn, b"", 0, 0, 0.0)
             rest.message = terms.message

@@ -40,7 +40,7 @@ class Abandoned(NamedTuple):
     released: int
     #: Whether any of it had left.
     sent: bool
-    #: The paths on which less is in flight now.
+    #: The paths of which the earliest outstanding data was abandoned.
     paths: list[int]
 
 
