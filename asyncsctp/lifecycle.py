@@ -108,7 +108,8 @@ class Lifecycle:
         context = self._context
         is_ending = context.state is SHUTDOWN_PENDING or context.state is SHUTDOWN_SENT
         self._rooms.heartbeat.stop()
-        if self._rooms.transmission is not None:
+        if self._rooms.transmission is not None and self._rooms.submission is not None:
+            self._rooms.submission.lose()
             self._rooms.transmission.fail_all(AssociationAborted("the peer restarted the association", by_peer=True))
         context.timers.stop_all()
         context.control.clear()

@@ -39,8 +39,8 @@ class Abandonment:
     """The sending side of partial reliability."""
 
     __slots__ = (
-        "_context", "_due", "_interleaving", "_outstanding", "_sent_at", "_sent_to", "_unanswered_at", "partial", "path_id",
-        "released",
+        "_context", "_due", "_interleaving", "_outstanding", "_sent_at", "_sent_to", "_unanswered_at", "partial",
+        "path_id", "released",
     )  # fmt: skip
 
     def __init__(self, context: Context, queue: SendQueue, outstanding: OutstandingQueue, interleaving: bool) -> None:

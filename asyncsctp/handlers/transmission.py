@@ -58,10 +58,10 @@ class Transmission:
         "window",
     )
 
-    def __init__(self, context: Context, violations: Violations, setup: Setup) -> None:
+    def __init__(self, context: Context, violations: Violations, setup: Setup, first_tsn: int) -> None:
         self._context = context
         self._violations = violations
-        self.outstanding = OutstandingQueue(setup.local_initial_tsn, len(context.paths.by_id))
+        self.outstanding = OutstandingQueue(first_tsn, len(context.paths.by_id))
         self.window = RetransmissionQueue(self.outstanding, setup.peer_rwnd)
         scheduler = make(context.config.scheduler, self._report)
         self.queue: SendQueue = IDataQueue(scheduler, 0) if setup.interleaving else DataQueue(scheduler, 0)
@@ -241,6 +241,8 @@ class Transmission:
             terms = message.terms
             if terms is None:
                 self._context.emit(SendFailed(message.sid, message.ppid, message.data, None, sent, reason))
+                message.terms = Terms()
+                message.terms.settle(reason)
             elif terms not in told:
                 told.add(terms)
                 data = b"" if message.path_id == PIECE else message.data
