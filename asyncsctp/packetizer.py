@@ -315,7 +315,7 @@ class Packetizer:
 
 def _gathers(transmission: Transmission, space: int, leaving: bool) -> bool:
     """Nagle's algorithm: part of a packet waits while data is in flight, or about to leave."""
-    return (leaving or bool(transmission.outstanding)) and transmission.queue.buffered < space
+    return (leaving or transmission.outstanding.user_bytes > 0) and transmission.queue.buffered < space
 
 
 def _size(parts: list[bytes]) -> int:

@@ -280,6 +280,8 @@ class Transmission:
             if abandonment.released:
                 abandonment.released = False
                 self.released = True
+                if self.outstanding.earliest_lost() is None:
+                    self.window.fast_retransmit_due = False  # section 7.2.4: it was for what is not sent again
                 if not self.pending:
                     self._context.emit(SenderDry())
         if self.outstanding.delivered:

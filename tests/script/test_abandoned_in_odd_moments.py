@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from struct import pack
+
 import pytest
 from support.script import B, E, Packet, Script
 
@@ -11,11 +13,11 @@ from asyncsctp.events import SenderDry
 from asyncsctp.handlers.state import SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_SENT
 from asyncsctp.outbound.message import LIMITED, TIMED, OutboundMessage, Terms
 from asyncsctp.wire import control
-from asyncsctp.wire.constants import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, SHUTDOWN
+from asyncsctp.wire.reconfig import PERFORMED, pack_reconfig, pack_response
+from asyncsctp.wire.constants import DATA, FORWARD_TSN, RE_CONFIG, SHUTDOWN
 
 CONFIG = Config(heartbeat_interval=None, mtu=1200, max_burst=None, nodelay=True)
 PR = frozenset({FORWARD_TSN})
-INTERLEAVED = frozenset({FORWARD_TSN, I_DATA, I_FORWARD_TSN})
 
 
 def partial(**changes: object) -> Script:
@@ -231,3 +233,56 @@ class TestShutdown:
             script.send(script.data(tsn))
             script.advance(0.5)
         assert script.state is SHUTDOWN_SENT
+
+
+class TestReset:
+    """RFC 6525 section 5.2.2: the peer resets a stream once it has all TSNs of before."""
+
+    def reset(self, script: Script, sid: int) -> None:
+        script.association.reconfig.reset_streams([sid], None)
+        script.flush()
+        script.expect(RE_CONFIG)
+        script.send(pack_reconfig([pack_response(script.ours(0), PERFORMED)]))
+
+    def test_numbers_of_before_are_not_skipped_afterwards(self) -> None:
+        """Its SACK got lost, and the stream's next messages have the numbers that were skipped once before."""
+        script = Script(CONFIG, extensions=PR | {RE_CONFIG})
+        script.write(b"a", b"b", b"c")
+        script.send(script.sack(2))
+        script.take()
+        before = submit(script, b"before", LIMITED, 9)
+        plain = script.association.send(0, b"plain")
+        script.flush()
+        sender = script.association.sender()
+        sender.withdraw(before)
+        script.flush()
+        script.take()
+        self.reset(script, 0)
+        other = submit(script, b"other", LIMITED, 9, sid=1)
+        sender.withdraw(plain)
+        sender.withdraw(other)
+        script.flush()
+        [value] = [chunk.value for packet in script.take() for chunk in packet.all(FORWARD_TSN)]
+        assert value == pack("!IHH", script.ours(5), 1, 0)
+
+    def test_those_since_are(self) -> None:
+        script = Script(CONFIG, extensions=PR | {RE_CONFIG})
+        sender = script.association.sender()
+        sender.withdraw(submit(script, b"before", LIMITED, 9))
+        script.flush()
+        script.take()
+        self.reset(script, 0)
+        sender.withdraw(submit(script, b"since", LIMITED, 9))
+        script.flush()
+        [value] = [chunk.value for packet in script.take() for chunk in packet.all(FORWARD_TSN)]
+        assert value == pack("!IHH", script.ours(1), 0, 0)
+
+
+def test_what_was_abandoned_holds_up_no_small_message() -> None:
+    """RFC 3758 section 3.5 A2: it is not outstanding any more, so Nagle's algorithm does not wait for it."""
+    script = partial(nodelay=False)
+    message = submit(script, b"x", LIMITED, 9)
+    script.association.sender().withdraw(message)
+    script.take()
+    script.write(b"small")
+    script.expect(FORWARD_TSN, DATA)
