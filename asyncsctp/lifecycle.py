@@ -116,6 +116,8 @@ class Lifecycle:
         context.statistics.restarts += 1
         context.paths.restart(setup.addresses)
         self._furnish(setup)
+        if self._rooms.transmission is not None:
+            self._rooms.transmission.released = True  # the send buffer is empty
         context.emit(AssociationRestarted())
         if is_ending and self._rooms.shutdown is not None:
             self._rooms.shutdown.shutdown()  # our user's wish holds for the new association too

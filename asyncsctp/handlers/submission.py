@@ -29,7 +29,8 @@ class Submission:
     """The way in for messages."""
 
     __slots__ = (
-        "_context", "_is_cautious", "_lost", "_queue", "_setup", "_transmission", "max_message_size", "outgoing_streams",
+        "_context", "_is_cautious", "_lost", "_queue", "_setup", "_transmission", "max_message_size",
+        "outgoing_streams",
     )  # fmt: skip
 
     def __init__(

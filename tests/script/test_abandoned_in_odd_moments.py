@@ -11,10 +11,10 @@ from asyncsctp.config import Config
 from asyncsctp.errors import MessageAbandoned
 from asyncsctp.events import SenderDry
 from asyncsctp.handlers.state import SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_SENT
-from asyncsctp.outbound.message import LIMITED, TIMED, OutboundMessage, Terms
+from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
 from asyncsctp.wire import control
-from asyncsctp.wire.reconfig import PERFORMED, pack_reconfig, pack_response
 from asyncsctp.wire.constants import DATA, FORWARD_TSN, RE_CONFIG, SHUTDOWN
+from asyncsctp.wire.reconfig import PERFORMED, pack_reconfig, pack_response
 
 CONFIG = Config(heartbeat_interval=None, mtu=1200, max_burst=None, nodelay=True)
 PR = frozenset({FORWARD_TSN})
@@ -143,13 +143,10 @@ class TestSenderDry:
     def test_a_lifetime_that_ends_in_the_batch_of_something_else(self, left: bool) -> None:
         """The timer comes too late: a packet, or a call, is there before it."""
         script = Script(CONFIG, extensions=PR, peer_rwnd=1500 if left else 1 << 20)
-        told: list[float] = []
-        script.user.on_writable = lambda: told.append(script.now)  # type: ignore[method-assign]
-        size = 3000 if left else 10
         if not left:
             script.association.send(0, b"x", terms=Terms(7, TIMED, script.now))
         else:
-            script.association.send(0, bytes(size), terms=Terms(7, TIMED, script.now + 0.2))
+            script.association.send(0, bytes(3000), terms=Terms(7, TIMED, script.now + 0.2))
         script.flush()
         if left:
             script.now += 0.3  # the timer would have run out in between
@@ -157,7 +154,17 @@ class TestSenderDry:
         assert len(script.user.failed) == 1
         assert script.association.buffered == 0
         assert count(script, SenderDry) == 1
-        assert told
+        assert script.user.writable
+
+    def test_a_plain_message_makes_room(self) -> None:
+        """RFC 7496 section 3.2: by more than it takes itself."""
+        script = Script(CONFIG.replace(send_buffer=20_000), extensions=PR)
+        script.write_packets(10)
+        submit(script, bytes(9000), PRIORITY, 1)
+        before = script.user.writable
+        script.write(b"x")
+        assert [len(event.data) for event in script.user.failed] == [9000]
+        assert script.user.writable == before + 1
 
     def test_once_only(self) -> None:
         script = partial()

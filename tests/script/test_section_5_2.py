@@ -269,6 +269,20 @@ def test_action_a_ends_what_was_written_before(initial_tsn: int) -> None:
     assert len(solo.user.settled) == len(sizes) - 1
 
 
+def test_action_a_makes_room_for_new_messages() -> None:
+    """What waited for the send buffer to become smaller goes on: it is empty."""
+    solo = Solo()
+    association = solo.accept()
+    association.send(3, bytes(100_000))
+    solo.touch()
+    solo.take()
+    before = solo.user.writable
+    _, echo = restart_cookie(solo)
+    solo.receive(echo)
+    assert association.buffered == 0
+    assert solo.user.writable == before + 1
+
+
 def test_action_a_begins_anew_with_the_network() -> None:
     """Congestion control MUST be as at first; and what was counted and measured is of the peer that is gone."""
     solo = Solo(config=Config(path_max_retrans=3))

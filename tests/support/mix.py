@@ -261,6 +261,10 @@ class MixedLife(Scenario):
         """Each message whole at most once, reliable ones exactly once, in the order of their stream."""
         for side in (0, 1):
             writer, reader = self.pair.users[side], self.pair.users[1 - side]
+            for number, terms in self.parts[side].items():
+                if terms.open:  # it was never ended, as the association was shut down before
+                    self.broken[side].add(number)
+                    self.policies[side][number] = TIMED
             self._verify(side, writer, reader)
             self._verify_watchers(side, writer, reader)
 
