@@ -217,6 +217,8 @@ class Association(Overview):
         transmission = self._rooms.transmission
         if transmission is not None:
             transmission.conclude()
+            if self.context.state is not ESTABLISHED and self._rooms.shutdown is not None:
+                self._rooms.shutdown.advance()  # what was given up is in the way no more
         rooms = self._rooms
         rooms.packetizer.flush()
         if rooms.reconfig is not None:

@@ -176,12 +176,14 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
         if in_flight and not runs[path_id]:
             yield f"{in_flight} bytes are in flight on path {path_id} and no T3-rtx runs for it"
     asks = any(map(context.timers.runs, (WINDOW_PROBE, FORWARD_TSN_RTX, RECONFIG)))
+    begun = transmission.queue._begun
+    asks |= begun is not None and not begun.messages  # the user has to write the rest of it first
     if context.state in SENDS_DATA and transmission.pending and not any(runs) and not asks:
         yield "data waits, and neither T3-rtx runs nor is the peer asked for anything"
     skips = transmission.abandonment is not None and (
         transmission.abandonment.partial.advance_peer_ack_point() > outstanding.cumulative_tsn
     )
-    if skips != context.timers.runs(FORWARD_TSN_RTX):
+    if skips != context.timers.runs(FORWARD_TSN_RTX) and (context.state in SENDS_DATA or not skips):
         yield "the timer for FORWARD TSN is wrong about TSNs that the peer is to skip"  # RFC 3758 section 3.5 C5
     if context.state not in SENDS_DATA and transmission.pending:
         yield "data waits in a state in which none is sent"

@@ -108,13 +108,16 @@ class Lifecycle:
         context = self._context
         is_ending = context.state is SHUTDOWN_PENDING or context.state is SHUTDOWN_SENT
         self._rooms.heartbeat.stop()
-        if self._rooms.transmission is not None:
+        if self._rooms.transmission is not None and self._rooms.submission is not None:
+            self._rooms.submission.lose()
             self._rooms.transmission.fail_all(AssociationAborted("the peer restarted the association", by_peer=True))
         context.timers.stop_all()
         context.control.clear()
         context.statistics.restarts += 1
         context.paths.restart(setup.addresses)
         self._furnish(setup)
+        if self._rooms.transmission is not None:
+            self._rooms.transmission.released = True  # the send buffer is empty
         context.emit(AssociationRestarted())
         if is_ending and self._rooms.shutdown is not None:
             self._rooms.shutdown.shutdown()  # our user's wish holds for the new association too

@@ -193,7 +193,8 @@ class Packetizer:
             if not sent:
                 break
             burst -= sent
-        if queue and not transmission.outstanding:
+        # A message that is written in parts may hold up the others: then it is not the window that is closed.
+        if queue and not transmission.outstanding and queue.next_size(path.payload):
             transmission.await_window(path)
 
     def _send_run(self, transmission: Transmission, path: Path, wanted: int, burst: int, lead: list[bytes]) -> int:
@@ -232,7 +233,7 @@ class Packetizer:
                     self._emit(path, b"".join(lead))
                     lead.clear()
                     continue
-                if sent or not transmission.take_probe():
+                if sent or not queue.next_size(space) or not transmission.take_probe():
                     break
                 count, taken = queue.fill(writer, space, tsn, queue.next_size(space), wanted)
             body = take_all(writer)
@@ -314,7 +315,7 @@ class Packetizer:
 
 def _gathers(transmission: Transmission, space: int, leaving: bool) -> bool:
     """Nagle's algorithm: part of a packet waits while data is in flight, or about to leave."""
-    return (leaving or bool(transmission.outstanding)) and transmission.queue.buffered < space
+    return (leaving or transmission.outstanding.user_bytes > 0) and transmission.queue.buffered < space
 
 
 def _size(parts: list[bytes]) -> int:

@@ -22,6 +22,7 @@ from .handlers.violations import Violations
 from .inbound.reassembly import Recipient
 from .outbox import Outbox
 from .packetizer import Packetizer
+from .wire.constants import MASK_32
 
 __all__ = ["Rooms"]
 
@@ -69,8 +70,12 @@ class Rooms:
         self.reception = Reception(context, self.violations, recipient, setup)
         if before is not None:
             self.reception.succeed(before)
-        self.transmission = Transmission(context, self.violations, setup)
-        self.submission = Submission(context, self.transmission, setup)
+        first_tsn = setup.local_initial_tsn
+        if self.transmission is not None:  # messages keep their TSNs, which are to lie below all that come
+            lowest = self.transmission.outstanding.next_tsn
+            first_tsn = lowest + (first_tsn - lowest & MASK_32)
+        self.transmission = Transmission(context, self.violations, setup, first_tsn)
+        self.submission = Submission(context, self.transmission, setup, self.submission)
         self.shutdown = Shutdown(context, self.reception)
         self.ecn = Ecn(context, self.transmission) if setup.ecn else None
         self.packetizer.furnish(self.reception, self.transmission, self.ecn)

@@ -11,7 +11,7 @@ from math import inf
 from typing import Final, final
 
 from ..events import SendFailed
-from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED, Terms
+from ..outbound.message import LIMITED, PIECE, PRIORITY, RELIABLE, TIMED, Terms
 from ..outbound.outstanding import OutstandingQueue
 from ..outbound.partial_reliability import PartialReliability
 from ..outbound.send_queue import SendQueue
@@ -21,6 +21,7 @@ from ..wire.constants import MASK_16, MASK_32
 from ..wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
 from .context import Context
 from .reachability import on_answer, on_silence
+from .state import SENDS_DATA
 
 __all__ = ["Abandonment"]
 
@@ -38,7 +39,8 @@ class Abandonment:
     """The sending side of partial reliability."""
 
     __slots__ = (
-        "_context", "_due", "_interleaving", "_outstanding", "_path_id", "_sent_at", "_sent_to", "partial", "released",
+        "_context", "_due", "_interleaving", "_outstanding", "_sent_at", "_sent_to", "_unanswered_at", "partial",
+        "path_id", "released",
     )  # fmt: skip
 
     def __init__(self, context: Context, queue: SendQueue, outstanding: OutstandingQueue, interleaving: bool) -> None:
@@ -51,7 +53,9 @@ class Abandonment:
         self._due = False  # a FORWARD TSN leaves with the next flush
         self._sent_to = -1  # the Advanced.Peer.Ack.Point that the peer was last told
         self._sent_at = -inf
-        self._path_id = 0
+        self._unanswered_at = -1  # the cumulative TSN when the timer was started
+        #: Where the last FORWARD TSN went.
+        self.path_id = 0
 
     # What the user says.
 
@@ -72,13 +76,16 @@ class Abandonment:
         """Abandon a message; the bytes of the send buffer that become free."""
         context = self._context
         message = terms.message
-        data = b"" if message is None or terms.pieces is not None or terms.open else message.data
+        data = b"" if message is None or message.path_id == PIECE else message.data
         watcher = terms.watcher
         reason = _REASONS[policy]
         abandoned = self.partial.abandon(terms, policy, reason)
-        for path_id in abandoned.paths:
-            if not self._outstanding.has_outstanding(path_id):  # section 6.3.2 R2
-                context.timers.stop(timer_key(T3_RTX, path_id))
+        for path_id in abandoned.paths:  # what A2 takes for acknowledged moves T3-rtx as what is (section 6.3.2)
+            key = timer_key(T3_RTX, path_id)
+            if not self._outstanding.has_outstanding(path_id):
+                context.timers.stop(key)  # R2
+            elif context.timers.runs(key):
+                context.timers.start(key, context.now + context.paths.by_id[path_id].rto.rto)  # R3
         if message is not None:
             context.emit(SendFailed(message.sid, message.ppid, data, terms.context, abandoned.sent, reason))
             message.data = b""  # what is outstanding of it may refer to it for long
@@ -103,15 +110,18 @@ class Abandonment:
     def on_sack(self) -> None:
         """C1 to C3. A FORWARD TSN that a SACK does not know of is sent again once a round trip has passed."""
         context = self._context
-        if self._advance() > self._outstanding.cumulative_tsn:
-            path = context.paths.by_id[self._path_id]
+        advanced_tsn = self._advance()
+        cumulative_tsn = self._outstanding.cumulative_tsn
+        path = context.paths.by_id[self.path_id]
+        if cumulative_tsn > self._unanswered_at and context.timers.runs(FORWARD_TSN_RTX):
+            context.timers.stop(FORWARD_TSN_RTX)
+            on_answer(context, path, context.paths.on_acknowledged(path))
+            if self._sent_to > cumulative_tsn:
+                self._start_timer(path)
+        if advanced_tsn > cumulative_tsn:
             round_trip = path.rto.srtt if path.rto.measured else path.rto.rto
             if context.now - self._sent_at >= round_trip:
                 self._due = True
-        elif context.timers.runs(FORWARD_TSN_RTX):
-            context.timers.stop(FORWARD_TSN_RTX)
-            path = context.paths.by_id[self._path_id]
-            on_answer(context, path, context.paths.on_acknowledged(path))
 
     # What time says.
 
@@ -125,20 +135,32 @@ class Abandonment:
             context.timers.start(LIFETIME, following)
 
     def expire_forward_tsn(self) -> None:
-        """C5: the peer did not answer a FORWARD TSN (section 6.3.3 of RFC 9260 for what that means)."""
+        """C5: the peer did not answer a FORWARD TSN (section 6.3.3 of RFC 9260 for what that means).
+
+        In SHUTDOWN-SENT it need not: nothing waits behind what was abandoned.
+        """
         context = self._context
-        path = context.paths.by_id[self._path_id]
-        if on_silence(context, path, context.paths.on_timeout(path)):
-            self._path_id = context.paths.retransmit_path(self._path_id).path_id
-            self._send(context.paths.by_id[self._path_id])
+        path = context.paths.by_id[self.path_id]
+        if context.state in SENDS_DATA and on_silence(context, path, context.paths.on_timeout(path)):
+            self._send(context.paths.retransmit_path(self.path_id))
+
+    def on_t3(self, path_id: int) -> None:
+        """A5: T3-rtx of a path has run out; that is the answer that a FORWARD TSN there did not get, too."""
+        if path_id == self.path_id and self._sent_to > self._outstanding.cumulative_tsn:
+            self._context.timers.stop(FORWARD_TSN_RTX)
+            self._send(self._context.paths.retransmit_path(path_id))
 
     # Steps.
 
+    def is_overdue(self) -> bool:
+        """Whether a lifetime is over of which the timer has not told: it does not any more."""
+        if self._context.timers.deadline(LIFETIME) > self._context.now:
+            return False
+        self._context.timers.stop(LIFETIME)
+        return True
+
     def flush(self) -> None:
-        """Queue what is due for the peer. What expires at this instant does not leave any more."""
-        if self._context.timers.deadline(LIFETIME) <= self._context.now:
-            self._context.timers.stop(LIFETIME)
-            self.expire_lifetimes()
+        """Queue what is due for the peer."""
         if self._due:
             self._send(self._context.paths.data_path())
 
@@ -165,5 +187,11 @@ class Abandonment:
         context.statistics.forward_tsns_sent += 1
         self._sent_to = point
         self._sent_at = context.now
-        self._path_id = path.path_id
-        context.timers.start(FORWARD_TSN_RTX, context.now + path.rto.rto)
+        self.path_id = path.path_id
+        if not context.timers.runs(FORWARD_TSN_RTX):
+            self._start_timer(path)
+
+    def _start_timer(self, path: Path) -> None:
+        """Something is to be answered. What else is abandoned until then does not put it off (section 6.3.2 R1)."""
+        self._unanswered_at = self._outstanding.cumulative_tsn
+        self._context.timers.start(FORWARD_TSN_RTX, self._context.now + path.rto.rto)

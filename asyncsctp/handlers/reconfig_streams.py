@@ -70,6 +70,8 @@ class Outgoing:
     def release(self, streams: tuple[int, ...], reset: bool) -> None:
         """Messages may leave again; with `reset` their sequence numbers begin with 0."""
         queue = self._transmission.queue
+        if reset:
+            self._transmission.outstanding.renumber(streams or range(self.count))
         if streams:
             queue.resume(streams, reset)
         else:

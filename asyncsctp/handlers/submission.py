@@ -19,6 +19,8 @@ from .transmission import Transmission
 
 __all__ = ["Submission"]
 
+_LOST: Final = "the peer restarted the association"
+_MOST_RESTARTS: Final = 15
 _OPTIONS: Final = "a lifetime, a limit of retransmissions or a priority"
 
 
@@ -27,16 +29,21 @@ class Submission:
     """The way in for messages."""
 
     __slots__ = (
-        "_context", "_is_cautious", "_queue", "_setup", "_transmission", "max_message_size", "outgoing_streams",
+        "_context", "_is_cautious", "_lost", "_queue", "_setup", "_transmission", "max_message_size",
+        "outgoing_streams",
     )  # fmt: skip
 
-    def __init__(self, context: Context, transmission: Transmission, setup: Setup) -> None:
+    def __init__(
+        self, context: Context, transmission: Transmission, setup: Setup, before: Submission | None = None
+    ) -> None:
         self._context = context
         self._transmission = transmission
         self._queue = transmission.queue
         self._setup = setup
         self.outgoing_streams = setup.outgoing_streams
         self.max_message_size = context.config.max_message_size
+        #: What was sent and not acknowledged when the peer restarted the association: the cumulative TSN, and the next.
+        self._lost: tuple[tuple[int, int], ...] = () if before is None else before._lost
         self._is_cautious = False  # messages have terms, or are written in parts: each is looked at
 
     def send(self, message: OutboundMessage) -> None:
@@ -66,14 +73,14 @@ class Submission:
         """Queue a piece of a message that is written in parts; all of them have the same terms."""
         begins = terms.message is None
         self._check(sid, ppid, min(len(data), 1))
+        if terms.fate == SETTLED:
+            raise MessageAbandoned("the message was given up")
         if begins:
             if self._queue.is_open(sid):
                 raise RuntimeError(f"another message is being written to stream {sid} in parts")
             self._is_cautious = True
             if terms.policy != RELIABLE:
                 self._abandonment(_OPTIONS, True)
-        elif terms.fate == SETTLED:
-            raise MessageAbandoned("the message was given up")
         piece = self._queue.push_piece(sid, data, ppid, flags, terms, last)
         if begins:
             terms.message = piece
@@ -90,9 +97,13 @@ class Submission:
     def watch(self, message: OutboundMessage, watcher: object) -> bool:
         """Tell the watcher what becomes of a message that was sent; false if that is over and it was acknowledged."""
         terms = self._terms_of(message)
-        if terms is None:
+        if terms is not None:
+            terms.watcher = watcher
+            return True
+        settled = message.terms
+        if settled is None or not settled.reason:
             return False
-        terms.watcher = watcher
+        self._context.owner.message_settled(watcher, settled.reason, None, settled.transmissions)
         return True
 
     def withdraw(self, message: OutboundMessage) -> bool:
@@ -118,7 +129,10 @@ class Submission:
         if terms is None:
             terms = Terms()
             outstanding = self._transmission.outstanding
-            if message.tsn != NOT_SENT:
+            if self._is_lost(message.tsn):
+                terms.settle(_LOST)
+                message.terms = terms
+            elif message.tsn != NOT_SENT:
                 if not outstanding.attach(message, terms):
                     return None
             elif self._queue.is_begun(message):
@@ -128,6 +142,16 @@ class Submission:
                 message.terms = terms
                 terms.message = message
         return None if terms.fate == SETTLED else terms
+
+    def lose(self) -> None:
+        """The peer has restarted the association: what it has not acknowledged by now it never will."""
+        self._transmission.settle()
+        outstanding = self._transmission.outstanding
+        self._lost = (*self._lost[-_MOST_RESTARTS:], (outstanding.cumulative_tsn, outstanding.next_tsn))
+
+    def _is_lost(self, tsn: int) -> bool:
+        """Whether it is that of a message which was lost by a restart; of one too long ago that is not known."""
+        return any(first < tsn < end for first, end in self._lost)
 
     def _admit(self, message: OutboundMessage, terms: Terms | None) -> None:
         """Queue a message that has terms, or while others have and may have to make room for it."""
@@ -145,8 +169,9 @@ class Submission:
             wanted = self._transmission.buffered + len(message.data)
             abandonment.make_room(wanted - self._context.config.send_buffer, importance)
         self._queue.push(message)
-        if abandonment is not None and terms is not None:
-            abandonment.add(terms, message.order)
+        if abandonment is not None:
+            if terms is not None:
+                abandonment.add(terms, message.order)
             self._transmission.look_back()
 
     def _abandonment(self, what: str, tells_peer: bool) -> Abandonment:

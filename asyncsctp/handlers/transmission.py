@@ -23,7 +23,7 @@ from ..outbound.retransmission import RetransmissionQueue
 from ..outbound.send_queue import SendQueue
 from ..paths.path import Path
 from ..schedulers.guard import make
-from ..timers import T3_RTX, WINDOW_PROBE, timer_key
+from ..timers import FORWARD_TSN_RTX, T3_RTX, WINDOW_PROBE, timer_key
 from ..wire.sack import read_sack
 from .abandonment import Abandonment
 from .context import Context, Setup
@@ -58,10 +58,10 @@ class Transmission:
         "window",
     )
 
-    def __init__(self, context: Context, violations: Violations, setup: Setup) -> None:
+    def __init__(self, context: Context, violations: Violations, setup: Setup, first_tsn: int) -> None:
         self._context = context
         self._violations = violations
-        self.outstanding = OutstandingQueue(setup.local_initial_tsn, len(context.paths.by_id))
+        self.outstanding = OutstandingQueue(first_tsn, len(context.paths.by_id))
         self.window = RetransmissionQueue(self.outstanding, setup.peer_rwnd)
         scheduler = make(context.config.scheduler, self._report)
         self.queue: SendQueue = IDataQueue(scheduler, 0) if setup.interleaving else DataQueue(scheduler, 0)
@@ -151,12 +151,16 @@ class Transmission:
         self._heard = True
         if self.probing and a_rwnd:
             self._reopen(a_rwnd, summary.cum_advanced)
+            if self.outstanding.doubtful:
+                self.look_back()
 
     def conclude(self) -> None:
         """A batch of what peer, time and user say is over, and a flush comes."""
         if self._train:
             self.settle()
         if self.abandonment is not None:
+            if self.abandonment.is_overdue():
+                self.expire_lifetimes()
             self.abandonment.flush()
 
     def settle(self) -> None:
@@ -199,6 +203,8 @@ class Transmission:
             return
         self.window.expire_t3(path_id)
         self.look_back()
+        if self.abandonment is not None:
+            self.abandonment.on_t3(path_id)
 
     def expire_lifetimes(self) -> None:
         """The lifetime of a message is over (RFC 3758 section 4.1)."""
@@ -208,8 +214,16 @@ class Transmission:
 
     def expire_forward_tsn(self) -> None:
         """A FORWARD TSN was not answered (RFC 3758 section 3.5 C5)."""
-        if self.abandonment is not None:
-            self.abandonment.expire_forward_tsn()
+        abandonment = self.abandonment
+        timers = self._context.timers
+        if abandonment is None or timers.runs(FORWARD_TSN_RTX):  # T3-rtx ran out at the same instant
+            return
+        key = timer_key(T3_RTX, abandonment.path_id)
+        if timers.runs(key):  # data waits for an answer as well: it is one silence, as if they had one timer
+            timers.stop(key)
+            self.expire_t3(abandonment.path_id)
+        else:
+            abandonment.expire_forward_tsn()
 
     def expire_window_probe(self) -> None:
         """The peer's window has been closed for so long; the next probe will take twice that time (section 6.1 A)."""
@@ -229,6 +243,8 @@ class Transmission:
             terms = message.terms
             if terms is None:
                 self._context.emit(SendFailed(message.sid, message.ppid, message.data, None, sent, reason))
+                message.terms = Terms()
+                message.terms.settle(reason)
             elif terms not in told:
                 told.add(terms)
                 data = b"" if message.path_id == PIECE else message.data
@@ -266,6 +282,8 @@ class Transmission:
             if abandonment.released:
                 abandonment.released = False
                 self.released = True
+                if self.outstanding.earliest_lost() is None:
+                    self.window.fast_retransmit_due = False  # section 7.2.4: it was for what is not sent again
                 if not self.pending:
                     self._context.emit(SenderDry())
         if self.outstanding.delivered:

@@ -7,7 +7,7 @@ proportional to what a SACK changes: gap ranges are compared with those of the S
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import final
 
@@ -81,12 +81,13 @@ class OutstandingQueue(Records):
     what is marked for retransmission. `user_bytes` have been sent and not cumulatively acknowledged.
 
     `doubtful` receives the records of messages with a policy that have just been marked for retransmission, `delivered`
-    the terms of watched messages that the peer has acknowledged; their user empties both.
+    the terms of watched messages that the peer has acknowledged; their user empties both. `renumbered`: by stream, the
+    first TSN since its numbers began anew, if what is outstanding may have one of the numbers before.
     """
 
     __slots__ = (
         "_earliest", "_gaps", "_lost_tsns", "_misses", "_timed", "delivered", "doubtful", "in_flight",
-        "in_flight_user_bytes", "summary", "user_bytes",
+        "in_flight_user_bytes", "renumbered", "summary", "user_bytes",
     )  # fmt: skip
 
     def __init__(self, initial_tsn: int, paths: int = 1) -> None:
@@ -94,6 +95,7 @@ class OutstandingQueue(Records):
         self.summary = AckSummary()
         self.doubtful: list[PacketRecord] = []
         self.delivered: list[Terms] = []
+        self.renumbered: dict[int, int] = {}
         self.in_flight = [0] * paths
         self._earliest: list[PacketRecord | None] = [None] * paths
         self._timed: list[PacketRecord | None] = [None] * paths  # section 6.3.1 C4: one at a time
@@ -104,6 +106,7 @@ class OutstandingQueue(Records):
         self.next_tsn = initial_tsn
         self.cumulative_tsn = initial_tsn - 1
         self.doubtful.clear()
+        self.renumbered.clear()
         self.in_flight_user_bytes = 0
         self.user_bytes = 0
         self.records = []
@@ -242,8 +245,18 @@ class OutstandingQueue(Records):
 
     # Messages with terms (RFC 3758 section 3.5).
 
+    def renumber(self, sids: Iterable[int]) -> None:
+        """The numbers of these streams begin anew with the next TSN."""
+        if self.next_tsn == self.cumulative_tsn + 1:
+            self.renumbered.clear()
+            return
+        for sid in sids:
+            self.renumbered[sid] = self.next_tsn
+
     def abandon(self, terms: Terms) -> list[int]:
-        """Treat all chunks of a message that have left as finally acknowledged (A2, A3). The paths that they were on.
+        """Treat all chunks of a message that have left as finally acknowledged (A2, A3).
+
+        The paths of which the earliest outstanding chunk was among them (section 6.3.2 R2 and R3 of RFC 9260).
 
         Of one that has not left completely the next TSN stands for the rest: it tells the receiver that no more comes.
         """
@@ -261,8 +274,8 @@ class OutstandingQueue(Records):
                 self._timed[path_id] = None
             if self._earliest[path_id] is record:
                 self._earliest[path_id] = self._next_outstanding(path_id, record.last_tsn + 1)
-            if path_id not in paths:
-                paths.append(path_id)
+                if path_id not in paths:
+                    paths.append(path_id)
         if terms.fate != LEFT:
             rest = PacketRecord(self.next_tsn, self.next_tsn, b"", 0, 0, 0.0)
             rest.message = terms.message

@@ -40,7 +40,7 @@ class Abandoned(NamedTuple):
     released: int
     #: Whether any of it had left.
     sent: bool
-    #: The paths on which less is in flight now.
+    #: The paths of which the earliest outstanding data was abandoned.
     paths: list[int]
 
 
@@ -126,6 +126,10 @@ class PartialReliability:
             message = record.message
             if record.first_tsn > self._advanced_tsn or message is None or message.terms is None:
                 break
+            if record.first_tsn < outstanding.renumbered.get(message.sid, 0):
+                # The peer has reset the stream, so it has this TSN: its number would skip one that is still to come.
+                point = record.last_tsn
+                continue
             key = (message.sid, message.flags & FLAG_UNORDERED != 0)
             if key not in numbers and len(numbers) == most:
                 break

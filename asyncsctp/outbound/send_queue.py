@@ -299,6 +299,9 @@ class SendQueue(Turns):
         for message in stream.later or ():
             self.waiting -= len(message.data)
             withdrawn.append((message, False))
+        terms = stream.open
+        if terms is not None and terms.message is not None and not withdrawn:
+            withdrawn.append((terms.message, True))  # all of it that was written has left, and that is not all of it
         self.buffered -= stream.buffered
         stream.buffered = stream.withdrawn = 0
         stream.later = stream.open = None

@@ -58,6 +58,7 @@ from asyncsctp.wire.constants import (
     SHUTDOWN_ACK,
 )
 from asyncsctp.wire.init import Init
+from asyncsctp.wire.sack import pack_sack
 
 # Sections 5.2.1 and 5.2.2: INIT.
 
@@ -236,6 +237,50 @@ def test_action_a_tells_what_was_not_delivered() -> None:
     (failed,) = (event for event in solo.user.events if isinstance(event, SendFailed))
     assert (failed.stream, failed.data) == (3, b"in flight")
     assert "restart" in failed.reason
+
+
+@pytest.mark.parametrize("initial_tsn", [5_000_000, 4_000_000_000, 17])
+def test_action_a_ends_what_was_written_before(initial_tsn: int) -> None:
+    """Who asks later for a message of the old association hears that it was not acknowledged, and only then."""
+    solo = Solo()
+    association = solo.accept()
+    sizes = (10, 10, 3000, 10, 100_000, 10)
+    messages = [association.send(3, bytes(size)) for size in sizes]
+    solo.touch()
+    solo.take()
+    transmission = association._rooms.transmission
+    assert transmission is not None
+    first = transmission.outstanding.cumulative_tsn + 1
+    solo.receive(solo.packet(pack_sack(first & 0xFFFFFFFF, 1 << 20)))
+    assert messages[0].tsn == first
+    assert messages[4].tsn < 0
+    _, echo = restart_cookie(solo, initial_tsn=initial_tsn)
+    solo.receive(echo)
+    sender = association.sender()
+    for number, message in enumerate(messages):
+        assert sender.watch(message, number) is (number > 0)
+        assert not sender.withdraw(message)
+    assert [(watcher, "restart" in reason) for watcher, reason, *_ in solo.user.settled] == [
+        (number, True) for number in range(1, len(sizes))
+    ]
+    anew = association.send(3, b"anew")
+    solo.touch()
+    assert sender.watch(anew, "anew")
+    assert len(solo.user.settled) == len(sizes) - 1
+
+
+def test_action_a_makes_room_for_new_messages() -> None:
+    """What waited for the send buffer to become smaller goes on: it is empty."""
+    solo = Solo()
+    association = solo.accept()
+    association.send(3, bytes(100_000))
+    solo.touch()
+    solo.take()
+    before = solo.user.writable
+    _, echo = restart_cookie(solo)
+    solo.receive(echo)
+    assert association.buffered == 0
+    assert solo.user.writable == before + 1
 
 
 def test_action_a_begins_anew_with_the_network() -> None:

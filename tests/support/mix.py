@@ -6,12 +6,21 @@ from functools import partial
 
 from asyncsctp import schedulers
 from asyncsctp.config import Config
-from asyncsctp.errors import AssociationClosed, ReconfigError
-from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.errors import AssociationClosed, MessageAbandoned, ReconfigError
+from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.idata_streams import IDataStreams
 from asyncsctp.inbound.reassembly import ReassemblyQueue
-from asyncsctp.outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED, OutboundMessage, Terms
+from asyncsctp.outbound.message import (
+    LIMITED,
+    PRIORITY,
+    RELIABLE,
+    SETTLED,
+    TIMED,
+    OutboundMessage,
+    Terms,
+    message_flags,
+)
 from asyncsctp.timers import FORWARD_TSN_RTX, RECONFIG
 
 from .pair import Recorder
@@ -31,6 +40,12 @@ class MixedLife(Scenario):
         #: By side and PPID, which is the message's number: its policy, and the message itself.
         self.policies: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.messages: tuple[dict[int, OutboundMessage], dict[int, OutboundMessage]] = ({}, {})
+        #: What is written in parts: its terms, and the number of those that are still to be written.
+        self.parts: tuple[dict[int, Terms], dict[int, Terms]] = ({}, {})
+        self.writing = [0, 0]
+        self.broken: tuple[set[int], set[int]] = (set(), set())
+        self.watched: tuple[set[int], set[int]] = (set(), set())
+        self.known: tuple[set[int], set[int]] = (set(), set())  # acknowledged, by what `watch` said
 
     def _config(self) -> Config:
         random = self.random
@@ -56,6 +71,14 @@ class MixedLife(Scenario):
                 self._later(random.random() * 3, partial(self._reset, side, random.randrange(1 << 16)))
             for _ in range(random.choice((0, 0, 2, 10))):
                 self._later(random.random() * 2, partial(self._withdraw, side, random.randrange(150)))
+            for _ in range(random.choice((0, 3, 20))):
+                self._later(random.random() * 2, partial(self._watch, side, random.randrange(150)))
+            for _ in range(random.choice((0, 0, 1, 3))):
+                self._later(random.random() * 2, partial(self._swap_scheduler, side, random.choice(SCHEDULERS)))
+            for number in range(random.choice((0, 0, 1, 4))):
+                self._later(random.random() * 2, partial(self._begin_parts, side, 1000 + number))
+        if random.random() < 0.1:
+            self._later(random.random() * 2, partial(self._abort, random.randrange(2)))
 
     def _send(self, side: int, sid: int, data: bytes, ppid: int, unordered: bool, path: int | None) -> None:
         pair, random = self.pair, self.random
@@ -73,10 +96,107 @@ class MixedLife(Scenario):
             PRIORITY: random.choice((0, 1, 2)),
         }[policy]
         terms = Terms(None, policy, bound) if policy != RELIABLE or random.random() < 0.1 else None
+        try:
+            self.messages[side][ppid] = association.send(sid, data, ppid, unordered, terms=terms)
+        except RuntimeError:
+            return  # a message is being written to this stream in parts
         self.policies[side][ppid] = policy
-        self.messages[side][ppid] = association.send(sid, data, ppid, unordered, terms=terms)
         pair.sent[side].append((sid, ppid, unordered, data))
         pair.endpoints[side].touch(association)
+        if random.random() < 0.2:
+            self._watch(side, ppid)
+
+    def _watch(self, side: int, number: int) -> None:
+        association = self.pair.association(side)
+        message = self.messages[side].get(number)
+        submission = association.submission
+        if message is None or submission is None or number in self.watched[side] | self.known[side]:
+            return
+        if message.terms is not None and message.terms.fate == SETTLED:
+            return
+        if submission.watch(message, number):
+            self.watched[side].add(number)
+        else:
+            self.known[side].add(number)
+
+    def _swap_scheduler(self, side: int, scheduler: type | None) -> None:
+        association = self.pair.association(side)
+        if association.state is not CLOSED:
+            association.configure(association.context.config.replace(scheduler=scheduler))
+            self.pair.endpoints[side].touch(association)
+
+    def _abort(self, side: int) -> None:
+        if self.pair.association(side).state is not CLOSED:
+            self.pair.abort(side)
+
+    # Messages written in parts.
+
+    def _begin_parts(self, side: int, number: int) -> None:
+        pair, random = self.pair, self.random
+        association = pair.association(side)
+        submission = association.submission
+        if association.state is not ESTABLISHED or submission is None:
+            return
+        setup = association.context.setup
+        policy = random.choice((RELIABLE, RELIABLE, TIMED, LIMITED))
+        if setup is None or not setup.partial_reliability:
+            policy = RELIABLE
+        terms = Terms(None, policy, pair.now + random.random() if policy == TIMED else random.choice((0, 2)))
+        sid = random.randrange(min(association.outgoing_streams, 3))
+        unordered = random.random() < 0.2
+        pieces = [bytes([number & 0xFF]) * random.choice((1, 100, 5000)) for _ in range(random.choice((1, 2, 5, 9)))]
+        broken_at = random.choice((-1, -1, -1, random.randrange(len(pieces)))) if len(pieces) > 1 else -1
+        flags = message_flags(unordered, False)
+        if association.submission is None or not self._write_part(side, sid, number, flags, terms, pieces, 0):
+            return
+        self.policies[side][number] = policy
+        self.parts[side][number] = terms
+        pair.sent[side].append((sid, number, unordered, b"".join(pieces)))
+        if random.random() < 0.5 and terms.fate != SETTLED:
+            terms.watcher = number
+            self.watched[side].add(number)
+        self.writing[side] += len(pieces) > 1
+        when = 0.0
+        for at in range(1, len(pieces)):
+            when += random.choice((0.0, 0.01, 0.3)) * random.random()
+            if at == broken_at:
+                self._later(when, partial(self._break_off, side, number, terms))
+            self._later(when, partial(self._go_on, side, sid, number, flags, terms, pieces, at))
+
+    def _write_part(
+        self, side: int, sid: int, number: int, flags: int, terms: Terms, pieces: list[bytes], at: int
+    ) -> bool:
+        association = self.pair.association(side)
+        try:
+            association.sender().send_piece(sid, pieces[at], number, flags, terms, at + 1 == len(pieces))
+        except (AssociationClosed, MessageAbandoned, RuntimeError):
+            return False
+        self.pair.endpoints[side].touch(association)
+        return True
+
+    def _go_on(
+        self, side: int, sid: int, number: int, flags: int, terms: Terms, pieces: list[bytes], at: int
+    ) -> None:
+        last = at + 1 == len(pieces)
+        self.writing[side] -= last
+        if not self._write_part(side, sid, number, flags, terms, pieces, at):
+            self._break_off(side, number, terms)
+
+    def _break_off(self, side: int, number: int, terms: Terms) -> None:
+        """As who writes in parts does when there are no more, or when they are not taken."""
+        association = self.pair.association(side)
+        submission = association.submission
+        if association.state is CLOSED or submission is None or not terms.open or terms.fate == SETTLED:
+            return
+        try:
+            submission.give_up(terms)
+        except ValueError:
+            if association.state is not ESTABLISHED:
+                self._abort(side)
+            return
+        self.broken[side].add(number)
+        self.policies[side][number] = TIMED
+        self.pair.endpoints[side].touch(association)
 
     def _withdraw(self, side: int, number: int) -> None:
         association = self.pair.association(side)
@@ -120,7 +240,7 @@ class MixedLife(Scenario):
         for side in (0, 1):
             association = pair.association(side)
             timers = association.context.timers
-            if association.buffered or timers.runs(FORWARD_TSN_RTX) or timers.runs(RECONFIG):
+            if self.writing[side] or association.buffered or timers.runs(FORWARD_TSN_RTX) or timers.runs(RECONFIG):
                 return False
         self._agree()
         return True
@@ -141,27 +261,49 @@ class MixedLife(Scenario):
         """Each message whole at most once, reliable ones exactly once, in the order of their stream."""
         for side in (0, 1):
             writer, reader = self.pair.users[side], self.pair.users[1 - side]
+            for number, terms in self.parts[side].items():
+                if terms.open:  # it was never ended, as the association was shut down before
+                    self.broken[side].add(number)
+                    self.policies[side][number] = TIMED
             self._verify(side, writer, reader)
+            self._verify_watchers(side, writer, reader)
+
+    def _verify_watchers(self, side: int, writer: Recorder, reader: Recorder) -> None:
+        """Each is told once what became of its message, and the truth."""
+        came = {ppid for _, ppid, _, _ in reader.messages}
+        told = [watcher for watcher, *_ in writer.settled]
+        assert sorted(told) == sorted(self.watched[side]), "not each watcher was told once"
+        assert self.known[side] <= came, "what did not come was said to be acknowledged"
+        for number, reason, address, transmissions in writer.settled:
+            if not reason:
+                assert number in came, f"message {number} did not come, and its watcher was told otherwise"
+                assert address in self.pair.addresses[1 - side]
+                assert transmissions > 0
+            elif writer.error is None and reader.error is None:
+                assert self.policies[side][number] != RELIABLE, f"message {number} is reliable: {reason}"
+        assert not came & self.broken[side], "a message that was broken off came whole"
 
     def _verify(self, side: int, writer: Recorder, reader: Recorder) -> None:
         sent = {ppid: (sid, unordered, data) for sid, ppid, unordered, data in self.pair.sent[side]}
         came: set[int] = set()
         latest: dict[int, int] = {}
+        order = {entry[1]: number for number, entry in enumerate(self.pair.sent[side])}
         for sid, ppid, unordered, data in reader.messages:
             assert sent.get(ppid) == (sid, unordered, data), f"message {ppid} came otherwise than it was written"
             assert ppid not in came, f"message {ppid} came twice"
             came.add(ppid)
             if not unordered:
-                assert latest.get(sid, -1) < ppid, f"message {ppid} came after {latest[sid]} on stream {sid}"
-                latest[sid] = ppid
+                assert latest.get(sid, -1) < order[ppid], f"message {ppid} came out of order on stream {sid}"
+                latest[sid] = order[ppid]
         told = {event.ppid for event in writer.failed}
+        assert len(told) == len(writer.failed), "a message was given back twice"
         for ppid in sent.keys() - came:
             if self.policies[side][ppid] == RELIABLE:
                 assert writer.error is not None or reader.error is not None, f"reliable message {ppid} did not come"
             if writer.error is None:
                 assert ppid in told, f"message {ppid} did not come, and nobody was told"
         for event in writer.failed:
-            whole = sent[event.ppid][2]
+            whole = b"" if event.ppid in self.parts[side] else sent[event.ppid][2]
             assert event.data == whole, f"message {event.ppid} was not given back as it was written"
         if writer.error is None and reader.error is None:
             reliable = {ppid for ppid in told if self.policies[side][ppid] == RELIABLE}

@@ -54,6 +54,7 @@ class Recorder(AssociationUser):
         self.in_parts: set[int] = set()
         self.parts: dict[tuple[int, int], list[bytes]] = {}
         self.settled: list[tuple[object, str, str, int]] = []
+        self.writable = 0  # how often it was told that there is room
         self.is_closed = False
         self.reading = True
         self.unread: list[int] = []
@@ -89,6 +90,7 @@ class Recorder(AssociationUser):
 
     def on_writable(self) -> None:
         assert not self.is_closed
+        self.writable += 1
 
     def on_heartbeat(self, address: str, round_trip: float | None) -> None:
         self.heartbeats.append((address, round_trip))
