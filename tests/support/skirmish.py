@@ -224,14 +224,35 @@ class Skirmish(Script):
             return
         highest = self._number(self.reception.tracker.highest_tsn & 0xFFFFFFFF, self.theirs(0))
         last = max(highest, self.expected - 1)
-        self.send(self.skip(last))
-        self.send(self.skip(last + 1))  # in DATA it ends what is under way still
+        queue = self.reception._queue
+        if isinstance(queue, IDataStreams):
+            for unordered, streams in ((False, queue._ordered), (True, queue._unordered)):
+                begun = [(sid, max(stream.messages)) for sid, stream in streams.items() if stream.messages]
+                last += 1
+                entries = [(sid, unordered, mid & 0xFFFFFFFF) for sid, mid in begun]
+                self.send(pack_i_forward_tsn(self.theirs(last), entries))
+        else:
+            self.send(self.skip(last))
+            for _ in range(3):  # an entry reaches no further than half of all numbers
+                last += 1
+                self.send(self.skip(last, *((sid, self.waits_for(queue, sid)) for sid in list(queue._waiting))))
+            # Middles whose beginning was none cannot be skipped: the peer has spoiled that much of its own window.
+            assert not any(run.begun or run.last > last for run in queue._edges.values())
+            if queue.held:
+                return
+        assert not queue.held
         before = self.reader.count
-        self.send(self.chunk(last + 2, b"sane", flags=B | E | U, sid=3, number=self.fresh(3)))
+        self.send(self.chunk(last + 1, b"sane", flags=B | E | U, sid=3, number=self.fresh(3)))
         assert self.is_up, self.reader.error
         assert self.reader.count == before + 1
         assert self.reception.tracker.highest_tsn == self.reception.tracker.cumulative_tsn
         self.write(b"and what we say")
+
+    @staticmethod
+    def waits_for(queue: DataStreams, sid: int) -> int:
+        """The last SSN of a stream that waits for its turn, or as far ahead as an entry can be."""
+        awaited = queue._next_ssn.get(sid, 0)
+        return awaited + min(max((ssn - awaited) & 0xFFFF for ssn in queue._waiting[sid]), 0x7FFF)
 
     def fresh(self, sid: int) -> int:
         """A MID for an unordered message that none has had."""
@@ -251,9 +272,12 @@ class Disorder:
         self.wild = wild
         self.sids = random.choice(((0,), (0, 1), (0, 1, 2, 15), (0, 15, 16, 65535)))
         self.spread = random.choice((1, 3, 20, 2000))
+        self.plan: list[bytes] | None = None if random.random() < 0.4 else []
+        self.planned = 0
+        self.mids: dict[tuple[int, bool], int] = {}
         self.kinds = random.choices(
             (self.user_data, self.forward, self.reconfig, self.other_data),
-            (random.choice((1, 5, 20)), random.choice((0, 1, 3)), random.choice((0, 1, 3)), random.choice((0, 0, 0.05))),
+            (random.choice((1, 5, 20)), random.choice((0, 1, 3)), random.choice((0, 1, 3)), random.choice((0, 0, 0, 0.1))),
             k=60,
         )
 
@@ -270,6 +294,49 @@ class Disorder:
         return self.script.expected + self.number(self.spread) - self.random.choice((0, 0, 0, 2))
 
     def user_data(self) -> bytes:
+        """Of a plan, in which no two chunks contradict each other, mostly out of order; or anything."""
+        if self.plan is None:
+            return self.contradiction()
+        random = self.random
+        if self.planned < self.script.expected:
+            self.plan.clear()
+        if len(self.plan) < 50:
+            self.plan += self.messages()
+        at = min(int(random.expovariate(1 / self.spread)), len(self.plan) - 1)
+        chunk = self.plan[at]
+        if random.random() < 0.8:
+            del self.plan[at]
+        return chunk
+
+    def messages(self) -> list[bytes]:
+        """Three messages; with I-DATA their fragments take turns."""
+        random = self.random
+        script = self.script
+        fragments: list[list[tuple[bytes, int, int, int, int]]] = []
+        for _ in range(3):
+            sid, unordered = random.choice(self.sids), random.random() < 0.3
+            mid = self.mids.get((sid, unordered), 0)
+            if script.interleaving or not unordered:
+                self.mids[sid, unordered] = mid + 1
+            count = random.choice((1, 1, 1, 2, 5, 30))
+            size = random.choice((1, 50, 1200))
+            flags = U if unordered else 0
+            fragments.append([
+                (bytes(size), flags | (B if at == 0 else 0) | (E if at == count - 1 else 0), sid, mid, at)
+                for at in range(count)
+            ])  # fmt: skip
+        chunks: list[bytes] = []
+        self.planned = max(self.planned, script.expected)
+        while fragments:
+            row = random.choice(fragments) if script.interleaving else fragments[0]
+            data, flags, sid, mid, at = row.pop(0)
+            if not row:
+                fragments.remove(row)
+            chunks.append(script.chunk(self.planned, data, flags, sid, mid, at))
+            self.planned += 1
+        return chunks
+
+    def contradiction(self) -> bytes:
         random = self.random
         size = random.choice((1, 1, 10, 100, 500, 1400))
         flags = random.choice((B | E, B | E, B | E | U, B, 0, 0, 0, E, B | U, U, E | U))
