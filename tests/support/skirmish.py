@@ -167,7 +167,7 @@ class Skirmish(Script):
         most = queue.held // OVERHEAD
         streams = self.reception.incoming_streams
         assert len(queue._chunks) <= most
-        assert len(queue._largest or ()) <= 2 * most + 128
+        assert len(queue._largest or ()) <= 2 * (config.recv_buffer + config.max_message_size + SLACK) // OVERHEAD
         assert len(queue._given) <= len(self.reader.in_parts)
         if isinstance(queue, DataStreams):
             self._bounded_data(queue, most, streams)
