@@ -172,7 +172,8 @@ class Requests:
         context = self._context
         job = self.current
         if job is None or context.state not in _RETRANSMITS:
-            return  # the time of one that waits has come: `advance` follows
+            _await_turn(self._context, self.queue)  # the time of one that waits has come: `advance` follows
+            return
         path = context.paths.by_id[self._path_id]
         if job.is_postponed:  # section 5.2.7 H2: not an error
             job.is_postponed = False
@@ -259,9 +260,7 @@ class Requests:
             self._finish_addition(job)
         if job not in self.queue and job.ticket is not None:
             job.ticket.drop_part()
-        waits = [other.not_before for other in self.queue if other.not_before > self._context.now]
-        if waits:
-            self._context.timers.start(timer_key(RECONFIG), min(waits))
+        _await_turn(self._context, self.queue)
 
     def _finish_reset(self, job: Job) -> None:
         context = self._context
@@ -398,6 +397,13 @@ def _not_under_way(job: Job | None, streams: tuple[int, ...], count: int) -> tup
     if job.kind == TSNS or not job.outgoing:
         return None
     return tuple(sid for sid in streams or range(count) if sid not in job.outgoing) or None
+
+
+def _await_turn(context: Context, jobs: list[Job]) -> None:
+    """The timer runs for the next of those that are to be asked for later."""
+    waits = [job.not_before for job in jobs if job.not_before > context.now]
+    if waits:
+        context.timers.start(timer_key(RECONFIG), min(waits))
 
 
 def _hold(outgoing: OutgoingStreams, job: Job) -> None:

@@ -21,6 +21,7 @@ from asyncsctp.wire.constants import (
     I_DATA,
     PARAM_INCOMING_RESET,
     PARAM_OUTGOING_RESET,
+    PARAM_TSN_RESET,
     RE_CONFIG,
     SACK,
 )
@@ -29,6 +30,7 @@ from asyncsctp.wire.reconfig import (
     BAD_NUMBER,
     DENIED,
     PERFORMED,
+    REQUEST_IN_PROGRESS,
     Parameter,
     pack_add_streams,
     pack_incoming_reset,
@@ -441,6 +443,22 @@ def test_incoming_resets_that_we_are_to_answer_do_not_pile_up() -> None:
         script.bounded()
         assert len(script.take()) <= 3
     assert script.is_up
+
+
+def test_two_requests_that_were_put_off_are_both_made_again() -> None:
+    """The one that is due first waits for the other, an answer that is owed: nobody forgets that one."""
+    script = Skirmish(False)
+    script.association.reconfig.reset_tsns()
+    script.flush()
+    script.send(pack_reconfig([pack_response(script.ours(0), REQUEST_IN_PROGRESS)]))
+    script.advance(0.3)
+    script.send(pack_reconfig([pack_incoming_reset(script.theirs(0), [1])]))
+    script.send(pack_reconfig([pack_response(script.ours(1), REQUEST_IN_PROGRESS)]))
+    script.take()
+    [packet] = script.wait(10.0)
+    assert packet.kinds == [RE_CONFIG]
+    script.send(pack_reconfig([pack_response(script.ours(2), PERFORMED)]))
+    assert [parameter.kind for parameter in responses(script)] == [PARAM_TSN_RESET]
 
 
 @BOTH
