@@ -22,7 +22,7 @@ FATAL = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", seeds(400 if not is_full_run() else 20_000))
+@pytest.mark.parametrize("seed", seeds(150 if not is_full_run() else 20_000))
 def test_disorder(seed: int) -> None:
     with replayable(seed, FILE):
         random = Random(seed)
