@@ -1,7 +1,7 @@
 """Spoiled, forged and senseless packets, in every state: nothing breaks, and nothing but what must end ends.
 
-Four lives of an association are recorded, two of them with all extensions. Each packet that arrives is then cut off at every length, and changed at every
-byte, one at a time, and each time the run goes on from that moment. What a byte becomes is drawn by a seed:
+Four lives of an association are recorded, two of them with all extensions. Each packet that arrives is then cut off at
+every length, and changed at every byte, one at a time, and each time the run goes on from that moment. What a byte becomes is drawn by a seed:
 ASYNCSCTP_FULL=1 tries all 255 values, and ASYNCSCTP_SEED draws others. Of the lives with extensions, samples are taken.
 """
 
@@ -205,7 +205,7 @@ def test_packets_of_extensions_with_a_changed_byte_do_what_that_byte_may_do(part
         what = fields(packet)
         changes = list(every_change(packet))
         if not is_full_run():
-            first = [at for at in range(12, min(len(packet), 40))]
+            first = range(12, min(len(packet), 40))
             changes = random.sample(changes, 2)
             changes += [(at, packet[at] ^ random.randrange(1, 256)) for at in random.sample(first, min(len(first), 4))]
         for at, value in changes:

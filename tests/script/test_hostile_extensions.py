@@ -134,8 +134,7 @@ def test_forward_tsns_without_end(interleaving: bool, state: str) -> None:
 
 @BOTH
 def test_a_deferred_reset_and_forward_tsns_without_end(interleaving: bool) -> None:
-    """mediasoup GHSA-rq7g-r9qr-rwpq: what waits for the reset to be carried out is not kept, nor does it end in an abort.
-    """
+    """mediasoup GHSA-rq7g-r9qr-rwpq: what waits for the reset is not kept, nor does it end in an abort."""
     script = Skirmish(interleaving)
     script.send(pack_reconfig([script.out_request(0, [0], last_tsn=60_000)]))  # one that waits for data
     for number in range(1, 1000):
@@ -241,7 +240,7 @@ def test_mids_without_end_cost_the_window() -> None:
 def test_overlaps(second: tuple[int, int, int]) -> None:
     """Two chunks for one place of a message: a protocol violation, and no place is written twice."""
     script = Skirmish(True)
-    script.send(script.i_data(0, b"a", B, 0, 0), script.i_data(1, b"b", 0, 0, 0, 1), script.i_data(2, b"c", B | E, 0, 1))
+    script.send(script.i_data(0, b"a", B), script.i_data(1, b"b", 0, 0, 0, 1), script.i_data(2, b"c", B | E, 0, 1))
     script.take()
     flags, mid, fsn = second
     script.send(script.i_data(3, b"d", flags, 0, mid, fsn))
@@ -361,7 +360,8 @@ def test_a_chunk_of_thousands_of_parameters(state: str, one: str) -> None:
     script = Skirmish(False, state)
     parameter = {
         "reset": script.out_request(0, [1]), "response": pack_response(script.ours(0), PERFORMED),
-        "tsns": pack_tsn_reset(script.theirs(0)), "unknown": pack("!HHI", 0xC123, 8, 1), "empty": pack("!HH", 0x8000, 4),
+        "tsns": pack_tsn_reset(script.theirs(0)), "unknown": pack("!HHI", 0xC123, 8, 1),
+        "empty": pack("!HH", 0x8000, 4),
     }[one]  # fmt: skip
     chunk = pack_reconfig([parameter] * (60_000 // len(parameter)))
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""A peer that knows every extension and keeps to none of their rules, and what an association may hold because of it."""
+"""A peer that knows every extension and keeps to none of its rules, and what an association may hold because of it."""
 
 from __future__ import annotations
 
@@ -237,7 +237,8 @@ class Skirmish(Script):
                 last += 1
                 self.send(self.skip(last, *((sid, self.waits_for(queue, sid)) for sid in list(queue._waiting))))
             # Middles whose beginning was none cannot be skipped: the peer has spoiled that much of its own window.
-            assert not any(run.begun or run.last > last for run in queue._edges.values())
+            cumulative_tsn = self.reception.tracker.cumulative_tsn
+            assert not any(run.begun or run.last > cumulative_tsn for run in queue._edges.values())
             if queue.held:
                 return
         assert not queue.held
@@ -277,7 +278,7 @@ class Disorder:
         self.mids: dict[tuple[int, bool], int] = {}
         self.kinds = random.choices(
             (self.user_data, self.forward, self.reconfig, self.other_data),
-            (random.choice((1, 5, 20)), random.choice((0, 1, 3)), random.choice((0, 1, 3)), random.choice((0, 0, 0, 0.1))),
+            [random.choice(weights) for weights in ((1, 5, 20), (0, 1, 3), (0, 1, 3), (0, 0, 0, 0.1))],
             k=60,
         )
 
