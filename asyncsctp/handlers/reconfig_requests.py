@@ -144,7 +144,7 @@ class Requests:
         if job.not_before > self._context.now:
             return False
         if job.kind == TSNS:  # section 5.1.4 C2
-            return self._outgoing.is_clear(()) and self._outgoing.is_acknowledged
+            return self._outgoing.is_acknowledged and self._outgoing.is_clear(())
         return job.outgoing is None or self._outgoing.is_clear(job.outgoing)
 
     def _send(self, job: Job, prefix: bytes) -> None:
@@ -356,8 +356,10 @@ class Requests:
             _hold(self._outgoing, self.current)
             if self.current.outgoing is not None:
                 self._outgoing.is_clear(self.current.outgoing)
+        released = set(streams)
         for job in self.queue:
-            _hold(self._outgoing, job)
+            if not released or not job.outgoing or not released.isdisjoint(job.outgoing):
+                _hold(self._outgoing, job)
         if self.is_stopped:
             self._outgoing.stop()
 

@@ -1,8 +1,9 @@
 """Spoiled, forged and senseless packets, in every state: nothing breaks, and nothing but what must end ends.
 
 Four lives of an association are recorded, two of them with all extensions. Each packet that arrives is then cut off at
-every length, and changed at every byte, one at a time, and each time the run goes on from that moment. What a byte becomes is drawn by a seed:
-ASYNCSCTP_FULL=1 tries all 255 values, and ASYNCSCTP_SEED draws others. Of the lives with extensions, samples are taken.
+every length, and changed at every byte, one at a time, and each time the run goes on from that moment. What a byte
+becomes is drawn by a seed: ASYNCSCTP_FULL=1 tries all 255 values, and ASYNCSCTP_SEED draws others. Of the lives with
+extensions, samples are taken.
 """
 
 from __future__ import annotations
