@@ -3,6 +3,7 @@
     python -m benchmarks.instructions            # prints them
     python -m benchmarks.instructions --check    # compares with benchmarks/instructions.json
     python -m benchmarks.instructions --update   # writes this build's figures there
+    python -m benchmarks.instructions --offers   # what extensions cost that are offered and not used
 
 They are counted by valgrind's callgrind, for the phases of `benchmarks.transfer` alone: the start of the program is not
 in them. As another build of Python takes other numbers, what is kept and compared is relative to plain Python of the
@@ -30,7 +31,7 @@ from typing import Any
 from .report import align
 from .transfer import CALIBRATION
 
-__all__ = ["KEPT", "Change", "Count", "compare", "count", "figures", "main", "report"]
+__all__ = ["KEPT", "Change", "Count", "compare", "count", "figures", "main", "ratios", "report"]
 
 KEPT = Path(__file__).with_name("instructions.json")
 TOLERANCE = 0.05
@@ -97,8 +98,8 @@ def compare(kept: Mapping[str, float], now: Mapping[str, float], tolerance: floa
     return [Change(name, kept[name], value, tolerance) for name, value in now.items() if name in kept]
 
 
-def count() -> Count:
-    """Run the transfer under valgrind. `RuntimeError` if that fails."""
+def count(offer: str = "default") -> Count:
+    """Run the transfer under valgrind, with these extensions offered. `RuntimeError` if that fails."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise RuntimeError("there is no valgrind")
@@ -106,7 +107,7 @@ def count() -> Count:
         out = Path(directory, "out")
         command = [
             valgrind, "--tool=callgrind", f"--dump-before={_MARK}", f"--callgrind-out-file={out}",
-            sys.executable, "-m", "benchmarks.transfer",
+            sys.executable, "-m", "benchmarks.transfer", offer,
         ]  # fmt: skip
         setarch = shutil.which("setarch")
         if setarch is not None and _runs([setarch, "-R", "true"]):
@@ -175,17 +176,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help=f"fail if a figure is above the one in {KEPT.name}")
     parser.add_argument("--update", action="store_true", help=f"write this build's figures into {KEPT.name}")
+    parser.add_argument("--offers", action="store_true", help="compare with no extensions offered, and with all")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, metavar="X", help="of --check (%(default)s)")
     arguments = parser.parse_args(argv)
     if shutil.which("valgrind") is None:
         print("there is no valgrind here: nothing was counted (on Debian: apt-get install valgrind)", file=sys.stderr)
         return NO_VALGRIND
     try:
+        if arguments.offers:
+            print("\n".join(ratios(count("none"), [(offer, count(offer)) for offer in ("default", "all")])))
+            return 0
         counted = count()
     except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
         print(error, file=sys.stderr)
         return FAILED
     return report(counted, _read(), arguments.tolerance, check=arguments.check, update=arguments.update)
+
+
+def ratios(none: Count, offers: Sequence[tuple[str, Count]]) -> list[str]:
+    """A table: what each offer of extensions takes, over what the same takes without any."""
+    lines = [["", "", "none offered", *(f"{offer} / none" for offer, _ in offers)]]
+    for name, value in none.instructions.items():
+        found = [f"{counted.instructions[name] / value:.4f}" for _, counted in offers]
+        lines.append([name, "", f"{value:,.0f}", *found])
+    return align(lines)
 
 
 def report(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import sys
 from struct import Struct
 
 import asyncsctp
@@ -19,7 +20,7 @@ from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import SeededRandom
 
-__all__ = ["CALIBRATION", "LARGE", "SETUP", "SMALL", "Phases", "Transfer", "main"]
+__all__ = ["CALIBRATION", "LARGE", "OFFERS", "SETUP", "SMALL", "Phases", "Transfer", "main"]
 
 #: The phases. Of the first two: sent, received, acknowledged; for each packet of messages of 16 KiB, for each message.
 LARGE, SMALL = "packet", "64 B message"
@@ -33,6 +34,12 @@ _STEP = 0.001  # seconds, between two turns
 _LONGEST_WARM_UP = 200  # turns
 _DELAY = 0.25  # seconds, in which a SACK that is delayed becomes due
 _CONFIG = Config(mtu=1500, heartbeat_interval=None)
+#: What both sides offer of extensions, by name: that of the one who connects, and that of the other.
+OFFERS = {
+    "default": (_CONFIG, _CONFIG),
+    "none": (_CONFIG.replace(partial_reliability=False, stream_reconfig=False),) * 2,
+    "all": (_CONFIG.replace(interleaving=True), _CONFIG),  # I-DATA takes both sides: it is offered, and not in use
+}
 
 
 class Phases:
@@ -70,13 +77,14 @@ class Reader(AssociationUser):
 class Transfer:
     """Two endpoints, and the phases of what they do."""
 
-    def __init__(self, phases: Phases) -> None:
+    def __init__(self, phases: Phases, offer: str = "default") -> None:
         self._phases = phases
+        self._config, z_config = OFFERS[offer]
         self._now = 0.0
         self._port = 10_000
         self._accepted: list[tuple[Association, Reader]] = []
         self._z = Endpoint(
-            _CONFIG,
+            z_config,
             port=_PORT,
             local_addresses=[_Z],
             random=SeededRandom(1),
@@ -92,7 +100,8 @@ class Transfer:
 
     def _client(self) -> tuple[Endpoint, Association, Reader]:
         self._port += 1
-        a = Endpoint(_CONFIG, port=self._port, local_addresses=[_A], random=SeededRandom(self._port), outbox=Outbox())
+        random = SeededRandom(self._port)
+        a = Endpoint(self._config, port=self._port, local_addresses=[_A], random=random, outbox=Outbox())
         reader = Reader()
         return a, a.connect([_Z], _PORT, self._now, reader, udp_port=9899), reader
 
@@ -221,8 +230,8 @@ def plain(rounds: int) -> int:
     return total
 
 
-def main() -> None:
-    """Do it all; print the phases as JSON."""
+def main(offer: str = "default") -> None:
+    """Do it all, with these extensions offered; print the phases as JSON."""
     phases = Phases()
     gc.disable()  # when it runs depends on what ran before
     gc.freeze()
@@ -230,7 +239,7 @@ def main() -> None:
     phases.begin()
     plain(5000)
     phases.end(CALIBRATION, 5000)
-    transfer = Transfer(phases)
+    transfer = Transfer(phases, offer)
     transfer.setups("", 10)
     transfer.setups(SETUP, 30)
     transfer.bulk(LARGE, 16384, 4, turns=5)
@@ -239,4 +248,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

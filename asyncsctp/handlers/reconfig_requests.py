@@ -151,7 +151,7 @@ class Requests(_Waiting):
         if job.not_before > self._context.now:
             return False
         if job.kind == TSNS:  # section 5.1.4 C2
-            return self._outgoing.is_clear(()) and self._outgoing.is_acknowledged
+            return self._outgoing.is_acknowledged and self._outgoing.is_clear(())
         return job.outgoing is None or self._outgoing.is_clear(job.outgoing)
 
     def _send(self, job: Job, prefix: bytes) -> None:
@@ -180,7 +180,8 @@ class Requests(_Waiting):
         context = self._context
         job = self.current
         if job is None or context.state not in _RETRANSMITS:
-            return  # the time of one that waits has come: `advance` follows
+            _await_turn(self._context, self.queue)  # the time of one that waits has come: `advance` follows
+            return
         path = context.paths.by_id[self._path_id]
         if job.is_postponed:  # section 5.2.7 H2: not an error
             job.is_postponed = False
@@ -273,9 +274,7 @@ class Requests(_Waiting):
             self._finish_addition(job)
         if job not in self.queue and job.ticket is not None:
             job.ticket.drop_part()
-        waits = [other.not_before for other in self.queue if other.not_before > self._context.now]
-        if waits:
-            self._context.timers.start(timer_key(RECONFIG), min(waits))
+        _await_turn(self._context, self.queue)
 
     def _finish_reset(self, job: Job) -> None:
         context = self._context
@@ -371,8 +370,10 @@ class Requests(_Waiting):
             _hold(self._outgoing, self.current)
             if self.current.outgoing is not None:
                 self._outgoing.is_clear(self.current.outgoing)
+        released = set(streams)
         for job in self.queue:
-            _hold(self._outgoing, job)
+            if not released or not job.outgoing or not released.isdisjoint(job.outgoing):
+                _hold(self._outgoing, job)
         if self.is_stopped:
             self._outgoing.stop()
 
@@ -412,6 +413,13 @@ def _not_under_way(job: Job | None, streams: tuple[int, ...], count: int) -> tup
     if job.kind == TSNS or not job.outgoing:
         return None
     return tuple(sid for sid in streams or range(count) if sid not in job.outgoing) or None
+
+
+def _await_turn(context: Context, jobs: list[Job]) -> None:
+    """The timer runs for the next of those that are to be asked for later."""
+    waits = [job.not_before for job in jobs if job.not_before > context.now]
+    if waits:
+        context.timers.start(timer_key(RECONFIG), min(waits))
 
 
 def _hold(outgoing: OutgoingStreams, job: Job) -> None:

@@ -58,7 +58,8 @@ class Outgoing:
 
     def stop(self) -> bool:
         """Nothing new leaves until `go_on`, unless it belongs to a message that was begun; whether there is none."""
-        self._transmission.suspended = not self._transmission.queue.is_amid()
+        if not self._transmission.suspended:  # else none has begun since
+            self._transmission.suspended = not self._transmission.queue.is_amid()
         return self._transmission.suspended
 
     def go_on(self, reset: bool) -> None:

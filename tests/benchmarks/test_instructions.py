@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks import instructions
-from benchmarks.instructions import Count, compare, figures, main, report
+from benchmarks.instructions import Count, compare, figures, main, ratios, report
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTED = Count("CPython 3.99 uncompiled", {"packet sent": 20_000.0, "setup": 500_000.0}, 5_000.0)
@@ -90,3 +90,9 @@ def test_what_is_kept_is_about_builds_with_all_figures() -> None:
     kept = json.loads(instructions.KEPT.read_text(encoding="utf-8"))
     assert len({tuple(figures) for figures in kept.values()}) == 1
     assert all(value > 0 for figures in kept.values() for value in figures.values())
+
+
+def test_offers_are_compared_with_none() -> None:
+    offered = Count(COUNTED.key, {"packet sent": 20_100.0, "setup": 550_000.0}, 5_000.0)
+    lines = [line.split() for line in ratios(COUNTED, [("all", offered)])]
+    assert lines[1:] == [["packet", "sent", "20,000", "1.0050"], ["setup", "500,000", "1.1000"]]

@@ -1,8 +1,9 @@
 """Spoiled, forged and senseless packets, in every state: nothing breaks, and nothing but what must end ends.
 
-Two lives of an association are recorded. Each packet that arrives is then cut off at every length, and changed at every
-byte, one at a time, and each time the run goes on from that moment. What a byte becomes is drawn by a seed:
-ASYNCSCTP_FULL=1 tries all 255 values, and ASYNCSCTP_SEED draws others.
+Four lives of an association are recorded, two of them with all extensions. Each packet that arrives is then cut off at
+every length, and changed at every byte, one at a time, and each time the run goes on from that moment. What a byte
+becomes is drawn by a seed: ASYNCSCTP_FULL=1 tries all 255 values, and ASYNCSCTP_SEED draws others. Of the lives with
+extensions, samples are taken.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from random import Random
 
 import pytest
 from support.hostile import (
+    INTERLEAVED,
     QUIET,
+    RICH,
     ROUGH,
     Moment,
     Talk,
@@ -28,6 +31,8 @@ from support.hostile import (
 from support.seeds import is_full_run, replayable, seeds
 
 from asyncsctp.errors import SCTPError
+from asyncsctp.wire.constants import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
+from asyncsctp.wire.tlv import walk
 
 FILE = "tests/fuzz/test_hostile_packets.py"
 SEED = int(os.environ.get("ASYNCSCTP_SEED", "0").partition("-")[0])
@@ -37,6 +42,12 @@ SEED = int(os.environ.get("ASYNCSCTP_SEED", "0").partition("-")[0])
 def moments() -> list[Moment]:
     """Every packet received in two lives."""
     return record(QUIET) + record(ROUGH)
+
+
+@cache
+def rich_moments() -> list[Moment]:
+    """The same of two lives with messages in parts, abandoned ones and reconfiguration."""
+    return record(RICH) + record(INTERLEAVED)
 
 
 def label(moment: Moment) -> str:
@@ -154,6 +165,78 @@ def test_every_packet_in_every_state() -> None:
             play(moment, [packet, moment.datagram])
         except BaseException as error:
             error.add_note(f"{packet.hex()} was received instead of or before {label(moment)}")
+            raise
+
+
+def test_the_rich_lives_have_seen_every_extension() -> None:
+    kinds: set[int] = set()
+    parameters: set[int] = set()
+    for moment in rich_moments():
+        packet = moment.datagram
+        for first16, _, start, end in walk(packet, 12, len(packet)):
+            kinds.add(first16 >> 8)
+            if first16 >> 8 == RE_CONFIG:
+                parameters |= {kind for kind, _, _, _ in walk(packet, start, end)}
+    assert kinds >= {DATA, I_DATA, FORWARD_TSN, I_FORWARD_TSN, RE_CONFIG}
+    assert parameters == set(range(13, 19))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_rich_recording_goes_on_from_everywhere(part: int) -> None:
+    random = Random(f"{SEED} {part}")
+    for moment in rich_moments()[part::4]:
+        packets = random.choice(([moment.datagram], [], [moment.datagram] * 3))
+        assert play(moment, packets).is_well(), f"{len(packets)} times {label(moment)}"
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_truncated_packets_of_extensions_do_no_more_than_lost_ones(part: int) -> None:
+    random = Random(f"{SEED} {part}")
+    for moment in rich_moments()[part::8]:
+        ends = range(len(moment.datagram))
+        for end in ends if is_full_run() else random.sample(ends, 4):
+            spoiled_is_survived(moment, reseal(moment.datagram[:end]), random.random() < 0.5, True)
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_packets_of_extensions_with_a_changed_byte_do_what_that_byte_may_do(part: int) -> None:
+    random = Random(f"{SEED} {part}")
+    for moment in rich_moments()[part::8]:
+        packet = moment.datagram
+        what = fields(packet)
+        changes = list(every_change(packet))
+        if not is_full_run():
+            first = range(12, min(len(packet), 40))
+            changes = random.sample(changes, 2)
+            changes += [(at, packet[at] ^ random.randrange(1, 256)) for at in random.sample(first, min(len(first), 4))]
+        for at, value in changes:
+            spoiled_is_survived(moment, reseal(changed(packet, at, value)), random.random() < 0.5, what[at].is_harmless)
+
+
+def test_every_packet_of_extensions_in_every_state() -> None:
+    random = Random(SEED)
+    there = rich_moments()
+    everything = [(moment, other) for moment in there for other in there if moment.side == other.side]
+    for moment, other in everything if is_full_run() else random.sample(everything, 100):
+        try:
+            packet = reseal(moment.datagram[:8] + other.datagram[8:])
+            play(moment, [packet])
+            play(moment, [packet, moment.datagram])
+        except BaseException as error:
+            error.add_note(f"{packet.hex()} was received instead of or before {label(moment)}")
+            raise
+
+
+@pytest.mark.parametrize("seed", seeds(100 if not is_full_run() else 10_000))
+def test_soup_in_rich_lives(seed: int) -> None:
+    with replayable(seed, FILE, "test_soup_in_rich_lives"):
+        random = Random(seed)
+        moment = random.choice(rich_moments())
+        pair = moment.resume()
+        try:
+            stir(pair, moment, random)
+        except BaseException as error:
+            error.add_note(f"it was received instead of {label(moment)}")
             raise
 
 

@@ -18,6 +18,7 @@ from asyncsctp.association import Association
 from asyncsctp.config import Config
 from asyncsctp.endpoint import Endpoint
 from asyncsctp.handlers.state import CLOSED
+from asyncsctp.outbound.message import LIMITED, TIMED, Terms
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import LinkSettings
 from asyncsctp.testing.network import Datagram
@@ -30,11 +31,15 @@ from asyncsctp.wire.constants import (
     DATA,
     ECNE,
     ERROR,
+    FORWARD_TSN,
     HEARTBEAT,
     HEARTBEAT_ACK,
+    I_DATA,
+    I_FORWARD_TSN,
     INIT,
     INIT_ACK,
     PAD,
+    RE_CONFIG,
     SACK,
     SHUTDOWN,
     SHUTDOWN_ACK,
@@ -55,8 +60,12 @@ class Life(NamedTuple):
     closer: int
     marks: bool = False
     losses: tuple[int, ...] = ()
+    rich: bool = False
+    interleaving: bool = False
 
     def talk(self) -> Talk:
+        if self.rich:
+            return RichTalk(self.seed, paths=self.paths, losses=self.losses, interleaving=self.interleaving)
         return Talk(self.seed, paths=self.paths, marks=self.marks, losses=self.losses)
 
     def live(self, talk: Talk) -> None:
@@ -64,6 +73,7 @@ class Life(NamedTuple):
         talk.begin()
         talk.run_until(talk.is_through, LIMIT)
         talk.run_for(3.0)  # heartbeats
+        talk.go_on()
         talk.send(self.closer, 0, b"queued as the shutdown begins" * 40)
         talk.send(1 - self.closer, 1, b"still under way when it comes" * 200)
         talk.shutdown(self.closer)
@@ -117,7 +127,13 @@ class Moment(NamedTuple):
 #: Two lives of which all is tried: a quiet one, and one with losses and marks that the other side ends.
 QUIET = Life(1, paths=2, closer=0)
 ROUGH = Life(2, paths=1, closer=1, marks=True, losses=(1, 6, 8, 17))
+#: Two with messages in parts, abandoned ones and all kinds of reconfiguration: with DATA, and with I-DATA.
+RICH = Life(3, paths=1, closer=0, losses=(8, 13, 14, 20, 31, 35, 37), rich=True)
+INTERLEAVED = Life(4, paths=1, closer=1, losses=(6, 8, 13, 27, 31), rich=True, interleaving=True)
 
+
+#: The chunks by which one side says what the other's numbers are to be.
+EXTENSIONS = frozenset({I_DATA, FORWARD_TSN, I_FORWARD_TSN, RE_CONFIG})
 
 Watcher = Callable[[int, Route, bytes], None]
 
@@ -152,8 +168,19 @@ class TappedPair(Pair):
 
     taps: tuple[Tap, Tap]
 
-    def __init__(self, seed: int, *, losses: tuple[int, ...] = (), marks: bool = False, paths: int = 2) -> None:
-        config = Config(mtu=576, rto_initial=0.5, rto_min=0.2, heartbeat_interval=1.0, outgoing_streams=8, ecn=marks)
+    def __init__(
+        self,
+        seed: int,
+        *,
+        losses: tuple[int, ...] = (),
+        marks: bool = False,
+        paths: int = 2,
+        interleaving: bool = False,
+    ) -> None:
+        config = Config(
+            mtu=576, rto_initial=0.5, rto_min=0.2, heartbeat_interval=1.0, outgoing_streams=8, ecn=marks,
+            interleaving=interleaving, partial_delivery_point=600,
+        )  # fmt: skip
         link = LinkSettings(delay=0.02, mark=0.2 if marks else 0.0)
         self.losses = losses
         self.count = 0
@@ -222,11 +249,71 @@ class Talk(TappedPair):
         self.association(0).heartbeat(None, self.now)
         self.endpoints[0].touch(self.association(0))
 
+    def go_on(self) -> None:
+        """What else is done, once all has been acknowledged."""
+
     def is_written(self) -> bool:
         if not self.sent[0]:
             self.talk()
             return False
         return True
+
+
+#: PPIDs from there on are those of messages that may be given up.
+EXPENDABLE = 1000
+
+
+class RichTalk(Talk):
+    """A pair that says more: long messages at a time, some in parts, some that do not matter; and resets streams."""
+
+    def talk(self) -> None:
+        super().talk()
+        self.users[1].in_parts.add(2)
+        self.association(1).deliver_parts(2, True)
+        self._expend(0, 3, 300, LIMITED, 0)
+        for sid, size in ((0, 1100), (2, 1900), (1, 900)):
+            self.send(0, sid, bytes([75 + sid]) * size, ppid=10 + sid, unordered=sid == 1)
+        self._expend(0, 4, 2600, TIMED, self.now + 0.03)
+        self._expend(1, 2, 1500, LIMITED, 0, unordered=True)
+        self._expend(1, 3, 700, LIMITED, 0)
+
+    def go_on(self) -> None:
+        self._reconfigure(0, [0, 1], [1])
+        self._reconfigure(1, [], None)
+        for side in (0, 1):
+            reconfig = self.association(side).reconfig
+            reconfig.add_streams(2, 1 - side)
+            self.endpoints[side].touch(self.association(side))
+            self.run_for(0.5)
+        self.association(0).reconfig.reset_tsns()
+        self.endpoints[0].touch(self.association(0))
+        self._expend(0, 5, 700, LIMITED, 0)
+        self.send(0, 0, b"after all that" * 60)
+        self.run_for(2.0)
+
+    def is_well(self) -> bool:
+        """Nothing was lost but what may be, nothing came twice, and both sides ended gracefully."""
+        for side in (0, 1):
+            user = self.users[side]
+            came = self.users[1 - side].messages
+            needed = [message for message in self.sent[side] if message[1] < EXPENDABLE]
+            if user.error is not None or sorted(each for each in came if each[1] < EXPENDABLE) != sorted(needed):
+                return False
+            if not set(came) <= set(self.sent[side]) or len(set(came)) != len(came):
+                return False
+        return True
+
+    def _expend(self, side: int, sid: int, size: int, policy: int, bound: float, unordered: bool = False) -> None:
+        ppid = EXPENDABLE + len(self.sent[side])
+        data = bytes([ppid & 0xFF]) * size
+        self.association(side).send(sid, data, ppid, unordered, terms=Terms(None, policy, bound))
+        self.sent[side].append((sid, ppid, unordered, data))
+        self.endpoints[side].touch(self.association(side))
+
+    def _reconfigure(self, side: int, outgoing: list[int] | None, incoming: list[int] | None) -> None:
+        self.association(side).reconfig.reset_streams(outgoing, incoming)
+        self.endpoints[side].touch(self.association(side))
+        self.run_for(0.5)
 
 
 def record(life: Life, *, copies: bool = not compiled) -> list[Moment]:
@@ -285,10 +372,12 @@ def _field(kind: int, offset: int, length: int, is_last: bool) -> Field:
         return Field(True, "padding")
     if offset == 0:
         return Field(False, "chunk type")
-    if offset == 1:
+    if offset == 1 and kind not in EXTENSIONS:
         return Field(kind != DATA, "chunk flags")
-    if offset in (2, 3):
+    if offset in (2, 3) and kind not in EXTENSIONS:
         return Field(is_last and kind not in (DATA, INIT, INIT_ACK), "chunk length")
+    if kind in EXTENSIONS:
+        return Field(False, "flags, length or value of an extension's chunk")
     if kind in (DATA, INIT, INIT_ACK):
         return Field(False, "value of DATA, INIT or INIT ACK")
     if kind in (SACK, SHUTDOWN) and offset < 8:
@@ -328,6 +417,7 @@ class Soup:
         random = self.random
         makers: list[Callable[[Association | None], bytes]] = [
             self._data, self._data, self._data, self._sack, self._sack, self._control, self._init, self._unknown,
+            self._skip, self._i_data, self._reconfig,
         ]  # fmt: skip
         chunk = random.choice(makers)(association)
         if random.random() < 0.03:
@@ -401,6 +491,41 @@ class Soup:
             size = random.choice((0, 4, 8, 16, 40))
             value += pack("!HH", kind, 4 + size) + random.randbytes(size)
         return self._tlv(random.choice((INIT, INIT_ACK)), 0, value)
+
+    def _skip(self, association: Association | None) -> bytes:
+        random = self.random
+        reception = association._rooms.reception if association is not None else None
+        value = pack("!I", self._near(reception.tracker.expected if reception is not None else 0))
+        for _number in range(random.choice((0, 1, 1, 5))):
+            value += pack("!HH", random.choice((0, 1, 2, 7, 65535)), random.choice((0, 1, 5, random.getrandbits(16))))
+        return self._tlv(random.choice((FORWARD_TSN, FORWARD_TSN, I_FORWARD_TSN)), 0, value)
+
+    def _i_data(self, association: Association | None) -> bytes:
+        random = self.random
+        reception = association._rooms.reception if association is not None else None
+        value = pack(
+            "!IHHII", self._near(reception.tracker.expected if reception is not None else 0),
+            random.choice((0, 1, 2, 7, 65535)), 0, random.choice((0, 1, 2, random.getrandbits(32))),
+            random.choice((0, 1, 2, random.getrandbits(32))),
+        )  # fmt: skip
+        return self._tlv(I_DATA, random.choice((3, 0, 1, 2, 7, 4)), value + bytes(random.choice((0, 1, 10, 400))))
+
+    def _reconfig(self, association: Association | None) -> bytes:
+        random = self.random
+        rooms = association._rooms if association is not None else None
+        number = 0
+        if rooms is not None and rooms.reconfig is not None:
+            number = rooms.reconfig._expected
+        elif rooms is not None and rooms.context.setup is not None:
+            number = rooms.context.setup.peer_initial_tsn
+        value = b""
+        for _number in range(random.choice((1, 1, 1, 2, 3))):
+            kind = random.choice((13, 14, 15, 16, 17, 18, 19))
+            size = random.choice({13: (8, 10, 12), 14: (0, 2), 15: (0,), 16: (4, 12)}.get(kind, (4, 4, 4, 0, 100)))
+            away = random.choice((0, 0, 0, 1, -1, -2, random.getrandbits(32)))
+            parameter = pack("!HHI", kind, 8 + size, number + away & 0xFFFFFFFF) + random.randbytes(size)
+            value += parameter + bytes(-len(parameter) & 3)
+        return self._tlv(RE_CONFIG, 0, value)
 
     def _unknown(self, _: Association | None) -> bytes:
         random = self.random

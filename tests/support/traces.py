@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from support.hostile import QUIET, ROUGH, Moment, record, stir
+from support.hostile import INTERLEAVED, QUIET, RICH, ROUGH, Moment, record, stir
 from support.pair import Pair, Recorder
 from support.scenario import Scenario
 
@@ -45,7 +45,7 @@ def soup(seed: int) -> Pair:
 
 @cache
 def moments() -> list[Moment]:
-    return record(QUIET, copies=False) + record(ROUGH, copies=False)
+    return [moment for life in (QUIET, ROUGH, RICH, INTERLEAVED) for moment in record(life, copies=False)]
 
 
 RUNS = {"scenario": scenario, "soup": soup}

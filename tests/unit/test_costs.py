@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
+from struct import unpack_from
 from types import FrameType
 
 import pytest
@@ -22,9 +23,18 @@ from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.data_tracker import DataTracker
 from asyncsctp.inbound.idata_streams import IDataStreams
 from asyncsctp.inbound.reassembly import Recipient
+from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
 from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import SeededRandom
+from asyncsctp.wire.packet import Seal
+from asyncsctp.wire.reconfig import (
+    pack_add_streams,
+    pack_incoming_reset,
+    pack_outgoing_reset,
+    pack_reconfig,
+    pack_response,
+)
 
 pytestmark = pytest.mark.skipif(compiled, reason="compiled code has no lines to count; ASYNCSCTP_PURE=1 has")
 
@@ -50,8 +60,8 @@ class Unlimited(CongestionController):
 class Two:
     """Two endpoints whose packets are handed over by hand, and `count` associations between them."""
 
-    def __init__(self, count: int = 1) -> None:
-        config = SETTINGS.replace(congestion=Unlimited)
+    def __init__(self, count: int = 1, streams: int = 1024) -> None:
+        config = SETTINGS.replace(congestion=Unlimited, outgoing_streams=streams)
         self.accepted: list[Association] = []
         self.z = Endpoint(
             config,
@@ -249,3 +259,174 @@ def test_a_forward_tsn_costs_what_it_moves_and_delivers_and_not_what_is_held() -
 
     assert cost_of_data(5000) <= cost_of_data(50) * 1.1 + 20
     assert cost_of_i_data(5000) <= cost_of_i_data(50) * 1.1 + 20
+
+
+# What is said about messages and streams.
+
+
+def with_terms(two: Two, count: int, policy: int, streams: int = 1, bound: float = 100.0) -> list[OutboundMessage]:
+    """So many messages of a policy are written, and nothing leaves yet."""
+    association = two.associations[0]
+    return [
+        association.send(number % streams, bytes(1400), terms=Terms(None, policy, bound)) for number in range(count)
+    ]
+
+
+def withdraw(two: Two, message: OutboundMessage) -> None:
+    submission = two.associations[0].submission
+    assert submission is not None
+    assert submission.withdraw(message)
+
+
+@pytest.mark.parametrize("policy", [TIMED, LIMITED, PRIORITY])
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize("at", [0, 50, -1])
+def test_giving_up_a_message_costs_the_same_however_many_there_are(policy: int, sent: bool, at: int) -> None:
+    def cost(count: int) -> int:
+        two = Two()
+        messages = with_terms(two, count, policy)
+        if sent:
+            two.send(1)
+        return lines(lambda: withdraw(two, messages[at]))
+
+    assert cost(10_000) <= cost(100) * 1.1 + 20
+
+
+@pytest.mark.parametrize("policy", [TIMED, PRIORITY])
+def test_writing_a_message_with_a_policy_costs_the_same_however_many_there_are(policy: int) -> None:
+    def cost(count: int) -> int:
+        two = Two()
+        with_terms(two, count, policy)
+        return lines(lambda: with_terms(two, 20, policy)) // 20
+
+    assert cost(10_000) <= cost(100) * 1.1 + 20
+
+
+@pytest.mark.parametrize("policy", [TIMED, LIMITED, PRIORITY])
+@pytest.mark.parametrize("lost", [0, 5])
+def test_a_sack_costs_the_same_however_many_messages_with_terms_are_in_flight(policy: int, lost: int) -> None:
+    def cost(count: int) -> int:
+        two = Two()
+        with_terms(two, count, policy)
+        packets = two.send(1)
+        costs = [
+            lines(partial(two.take, sack))
+            for at in range(lost, lost + 40, 2)
+            for sack in two.answers(packets[at : at + 2])
+        ]
+        return max(costs[-8:])
+
+    assert cost(5_000) <= cost(100) * 1.1 + 20
+
+
+def test_a_forward_tsn_costs_the_sender_the_same_however_many_messages_wait() -> None:
+    """The first of those in flight is given up, and the peer is told."""
+
+    def cost(count: int) -> int:
+        two = Two()
+        messages = with_terms(two, count, LIMITED)
+        two.send(1)
+
+        def give_up() -> None:
+            withdraw(two, messages[0])
+            two.ends[0].touch(two.associations[0])
+            two.ends[0].flush(0.0)
+
+        return lines(give_up)
+
+    assert cost(5_000) <= cost(100) * 1.1 + 20
+
+
+def test_a_message_costs_the_same_however_many_streams_are_paused_or_used() -> None:
+    def cost(streams: int) -> int:
+        two = Two()
+        association = two.associations[0]
+        for packet in two.send(streams + 1, streams + 1, 10):
+            two.z.receive(packet, TO_Z, 0.0)
+        association.reconfig.reset_streams(range(1, streams), None)
+
+        def exchange() -> None:
+            for _ in range(10):
+                association.send(0, bytes(100))
+                association.send(streams, bytes(100))
+                two.ends[0].touch(association)
+                two.ends[0].flush(0.0)
+
+        return lines(exchange)
+
+    assert cost(1000) <= cost(10) * 1.3 + 20  # a heap's depth
+
+
+@pytest.mark.parametrize("kind", ["wrong number", "one stream", "one of ours", "an answer", "streams are added"])
+def test_a_reconfig_chunk_costs_the_same_however_many_streams_are_used(kind: str) -> None:
+    def cost(streams: int) -> int:
+        two = Two(streams=60_001)
+        two.answers(two.send(streams, streams, 10))
+        z = two.accepted[0]
+        number = z.context.setup.peer_initial_tsn if z.context.setup is not None else 0
+        last_tsn = number + streams - 1 & 0xFFFFFFFF
+        parameter = {
+            "wrong number": pack_outgoing_reset(number + 5 & 0xFFFFFFFF, 0, last_tsn, (0,)),
+            "one stream": pack_outgoing_reset(number, 0, last_tsn, (1,)),
+            "one of ours": pack_incoming_reset(number, (1,)),
+            "an answer": pack_response(number, 1),
+            "streams are added": pack_add_streams(number, 3, True),
+        }[kind]
+        packet = z.prefix + bytes(4) + pack_reconfig([parameter])
+        packet = Seal(*unpack_from("!HHI", packet)).pack(packet[12:])
+
+        def take() -> None:
+            two.z.receive(packet, TO_Z, 0.0)
+            two.z.flush(0.0)
+
+        return lines(take)
+
+    assert cost(60_000) <= cost(10) * 1.1 + 20
+
+
+@pytest.mark.parametrize("by_peer", [False, True])
+def test_what_waits_for_a_reset_of_tsns_costs_the_same_however_many_streams_are_used(by_peer: bool) -> None:
+    """Each flush asks whether it can leave by now."""
+
+    def cost(streams: int) -> int:
+        two = Two(streams=60_001)
+        two.send(streams, streams, 10)
+        association = two.associations[0]
+        if by_peer:
+            two.accepted[0].reconfig.reset_tsns()
+            two.z.touch(two.accepted[0])
+            two.hand_over(two.z, two.ends[0], TO_A)
+        else:
+            association.reconfig.reset_tsns()
+        two.ends[0].touch(association)
+        two.ends[0].flush(0.0)
+
+        def look() -> None:
+            for _ in range(10):
+                two.ends[0].touch(association)
+                two.ends[0].flush(0.0)
+
+        return lines(look)
+
+    assert cost(10_000) <= cost(10) * 1.1 + 20
+
+
+def test_resetting_listed_streams_costs_each_the_same() -> None:
+    """They are asked for in several requests, one after the other."""
+
+    def cost(streams: int) -> int:
+        two = Two(streams=60_001)
+        for sack in two.answers(two.send(streams, streams, 10)):
+            two.take(sack)
+        association = two.associations[0]
+
+        def reset() -> None:
+            ticket = association.reconfig.reset_streams(range(streams), None)
+            while not ticket.is_done:
+                two.ends[0].touch(association)
+                two.hand_over(two.ends[0], two.z, TO_Z)
+                two.hand_over(two.z, two.ends[0], TO_A)
+
+        return lines(reset) // streams
+
+    assert cost(8_000) <= cost(400) * 1.3 + 20
