@@ -129,8 +129,8 @@ def test_after_a_loss_it_tells_of_more_transmissions(size: int, interleaving: bo
         others = [a.write(bytes(100), stream=stream) for stream in range(1, 8)]
         delivery, *rest = await asyncio.gather(lost, *others)
         assert delivery.transmissions == 2
-        assert {each.transmissions for each in rest} <= {1, 2}
-        assert rest[-1].transmissions == 1
+        assert {each.transmissions for each in rest} <= {1, 2}, "some were in the same packet"
+        assert (await a.write(b"later")).transmissions == 1
 
     run(test, network, config=Config(interleaving=interleaving))
 
@@ -529,7 +529,7 @@ MANY: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("options", "error", "words"), MANY, ids=lambda value: str(value))
-def test_wrong_options_are_named_and_nothing_is_sent(options: dict[str, Any], error: type[Exception], words: str) -> None:
+def test_wrong_options_are_named(options: dict[str, Any], error: type[Exception], words: str) -> None:
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         _, writer = a.open_stream(1)
         for write in (a.write, writer.write):
