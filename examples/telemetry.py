@@ -117,7 +117,7 @@ def draw(losses: Sequence[float], found: Sequence[Sequence[Outcome]], path: Path
         ("Late, of those that arrived", "%", lambda outcome: 100 * outcome.late),
         ("Arrived", "%", lambda outcome: 100 * outcome.arrived),
     )
-    style: Any = {"font.size": 9, "svg.hashsalt": "asyncsctp", "axes.titlesize": 10}
+    style: Any = {"font.size": 9, "svg.hashsalt": "asyncsctp", "svg.fonttype": "none"}
     with mpl.rc_context(style):
         figure, places = pyplot.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
         for axes, (title, unit, value) in zip(places, panels, strict=True):
