@@ -4,8 +4,8 @@
     python examples/large_message.py --mebibytes 1024 --buffer 1024
 
 Both ends are in this process, over loopback. Neither the send buffer nor the receive buffer is larger than `--buffer`
-KiB, so the message is read while it is still being written. The checksum of what arrived, and the most memory that Python's
-objects took meanwhile, are printed at the end.
+KiB, so the message is read while it is still being written. Whether what arrived is the same, and the most memory that
+Python's objects took meanwhile, are printed at the end.
 """
 
 from __future__ import annotations

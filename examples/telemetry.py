@@ -4,10 +4,10 @@
     python examples/telemetry.py --loss 0 0.05 0.3 --seconds 60 --plot telemetry.svg
 
 Eight sensors send a reading each, 20 times a second. The same readings are sent in five ways: as one ordered stream, as
-a stream for each sensor, unordered, with a lifetime of 150 ms, and without retransmission (as WebRTC's data channels have
-it). For each share of packets lost it is printed how many readings were late (not sent once and on their way, but held
-up), the delay that 99 % of those that arrived stayed below, and how many arrived at all. The network is simulated, on
-virtual time: the same seed gives the same figures. `--plot` draws them, with matplotlib.
+a stream for each sensor, unordered, with a lifetime of 150 ms, and without retransmission (as WebRTC's data channels
+have it). For each share of packets lost it is printed how many readings were late (held up, or sent again), the delay
+that 99 % of those that arrived stayed below, and how many arrived at all. The network is simulated, on virtual time:
+the same seed gives the same figures. `--plot` draws them, with matplotlib.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Any, NamedTuple
@@ -75,7 +75,8 @@ async def measure(way: Way, count: int) -> Outcome:
 
     async def receive(assoc: asyncsctp.Association) -> None:
         async for message in assoc:
-            delays.append(clock() - SENT.unpack_from(message.data)[0])
+            sent = SENT.unpack_from(message.data)[0]
+            delays.append(clock() - sent)
 
     async with (
         asyncsctp.serve(receive, RECEIVER, 5001, config=CONFIG),
@@ -112,7 +113,7 @@ def draw(losses: Sequence[float], found: Sequence[Sequence[Outcome]], path: Path
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    panels = (
+    panels: tuple[tuple[str, str, Callable[[Outcome], float]], ...] = (
         ("99 % arrived within", "ms, logarithmic", lambda outcome: 1000 * outcome.slow),
         ("Late, of those that arrived", "%", lambda outcome: 100 * outcome.late),
         ("Arrived", "%", lambda outcome: 100 * outcome.arrived),
@@ -129,7 +130,9 @@ def draw(losses: Sequence[float], found: Sequence[Sequence[Outcome]], path: Path
             axes.set_xlabel("packets lost, %")
             axes.grid(color="#e5e7eb", linewidth=0.7)
         places[0].set_yscale("log")
-        places[0].yaxis.set_major_formatter(lambda tick, _: f"{tick:,.0f}")
+        ticks = (20, 50, 100, 200, 500, 1000, 2000)
+        places[0].set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+        places[0].set_yticks([], minor=True)
         places[1].set_ylim(bottom=0)
         places[2].set_ylim(0, 105)
         places[2].legend(fontsize=8, loc="lower left")

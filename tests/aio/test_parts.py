@@ -13,10 +13,12 @@ from asyncsctp import (
     AssociationAborted,
     AssociationClosed,
     Config,
+    Delivery,
     EndOfStream,
     MessageAbandoned,
     Part,
     PartialDeliveryAborted,
+    Receipt,
     SendFailed,
     StreamReader,
 )
@@ -651,3 +653,59 @@ def test_an_association_that_ends_ends_who_writes_parts() -> None:
             await writer.send_parts([b"x"])
 
     run(test, config=SMALL)
+
+
+@BOTH
+def test_a_peer_that_closes_gets_what_was_whole_and_is_told_of_what_was_not(config: Config) -> None:
+    async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
+        _, writer = a.open_stream(1)
+        reader, _ = z.open_stream(1)
+        parts = reader.parts()
+        sending = asyncio.ensure_future(writer.send_parts(slowly(5, pause=100.0)))
+        await asyncio.sleep(150)
+        receipt = a.write(b"whole", stream=2)
+        closing = asyncio.ensure_future(z.close())
+        await expect_abandoned(parts)
+        assert (await z.recv()).data == b"whole"
+        await receipt
+        await closing
+        await z.wait_closed()
+        with pytest.raises(AssociationClosed):
+            await sending
+
+    run(test, config=config.replace(partial_delivery_point=1))
+
+
+@BOTH
+@pytest.mark.parametrize("withdraws", [False, True])
+def test_the_receipt_of_a_message_in_parts_is_one_like_others(config: Config, withdraws: bool) -> None:
+    async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
+        _, writer = a.open_stream(1)
+        reader, _ = z.open_stream(1)
+        parts = reader.parts()
+        receipt = await writer.send_parts([bytes(8192)] * 14)  # more than the peer has room for; nobody reads
+        await asyncio.sleep(1.0)
+        waiting = asyncio.ensure_future(_wait(receipt))
+        await asyncio.sleep(1.0)
+        assert not waiting.done() and writer.buffered
+        if withdraws:
+            assert receipt.withdraw()
+            assert not writer.buffered
+            await expect_abandoned(parts)
+            with pytest.raises(MessageAbandoned):
+                await waiting
+            assert not receipt.withdraw()
+        else:
+            assert sum([len(part.data) for part in [await anext(parts) for _ in range(3)]])
+            rest = await one(reader)
+            assert rest
+            delivery = await waiting
+            assert (delivery.path, await receipt) == (Z, delivery)
+        await writer.send(b"next")
+        assert await one(reader) == b"next"
+
+    run(test, config=config.replace(send_buffer=1024 * 1024))
+
+
+async def _wait(receipt: Receipt) -> Delivery:
+    return await receipt
