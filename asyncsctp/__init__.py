@@ -13,9 +13,11 @@ from . import _source as _source  # isort: skip  # first: it decides whether wha
 
 from . import congestion, schedulers
 from .aio.api import connect, open_endpoint, run, serve
-from .aio.association import Association, Negotiated, Path
+from .aio.association import Abandoned, Association, Negotiated, Path
 from .aio.endpoint import Endpoint
 from .aio.listeners import EventStream
+from .aio.parts import Part
+from .aio.receipts import Delivery, Receipt
 from .aio.server import Server
 from .aio.streams import Message, StreamReader, StreamWriter
 from .aio.workers import WorkerGroup, WorkerSlot
@@ -58,6 +60,7 @@ from .wire.octets import COMPILED
 compiled: bool = COMPILED
 
 __all__ = [
+    "Abandoned",
     "Association",
     "AssociationAborted",
     "AssociationClosed",
@@ -68,6 +71,7 @@ __all__ = [
     "AssociationUp",
     "Cause",
     "Config",
+    "Delivery",
     "EndOfStream",
     "Endpoint",
     "EndpointStatistics",
@@ -77,6 +81,7 @@ __all__ = [
     "MessageAbandoned",
     "MessageTooLarge",
     "Negotiated",
+    "Part",
     "PartialDeliveryAborted",
     "Path",
     "PathChanged",
@@ -84,6 +89,7 @@ __all__ = [
     "PeerAddressChanged",
     "PeerError",
     "PeerShutdown",
+    "Receipt",
     "ReconfigError",
     "SCTPError",
     "SchedulerFailed",

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, final
 from ..association import Association as Core
 from ..config import Config
 from ..errors import AssociationClosed, MessageAbandoned, SCTPError
-from ..events import Event, PartialDeliveryAborted, SchedulerFailed
+from ..events import Event, PartialDeliveryAborted, PeerShutdown, SchedulerFailed
 from ..handlers.state import ESTABLISHED, State
 from ..outbound.message import ANY_PATH, LIMITED, PRIORITY, TIMED, WHOLE, Terms, message_flags
 from ..wire.constants import MASK_32
 from .flow_control import SendBuffer, WaitList
 from .inbox import Inbox
 from .listeners import EventStream, Listeners
+from .parts import break_off_all
 from .receipts import Delivery, Receipt, Watch
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ class Driver(Inbox):
             self._listeners.tell(event)
         if isinstance(event, SchedulerFailed):
             self.engine.loop.call_exception_handler({"message": str(event.error), "exception": event.error})
+        elif isinstance(event, PeerShutdown):
+            self.engine.loop.call_soon(break_off_all, self)
 
     def on_writable(self) -> None:
         """There is more room in the send buffer."""
@@ -230,18 +233,6 @@ class Driver(Inbox):
         self.core.sender().send_piece(sid, data, ppid, flags, terms, last)
         self.sending.credit -= len(data)
         self.engine.flush_soon(self.core, len(data))
-
-    def break_off(self, terms: Terms) -> None:
-        """A message that is written in parts will not be ended: the peer must not take it for a whole one."""
-        submission = self.core.submission
-        if self.ended or submission is None or not terms.open:
-            return
-        try:
-            submission.give_up(terms)
-        except ValueError:
-            self.abort(b"a message that was begun can't be ended")
-        else:
-            self.engine.flush_soon(self.core)
 
     @staticmethod
     def check_options(ppid: object, unordered: object) -> None:
@@ -348,6 +339,7 @@ class Driver(Inbox):
         if self.core.state in _SETTING_UP:
             self.abort(b"")
             return
+        break_off_all(self)
         self.core.shutdown(self.engine.now())
         self.engine.flush(self.core)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .driver import Driver
     from .inbox import Inbox
 
-__all__ = ["Part", "PartReader", "send_parts"]
+__all__ = ["Part", "PartReader", "break_off_all", "send_parts"]
 
 
 class Part(NamedTuple):
@@ -45,25 +45,24 @@ class PartReader:
     def __init__(self, inbox: Inbox, sid: int) -> None:
         self._inbox = inbox
         self._sid = sid
-        self._parts: deque[Part] = deque()
+        self._parts: deque[Part | None] = deque()  # None: the message before it will not be completed
         self._waiter: asyncio.Future[None] | None = None
-        self._aborted = False
         self._ended = False
-        self._inside = -1  # the TSN of a message of which a part, and not the last, has been read
+        self._filling = -1  # the TSN of a message of which a part, and not the last, has come
+        self._inside = -1  # the same of one of which a part has been read
 
     def __aiter__(self) -> PartReader:
         return self
 
+    def __len__(self) -> int:
+        return len(self._parts)
+
     async def __anext__(self) -> Part:
         while not self._parts:
-            if self._aborted:
-                self._aborted = False
-                self._inside = -1
-                raise MessageAbandoned("the message that was being read in parts will not be completed")
-            if self._ended:
-                raise StopAsyncIteration
-            error = self._inbox.end_of(self._sid)
+            error = EndOfStream() if self._ended else self._inbox.end_of(self._sid)
             if isinstance(error, EndOfStream):
+                if self._inside >= 0:  # the sender has ended without it
+                    raise self._abandoned()
                 raise StopAsyncIteration
             if error is not None:
                 raise error
@@ -75,6 +74,8 @@ class PartReader:
             finally:
                 self._waiter = None
         part = self._parts.popleft()
+        if part is None:
+            raise self._abandoned()
         if not part.last:
             self._inside = part.tsn
         elif part.tsn == self._inside:
@@ -82,15 +83,24 @@ class PartReader:
         self._inbox.consumed(max(len(part.data), SMALLEST_CHARGE))
         return part
 
+    def _abandoned(self) -> MessageAbandoned:
+        self._inside = -1
+        return MessageAbandoned("the message that was being read in parts will not be completed")
+
     def put(self, part: Part) -> None:
         """A part has come."""
         self._parts.append(part)
+        if not part.last:
+            self._filling = part.tsn
+        elif part.tsn == self._filling:
+            self._filling = -1
         self.wake()
 
     def abort(self) -> None:
-        """No more will come of the message that is being read."""
-        if self._inside >= 0 or any(not part.last for part in self._parts):
-            self._aborted = True
+        """No more will come of the message of which parts have."""
+        if self._filling >= 0:
+            self._filling = -1
+            self._parts.append(None)
             self.wake()
 
     def end(self) -> None:
@@ -105,9 +115,9 @@ class PartReader:
 
     def take_whole(self) -> list[Part]:
         """All that is here, which must be whole messages: the reader goes on without parts."""
-        if self._inside >= 0 or not all(part.last for part in self._parts):
+        parts = [part for part in self._parts if part is not None and part.last]
+        if self._inside >= 0 or len(parts) < len(self._parts):
             raise RuntimeError("a message is being read in parts: read the rest of it by parts() first")
-        parts = list(self._parts)
         self._parts.clear()
         return parts
 
@@ -134,7 +144,7 @@ async def send_parts(
             raise ValueError("a message must have at least 1 byte")  # RFC 9260 section 3.3.1
         await _send(driver, sid, waiting, ppid, flags, terms, True)
     except BaseException:
-        driver.break_off(terms)
+        break_off(driver, terms)
         raise
     return Receipt(driver, sid, waiting, ppid, flags, terms, ANY_PATH)
 
@@ -151,3 +161,24 @@ async def _send(driver: Driver, sid: int, data: bytes, ppid: int, flags: int, te
     driver.write_piece(sid, data, ppid, flags, terms, last)
     if driver.sending.credit < 0:
         await driver.drain(sid)
+
+
+def break_off(driver: Driver, terms: Terms) -> None:
+    """A message that is written in parts will not be ended: the peer must not take it for a whole one."""
+    submission = driver.core.submission
+    if driver.ended or submission is None or not terms.open:
+        return
+    try:
+        submission.give_up(terms)
+    except ValueError:
+        driver.abort(b"a message that was begun can't be ended")
+    else:
+        driver.engine.flush_soon(driver.core)
+
+
+def break_off_all(driver: Driver) -> None:
+    """No more messages are taken: what is begun can't be ended, and must not hold up the others."""
+    submission = driver.core.submission
+    if submission is not None:
+        for terms in submission.open_messages():
+            break_off(driver, terms)

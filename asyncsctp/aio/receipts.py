@@ -73,12 +73,13 @@ class Receipt(OutboundMessage):
 
 @final
 class Watch:
-    """Those who wait for one message."""
+    """Those who wait for one message, and what they were told, for those who ask again."""
 
-    __slots__ = ("_futures",)
+    __slots__ = ("_futures", "delivery")
 
     def __init__(self) -> None:
         self._futures: list[asyncio.Future[Delivery]] = []
+        self.delivery: Delivery | None = None
 
     def add(self, future: asyncio.Future[Delivery]) -> None:
         """One more."""
@@ -86,6 +87,8 @@ class Watch:
 
     def settle(self, outcome: Delivery | MessageAbandoned) -> None:
         """Tell them all."""
+        if isinstance(outcome, Delivery):
+            self.delivery = outcome
         for future in self._futures:
             if not future.done():
                 if isinstance(outcome, MessageAbandoned):
@@ -108,8 +111,10 @@ def _watch(driver: Driver, receipt: Receipt) -> asyncio.Future[Delivery]:
     if terms is not None and terms.fate == SETTLED:
         if terms.reason:
             watch.settle(MessageAbandoned(terms.reason))
+        elif isinstance(terms.watcher, Watch) and terms.watcher.delivery is not None:
+            watch.settle(terms.watcher.delivery)
         else:
-            watch.settle(terms.watcher if isinstance(terms.watcher, Delivery) else Delivery())
+            watch.settle(Delivery())
     elif driver.ended or submission is None:
         if driver.error is None:
             watch.settle(Delivery())

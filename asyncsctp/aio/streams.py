@@ -262,7 +262,7 @@ class StreamReader(MessageQueue):
 
     def at_eof(self) -> bool:
         """Whether all messages have been read, and the peer has reset the stream or the association has ended."""
-        return (self.is_ended or self._inbox.ended) and not self
+        return (self.is_ended or self._inbox.ended) and not self and not self._parts
 
     def __aiter__(self) -> StreamReader:
         return self

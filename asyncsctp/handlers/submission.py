@@ -71,6 +71,8 @@ class Submission:
 
     def send_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> None:
         """Queue a piece of a message that is written in parts; all of them have the same terms."""
+        if terms.fate == SETTLED:
+            raise MessageAbandoned(f"the message was given up: {terms.reason}")
         begins = terms.message is None
         self._check(sid, ppid, min(len(data), 1))
         if terms.fate == SETTLED:
@@ -122,6 +124,10 @@ class Submission:
         abandonment = self._abandonment("withdrawing a message that has begun to leave", terms.fate != WAITING)
         abandonment.give_up(terms, RELIABLE)
         self._transmission.look_back()
+
+    def open_messages(self) -> list[Terms]:
+        """Those that are being written in parts, and are not ended."""
+        return self._queue.open_messages() if self._is_cautious else []
 
     def _terms_of(self, message: OutboundMessage) -> Terms | None:
         """Those of a message that was sent, maybe without; None if it is settled."""

@@ -125,6 +125,7 @@ class Terms:
         self.reason = reason
         self.message = None
         self.pieces = None
+        self.open = False
         self.records.clear()
 
 

@@ -122,7 +122,9 @@ class SendQueue(Turns):
         flags = (flags & ~WHOLE) | (FLAG_BEGIN if begins else 0) | (FLAG_END if last else 0)
         piece = OutboundMessage(sid, data, ppid, flags, terms, PIECE)
         if terms.fate == WAITING:
-            terms.pieces = [piece] if terms.pieces is None else [*terms.pieces, piece]
+            if terms.pieces is None:
+                terms.pieces = []
+            terms.pieces.append(piece)
         if begins:
             self._arrivals += 1
             terms.order = self._arrivals
@@ -136,6 +138,10 @@ class SendQueue(Turns):
         """Whether a message is being written to this stream in parts."""
         stream = self._streams.get(sid)
         return stream is not None and stream.open is not None
+
+    def open_messages(self) -> list[Terms]:
+        """The messages that are being written in parts."""
+        return [stream.open for stream in self._streams.values() if stream.open is not None]
 
     def is_begun(self, message: OutboundMessage) -> bool:
         """Whether a part of this message, and no more, has left."""

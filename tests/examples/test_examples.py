@@ -213,3 +213,40 @@ def test_examples_import_nothing_from_the_folder_they_are_in() -> None:
 def test_conversations() -> None:
     done = run(*command("conversations.py", "50"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "50 conversations, 8 streams\n", "")
+
+
+def test_deadlines() -> None:
+    done = run(*command("deadlines.py"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert re.findall(r"received: (\w+)", done.stdout) == ["greeting", "order"]
+    assert set(re.findall(r"back to the sender: (\w+)", done.stdout)) == {"frame", "position", "question", "wish"}
+    assert set(re.findall(r"(\w+): given up", done.stdout)) == {"frame", "position", "question", "wish"}
+    assert done.stdout.endswith("withdrawn: 1, timed: 2, limited: 1, priority: 0\n")
+
+
+def test_large_message() -> None:
+    done = run(*command("large_message.py", "--mebibytes", "6", "--buffer", "64"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "1 message of 6 MiB, read in" in done.stdout and "the same arrived: True" in done.stdout
+    found = re.search(r"at most ([\d.]+) MiB of memory", done.stdout)
+    assert found is not None and float(found[1]) < 3.0, "neither side has held it whole"
+
+
+def test_telemetry() -> None:
+    done = run(*command("telemetry.py", "--loss", "0", "0.05", "--seconds", "4"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    rows = [
+        [float(value) for value in re.findall(r"([\d.]+)(?:%| ms)", rest)]
+        for rest in re.findall(r"% lost +(.+)$", done.stdout, re.MULTILINE)
+    ]
+    assert [len(row) for row in rows] == [5] * 6
+    (no_late, late), (_, slow), (all_arrived, arrived) = rows[0:2], rows[2:4], rows[4:6]
+    assert no_late == [0.0] * 5 and all_arrived == [100.0] * 5
+    one_stream, streams, unordered, _, sent_once = late
+    assert one_stream > 2 * streams > 0, "one stream holds up all readings behind a lost one"
+    assert streams >= unordered > sent_once == 0
+    assert slow[4] < slow[0]
+    assert arrived[:3] == [100.0] * 3 and arrived[4] < 100.0
