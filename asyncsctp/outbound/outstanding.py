@@ -7,7 +7,7 @@ proportional to what a SACK changes: gap ranges are compared with those of the S
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import final
 
@@ -87,7 +87,7 @@ class OutstandingQueue(Records):
 
     __slots__ = (
         "_earliest", "_gaps", "_lost_tsns", "_misses", "_timed", "delivered", "doubtful", "in_flight",
-        "in_flight_user_bytes", "renumbered", "summary", "user_bytes",
+        "in_flight_user_bytes", "summary", "user_bytes",
     )  # fmt: skip
 
     def __init__(self, initial_tsn: int, paths: int = 1) -> None:
@@ -95,7 +95,7 @@ class OutstandingQueue(Records):
         self.summary = AckSummary()
         self.doubtful: list[PacketRecord] = []
         self.delivered: list[Terms] = []
-        self.renumbered: dict[int, int] = {}
+        self.renumbered = {}
         self.in_flight = [0] * paths
         self._earliest: list[PacketRecord | None] = [None] * paths
         self._timed: list[PacketRecord | None] = [None] * paths  # section 6.3.1 C4: one at a time
@@ -245,14 +245,6 @@ class OutstandingQueue(Records):
 
     # Messages with terms (RFC 3758 section 3.5).
 
-    def renumber(self, sids: Iterable[int]) -> None:
-        """The numbers of these streams begin anew with the next TSN."""
-        if self.next_tsn == self.cumulative_tsn + 1:
-            self.renumbered.clear()
-            return
-        for sid in sids:
-            self.renumbered[sid] = self.next_tsn
-
     def abandon(self, terms: Terms) -> list[int]:
         """Treat all chunks of a message that have left as finally acknowledged (A2, A3).
 
@@ -277,11 +269,7 @@ class OutstandingQueue(Records):
                 if path_id not in paths:
                     paths.append(path_id)
         if terms.fate != LEFT:
-            rest = PacketRecord(self.next_tsn, self.next_tsn, b"", 0, 0, 0.0)
-            rest.message = terms.message
-            rest.state = ABANDONED
-            self.records.append(rest)
-            self.next_tsn += 1
+            self.stand_for_rest(terms.message)
         return paths
 
     def _advance(self, cumulative_tsn: int) -> None:

@@ -7,6 +7,7 @@ of them: that is for `outstanding`.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Final
 
@@ -22,13 +23,14 @@ _last_tsn: Final = attrgetter("last_tsn")
 class Records:
     """The records from `head` on; those before it are done with. `next_tsn` is that of the next chunk to be sent."""
 
-    __slots__ = ("cumulative_tsn", "head", "next_tsn", "records")
+    __slots__ = ("cumulative_tsn", "head", "next_tsn", "records", "renumbered")
 
     def __init__(self, initial_tsn: int) -> None:
         self.records: list[PacketRecord] = []
         self.head = 0
         self.next_tsn = initial_tsn
         self.cumulative_tsn = initial_tsn - 1
+        self.renumbered: dict[int, int] = {}
 
     def __bool__(self) -> bool:
         return self.head < len(self.records)
@@ -63,6 +65,22 @@ class Records:
     def split(self, record: PacketRecord, tsn: int) -> None:
         """Make two records of one; `tsn` is the first of the second."""
         raise NotImplementedError
+
+    def renumber(self, sids: Iterable[int]) -> None:
+        """The numbers of these streams begin anew with the next TSN."""
+        if self.next_tsn == self.cumulative_tsn + 1:
+            self.renumbered.clear()
+            return
+        for sid in sids:
+            self.renumbered[sid] = self.next_tsn
+
+    def stand_for_rest(self, message: OutboundMessage | None) -> None:
+        """The next TSN stands for what will not leave of this message."""
+        rest = PacketRecord(self.next_tsn, self.next_tsn, b"", 0, 0, 0.0)
+        rest.message = message
+        rest.state = ABANDONED
+        self.records.append(rest)
+        self.next_tsn += 1
 
     def attach(self, message: OutboundMessage, terms: Terms, number: int = -1) -> bool:
         """Give terms to a message that has left without, or a part of it has; false if it is acknowledged already.
