@@ -81,8 +81,7 @@ class OutstandingQueue(Records):
     what is marked for retransmission. `user_bytes` have been sent and not cumulatively acknowledged.
 
     `doubtful` receives the records of messages with a policy that have just been marked for retransmission, `delivered`
-    the terms of watched messages that the peer has acknowledged; their user empties both. `renumbered`: by stream, the
-    first TSN since its numbers began anew, if what is outstanding may have one of the numbers before.
+    the terms of watched messages that the peer has acknowledged; their user empties both.
     """
 
     __slots__ = (
@@ -95,7 +94,6 @@ class OutstandingQueue(Records):
         self.summary = AckSummary()
         self.doubtful: list[PacketRecord] = []
         self.delivered: list[Terms] = []
-        self.renumbered = {}
         self.in_flight = [0] * paths
         self._earliest: list[PacketRecord | None] = [None] * paths
         self._timed: list[PacketRecord | None] = [None] * paths  # section 6.3.1 C4: one at a time

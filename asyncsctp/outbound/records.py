@@ -21,7 +21,11 @@ _last_tsn: Final = attrgetter("last_tsn")
 
 
 class Records:
-    """The records from `head` on; those before it are done with. `next_tsn` is that of the next chunk to be sent."""
+    """The records from `head` on; those before it are done with.
+
+    `next_tsn` is that of the next chunk to be sent. `renumbered`: by stream, the first TSN since its numbers began
+    anew, if what is outstanding may have one of the numbers before.
+    """
 
     __slots__ = ("cumulative_tsn", "head", "next_tsn", "records", "renumbered")
 
