@@ -221,8 +221,8 @@ class StreamReader(MessageQueue):
         """The messages of the stream in parts, as they arrive (RFC 6458 section 6.1.7): `async for part in ...`.
 
         A message of which `Config.partial_delivery_point` bytes have come does not wait for its end, and may be of any
-        length; a shorter one comes as one part. It ends, and raises, as `read` does; `MessageAbandoned` if a message that
-        has begun will not be completed. `read` can be used again once the last part of a message was read.
+        length; a shorter one comes as one part. It ends, and raises, as `read` does; `MessageAbandoned` if a message
+        that has begun will not be completed. `read` can be used again once the last part of a message was read.
         """
         if self._parts is None:
             self._parts = PartReader(self._inbox, self._sid)
