@@ -221,8 +221,8 @@ class StreamReader(MessageQueue):
         """The messages of the stream in parts, as they arrive (RFC 6458 section 6.1.7): `async for part in ...`.
 
         A message of which `Config.partial_delivery_point` bytes have come does not wait for its end, and may be of any
-        length; a shorter one comes as one part. It ends, and raises, as `read` does; `MessageAbandoned` if the sender
-        gives up a message that has begun. `read` can be used again once the last part of a message was read.
+        length; a shorter one comes as one part. It ends, and raises, as `read` does; `MessageAbandoned` if a message
+        that has begun will not be completed. `read` can be used again once the last part of a message was read.
         """
         if self._parts is None:
             self._parts = PartReader(self._inbox, self._sid)
@@ -404,9 +404,10 @@ class StreamWriter:
         section 8.1.26). `Config.max_message_size` does not bound it; the peer has to read it in parts, or to have room.
 
         Until the last part is written nothing else can be written to this stream (`RuntimeError`); and without
-        interleaving (RFC 8260) nothing of other streams leaves. If the parts end by an error, or this is cancelled, the
-        message is withdrawn; where partial reliability was not negotiated, and a part has left, the association is
-        aborted. `ValueError` if there is no byte in all parts; other arguments and errors as of `write`.
+        interleaving (RFC 8260) nothing of other streams leaves. If the parts end by an error, this is cancelled, or the
+        association is closed meanwhile, the message is withdrawn; where partial reliability was not negotiated, and a
+        part has left, the association is aborted. `ValueError` if there is no byte in all parts; `MessageAbandoned` if
+        the message was given up before its last part; other arguments and errors as of `write`.
         """
         if self._closing:
             raise self._closed_error()
