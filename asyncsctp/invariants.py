@@ -176,8 +176,8 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
         if in_flight and not runs[path_id]:
             yield f"{in_flight} bytes are in flight on path {path_id} and no T3-rtx runs for it"
     asks = any(map(context.timers.runs, (WINDOW_PROBE, FORWARD_TSN_RTX, RECONFIG)))
-    begun = transmission.queue._begun
-    asks |= begun is not None and not begun.messages  # the user has to write the rest of it first
+    # Others may wait for what the user has to write the rest of.
+    asks |= any(stream.begun and not stream.messages for stream in transmission.queue._streams.values())
     if context.state in SENDS_DATA and transmission.pending and not any(runs) and not asks:
         yield "data waits, and neither T3-rtx runs nor is the peer asked for anything"
     skips = transmission.abandonment is not None and (

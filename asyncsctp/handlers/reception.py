@@ -208,8 +208,12 @@ class Reception(Acknowledging):
         self._queue.recipient = _NOBODY
 
     def succeed(self, before: Reception) -> None:
-        """The peer has restarted: who wanted parts of its messages still does, and what was begun will not be ended."""
+        """The peer has restarted: who wanted parts of its messages still does, and what was begun will not be ended.
+
+        What has come and is not yet read still takes its room.
+        """
         self._queue.succeed(before._queue)
+        self._queue.unread = before._queue.unread
 
     def configure(self) -> None:
         """The user changed settings."""

@@ -72,7 +72,7 @@ class Outgoing:
         """Messages may leave again; with `reset` their sequence numbers begin with 0."""
         queue = self._transmission.queue
         if reset:
-            self._transmission.outstanding.renumber(streams or range(self.count))
+            self._transmission.outstanding.renumber(streams or queue.in_use())
         if streams:
             queue.resume(streams, reset)
         else:

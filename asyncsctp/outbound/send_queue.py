@@ -222,6 +222,10 @@ class SendQueue(Turns):
             if reset and not later and not stream.messages and stream.open is None:
                 del self._streams[sid]
 
+    def in_use(self) -> list[int]:
+        """The streams to which something was pushed since their numbers began with 0."""
+        return list(self._streams)
+
     def resume_all(self, reset: bool) -> None:
         """The same for all streams."""
         self._waits = False

@@ -11,6 +11,7 @@ from support.stage import (
     HERE,
     OTHER,
     PEER_TAG,
+    PEER_TSN,
     THERE,
     UDP,
     UP_STATES,
@@ -281,6 +282,21 @@ def test_action_a_makes_room_for_new_messages() -> None:
     solo.receive(echo)
     assert association.buffered == 0
     assert solo.user.writable == before + 1
+
+
+def test_action_a_keeps_the_room_of_what_is_unread() -> None:
+    """The window is the new association's, and smaller by what the user has not read; it does not grow by reading."""
+    solo = Solo(config=Config(recv_buffer=20_000))
+    association = solo.accept()
+    solo.user.reading = False
+    solo.say(data(PEER_TSN, bytes(1000)))
+    _, echo = restart_cookie(solo)
+    solo.receive(echo)
+    solo.say(data(5_000_000, bytes(1000)))
+    assert association._rooms.reception is not None
+    assert association._rooms.reception._queue.unread == 2000
+    solo.user.read()
+    assert association._rooms.reception._queue.unread == 0
 
 
 def test_action_a_begins_anew_with_the_network() -> None:

@@ -43,6 +43,9 @@ class MixedLife(Scenario):
         #: What is written in parts: its terms, and the number of those that are still to be written.
         self.parts: tuple[dict[int, Terms], dict[int, Terms]] = ({}, {})
         self.writing = [0, 0]
+        #: A as it was before it lost its state, and what it had sent.
+        self.before: Recorder | None = None
+        self.sent_before: list[tuple[int, int, bool, bytes]] = []
         self.broken: tuple[set[int], set[int]] = (set(), set())
         self.watched: tuple[set[int], set[int]] = (set(), set())
         self.known: tuple[set[int], set[int]] = (set(), set())  # acknowledged, by what `watch` said
@@ -79,6 +82,8 @@ class MixedLife(Scenario):
                 self._later(random.random() * 2, partial(self._begin_parts, side, 1000 + number))
         if random.random() < 0.1:
             self._later(random.random() * 2, partial(self._abort, random.randrange(2)))
+        if random.random() < 0.15:
+            self._later(random.random() * 2, self._crash)
 
     def _send(self, side: int, sid: int, data: bytes, ppid: int, unordered: bool, path: int | None) -> None:
         pair, random = self.pair, self.random
@@ -129,6 +134,20 @@ class MixedLife(Scenario):
         if self.pair.association(side).state is not CLOSED:
             self.pair.abort(side)
 
+    def _crash(self) -> None:
+        """A loses its state, and comes again."""
+        pair = self.pair
+        if not pair.is_up():
+            return
+        self.before = pair.users[0]
+        self.sent_before = pair.sent[0][:]
+        self.writing[0] = 0
+        for numbers in (self.watched[0], self.known[0], self.broken[0]):
+            numbers.clear()
+        self.messages[0].clear()
+        self.parts[0].clear()
+        pair.reborn()
+
     # Messages written in parts.
 
     def _begin_parts(self, side: int, number: int) -> None:
@@ -177,6 +196,8 @@ class MixedLife(Scenario):
     def _go_on(
         self, side: int, sid: int, number: int, flags: int, terms: Terms, pieces: list[bytes], at: int
     ) -> None:
+        if self.parts[side].get(number) is not terms:
+            return  # nobody is there to write any more
         last = at + 1 == len(pieces)
         self.writing[side] -= last
         if not self._write_part(side, sid, number, flags, terms, pieces, at):
@@ -186,7 +207,9 @@ class MixedLife(Scenario):
         """As who writes in parts does when there are no more, or when they are not taken."""
         association = self.pair.association(side)
         submission = association.submission
-        if association.state is CLOSED or submission is None or not terms.open or terms.fate == SETTLED:
+        if self.parts[side].get(number) is not terms or not terms.open or terms.fate == SETTLED:
+            return
+        if association.state is CLOSED or submission is None:
             return
         try:
             submission.give_up(terms)
@@ -237,6 +260,8 @@ class MixedLife(Scenario):
         pair = self.pair
         if any(user.is_closed for user in pair.users):
             return True
+        if not pair.is_up() or (self.before is not None and not pair.association(1).statistics.restarts):
+            return False
         for side in (0, 1):
             association = pair.association(side)
             timers = association.context.timers
@@ -270,7 +295,7 @@ class MixedLife(Scenario):
 
     def _verify_watchers(self, side: int, writer: Recorder, reader: Recorder) -> None:
         """Each is told once what became of its message, and the truth."""
-        came = {ppid for _, ppid, _, _ in reader.messages}
+        came = {ppid for _, ppid, _, _ in self._came(side)}
         told = [watcher for watcher, *_ in writer.settled]
         assert sorted(told) == sorted(self.watched[side]), "not each watcher was told once"
         assert self.known[side] <= came, "what did not come was said to be acknowledged"
@@ -279,16 +304,17 @@ class MixedLife(Scenario):
                 assert number in came, f"message {number} did not come, and its watcher was told otherwise"
                 assert address in self.pair.addresses[1 - side]
                 assert transmissions > 0
-            elif writer.error is None and reader.error is None:
+            elif writer.error is None and reader.error is None and self.before is None:
                 assert self.policies[side][number] != RELIABLE, f"message {number} is reliable: {reason}"
         assert not came & self.broken[side], "a message that was broken off came whole"
 
     def _verify(self, side: int, writer: Recorder, reader: Recorder) -> None:
-        sent = {ppid: (sid, unordered, data) for sid, ppid, unordered, data in self.pair.sent[side]}
+        written = [*self.sent_before, *self.pair.sent[0]] if side == 0 else self.pair.sent[1]
+        sent = {ppid: (sid, unordered, data) for sid, ppid, unordered, data in written}
         came: set[int] = set()
         latest: dict[int, int] = {}
-        order = {entry[1]: number for number, entry in enumerate(self.pair.sent[side])}
-        for sid, ppid, unordered, data in reader.messages:
+        order = {entry[1]: number for number, entry in enumerate(written)}
+        for sid, ppid, unordered, data in self._came(side):
             assert sent.get(ppid) == (sid, unordered, data), f"message {ppid} came otherwise than it was written"
             assert ppid not in came, f"message {ppid} came twice"
             came.add(ppid)
@@ -297,17 +323,25 @@ class MixedLife(Scenario):
                 latest[sid] = order[ppid]
         told = {event.ppid for event in writer.failed}
         assert len(told) == len(writer.failed), "a message was given back twice"
+        if side == 0:  # those of before are not there to be told
+            sent = {ppid: (sid, unordered, data) for sid, ppid, unordered, data in self.pair.sent[0]}
         for ppid in sent.keys() - came:
-            if self.policies[side][ppid] == RELIABLE:
+            if self.policies[side][ppid] == RELIABLE and self.before is None:
                 assert writer.error is not None or reader.error is not None, f"reliable message {ppid} did not come"
             if writer.error is None:
                 assert ppid in told, f"message {ppid} did not come, and nobody was told"
         for event in writer.failed:
             whole = b"" if event.ppid in self.parts[side] else sent[event.ppid][2]
             assert event.data == whole, f"message {event.ppid} was not given back as it was written"
-        if writer.error is None and reader.error is None:
+        if writer.error is None and reader.error is None and self.before is None:
             reliable = {ppid for ppid in told if self.policies[side][ppid] == RELIABLE}
             assert not reliable, f"reliable messages {reliable} were given up"
+
+
+    def _came(self, side: int) -> list[tuple[int, int, bool, bytes]]:
+        """What came of the messages of a side."""
+        messages = self.pair.users[1 - side].messages
+        return messages if side == 0 or self.before is None else [*self.before.messages, *messages]
 
 
 def _awaited(streams: ReassemblyQueue, sid: int) -> int:

@@ -182,6 +182,18 @@ class Pair:
         )
         return user.association
 
+    def reborn(self) -> None:
+        """A loses its state, and sets up the association anew; `sent` begins anew for it."""
+        self.simulation.remove(self.endpoints[0])
+        config = self.association(0).context.config
+        self.users = (Recorder("a again"), self.users[1])
+        endpoint = self._endpoint(config, A_PORT, self.addresses[0], f"{self.now} a again", False)
+        self.endpoints = (endpoint, self.endpoints[1])
+        self.sent[0].clear()
+        self._checked[0] = None
+        self.simulation.add(endpoint, self.addresses[0], udp_port=UDP_PORT)
+        self.connect(len(self.addresses[1]))
+
     def establish(self, limit: float = 60.0) -> None:
         """Connect, and wait until both sides are up."""
         self.connect()
