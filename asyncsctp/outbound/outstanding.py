@@ -7,7 +7,7 @@ proportional to what a SACK changes: gap ranges are compared with those of the S
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import final
 
@@ -81,13 +81,12 @@ class OutstandingQueue(Records):
     what is marked for retransmission. `user_bytes` have been sent and not cumulatively acknowledged.
 
     `doubtful` receives the records of messages with a policy that have just been marked for retransmission, `delivered`
-    the terms of watched messages that the peer has acknowledged; their user empties both. `renumbered`: by stream, the
-    first TSN since its numbers began anew, if what is outstanding may have one of the numbers before.
+    the terms of watched messages that the peer has acknowledged; their user empties both.
     """
 
     __slots__ = (
         "_earliest", "_gaps", "_lost_tsns", "_misses", "_timed", "delivered", "doubtful", "in_flight",
-        "in_flight_user_bytes", "renumbered", "summary", "user_bytes",
+        "in_flight_user_bytes", "summary", "user_bytes",
     )  # fmt: skip
 
     def __init__(self, initial_tsn: int, paths: int = 1) -> None:
@@ -95,7 +94,6 @@ class OutstandingQueue(Records):
         self.summary = AckSummary()
         self.doubtful: list[PacketRecord] = []
         self.delivered: list[Terms] = []
-        self.renumbered: dict[int, int] = {}
         self.in_flight = [0] * paths
         self._earliest: list[PacketRecord | None] = [None] * paths
         self._timed: list[PacketRecord | None] = [None] * paths  # section 6.3.1 C4: one at a time
@@ -226,9 +224,7 @@ class OutstandingQueue(Records):
     def expire(self, path_id: int, state: int = TIMED_OUT) -> int:
         """T3-rtx expired: all that is outstanding on the path is to be sent again (section 6.3.3). How many records."""
         earliest = self._earliest[path_id]
-        if earliest is None:
-            return 0
-        since = self.records[self.index(earliest.first_tsn) :]
+        since = self.records[self.index(earliest.first_tsn) :] if earliest is not None else []
         marked = [record for record in since if record.path_id == path_id and record.state < ACKED]
         for record in marked:
             self._mark(record, state)
@@ -245,18 +241,10 @@ class OutstandingQueue(Records):
 
     # Messages with terms (RFC 3758 section 3.5).
 
-    def renumber(self, sids: Iterable[int]) -> None:
-        """The numbers of these streams begin anew with the next TSN."""
-        if self.next_tsn == self.cumulative_tsn + 1:
-            self.renumbered.clear()
-            return
-        for sid in sids:
-            self.renumbered[sid] = self.next_tsn
-
     def abandon(self, terms: Terms) -> list[int]:
         """Treat all chunks of a message that have left as finally acknowledged (A2, A3).
 
-        The paths of which the earliest outstanding chunk was among them (section 6.3.2 R2 and R3 of RFC 9260).
+        The paths whose earliest outstanding one was among them.
 
         Of one that has not left completely the next TSN stands for the rest: it tells the receiver that no more comes.
         """

@@ -7,6 +7,7 @@ of them: that is for `outstanding`.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Final
 
@@ -20,15 +21,20 @@ _last_tsn: Final = attrgetter("last_tsn")
 
 
 class Records:
-    """The records from `head` on; those before it are done with. `next_tsn` is that of the next chunk to be sent."""
+    """The records from `head` on; those before it are done with. `next_tsn` is that of the next chunk to be sent.
 
-    __slots__ = ("cumulative_tsn", "head", "next_tsn", "records")
+    `renumbered`: by stream, the first TSN since its numbers began anew, if what is outstanding may have one of the
+    numbers before.
+    """
+
+    __slots__ = ("cumulative_tsn", "head", "next_tsn", "records", "renumbered")
 
     def __init__(self, initial_tsn: int) -> None:
         self.records: list[PacketRecord] = []
         self.head = 0
         self.next_tsn = initial_tsn
         self.cumulative_tsn = initial_tsn - 1
+        self.renumbered: dict[int, int] = {}
 
     def __bool__(self) -> bool:
         return self.head < len(self.records)
@@ -63,6 +69,14 @@ class Records:
     def split(self, record: PacketRecord, tsn: int) -> None:
         """Make two records of one; `tsn` is the first of the second."""
         raise NotImplementedError
+
+    def renumber(self, sids: Iterable[int]) -> None:
+        """The numbers of these streams begin anew with the next TSN."""
+        if self.next_tsn == self.cumulative_tsn + 1:
+            self.renumbered.clear()
+            return
+        for sid in sids:
+            self.renumbered[sid] = self.next_tsn
 
     def attach(self, message: OutboundMessage, terms: Terms, number: int = -1) -> bool:
         """Give terms to a message that has left without, or a part of it has; false if it is acknowledged already.
