@@ -245,7 +245,6 @@ class OutstandingQueue(Records):
         """Treat all chunks of a message that have left as finally acknowledged (A2, A3).
 
         The paths whose earliest outstanding one was among them.
-
         Of one that has not left completely the next TSN stands for the rest: it tells the receiver that no more comes.
         """
         paths: list[int] = []
