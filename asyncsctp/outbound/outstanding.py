@@ -224,9 +224,7 @@ class OutstandingQueue(Records):
     def expire(self, path_id: int, state: int = TIMED_OUT) -> int:
         """T3-rtx expired: all that is outstanding on the path is to be sent again (section 6.3.3). How many records."""
         earliest = self._earliest[path_id]
-        if earliest is None:
-            return 0
-        since = self.records[self.index(earliest.first_tsn) :]
+        since = self.records[self.index(earliest.first_tsn) :] if earliest is not None else []
         marked = [record for record in since if record.path_id == path_id and record.state < ACKED]
         for record in marked:
             self._mark(record, state)
@@ -246,8 +244,7 @@ class OutstandingQueue(Records):
     def abandon(self, terms: Terms) -> list[int]:
         """Treat all chunks of a message that have left as finally acknowledged (A2, A3).
 
-        The paths of which the earliest outstanding chunk was among them (section 6.3.2 R2 and R3 of RFC 9260).
-
+        The paths whose earliest outstanding one was among them.
         Of one that has not left completely the next TSN stands for the rest: it tells the receiver that no more comes.
         """
         paths: list[int] = []
