@@ -102,8 +102,8 @@ class Abandonment:
     def judge(self) -> None:
         """Chunks were marked for retransmission: not all of them are worth it (section 3.5 A2, F5)."""
         outstanding = self._outstanding
-        records = outstanding.doubtful[:]
-        outstanding.doubtful.clear()
+        records = outstanding.doubtful or []
+        outstanding.doubtful = None
         for terms in self.partial.doubtful(records, self._context.now):
             self.give_up(terms, terms.policy)
 

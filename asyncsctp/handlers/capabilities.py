@@ -130,5 +130,11 @@ def agree(ours: Init, theirs: Init, ports: tuple[int, int], source: Route, addre
         addresses=addresses,
         udp_port=source.udp_port,
         ecn=ours.ecn and theirs.ecn,
-        extensions=ours.extensions & theirs.extensions,
+        extensions=_common(ours.extensions, theirs.extensions),
     )
+
+
+@lru_cache(maxsize=64)
+def _common(ours: frozenset[int], theirs: frozenset[int]) -> frozenset[int]:
+    """One object for all associations with the same."""
+    return ours & theirs

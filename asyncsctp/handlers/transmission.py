@@ -287,8 +287,8 @@ class Transmission:
                 if not self.pending:
                     self._context.emit(SenderDry())
         if self.outstanding.delivered:
-            delivered = self.outstanding.delivered[:]
-            self.outstanding.delivered.clear()
+            delivered = self.outstanding.delivered
+            self.outstanding.delivered = None
             for terms in delivered:
                 path = self._context.paths.by_id[terms.path_id]
                 self._context.owner.message_settled(terms.watcher, "", path, terms.transmissions)

@@ -247,7 +247,7 @@ class DataRuns(ReassemblyQueue):
         if run.first != run.last:
             del self._edges[run.last]
         self._giving[run.last + 1] = given = Given(run.first, run.last + 1, run.key, run.ppid)
-        self._given.add(sid)
+        self._given[sid] = None
         self._give(given, self._release(run.first, run.last), False)
 
     def _give_on(self, tsn: int, flags: int, sid: int, ssn: int, ppid: int, payload: bytes) -> str | None:
@@ -280,7 +280,7 @@ class DataRuns(ReassemblyQueue):
             self._giving[tsn + 1] = given
             self._give(given, payload, False)
             return None
-        self._given.discard(sid)
+        self._given.pop(sid, None)
         self.limit_messages(self._max_message_size)
         if given.key < UNORDERED_KEY:
             self._next_ssn[sid] = (ssn + 1) & MASK_16
@@ -298,7 +298,7 @@ class DataRuns(ReassemblyQueue):
         """The rest of a message will not come."""
         del self._giving[given.following]
         sid = given.key >> 16 & MASK_16
-        self._given.discard(sid)
+        self._given.pop(sid, None)
         self.limit_messages(self._max_message_size)
         self.recipient.on_parts_aborted(sid)
 

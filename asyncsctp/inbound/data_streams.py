@@ -86,9 +86,9 @@ class DataStreams(DataRuns):
         """Whether the messages of a stream are given in parts, once `point` bytes of one are there in order."""
         if wanted:
             self.settle()
-            self._wanted.add(sid)
+            self._wanted[sid] = None
         else:
-            self._wanted.discard(sid)
+            self._wanted.pop(sid, None)
         self.point = point
         self.limit_messages(self._max_message_size)
 

@@ -55,9 +55,9 @@ class IDataStreams(Fragments):
     def deliver_parts(self, sid: int, wanted: bool, point: int) -> None:
         """Whether the messages of a stream are given in parts, once `point` bytes of one are there in order."""
         if wanted:
-            self._wanted.add(sid)
+            self._wanted[sid] = None
         else:
-            self._wanted.discard(sid)
+            self._wanted.pop(sid, None)
         self.point = point
         self.limit_messages(self._max_message_size)
 
@@ -240,7 +240,7 @@ class IDataStreams(Fragments):
 
     def _flow(self, stream: Stream, message: Message) -> None:
         """Give what has come in order of an incomplete message."""
-        self._given.add(stream.sid)
+        self._given[stream.sid] = None
         data = self._release_parts(message)
         self._measure(message)
         mid = message.mid & MASK_32
@@ -254,7 +254,7 @@ class IDataStreams(Fragments):
         if not stream.unordered:
             stream.next = message.mid + 1
         if begun:
-            self._given.discard(stream.sid)
+            self._given.pop(stream.sid, None)
             mid = message.mid & MASK_32
             self._deliver_part(stream.sid, mid, message.ppid, stream.unordered, message.first_tsn, data, True)
         else:
@@ -305,7 +305,7 @@ class IDataStreams(Fragments):
         self.held -= message.size + len(message.later) * OVERHEAD
         self._forget(list(message.later_tsns.values()))
         if begun:
-            self._given.discard(stream.sid)
+            self._given.pop(stream.sid, None)
             self.recipient.on_parts_aborted(stream.sid)
 
 def _violation(tsn: int, text: str) -> str:

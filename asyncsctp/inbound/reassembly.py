@@ -76,10 +76,10 @@ class ReassemblyQueue:
         self._chunks: dict[int, bytes] = {}
         # The TSNs held, negated, as a heap: made when room is first asked for. Some may be held no longer.
         self._largest: list[int] | None = None
-        self._wanted: set[int] = set()  # the streams that are read in parts
+        self._wanted: dict[int, None] = {}  # the streams that are read in parts
         #: So many bytes of a message must be there before a first part of it is given.
         self.point = 0
-        self._given: set[int] = set()  # the streams of which a message has been given in part
+        self._given: dict[int, None] = {}  # the streams of which a message has been given in part
 
     def add(self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes) -> str | None:
         """Take in a chunk that is new; complete messages whose turn it is are delivered before this returns.
@@ -165,7 +165,8 @@ class ReassemblyQueue:
 
     def _abort_given(self) -> None:
         """No message of which a part was given will be completed."""
-        given, self._given = self._given, set()
+        given = self._given
+        self._given = {}
         for sid in given:
             self.recipient.on_parts_aborted(sid)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush
-from typing import final
+from typing import Final, final
 
 from .message import (
     ABANDONED,
@@ -29,7 +29,7 @@ from .records import Records, unacknowledged
 
 @final
 class AckSummary:
-    """What one SACK did. One object is used again and again: read it before the next SACK.
+    """What one SACK did. One object serves all associations, again and again: it is read before the next SACK.
 
     * `stale`: older than one seen before, dropped (section 6.2.1 D i). `violation`: it acknowledges what was not sent.
       Nothing else was touched in either case.
@@ -73,6 +73,9 @@ class AckSummary:
             self.reneged_paths.clear()
 
 
+_SUMMARY: Final = AckSummary()
+
+
 @final
 class OutstandingQueue(Records):
     """The records in order of TSN.
@@ -81,7 +84,7 @@ class OutstandingQueue(Records):
     what is marked for retransmission. `user_bytes` have been sent and not cumulatively acknowledged.
 
     `doubtful` receives the records of messages with a policy that have just been marked for retransmission, `delivered`
-    the terms of watched messages that the peer has acknowledged; their user empties both.
+    the terms of watched messages that the peer has acknowledged, if there are any; their user takes both away.
     """
 
     __slots__ = (
@@ -91,9 +94,9 @@ class OutstandingQueue(Records):
 
     def __init__(self, initial_tsn: int, paths: int = 1) -> None:
         super().__init__(initial_tsn)
-        self.summary = AckSummary()
-        self.doubtful: list[PacketRecord] = []
-        self.delivered: list[Terms] = []
+        self.summary = _SUMMARY
+        self.doubtful: list[PacketRecord] | None = None
+        self.delivered: list[Terms] | None = None
         self.in_flight = [0] * paths
         self._earliest: list[PacketRecord | None] = [None] * paths
         self._timed: list[PacketRecord | None] = [None] * paths  # section 6.3.1 C4: one at a time
@@ -103,8 +106,8 @@ class OutstandingQueue(Records):
         """Nothing has been sent, and the first TSN will be this one."""
         self.next_tsn = initial_tsn
         self.cumulative_tsn = initial_tsn - 1
-        self.doubtful.clear()
-        self.renumbered.clear()
+        self.doubtful = None
+        self.renumbered = None
         self.in_flight_user_bytes = 0
         self.user_bytes = 0
         self.records = []
@@ -290,6 +293,8 @@ class OutstandingQueue(Records):
             if record.message is not None and state != ABANDONED:
                 terms = record.land(record.message)
                 if terms is not None:
+                    if self.delivered is None:
+                        self.delivered = []
                     self.delivered.append(terms)
             if state < ACKED:
                 record.state = ACKED
@@ -394,6 +399,8 @@ class OutstandingQueue(Records):
         record.state = state
         message = record.message
         if message is not None and message.terms is not None and message.terms.policy != RELIABLE:
+            if self.doubtful is None:
+                self.doubtful = []
             self.doubtful.append(record)
 
     def _settle(self, now: float) -> None:

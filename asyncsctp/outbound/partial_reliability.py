@@ -121,12 +121,13 @@ class PartialReliability:
         outstanding = self._outstanding
         numbers: dict[tuple[int, bool], int] = {}
         point = outstanding.cumulative_tsn
+        renumbered = outstanding.renumbered
         for index in range(outstanding.head, len(outstanding.records)):
             record = outstanding.records[index]
             message = record.message
             if record.first_tsn > self._advanced_tsn or message is None or message.terms is None:
                 break
-            if record.first_tsn < outstanding.renumbered.get(message.sid, 0):
+            if renumbered is not None and record.first_tsn < renumbered.get(message.sid, 0):
                 # The peer has reset the stream, so it has this TSN: its number would skip one that is still to come.
                 point = record.last_tsn
                 continue

@@ -34,7 +34,7 @@ class Records:
         self.head = 0
         self.next_tsn = initial_tsn
         self.cumulative_tsn = initial_tsn - 1
-        self.renumbered: dict[int, int] = {}
+        self.renumbered: dict[int, int] | None = None
 
     def __bool__(self) -> bool:
         return self.head < len(self.records)
@@ -73,8 +73,10 @@ class Records:
     def renumber(self, sids: Iterable[int]) -> None:
         """The numbers of these streams begin anew with the next TSN."""
         if self.next_tsn == self.cumulative_tsn + 1:
-            self.renumbered.clear()
+            self.renumbered = None
             return
+        if self.renumbered is None:
+            self.renumbered = {}
         for sid in sids:
             self.renumbered[sid] = self.next_tsn
 

@@ -102,7 +102,7 @@ class Turns:
 
     def __init__(self, scheduler: StreamScheduler) -> None:
         self._scheduler = scheduler
-        self._values: dict[int, int] = {}  # what the scheduler was told of streams
+        self._values: dict[int, int] | None = None  # what the scheduler was told of streams
         self._active: dict[int, OutgoingStream] = {}
         self._begun: OutgoingStream | None = None  # in the middle of a message that nothing may interleave with
         self._competing = False  # whether the scheduler knows the active streams
@@ -116,7 +116,7 @@ class Turns:
         It is told the values of streams as far as it takes them.
         """
         self._scheduler = scheduler
-        for sid, value in self._values.items():
+        for sid, value in (self._values or {}).items():
             with suppress(ValueError):
                 scheduler.set_priority(sid, value)
         if self._competing:
@@ -126,6 +126,8 @@ class Turns:
     def set_priority(self, sid: int, value: int) -> None:
         """Tell the scheduler a stream's priority or weight."""
         self._scheduler.set_priority(sid, value)
+        if self._values is None:
+            self._values = {}
         self._values[sid] = value
 
     def _activate(self, stream: OutgoingStream, order: int) -> None:

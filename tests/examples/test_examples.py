@@ -135,7 +135,7 @@ def test_file_transfer(start: Start, tmp_path: Path, content: bytes) -> None:
 
 @needs_filters
 def test_multihomed() -> None:
-    done = run(*command("multihomed.py", "--cut-after", "0.5", "--mend-after", "2", "--seconds", "4"))
+    done = run(*command("multihomed.py", "--cut-after", "0.5", "--mend-after", "3.5", "--seconds", "5.5"))
     assert done.returncode == 0, done.stdout + done.stderr
     said = iter(done.stdout.splitlines())
     for expected in (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncsctp.outbound.message import OutboundMessage, PacketRecord, message_flags
+from asyncsctp.outbound.data_queue import DataQueue
+from asyncsctp.outbound.message import LOST, TIMED_OUT, OutboundMessage, PacketRecord, message_flags
 from asyncsctp.outbound.outstanding import OutstandingQueue
 from asyncsctp.outbound.retransmission import RetransmissionQueue
-from asyncsctp.outbound.send_queue import SendQueue
 from asyncsctp.schedulers import FirstComeFirstServed
 from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.octets import Writer, read_data
@@ -114,8 +114,8 @@ def ranges_of(tsns: set[int], cumulative_tsn: int) -> list[tuple[int, int]]:
 def lost_tsns(queue: OutstandingQueue) -> set[int]:
     return {
         tsn
-        for record in queue._records[queue._head :]
-        if record.state >= 2
+        for record in queue.records[queue.head :]
+        if record.state in (LOST, TIMED_OUT)
         for tsn in range(record.first_tsn, record.last_tsn + 1)
     }
 
@@ -202,7 +202,7 @@ messages = st.tuples(
 def test_every_message_leaves_whole_and_in_order(
     written: list[tuple[int, int, bool, int]], max_chunk: int, more_room: int, window: int
 ) -> None:
-    queue = SendQueue(FirstComeFirstServed(), max_chunk)
+    queue = DataQueue(FirstComeFirstServed(), max_chunk)
     room = max_chunk + more_room
     expected: list[tuple[int, bytes, bool]] = []
     arrived: list[tuple[int, bytes, bool]] = []
