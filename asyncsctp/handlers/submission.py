@@ -59,14 +59,14 @@ class Submission:
         """Queue messages that differ in their data alone: all, or none if one can't be sent."""
         if not messages:
             return
-        if self._is_cautious:
-            for data in messages:
-                self.send(OutboundMessage(sid, data, ppid, flags))
-            return
         sizes = [len(data) for data in messages]
         self._check(sid, ppid, min(sizes))
         self._check(sid, ppid, max(sizes))
-        self._queue.push_many(sid, messages, ppid, flags)
+        if self._is_cautious:
+            for data in messages:
+                self._admit(OutboundMessage(sid, data, ppid, flags), None)
+        else:
+            self._queue.push_many(sid, messages, ppid, flags)
         self._context.statistics.messages_sent += len(messages)
 
     def send_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> None:
@@ -75,8 +75,6 @@ class Submission:
             raise MessageAbandoned(f"the message was given up: {terms.reason}")
         begins = terms.message is None
         self._check(sid, ppid, min(len(data), 1))
-        if terms.fate == SETTLED:
-            raise MessageAbandoned("the message was given up")
         if begins:
             if self._queue.is_open(sid):
                 raise RuntimeError(f"another message is being written to stream {sid} in parts")

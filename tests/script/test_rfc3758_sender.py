@@ -8,6 +8,7 @@ import pytest
 from support.script import B, Chunk, E, Packet, Script
 
 from asyncsctp.config import Config
+from asyncsctp.errors import MessageTooLarge
 from asyncsctp.events import SendFailed
 from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
 from asyncsctp.wire.constants import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, SACK
@@ -467,3 +468,17 @@ def test_a_sack_is_bundled_with_it() -> None:
     script.arrive(script.data(0))
     [packet] = script.wait(0.0) or script.wait()
     assert SACK in packet.kinds
+
+
+def test_a_list_of_messages_is_taken_whole_or_not_at_all() -> None:
+    """Also where others have a policy."""
+    script = partial(max_message_size=100)
+    submit(script, b"x", LIMITED, 0)
+    script.take()
+    before = script.association.buffered
+    with pytest.raises(MessageTooLarge):
+        script.association.send_many(0, [b"short", bytes(101)], 0, False, False)
+    assert script.association.buffered == before
+    script.association.send_many(0, [b"short", b"shorter"], 0, False, False)
+    script.flush()
+    assert [chunk.data for chunk in datas(script.take())] == [b"short", b"shorter"]
