@@ -45,7 +45,7 @@ class Receipt(OutboundMessage):
     def __init__(
         self, driver: Driver, sid: int, data: bytes, ppid: int, flags: int, terms: Terms | None, path_id: int
     ) -> None:
-        """Not for users."""
+        """Not for users. As that of an `OutboundMessage`, without a second call for each message."""
         self.sid = sid
         self.data = data
         self.ppid = ppid

