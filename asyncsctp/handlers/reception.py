@@ -150,6 +150,7 @@ class Reception(Acknowledging):
             wire_tsn, i_entries = read_i_forward_tsn(data, at, end)
         self._carried = True
         statistics = self._context.statistics
+        statistics.forward_tsns_received += 1
         tracker = self.tracker
         previous = tracker.cumulative_tsn
         tsn = tracker.skip_to(wire_tsn, max(self._window, _FURTHEST))

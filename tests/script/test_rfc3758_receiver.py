@@ -39,6 +39,7 @@ def test_the_cumulative_tsn_moves_and_on_over_what_was_received() -> None:
     script.send(skip(script, 1))
     sack = script.take()[-1].all(SACK)[-1]
     assert (sack.tsn, sack.gaps) == (3, ((5, 5),))
+    assert script.association.statistics.forward_tsns_received == 1
     script.send(script.data(1, flags=B | E | U))  # what was skipped does arrive: it is a duplicate
     sack = script.expect(SACK).one(SACK)
     assert (sack.tsn, sack.duplicates) == (3, (1,))
