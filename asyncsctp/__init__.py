@@ -23,6 +23,7 @@ from .aio.streams import Message, StreamReader, StreamWriter
 from .aio.workers import WorkerGroup, WorkerSlot
 from .config import Config
 from .errors import (
+    AsconfError,
     AssociationAborted,
     AssociationClosed,
     AssociationRefused,
@@ -35,9 +36,11 @@ from .errors import (
     SCTPError,
 )
 from .events import (
+    AdaptationIndication,
     AssociationDown,
     AssociationRestarted,
     AssociationUp,
+    AuthKeyChanged,
     Event,
     PartialDeliveryAborted,
     PathChanged,
@@ -61,6 +64,8 @@ compiled: bool = COMPILED
 
 __all__ = [
     "Abandoned",
+    "AdaptationIndication",
+    "AsconfError",
     "Association",
     "AssociationAborted",
     "AssociationClosed",
@@ -69,6 +74,7 @@ __all__ = [
     "AssociationRestarted",
     "AssociationTimeout",
     "AssociationUp",
+    "AuthKeyChanged",
     "Cause",
     "Config",
     "Delivery",

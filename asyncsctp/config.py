@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .wire.constants import UDP_PORT
+from .wire.auth import NEVER_AUTHENTICATED, SHA_1, SHA_256
+from .wire.constants import ASCONF, ASCONF_ACK, MASK_16, MASK_32, UDP_PORT
 
 if TYPE_CHECKING:
     from .congestion.base import CongestionController
@@ -21,12 +22,15 @@ LIVE_FIELDS = frozenset(
         "rto_initial", "rto_min", "rto_max", "max_retrans", "path_max_retrans", "heartbeat_interval", "sack_delay",
         "sack_frequency", "cookie_lifetime", "shutdown_guard", "max_burst", "nodelay", "close_timeout", "autoclose",
         "recv_buffer", "send_buffer", "max_message_size", "partial_delivery_point", "scheduler", "congestion",
-        "reconfig_allowed",
+        "reconfig_allowed", "pf_threshold", "primary_switchover",
     }
 )  # fmt: skip
 
 #: What a peer may ask for by RE-CONFIG (RFC 6525), as `Config.reconfig_allowed` names it.
 RECONFIG_KINDS = frozenset({"reset_streams", "reset_tsns", "add_streams"})
+
+#: RFC 5061 sections 4.1.1 and 4.1.2.
+_ALWAYS_DEMANDED = frozenset({ASCONF, ASCONF_ACK})
 
 # field: (smallest, largest), both allowed
 _RANGES: dict[str, tuple[float, float]] = {
@@ -36,6 +40,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_retrans": (0, 1000),
     "path_max_retrans": (0, 1000),
     "init_max_retrans": (0, 1000),
+    "pf_threshold": (0, 1000),
+    "primary_switchover": (0, 1000),
     "heartbeat_interval": (0.01, 86400.0),
     "sack_delay": (0.0, 0.5),  # RFC 9260 section 6.2: MUST NOT be above 500 ms
     "sack_frequency": (1, 1000),
@@ -53,15 +59,40 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mtu": (576, 65535),
     "dscp": (0, 63),
     "udp_port": (1, 65535),
+    "auth_active_key": (0, 65535),
+    "adaptation_indication": (0, MASK_32),
 }
-_OPTIONAL = frozenset({"heartbeat_interval", "shutdown_guard", "max_burst", "autoclose", "mtu"})
+_OPTIONAL = frozenset(
+    {
+        "heartbeat_interval", "shutdown_guard", "max_burst", "autoclose", "mtu", "pf_threshold", "primary_switchover",
+        "adaptation_indication",
+    }
+)  # fmt: skip
 _INTEGERS = frozenset(
     {
         "max_retrans", "path_max_retrans", "init_max_retrans", "sack_frequency", "max_burst", "outgoing_streams",
         "max_incoming_streams", "recv_buffer", "send_buffer", "max_message_size", "partial_delivery_point", "mtu",
-        "dscp", "udp_port",
+        "dscp", "udp_port", "pf_threshold", "primary_switchover", "auth_active_key", "adaptation_indication",
     }
 )  # fmt: skip
+
+
+_BOOLS = (
+    "nodelay", "partial_reliability", "interleaving", "stream_reconfig", "ecn", "auth", "dynamic_addresses",
+    "auto_asconf", "nat_support",
+)  # fmt: skip
+
+
+def check_auth_key(key_id: object, key: object) -> None:
+    """`TypeError` or `ValueError` for what is no shared key and its id (RFC 4895)."""
+    if isinstance(key_id, bool) or not isinstance(key_id, int):
+        raise TypeError(f"a key id must be an int, not {key_id!r}")
+    if not 0 <= key_id <= MASK_16:
+        raise ValueError(f"a key id must be between 0 and {MASK_16}, not {key_id}")
+    if not isinstance(key, bytes):
+        raise TypeError(f"a key must be bytes, not {type(key).__name__}")
+    if not key and key_id:
+        raise ValueError("a key must not be empty; only key 0 may, which then is the one without a secret")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +108,9 @@ class Config:
     * `max_retrans`: consecutive retransmissions before the peer counts as unreachable (section 8.1).
     * `path_max_retrans`: the same for one of its addresses (section 8.2).
     * `init_max_retrans`: retransmissions of INIT and COOKIE ECHO (section 5.1).
+    * `pf_threshold`: the same before data avoids an address that may have failed (RFC 7829 section 3.2; 0 is what that
+      recommends); `None`: none does. `primary_switchover`: the same before another path becomes the primary for good
+      (section 5), at least `pf_threshold`, or `path_max_retrans` where there is none; `None`: none does.
     * `heartbeat_interval`: seconds between HEARTBEATs on an idle path, beside its RTO; `None`: none on confirmed paths.
     * `sack_delay` (0 to 0.5) and `sack_frequency`: a SACK after so long, or so many packets (section 6.2).
     * `cookie_lifetime`: how long a state cookie may be used (section 5.1.3).
@@ -113,6 +147,16 @@ class Config:
     * `stream_reconfig`: streams may be reset and added (RFC 6525). `reconfig_allowed` is what a peer may ask for, of
       `"reset_streams"`, `"reset_tsns"` and `"add_streams"`; what is not in it is denied.
     * `ecn`: explicit congestion notification (RFC 4960 appendix A).
+    * `auth`: chunks may be authenticated (RFC 4895). `auth_chunks` are the chunk types that the peer must authenticate:
+      with any of them a peer that can't is refused. `auth_hmacs` are the HMAC identifiers that we take, the preferred
+      first: 3 is SHA-256 and 1 is SHA-1, which must be among them. `auth_keys` are the shared keys by id (0 to 65535),
+      and `auth_active_key` the one to send with; without any it is key 0, the empty one, which proves no more than
+      that its sender saw the handshake.
+    * `dynamic_addresses`: addresses may be added and removed (RFC 5061); it takes `auth`, and implies it.
+      `auto_asconf`: they follow those of the machine.
+    * `nat_support`: several associations of one address and port are told apart, restarts are disabled, and a peer
+      whose address changes is found again (draft natsupp).
+    * `adaptation_indication`: a number of 32 bits for the layer above the peer's SCTP; `None`: none.
     """
 
     rto_initial: float = 1.0
@@ -120,6 +164,8 @@ class Config:
     rto_max: float = 60.0
     max_retrans: int = 10
     path_max_retrans: int = 5
+    pf_threshold: int | None = None
+    primary_switchover: int | None = None
     init_max_retrans: int = 8
     heartbeat_interval: float | None = 30.0
     sack_delay: float = 0.2
@@ -150,24 +196,33 @@ class Config:
     stream_reconfig: bool = True
     reconfig_allowed: frozenset[str] = RECONFIG_KINDS
     ecn: bool = True
+    auth: bool = False
+    auth_chunks: frozenset[int] = frozenset()
+    auth_hmacs: tuple[int, ...] = (SHA_256, SHA_1)
+    auth_keys: Mapping[int, bytes] = field(default_factory=dict, repr=False, hash=False)
+    auth_active_key: int = 0
+    dynamic_addresses: bool = False
+    auto_asconf: bool = False
+    nat_support: bool = False
+    adaptation_indication: int | None = None
 
     def __post_init__(self) -> None:
-        for field, (smallest, largest) in _RANGES.items():
-            value = getattr(self, field)
-            if value is None and field in _OPTIONAL:
+        for name, (smallest, largest) in _RANGES.items():
+            value = getattr(self, name)
+            if value is None and name in _OPTIONAL:
                 continue
-            kind = int if field in _INTEGERS else (int, float)
+            kind = int if name in _INTEGERS else (int, float)
             if isinstance(value, bool) or not isinstance(value, kind):
-                wanted = "an int" if field in _INTEGERS else "a number"
-                raise TypeError(f"{field} must be {wanted}{' or None' if field in _OPTIONAL else ''}, not {value!r}")
+                wanted = "an int" if name in _INTEGERS else "a number"
+                raise TypeError(f"{name} must be {wanted}{' or None' if name in _OPTIONAL else ''}, not {value!r}")
             if not smallest <= value <= largest:
-                raise ValueError(f"{field} must be between {smallest} and {largest}, not {value!r}")
-        for field in ("nodelay", "partial_reliability", "interleaving", "stream_reconfig", "ecn"):
-            if not isinstance(getattr(self, field), bool):
-                raise TypeError(f"{field} must be a bool, not {getattr(self, field)!r}")
-        for field in ("scheduler", "congestion"):
-            if getattr(self, field) is not None and not callable(getattr(self, field)):
-                raise TypeError(f"{field} must be a class or a factory, not {getattr(self, field)!r}")
+                raise ValueError(f"{name} must be between {smallest} and {largest}, not {value!r}")
+        for name in _BOOLS:
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be a bool, not {getattr(self, name)!r}")
+        for name in ("scheduler", "congestion"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise TypeError(f"{name} must be a class or a factory, not {getattr(self, name)!r}")
         if not isinstance(self.reconfig_allowed, (set, frozenset)):
             raise TypeError(f"reconfig_allowed must be a set or frozenset, not {self.reconfig_allowed!r}")
         if not self.reconfig_allowed <= RECONFIG_KINDS:
@@ -175,6 +230,44 @@ class Config:
             raise ValueError(f"reconfig_allowed must be made of {allowed}, not {set(self.reconfig_allowed)!r}")
         if self.rto_min > self.rto_max:
             raise ValueError(f"rto_min must be at most rto_max ({self.rto_max}), not {self.rto_min}")
+        least = self.path_max_retrans if self.pf_threshold is None else self.pf_threshold
+        if self.primary_switchover is not None and self.primary_switchover < least:
+            raise ValueError(f"primary_switchover must be at least {least}, not {self.primary_switchover}")
+        self._check_auth()
+
+    def _check_auth(self) -> None:
+        if not isinstance(self.auth_chunks, (set, frozenset)):
+            raise TypeError(f"auth_chunks must be a set or frozenset, not {self.auth_chunks!r}")
+        for kind in self.auth_chunks:
+            if isinstance(kind, bool) or not isinstance(kind, int):
+                raise TypeError(f"auth_chunks must hold ints, not {kind!r}")
+            if not 0 <= kind <= 255 or kind in NEVER_AUTHENTICATED:
+                raise ValueError(f"auth_chunks must hold chunk types from 0 to 255 but 1, 2, 14 and 15, not {kind}")
+        if not isinstance(self.auth_hmacs, tuple):
+            raise TypeError(f"auth_hmacs must be a tuple, not {self.auth_hmacs!r}")
+        if self.auth_hmacs not in ((SHA_1,), (SHA_256, SHA_1), (SHA_1, SHA_256)):
+            raise ValueError(f"auth_hmacs must be made of 3 and 1, and have 1, not {self.auth_hmacs!r}")
+        if not isinstance(self.auth_keys, Mapping):
+            raise TypeError("auth_keys must be a mapping of ids to bytes")
+        for key_id, key in self.auth_keys.items():
+            check_auth_key(key_id, key)
+        object.__setattr__(self, "auth_keys", dict(self.auth_keys))  # what the caller does to his changes nothing here
+        if (self.auth_keys or self.auth_active_key) and self.auth_active_key not in self.auth_keys:
+            raise ValueError(f"auth_active_key must be one of the ids in auth_keys, not {self.auth_active_key}")
+        if not self.offers_auth and (self.auth_chunks or self.auth_keys):
+            raise ValueError("auth must be True for auth_chunks and auth_keys to mean anything")
+        if self.auto_asconf and not self.dynamic_addresses:
+            raise ValueError("dynamic_addresses must be True for auto_asconf to mean anything")
+
+    @property
+    def offers_auth(self) -> bool:
+        """Whether authentication is offered to peers (RFC 4895): changing addresses takes it (RFC 5061 section 4.1)."""
+        return self.auth or self.dynamic_addresses
+
+    @property
+    def demanded_chunks(self) -> frozenset[int]:
+        """The chunk types that a peer must authenticate."""
+        return frozenset(self.auth_chunks | _ALWAYS_DEMANDED if self.dynamic_addresses else self.auth_chunks)
 
     def replace(self, **changes: Any) -> Config:
         """A copy with these fields changed, checked as a new one is."""

@@ -444,7 +444,7 @@ class Endpoint:
         if tag == 0:  # section 3.3.2
             self.statistics.malformed_packets += 1
             return None
-        cause = capabilities.flaw(init, ack=False)
+        cause = capabilities.flaw(init, False, self.config)
         if cause:
             self._refuse(route, peer_port, tag, cause, now)
             return None
@@ -463,7 +463,9 @@ class Endpoint:
             self._refuse(route, peer_port, tag, causes.pack_out_of_resource(), now)
         else:
             listed = capabilities.lists(self._local_addresses, route.address, init)
-            ours = capabilities.offer(self.config, self._directory.new_tag(), self._random.bits(32), listed)
+            tag_and_tsn = self._directory.new_tag(), self._random.bits(32)
+            auth_random = capabilities.nonce(self.config, self._random)
+            ours = capabilities.offer(self.config, *tag_and_tsn, listed, auth_random)
             addresses = capabilities.peer_addresses(init, route.address, self._local_addresses)
             setup = capabilities.agree(ours, init, (self.port, peer_port), route, addresses)
             self._send(route, peer_port, tag, acknowledge(ours, init, setup, self._cookies, now))

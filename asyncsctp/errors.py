@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
+    "AsconfError",
     "AssociationAborted",
     "AssociationClosed",
     "AssociationRefused",
@@ -81,6 +82,14 @@ class ReconfigError(SCTPError):
     def __init__(self, message: str, result: int | None = None) -> None:
         super().__init__(message)
         self.result = result
+
+
+class AsconfError(SCTPError):
+    """The peer did not take an address (RFC 5061). `causes` are those it gave; none if it was not asked."""
+
+    def __init__(self, message: str, causes: Sequence[Cause] = ()) -> None:
+        super().__init__(message)
+        self.causes = tuple(causes)
 
 
 class EndOfStream(EOFError):

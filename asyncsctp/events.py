@@ -8,9 +8,11 @@ from enum import Enum
 from .errors import Cause, SCTPError
 
 __all__ = [
+    "AdaptationIndication",
     "AssociationDown",
     "AssociationRestarted",
     "AssociationUp",
+    "AuthKeyChanged",
     "Event",
     "PartialDeliveryAborted",
     "PathChanged",
@@ -28,10 +30,11 @@ __all__ = [
 
 
 class PathState(Enum):
-    """What is known of one of the peer's addresses (RFC 9260 sections 5.4 and 8.2)."""
+    """What is known of one of the peer's addresses (RFC 9260 sections 5.4 and 8.2; POTENTIALLY_FAILED: RFC 7829)."""
 
     UNCONFIRMED = "unconfirmed"
     ACTIVE = "active"
+    POTENTIALLY_FAILED = "potentially-failed"
     INACTIVE = "inactive"
 
 
@@ -70,7 +73,7 @@ class PathChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class PeerAddressChanged(Event):
-    """An address of the peer was `"confirmed"`, or became our `"primary"`."""
+    """An address of the peer was `"added"`, `"confirmed"` or `"removed"`, or became our `"primary"` (RFC 5061)."""
 
     address: str
     state: str
@@ -119,6 +122,25 @@ class PartialDeliveryAborted(Event):
     """A message of which `StreamReader.parts` had given a part will not be completed (RFC 6458 section 6.1.7)."""
 
     stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptationIndication(Event):
+    """What the peer's INIT or INIT ACK indicated of the layer above (RFC 5061 section 4.2.6); 0 to 2^32 - 1."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuthKeyChanged(Event):
+    """Something about a shared key changed (RFC 4895, RFC 6458 section 6.1.8).
+
+    `what`: `"new"`, the peer has begun to use this key; `"free"`, it was deactivated and is used for sending no more,
+    so it can be deleted; `"no-auth"`, the peer does not authenticate, whatever the key.
+    """
+
+    key_id: int
+    what: str
 
 
 @dataclass(frozen=True, slots=True)

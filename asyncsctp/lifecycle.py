@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, final
 from mypy_extensions import mypyc_attr
 
 from .errors import AssociationAborted, SCTPError
-from .events import AssociationDown, AssociationRestarted, AssociationUp, Event
+from .events import AdaptationIndication, AssociationDown, AssociationRestarted, AssociationUp, Event
 from .handlers.context import Context, Setup
 from .handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT
 from .inbound.reassembly import Recipient
@@ -98,10 +98,16 @@ class Lifecycle:
         self._rooms.packetizer.retag()
         self._registry.bind(self._association)
 
+    def rebind(self) -> None:
+        """The peer's addresses have changed."""
+        self._registry.bind(self._association)
+
     def establish(self, setup: Setup) -> None:
         """Enter ESTABLISHED."""
         self._furnish(setup)
         self._context.emit(AssociationUp(setup.outgoing_streams, setup.incoming_streams))
+        if setup.adaptation is not None:
+            self._context.emit(AdaptationIndication(setup.adaptation))
 
     def restart(self, setup: Setup) -> None:
         """The peer has lost its state and begins anew (RFC 9260 section 5.2.4 A)."""
@@ -165,6 +171,8 @@ class Lifecycle:
     def _furnish(self, setup: Setup) -> None:
         context = self._context
         context.setup = setup
+        if 0 < setup.preferred < len(setup.addresses) and context.paths.find(setup.addresses[setup.preferred]):
+            context.paths.set_primary(setup.addresses[setup.preferred])  # RFC 5061 section 5.4
         context.state = ESTABLISHED
         self._rooms.furnish(setup, self._user)
         self._rooms.heartbeat.start()

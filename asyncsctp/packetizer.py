@@ -97,9 +97,9 @@ class Packetizer:
         context = self._context
         packets = context.packets
         context.packets = []
-        for path_id, tag, body in packets:
+        for route, tag, body in packets:
             seal = self._seal if tag == context.peer_tag and tag else Seal(context.local_port, context.peer_port, tag)
-            self._outbox.add(context.paths.by_id[path_id].route, [seal.pack(body)])
+            self._outbox.add(route, [seal.pack(body)])
             context.statistics.packets_sent += 1
 
     def _send_control(self) -> None:

@@ -40,6 +40,8 @@ class Statistics:
     messages_abandoned: int = 0
     forward_tsns_sent: int = 0
     forward_tsns_received: int = 0
+    unauthenticated_chunks: int = 0  # received, and dropped as they must be authenticated (RFC 4895 section 6.3)
+    auth_failures: int = 0  # AUTH chunks received whose key or HMAC was wrong
     send_failures: int = 0  # packets that the system refused to send
 
 

@@ -22,6 +22,7 @@ WINDOW_PROBE: Final = 8
 RECONFIG: Final = 9
 FORWARD_TSN_RTX: Final = 10
 LIFETIME: Final = 11
+T4_RTO: Final = 12
 
 _KINDS: Final = 16
 

@@ -21,6 +21,7 @@ from .streams import Message, StreamReader, StreamWriter
 
 if TYPE_CHECKING:
     from ..association import Association as Core
+    from ..handlers.context import Setup
     from .datagram import Address
 
 __all__ = ["Abandoned", "Association", "Negotiated", "Path"]
@@ -64,6 +65,9 @@ class Negotiated:
     interleaving: bool = False
     stream_reconfig: bool = False
     ecn: bool = False
+    auth: bool = False
+    dynamic_addresses: bool = False
+    nat_support: bool = False
 
     def __contains__(self, name: object) -> bool:
         return name in tuple(self)
@@ -99,6 +103,20 @@ def _paths(core: Core) -> list[Path]:
         )
         for path in manager.paths
     ]
+
+
+def _negotiated(setup: Setup | None) -> Negotiated:
+    if setup is None:
+        return Negotiated()
+    return Negotiated(
+        partial_reliability=setup.partial_reliability,
+        interleaving=setup.interleaving,
+        stream_reconfig=setup.stream_reconfig,
+        ecn=setup.ecn,
+        auth=setup.auth is not None,
+        dynamic_addresses=setup.dynamic_addresses,
+        nat_support=setup.disable_restart,
+    )
 
 
 @final
@@ -418,10 +436,7 @@ class Association(asyncio.DatagramProtocol):
     @property
     def negotiated(self) -> Negotiated:
         """The extensions in force."""
-        setup = self._core.context.setup
-        if setup is None:
-            return Negotiated()
-        return Negotiated(setup.partial_reliability, setup.interleaving, setup.stream_reconfig, setup.ecn)
+        return _negotiated(self._core.context.setup)
 
     @property
     def config(self) -> Config:

@@ -12,19 +12,25 @@ from typing import Final
 from ..config import Config
 from ..paths.encapsulation import Route, in_scope, is_ipv4, listed_addresses
 from ..wire import causes
+from ..wire.auth import RANDOM_SIZE, SHA_1, SHA_256, AuthParameters
 from ..wire.constants import (
+    ASCONF,
+    ASCONF_ACK,
+    AUTH,
     FORWARD_TSN,
     I_DATA,
     I_FORWARD_TSN,
+    PARAM_HMAC_ALGORITHMS,
     PARAM_IPV4_ADDRESS,
     PARAM_IPV6_ADDRESS,
+    PARAM_RANDOM,
     PARAM_STATE_COOKIE,
     RE_CONFIG,
 )
 from ..wire.init import Init
-from .context import Setup
+from .context import Random, Setup
 
-__all__ = ["MAX_PEER_ADDRESSES", "agree", "extensions", "flaw", "lists", "offer", "peer_addresses"]
+__all__ = ["MAX_PEER_ADDRESSES", "agree", "extensions", "flaw", "lists", "nonce", "offer", "peer_addresses"]
 
 #: How many addresses of a peer are used. Each costs a path, HEARTBEATs, and room in the cookie.
 MAX_PEER_ADDRESSES: Final = 16
@@ -34,12 +40,21 @@ _SMALLEST_RWND: Final = 1500  # sections 3.3.2 and 3.3.3
 
 def extensions(config: Config) -> frozenset[int]:
     """The chunk types of the extensions that these settings offer (RFC 5061 section 4.2.7)."""
-    return _offered(config.partial_reliability, config.interleaving, config.stream_reconfig)
+    return _offered(
+        config.partial_reliability, config.interleaving, config.stream_reconfig, config.offers_auth,
+        config.dynamic_addresses,
+    )  # fmt: skip
 
 
-@lru_cache(maxsize=8)
-def _offered(partial_reliability: bool, interleaving: bool, stream_reconfig: bool) -> frozenset[int]:
+@lru_cache(maxsize=32)
+def _offered(
+    partial_reliability: bool, interleaving: bool, stream_reconfig: bool, auth: bool, dynamic_addresses: bool
+) -> frozenset[int]:
     types = set()
+    if auth:
+        types.add(AUTH)
+    if dynamic_addresses:
+        types |= {ASCONF, ASCONF_ACK}
     if partial_reliability:
         types.add(FORWARD_TSN)
     if interleaving:
@@ -51,8 +66,15 @@ def _offered(partial_reliability: bool, interleaving: bool, stream_reconfig: boo
     return frozenset(types)
 
 
-def offer(config: Config, tag: int, initial_tsn: int, addresses: Sequence[str] = ()) -> Init:
-    """What our INIT or INIT ACK says."""
+def nonce(config: Config, random: Random) -> bytes:
+    """The random number with which we offer authentication (RFC 4895 section 6.1); empty if we don't."""
+    return random.token(RANDOM_SIZE) if config.offers_auth else b""
+
+
+def offer(
+    config: Config, tag: int, initial_tsn: int, addresses: Sequence[str] = (), auth_random: bytes = b""
+) -> Init:
+    """What our INIT or INIT ACK says; `auth_random` is a `nonce`."""
     return Init(
         initiate_tag=tag,
         a_rwnd=config.recv_buffer,
@@ -62,13 +84,26 @@ def offer(config: Config, tag: int, initial_tsn: int, addresses: Sequence[str] =
         addresses=tuple(addresses),
         ecn=config.ecn,
         extensions=extensions(config),
+        auth=_said(auth_random, config.demanded_chunks, config.auth_hmacs) if auth_random else None,
+        adaptation=config.adaptation_indication,
+        disable_restart=config.nat_support,
     )
 
 
-def flaw(init: Init, ack: bool) -> bytes:
+def _said(random: bytes, chunks: frozenset[int], hmacs: tuple[int, ...]) -> AuthParameters:
+    return AuthParameters(random, bytes(sorted(chunks)) if chunks else None, hmacs)
+
+
+def _authenticates(said: AuthParameters | None) -> bool:
+    """Whether a side has said all that it takes, and of an HMAC that we have (RFC 4895 section 6.1)."""
+    return said is not None and bool(said.random) and (SHA_1 in said.hmacs or SHA_256 in said.hmacs)
+
+
+def flaw(init: Init, ack: bool, config: Config | None = None) -> bytes:
     """The error cause for which an INIT or INIT ACK MUST be answered by an ABORT; empty if it is as it should be.
 
-    An Initiate Tag of 0 is not among them: there is no tag to answer with, and section 3.3 has rules of its own for it.
+    `config`: what we offer; what belongs to other extensions is not looked at. An Initiate Tag of 0 is not among the
+    flaws: there is no tag to answer with, and section 3.3 has rules of its own for it.
     """
     if init.host_name:
         return causes.pack_unresolvable_address(init.host_name)  # section 5.1.2 B
@@ -76,6 +111,19 @@ def flaw(init: Init, ack: bool) -> bytes:
         return causes.pack_invalid_parameter()
     if ack and not init.cookie:
         return causes.pack_missing_parameters((PARAM_STATE_COOKIE,))
+    return _flaw_of_auth(init, config) if config is not None and config.offers_auth else b""
+
+
+def _flaw_of_auth(init: Init, config: Config) -> bytes:
+    said = init.auth
+    if said is not None and (said.flawed or (said.random and len(said.random) != RANDOM_SIZE)):
+        return causes.pack_protocol_violation("RANDOM, CHUNKS and HMAC-ALGO are not what RFC 4895 says")  # section 6.1
+    if _authenticates(said):
+        return b""
+    # RFC 5061 section 6: addresses are not to be changed by those who don't authenticate. And what our user demands to
+    # be authenticated is not given up because somebody has taken out what the peer said of it.
+    if config.auth_chunks or (config.dynamic_addresses and ASCONF in init.extensions):
+        return causes.pack_missing_parameters((PARAM_RANDOM, PARAM_HMAC_ALGORITHMS))
     return b""
 
 
@@ -131,6 +179,10 @@ def agree(ours: Init, theirs: Init, ports: tuple[int, int], source: Route, addre
         udp_port=source.udp_port,
         ecn=ours.ecn and theirs.ecn,
         extensions=_common(ours.extensions, theirs.extensions),
+        auth=(ours.auth, theirs.auth) if ours.auth and theirs.auth and _authenticates(theirs.auth) else None,
+        adaptation=theirs.adaptation,
+        preferred=addresses.index(theirs.primary) if theirs.primary in addresses else 0,
+        disable_restart=ours.disable_restart and theirs.disable_restart,
     )
 
 

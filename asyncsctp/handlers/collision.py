@@ -179,7 +179,8 @@ class Collision:
         if offer is None:
             # Section 5.2.2: a new tag, everything else as it was asked for when this association was made.
             listed = capabilities.lists(self._local_addresses, source.address, init)
-            offer = capabilities.offer(context.config, tag, context.random.bits(32), listed)
+            auth_random = capabilities.nonce(context.config, context.random)
+            offer = capabilities.offer(context.config, tag, context.random.bits(32), listed, auth_random)
         ports = (context.local_port, context.peer_port)
         setup = capabilities.agree(offer, init, ports, source, addresses)
         return acknowledge(offer, init, setup, self._cookies, context.now, self._ties())

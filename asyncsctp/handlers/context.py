@@ -7,12 +7,14 @@ from typing import NamedTuple, Protocol, final
 from ..config import Config
 from ..errors import SCTPError
 from ..events import Event
+from ..paths.encapsulation import Route
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..statistics import Statistics
 from ..timers import TimerTable
 from ..wire import control
-from ..wire.constants import FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
+from ..wire.auth import AuthParameters
+from ..wire.constants import ASCONF, ASCONF_ACK, FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
 from .state import CLOSED, State
 
 __all__ = ["Context", "Owner", "Random", "Setup"]
@@ -48,6 +50,14 @@ class Setup(NamedTuple):
     ecn: bool = False
     #: The chunk types of the extensions that both offered (RFC 5061 section 4.2.7).
     extensions: frozenset[int] = frozenset()
+    #: What we said of authentication, and what the peer did; None unless both authenticate (RFC 4895).
+    auth: tuple[AuthParameters, AuthParameters] | None = None
+    #: What the peer indicated of the layer above (RFC 5061 section 4.2.6).
+    adaptation: int | None = None
+    #: Which of `addresses` the peer would like to be sent to (RFC 5061 section 5.4).
+    preferred: int = 0
+    #: Both disabled restarts: the peer's address and port may be those of several associations (draft natsupp).
+    disable_restart: bool = False
 
     @property
     def interleaving(self) -> bool:
@@ -66,6 +76,11 @@ class Setup(NamedTuple):
         """Whether streams can be reset and added (RFC 6525)."""
         return RE_CONFIG in self.extensions
 
+    @property
+    def dynamic_addresses(self) -> bool:
+        """Whether addresses can be added and deleted (RFC 5061), which is to be authenticated."""
+        return self.auth is not None and ASCONF in self.extensions and ASCONF_ACK in self.extensions
+
 
 class Owner(Protocol):
     """What only the association itself can do, on behalf of a handler."""
@@ -78,6 +93,9 @@ class Owner(Protocol):
 
     def end(self, error: SCTPError | None) -> None:
         """Enter CLOSED: stop every timer, fail what was not delivered, tell the user once."""
+
+    def rebind(self) -> None:
+        """The peer's addresses have changed: tell the endpoint."""
 
     def retag(self) -> None:
         """`local_tag`, `peer_tag` or `peer_port` of the context changed: prepare the packet headers anew, and tell the
@@ -135,8 +153,8 @@ class Context:
         self.timers = TimerTable()
         #: Chunks that wait for the next flush, each with the path it must take, or -1 for any.
         self.control: list[tuple[bytes, int]] = []
-        #: Packets of their own that wait for the next flush: path, verification tag and chunks of each.
-        self.packets: list[tuple[int, int, bytes]] = []
+        #: Packets of their own that wait for the next flush: route, verification tag and chunks of each.
+        self.packets: list[tuple[Route, int, bytes]] = []
         #: What the user is to be told, once the packet or the call that is at work has been dealt with.
         self.events: list[Event] = []
 
@@ -148,7 +166,11 @@ class Context:
         """Send a packet of its own with this verification tag: INIT (tag 0), INIT ACK, COOKIE ECHO, answers in odd
         states.
         """
-        self.packets.append((path_id, tag, body))
+        self.packets.append((self.paths.by_id[path_id].route, tag, body))
+
+    def transmit_along(self, body: bytes, route: Route, tag: int) -> None:
+        """The same to a given address, from a given one of ours: where neither is in use (yet)."""
+        self.packets.append((route, tag, body))
 
     def emit(self, event: Event) -> None:
         """Tell the user."""

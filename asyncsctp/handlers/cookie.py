@@ -17,6 +17,7 @@ from struct import Struct
 from typing import Final, NamedTuple, final
 
 from ..paths.encapsulation import as_seen
+from ..wire.auth import RANDOM_SIZE, AuthParameters, key_vector, read_key_vector
 from ..wire.constants import MASK_32
 from .context import Random, Setup
 
@@ -36,9 +37,15 @@ _PERIOD: Final = Struct("!q")
 _GENERATION: Final = 0xFF  # as much of a period's number as a cookie holds
 _MICROSECONDS: Final = 1_000_000
 
-# Generation of the secret, flags, created, life; tags, TSNs, window; streams; ports; tie-tags; number of extensions.
-_FIXED: Final = Struct("!BBQQ IIIII HH HHH II B")
+# Generation of the secret, flags, created, life; tags, TSNs, window; streams; ports; tie-tags; number of extensions,
+# and which address is preferred.
+_FIXED: Final = Struct("!BBQQ IIIII HH HHH II BB")
 _ECN: Final = 1
+_DISABLE_RESTART: Final = 2
+_AUTH: Final = 4  # the key vectors are there
+_ADAPTATION: Final = 8  # an indication of the peer is there
+_U16: Final = Struct("!H")
+_U32: Final = Struct("!I")
 _ADDRESS_SIZES: Final = frozenset({4, 16})
 
 
@@ -87,7 +94,7 @@ class CookieJar:
             (
                 _FIXED.pack(
                     self._period & _GENERATION,
-                    _ECN if setup.ecn else 0,
+                    _flags(setup),
                     self._stamp(now),
                     int(life * _MICROSECONDS),
                     setup.local_tag,
@@ -102,8 +109,10 @@ class CookieJar:
                     setup.udp_port,
                     *tie_tags,
                     len(setup.extensions),
+                    setup.preferred,
                 ),
                 _pack_extensions(setup.extensions),
+                *_pack_options(setup),
                 *map(_pack_address, setup.addresses),
             )
         )
@@ -145,11 +154,15 @@ class CookieJar:
             local_tie_tag,
             peer_tie_tag,
             extension_count,
+            preferred,
         ) = _FIXED.unpack_from(content)
-        addresses_at = _FIXED.size + extension_count
+        options_at = _FIXED.size + extension_count
+        auth, adaptation, addresses_at = _read_options(content, options_at, flags)
         addresses = as_seen(_read_addresses(content, addresses_at), source)
         age = self._stamp(now) - created
         if not (local_tag and peer_tag and outgoing_streams and incoming_streams and addresses) or age < 0:
+            return None
+        if preferred >= len(addresses):
             return None
         setup = Setup(
             local_tag=local_tag,
@@ -164,7 +177,11 @@ class CookieJar:
             addresses=addresses,
             udp_port=udp_port,
             ecn=bool(flags & _ECN),
-            extensions=_read_extensions(content[_FIXED.size : addresses_at]),
+            extensions=_read_extensions(content[_FIXED.size : options_at]),
+            auth=auth,
+            adaptation=adaptation,
+            preferred=preferred,
+            disable_restart=bool(flags & _DISABLE_RESTART),
         )
         return OpenedCookie(setup, (local_tie_tag, peer_tie_tag), min(max(age - life, 0), MASK_32))
 
@@ -193,6 +210,50 @@ class CookieJar:
     @staticmethod
     def _mac(secret: bytes, content: bytes) -> bytes:
         return blake2s(content, key=secret, digest_size=_MAC_SIZE).digest()
+
+
+def _flags(setup: Setup) -> int:
+    flags = _ECN if setup.ecn else 0
+    if setup.disable_restart:
+        flags |= _DISABLE_RESTART
+    if setup.auth is not None:
+        flags |= _AUTH
+    if setup.adaptation is not None:
+        flags |= _ADAPTATION
+    return flags
+
+
+def _pack_options(setup: Setup) -> list[bytes]:
+    """What not every setup has. RFC 4895 section 6.3: no shared key is among it."""
+    options = []
+    if setup.adaptation is not None:
+        options.append(_U32.pack(setup.adaptation))
+    for said in setup.auth or ():
+        vector = key_vector(said)
+        options += [_U16.pack(len(vector)), vector]
+    return options
+
+
+def _read_options(
+    content: bytes, at: int, flags: int
+) -> tuple[tuple[AuthParameters, AuthParameters] | None, int | None, int]:
+    """Authentication, adaptation indication, and where what follows them stands. `ValueError` if it can't be."""
+    adaptation: int | None = None
+    if flags & _ADAPTATION:
+        adaptation = int.from_bytes(content[at : at + 4])
+        at += 4
+    if not flags & _AUTH:
+        return None, adaptation, at
+    said = []
+    for _ in range(2):
+        start = at + 2
+        at = start + int.from_bytes(content[at:start])
+        said.append(read_key_vector(content[start:at]))
+        if len(said[-1].random) != RANDOM_SIZE:
+            raise ValueError("a key vector without its random number")
+    if at > len(content):
+        raise ValueError("the key vectors of a cookie end beyond it")
+    return (said[0], said[1]), adaptation, at
 
 
 @lru_cache(maxsize=_EXTENSIONS_KEPT)

@@ -104,7 +104,11 @@ class Handshake:
         """Section 5.1 A. `tag` is the one that the peer will send to us with."""
         context = self._context
         listed = capabilities.lists(self._local_addresses, self._path.route.address)
-        self.offer = capabilities.offer(context.config, tag, context.random.bits(32), listed)
+        config = context.config
+        if config.nat_support:
+            listed = ()  # draft natsupp section 6.1
+        auth_random = capabilities.nonce(config, context.random)
+        self.offer = capabilities.offer(config, tag, context.random.bits(32), listed, auth_random)
         context.local_tag = tag
         context.state = COOKIE_WAIT
         context.owner.retag()
@@ -126,7 +130,7 @@ class Handshake:
             return
         context.peer_tag = init.initiate_tag
         context.owner.retag()
-        cause = capabilities.flaw(init, ack=True)
+        cause = capabilities.flaw(init, True, context.config)
         if cause:  # erratum 7148, sections 3.3.3 and 5.1: the TCB goes
             self._reject(source, cause)
             return

@@ -9,16 +9,23 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, NamedTuple
 
-from . import parameters, tlv
+from . import auth, parameters, tlv
 from .addresses import ADDRESS_SIZES, pack_address, read_address
+from .auth import AuthParameters
 from .constants import (
     FORWARD_TSN,
     INIT,
     INIT_ACK,
+    PARAM_ADAPTATION,
+    PARAM_CHUNK_LIST,
     PARAM_COOKIE_PRESERVATIVE,
+    PARAM_DISABLE_RESTART,
     PARAM_ECN_CAPABLE,
     PARAM_FORWARD_TSN_SUPPORTED,
+    PARAM_HMAC_ALGORITHMS,
     PARAM_HOST_NAME,
+    PARAM_RANDOM,
+    PARAM_SET_PRIMARY,
     PARAM_STATE_COOKIE,
     PARAM_SUPPORTED_ADDRESS_TYPES,
     PARAM_SUPPORTED_EXTENSIONS,
@@ -34,6 +41,7 @@ MAX_ADDRESSES: Final = 64
 MAX_UNRECOGNIZED_SIZE: Final = 1024
 
 _FIXED: Final = Struct("!IIHHI")
+_OF_AUTH: Final = frozenset({PARAM_RANDOM, PARAM_CHUNK_LIST, PARAM_HMAC_ALGORITHMS})
 
 
 class Init(NamedTuple):
@@ -54,6 +62,14 @@ class Init(NamedTuple):
     ecn: bool = False
     #: Chunk types of RFC 5061 section 4.2.7. FORWARD TSN stands for the parameter of RFC 3758 section 3.1 as well.
     extensions: frozenset[int] = frozenset()
+    #: RFC 4895. None: nothing was said of authentication.
+    auth: AuthParameters | None = None
+    #: RFC 5061 section 4.2.6.
+    adaptation: int | None = None
+    #: The address that its sender would like to be sent to (RFC 5061 section 5.4); empty: any.
+    primary: str = ""
+    #: Draft natsupp section 5.3.1.
+    disable_restart: bool = False
     #: Read: whole parameters that ask to be reported. Packed into an INIT ACK, as answers to the INIT.
     unrecognized: tuple[bytes, ...] = ()
     #: Read: whole parameters of our INIT that the peer did not know.
@@ -77,6 +93,14 @@ def pack_init(init: Init, ack: bool) -> bytes:
         items.append(parameters.pack_ecn_capable())
     if init.extensions:
         items.append(parameters.pack_extensions(init.extensions))
+    if init.auth is not None:
+        items.append(auth.pack_auth_parameters(init.auth))
+    if init.adaptation is not None:
+        items.append(parameters.pack_adaptation(init.adaptation))
+    if init.primary:
+        items.append(parameters.pack_primary(init.primary))
+    if init.disable_restart:
+        items.append(parameters.pack_disable_restart())
     if ack:
         # Section 3.2.2: they MUST go into the INIT ACK.
         items += map(parameters.pack_unrecognized, init.unrecognized)
@@ -97,6 +121,10 @@ def read_init(data: bytes, start: int, end: int) -> Init:
     unrecognized: list[bytes] = []
     reported: list[bytes] = []
     host_name = b""
+    said: AuthParameters | None = None
+    adaptation: int | None = None
+    primary = ""
+    disable_restart = False
     for kind, at, value_start, value_end in tlv.walk(data, start + _FIXED.size, end):
         value = data[value_start:value_end]
         if kind in ADDRESS_SIZES:
@@ -115,6 +143,14 @@ def read_init(data: bytes, start: int, end: int) -> Init:
         elif kind == PARAM_SUPPORTED_EXTENSIONS:
             listed = parameters.read_supported_extensions(value)
             extensions = extensions | listed if extensions else listed
+        elif kind in _OF_AUTH:
+            said = _hear(said or AuthParameters(), kind, value)
+        elif kind == PARAM_ADAPTATION:
+            adaptation = parameters.read_adaptation(value)
+        elif kind == PARAM_SET_PRIMARY:
+            primary = parameters.read_primary(value)
+        elif kind == PARAM_DISABLE_RESTART:
+            disable_restart = True
         elif kind == PARAM_UNRECOGNIZED:
             reported.append(value)
         elif kind == PARAM_HOST_NAME:
@@ -136,10 +172,25 @@ def read_init(data: bytes, start: int, end: int) -> Init:
         preservative_ms=preservative_ms,
         ecn=ecn,
         extensions=extensions,
+        auth=said,
+        adaptation=adaptation,
+        primary=primary,
+        disable_restart=disable_restart,
         unrecognized=tuple(tlv.take_whole(unrecognized, MAX_UNRECOGNIZED_SIZE)),
         reported=tuple(reported),
         host_name=host_name,
     )
+
+
+def _hear(said: AuthParameters, kind: int, value: bytes) -> AuthParameters:
+    """What a side says of authentication, with one more of its parameters; each MUST come once (RFC 4895 section 3)."""
+    if kind == PARAM_RANDOM:
+        return said._replace(random=value, flawed=said.flawed or said.random != b"")
+    if kind == PARAM_CHUNK_LIST:
+        return said._replace(chunks=value, flawed=said.flawed or said.chunks is not None)
+    if said.hmacs or len(value) & 1:
+        return said._replace(flawed=True)
+    return said._replace(hmacs=auth.read_hmacs(value))
 
 
 def _destinations(parameters: dict[tuple[int, bytes], None]) -> tuple[str, ...]:

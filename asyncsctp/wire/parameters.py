@@ -1,4 +1,5 @@
-"""The parameters of INIT and INIT ACK that are not addresses (RFC 9260 section 3.3.2.1, RFC 5061 section 4.2.7)."""
+"""The parameters of INIT and INIT ACK that are no plain addresses (RFC 9260 section 3.3.2.1, RFC 5061 section 4.2,
+draft natsupp section 5.3.1). Those of authentication are in `auth`."""
 
 from __future__ import annotations
 
@@ -8,13 +9,17 @@ from struct import Struct, pack, unpack
 from typing import Final
 
 from . import tlv
+from .addresses import ADDRESS_SIZES, pack_address, read_address
 from .constants import (
     FORWARD_TSN,
     MASK_32,
+    PARAM_ADAPTATION,
     PARAM_COOKIE_PRESERVATIVE,
+    PARAM_DISABLE_RESTART,
     PARAM_ECN_CAPABLE,
     PARAM_FORWARD_TSN_SUPPORTED,
     PARAM_HOST_NAME,
+    PARAM_SET_PRIMARY,
     PARAM_STATE_COOKIE,
     PARAM_SUPPORTED_ADDRESS_TYPES,
     PARAM_SUPPORTED_EXTENSIONS,
@@ -23,13 +28,18 @@ from .constants import (
 from .tlv import Malformed
 
 __all__ = [
+    "pack_adaptation",
     "pack_cookie",
     "pack_cookie_preservative",
+    "pack_disable_restart",
     "pack_ecn_capable",
     "pack_extensions",
+    "pack_primary",
     "pack_supported_address_types",
     "pack_unrecognized",
+    "read_adaptation",
     "read_cookie_preservative",
+    "read_primary",
     "read_supported_address_types",
     "read_supported_extensions",
 ]
@@ -82,6 +92,37 @@ def pack_extensions(chunk_types: frozenset[int]) -> bytes:
 @lru_cache(maxsize=_KEPT)
 def read_supported_extensions(value: bytes) -> frozenset[int]:
     return frozenset(value)
+
+
+def pack_adaptation(value: int) -> bytes:
+    """Adaptation Layer Indication, RFC 5061 section 4.2.6."""
+    return tlv.pack(PARAM_ADAPTATION, _U32.pack(value))
+
+
+def read_adaptation(value: bytes) -> int | None:
+    """What is indicated; None where it can't be read, which is no reason to refuse the rest."""
+    return int.from_bytes(value) if len(value) == _U32.size else None
+
+
+def pack_primary(address: str) -> bytes:
+    """Set Primary IP Address in an INIT or INIT ACK, RFC 5061 section 4.2.4: nobody answers, so that its id is 0."""
+    return tlv.pack_enclosing(PARAM_SET_PRIMARY, pack_address(address), _U32.pack(0))
+
+
+def read_primary(value: bytes) -> str:
+    """The address; empty where it is none that can be sent to: it is advice, and no reason to refuse the rest."""
+    try:
+        kind, end = tlv.item(value, _U32.size, len(value))
+        if kind in ADDRESS_SIZES:
+            return read_address(kind, value[_U32.size + tlv.HEADER_SIZE : end]) or ""
+    except Malformed:
+        pass
+    return ""
+
+
+def pack_disable_restart() -> bytes:
+    """Disable Restart, draft natsupp section 5.3.1."""
+    return tlv.pack(PARAM_DISABLE_RESTART)
 
 
 def pack_unrecognized(parameter: bytes) -> bytes:

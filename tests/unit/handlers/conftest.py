@@ -108,8 +108,7 @@ class Bench:
 
     def sent(self) -> list[tuple[str, int, bytes]]:
         """Packets of their own since the last look: the address each goes to, its tag, its chunks."""
-        by_id = self.context.paths.by_id
-        packets = [(by_id[path].route.address, tag, body) for path, tag, body in self.context.packets]
+        packets = [(route.address, tag, body) for route, tag, body in self.context.packets]
         self.context.packets.clear()
         return packets
 
