@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import final
 
 from .config import Config
-from .dispatch import abort, expire, process
+from .dispatch import expire, on_reflected, process
 from .errors import AssociationAborted, AssociationClosed
 from .events import PeerAddressChanged
 from .handlers import icmp
@@ -32,7 +32,7 @@ from .paths.path_manager import PathManager
 from .rooms import Rooms
 from .timers import AUTOCLOSE, timer_kind, timer_path
 from .wire import causes, control
-from .wire.constants import ABORT, COMMON_HEADER_SIZE
+from .wire.constants import COMMON_HEADER_SIZE
 from .wire.init import Init
 from .wire.tlv import Malformed
 
@@ -142,18 +142,15 @@ class Association(Overview):
         context.statistics.packets_received += 1
         self._walk(datagram, COMMON_HEADER_SIZE, path, route, congestion_experienced)
 
-    def receive_reflected(self, kind: int, value: bytes, now: float) -> None:
+    def receive_reflected(self, kind: int, flags: int, value: bytes, route: Route, now: float) -> None:
         """An ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1 B and
-        C).
+        C); or what a NAT answers so.
         """
         self.context.now = now
-        if kind == ABORT:
-            try:
-                abort(self._rooms, value)
-            except Malformed:
-                self.context.statistics.malformed_packets += 1
-        elif self._rooms.shutdown is not None:
-            self._rooms.shutdown.on_shutdown_complete()
+        try:
+            on_reflected(self._rooms, kind, flags, value, route)
+        except Malformed:
+            self.context.statistics.malformed_packets += 1
         self._life.tell()
 
     def on_init(self, init: Init, route: Route, tag: int, now: float) -> Reply | None:

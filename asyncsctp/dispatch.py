@@ -33,6 +33,7 @@ from .wire.constants import (
     DATA,
     ECNE,
     ERROR,
+    FLAG_MIDDLEBOX,
     FLAG_TAG_REFLECTED,
     FORWARD_TSN,
     HEARTBEAT,
@@ -51,7 +52,7 @@ from .wire.constants import (
 from .wire.init import read_init
 from .wire.tlv import Malformed
 
-__all__ = ["Discard", "abort", "expire", "process", "walk"]
+__all__ = ["Discard", "expire", "on_reflected", "process", "walk"]
 
 
 class Discard(Malformed):
@@ -121,10 +122,25 @@ def walk(rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: b
         at += value_end - at + 3 & -4
 
 
-def abort(rooms: Rooms, value: bytes) -> None:
+def on_reflected(rooms: Rooms, kind: int, flags: int, value: bytes, route: Route) -> None:
+    """A chunk with the T bit under the peer's own tag (section 8.5.1 B and C), or of a NAT (natsupp section 6)."""
+    if kind == ABORT:
+        _abort(rooms, flags, value)
+    elif kind == ERROR:
+        if rooms.nat is not None:
+            rooms.nat.on_error(causes.read_causes(value, 0, len(value)), route)
+    elif rooms.shutdown is not None:
+        rooms.shutdown.on_shutdown_complete()
+
+
+def _abort(rooms: Rooms, flags: int, value: bytes) -> None:
     """ABORT whose tag was right, with these causes. Section 3.3.7: one whose format is wrong is discarded."""
     found = causes.read_causes(value, 0, len(value))
-    if rooms.handshake is not None:
+    if flags & FLAG_MIDDLEBOX and rooms.nat is not None:
+        # Draft natsupp section 6.2.2: but in COOKIE-WAIT it MUST NOT be responded to.
+        if rooms.handshake is not None:
+            rooms.handshake.on_collision(found)
+    elif rooms.handshake is not None:
         rooms.handshake.refused(found)
     else:
         rooms.violations.on_abort(found)
@@ -219,7 +235,7 @@ def _on_abort(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: R
     if data[at + 1] & FLAG_TAG_REFLECTED:
         rooms.context.statistics.bad_tags += 1
         raise Discard("an ABORT with the T bit, under our tag and not the peer's (section 8.5.1 B)")
-    abort(rooms, data[at + tlv.HEADER_SIZE : end])
+    _abort(rooms, data[at + 1], data[at + tlv.HEADER_SIZE : end])
 
 
 def _on_error(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:

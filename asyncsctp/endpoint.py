@@ -7,183 +7,38 @@ packets go to the outbox, and time comes in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from heapq import heapify, heappop, heappush
-from struct import Struct
 from typing import Final, final
 
 from .association import Association, AssociationUser
 from .config import Config
+from .directory import Deadlines, Directory
 from .handlers import capabilities
 from .handlers.context import Random
 from .handlers.cookie import CookieJar, OpenedCookie
 from .handlers.handshake import acknowledge
 from .handlers.state import COOKIE_ECHOED, COOKIE_WAIT
-from .out_of_the_blue import Chunk, TokenBucket, answer, is_unicast, read_chunks
+from .out_of_the_blue import Chunk, TokenBucket, answer, is_answer_reflected, is_unicast, read_chunks
 from .outbox import Outbox
 from .paths.encapsulation import Route, as_seen, normalize
 from .sharing import Sharing
 from .statistics import EndpointStatistics
-from .timers import NEVER
 from .wire import causes, control
 from .wire.constants import (
     ABORT,
     COOKIE_ECHO,
-    FLAG_TAG_REFLECTED,
     INIT,
     SHUTDOWN_ACK,
-    SHUTDOWN_COMPLETE,
 )
 from .wire.init import Init, read_init
 from .wire.packet import PREFIX_SIZE, Seal, checksum_ok, read_header
 from .wire.tlv import Malformed
 
-__all__ = ["Directory", "Endpoint"]
+__all__ = ["Endpoint"]
 
-_TAG_BITS: Final = 32
 _TAG_REST: Final = 240.0  # seconds: twice the two minutes that a packet may wander about
-_MOST_RESTING: Final = 1 << 16
 #: Answers to packets that belong to no association: so many a second, and so many at once.
 _ANSWER_RATE: Final = 200.0
 _ANSWER_BURST: Final = 400.0
-_SPARE_DEADLINES: Final = 64
-
-_tag_of: Final = Struct("!I").unpack_from
-
-
-@final
-class Directory:
-    """The associations of one endpoint, by tag and ports and by the peer's addresses, and the tags that must rest."""
-
-    __slots__ = ("_by_address", "_keys", "_random", "_rest", "_resting", "_tags", "by_prefix", "now")
-
-    def __init__(self, random: Random, rest: float) -> None:
-        self._random = random
-        self._rest = rest
-        #: The association that a packet with these first bytes belongs to.
-        self.by_prefix: dict[bytes, Association] = {}
-        self._by_address: dict[tuple[str, int], Association] = {}
-        #: What each association is found by, as it was when it was bound last.
-        self._keys: dict[Association, tuple[bytes, list[tuple[str, int]]]] = {}
-        self._tags: set[int] = set()
-        self._resting: dict[int, float] = {}
-        self.now = 0.0
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    @property
-    def associations(self) -> list[Association]:
-        """All of them, the oldest first."""
-        return list(self._keys)
-
-    def bind(self, association: Association) -> None:
-        """Its tags, its peer's port or the peer's addresses are known, or are others than before."""
-        prefix = association.prefix
-        port = association.context.peer_port
-        addresses = [(path.route.address, port) for path in association.path_manager.paths]
-        if self._keys.get(association) == (prefix, addresses):
-            return
-        self._drop_keys(association)
-        self._keys[association] = (prefix, addresses)
-        self.by_prefix[prefix] = association
-        self._tags.add(_tag(prefix))
-        self._resting.pop(_tag(prefix), None)
-        for key in addresses:
-            # Two can't have the same: who has it keeps it, whatever another peer claims to be (RFC 5062 section 2).
-            self._by_address.setdefault(key, association)
-
-    def unbind(self, association: Association) -> None:
-        """The association has ended. Section 5.3.1: its tag rests until nothing of it can be under way any more."""
-        if association in self._keys:
-            self._drop_keys(association)
-            del self._keys[association]
-
-    def find_peer(self, addresses: Sequence[str], port: int) -> Association | None:
-        """The association with a peer at this port of any of these addresses; the first that is known counts."""
-        for address in addresses:
-            association = self._by_address.get((address, port))
-            if association is not None:
-                return association
-        return None
-
-    def new_tag(self) -> int:
-        """A tag that no association of this endpoint has or had a short while ago (section 5.3.1)."""
-        while True:
-            tag = self._random.bits(_TAG_BITS)
-            if tag and tag not in self._tags and tag not in self._resting:
-                return tag
-
-    def rests(self, tag: int) -> bool:
-        """Whether the tag was that of an association which ended a short while ago, or is taken."""
-        return self._resting.get(tag, -NEVER) > self.now or tag in self._tags
-
-    def _drop_keys(self, association: Association) -> None:
-        keys = self._keys.get(association)
-        if keys is None:
-            return
-        prefix, addresses = keys
-        tag = _tag(prefix)
-        if self.by_prefix.get(prefix) is association:
-            del self.by_prefix[prefix]
-        self._tags.discard(tag)
-        for key in addresses:
-            if self._by_address.get(key) is association:
-                del self._by_address[key]
-        self._resting.pop(tag, None)
-        self._resting[tag] = self.now + self._rest
-        # In order of time: what is due to be forgotten comes first.
-        while self._resting and (len(self._resting) > _MOST_RESTING or next(iter(self._resting.values())) <= self.now):
-            del self._resting[next(iter(self._resting))]
-
-
-def _tag(prefix: bytes) -> int:
-    tag: int = _tag_of(prefix, 4)[0]
-    return tag
-
-
-@final
-class _Deadlines:
-    """When each association wants to be woken. A deadline that was put off is found out when it comes, not before."""
-
-    __slots__ = ("_count", "_due", "_heap")
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Association]] = []
-        self._due: dict[Association, float] = {}
-        self._count = 0
-
-    def next_expiry(self) -> float:
-        """When the first of them is due."""
-        heap = self._heap
-        while heap and self._due.get(heap[0][2]) != heap[0][0]:
-            heappop(heap)
-        return heap[0][0] if heap else NEVER
-
-    def note(self, association: Association) -> None:
-        """Its timers may have changed."""
-        deadline = association.next_expiry
-        if deadline < self._due.get(association, NEVER):
-            self._due[association] = deadline
-            self._count += 1
-            heappush(self._heap, (deadline, self._count, association))
-            if len(self._heap) > 4 * len(self._due) + _SPARE_DEADLINES:
-                self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
-                heapify(self._heap)
-
-    def forget(self, association: Association) -> None:
-        """It has ended."""
-        self._due.pop(association, None)
-
-    def take_due(self, now: float) -> list[Association]:
-        """Those whose deadline has come; each has to be noted again."""
-        due = []
-        while self._heap and self._heap[0][0] <= now:
-            deadline, _, association = heappop(self._heap)
-            if self._due.get(association) == deadline:
-                del self._due[association]
-                due.append(association)
-        return due
-
 
 @final
 class Endpoint:
@@ -241,7 +96,7 @@ class Endpoint:
         tags = random if sharing is None else sharing.tags(random)
         self._directory = Directory(tags, max(_TAG_REST, 2 * config.cookie_lifetime))
         self._answers = TokenBucket(_ANSWER_RATE, _ANSWER_BURST)
-        self._deadlines = _Deadlines()
+        self._deadlines = Deadlines()
         #: An ordered set: what must be flushed after this batch.
         self._touched: dict[Association, None] = {}
 
@@ -391,22 +246,26 @@ class Endpoint:
                 # Section 5.1.5 step 7: what follows the COOKIE ECHO is for the association that it made.
                 association.receive_rest(datagram, chunks[0].end + 3 & ~3, route, now)
             return association
-        known = self._directory.find_peer((route.address,), peer_port)
-        if known is not None:
+        known = list(self._directory.peers_at((route.address,), peer_port))
+        if known:
             return self._on_other_tag(known, datagram, chunks, tag, route, now)
         self._out_of_the_blue(datagram, chunks, peer_port, tag, route, now)
         return None
 
     def _on_other_tag(
-        self, association: Association, datagram: bytes, chunks: list[Chunk], tag: int, route: Route, now: float
+        self, known: list[Association], datagram: bytes, chunks: list[Chunk], tag: int, route: Route, now: float
     ) -> Association | None:
         """A packet of a peer that we know, with a tag that is not ours: section 8.5, and the exceptions of 8.5.1."""
-        # B and C: the peer has no TCB any more, and reflects the tag that we send with. 0 is that of no packet.
-        if tag == association.context.peer_tag != 0:
-            for kind, flags, start, end in chunks:
-                if kind in (ABORT, SHUTDOWN_COMPLETE) and flags & FLAG_TAG_REFLECTED:
-                    association.receive_reflected(kind, datagram[start:end], now)
-                    return association
+        association = known[0]
+        for each in known:
+            # B and C: the peer has no TCB any more, and reflects the tag that we send with. 0 is that of no packet.
+            # Draft natsupp section 6.4.1: so does a NAT that has lost its state.
+            if tag == each.context.peer_tag != 0:
+                association = each
+                for kind, flags, start, end in chunks:
+                    if is_answer_reflected(kind, flags):
+                        association.receive_reflected(kind, flags, datagram[start:end], route, now)
+                        return association
         # E: it still shuts down the association before this one.
         if association.state in (COOKIE_WAIT, COOKIE_ECHOED) and any(chunk.kind == SHUTDOWN_ACK for chunk in chunks):
             self._out_of_the_blue(datagram, chunks, association.context.peer_port, tag, route, now)
@@ -449,7 +308,7 @@ class Endpoint:
             self._refuse(route, peer_port, tag, cause, now)
             return None
         # Section 5.1.2 D: any of its addresses tells which association it is about.
-        association = self._directory.find_peer((route.address, *init.addresses), peer_port)
+        association = self._concerned((route.address, *init.addresses), peer_port, tag)
         if association is not None:
             reply = association.on_init(init, route, self._directory.new_tag(), now)
             if reply is not None and reply.body[0] == ABORT:
@@ -463,6 +322,8 @@ class Endpoint:
             self._refuse(route, peer_port, tag, causes.pack_out_of_resource(), now)
         else:
             listed = capabilities.lists(self._local_addresses, route.address, init)
+            if self.config.nat_support and init.disable_restart:
+                listed = capabilities.without_private(listed)
             tag_and_tsn = self._directory.new_tag(), self._random.bits(32)
             auth_random = capabilities.nonce(self.config, self._random)
             ours = capabilities.offer(self.config, *tag_and_tsn, listed, auth_random)
@@ -480,7 +341,7 @@ class Endpoint:
             self.statistics.cookies_rejected += 1
             return None
         setup = opened.setup
-        association = self._directory.find_peer((route.address, *setup.addresses), setup.peer_port)
+        association = self._concerned((route.address, *setup.addresses), setup.peer_port, setup.peer_tag)
         if association is not None:
             accepted = association.on_opened_cookie(opened, route, now)
             self._touched[association] = None
@@ -511,6 +372,18 @@ class Endpoint:
         )
 
     # Steps.
+
+    def _concerned(self, addresses: Sequence[str], port: int, peer_tag: int) -> Association | None:
+        """The association that an INIT, or a cookie for another tag than ours, is about: one with that peer.
+
+        Draft natsupp section 6.3.2: where restarts are disabled, another tag of the peer means another peer, behind the
+        same NAT.
+        """
+        for association in self._directory.peers_at(addresses, port):
+            setup = association.context.setup
+            if setup is None or not setup.disable_restart or association.context.peer_tag == peer_tag:
+                return association
+        return None
 
     def _is_full(self) -> bool:
         return self.limit is not None and len(self._directory) >= self.limit

@@ -98,6 +98,10 @@ class Lifecycle:
         self._rooms.packetizer.retag()
         self._registry.bind(self._association)
 
+    def new_tag(self) -> int:
+        """A tag that nobody has."""
+        return self._registry.new_tag()
+
     def rebind(self) -> None:
         """The peer's addresses have changed."""
         self._registry.bind(self._association)

@@ -12,6 +12,7 @@ from .handlers.cookie import CookieJar
 from .handlers.ecn import Ecn
 from .handlers.handshake import Handshake
 from .handlers.heartbeat import Heartbeat
+from .handlers.nat import Nat
 from .handlers.reception import Reception
 from .handlers.reconfig import Reconfig
 from .handlers.reconfig_streams import Incoming, Outgoing
@@ -37,6 +38,7 @@ class Rooms:
         "ecn",
         "handshake",
         "heartbeat",
+        "nat",
         "packetizer",
         "reception",
         "reconfig",
@@ -52,6 +54,7 @@ class Rooms:
         self.heartbeat = Heartbeat(context)
         self.violations = Violations(context)
         self.packetizer = Packetizer(context, outbox)
+        self.nat = Nat(context) if context.config.nat_support else None
         self.handshake: Handshake | None = None
         self.reception: Reception | None = None
         self.transmission: Transmission | None = None

@@ -37,6 +37,7 @@ FLOORS: dict[str, int] = {
     "invariants": 8,
     "out_of_the_blue": 7,
     "sharing": 8,
+    "directory": 8,
     "endpoint": 9,
     "aio": 10,
     "testing": 11,

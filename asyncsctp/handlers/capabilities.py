@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from ..config import Config
-from ..paths.encapsulation import Route, in_scope, is_ipv4, listed_addresses
+from ..paths.encapsulation import Route, in_scope, is_ipv4, is_private, listed_addresses
 from ..wire import causes
 from ..wire.auth import RANDOM_SIZE, SHA_1, SHA_256, AuthParameters
 from ..wire.constants import (
@@ -30,7 +30,17 @@ from ..wire.constants import (
 from ..wire.init import Init
 from .context import Random, Setup
 
-__all__ = ["MAX_PEER_ADDRESSES", "agree", "extensions", "flaw", "lists", "nonce", "offer", "peer_addresses"]
+__all__ = [
+    "MAX_PEER_ADDRESSES",
+    "agree",
+    "extensions",
+    "flaw",
+    "lists",
+    "nonce",
+    "offer",
+    "peer_addresses",
+    "without_private",
+]
 
 #: How many addresses of a peer are used. Each costs a path, HEARTBEATs, and room in the cookie.
 MAX_PEER_ADDRESSES: Final = 16
@@ -141,6 +151,12 @@ def lists(local_addresses: Sequence[str], peer: str, theirs: Init | None = None)
     if PARAM_IPV6_ADDRESS in theirs.supported_address_types:
         used.add(False)
     return tuple(address for address in listed if is_ipv4(address) in used)
+
+
+def without_private(listed: Sequence[str]) -> tuple[str, ...]:
+    """Those of our addresses that a peer behind a NAT may be told of (draft natsupp section 6.1)."""
+    public = tuple(address for address in listed if not is_private(address))
+    return public if len(public) > 1 else ()
 
 
 def peer_addresses(

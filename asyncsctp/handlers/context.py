@@ -97,6 +97,9 @@ class Owner(Protocol):
     def rebind(self) -> None:
         """The peer's addresses have changed: tell the endpoint."""
 
+    def new_tag(self) -> int:
+        """A tag that nobody has (section 5.3.1)."""
+
     def retag(self) -> None:
         """`local_tag`, `peer_tag` or `peer_port` of the context changed: prepare the packet headers anew, and tell the
         endpoint.
