@@ -1,7 +1,7 @@
-"""Many associations on one SCTP port: who gets a packet, who may set one up, what strangers are told (RFC 9260).
+"""Many associations on one SCTP port: which of them gets a packet, and when each is due (RFC 9260 section 11.1.1).
 
-The endpoint reads headers, INIT and COOKIE ECHO; all else is the associations' own. It knows no sockets and no clock:
-packets go to the outbox, and time comes in.
+The endpoint looks at tags alone; packets that belong to none of its associations go to `strangers`. It knows no sockets
+and no clock: packets go to the outbox, and time comes in.
 """
 
 from __future__ import annotations
@@ -12,33 +12,20 @@ from typing import Final, final
 from .association import Association, AssociationUser
 from .config import Config
 from .directory import Deadlines, Directory
-from .handlers import capabilities
-from .handlers.context import Random
-from .handlers.cookie import CookieJar, OpenedCookie
-from .handlers.handshake import acknowledge
-from .handlers.state import COOKIE_ECHOED, COOKIE_WAIT
-from .out_of_the_blue import Chunk, TokenBucket, answer, is_answer_reflected, is_unicast, read_chunks
+from .handlers.context import Random, Setup
+from .handlers.cookie import CookieJar
 from .outbox import Outbox
-from .paths.encapsulation import Route, as_seen, normalize
+from .paths.encapsulation import Route, normalize
 from .sharing import Sharing
 from .statistics import EndpointStatistics
-from .wire import causes, control
-from .wire.constants import (
-    ABORT,
-    COOKIE_ECHO,
-    INIT,
-    SHUTDOWN_ACK,
-)
-from .wire.init import Init, read_init
-from .wire.packet import PREFIX_SIZE, Seal, checksum_ok, read_header
+from .strangers import Strangers
+from .wire.packet import PREFIX_SIZE
 from .wire.tlv import Malformed
 
 __all__ = ["Endpoint"]
 
 _TAG_REST: Final = 240.0  # seconds: twice the two minutes that a packet may wander about
-#: Answers to packets that belong to no association: so many a second, and so many at once.
-_ANSWER_RATE: Final = 200.0
-_ANSWER_BURST: Final = 400.0
+
 
 @final
 class Endpoint:
@@ -46,17 +33,17 @@ class Endpoint:
 
     __slots__ = (
         "_accept",
-        "_answers",
         "_cookies",
         "_deadlines",
         "_directory",
-        "_local_addresses",
         "_random",
         "_sharing",
+        "_strangers",
         "_touched",
         "config",
         "limit",
         "listening",
+        "local_addresses",
         "outbox",
         "port",
         "statistics",
@@ -89,13 +76,14 @@ class Endpoint:
         self.statistics = EndpointStatistics()
         self._accept = accept
         self._random = random
-        self._local_addresses = tuple(dict.fromkeys(map(normalize, local_addresses)))
+        #: Of associations to come. Those that there are ask their peers for others by `Association.asconf`.
+        self.local_addresses = tuple(dict.fromkeys(map(normalize, local_addresses)))
         self._sharing = sharing
         self._cookies = CookieJar(random, config.cookie_lifetime, None if sharing is None else sharing.cookie_secret)
         # A cookie used once must not be good for a second association: its tag rests for as long as it may live.
         tags = random if sharing is None else sharing.tags(random)
         self._directory = Directory(tags, max(_TAG_REST, 2 * config.cookie_lifetime))
-        self._answers = TokenBucket(_ANSWER_RATE, _ANSWER_BURST)
+        self._strangers = Strangers(self, port, self._directory, self._cookies, random, self.outbox)
         self._deadlines = Deadlines()
         #: An ordered set: what must be flushed after this batch.
         self._touched: dict[Association, None] = {}
@@ -172,7 +160,7 @@ class Endpoint:
                     if sharing is not None and sharing.take(datagram, route, now, congestion_experienced, self):
                         self.statistics.handed_over += 1
                         continue
-                    association = self._receive_stranger(datagram, route, now)
+                    association = self._strangers.receive(datagram, route, now)
                 except Malformed:
                     self.statistics.malformed_packets += 1
             if association is not None and association is not touched:
@@ -217,193 +205,23 @@ class Endpoint:
         """A tag for an association to be known by (section 5.3.1)."""
         return self._directory.new_tag()
 
-    # Packets whose ports and tag are nobody's.
+    # What strangers lead to (`strangers.Host`).
 
-    def _receive_stranger(self, datagram: bytes, route: Route, now: float) -> Association | None:
-        peer_port, port, tag = read_header(datagram)
-        if not checksum_ok(datagram):
-            self.statistics.checksum_errors += 1
-            return None
-        if peer_port == 0 or not is_unicast(route):
-            self.statistics.out_of_the_blue += 1
-            return None
-        chunks = read_chunks(datagram)
-        if port != self.port:
-            self._at_another_port(datagram, chunks, (peer_port, port), tag, route, now)
-            return None
-        if any(chunk.kind == INIT for chunk in chunks) or tag == 0:
-            # Section 8.5.1 A: tag 0 and INIT belong together, and with nothing else.
-            if tag == 0 and len(chunks) == 1 and chunks[0].kind == INIT:
-                init = read_init(datagram, chunks[0].start, chunks[0].end)
-                init = init._replace(addresses=as_seen(init.addresses, route.address))
-                return self._on_init(init, peer_port, route, now)
-            self.statistics.malformed_packets += 1
-            return None
-        if chunks and chunks[0].kind == COOKIE_ECHO and not any(chunk.kind == ABORT for chunk in chunks):
-            cookie = datagram[chunks[0].start : chunks[0].end]
-            association = self._on_cookie_echo(cookie, (peer_port, tag), route, now)
-            if association is not None:
-                # Section 5.1.5 step 7: what follows the COOKIE ECHO is for the association that it made.
-                association.receive_rest(datagram, chunks[0].end + 3 & ~3, route, now)
-            return association
-        known = list(self._directory.peers_at((route.address,), peer_port))
-        if known:
-            return self._on_other_tag(known, datagram, chunks, tag, route, now)
-        self._out_of_the_blue(datagram, chunks, peer_port, tag, route, now)
-        return None
-
-    def _on_other_tag(
-        self, known: list[Association], datagram: bytes, chunks: list[Chunk], tag: int, route: Route, now: float
-    ) -> Association | None:
-        """A packet of a peer that we know, with a tag that is not ours: section 8.5, and the exceptions of 8.5.1."""
-        association = known[0]
-        for each in known:
-            # B and C: the peer has no TCB any more, and reflects the tag that we send with. 0 is that of no packet.
-            # Draft natsupp section 6.4.1: so does a NAT that has lost its state.
-            if tag == each.context.peer_tag != 0:
-                association = each
-                for kind, flags, start, end in chunks:
-                    if is_answer_reflected(kind, flags):
-                        association.receive_reflected(kind, flags, datagram[start:end], route, now)
-                        return association
-        # E: it still shuts down the association before this one.
-        if association.state in (COOKIE_WAIT, COOKIE_ECHOED) and any(chunk.kind == SHUTDOWN_ACK for chunk in chunks):
-            self._out_of_the_blue(datagram, chunks, association.context.peer_port, tag, route, now)
-            return None
-        association.statistics.bad_tags += 1
-        return None
-
-    def _out_of_the_blue(
-        self, datagram: bytes, chunks: list[Chunk], peer_port: int, tag: int, route: Route, now: float
-    ) -> None:
-        self.statistics.out_of_the_blue += 1
-        body = answer(datagram, chunks)
-        if body is not None:
-            self._answer(route, peer_port, tag, body, now)
-
-    def _at_another_port(
-        self, datagram: bytes, chunks: list[Chunk], ports: tuple[int, int], tag: int, route: Route, now: float
-    ) -> None:
-        """A packet for an SCTP port where nobody is: section 8.4, rule 3 for an INIT."""
-        self.statistics.out_of_the_blue += 1
-        body = answer(datagram, chunks)
-        if tag == 0 and len(chunks) == 1 and chunks[0].kind == INIT:
-            tag = read_init(datagram, chunks[0].start, chunks[0].end).initiate_tag
-            body = control.pack_abort()
-        if body is not None and tag:
-            peer_port, port = ports
-            self._answer(route, peer_port, tag, body, now, port)
-
-    # INIT and COOKIE ECHO.
-
-    def _on_init(self, init: Init, peer_port: int, route: Route, now: float) -> Association | None:
-        """INIT: sections 5.1 B, 5.2.1 and 5.2.2. Nothing is remembered of it."""
-        self.statistics.inits_received += 1
-        tag = init.initiate_tag
-        if tag == 0:  # section 3.3.2
-            self.statistics.malformed_packets += 1
-            return None
-        cause = capabilities.flaw(init, False, self.config)
-        if cause:
-            self._refuse(route, peer_port, tag, cause, now)
-            return None
-        # Section 5.1.2 D: any of its addresses tells which association it is about.
-        association = self._concerned((route.address, *init.addresses), peer_port, tag)
-        if association is not None:
-            reply = association.on_init(init, route, self._directory.new_tag(), now)
-            if reply is not None and reply.body[0] == ABORT:
-                self._answer(reply.route, peer_port, reply.tag, reply.body, now)
-            elif reply is not None:
-                self._send(reply.route, peer_port, reply.tag, reply.body)
-            return association
-        if not self.listening:
-            self._refuse(route, peer_port, tag, b"", now)
-        elif self._is_full():
-            self._refuse(route, peer_port, tag, causes.pack_out_of_resource(), now)
-        else:
-            listed = capabilities.lists(self._local_addresses, route.address, init)
-            if self.config.nat_support and init.disable_restart:
-                listed = capabilities.without_private(listed)
-            tag_and_tsn = self._directory.new_tag(), self._random.bits(32)
-            auth_random = capabilities.nonce(self.config, self._random)
-            ours = capabilities.offer(self.config, *tag_and_tsn, listed, auth_random)
-            addresses = capabilities.peer_addresses(init, route.address, self._local_addresses)
-            setup = capabilities.agree(ours, init, (self.port, peer_port), route, addresses)
-            self._send(route, peer_port, tag, acknowledge(ours, init, setup, self._cookies, now))
-        return None
-
-    def _on_cookie_echo(
-        self, cookie: bytes, peer_port_and_tag: tuple[int, int], route: Route, now: float
-    ) -> Association | None:
-        """COOKIE ECHO under a tag that nobody has (sections 5.1.5, 5.2.4); the association that takes the packet."""
-        opened = self._cookies.open(cookie, now, route.address)
-        if opened is None or not self._is_returned(opened, peer_port_and_tag, route):
-            self.statistics.cookies_rejected += 1
-            return None
-        setup = opened.setup
-        association = self._concerned((route.address, *setup.addresses), setup.peer_port, setup.peer_tag)
-        if association is not None:
-            accepted = association.on_opened_cookie(opened, route, now)
-            self._touched[association] = None
-            return association if accepted else None
-        if opened.staleness_us:
-            self.statistics.stale_cookies += 1
-            body = control.pack_error(causes.pack_stale_cookie(opened.staleness_us))
-            self._answer(route, setup.peer_port, setup.peer_tag, body, now)
-        elif self._directory.rests(setup.local_tag) or self._accept is None or not self.listening:
-            # It was used, and that association has ended; or nobody listens any more.
-            self._refuse(route, setup.peer_port, setup.peer_tag, b"", now)
-        elif self._is_full():
-            self._refuse(route, setup.peer_port, setup.peer_tag, causes.pack_out_of_resource(), now)
-        else:
-            self.statistics.cookies_accepted += 1
-            association = self._make(self.config, setup.peer_port, AssociationUser())
-            association.user = self._accept(association)
-            association.accept(setup, route, now)
-        return association
-
-    def _is_returned(self, opened: OpenedCookie, peer_port_and_tag: tuple[int, int], route: Route) -> bool:
-        """Whether a cookie came back from where it was sent to (section 5.1.5 step 3, RFC 5062 section 7)."""
-        setup = opened.setup
-        return (
-            setup.local_port == self.port
-            and (setup.peer_port, setup.local_tag) == peer_port_and_tag
-            and route.address in setup.addresses
-        )
-
-    # Steps.
-
-    def _concerned(self, addresses: Sequence[str], port: int, peer_tag: int) -> Association | None:
-        """The association that an INIT, or a cookie for another tag than ours, is about: one with that peer.
-
-        Draft natsupp section 6.3.2: where restarts are disabled, another tag of the peer means another peer, behind the
-        same NAT.
-        """
-        for association in self._directory.peers_at(addresses, port):
-            setup = association.context.setup
-            if setup is None or not setup.disable_restart or association.context.peer_tag == peer_tag:
-                return association
-        return None
-
-    def _is_full(self) -> bool:
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many associations as there may be."""
         return self.limit is not None and len(self._directory) >= self.limit
+
+    def welcome(self, setup: Setup, route: Route, now: float) -> Association | None:
+        """An association as a cookie says that came along this route; None where nobody takes it."""
+        if self._accept is None:
+            return None
+        association = self._make(self.config, setup.peer_port, AssociationUser())
+        association.user = self._accept(association)
+        association.accept(setup, route, now)
+        return association
 
     def _make(self, config: Config, peer_port: int, user: AssociationUser) -> Association:
         return Association(
-            config, self._random, self.port, peer_port, self._local_addresses, user, self, self._cookies, self.outbox
+            config, self._random, self.port, peer_port, self.local_addresses, user, self, self._cookies, self.outbox
         )
-
-    def _refuse(self, route: Route, peer_port: int, tag: int, cause: bytes, now: float) -> None:
-        """ABORT to someone who wants an association; the tag is the peer's own (sections 5.1 and 8.4 rule 3)."""
-        self.statistics.associations_refused += 1
-        self._answer(route, peer_port, tag, control.pack_abort(cause), now)
-
-    def _answer(self, route: Route, peer_port: int, tag: int, body: bytes, now: float, port: int = 0) -> None:
-        if self._answers.take(now):
-            self._send(route, peer_port, tag, body, port)
-        else:
-            self.statistics.answers_suppressed += 1
-
-    def _send(self, route: Route, peer_port: int, tag: int, body: bytes, port: int = 0) -> None:
-        # Draft udp-encaps-cons section 3: to the UDP port that the packet came from.
-        self.outbox.add(route, [Seal(port or self.port, peer_port, tag).pack(body)])
