@@ -252,10 +252,15 @@ class SctpNat(Translator):
         if not tag:
             return None
         entry = _lookup(entries, remote_vtag=tag)
+        if entry is not None:
+            return entry
+        entry = _lookup(entries, remote_vtag=0)
         if entry is None:
-            entry = _lookup(entries, remote_vtag=0)
-            if entry is not None:
-                _update(entry, tag, disables_restart)
+            return None
+        updated = _updated(entry.binding, tag, disables_restart)
+        if _collision(updated, entries) is not None:
+            return None
+        entry.binding = updated
         return entry
 
     def _accept_init_ack(self, packet: _Packet, entry: _Entry, entries: list[_Entry]) -> Refusal | None:
@@ -268,7 +273,7 @@ class SctpNat(Translator):
             return Refusal.MALFORMED
         if entry.is_settled:
             return None
-        _update(entry, tag, disables_restart)
+        entry.binding = _updated(entry.binding, tag, disables_restart)
         refusal = _collision(entry.binding, entries)
         if refusal is not None:
             entries.remove(entry)
@@ -320,10 +325,9 @@ def _lookup(
     return None
 
 
-def _update(entry: _Entry, remote_vtag: int, disables_restart: bool) -> None:
+def _updated(binding: Binding, remote_vtag: int, disables_restart: bool) -> Binding:
     """Both sides have to say it for restarts to be disabled (section 5.3.1)."""
-    disabled = entry.binding.restart_disabled and disables_restart
-    entry.binding = entry.binding._replace(remote_vtag=remote_vtag, restart_disabled=disabled)
+    return binding._replace(remote_vtag=remote_vtag, restart_disabled=binding.restart_disabled and disables_restart)
 
 
 def _collision(wanted: Binding, entries: list[_Entry]) -> Refusal | None:
