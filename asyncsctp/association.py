@@ -9,13 +9,13 @@ there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 from .config import Config
 from .dispatch import expire, on_reflected, process
 from .errors import AssociationAborted, AssociationClosed
 from .events import PeerAddressChanged
-from .handlers import icmp
+from .handlers import icmp, path_settings
 from .handlers.collision import Reply
 from .handlers.context import Context, Random, Setup
 from .handlers.cookie import CookieJar, OpenedCookie
@@ -313,18 +313,30 @@ class Association(Overview):
             self._life.tell()
 
     def configure(self, config: Config) -> None:
-        """Other settings from now on, as far as a live association can change them."""
+        """Other settings from now on, as far as a live association can change them. `ValueError` if they don't go with
+        what was set for a path.
+        """
         context = self.context
-        other_scheduler = config.scheduler is not context.config.scheduler
-        self._config = context.config = config
-        context.paths.configure(config)
         rooms = self._rooms
+        other_scheduler = config.scheduler is not context.config.scheduler
+        path_settings.configure(context, rooms.heartbeat, config)
+        self._config = config
         if rooms.reception is not None and rooms.transmission is not None and rooms.submission is not None:
             rooms.reception.configure()
             rooms.submission.max_message_size = config.max_message_size
             if other_scheduler:
                 rooms.transmission.change_scheduler()
         self._life.start_autoclose()
+        self._life.tell()
+
+    def configure_path(self, address: str, changes: dict[str, Any], now: float) -> None:
+        """Other settings for one path (`config.PATH_FIELDS`), which `configure` leaves alone from now on."""
+        self.context.now = now
+        rooms = self._rooms
+        path_settings.configure_path(self.context, rooms.heartbeat, self._path_to(address), changes)
+        if rooms.transmission is not None:
+            rooms.transmission.measure()
+        self._life.tell()
 
     def _path_to(self, address: str) -> Path:
         path = self.context.paths.find(address)

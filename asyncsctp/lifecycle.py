@@ -151,6 +151,11 @@ class Lifecycle:
         """Whether user data waits to be sent or to be acknowledged."""
         return self._rooms.transmission is not None and self._rooms.transmission.pending
 
+    def data_outstanding(self, path: Path) -> bool:
+        """Whether data last sent to this path is unacknowledged."""
+        transmission = self._rooms.transmission
+        return transmission is not None and transmission.outstanding.has_outstanding(path.path_id)
+
     def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
         """The answer, or none, to a HEARTBEAT that the user asked for."""
         self._user.on_heartbeat(path.route.address, round_trip)

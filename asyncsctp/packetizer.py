@@ -46,7 +46,7 @@ class Packetizer:
         self._outbox = outbox
         self._seal = Seal(context.local_port, context.peer_port, 0)
         self._lead: list[bytes] = []  # chunks that open the next packet to the data path
-        self._marked: dict[int, tuple[Route, Route]] = {}
+        self._marked: dict[int, tuple[Route, Route]] = {}  # by path and ECN-capability: a route, without and with marks
         self.furnish(None, None, None)
 
     def furnish(self, reception: Reception | None, transmission: Transmission | None, ecn: Ecn | None) -> None:
@@ -135,7 +135,7 @@ class Packetizer:
             sacks[-1] = echo + sacks[-1]
         last = sacks.pop() if same else b""
         for sack in sacks:
-            self._emit_along(path.reply_route, sack)
+            self._emit_along(path, path.reply_route, sack)
         if last:
             if self._lead and _size(self._lead) + len(last) > path.payload:
                 self._emit(path, b"".join(self._lead))
@@ -296,21 +296,28 @@ class Packetizer:
         return lead
 
     def _emit(self, path: Path, body: bytes) -> None:
-        self._emit_along(path.route, body)
+        self._emit_along(path, path.route, body)
 
-    def _emit_along(self, route: Route, body: bytes) -> None:
+    def _emit_along(self, path: Path, route: Route, body: bytes) -> None:
+        if path.settings.dscp >= 0:
+            route = self._marked_route(path, route, False)
         self._outbox.add(route, [self._seal.pack(body)])
         self._context.statistics.packets_sent += 1
 
     def _data_route(self, path: Path) -> Route:
         """The route with the ECN-capable mark, where both sides know it: for new data only (RFC 3168 section 6.1.5)."""
-        route = path.route
-        if self._ecn is None:
-            return route
-        marked = self._marked.get(path.path_id)
-        if marked is None or marked[0] is not route:
-            marked = self._marked[path.path_id] = (route, route._replace(ecn_capable=True))
-        return marked[1]
+        if self._ecn is None and path.settings.dscp < 0:
+            return path.route
+        return self._marked_route(path, path.route, self._ecn is not None)
+
+    def _marked_route(self, path: Path, route: Route, ecn_capable: bool) -> Route:
+        """One object for all packets of a kind: they leave in runs."""
+        key = path.path_id * 2 + ecn_capable
+        dscp = path.settings.dscp
+        known = self._marked.get(key)
+        if known is None or known[0] is not route or known[1].dscp != dscp:
+            known = self._marked[key] = (route, route._replace(ecn_capable=ecn_capable, dscp=dscp))
+        return known[1]
 
 
 def _gathers(transmission: Transmission, space: int, leaving: bool) -> bool:

@@ -199,9 +199,11 @@ class Sockets:
             if limit < _LARGEST and max(map(len, packets)) > limit:
                 for packet in packets:
                     fragment = len(packet) > limit
-                    sock.transport.send_batch([packet], addr, route.ecn_capable, fragment=fragment, local=local)
-            elif local:
-                sock.transport.send_batch(packets, addr, route.ecn_capable, local=local)
+                    sock.transport.send_batch(
+                        [packet], addr, route.ecn_capable, fragment=fragment, local=local, dscp=route.dscp
+                    )
+            elif local or route.dscp >= 0:
+                sock.transport.send_batch(packets, addr, route.ecn_capable, local=local, dscp=route.dscp)
             else:
                 sock.transport.send_batch(packets, addr, route.ecn_capable)
 
@@ -214,6 +216,10 @@ class Sockets:
             self._narrow.clear()
         headers = (IPV4_HEADER_SIZE if is_ipv4(address) else IPV6_HEADER_SIZE) + UDP_HEADER_SIZE
         self._narrow[address] = min(mtu - headers, self._narrow.get(address, mtu))
+
+    def widen(self, address: str) -> None:
+        """It takes more again: the user says so."""
+        self._narrow.pop(address, None)
 
     def inject(self, local: str, data: bytes, addr: Address) -> None:
         """A datagram came to a local address by another way."""

@@ -108,6 +108,9 @@ class Owner(Protocol):
     def data_pending(self) -> bool:
         """Whether user data waits to be sent or to be acknowledged."""
 
+    def data_outstanding(self, path: Path) -> bool:
+        """Whether data last sent to this path is unacknowledged."""
+
     def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
         """A HEARTBEAT that the user asked for was answered after so many seconds, or was not (None)."""
 

@@ -1,7 +1,8 @@
 """Probing the peer's addresses: HEARTBEAT and its answer, and the proof that an address is the peer's.
 
-RFC 9260 sections 5.4 (path verification) and 8.3 (path heartbeat). One timer for each path, with two meanings: while a
-HEARTBEAT is unanswered it ends the wait of one RTO; otherwise it says when the next one is due.
+RFC 9260 sections 5.4 (path verification) and 8.3 (path heartbeat), RFC 7829 section 3.2 rules 5 to 7. One timer for
+each path, with two meanings: while a HEARTBEAT is unanswered it ends the wait of one RTO; otherwise it says when the
+next one is due.
 """
 
 from __future__ import annotations
@@ -49,10 +50,16 @@ class Heartbeat:
         8.3).
         """
         now = self._context.now
-        if path.state is PathState.UNCONFIRMED and path.error_count <= path.max_retrans:
+        if path.state is PathState.UNCONFIRMED and path.error_count <= path.settings.max_retrans:
             self._schedule(path, self._context.paths.reserve_probe(path, now))
         else:
             self._schedule(path, max(since + self._delay(path) - now, 0.0))
+
+    def reschedule(self, path: Path) -> None:
+        """HB.interval of this path has changed (section 8.3 A to C): it begins now."""
+        if self._context.state in _PROBES and path.state is not PathState.UNCONFIRMED and not path.heartbeat_nonce:
+            self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
+            self.watch(path, self._context.now)
 
     def request(self, path: Path) -> None:
         """The user wants a HEARTBEAT now (section 8.3 D); its round trip, or that there was none, will be told."""
@@ -98,14 +105,22 @@ class Heartbeat:
         if path.heartbeat_nonce:
             path.heartbeat_nonce = b""
             self._tell(path, None)
-            if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
-                return
+            if not self._is_counted_by_data(path):
+                if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
+                    return
             self.watch(path, path.heartbeat_at)
         elif (idle_at := path.last_sent + self._delay(path)) > context.now:
             # Section 8.3: not idle; data has measured this path within the period.
-            context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
+            if idle_at != NEVER:
+                context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
         else:
             self._probe(path)
+
+    def _is_counted_by_data(self, path: Path) -> bool:
+        """RFC 7829 section 3.2 rule 6: the time-out of a HEARTBEAT MAY be ignored while data is outstanding there. Its
+        T3-rtx tells the same, and each silence counts once.
+        """
+        return path.state is PathState.POTENTIALLY_FAILED and self._context.owner.data_outstanding(path)
 
     def _probe(self, path: Path) -> None:
         """Send a HEARTBEAT with a fresh nonce to this path, and wait one RTO for the answer."""

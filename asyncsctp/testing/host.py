@@ -64,14 +64,16 @@ class Port:
         self.is_closed = False
         self._arrived: list[tuple[bytes, Address, bool]] = []
 
-    def send(self, data: bytes, destination: Address, *, ecn_capable: bool = False, fragment: bool = False) -> None:
+    def send(
+        self, data: bytes, destination: Address, *, ecn_capable: bool = False, fragment: bool = False, dscp: int = -1
+    ) -> None:
         """Sends a datagram. `OSError` when the host has no address of the destination's family."""
         local = self.address
         if local in _WILDCARDS.values():
             local = self.host.source_for(destination[0])
         elif family(local) != family(destination[0]):
             raise OSError(errno.EAFNOSUPPORT, f"{destination[0]} can't be reached from {local}")
-        self.host.transmit((local, self.number), destination, data, ecn_capable, fragment)
+        self.host.transmit((local, self.number), destination, data, ecn_capable, fragment, dscp)
 
     def arrive(self, data: bytes, source: Address, congestion_experienced: bool) -> None:
         """A datagram has arrived; it is handed over with all others of this instant."""
@@ -106,7 +108,7 @@ class Host:
     __slots__ = ("_next_port", "_ports", "addresses", "clock", "name", "transmit")
 
     def __init__(
-        self, name: str, clock: Clock, transmit: Callable[[Address, Address, bytes, bool, bool], None]
+        self, name: str, clock: Clock, transmit: Callable[[Address, Address, bytes, bool, bool, int], None]
     ) -> None:
         self.name = name
         self.addresses: list[str] = []

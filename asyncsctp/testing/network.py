@@ -46,6 +46,7 @@ class Datagram(NamedTuple):
     data: bytes
     ecn_capable: bool
     fragment: bool = False  #: whether IP may cut it up for a link with a small mtu
+    dscp: int = -1  #: the code point that its sender chose for it; -1: that of the socket
 
 
 class PacketRecord(NamedTuple):
@@ -56,6 +57,7 @@ class PacketRecord(NamedTuple):
     destination: Address
     data: bytes
     fate: Fate
+    dscp: int = -1  #: as of `Datagram`
 
 
 class PortUnreachableError(DatagramError, ConnectionRefusedError):
@@ -221,9 +223,15 @@ class Network:
     # The way of a datagram
 
     def _transmit(
-        self, source: Address, destination: Address, data: bytes, ecn_capable: bool, fragment: bool = False
+        self,
+        source: Address,
+        destination: Address,
+        data: bytes,
+        ecn_capable: bool,
+        fragment: bool = False,
+        dscp: int = -1,
     ) -> None:
-        datagram = Datagram(self.now, source, destination, data, ecn_capable, fragment)
+        datagram = Datagram(self.now, source, destination, data, ecn_capable, fragment, dscp)
         verdict = self.on_datagram(datagram) if self.on_datagram is not None else None
         if verdict is False:
             self._note(datagram, Fate.DROPPED)
@@ -332,7 +340,8 @@ class Network:
     def _note(self, datagram: Datagram, fate: Fate) -> None:
         self.counts[fate] += 1
         if self.packets is not None:
-            self.packets.append(PacketRecord(self.now, datagram.source, datagram.destination, datagram.data, fate))
+            source, destination = datagram.source, datagram.destination
+            self.packets.append(PacketRecord(self.now, source, destination, datagram.data, fate, datagram.dscp))
 
     # Links
 

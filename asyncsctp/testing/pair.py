@@ -190,7 +190,8 @@ class Simulation:
             endpoint.outbox.clear()
             for route, datagram in packets:
                 port = driven.ports[route.local]
-                port.send(datagram, (route.address, route.udp_port), ecn_capable=route.ecn_capable)
+                peer = (route.address, route.udp_port)
+                port.send(datagram, peer, ecn_capable=route.ecn_capable, dscp=route.dscp)
         if driven.check is not None:
             driven.check(endpoint)
 

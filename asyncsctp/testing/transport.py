@@ -66,7 +66,7 @@ class SimulatedTransport(PacketTransport):
 
     def send_batch(
         self, packets: Sequence[bytes | bytearray | memoryview], addr: Any = None, ecn_capable: bool = False, *,
-        fragment: bool = False, local: str = "",
+        fragment: bool = False, local: str = "", dscp: int = -1,
     ) -> None:  # fmt: skip
         """Sends datagrams to one address, in order.
 
@@ -83,7 +83,7 @@ class SimulatedTransport(PacketTransport):
                 self.error(destination, DatagramError(errno.EMSGSIZE, text, destination))
                 continue
             try:
-                self._port.send(bytes(data), destination, ecn_capable=ecn_capable, fragment=fragment)
+                self._port.send(bytes(data), destination, ecn_capable=ecn_capable, fragment=fragment, dscp=dscp)
             except OSError as error:
                 self.error(destination, DatagramError(error.errno or 0, str(error.strerror), destination))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from asyncsctp.config import Config
 from asyncsctp.congestion import RFC9260
 from asyncsctp.events import PathState
-from asyncsctp.paths import Path, PathManager, Route
+from asyncsctp.paths import Path, PathManager, Route, Verdict
 
 ACTIVE, INACTIVE, UNCONFIRMED = PathState.ACTIVE, PathState.INACTIVE, PathState.UNCONFIRMED
 LOCALS = ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
@@ -240,7 +240,7 @@ class TestErrors:
         paths = manager(config=Config(path_max_retrans=2))
         path = paths.primary
         verdicts = [paths.on_timeout(path) for _ in range(4)]
-        assert [verdict.inactive for verdict in verdicts] == [False, False, True, False]
+        assert [verdict.changed for verdict in verdicts] == [False, False, True, False]
         assert path.state is INACTIVE
 
     def test_the_peer_has_failed_when_the_sum_exceeds_the_limit(self) -> None:
@@ -290,7 +290,7 @@ class TestErrors:
     def test_lost_heartbeats_fail_a_path_and_then_its_counter_stops(self) -> None:
         paths = manager()
         path = paths.paths[1]
-        changes = [paths.on_heartbeat_timeout(path).inactive for _ in range(10)]
+        changes = [paths.on_heartbeat_timeout(path).changed for _ in range(10)]
         assert changes == [False] * 5 + [True] + [False] * 4
         assert path.error_count == 6
         assert path.rto.rto == 60.0
@@ -300,7 +300,7 @@ class TestErrors:
         path = paths.add("198.51.100.2")
         assert path is not None
         for _ in range(20):
-            assert paths.on_heartbeat_timeout(path) == (False, False)
+            assert paths.on_heartbeat_timeout(path) == Verdict(changed=False)
         assert paths.error_count == 0
         assert path.state is UNCONFIRMED
         assert path.error_count == 6
@@ -309,7 +309,7 @@ class TestErrors:
 
     def test_a_limit_of_nothing(self) -> None:
         paths = manager(config=Config(path_max_retrans=0, max_retrans=0))
-        assert paths.on_timeout(paths.primary) == (True, True)
+        assert paths.on_timeout(paths.primary) == Verdict(changed=True, exceeded=True)
 
     def test_probes_of_unconfirmed_addresses_take_turns(self) -> None:
         paths = manager("198.51.100.1")
@@ -326,10 +326,10 @@ def test_settings_change_for_all_paths() -> None:
     config = Config(rto_initial=0.5, path_max_retrans=1, max_retrans=1, heartbeat_interval=None)
     paths.configure(config)
     assert paths.primary.rto.rto == 0.5
-    assert paths.primary.heartbeat_interval is None
+    assert paths.primary.settings.heartbeat_interval is None
     assert paths.primary.congestion.cwnd == 50_000
     paths.on_timeout(paths.primary)
-    assert paths.on_timeout(paths.primary) == (True, True)
+    assert paths.on_timeout(paths.primary) == Verdict(changed=True, exceeded=True)
 
 
 def test_another_congestion_controller_replaces_the_old() -> None:
@@ -369,7 +369,7 @@ def test_data_goes_to_an_active_path_as_long_as_there_is_one_and_never_to_an_unc
         path = paths.by_id[n]
         before = path.state
         if what == "t" and before is not UNCONFIRMED:
-            assert paths.on_timeout(path).inactive == (before is ACTIVE and path.state is INACTIVE)
+            assert paths.on_timeout(path).changed == (before is ACTIVE and path.state is INACTIVE)
         elif what == "h":
             paths.on_heartbeat_timeout(path)
         elif what == "a" and before is not UNCONFIRMED:
