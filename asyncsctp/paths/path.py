@@ -32,6 +32,7 @@ class Path:
 
     __slots__ = (
         "_idle_since",  # data was sent then, or the window adjusted for having sent none
+        "_reserved",  # of each packet, for AUTH
         "congestion",
         "error_count",
         "heartbeat_at",  # when the HEARTBEAT that awaits its answer was sent
@@ -56,6 +57,7 @@ class Path:
         settings: PathSettings,
         rto: RtoEstimator,
         congestion: CongestionController,
+        reserved: int = 0,
     ) -> None:
         self.path_id = path_id
         self.route = route
@@ -66,7 +68,8 @@ class Path:
         self.rto = rto
         self.congestion = congestion
         self.mtu = settings.mtu
-        self.payload = chunk_room(self.mtu, is_ipv4(route.address))
+        self._reserved = reserved
+        self.payload = chunk_room(self.mtu, is_ipv4(route.address)) - reserved
         self.last_sent = -1.0
         self._idle_since = -1.0
         self.one_packet = False
@@ -132,6 +135,13 @@ class Path:
             self.state = _ACTIVE
         return self.state is not before
 
+    def reserve(self, reserved: int) -> None:
+        """So many bytes of each packet are for other than the chunks that we bundle (RFC 4895 section 6.2)."""
+        self._reserved = reserved
+        self.set_mtu(self.mtu)
+        if self.last_sent < 0.0:
+            self.congestion.reinitialize()  # the initial window is so many packets
+
     def on_message_size(self, mtu: int) -> bool:
         """The network carries no IP packet above `mtu`; whether that is news. A larger size never is (section 7.3)."""
         mtu = max(mtu, smallest_mtu(is_ipv4(self.route.address)))
@@ -143,7 +153,7 @@ class Path:
     def set_mtu(self, mtu: int) -> None:
         """IP packets have at most this size from now on."""
         self.mtu = mtu
-        self.payload = chunk_room(mtu, is_ipv4(self.route.address))
+        self.payload = chunk_room(mtu, is_ipv4(self.route.address)) - self._reserved
         self.congestion.on_pmdcs(self.payload)
 
     def heartbeat_delay(self, random_fraction: float) -> float:

@@ -44,6 +44,7 @@ class PathManager(Failover):
         "_settings",  # of the paths that have none of their own
         "_udp_port",
         "amdcs",
+        "reserved",
     )
 
     def __init__(self, config: Config, local_addresses: Sequence[str], addresses: Sequence[str], udp_port: int) -> None:
@@ -56,6 +57,7 @@ class PathManager(Failover):
         self._by_address: dict[str, Path] = {}
         self._families = [0, 0]  # addresses paired so far: IPv6, IPv4
         self._next_probe = 0.0
+        self.reserved = 0  # of each packet, for AUTH
         self.amdcs = 0  # the largest chunk that fits a packet of every path (section 7.3)
         for address in addresses:
             self.add(address, confirmed=True)
@@ -86,7 +88,8 @@ class PathManager(Failover):
             _ACTIVE if confirmed else _UNCONFIRMED,
             self._settings,
             RtoEstimator(config.rto_initial, config.rto_min, config.rto_max),
-            (config.congestion or RFC9260)(chunk_room(self._settings.mtu, ipv4), ipv4),
+            (config.congestion or RFC9260)(chunk_room(self._settings.mtu, ipv4) - self.reserved, ipv4),
+            self.reserved,
         )
         self.by_id.append(path)
         self.paths.append(path)
@@ -226,6 +229,16 @@ class PathManager(Failover):
         if changed:
             self._measure()
         return changed
+
+    def reserve(self, size: int) -> bool:
+        """Leave so many bytes of each packet to AUTH (RFC 4895 section 6.2); whether that is another size."""
+        if size == self.reserved:
+            return False
+        self.reserved = size
+        for path in self.by_id:
+            path.reserve(size)
+        self._measure()
+        return True
 
     def configure(self, config: Config) -> list[tuple[Path, Verdict]]:
         """Other settings from now on, for all paths but what was set for one of them; what that changed.
