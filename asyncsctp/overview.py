@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .handlers.asconf import Asconf
 from .handlers.auth import Authentication
 from .handlers.context import Context
 from .handlers.keyring import Keyring
@@ -95,3 +96,6 @@ class Overview:
         `ValueError` if there is no such key, or authentication was not negotiated.
         """
         return self._rooms.lane(terms, key_id, path_id)
+    def asconf(self) -> Asconf:
+        """Changing our addresses (RFC 5061). `AsconfError` if it was not negotiated, or the association is not up."""
+        return self._rooms.need_asconf()

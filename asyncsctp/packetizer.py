@@ -18,10 +18,11 @@ from .handlers.transmission import Transmission
 from .outbound.message import ANY_PATH, LOST, PacketRecord, lane_key, lane_path
 from .outbox import Outbox
 from .paths.encapsulation import Route
+from .paths.marks import Marks
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
 from .wire import control
-from .wire.constants import FLAG_IMMEDIATE
+from .wire.constants import FLAG_IMMEDIATE, HEARTBEAT, HEARTBEAT_ACK
 from .wire.octets import Writer, take_all
 from .wire.packet import Seal
 
@@ -30,6 +31,8 @@ __all__ = ["Packetizer"]
 _UNLIMITED: Final = 1 << 30
 #: RFC 4820 section 3: PAD fills a packet up. A tenth of a packet at most, where that makes it equal to those before it.
 _MOST_PADDING: Final = 10
+#: Control chunks that wait while nothing but HEARTBEATs may leave.
+_MOST_HELD: Final = 32
 #: For the chunks of one packet, of one association at a time: each would keep some hundred bytes for it otherwise.
 _WRITER: Final = Writer()
 
@@ -39,7 +42,7 @@ class Packetizer:
     """The way out of one association."""
 
     __slots__ = (
-        "_context", "_ecn", "_lead", "_marked", "_outbox", "_reception", "_seal", "_transmission",
+        "_context", "_ecn", "_lead", "_marks", "_outbox", "_reception", "_seal", "_transmission",
     )  # fmt: skip
 
     def __init__(self, context: Context, outbox: Outbox) -> None:
@@ -47,7 +50,7 @@ class Packetizer:
         self._outbox = outbox
         self._seal = Seal(context.local_port, context.peer_port, 0)
         self._lead: list[bytes] = []  # chunks that open the next packet to the data path
-        self._marked: dict[int, tuple[Route, Route]] = {}  # by path and ECN-capability: a route, without and with marks
+        self._marks = Marks()
         self.furnish(None, None, None)
 
     def furnish(self, reception: Reception | None, transmission: Transmission | None, ecn: Ecn | None) -> None:
@@ -56,7 +59,7 @@ class Packetizer:
         self._transmission = transmission
         self._ecn = ecn
         self._lead.clear()
-        self._marked.clear()
+        self._marks.clear()
 
     def retag(self) -> None:
         """The peer's tag or port has changed."""
@@ -68,6 +71,9 @@ class Packetizer:
         context = self._context
         if context.packets:
             self._send_alone()
+        if context.paths.is_held:
+            self._probe()
+            return
         if context.control:
             self._send_control()
         reception = self._reception
@@ -99,12 +105,26 @@ class Packetizer:
         packets = context.packets
         context.packets = []
         for route, tag, body in packets:
+            if not route.local:
+                continue
             ours = tag == context.peer_tag != 0
             seal = self._seal if ours else Seal(context.local_port, context.peer_port, tag)
             if ours and context.keyring is not None and context.keyring.owed(body):
                 body = context.keyring.cover(body)
             self._outbox.add(route, [seal.pack(body)])
             context.statistics.packets_sent += 1
+
+    def _probe(self) -> None:
+        """Only HEARTBEATs leave, to where they can (section 5.4, RFC 5061 section 5.3 F1); all else waits."""
+        context = self._context
+        waiting = context.control
+        context.control = []
+        for chunk, path_id in waiting:
+            path = context.paths.by_id[path_id] if path_id >= 0 else None
+            if path is not None and path.route.local and chunk[0] in (HEARTBEAT, HEARTBEAT_ACK):
+                self._emit(path, chunk)
+            elif len(context.control) < _MOST_HELD and chunk[0] != HEARTBEAT:
+                context.control.append((chunk, path_id))
 
     def _send_control(self) -> None:
         """Control chunks come first in a packet (section 6.10), in the order in which they were queued."""
@@ -349,8 +369,10 @@ class Packetizer:
         self._emit_along(path, path.route, body)
 
     def _emit_along(self, path: Path, route: Route, body: bytes) -> None:
+        if not route.local:
+            return  # there is nowhere that it could leave from
         if path.settings.dscp >= 0:
-            route = self._marked_route(path, route, False)
+            route = self._marks.of(path, route, False)
         self._outbox.add(route, [self._seal.pack(body)])
         self._context.statistics.packets_sent += 1
 
@@ -358,16 +380,7 @@ class Packetizer:
         """The route with the ECN-capable mark, where both sides know it: for new data only (RFC 3168 section 6.1.5)."""
         if self._ecn is None and path.settings.dscp < 0:
             return path.route
-        return self._marked_route(path, path.route, self._ecn is not None)
-
-    def _marked_route(self, path: Path, route: Route, ecn_capable: bool) -> Route:
-        """One object for all packets of a kind: they leave in runs."""
-        key = path.path_id * 2 + ecn_capable
-        dscp = path.settings.dscp
-        known = self._marked.get(key)
-        if known is None or known[0] is not route or known[1].dscp != dscp:
-            known = self._marked[key] = (route, route._replace(ecn_capable=ecn_capable, dscp=dscp))
-        return known[1]
+        return self._marks.of(path, path.route, self._ecn is not None)
 
 
 def _gathers(transmission: Transmission, space: int, leaving: bool) -> bool:

@@ -29,7 +29,7 @@ def best(paths: Sequence[Path], after: Path) -> Path:
     chosen_rank = (4, 0, 0, 0)  # worse than any
     for path in paths:
         state = path.state
-        if state is _UNCONFIRMED:
+        if state is _UNCONFIRMED or not path.route.local:
             continue
         same = 1 if path is after else 0
         same_local = 1 if path.route.local == after.route.local else 0

@@ -66,7 +66,15 @@ class Failover:
 
     def reply_path(self, path: Path) -> Path:
         """Where to answer what came from `path` (section 6.4); section 5.4 forbids most answers to UNCONFIRMED ones."""
-        return self._current if path.state is _UNCONFIRMED else path
+        return self._current if path.state is _UNCONFIRMED or not path.route.local else path
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no data may leave, nor most else: the peer has moved, and where it is now is still to be verified
+        (section 5.4); or we have, and it does not know that yet (RFC 5061 section 5.3 F1).
+        """
+        current = self._current
+        return current.state is _UNCONFIRMED or not current.route.local
 
     def retransmit_path(self, after_path_id: int) -> Path:
         """Where data goes that timed out on another path: an active one, as divergent as can be (section 6.4.1).
@@ -87,7 +95,8 @@ class Failover:
         if path.settings.pf_threshold is None or path.error_count < self._most_errors(path):
             path.error_count += 1
         exceeded = False
-        if counts and path.state is not _UNCONFIRMED:  # section 5.4: probing is not counted there
+        # Section 5.4: probing is not counted; but where there is no other path, nothing else would tell.
+        if counts and (path.state is not _UNCONFIRMED or path is self._current):
             self.error_count += 1
             exceeded = self.error_count > self._config.max_retrans
         if path.error_count >= ROTATE_AT:
@@ -112,7 +121,7 @@ class Failover:
         if not alone and state is not _ACTIVE and path.settings.pf_threshold is not None:
             return False
         path.error_count = 0
-        if state is _ACTIVE or state is _UNCONFIRMED or path not in self.paths:
+        if state is _ACTIVE or state is _UNCONFIRMED or not path.route.local:
             return False
         path.state = _ACTIVE
         self._select()
