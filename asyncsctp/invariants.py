@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .association import Association
+from .events import PathState
 from .handlers.context import Context
+from .handlers.heartbeat import HEARTBEATS_IN
 from .handlers.reception import Reception
 from .handlers.state import (
     CLOSED,
@@ -107,9 +109,33 @@ def _paths(context: Context) -> Iterator[str]:
         yield "data goes to an address that was removed"
     if paths.amdcs != min(path.payload for path in paths.paths):
         yield "AMDCS is not the smallest PMDCS"  # section 7.3
+    yield from _states(context)
     for path in paths.paths:
         if path.congestion.cwnd < 1 or path.error_count < 0 or path.rto.rto <= 0.0:
             yield f"path {path.path_id} has cwnd {path.congestion.cwnd}, {path.error_count} errors, RTO {path.rto.rto}"
+
+
+def _states(context: Context) -> Iterator[str]:
+    """RFC 9260 section 8.2 and RFC 7829 section 3.2: states follow from error counters, and data from states."""
+    paths = context.paths
+    for path in paths.paths:
+        state, errors, threshold = path.state, path.error_count, path.settings.pf_threshold
+        has_failed = errors > path.settings.max_retrans
+        is_suspect = threshold is not None and errors > threshold
+        if state is PathState.ACTIVE and (has_failed or is_suspect):
+            yield f"path {path.path_id} is ACTIVE with {errors} errors"
+        if state is PathState.POTENTIALLY_FAILED and (has_failed or not is_suspect):
+            yield f"path {path.path_id} is POTENTIALLY_FAILED with {errors} errors"
+        if state is PathState.POTENTIALLY_FAILED and context.state in HEARTBEATS_IN:
+            runs = context.timers.runs(timer_key(HEARTBEAT_TIMER, path.path_id))
+            if path.settings.heartbeat_interval is not None and not runs:
+                yield f"path {path.path_id} is POTENTIALLY_FAILED and no HEARTBEAT is due or awaited"
+    standing = {path.state for path in paths.paths}
+    for state in (PathState.ACTIVE, PathState.POTENTIALLY_FAILED):
+        if state in standing:
+            if paths.data_path().state is not state:
+                yield f"data takes a path that is {paths.data_path().state.value}, and another is {state.value}"
+            break
 
 
 def _outstanding(outstanding: OutstandingQueue) -> Iterator[str]:

@@ -98,6 +98,9 @@ class Packetizer:
         packets = context.packets
         context.packets = []
         for route, tag, body in packets:
+            path = context.paths.find(route.address)
+            if path is not None and path.settings.dscp >= 0:
+                route = self._marked_route(path, route, False)
             seal = self._seal if tag == context.peer_tag and tag else Seal(context.local_port, context.peer_port, tag)
             self._outbox.add(route, [seal.pack(body)])
             context.statistics.packets_sent += 1
