@@ -111,6 +111,9 @@ class Packetizer:
             seal = self._seal if ours else Seal(context.local_port, context.peer_port, tag)
             if ours and context.keyring is not None and context.keyring.owed(body):
                 body = context.keyring.cover(body)
+            path = context.paths.find(route.address)
+            if path is not None and path.settings.dscp >= 0:
+                route = self._marks.of(path, route, False)
             self._outbox.add(route, [seal.pack(body)])
             context.statistics.packets_sent += 1
 

@@ -20,14 +20,14 @@ from .context import Context
 from .reachability import on_answer, on_silence
 from .state import COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
 
-__all__ = ["Heartbeat"]
+__all__ = ["HEARTBEATS_IN", "Heartbeat"]
 
 _INFO: Final = Struct("!I16s")  # path and nonce; when it was sent is kept here, where nobody can change it
 _NONCE_SIZE: Final = 16
 
 #: Section 8.3: from ESTABLISHED on, until a SHUTDOWN or SHUTDOWN ACK was sent.
-_PROBES: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
-_ANSWERS: Final = _PROBES | {COOKIE_ECHOED}
+HEARTBEATS_IN: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
+_ANSWERS: Final = HEARTBEATS_IN | {COOKIE_ECHOED}
 
 
 @final
@@ -57,7 +57,8 @@ class Heartbeat:
 
     def reschedule(self, path: Path) -> None:
         """HB.interval of this path has changed (section 8.3 A to C): it begins now."""
-        if self._context.state in _PROBES and path.state is not PathState.UNCONFIRMED and not path.heartbeat_nonce:
+        is_waiting = path.state is PathState.UNCONFIRMED or path.heartbeat_nonce
+        if self._context.state in HEARTBEATS_IN and not is_waiting:
             self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
             self.watch(path, self._context.now)
 
@@ -104,7 +105,7 @@ class Heartbeat:
         """The timer of a path: an answer is overdue, or a probe is due."""
         context = self._context
         path = context.paths.by_id[path_id]
-        if context.state not in _PROBES:
+        if context.state not in HEARTBEATS_IN:
             return
         if path.heartbeat_nonce:
             path.heartbeat_nonce = b""

@@ -127,7 +127,7 @@ class Failover:
         self._select()
         return True
 
-    def on_heartbeat_acknowledged(self, path: Path, outstanding: bool) -> bool:
+    def on_heartbeat_acknowledged(self, path: Path, outstanding: bool, alone: bool = True) -> bool:
         """A HEARTBEAT to this path was answered; `outstanding` tells whether data awaits acknowledgement.
 
         Section 8.1: then the association's counter MAY stay. It does, or a peer that answers HEARTBEATs but never data
@@ -135,7 +135,7 @@ class Failover:
         UNCONFIRMED.
         """
         errors = self.error_count
-        became_active = self.on_acknowledged(path)
+        became_active = self.on_acknowledged(path, alone)
         if outstanding:
             self.error_count = errors
         return became_active
