@@ -195,13 +195,13 @@ class Endpoint:
         "_cookies",
         "_deadlines",
         "_directory",
-        "_local_addresses",
         "_random",
         "_sharing",
         "_touched",
         "config",
         "limit",
         "listening",
+        "local_addresses",
         "outbox",
         "port",
         "statistics",
@@ -234,7 +234,8 @@ class Endpoint:
         self.statistics = EndpointStatistics()
         self._accept = accept
         self._random = random
-        self._local_addresses = tuple(dict.fromkeys(map(normalize, local_addresses)))
+        #: Of associations to come. Those that there are ask their peers for others by `Association.asconf`.
+        self.local_addresses = tuple(dict.fromkeys(map(normalize, local_addresses)))
         self._sharing = sharing
         self._cookies = CookieJar(random, config.cookie_lifetime, None if sharing is None else sharing.cookie_secret)
         # A cookie used once must not be good for a second association: its tag rests for as long as it may live.
@@ -462,11 +463,11 @@ class Endpoint:
         elif self._is_full():
             self._refuse(route, peer_port, tag, causes.pack_out_of_resource(), now)
         else:
-            listed = capabilities.lists(self._local_addresses, route.address, init)
+            listed = capabilities.lists(self.local_addresses, route.address, init)
             tag_and_tsn = self._directory.new_tag(), self._random.bits(32)
             auth_random = capabilities.nonce(self.config, self._random)
             ours = capabilities.offer(self.config, *tag_and_tsn, listed, auth_random)
-            addresses = capabilities.peer_addresses(init, route.address, self._local_addresses)
+            addresses = capabilities.peer_addresses(init, route.address, self.local_addresses)
             setup = capabilities.agree(ours, init, (self.port, peer_port), route, addresses)
             self._send(route, peer_port, tag, acknowledge(ours, init, setup, self._cookies, now))
         return None
@@ -517,7 +518,7 @@ class Endpoint:
 
     def _make(self, config: Config, peer_port: int, user: AssociationUser) -> Association:
         return Association(
-            config, self._random, self.port, peer_port, self._local_addresses, user, self, self._cookies, self.outbox
+            config, self._random, self.port, peer_port, self.local_addresses, user, self, self._cookies, self.outbox
         )
 
     def _refuse(self, route: Route, peer_port: int, tag: int, cause: bytes, now: float) -> None:
