@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from .driver import Driver
     from .engine import Engine
 
-__all__ = ["AddressBook", "unicast"]
+__all__ = ["AddressBook", "ours", "unicast"]
+
+
+def ours(driver: Driver) -> tuple[str, ...]:
+    """The addresses that an association's packets may leave from."""
+    return driver.core.path_manager.local_addresses
 
 
 def unicast(name: str, address: object) -> str:
@@ -71,13 +76,17 @@ class AddressBook:
 
     async def hold(self, address: str, driver: Driver) -> None:
         """There is to be a socket as long as this association has the address. `OSError` if it can't be had."""
-        self._holders.setdefault(address, set()).add(driver)
+        self.keep(address, driver)
         try:
             await self._bind(address)
             driver.check_alive()
         except BaseException:
             self.release(address, driver)
             raise
+
+    def keep(self, address: str, driver: Driver) -> None:
+        """If there is a socket it stays, as long as this association has the address."""
+        self._holders.setdefault(address, set()).add(driver)
 
     async def share(self, address: str) -> None:
         """It is an address of all associations from now on. `OSError` if it can't be had."""
@@ -94,7 +103,7 @@ class AddressBook:
         """
         core = self._engine.core
         self.shared.pop(address, None)
-        core.local_addresses = tuple(ours for ours in core.local_addresses if ours != address) or (address,)
+        core.local_addresses = tuple(each for each in core.local_addresses if each != address) or (address,)
         users = self.users(address)
         if users:
             self._holders.setdefault(address, set()).update(users)
@@ -103,7 +112,7 @@ class AddressBook:
 
     def users(self, address: str) -> list[Driver]:
         """The associations that have this address."""
-        return [driver for driver in self.drivers() if address in driver.core.path_manager.local_addresses]
+        return [driver for driver in self.drivers() if address in ours(driver)]
 
     def release(self, address: str, driver: Driver) -> None:
         """This association does not have the address any more, or never got it."""

@@ -47,7 +47,8 @@ class _Known(NamedTuple):
 
 @final
 class AddressWatch:
-    """Tells what changes among the machine's addresses, as lists of changes that belong together.
+    """Tells what changes among the machine's addresses, as lists of changes that belong together; first of all, once it
+    is known what there is, an empty one.
 
     An address that is deprecated or temporary (RFC 8981) is not told of when it comes, as nobody should begin to use
     it, but is when it goes. `near` is an address of ours; a simulated network knows by it which host is meant.
@@ -65,10 +66,11 @@ class AddressWatch:
         simulation = simulated(self._loop)
         if simulation is not None:
             self._close = simulation.watch_simulated_addresses(near, self._take_list)
-        elif sys.platform == "linux":
-            self._close = _Netlink(self._loop, self._take).close
         else:
-            self._close = self._loop.create_task(_poll(self._take_list)).cancel
+            try:
+                self._close = _Netlink(self._loop, self._take).close
+            except OSError:  # there is no such thing, or it is forbidden
+                self._close = self._loop.create_task(_poll(self._take_list)).cancel
 
     @property
     def addresses(self) -> Mapping[str, int]:
@@ -90,8 +92,14 @@ class AddressWatch:
         self._addresses = addresses
         if self._told is None:
             self._told = addresses
+            self._handle = self._loop.call_later(0.0, self._begin)
         elif self._handle is None:
             self._handle = self._loop.call_later(_SETTLING, self._tell)
+
+    def _begin(self) -> None:
+        self._handle = None
+        self._callback([])
+        self._take(self._addresses)
 
     def _tell(self) -> None:
         self._handle = None
@@ -110,9 +118,14 @@ class AddressWatch:
 
 @final
 class _Netlink:
-    """A socket to the kernel. It is asked once for all addresses, and tells of changes from then on."""
+    """A socket to the kernel. It is asked once for all addresses, and tells of changes from then on.
 
-    __slots__ = ("_callback", "_found", "_is_interrupted", "_known", "_loop", "_poller", "_sequence", "_sock")
+    `OSError` where there is no such thing, or we may not ask.
+    """
+
+    __slots__ = (
+        "_callback", "_found", "_is_interrupted", "_is_refused", "_known", "_loop", "_poller", "_sequence", "_sock",
+    )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[dict[str, _Known]], None]) -> None:
         self._loop = loop
@@ -120,7 +133,10 @@ class _Netlink:
         self._known: dict[tuple[str, int], bool] = {}
         self._found: dict[tuple[str, int], bool] | None = None  # of an answer that is not complete
         self._is_interrupted = False
+        self._is_refused = False
         self._sequence = 0
+        if sys.platform != "linux":
+            raise OSError(errno.EAFNOSUPPORT, "only Linux has netlink")
         self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, netlink.NETLINK_ROUTE)
         # Through an epoll of its own: libuv ends the watch of a socket that has an error pending, as ENOBUFS is one.
         self._poller = select.epoll()
@@ -130,11 +146,12 @@ class _Netlink:
             self._poller.register(self._sock.fileno(), select.EPOLLIN)
             self._ask()
             loop.add_reader(self._poller.fileno(), self._on_readable)
+            self._on_readable()
+            if self._is_refused:
+                raise OSError(errno.EPERM, "the kernel does not tell")
         except BaseException:
-            self._poller.close()
-            self._sock.close()
+            self.close()
             raise
-        self._on_readable()
 
     def close(self) -> None:
         """Hear no more."""
@@ -151,6 +168,7 @@ class _Netlink:
             self._sock.send(netlink.pack_address_request(self._sequence))
         except OSError:
             self._found = None  # what changes is told all the same
+            self._is_refused = True
 
     def _on_readable(self) -> None:
         changed = False
@@ -190,10 +208,11 @@ class _Netlink:
         if self._is_interrupted and self._sequence < _MOST_QUESTIONS:
             self._ask()
             return False
+        found, self._found = self._found, None
+        self._is_refused = end.is_refusal
         if not end.is_refusal:
-            self._known = self._found
-        self._found = None
-        return True
+            self._known = found
+        return not end.is_refusal
 
     def _told(self) -> dict[str, _Known]:
         return {normalize(address): _Known(interface, lasting) for (address, interface), lasting in self._known.items()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..errors import AsconfError, Cause
 from ..handlers.state import ESTABLISHED
 from ..paths.encapsulation import in_scope, is_ipv4, is_source_for
-from .address_book import AddressBook, unicast
+from .address_book import AddressBook, ours, unicast
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -55,7 +55,7 @@ class DynamicAddresses:
     @property
     def local_addresses(self) -> tuple[str, ...]:
         """Our addresses that this association uses."""
-        return self._driver.core.path_manager.local_addresses
+        return ours(self._driver)
 
     async def add_local_address(self, addr: str) -> None:
         """Use one more address of this machine, and wait until the peer has agreed (RFC 5061 section 4.2.1).
@@ -148,6 +148,7 @@ def _request_addition(driver: Driver, address: str) -> Ticket:
 def remove(driver: Driver, address: str) -> Ticket:
     """Ask the peer to forget it; once it has, nobody else needs it."""
     ticket = _room(driver).remove_local(address)
+    driver.engine.addresses.keep(address, driver)  # what is on its way there has to be taken until then
     _begin(driver, ticket, lambda is_ok: _let_go(driver, address) if is_ok else None)
     return ticket
 
@@ -200,7 +201,7 @@ async def unshare(book: AddressBook, addr: str) -> None:
     asked = [
         (driver, remove(driver, address))
         for driver in book.users(address)
-        if takes_changes(driver) and len(driver.core.path_manager.local_addresses) > 1
+        if takes_changes(driver) and len(ours(driver)) > 1
     ]
     await asyncio.gather(*(answered(*each) for each in asked))
 
@@ -217,7 +218,7 @@ def lacks(driver: Driver, address: str) -> bool:
     return (
         takes_changes(driver)
         and is_usable(address, driver)
-        and address not in driver.core.path_manager.local_addresses
+        and address not in ours(driver)
         and not driver.engine.addresses.is_held(address, driver)
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, final
 from ..errors import SCTPError
 from ..paths.encapsulation import is_ipv4, is_source_for, wildcard_of
 from . import addresses
+from .address_book import ours
 from .address_watch import AddressChange, AddressWatch
 
 if TYPE_CHECKING:
@@ -28,18 +29,18 @@ _logger = logging.getLogger("asyncsctp")
 class AutoAsconf:
     """Of one endpoint, from when it is opened until `close`."""
 
-    __slots__ = ("_book", "_bound", "_followers", "_news", "_refused", "_round", "_watch")
+    __slots__ = ("_arrived", "_book", "_bound", "_followers", "_is_begun", "_is_due", "_refused", "_round", "_watch")
 
     def __init__(self, book: AddressBook) -> None:
         self._book = book
         self._bound = book.addresses  # as it was opened: which kinds of address it is about
-        self._news: list[AddressChange] = []
-        self._round: asyncio.Task[None] | None = None
+        self._arrived: dict[str, None] = {}  # and are not yet the endpoint's
         self._followers: dict[Driver, asyncio.Task[None]] = {}
         self._refused: set[tuple[Driver, str]] = set()
+        self._is_begun = False
+        self._is_due = False
+        self._round: asyncio.Task[None] | None = None
         self._watch = AddressWatch(self._bound[0], self._on_change)
-        loop = asyncio.get_running_loop()
-        self._round = loop.create_task(self._take(self._initial()))
 
     def close(self) -> None:
         """Follow no more."""
@@ -50,49 +51,51 @@ class AutoAsconf:
 
     def follow(self, driver: Driver) -> None:
         """An association has been set up, or something has changed."""
-        if driver not in self._followers:
+        if self._is_begun and driver not in self._followers:
             task = asyncio.get_running_loop().create_task(self._bring(driver))
             self._followers[driver] = task
             task.add_done_callback(lambda _: self._followers.pop(driver, None))
 
-    def _initial(self) -> list[AddressChange]:
-        """All of the machine's, where the endpoint is bound to all; else what it is bound to is what it begins with."""
-        return [
-            AddressChange(address, interface, True)
-            for address, interface in self._watch.addresses.items()
-            if self._book.is_covered(address)
-        ]
-
     def _on_change(self, changes: list[AddressChange]) -> None:
-        self._refused.clear()
-        self._news += changes
+        if not self._is_begun:
+            # What the endpoint is bound to is what it begins with: where it is bound to all, all.
+            self._arrived.update((address, None) for address in self._watch.addresses if self._book.is_covered(address))
+            self._is_begun = True
+        for change in changes:
+            if change.is_up:
+                self._arrived[change.address] = None
+            else:
+                _logger.info("%s is no address of this machine any more", change.address)
+        self._is_due = True
         if self._round is None or self._round.done():
-            self._round = asyncio.get_running_loop().create_task(self._take([]))
+            self._round = asyncio.get_running_loop().create_task(self._follow_machine())
 
-    async def _take(self, changes: list[AddressChange]) -> None:
+    async def _follow_machine(self) -> None:
         """The endpoint's own addresses first, then those of each association."""
-        changes, self._news = changes + self._news, []
-        while changes:
-            for change in changes:
-                if change.is_up:
-                    await self._share(change.address)
-            for change in changes:
-                if not change.is_up:
-                    _logger.info("%s is no address of this machine any more", change.address)
-                    self._book.unshare(change.address)
+        while self._is_due:
+            self._is_due = False
+            self._refused.clear()
+            here = self._watch.addresses
+            for address in list(self._arrived):
+                if address not in here or await self._share(address):
+                    del self._arrived[address]
+            for address in self._book.addresses:
+                if address not in here and address != wildcard_of(address):
+                    self._book.unshare(address)
             for driver in list(self._book.drivers()):
                 self.follow(driver)
-            changes, self._news = self._news, []
 
-    async def _share(self, address: str) -> None:
+    async def _share(self, address: str) -> bool:
+        """Make it the endpoint's, if that is of use; whether there is nothing left to do about it."""
         if address in self._book.addresses or not self._is_wanted(address):
-            return
+            return True
         try:
             await self._book.share(address)
         except (OSError, NotImplementedError) as exc:
             _logger.warning("%s is a new address of this machine, but can't be used: %s", address, exc)
-        else:
-            _logger.info("%s is a new address of this machine", address)
+            return False
+        _logger.info("%s is an address of this machine that can be used", address)
+        return True
 
     def _is_wanted(self, address: str) -> bool:
         """Whether it is of a kind with what the endpoint was opened at, or of use to an association."""
@@ -124,9 +127,9 @@ class AutoAsconf:
     def _next_step(self, driver: Driver) -> tuple[str, str] | None:
         """What to add and what to remove, either empty; None if all is as it should be, or nothing can be done."""
         here = self._watch.addresses
-        ours = driver.core.path_manager.local_addresses
-        gone = [address for address in ours if address not in here and address != wildcard_of(address)]
-        if len(gone) == len(ours) > 0:
+        have = ours(driver)
+        gone = [address for address in have if address not in here and address != wildcard_of(address)]
+        if len(gone) == len(have) > 0:
             for address in (*self._book.shared, *here):  # what has come rather than what was left aside
                 if address in here and self._can_take(driver, address):
                     return address, gone[0]

@@ -17,6 +17,7 @@ from .host import Address, Host, family, normal
 __all__ = ["SimulatedTransport", "sockaddr"]
 
 _BUFFER: Final = 1 << 24  # what it says; there is no limit
+_QUOTED: Final = 8  # of a packet that can't be sent: SCTP's ports and tag
 _LARGEST: Final = 65507  # payload of a UDP datagram
 
 
@@ -88,7 +89,8 @@ class SimulatedTransport(PacketTransport):
                     bytes(data), destination, ecn_capable=ecn_capable, fragment=fragment, local=local
                 )
             except OSError as error:
-                self.error(destination, DatagramError(error.errno or 0, str(error.strerror), destination))
+                code, text, quoted = error.errno or 0, str(error.strerror), bytes(data[:_QUOTED])
+                self.error(destination, DatagramError(code, text, destination, quoted=quoted))
 
     def close(self) -> None:
         """Closes the socket; `connection_lost` follows."""
