@@ -58,6 +58,12 @@ def start_server(elsewhere: Elsewhere, addresses: tuple[str, ...]) -> None:
     assert elsewhere.output.readline() == "listening\n"
 
 
+async def until_active(assoc: asyncsctp.Association) -> None:
+    events = assoc.events()
+    while not all(path.state is asyncsctp.PathState.ACTIVE for path in assoc.paths):
+        await anext(events)
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
 def test_nothing_is_lost_when_the_first_cable_is_cut(run: Run, family: str) -> None:
@@ -66,8 +72,7 @@ def test_nothing_is_lost_when_the_first_cable_is_cut(run: Run, family: str) -> N
 
     async def main(elsewhere: Elsewhere) -> None:
         async with asyncsctp.connect(list(far), 5001, local_addrs=near, config=CONFIG) as assoc:
-            while not all(path.state is asyncsctp.PathState.ACTIVE for path in assoc.paths):
-                await asyncio.sleep(0.01)
+            await until_active(assoc)
             assert assoc.peer == far[0]
 
             async def write() -> None:
@@ -106,8 +111,7 @@ def test_an_address_that_is_taken_away_ends_no_endpoint(run: Run) -> None:
 
     async def main() -> None:
         async with asyncsctp.connect(list(FAR), 5001, local_addrs=NEAR, config=CONFIG) as assoc:
-            while not all(path.state is asyncsctp.PathState.ACTIVE for path in assoc.paths):
-                await asyncio.sleep(0.01)
+            await until_active(assoc)
             ip("addr", "del", f"{NEAR[0]}/24", "dev", "near0")
             for number in range(50):
                 await assoc.send(b"%d" % number)
@@ -117,8 +121,7 @@ def test_an_address_that_is_taken_away_ends_no_endpoint(run: Run) -> None:
             assert failures.keys() & {"EINVAL", "ENETUNREACH", "EADDRNOTAVAIL", "ENODEV"}
             print(failures)
             ip("addr", "add", f"{NEAR[0]}/24", "dev", "near0")
-            while assoc.paths[0].state is not asyncsctp.PathState.ACTIVE:
-                await asyncio.sleep(0.01)
+            await until_active(assoc)
 
     def body() -> None:
         with other_network(SERVER) as elsewhere:
