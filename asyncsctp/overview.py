@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .handlers.asconf import Asconf
 from .handlers.context import Context
 from .handlers.reconfig import Reconfig
 from .handlers.state import State
@@ -75,3 +76,8 @@ class Overview:
     def reconfig(self) -> Reconfig:
         """Stream reconfiguration (RFC 6525). `ReconfigError` if it was not negotiated, or the association is not up."""
         return self._rooms.need_reconfig()
+
+    @property
+    def asconf(self) -> Asconf:
+        """Changing our addresses (RFC 5061). `AsconfError` if it was not negotiated, or the association is not up."""
+        return self._rooms.need_asconf()

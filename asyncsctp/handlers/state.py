@@ -7,6 +7,8 @@ from typing import Final
 
 from ..wire.constants import (
     ABORT,
+    ASCONF,
+    ASCONF_ACK,
     COOKIE_ACK,
     COOKIE_ECHO,
     CWR,
@@ -61,7 +63,9 @@ RECEIVES_DATA: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT})
 
 _ALWAYS: Final = frozenset({ABORT, ERROR, PAD})
 _SETUP: Final = _ALWAYS | {SHUTDOWN_ACK}
-_UP: Final = _ALWAYS | {COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, RE_CONFIG, SACK, SHUTDOWN}
+_UP: Final = _ALWAYS | {
+    ASCONF, ASCONF_ACK, COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, RE_CONFIG, SACK, SHUTDOWN,
+}  # fmt: skip
 _USER_DATA: Final = frozenset({DATA, I_DATA, FORWARD_TSN, I_FORWARD_TSN})
 
 #: The chunk types that mean something in a state; others are discarded there. INIT, which comes without a tag, and

@@ -179,6 +179,13 @@ class SendQueue(Turns):
             return 0
         return (limit - header_size) & -4
 
+    def redirect(self, path_id: int) -> None:
+        """This path is no more: messages that wanted to take it take any."""
+        for stream in self._streams.values():
+            for message in stream.messages[stream.head :] + (stream.later or []):
+                if message.path_id == path_id:
+                    message.path_id = ANY_PATH
+
     # Streams that are reset (RFC 6525).
 
     def pause(self, sids: Sequence[int]) -> None:

@@ -18,13 +18,18 @@ from . import tlv
 from .addresses import ADDRESS_SIZES, pack_address
 from .constants import (
     CAUSE_COOKIE_WHILE_SHUTTING_DOWN,
+    CAUSE_DELETE_LAST_ADDRESS,
+    CAUSE_DELETE_SOURCE_ADDRESS,
+    CAUSE_ILLEGAL_ASCONF_ACK,
     CAUSE_INVALID_PARAMETER,
     CAUSE_INVALID_STREAM,
     CAUSE_MISSING_PARAMETER,
     CAUSE_NEW_ENCAPSULATION_PORT,
+    CAUSE_NO_AUTHORIZATION,
     CAUSE_NO_USER_DATA,
     CAUSE_OUT_OF_RESOURCE,
     CAUSE_PROTOCOL_VIOLATION,
+    CAUSE_RESOURCE_SHORTAGE,
     CAUSE_RESTART_NEW_ADDRESSES,
     CAUSE_STALE_COOKIE,
     CAUSE_UNRECOGNIZED_CHUNK,
@@ -38,13 +43,18 @@ from .tlv import Malformed
 __all__ = [
     "MAX_INFO_SIZE",
     "pack_cookie_while_shutting_down",
+    "pack_delete_last_address",
+    "pack_delete_source_address",
+    "pack_illegal_asconf_ack",
     "pack_invalid_parameter",
     "pack_invalid_stream",
     "pack_missing_parameters",
     "pack_new_encapsulation_port",
+    "pack_no_authorization",
     "pack_no_user_data",
     "pack_out_of_resource",
     "pack_protocol_violation",
+    "pack_resource_shortage",
     "pack_restart_with_new_addresses",
     "pack_stale_cookie",
     "pack_unrecognized_chunk",
@@ -125,6 +135,31 @@ def pack_protocol_violation(text: str = "") -> bytes:
 def pack_new_encapsulation_port(current: int, new: int) -> bytes:
     """UDP ports: the one in use with the peer, and the one that its INIT came from."""
     return _pack(CAUSE_NEW_ENCAPSULATION_PORT, pack("!HH", current, new))
+
+
+def pack_delete_last_address(parameter: bytes = b"") -> bytes:
+    """RFC 5061 section 4.3.1, with the request as it came."""
+    return _pack(CAUSE_DELETE_LAST_ADDRESS, parameter)
+
+
+def pack_resource_shortage(parameter: bytes = b"") -> bytes:
+    """Section 4.3.2."""
+    return _pack(CAUSE_RESOURCE_SHORTAGE, parameter)
+
+
+def pack_delete_source_address(parameter: bytes = b"") -> bytes:
+    """Section 4.3.3."""
+    return _pack(CAUSE_DELETE_SOURCE_ADDRESS, parameter)
+
+
+def pack_illegal_asconf_ack() -> bytes:
+    """Section 4.3.4."""
+    return _pack(CAUSE_ILLEGAL_ASCONF_ACK)
+
+
+def pack_no_authorization(parameter: bytes = b"") -> bytes:
+    """Section 4.3.5."""
+    return _pack(CAUSE_NO_AUTHORIZATION, parameter)
 
 
 def read_causes(data: bytes, start: int, end: int) -> tuple[Cause, ...]:
@@ -248,4 +283,9 @@ _CAUSES: Final[dict[int, tuple[str, Callable[[bytes], str]]]] = {
     CAUSE_USER_ABORT: ("user-initiated abort", _text),
     CAUSE_PROTOCOL_VIOLATION: ("protocol violation", _text),
     CAUSE_NEW_ENCAPSULATION_PORT: ("restart of an association with new encapsulation port", _ports),
+    CAUSE_DELETE_LAST_ADDRESS: ("request to delete the last remaining IP address", _nothing),
+    CAUSE_RESOURCE_SHORTAGE: ("operation refused due to resource shortage", _nothing),
+    CAUSE_DELETE_SOURCE_ADDRESS: ("request to delete the source IP address", _nothing),
+    CAUSE_ILLEGAL_ASCONF_ACK: ("association aborted due to illegal ASCONF-ACK", _nothing),
+    CAUSE_NO_AUTHORIZATION: ("request refused: no authorization", _nothing),
 }
