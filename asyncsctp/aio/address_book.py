@@ -22,7 +22,7 @@ __all__ = ["AddressBook", "ours", "unicast"]
 
 def ours(driver: Driver) -> tuple[str, ...]:
     """The addresses that an association's packets may leave from."""
-    return driver.core.path_manager.local_addresses
+    return driver.core.path_manager.local.sources
 
 
 def unicast(name: str, address: object) -> str:

@@ -7,42 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from ..errors import AsconfError, Cause
+from ..errors import AsconfError
 from ..handlers.state import ESTABLISHED
 from ..paths.encapsulation import in_scope, is_ipv4, is_source_for
 from .address_book import AddressBook, ours, unicast
 
 if TYPE_CHECKING:
+    from ..handlers.asconf import Asconf
+    from ..handlers.asconf_jobs import Ticket
     from .driver import Driver
 
 __all__ = [
-    "DynamicAddresses", "Ticket", "add", "answered", "change", "greet", "is_usable", "lacks", "remove", "share",
+    "DynamicAddresses", "add", "answered", "change", "greet", "is_usable", "lacks", "remove", "share",
     "takes_changes", "unshare",
 ]  # fmt: skip
-
-
-class Ticket(Protocol):
-    """What became of a request."""
-
-    is_done: bool
-    is_ok: bool
-    causes: tuple[Cause, ...]
-    reason: str
-    on_done: Callable[[], object] | None
-
-
-class Asconf(Protocol):
-    """What the core offers."""
-
-    def add_local(self, address: str) -> Ticket: ...
-
-    def remove_local(self, address: str) -> Ticket: ...
-
-    def change_local(self, new: str, old: str) -> Ticket: ...
-
-    def request_primary(self, address: str) -> Ticket: ...
 
 
 class DynamicAddresses:
@@ -62,7 +42,8 @@ class DynamicAddresses:
 
         Cancelling the wait does not withdraw the request. `AsconfError`, with the peer's error causes, if it did not
         agree, or if RFC 5061 was not negotiated; then the address is not used. `OSError` if it is not the machine's,
-        `ValueError` if it is in use already, or is no unicast address.
+        `ValueError` if it is in use already, or is no unicast address. An address that means nothing where the peer is,
+        as a private one behind a NAT, is told as the one that the request comes from (section 5.3, 0.0.0.0 or ::).
         """
         driver = self._driver
         address = unicast("addr", addr)
@@ -116,11 +97,17 @@ def takes_changes(driver: Driver) -> bool:
 
 
 def is_usable(address: str, driver: Driver) -> bool:
-    """Whether a packet from this address of ours can get to any of the peer's, and the peer knows it by that name."""
-    return any(
-        is_ipv4(address) is is_ipv4(peer) and is_source_for(address, peer) and in_scope(address, peer)
-        for peer in (path.route.address for path in driver.core.path_manager.paths)
-    )
+    """Whether a packet from this address of ours can get to any of the peer's."""
+    return any(is_ipv4(address) is is_ipv4(peer) and is_source_for(address, peer) for peer in _peers(driver))
+
+
+def is_translated(address: str, driver: Driver) -> bool:
+    """Whether the peer can't know this address by its name: there is a NAT between, or it would mean another host."""
+    return not any(in_scope(address, peer) for peer in _peers(driver))
+
+
+def _peers(driver: Driver) -> list[str]:
+    return [path.route.address for path in driver.core.path_manager.paths]
 
 
 async def add(driver: Driver, address: str) -> Ticket:
@@ -132,7 +119,7 @@ async def add(driver: Driver, address: str) -> Ticket:
 def _request_addition(driver: Driver, address: str) -> Ticket:
     book = driver.engine.addresses
     try:
-        ticket = _room(driver).add_local(address)
+        ticket = _room(driver).add_local(address, is_translated(address, driver))
     except BaseException:
         book.release(address, driver)
         raise
@@ -158,7 +145,7 @@ async def change(driver: Driver, new: str, old: str) -> Ticket:
     book = driver.engine.addresses
     await book.hold(new, driver)
     try:
-        ticket = _room(driver).change_local(new, old)
+        ticket = _room(driver).change_local(new, old, is_translated(new, driver))
     except BaseException:
         book.release(new, driver)
         raise
@@ -225,8 +212,7 @@ def lacks(driver: Driver, address: str) -> bool:
 
 def _room(driver: Driver) -> Asconf:
     driver.check_alive()
-    room: Asconf = driver.core.asconf  # type: ignore[attr-defined]
-    return room
+    return driver.core.asconf
 
 
 def _check_negotiated(driver: Driver) -> None:

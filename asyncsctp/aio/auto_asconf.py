@@ -17,6 +17,7 @@ from .address_book import ours
 from .address_watch import AddressChange, AddressWatch
 
 if TYPE_CHECKING:
+    from ..handlers.asconf_jobs import Ticket
     from .address_book import AddressBook
     from .driver import Driver
 
@@ -150,7 +151,7 @@ class AutoAsconf:
         )
 
 
-async def _ask(driver: Driver, new: str, old: str) -> addresses.Ticket:
+async def _ask(driver: Driver, new: str, old: str) -> Ticket:
     if new and old:
         return await addresses.change(driver, new, old)
     return await addresses.add(driver, new) if new else addresses.remove(driver, old)

@@ -83,11 +83,6 @@ class PathManager:
 
     # Addresses
 
-    @property
-    def local_addresses(self) -> tuple[str, ...]:
-        """Ours that packets may leave from; a wildcard as long as the peer has not spoken to one of those it is for."""
-        return self._local_addresses
-
     def add(self, address: str, *, confirmed: bool = False) -> Path | None:
         """The path to an address of the peer, made where it is new; None if no local address is of its family."""
         address = normalize(address)

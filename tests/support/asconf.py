@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -27,25 +26,33 @@ class Request:
         self._core = core
         self._new = new
         self._old = old
+        local = core.path_manager.local
+        if old:
+            local.withdraw(old)
+            core.path_manager.leave(old)
+        if new and verb != "primary":
+            local.announce(new)
 
     def agree(self) -> None:
         """The peer has agreed."""
-        manager: Any = self._core.path_manager
-        manager._local_addresses = tuple(
-            dict.fromkeys(
-                [ours for ours in manager._local_addresses if ours != self._old]
-                + ([self._new] if self._new and self.asked[0] != "primary" else [])
-            )
-        )
-        for path in manager.paths:
-            if path.route.local == self._old:
-                manager.rotate_local(path)
-                if path.route.local == self._old:
-                    path.route = path.route._replace(local=manager._locals_for(path.route.address)[0])
+        local = self._core.path_manager.local
+        if self._old:
+            local.drop(self._old)
+        if self._new and self.asked[0] != "primary":
+            local.admit(self._new)
+            self._core.path_manager.arrive()
+        if self._old:
+            self._core.path_manager.leave(self._old)
         self._finish(True)
 
     def refuse(self, *causes: Cause, reason: str = "refused") -> None:
         """It has not."""
+        local = self._core.path_manager.local
+        if self._old:
+            local.admit(self._old)
+            self._core.path_manager.arrive()
+        if self._new and self.asked[0] != "primary":
+            local.drop(self._new)
         self.causes = causes
         self.reason = reason
         self._finish(False)
@@ -65,14 +72,14 @@ class Asconf:
         self._requests = requests
         self._agrees = agrees
 
-    def add_local(self, address: str) -> Request:
-        return self._ask("add", address)
+    def add_local(self, address: str, wildcard: bool = False) -> Request:
+        return self._ask("add through a NAT" if wildcard else "add", address)
 
     def remove_local(self, address: str) -> Request:
         return self._ask("remove", "", address)
 
-    def change_local(self, new: str, old: str) -> Request:
-        return self._ask("change", new, old)
+    def change_local(self, new: str, old: str, wildcard: bool = False) -> Request:
+        return self._ask("change through a NAT" if wildcard else "change", new, old)
 
     def request_primary(self, address: str) -> Request:
         return self._ask("primary", address)
