@@ -96,6 +96,8 @@ class Overview:
         `ValueError` if there is no such key, or authentication was not negotiated.
         """
         return self._rooms.lane(terms, key_id, path_id)
+
+    @property
     def asconf(self) -> Asconf:
         """Changing our addresses (RFC 5061). `AsconfError` if it was not negotiated, or the association is not up."""
         return self._rooms.need_asconf()

@@ -15,6 +15,7 @@ from ..handlers.state import State
 from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..statistics import Statistics
 from . import reconfiguration
+from .addresses import DynamicAddresses
 from .authentication import Authenticated
 from .driver import Driver, check_stream
 from .path_settings import Path, PathControl
@@ -76,7 +77,7 @@ def _negotiated(setup: Setup | None) -> Negotiated:
 
 
 @final
-class Association(Authenticated, PathControl, asyncio.DatagramProtocol):
+class Association(Authenticated, DynamicAddresses, PathControl, asyncio.DatagramProtocol):
     """An SCTP association: messages on streams, to a peer that may have several addresses (RFC 9260 section 1.3).
 
     Made by `connect`, by an `Endpoint`, or for the handler of `serve`. As a context manager it shuts down gracefully

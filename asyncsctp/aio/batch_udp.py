@@ -280,6 +280,8 @@ class _Sender:
                 # An ICMP message for an earlier packet spoils a later send, which then has not happened: try again.
                 icmp, mtu = self._errors.collect()
                 attempt += 1
+                if source is not None:
+                    self._sources.clear()  # that of a link-local address names an interface, which may be another now
                 if icmp and attempt >= ATTEMPTS:
                     return at
                 if icmp or (attempt == 1 and mtu is None):

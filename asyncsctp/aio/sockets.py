@@ -48,13 +48,14 @@ class Receiver(Protocol):
 class _Socket(PacketProtocol):
     """One socket as its transport sees it."""
 
-    __slots__ = ("_receiver", "_routes", "_routes_at", "_sockets", "local", "transport")
+    __slots__ = ("_is_full", "_receiver", "_routes", "_routes_at", "_sockets", "local", "transport")
 
     def __init__(self, sockets: Sockets, receiver: Receiver, local: str) -> None:
         self._sockets = sockets
         self._receiver = receiver
         self._routes: dict[Address, Route] = {}
         self._routes_at: dict[tuple[Address, str], Route] = {}
+        self._is_full = False
         self.local = local
         self.transport: PacketTransport
 
@@ -102,16 +103,23 @@ class _Socket(PacketProtocol):
             self._receiver.on_error(self.route_from(address), exc)
 
     def send_failed(self, code: int) -> None:
-        failures = self._sockets.failures
-        name = errno.errorcode.get(code, str(code))
-        failures[name] = failures.get(name, 0) + 1
+        self._sockets.note_failures(code, 1)
 
     def pause_writing(self) -> None:
+        self._is_full = True
         self._sockets.paused += 1
 
     def resume_writing(self) -> None:
+        if self.forget_full():
+            self._receiver.flush()
+
+    def forget_full(self) -> bool:
+        """It is full no more, or of no interest any more; whether it was."""
+        if not self._is_full:
+            return False
+        self._is_full = False
         self._sockets.paused -= 1
-        self._receiver.flush()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
@@ -152,15 +160,7 @@ class Sockets:
             address = ""
             try:
                 for address in addresses:
-                    transport = await open_datagram(
-                        partial(_Socket, self, self._receiver, address),
-                        (address, number),
-                        buffer=max(DEFAULT_BUFFER, config.recv_buffer),
-                        dscp=config.dscp,
-                        ecn=config.ecn,
-                        open_socket=open_socket,
-                    )
-                    number = transport.get_extra_info("sockname")[1]
+                    number = await self._open(address, number, config, open_socket)
             except OSError as exc:
                 if address == "::" and len(addresses) > 1 and exc.errno in _NO_IPV6:
                     return
@@ -170,6 +170,52 @@ class Sockets:
                     raise
             else:
                 return
+
+    async def add(self, address: str, config: Config, open_socket: Callable[[Address, int], socket.socket]) -> None:
+        """Bind one more, at the UDP port of the others; where a socket of all addresses serves, see that it can.
+
+        `OSError` if the address can't be had; then nothing has changed.
+        """
+        if address in self.by_local:
+            return
+        if self._at(address) is None:
+            await self._open(address, self.udp_port, config, open_socket)
+        else:
+            (await open_datagram(PacketProtocol, (address, 0))).close()
+
+    async def _open(
+        self, address: str, udp_port: int, config: Config, open_socket: Callable[[Address, int], socket.socket]
+    ) -> int:
+        """Bind one; its UDP port."""
+        transport = await open_datagram(
+            partial(_Socket, self, self._receiver, address),
+            (address, udp_port),
+            buffer=max(DEFAULT_BUFFER, config.recv_buffer),
+            dscp=config.dscp,
+            ecn=config.ecn,
+            open_socket=open_socket,
+        )
+        number: int = transport.get_extra_info("sockname")[1]
+        return number
+
+    def remove(self, address: str) -> bool:
+        """Close the socket of an address, if it has one and that is not the last; whether that was done.
+
+        What waits in it, because it is full, is sent first, as far as that can be.
+        """
+        sock = self.by_local.get(address)
+        if sock is None or len(self.by_local) == 1:
+            return False
+        del self.by_local[address]
+        sock.transport.close()
+        sock.forget_full()
+        self._receiver.flush()  # it may have been the full one that others waited for
+        return True
+
+    def note_failures(self, code: int, count: int) -> None:
+        """So many packets were refused, or had to wait."""
+        name = errno.errorcode.get(code, str(code))
+        self.failures[name] = self.failures.get(name, 0) + count
 
     @property
     def udp_port(self) -> int:
@@ -193,6 +239,7 @@ class Sockets:
                 local = route.local
                 sock = self._at(local)
                 if sock is None:
+                    self.note_failures(errno.EADDRNOTAVAIL, len(packets))
                     continue
             addr = (route.address, route.udp_port)
             limit = self._narrow.get(route.address, _LARGEST) if self._narrow else _LARGEST

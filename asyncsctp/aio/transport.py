@@ -34,6 +34,11 @@ class SimulatedLoop(Protocol):
         self, protocol_factory: Callable[[], PacketProtocol], local_addr: Address
     ) -> tuple[PacketTransport, PacketProtocol]: ...
 
+    def watch_simulated_addresses(
+        self, near: str, callback: Callable[[tuple[str, ...]], object]
+    ) -> Callable[[], None]:
+        """Tells the addresses of the host that has `near`, now and each time that they have changed; what ends that."""
+
 
 def simulated(loop: asyncio.AbstractEventLoop) -> SimulatedLoop | None:
     """The loop, if its network is simulated."""

@@ -121,13 +121,15 @@ class Network:
         if owner is not None or self._realms.at(address) is not None:
             raise ValueError(f"{address} belongs to {owner.name if owner is not None else 'a NAT'} already")
         self._owners[address] = host
-        host.addresses.append(address)
+        host.change_addresses([*host.addresses, address])
 
     def remove_address(self, host: Host, address: str) -> None:
-        """Takes an address away: what is sent to it finds no host, whoever has bound it."""
+        """Takes an address away: what is sent to it finds no host, whoever has bound it, and nothing leaves from it."""
         address = normal(address)
-        host.addresses.remove(address)
+        kept = list(host.addresses)
+        kept.remove(address)
         del self._owners[address]
+        host.change_addresses(kept)
 
     def name(self, name: str, *addresses: str) -> None:
         """What `getaddrinfo` on the virtual loop answers for `name`, in this order."""
@@ -297,7 +299,7 @@ class Network:
         if port is None:
             return self._refuse(datagram, origin, Fate.NO_PORT)
         self._note(datagram, fate)
-        port.arrive(datagram.data, datagram.source, marked)
+        port.arrive(datagram.data, datagram.source, marked, address)
         return None
 
     def _let_speak(self, nat: Translator) -> None:

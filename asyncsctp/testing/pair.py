@@ -7,6 +7,7 @@ what the endpoint does meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from math import inf
 from typing import Final, Protocol, final
 
@@ -191,7 +192,8 @@ class Simulation:
             for route, datagram in packets:
                 port = driven.ports[route.local]
                 peer = (route.address, route.udp_port)
-                port.send(datagram, peer, ecn_capable=route.ecn_capable, dscp=route.dscp)
+                with suppress(OSError):  # its address has been taken away
+                    port.send(datagram, peer, ecn_capable=route.ecn_capable, dscp=route.dscp)
         if driven.check is not None:
             driven.check(endpoint)
 

@@ -120,6 +120,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """
         return self._attach(protocol_factory, (normal(local_addr[0]), local_addr[1]), None)
 
+    def watch_simulated_addresses(
+        self, near: str, callback: Callable[[tuple[str, ...]], object]
+    ) -> Callable[[], None]:
+        """Tells the addresses of the host that has `near`, now and each time that they have changed; what ends that."""
+        host = self._host_for(normal(near))
+
+        def tell() -> None:
+            self.call_soon(callback, tuple(host.addresses))
+
+        host.on_addresses.append(tell)
+        callback(tuple(host.addresses))
+        return partial(host.on_addresses.remove, tell)
+
     async def create_datagram_endpoint(  # type: ignore[override]  # a more precise transport
         self,
         protocol_factory: Callable[[], ProtocolT],

@@ -1,0 +1,163 @@
+"""Addresses of an endpoint that follow those of the machine: what came is added, what went is removed (RFC 5061).
+
+Knows what the machine has and what each association has, and brings the second after the first, one request at a time.
+Who refuses is asked again at the next change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, final
+
+from ..errors import SCTPError
+from ..paths.encapsulation import is_ipv4, is_source_for, wildcard_of
+from . import addresses
+from .address_book import ours
+from .address_watch import AddressChange, AddressWatch
+
+if TYPE_CHECKING:
+    from ..handlers.asconf_jobs import Ticket
+    from .address_book import AddressBook
+    from .driver import Driver
+
+__all__ = ["AutoAsconf"]
+
+_logger = logging.getLogger("asyncsctp")
+
+
+@final
+class AutoAsconf:
+    """Of one endpoint, from when it is opened until `close`."""
+
+    __slots__ = ("_arrived", "_book", "_bound", "_followers", "_is_begun", "_is_due", "_refused", "_round", "_watch")
+
+    def __init__(self, book: AddressBook) -> None:
+        self._book = book
+        self._bound = book.addresses  # as it was opened: which kinds of address it is about
+        self._arrived: dict[str, None] = {}  # and are not yet the endpoint's
+        self._followers: dict[Driver, asyncio.Task[None]] = {}
+        self._refused: set[tuple[Driver, str]] = set()
+        self._is_begun = False
+        self._is_due = False
+        self._round: asyncio.Task[None] | None = None
+        self._watch = AddressWatch(self._bound[0], self._on_change)
+
+    def close(self) -> None:
+        """Follow no more."""
+        self._watch.close()
+        for task in (self._round, *self._followers.values()):
+            if task is not None:
+                task.cancel()
+
+    def follow(self, driver: Driver) -> None:
+        """An association has been set up, or something has changed."""
+        if self._is_begun and driver not in self._followers:
+            task = asyncio.get_running_loop().create_task(self._bring(driver))
+            self._followers[driver] = task
+            task.add_done_callback(lambda _: self._followers.pop(driver, None))
+
+    def _on_change(self, changes: list[AddressChange]) -> None:
+        if not self._is_begun:
+            # What the endpoint is bound to is what it begins with: where it is bound to all, all.
+            self._arrived.update((address, None) for address in self._watch.addresses if self._book.is_covered(address))
+            self._is_begun = True
+        for change in changes:
+            if change.is_up:
+                self._arrived[change.address] = None
+            else:
+                _logger.info("%s is no address of this machine any more", change.address)
+        self._is_due = True
+        if self._round is None or self._round.done():
+            self._round = asyncio.get_running_loop().create_task(self._follow_machine())
+
+    async def _follow_machine(self) -> None:
+        """The endpoint's own addresses first, then those of each association."""
+        while self._is_due:
+            self._is_due = False
+            self._refused.clear()
+            here = self._watch.addresses
+            for address in list(self._arrived):
+                if address not in here or await self._share(address):
+                    del self._arrived[address]
+            for address in self._book.addresses:
+                if address not in here and address != wildcard_of(address):
+                    self._book.unshare(address)
+            for driver in list(self._book.drivers()):
+                self.follow(driver)
+
+    async def _share(self, address: str) -> bool:
+        """Make it the endpoint's, if that is of use; whether there is nothing left to do about it."""
+        if address in self._book.addresses or not self._is_wanted(address):
+            return True
+        try:
+            await self._book.share(address)
+        except (OSError, NotImplementedError) as exc:
+            _logger.warning("%s is a new address of this machine, but can't be used: %s", address, exc)
+            return False
+        _logger.info("%s is an address of this machine that can be used", address)
+        return True
+
+    def _is_wanted(self, address: str) -> bool:
+        """Whether it is of a kind with what the endpoint was opened at, or of use to an association."""
+        return any(
+            bound == wildcard_of(address) or (is_ipv4(bound) is is_ipv4(address) and is_source_for(address, bound))
+            for bound in self._bound
+        ) or any(addresses.is_usable(address, driver) for driver in self._book.drivers())
+
+    async def _bring(self, driver: Driver) -> None:
+        """Ask for one thing after the other until nothing is missing and nothing too much."""
+        while addresses.takes_changes(driver):
+            step = self._next_step(driver)
+            if step is None:
+                return
+            new, old = step
+            try:
+                ticket = await _ask(driver, new, old)
+                if await addresses.answered(driver, ticket):
+                    _logger.info("%r: %s", driver.association, _described(new, old))
+                    continue
+                reason = ", ".join(map(str, ticket.causes)) or ticket.reason
+            except (OSError, SCTPError, ValueError, NotImplementedError) as exc:
+                reason = str(exc)
+            if driver.ended:
+                return
+            _logger.warning("%r: not %s: %s", driver.association, _described(new, old), reason)
+            self._refused.add((driver, new or old))
+
+    def _next_step(self, driver: Driver) -> tuple[str, str] | None:
+        """What to add and what to remove, either empty; None if all is as it should be, or nothing can be done."""
+        here = self._watch.addresses
+        have = ours(driver)
+        gone = [address for address in have if address not in here and address != wildcard_of(address)]
+        if len(gone) == len(have) > 0:
+            for address in (*self._book.shared, *here):  # what has come rather than what was left aside
+                if address in here and self._can_take(driver, address):
+                    return address, gone[0]
+            return None  # with the next one
+        for address in gone:
+            if (driver, address) not in self._refused:
+                return "", address
+        for address in self._book.shared:
+            if address in here and self._can_take(driver, address):
+                return address, ""
+        return None
+
+    def _can_take(self, driver: Driver, address: str) -> bool:
+        return (
+            addresses.lacks(driver, address)
+            and (driver, address) not in self._refused
+            and address not in self._book.declined.get(driver, ())
+        )
+
+
+async def _ask(driver: Driver, new: str, old: str) -> Ticket:
+    if new and old:
+        return await addresses.change(driver, new, old)
+    return await addresses.add(driver, new) if new else addresses.remove(driver, old)
+
+
+def _described(new: str, old: str) -> str:
+    if new and old:
+        return f"{old} became {new}"
+    return f"{new} was added" if new else f"{old} was removed"
