@@ -155,7 +155,7 @@ class PathManager(Failover):
         """
         config = self._config
         self.error_count = 0
-        self._unsettle()
+        self.local.restart(self.paths)  # the peer may speak to another of our addresses now
         for address in addresses:
             self.add(address)
         for path in self.paths:
@@ -220,31 +220,16 @@ class PathManager(Failover):
             elif path.route.local == wildcard_of(path.route.local):
                 self.remove(path.route.address)
 
-    def _unsettle(self) -> None:
-        """The peer may speak to another of our addresses now."""
-        self.local.restart()
-        for path in self.paths:
-            if path.route.local not in self.local.sources:
-                self.local.move(path)
-
     def leave(self, local: str) -> None:
         """Nothing leaves from this address of ours any more (RFC 5061 section 5.3 F4); where there is no other, nothing
         leaves at all.
         """
-        for path in self.paths:
-            if path.route.local == local:
-                if not self.local.move(path) and path.state is _ACTIVE:
-                    path.state = _INACTIVE
-            elif path.reply_route.local == local:
-                path.reply_route = path.route
+        self.local.leave(local, self.paths)
         self._select()
 
     def arrive(self) -> None:
         """There may be an address of ours again for paths that had none."""
-        for path in self.paths:
-            if not path.route.local and self.local.move(path):
-                if path.state is _INACTIVE and path.error_count <= path.settings.max_retrans:
-                    path.state = _ACTIVE
+        self.local.arrive(self.paths)
         self._select()
 
     def rotate_local(self, path: Path) -> bool:
