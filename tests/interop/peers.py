@@ -26,6 +26,7 @@ __all__ = [
     "eventually",
     "joined",
     "marks",
+    "pair",
     "read_until",
     "told",
     "within",
@@ -313,7 +314,9 @@ class Peer:
         await self.until(lambda status: not status["unacknowledged"] and not status["pending"], "it is done")
 
     async def ask(self, command: str) -> None:
-        """Have it send a request to reconfigure: its library has to take it. What is expected next comes after."""
+        """Have it change something of the association, which its library has to accept. What is expected next comes
+        after.
+        """
         start = self._seen = len(self.events)
         self.tell(command)
 
@@ -349,6 +352,37 @@ class Peer:
         """Have it add streams. The event: `result`, and what there is of `outgoing` and `incoming` streams now."""
         await self.ask(f"add {outgoing} {incoming}")
         return await self.expect("streams-added")
+
+    async def add_address(self, address: str) -> None:
+        """Have it add an address of its own. From when we have agreed it is in use."""
+        await self.ask(f"add-address {address}")
+        await self.until_addresses(lambda told: address in told["local"], f"{address} was added")
+
+    async def remove_address(self, address: str) -> None:
+        """Have it remove an address of its own."""
+        await self.ask(f"remove-address {address}")
+        await self.until_addresses(lambda told: address not in told["local"], f"{address} was removed")
+
+    async def addresses(self) -> dict[str, Any]:
+        """Its addresses that we have agreed to (`local`), and those of ours that it knows (`peer`)."""
+        self.tell("addresses")
+        return await self.expect("addresses")
+
+    async def until_addresses(self, condition: Callable[[dict[str, Any]], bool], what: str) -> None:
+        """Ask for the addresses until the condition holds for them."""
+
+        async def ask() -> None:
+            while not condition(await self.addresses()):
+                await asyncio.sleep(0.01)
+
+        await within(TIMEOUT, what, ask())
+
+    async def authentication(self) -> dict[str, Any]:
+        """The chunk types that we demand authenticated (`demanded`), and counters: AUTH chunks (`authenticated`), chunks
+        without (`missing`), HMACs that were wrong (`failed`), and keys that it does not have (`unknown_key`).
+        """
+        self.tell("authentication")
+        return await self.expect("authentication")
 
     def tell(self, command: str) -> None:
         """Give it a command."""
@@ -417,6 +451,29 @@ class Usrsctp:
             yield peer
         finally:
             await peer.kill()
+
+
+class Pair(NamedTuple):
+    """Two peers with an association, and what is between them."""
+
+    client: Peer
+    server: Peer
+    relay: Relay
+
+
+@asynccontextmanager
+async def pair(usrsctp: Usrsctp, server: dict[str, Any], **both: Any) -> AsyncIterator[Pair]:
+    """A usrsctp client and a usrsctp server; `server` are options of the server alone."""
+    addresses = both.pop("addresses", ["127.0.0.1"])
+    async with (
+        usrsctp.server(**both, **server) as listening,
+        Relay(listening.udp_port, addresses=addresses, seed=5) as relay,
+        usrsctp.client(listening.port, relay.port, **both) as client,
+    ):
+        client.tell("connect")
+        await client.expect("up")
+        await listening.expect("up")
+        yield Pair(client, listening, relay)
 
 
 class Joined(NamedTuple):
