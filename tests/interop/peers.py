@@ -372,14 +372,18 @@ class Peer:
         """Ask for the addresses until the condition holds for them."""
 
         async def ask() -> None:
-            while not condition(await self.addresses()):
+            while True:
+                if condition(await self.addresses()):
+                    return
                 await asyncio.sleep(0.01)
 
         await within(TIMEOUT, what, ask())
 
     async def authentication(self) -> dict[str, Any]:
-        """The chunk types that we demand authenticated (`demanded`), and counters: AUTH chunks (`authenticated`), chunks
-        without (`missing`), HMACs that were wrong (`failed`), and keys that it does not have (`unknown_key`).
+        """The chunk types that we demand authenticated (`demanded`).
+
+        And counters: AUTH chunks (`authenticated`), chunks that had to have one and did not (`missing`), HMACs that were
+        wrong (`failed`), and keys that it does not have (`unknown_key`).
         """
         self.tell("authentication")
         return await self.expect("authentication")
@@ -464,10 +468,8 @@ class Pair(NamedTuple):
 @asynccontextmanager
 async def pair(usrsctp: Usrsctp, server: dict[str, Any], **both: Any) -> AsyncIterator[Pair]:
     """A usrsctp client and a usrsctp server; `server` are options of the server alone."""
-    addresses = both.pop("addresses", ["127.0.0.1"])
     async with (
-        usrsctp.server(**both, **server) as listening,
-        Relay(listening.udp_port, addresses=addresses, seed=5) as relay,
+        _between(usrsctp, both.pop("addresses", ("127.0.0.1",)), **{**both, **server}) as (listening, relay),
         usrsctp.client(listening.port, relay.port, **both) as client,
     ):
         client.tell("connect")
@@ -486,20 +488,43 @@ class Joined(NamedTuple):
 
 
 @asynccontextmanager
-async def joined(usrsctp: Usrsctp, role: str, config: asyncsctp.Config, **options: Any) -> AsyncIterator[Joined]:
-    """An association in which we are the `"client"` or the `"server"`; `options` are the peer's."""
+async def _between(usrsctp: Usrsctp, addresses: Sequence[str], **options: Any) -> AsyncIterator[tuple[Peer, Relay]]:
+    """A usrsctp server behind a relay, through which it sends to addresses that it has not heard from as well."""
+    port = free_udp_port()
+    async with (
+        Relay(port, addresses=addresses, seed=5) as relay,
+        usrsctp.server(udp_port=port, peer_udp_port=relay.back_port, **options) as peer,
+    ):
+        yield peer, relay
+
+
+@asynccontextmanager
+async def joined(
+    usrsctp: Usrsctp,
+    role: str,
+    config: asyncsctp.Config,
+    *,
+    addresses: Sequence[str] = ("127.0.0.1",),
+    ours: Sequence[str] = ("127.0.0.1",),
+    **options: Any,
+) -> AsyncIterator[Joined]:
+    """An association in which we are the `"client"` or the `"server"`; `options` are the peer's.
+
+    `addresses` are those that may be used, `ours` those that we begin with, and `bind` is what the peer begins with.
+    """
     if role == "client":
         async with (
-            usrsctp.server(**options) as peer,
-            Relay(peer.udp_port, seed=5) as relay,
-            asyncsctp.connect("127.0.0.1", peer.port, udp_port=relay.port, config=config) as association,
+            _between(usrsctp, addresses, **options) as (peer, relay),
+            asyncsctp.connect(
+                "127.0.0.1", peer.port, udp_port=relay.port, local_addrs=ours, config=config
+            ) as association,
         ):
             await peer.expect("up")
             yield Joined(association, peer, relay, True)
     else:
         async with (
-            asyncsctp.open_endpoint(local_addrs=["127.0.0.1"], config=config) as endpoint,
-            Relay(endpoint.udp_port, seed=5) as relay,
+            asyncsctp.open_endpoint(local_addrs=ours, config=config) as endpoint,
+            Relay(endpoint.udp_port, addresses=addresses, seed=5) as relay,
             usrsctp.client(endpoint.port, relay.port, **options) as peer,
         ):
             peer.tell("connect")

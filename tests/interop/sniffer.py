@@ -7,9 +7,23 @@ from typing import NamedTuple
 
 from .relay import Relay
 
-__all__ = ["DATA", "FORWARD_TSN", "I_DATA", "I_FORWARD_TSN", "Chunk", "Fragment", "Sniffer", "most_at_a_time"]
+__all__ = [
+    "ASCONF",
+    "ASCONF_ACK",
+    "AUTH",
+    "DATA",
+    "FORWARD_TSN",
+    "I_DATA",
+    "I_FORWARD_TSN",
+    "SACK",
+    "Chunk",
+    "Fragment",
+    "Sniffer",
+    "most_at_a_time",
+]
 
-DATA, I_DATA, FORWARD_TSN, I_FORWARD_TSN = 0, 0x40, 0xC0, 0xC2
+DATA, SACK, I_DATA, FORWARD_TSN, I_FORWARD_TSN = 0, 3, 0x40, 0xC0, 0xC2
+AUTH, ASCONF_ACK, ASCONF = 0x0F, 0x80, 0xC1
 
 
 class Chunk(NamedTuple):
