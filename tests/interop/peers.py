@@ -382,8 +382,8 @@ class Peer:
     async def authentication(self) -> dict[str, Any]:
         """The chunk types that we demand authenticated (`demanded`).
 
-        And counters: AUTH chunks (`authenticated`), chunks that had to have one and did not (`missing`), HMACs that were
-        wrong (`failed`), and keys that it does not have (`unknown_key`).
+        And counters: AUTH chunks that came (`authenticated`), chunks that came without (`missing`), HMACs that were wrong
+        (`failed`), and keys that it does not have (`unknown_key`).
         """
         self.tell("authentication")
         return await self.expect("authentication")

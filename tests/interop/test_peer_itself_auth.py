@@ -81,12 +81,11 @@ async def test_keys_roll_over(usrsctp: Usrsctp, asks: str) -> None:
 
 @ASKS
 async def test_addresses_come_and_go(usrsctp: Usrsctp, asks: str) -> None:
-    """An ASCONF-ACK without parameters says that all was done. One alone is outstanding."""
-    async with pair(usrsctp, {}, auth=1, asconf=1, heartbeat=100, addresses=ADDRESSES, **KEYS) as (
-        client,
-        server,
-        relay,
-    ):
+    """An ASCONF-ACK without parameters says that all was done.
+
+    Nothing is under way to the address that goes: what comes there before the answer is out of the blue to its owner.
+    """
+    async with pair(usrsctp, {}, auth=1, asconf=1, addresses=ADDRESSES, **KEYS) as (client, server, relay):
         sniffer = Sniffer(relay)
         asking, other = (client, server) if asks == "client" else (server, client)
         await asking.add_address(ADDRESSES[1])
