@@ -382,7 +382,7 @@ class Peer:
     async def authentication(self) -> dict[str, Any]:
         """The chunk types that we demand authenticated (`demanded`).
 
-        And counters: AUTH chunks that came (`authenticated`), chunks that came without (`missing`), HMACs that were wrong
+        And counters: AUTH chunks that came (`authenticated`), chunks without (`missing`), HMACs that were wrong
         (`failed`), and keys that it does not have (`unknown_key`).
         """
         self.tell("authentication")
