@@ -28,7 +28,8 @@
 #include <unistd.h>
 #include <usrsctp.h>
 
-#define MOST_ADDRESSES 4                            /* and most items of any list */
+#define MOST_ADDRESSES 4
+#define MOST_ITEMS 16                               /* of another list */
 #define MOST_SIZES 32
 #define LONGEST_MESSAGE (4 << 20)
 #define PERIOD 65521
@@ -56,8 +57,8 @@ static struct {
     int rto_min, rto_initial, rto_max, sack_delay;  /* ms */
     int path_retrans, assoc_retrans;
     int auth, asconf;                               /* offer authentication, changes of addresses; UNSET: as the library does */
-    char *auth_chunks[MOST_ADDRESSES];              /* types of the chunks that the peer has to authenticate */
-    char *auth_keys[MOST_ADDRESSES];                /* shared keys, each an id, a colon, and hexadecimal digits */
+    char *auth_chunks[MOST_ITEMS];                  /* types of the chunks that the peer has to authenticate */
+    char *auth_keys[MOST_ITEMS];                    /* shared keys, each an id, a colon, and hexadecimal digits */
     int auth_active;                                /* the id of the key to send with */
     int adaptation;                                 /* the number for the layer above the peer's SCTP */
     int nat;                                        /* Disable Restart in the INIT */
@@ -742,11 +743,11 @@ static void set_authentication(struct socket *so)
     if (!options.asconf) set_number(so, SCTP_ASCONF_SUPPORTED, 0, "SCTP_ASCONF_SUPPORTED"); /* one takes the other */
     if (options.auth != UNSET) set_number(so, SCTP_AUTH_SUPPORTED, options.auth, "SCTP_AUTH_SUPPORTED");
     if (options.asconf > 0) set_number(so, SCTP_ASCONF_SUPPORTED, 1, "SCTP_ASCONF_SUPPORTED");
-    for (int i = 0; i < MOST_ADDRESSES && options.auth_chunks[i]; i++) {
+    for (int i = 0; i < MOST_ITEMS && options.auth_chunks[i]; i++) {
         struct sctp_authchunk chunk = {.sauth_chunk = atoi(options.auth_chunks[i])};
         set(so, SCTP_AUTH_CHUNK, &chunk, sizeof chunk, "SCTP_AUTH_CHUNK");
     }
-    for (int i = 0; i < MOST_ADDRESSES && options.auth_keys[i]; i++) {
+    for (int i = 0; i < MOST_ITEMS && options.auth_keys[i]; i++) {
         socklen_t length;
         char *hex = strchr(options.auth_keys[i], ':');
         if (!hex) die(options.auth_keys[i]);
@@ -814,12 +815,15 @@ static bool take(const char *argument, const char *name, int *number)
     return true;
 }
 
-static bool take_list(char *argument, const char *name, char **list)
+static bool take_list(char *argument, const char *name, char **list, int most)
 {
     size_t length = strlen(name);
     if (strncmp(argument, name, length) || argument[length] != '=') return false;
     int i = 0;
-    for (char *item = strtok(argument + length + 1, ","); item && i < MOST_ADDRESSES; item = strtok(NULL, ",")) list[i++] = item;
+    for (char *item = strtok(argument + length + 1, ","); item; item = strtok(NULL, ",")) {
+        if (i == most) die(name);
+        list[i++] = item;
+    }
     return true;
 }
 
@@ -830,13 +834,14 @@ int main(int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         char *a = argv[i];
 #define NUMBER(field) take(a, #field, &options.field)
-        if (take_list(a, "bind", options.bind) || take_list(a, "host", options.host) || NUMBER(hold) || NUMBER(port)
+        if (take_list(a, "bind", options.bind, MOST_ADDRESSES) || take_list(a, "host", options.host, MOST_ADDRESSES)
+            || NUMBER(hold) || NUMBER(port)
             || NUMBER(peer_port) || NUMBER(udp_port) || NUMBER(peer_udp_port) || NUMBER(streams) || NUMBER(rcvbuf)
             || NUMBER(sndbuf) || NUMBER(heartbeat) || NUMBER(rto_min) || NUMBER(rto_initial) || NUMBER(rto_max)
             || NUMBER(sack_delay) || NUMBER(path_retrans) || NUMBER(assoc_retrans) || NUMBER(most_streams) || NUMBER(pr)
             || NUMBER(reconfig) || NUMBER(idata) || NUMBER(allow) || NUMBER(scheduler) || NUMBER(delivery_point)
-            || NUMBER(auth) || NUMBER(asconf) || take_list(a, "auth_chunks", options.auth_chunks)
-            || take_list(a, "auth_keys", options.auth_keys) || NUMBER(auth_active) || NUMBER(adaptation) || NUMBER(nat))
+            || NUMBER(auth) || NUMBER(asconf) || take_list(a, "auth_chunks", options.auth_chunks, MOST_ITEMS)
+            || take_list(a, "auth_keys", options.auth_keys, MOST_ITEMS) || NUMBER(auth_active) || NUMBER(adaptation) || NUMBER(nat))
             continue;
         if (strcmp(a, "mode=echo") && strcmp(a, "mode=sink")) die(a);
         options.mode = strcmp(a, "mode=sink") ? ECHO : SINK;
