@@ -52,8 +52,9 @@ async def _changes(events: AsyncIterator[asyncsctp.Event], address: str, state: 
 
 
 def _spare_the_late(relay: Relay) -> None:
-    """usrsctp gives an address up when it asks for that, not when it has the answer, and takes what comes there in between
-    for out of the blue. In a network that the address has left its ABORT would not have been.
+    """usrsctp gives an address up when it asks for that, not when it has the answer (RFC 5061 section 5.3 F4).
+
+    What comes there in between is out of the blue to it. In a network that the address has left its ABORT would not be.
     """
     relay.change = lambda packet, _: None if packet[12] == ABORT and packet[13] & 1 else packet
 

@@ -835,13 +835,13 @@ int main(int argc, char **argv)
         char *a = argv[i];
 #define NUMBER(field) take(a, #field, &options.field)
         if (take_list(a, "bind", options.bind, MOST_ADDRESSES) || take_list(a, "host", options.host, MOST_ADDRESSES)
-            || NUMBER(hold) || NUMBER(port)
+            || take_list(a, "auth_chunks", options.auth_chunks, MOST_ITEMS)
+            || take_list(a, "auth_keys", options.auth_keys, MOST_ITEMS) || NUMBER(hold) || NUMBER(port)
             || NUMBER(peer_port) || NUMBER(udp_port) || NUMBER(peer_udp_port) || NUMBER(streams) || NUMBER(rcvbuf)
             || NUMBER(sndbuf) || NUMBER(heartbeat) || NUMBER(rto_min) || NUMBER(rto_initial) || NUMBER(rto_max)
             || NUMBER(sack_delay) || NUMBER(path_retrans) || NUMBER(assoc_retrans) || NUMBER(most_streams) || NUMBER(pr)
             || NUMBER(reconfig) || NUMBER(idata) || NUMBER(allow) || NUMBER(scheduler) || NUMBER(delivery_point)
-            || NUMBER(auth) || NUMBER(asconf) || take_list(a, "auth_chunks", options.auth_chunks, MOST_ITEMS)
-            || take_list(a, "auth_keys", options.auth_keys, MOST_ITEMS) || NUMBER(auth_active) || NUMBER(adaptation) || NUMBER(nat))
+            || NUMBER(auth) || NUMBER(asconf) || NUMBER(auth_active) || NUMBER(adaptation) || NUMBER(nat))
             continue;
         if (strcmp(a, "mode=echo") && strcmp(a, "mode=sink")) die(a);
         options.mode = strcmp(a, "mode=sink") ? ECHO : SINK;
