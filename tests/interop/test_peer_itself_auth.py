@@ -19,14 +19,6 @@ pytestmark = pytest.mark.parametrize("loop_factory", ["asyncio"], indirect=True)
 ASKS = pytest.mark.parametrize("asks", ["client", "server"])
 
 
-def _authenticated(sniffer: Sniffer, kind: int, *, to_server: bool) -> bool:
-    """Whether an AUTH chunk stands before each chunk of this type."""
-    found = [chunk for chunk in sniffer.chunks if chunk.to_server == to_server]
-    places = [place for place, chunk in enumerate(found) if chunk.kind == kind]
-    assert places
-    return all(place and found[place - 1].kind == AUTH for place in places)
-
-
 async def test_only_what_is_demanded_is_authenticated(usrsctp: Usrsctp) -> None:
     async with pair(usrsctp, {"auth_chunks": "0"}, auth=1, asconf=0, **KEYS) as (client, server, relay):
         sniffer = Sniffer(relay)
@@ -36,7 +28,7 @@ async def test_only_what_is_demanded_is_authenticated(usrsctp: Usrsctp) -> None:
         await client.got(SOME)
         assert (await client.authentication())["demanded"] == [DATA]
         assert (await server.authentication())["demanded"] == []
-    assert _authenticated(sniffer, DATA, to_server=True)
+    assert sniffer.authenticated(DATA, to_server=True)
     assert AUTH not in sniffer.kinds(to_server=False)
 
 
@@ -101,8 +93,8 @@ async def test_addresses_come_and_go(usrsctp: Usrsctp, asks: str) -> None:
         asking.tell(f"remove-address {ADDRESSES[1]}")
         await asking.expect("asked", reason="Invalid argument")
     to_server = asks == "client"
-    assert _authenticated(sniffer, ASCONF, to_server=to_server)
-    assert _authenticated(sniffer, ASCONF_ACK, to_server=not to_server)
+    assert sniffer.authenticated(ASCONF, to_server=to_server)
+    assert sniffer.authenticated(ASCONF_ACK, to_server=not to_server)
     assert [len(chunk.value) for chunk in sniffer.chunks if chunk.kind == ASCONF_ACK] == [4, 4, 4]
 
 
