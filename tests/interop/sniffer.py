@@ -73,7 +73,7 @@ class Sniffer:
         return {chunk.kind for chunk in self.chunks if chunk.to_server == to_server}
 
     def authenticated(self, kind: int, *, to_server: bool) -> bool:
-        """Whether an AUTH chunk stood before all chunks of this type that were seen in this direction, and some were."""
+        """Whether an AUTH chunk stood before each chunk of this type in this direction, and there were some."""
         packets = [
             [chunk.kind for chunk in packet] for packet in self._packets if packet and packet[0].to_server == to_server
         ]

@@ -212,19 +212,15 @@ static const unsigned char *body(uint32_t n) { return pattern + (uint64_t)n * 79
 
 static const char *boolean(bool value) { return value ? "true" : "false"; }
 
-/* `policy` is when to abandon it: how, and the value that belongs to it; NULL: never. `key`: to authenticate it with. */
+/* `policy` is when to abandon it: how, and the value that belongs to it; NULL: never. */
 static bool send_message(struct socket *so, const void *data, size_t size, int stream, uint32_t ppid, int flags,
-                         const struct sctp_prinfo *policy, int key)
+                         const struct sctp_prinfo *policy)
 {
     struct sctp_sendv_spa all = {.sendv_flags = SCTP_SEND_SNDINFO_VALID,
                                  .sendv_sndinfo = {.snd_sid = stream, .snd_ppid = htonl(ppid), .snd_flags = flags}};
     if (policy && policy->pr_policy != SCTP_PR_SCTP_NONE) {
         all.sendv_flags |= SCTP_SEND_PRINFO_VALID;
         all.sendv_prinfo = *policy;
-    }
-    if (key != UNSET) {
-        all.sendv_flags |= SCTP_SEND_AUTHINFO_VALID;
-        all.sendv_authinfo.auth_keynumber = key;
     }
     if (usrsctp_sendv(so, data, size, NULL, 0, &all, sizeof all, SCTP_SENDV_SPA, 0) >= 0) return true;
     tell("{\"event\":\"send-failed\",\"reason\":\"%s\"}", strerror(errno));
@@ -240,7 +236,7 @@ static void on_message(struct socket *so, const unsigned char *data, size_t size
     bool intact = size <= LONGEST_MESSAGE && !memcmp(data, body(n), size);
     tell("{\"event\":\"message\",\"n\":%u,\"stream\":%u,\"size\":%zu,\"unordered\":%s,\"intact\":%s,\"ssn\":%u,\"interleaved\":%s}",
          n, info->rcv_sid, size, boolean(unordered), boolean(intact), info->rcv_ssn, boolean(interleaved));
-    if (options.mode == ECHO) send_message(so, data, size, info->rcv_sid, n, unordered ? SCTP_UNORDERED : 0, NULL, UNSET);
+    if (options.mode == ECHO) send_message(so, data, size, info->rcv_sid, n, unordered ? SCTP_UNORDERED : 0, NULL);
 }
 
 /* ------------------------------------------------------------------------------------------ notifications */
@@ -428,7 +424,6 @@ struct batch {
     unsigned first, count, streams, sizes[MOST_SIZES], size_count;
     char order; /* o: ordered, u: unordered, m: every other one of each */
     struct sctp_prinfo policy;
-    int key;
 };
 
 static void *send_batch(void *argument)
@@ -438,7 +433,7 @@ static void *send_batch(void *argument)
     for (i = 0; i < b->count; i++) {
         unsigned n = b->first + i, size = b->sizes[i % b->size_count];
         bool unordered = b->order == 'u' || (b->order == 'm' && i / b->streams % 2);
-        if (!send_message(b->so, body(n), size, i % b->streams, n, unordered ? SCTP_UNORDERED : 0, &b->policy, b->key)) break;
+        if (!send_message(b->so, body(n), size, i % b->streams, n, unordered ? SCTP_UNORDERED : 0, &b->policy)) break;
     }
     tell("{\"event\":\"sent\",\"count\":%u}", i);
     free(b);
@@ -635,7 +630,7 @@ static void change_address(struct socket *so, const char *name, const char *text
 }
 
 /*  connect                                      (a client) set up the association
- *  send FIRST COUNT STREAMS SIZE[,SIZE...] o|u|m [ttl MS|rtx RETRANSMISSIONS|priority VALUE|key ID]
+ *  send FIRST COUNT STREAMS SIZE[,SIZE...] o|u|m [ttl MS|rtx RETRANSMISSIONS|priority VALUE]
  *                                               messages FIRST.. go round the streams, and round the sizes
  *  reset out|in [STREAM...]                     begin anew with these streams; without any: with all
  *  reset-tsns                                   begin anew with all TSNs and streams
@@ -661,9 +656,7 @@ static void command(struct socket *so, char *line)
         int taken = sscanf(rest, "%u %u %u %255s %c %15s %u", &b->first, &b->count, &b->streams, sizes, &b->order, how,
                            &b->policy.pr_value);
         if (taken != 5 && taken != 7) die(name);
-        b->key = UNSET;
-        if (taken == 7 && !strcmp(how, "key")) b->key = b->policy.pr_value;
-        else if (taken == 7) b->policy.pr_policy = policy(how);
+        if (taken == 7) b->policy.pr_policy = policy(how);
         for (char *size = strtok(sizes, ","); size && b->size_count < MOST_SIZES; size = strtok(NULL, ","))
             b->sizes[b->size_count++] = strtoul(size, NULL, 10);
         start(send_batch, b);
@@ -702,7 +695,7 @@ static void command(struct socket *so, char *line)
     } else if (!strcmp(name, "shutdown")) {
         if (usrsctp_shutdown(so, SHUT_WR) < 0) tell("{\"event\":\"shutdown-failed\",\"reason\":\"%s\"}", strerror(errno));
     } else if (!strcmp(name, "abort")) {
-        send_message(so, rest, strlen(rest), 0, 0, SCTP_ABORT, NULL, UNSET);
+        send_message(so, rest, strlen(rest), 0, 0, SCTP_ABORT, NULL);
     } else {
         die(name);
     }
