@@ -193,7 +193,7 @@ async def test_what_was_tampered_with(usrsctp: Usrsctp, role: str) -> None:
 
     async with joined(usrsctp, role, DEMANDING, **OPTIONS) as joint:
         joint.relay.change = tamper
-        await _exchange(joint, Traffic(count=60, streams=3, sizes=(1000,)))
+        await _exchange(joint, Traffic(count=30, streams=3, sizes=(1000,)))
         joint.relay.change = None
         stats = joint.association.stats
         assert min(stats.unauthenticated_chunks, stats.auth_failures) > 0
