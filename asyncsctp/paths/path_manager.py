@@ -56,6 +56,7 @@ class PathManager:
         "error_count",
         "paths",
         "primary",
+        "reserved",
     )
 
     def __init__(self, config: Config, local_addresses: Sequence[str], addresses: Sequence[str], udp_port: int) -> None:
@@ -69,6 +70,7 @@ class PathManager:
         self.paths: list[Path] = []
         self._families = [0, 0]  # addresses paired so far: IPv6, IPv4
         self._next_probe = 0.0
+        self.reserved = 0  # of each packet, for AUTH
         self.amdcs = 0  # the largest chunk that fits a packet of every path (section 7.3)
         self.error_count = 0
         for address in addresses:
@@ -101,8 +103,9 @@ class PathManager:
             _ACTIVE if confirmed else _UNCONFIRMED,
             mtu,
             RtoEstimator(config.rto_initial, config.rto_min, config.rto_max),
-            (config.congestion or RFC9260)(chunk_room(mtu, ipv4), ipv4),
+            (config.congestion or RFC9260)(chunk_room(mtu, ipv4) - self.reserved, ipv4),
         )
+        path.payload -= self.reserved
         path.max_retrans = config.path_max_retrans
         path.heartbeat_interval = config.heartbeat_interval
         self.by_id.append(path)
@@ -314,10 +317,20 @@ class PathManager:
 
     def on_message_size(self, path: Path, mtu: int) -> bool:
         """The system reports that IP packets above `mtu` don't get through to this path; whether that was news."""
-        changed = path.on_message_size(mtu)
+        changed = path.on_message_size(mtu, self.reserved)
         if changed:
             self._measure()
         return changed
+
+    def reserve(self, size: int) -> bool:
+        """Leave so many bytes of each packet to AUTH (RFC 4895 section 6.2); whether that is another size."""
+        if size == self.reserved:
+            return False
+        self.reserved = size
+        for path in self.by_id:
+            path.reserve(size)
+        self._measure()
+        return True
 
     def configure(self, config: Config) -> None:
         """Other settings from now on, for all paths."""
