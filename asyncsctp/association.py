@@ -109,7 +109,7 @@ class Association(Overview):
         self._life = Lifecycle(self, self.user, self._registry)
         self.context = context = Context(self._config, self._random, paths, self._life, *self._ports)
         context.now = now
-        self._rooms = Rooms(context, self._cookies, self._local_addresses, self._outbox)
+        self._rooms = Rooms(context, self._cookies, self._outbox)
         self._life.move_in(context, self._rooms)
 
     # What is known of it.
@@ -137,17 +137,30 @@ class Association(Overview):
         if path is None or route is not self._route:
             path = self._path_from(route)
             if path is None:
-                context.statistics.unexpected_chunks += 1
+                self._receive_newcomer(datagram, route)
                 return
         context.statistics.packets_received += 1
         self._walk(datagram, COMMON_HEADER_SIZE, path, route, congestion_experienced)
 
-    def receive_reflected(self, kind: int, value: bytes, now: float) -> None:
+    def _receive_newcomer(self, datagram: bytes, route: Route) -> None:
+        """A packet with our tag from an address that isn't the peer's, and may become it (RFC 5061 section 5.2)."""
+        asconf = self._rooms.open_asconf()
+        path = asconf.admit(datagram, route) if asconf is not None else None
+        if asconf is None or path is None:
+            self.context.statistics.unexpected_chunks += 1
+            return
+        self.context.statistics.packets_received += 1
+        self._walk(datagram, COMMON_HEADER_SIZE, path, route, False)
+        asconf.dismiss(path)
+
+    def receive_reflected(self, kind: int, value: bytes, route: Route, now: float) -> None:
         """An ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1 B and
         C).
         """
         self.context.now = now
-        if kind == ABORT and self.context.keyring is not None and ABORT in self.context.keyring.demands:
+        if kind == ABORT and route.local in self.context.paths.local.leaving:
+            self.context.statistics.unexpected_chunks += 1  # RFC 5061 section 5.3.1
+        elif kind == ABORT and self.context.keyring is not None and ABORT in self.context.keyring.demands:
             self.context.statistics.unauthenticated_chunks += 1  # RFC 4895 section 6.3
         elif kind == ABORT:
             try:
@@ -222,6 +235,8 @@ class Association(Overview):
             if self.context.state is not ESTABLISHED and self._rooms.shutdown is not None:
                 self._rooms.shutdown.advance()  # what was given up is in the way no more
         rooms = self._rooms
+        if rooms.asconf is not None:
+            rooms.asconf.flush()
         rooms.packetizer.flush()
         if rooms.reconfig is not None:
             rooms.flush_reconfig(rooms.reconfig)
@@ -353,10 +368,15 @@ class Association(Overview):
         if path is None:
             return paths.primary if self.context.state is COOKIE_WAIT else None
         paths.learn(path, route)
-        path.reply_route = path.route if path.route == route else route
+        is_usual = path.route == route or not path.route.local or route.local in paths.local.barred
+        path.reply_route = path.route if is_usual else route
         self._route = route
         self._path = path
         return path
+
+    def forget_route(self) -> None:
+        """Paths have changed: the next packet's is looked up anew."""
+        self._path = None
 
     def _walk(
         self, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool = False

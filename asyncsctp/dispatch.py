@@ -21,6 +21,7 @@ from .timers import (
     T1_INIT,
     T2_SHUTDOWN,
     T3_RTX,
+    T4_RTO,
     T5_GUARD,
     WINDOW_PROBE,
 )
@@ -226,6 +227,8 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
         rooms.shutdown.expire_t5()
     elif kind == RECONFIG and rooms.reconfig is not None:
         rooms.reconfig.expire()
+    elif kind == T4_RTO and rooms.asconf is not None:
+        rooms.asconf.expire()
 
 
 def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
@@ -294,12 +297,16 @@ def _on_abort(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: R
     if data[at + 1] & FLAG_TAG_REFLECTED:
         rooms.context.statistics.bad_tags += 1
         raise Discard("an ABORT with the T bit, under our tag and not the peer's (section 8.5.1 B)")
+    if route.local in rooms.context.paths.local.leaving:
+        raise Discard("an ABORT to an address that is being deleted (RFC 5061 section 5.3 F4)")
     abort(rooms, data[at + tlv.HEADER_SIZE : end])
 
 
 def _on_error(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     found = causes.read_causes(data, at + tlv.HEADER_SIZE, end)
     if rooms.handshake is None:
+        if rooms.asconf is not None:
+            rooms.asconf.on_error(found)
         rooms.violations.on_error(found)
     elif rooms.context.state is COOKIE_ECHOED:
         for cause in found:
@@ -351,6 +358,22 @@ def _on_reconfig(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route
         rooms.violations.on_unknown_chunk(data[at:end], path.path_id, 0)  # its type asks to be skipped
 
 
+def _on_asconf(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    asconf = rooms.open_asconf()
+    if asconf is not None:
+        asconf.on_asconf(data, at + tlv.HEADER_SIZE, end, path, route)
+    else:  # its type asks to be reported (RFC 5061 section 4.1.1); what waits to be sent bounds the reports
+        rooms.violations.on_unknown_chunk(data[at:end], path.path_id, len(rooms.context.control))
+
+
+def _on_asconf_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    asconf = rooms.open_asconf()
+    if asconf is not None:
+        asconf.on_asconf_ack(data, at + tlv.HEADER_SIZE, end)
+    else:
+        rooms.violations.on_unknown_chunk(data[at:end], path.path_id, 0)  # its type asks to be skipped
+
+
 def _on_pad(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     """PAD is there to be skipped (RFC 4820 section 3)."""
 
@@ -376,6 +399,8 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     CWR: _on_cwr,
     SHUTDOWN_COMPLETE: _on_shutdown_complete,
     RE_CONFIG: _on_reconfig,
+    ASCONF: _on_asconf,
+    ASCONF_ACK: _on_asconf_ack,
     PAD: _on_pad,
     I_DATA: _on_i_data,
     FORWARD_TSN: _on_forward_tsn,

@@ -416,7 +416,7 @@ class Endpoint:
         if tag == association.context.peer_tag != 0:
             for kind, flags, start, end in chunks:
                 if kind in (ABORT, SHUTDOWN_COMPLETE) and flags & FLAG_TAG_REFLECTED:
-                    association.receive_reflected(kind, datagram[start:end], now)
+                    association.receive_reflected(kind, datagram[start:end], route, now)
                     return association
         # E: it still shuts down the association before this one.
         if association.state in (COOKIE_WAIT, COOKIE_ECHOED) and any(chunk.kind == SHUTDOWN_ACK for chunk in chunks):

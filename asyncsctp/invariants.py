@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .association import Association
+from .handlers.asconf import Asconf
 from .handlers.context import Context
 from .handlers.reception import Reception
 from .handlers.state import (
@@ -25,6 +26,7 @@ from .inbound.data_tracker import ACK_DELAYED, ACK_NOW
 from .outbound.message import ABANDONED, ACKED, IN_FLIGHT
 from .outbound.outstanding import OutstandingQueue
 from .outbound.send_queue import SendQueue
+from .rooms import Rooms
 from .timers import (
     DELAYED_ACK,
     FORWARD_TSN_RTX,
@@ -34,6 +36,7 @@ from .timers import (
     T1_INIT,
     T2_SHUTDOWN,
     T3_RTX,
+    T4_RTO,
     T5_GUARD,
     WINDOW_PROBE,
     timer_key,
@@ -69,7 +72,7 @@ def _complaints(association: Association) -> Iterator[str]:
     context = association.context
     rooms = association._rooms
     yield from _timers(context)
-    if context.control or context.packets:
+    if context.packets or (context.control and not context.paths.is_held):
         yield "control chunks or packets were left behind by the flush"
     if context.events:
         yield "the user was not told of everything"
@@ -81,12 +84,15 @@ def _complaints(association: Association) -> Iterator[str]:
         if not context.timers.runs(kind):
             yield f"timer {kind} does not run"
     yield from _paths(context)
+    yield from _removed(context, rooms)
     if rooms.transmission is not None:
         yield from _outstanding(rooms.transmission.outstanding)
         yield from _queue(rooms.transmission.queue)
         yield from _progress(context, rooms.transmission)
     if rooms.reception is not None:
         yield from _reception(context, rooms.reception)
+    if rooms.asconf is not None:
+        yield from _asconf(context, rooms.asconf)
 
 
 def _timers(context: Context) -> Iterator[str]:
@@ -110,6 +116,55 @@ def _paths(context: Context) -> Iterator[str]:
     for path in paths.paths:
         if path.congestion.cwnd < 1 or path.error_count < 0 or path.rto.rto <= 0.0:
             yield f"path {path.path_id} has cwnd {path.congestion.cwnd}, {path.error_count} errors, RTO {path.rto.rto}"
+
+
+def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
+    """Nothing refers to an address that is the peer's no more (RFC 5061 section 5.3 F13)."""
+    paths = context.paths
+    used = {path.path_id for path in paths.paths}
+    free = set(paths._free)
+    if len(used) != len(paths.paths) or len(free) != len(paths._free) or used & free:
+        yield f"paths {sorted(used)} are in use, {paths._free} are free"
+    if any(paths.by_id[path.path_id] is not path for path in paths.paths):
+        yield "a path is not where its number says"
+    if context.setup is None:
+        return  # path numbers are given back once the handshake is over
+    for key in context.timers._deadlines:
+        if timer_kind(key) in _OF_A_PATH and timer_path(key) not in used:
+            yield f"timer {timer_kind(key)} runs for path {timer_path(key)}, which was removed"
+    held = {path_id for _, path_id in context.control if path_id >= 0} | set(rooms.heartbeat._requested)
+    transmission = rooms.transmission
+    if rooms.reception is not None:
+        held.add(rooms.reception.path_id)
+    if rooms.shutdown is not None:
+        held.add(rooms.shutdown._path_id)
+    if transmission is not None:
+        outstanding = transmission.outstanding
+        held |= {record.path_id for record in outstanding.records[outstanding.head :] if record.state != ABANDONED}
+        for path_id in set(range(len(outstanding.in_flight))) - used:
+            if outstanding.in_flight[path_id] or outstanding._earliest[path_id] or outstanding._timed[path_id]:
+                yield f"path {path_id} was removed, and data counts for it"
+        for stream in transmission.queue._streams.values():
+            for message in stream.messages[stream.head :] + (stream.later or []):
+                if message.path_id >= 0:
+                    held.add(message.path_id)
+        if transmission.abandonment is not None:
+            held.add(transmission.abandonment.path_id)
+    if held - used:
+        yield f"paths {sorted(held - used)} were removed, and something refers to them"
+
+
+def _asconf(context: Context, asconf: Asconf) -> Iterator[str]:
+    requests = asconf._requests
+    if (requests.current is not None) != context.timers.runs(T4_RTO):
+        yield "an ASCONF is under way and T4-rto does not run, or the other way round"  # RFC 5061 section 5.1 A4, A5
+    if requests.queue and requests.current is None:
+        yield "an ASCONF waits for nothing"
+    local = context.paths.local
+    if local.barred & set(local.sources):
+        yield f"packets leave from {sorted(local.barred & set(local.sources))}, which the peer does not know"
+    if any(path.route.local in local.barred for path in context.paths.paths):
+        yield "a path leaves from an address that is no source"  # RFC 5061 section 5.3 F1, F4
 
 
 def _outstanding(outstanding: OutstandingQueue) -> Iterator[str]:
@@ -176,6 +231,10 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
         if in_flight and not runs[path_id]:
             yield f"{in_flight} bytes are in flight on path {path_id} and no T3-rtx runs for it"
     asks = any(map(context.timers.runs, (WINDOW_PROBE, FORWARD_TSN_RTX, RECONFIG)))
+    if context.paths.is_held:
+        asks |= context.timers.runs(T4_RTO) or any(
+            context.timers.runs(timer_key(HEARTBEAT_TIMER, path.path_id)) for path in context.paths.paths
+        )
     # Others may wait for what the user has to write the rest of.
     asks |= any(stream.begun and not stream.messages for stream in transmission.queue._streams.values())
     if context.state in SENDS_DATA and transmission.pending and not any(runs) and not asks:
@@ -209,7 +268,7 @@ def _reception(context: Context, reception: Reception) -> Iterator[str]:
         last = following
     if max(queue._chunks, default=0) > tracker.highest_tsn:
         yield "a chunk is held that does not count as received"
-    if tracker.ack_state == ACK_NOW or reception._sacks:
+    if (tracker.ack_state == ACK_NOW or reception._sacks) and not context.paths.is_held:
         yield "a SACK was due and did not leave"  # section 6.2
     if tracker.ack_state == ACK_DELAYED and not context.timers.runs(DELAYED_ACK):
         yield "a SACK is delayed and no timer runs for it"

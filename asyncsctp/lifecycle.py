@@ -63,6 +63,9 @@ class Registry(Protocol):
     def unbind(self, association: Association) -> None:
         """The association has ended."""
 
+    def find(self, address: str, port: int) -> Association | None:
+        """The association with a peer at this address and port."""
+
     def new_tag(self) -> int:
         """A tag that no other association has, or had a short while ago (section 5.3.1)."""
 
@@ -101,6 +104,23 @@ class Lifecycle:
     def rebind(self) -> None:
         """The peer's addresses have changed."""
         self._registry.bind(self._association)
+
+    def is_taken(self, address: str) -> bool:
+        """Whether another association has a peer at this address and the same port (RFC 5062 section 2)."""
+        setup = self._context.setup
+        if setup is not None and setup.disable_restart:
+            return False  # draft natsupp: a NAT in front of them makes them look alike
+        other = self._registry.find(address, self._context.peer_port)
+        return other is not None and other is not self._association
+
+    def add_path(self, path: Path) -> None:
+        """There is one more path, or what may become one."""
+        self._rooms.add_path(path)
+
+    def vacate(self, path: Path, other: Path) -> None:
+        """This path is no more."""
+        self._association.forget_route()
+        self._rooms.vacate(path, other)
 
     def establish(self, setup: Setup) -> None:
         """Enter ESTABLISHED."""

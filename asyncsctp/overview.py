@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .handlers.asconf import Asconf
 from .handlers.auth import Authentication
 from .handlers.context import Context
 from .handlers.keyring import Keyring
@@ -83,6 +84,11 @@ class Overview:
     def reconfig(self) -> Reconfig:
         """Stream reconfiguration (RFC 6525). `ReconfigError` if it was not negotiated, or the association is not up."""
         return self._rooms.need_reconfig()
+
+    @property
+    def asconf(self) -> Asconf:
+        """Changing our addresses (RFC 5061). `AsconfError` if it was not negotiated, or the association is not up."""
+        return self._rooms.need_asconf()
 
     @property
     def authentication(self) -> Authentication:

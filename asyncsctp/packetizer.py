@@ -21,7 +21,7 @@ from .paths.encapsulation import Route
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
 from .wire import control
-from .wire.constants import FLAG_IMMEDIATE
+from .wire.constants import FLAG_IMMEDIATE, HEARTBEAT, HEARTBEAT_ACK
 from .wire.octets import Writer, take_all
 from .wire.packet import Seal
 
@@ -30,6 +30,8 @@ __all__ = ["Packetizer"]
 _UNLIMITED: Final = 1 << 30
 #: RFC 4820 section 3: PAD fills a packet up. A tenth of a packet at most, where that makes it equal to those before it.
 _MOST_PADDING: Final = 10
+#: Control chunks that wait while nothing but HEARTBEATs may leave.
+_MOST_HELD: Final = 32
 #: For the chunks of one packet, of one association at a time: each would keep some hundred bytes for it otherwise.
 _WRITER: Final = Writer()
 
@@ -68,6 +70,9 @@ class Packetizer:
         context = self._context
         if context.packets:
             self._send_alone()
+        if context.paths.is_held:
+            self._probe()
+            return
         if context.control:
             self._send_control()
         reception = self._reception
@@ -99,12 +104,26 @@ class Packetizer:
         packets = context.packets
         context.packets = []
         for route, tag, body in packets:
+            if not route.local:
+                continue
             ours = tag == context.peer_tag != 0
             seal = self._seal if ours else Seal(context.local_port, context.peer_port, tag)
             if ours and context.keyring is not None and context.keyring.owed(body):
                 body = context.keyring.cover(body)
             self._outbox.add(route, [seal.pack(body)])
             context.statistics.packets_sent += 1
+
+    def _probe(self) -> None:
+        """Only HEARTBEATs leave, to where they can (section 5.4, RFC 5061 section 5.3 F1); all else waits."""
+        context = self._context
+        waiting = context.control
+        context.control = []
+        for chunk, path_id in waiting:
+            path = context.paths.by_id[path_id] if path_id >= 0 else None
+            if path is not None and path.route.local and chunk[0] in (HEARTBEAT, HEARTBEAT_ACK):
+                self._emit(path, chunk)
+            elif len(context.control) < _MOST_HELD and chunk[0] != HEARTBEAT:
+                context.control.append((chunk, path_id))
 
     def _send_control(self) -> None:
         """Control chunks come first in a packet (section 6.10), in the order in which they were queued."""
@@ -349,6 +368,8 @@ class Packetizer:
         self._emit_along(path.route, body)
 
     def _emit_along(self, route: Route, body: bytes) -> None:
+        if not route.local:
+            return  # there is nowhere that it could leave from
         self._outbox.add(route, [self._seal.pack(body)])
         self._context.statistics.packets_sent += 1
 

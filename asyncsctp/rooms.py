@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import final
 
-from .errors import ReconfigError
+from .errors import AsconfError, ReconfigError
+from .handlers.asconf import Asconf
 from .handlers.auth import Authentication
 from .handlers.collision import Collision
 from .handlers.context import Context, Setup
@@ -24,6 +24,8 @@ from .inbound.reassembly import Recipient
 from .outbound.message import Terms
 from .outbox import Outbox
 from .packetizer import Packetizer
+from .paths.path import Path
+from .timers import T3_RTX, timer_key
 from .wire.constants import MASK_32
 
 __all__ = ["Rooms"]
@@ -34,6 +36,7 @@ class Rooms:
     """Who does what in one association. A room that is not needed, or was not negotiated, is None."""
 
     __slots__ = (
+        "asconf",
         "authentication",
         "collision",
         "context",
@@ -49,9 +52,9 @@ class Rooms:
         "violations",
     )
 
-    def __init__(self, context: Context, cookies: CookieJar, local_addresses: Sequence[str], outbox: Outbox) -> None:
+    def __init__(self, context: Context, cookies: CookieJar, outbox: Outbox) -> None:
         self.context = context
-        self.collision = Collision(context, cookies, local_addresses)
+        self.collision = Collision(context, cookies)
         self.heartbeat = Heartbeat(context)
         self.violations = Violations(context)
         self.packetizer = Packetizer(context, outbox)
@@ -63,6 +66,7 @@ class Rooms:
         self.ecn: Ecn | None = None
         self.authentication: Authentication | None = None  # made when the user wants something of it first
         self.reconfig: Reconfig | None = None  # made when it is needed first, see `open_reconfig`
+        self.asconf: Asconf | None = None  # the same
 
     def furnish(self, setup: Setup, recipient: Recipient) -> None:
         """Build the rooms that user data needs; those that the handshake needed go."""
@@ -70,6 +74,8 @@ class Rooms:
         self.handshake = None
         if self.reconfig is not None:
             self._end_reconfig("the peer restarted the association")
+        if self.asconf is not None:
+            self._end_asconf("the peer restarted the association")
         before = self.reception
         self.reception = Reception(context, self.violations, recipient, setup)
         if before is not None:
@@ -137,10 +143,54 @@ class Rooms:
             self.reconfig.end(reason)
             self.reconfig = None
 
+    def open_asconf(self) -> Asconf | None:
+        """Changing addresses (RFC 5061); None if it was not negotiated, or if the association is not up."""
+        setup = self.context.setup
+        if self.asconf is None and setup is not None and setup.dynamic_addresses and self.transmission is not None:
+            self.asconf = Asconf(self.context, self.heartbeat, setup)
+        return self.asconf
+
+    def need_asconf(self) -> Asconf:
+        """The same; `AsconfError` if there is none."""
+        asconf = self.open_asconf()
+        if asconf is None:
+            raise AsconfError("changing addresses (RFC 5061) was not negotiated, or the association is not up")
+        return asconf
+
+    def _end_asconf(self, reason: str) -> None:
+        if self.asconf is not None:
+            self.asconf.end(reason)
+            self.asconf = None
+
+    # Paths that come and go.
+
+    def add_path(self, path: Path) -> None:
+        """There is one more path, or what may become one."""
+        if self.transmission is not None:
+            self.transmission.add_path(path.path_id)
+
+    def vacate(self, path: Path, other: Path) -> None:
+        """This path is no more: what refers to it is for the other one."""
+        path_id, other_id = path.path_id, other.path_id
+        context = self.context
+        context.timers.stop(timer_key(T3_RTX, path_id))
+        self.heartbeat.forget(path)
+        context.vacate(path, other_id)
+        if self.transmission is not None:
+            self.transmission.vacate(path_id, other_id)
+        if self.reception is not None and self.reception.path_id == path_id:
+            self.reception.path_id = other_id
+        if self.shutdown is not None:
+            self.shutdown.vacate(path_id, other_id)
+        if self.reconfig is not None:
+            self.reconfig.requests.vacate(path_id, other_id)
+
     def clear(self) -> None:
         """The association has ended: nothing is sent or received any more."""
         if self.reconfig is not None:
             self._end_reconfig("the association has ended")
+        if self.asconf is not None:
+            self._end_asconf("the association has ended")
         if self.reception is not None:
             self.reception.close()
         self.handshake = self.reception = self.transmission = self.submission = self.shutdown = self.ecn = None

@@ -55,7 +55,7 @@ class Abandonment:
         self._sent_at = -inf
         self._unanswered_at = -1  # the cumulative TSN when the timer was started
         #: Where the last FORWARD TSN went.
-        self.path_id = 0
+        self.path_id = context.paths.data_path().path_id
 
     # What the user says.
 

@@ -7,7 +7,6 @@ made does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
 from ..paths.encapsulation import Route
@@ -39,12 +38,11 @@ class Reply(NamedTuple):
 class Collision:
     """What one association answers to setup chunks that it did not wait for."""
 
-    __slots__ = ("_context", "_cookies", "_local_addresses", "_tie_tags")
+    __slots__ = ("_context", "_cookies", "_tie_tags")
 
-    def __init__(self, context: Context, cookies: CookieJar, local_addresses: Sequence[str]) -> None:
+    def __init__(self, context: Context, cookies: CookieJar) -> None:
         self._context = context
         self._cookies = cookies
-        self._local_addresses = local_addresses
         self._tie_tags = NO_TIE_TAGS
 
     def on_init(self, init: Init, source: Route, tag: int, offer: Init | None) -> Reply | None:
@@ -64,7 +62,7 @@ class Collision:
             context.transmit(control.pack_shutdown_ack(), self._reply_path(source).path_id, context.peer_tag)
             return None
         known = [known.route.address for known in context.paths.paths]
-        addresses = capabilities.peer_addresses(init, source.address, self._local_addresses, known)
+        addresses = capabilities.peer_addresses(init, source.address, context.paths.local.bound, known)
         if context.state is COOKIE_WAIT:
             if path is None:
                 # Section 5.2.1 rules 1 and 2: only to where our user wanted to, and only where the peer says it is.
@@ -188,7 +186,7 @@ class Collision:
         context = self._context
         if offer is None:
             # Section 5.2.2: a new tag, everything else as it was asked for when this association was made.
-            listed = capabilities.lists(self._local_addresses, source.address, init)
+            listed = capabilities.lists(context.paths.local.bound, source.address, init)
             auth_random = capabilities.nonce(context.config, context.random)
             offer = capabilities.offer(context.config, tag, context.random.bits(32), listed, auth_random)
         ports = (context.local_port, context.peer_port)

@@ -14,7 +14,16 @@ from ..statistics import Statistics
 from ..timers import TimerTable
 from ..wire import control
 from ..wire.auth import AuthParameters
-from ..wire.constants import ASCONF, ASCONF_ACK, FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
+from ..wire.constants import (
+    ASCONF,
+    ASCONF_ACK,
+    FORWARD_TSN,
+    HEARTBEAT,
+    HEARTBEAT_ACK,
+    I_DATA,
+    I_FORWARD_TSN,
+    RE_CONFIG,
+)
 from .keyring import Keyring, SharedKeys
 from .state import CLOSED, State
 
@@ -98,6 +107,15 @@ class Owner(Protocol):
     def rebind(self) -> None:
         """The peer's addresses have changed: tell the endpoint."""
 
+    def is_taken(self, address: str) -> bool:
+        """Whether another association has a peer at this address and the same port."""
+
+    def add_path(self, path: Path) -> None:
+        """There is one more path, or what may become one: make room for it in the books."""
+
+    def vacate(self, path: Path, other: Path) -> None:
+        """This path is no more: nothing is to refer to it. What waits for it is for the other one."""
+
     def retag(self) -> None:
         """`local_tag`, `peer_tag` or `peer_port` of the context changed: prepare the packet headers anew, and tell the
         endpoint.
@@ -178,6 +196,18 @@ class Context:
         """The same to a given address, from a given one of ours: where neither is in use (yet)."""
         self.packets.append((route, tag, body))
 
+    def vacate(self, path: Path, other_id: int) -> None:
+        """This path is no more: nothing leaves for its address. What was queued for it, but to probe it, is for the
+        other one.
+        """
+        path_id = path.path_id
+        address = path.route.address
+        self.packets = [packet for packet in self.packets if packet[0].address != address]
+        self.control = [
+            (chunk, other_id if where == path_id else where)
+            for chunk, where in self.control
+            if where != path_id or chunk[0] not in (HEARTBEAT, HEARTBEAT_ACK)
+        ]
     def take_keys(self, setup: Setup) -> None:
         """Authenticate as this setup says, if it does (RFC 4895 section 6.1). The shared keys stay those that they are.
         """

@@ -63,9 +63,13 @@ class Heartbeat:
     def stop(self) -> None:
         """The association is shutting down or gone: nothing is probed and nothing awaited any more."""
         for path in self._context.paths.paths:
-            self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
-            path.heartbeat_nonce = b""
-            self._tell(path, None)
+            self.forget(path)
+
+    def forget(self, path: Path) -> None:
+        """The path is no more."""
+        self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
+        path.heartbeat_nonce = b""
+        self._tell(path, None)
 
     def on_heartbeat(self, value: bytes, path_id: int) -> None:
         """HEARTBEAT: its value goes back unchanged, with whatever else was in it, to the address that it came from."""

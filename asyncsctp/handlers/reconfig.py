@@ -74,10 +74,10 @@ class Reconfig:
         "_expected",
         "_incoming",
         "_outgoing",
-        "_requests",
         "_tsn_copies",
         "_tsn_number",
         "_violations",
+        "requests",
     )
 
     def __init__(
@@ -94,7 +94,7 @@ class Reconfig:
         self._violations = violations
         self._outgoing = outgoing
         self._incoming = incoming
-        self._requests = Requests(context, outgoing, incoming, first_number, first_peer_number - 1 & MASK_32)
+        self.requests = Requests(context, outgoing, incoming, first_number, first_peer_number - 1 & MASK_32)
         self._expected = first_peer_number
         #: The last numbers taken, the oldest first, and what was answered; nothing, if a request of ours answers.
         self._answers: list[tuple[int, bytes]] = []
@@ -117,12 +117,12 @@ class Reconfig:
         theirs = _listed("incoming", incoming, self._incoming.count)
         ticket = Ticket()
         if len(ours or ()) + len(theirs or ()) <= _MOST_LISTED:
-            self._requests.push(reset_job(ticket, ours, theirs))
+            self.requests.push(reset_job(ticket, ours, theirs))
             return ticket
         for part in _parts(ours):
-            self._requests.push(reset_job(ticket, part, None))
+            self.requests.push(reset_job(ticket, part, None))
         for part in _parts(theirs):
-            self._requests.push(reset_job(ticket, None, part))
+            self.requests.push(reset_job(ticket, None, part))
         return ticket
 
     def close_stream(self, sid: int) -> Ticket:
@@ -130,20 +130,20 @@ class Reconfig:
         before, as long as their request has not left.
         """
         self._check_state()
-        ticket = self._requests.join(sid, _MOST_LISTED)
+        ticket = self.requests.join(sid, _MOST_LISTED)
         if ticket is not None:
             return ticket
         ticket = Ticket()
         job = reset_job(ticket, (sid,), None)
         job.closes = True
-        self._requests.push(job)
+        self.requests.push(job)
         return ticket
 
     def reset_tsns(self) -> Ticket:
         """Let all TSNs and stream sequence numbers begin anew, once all that was written has been acknowledged."""
         self._check_state()
         ticket = Ticket()
-        self._requests.push(Job(TSNS, ticket))
+        self.requests.push(Job(TSNS, ticket))
         return ticket
 
     def add_streams(self, outgoing: int, incoming: int) -> Ticket:
@@ -157,7 +157,7 @@ class Reconfig:
         if not outgoing and not incoming:
             raise ValueError("outgoing or incoming must be above 0")
         ticket = Ticket()
-        self._requests.push(addition_job(ticket, outgoing, incoming))
+        self.requests.push(addition_job(ticket, outgoing, incoming))
         return ticket
 
     def _check_state(self) -> None:
@@ -185,14 +185,14 @@ class Reconfig:
         answers: list[bytes] = []
         for parameter in found:
             if parameter.is_response:
-                if not self._requests.on_response(parameter):
+                if not self.requests.on_response(parameter):
                     context.statistics.unexpected_chunks += 1
                 continue
             self._incoming.acknowledge_now()
             answer = self._judge(parameter)
             if answer:
                 answers.append(answer)
-        if len(answers) == 1 and self._requests.advance(answers[0]):
+        if len(answers) == 1 and self.requests.advance(answers[0]):
             return
         if answers:
             context.queue(pack_reconfig(answers), context.paths.reply_path(path).path_id)
@@ -205,7 +205,7 @@ class Reconfig:
         if ahead:
             return pack_response(request.number, BAD_NUMBER)
         self._expected = request.number + 1 & MASK_32
-        self._requests.peer_number = request.number
+        self.requests.peer_number = request.number
         self._answers.append((request.number, b""))
         del self._answers[:-_KEPT]
         result = self._carry_out(request)
@@ -226,9 +226,9 @@ class Reconfig:
                 if self._tsn_copies < _MOST_COPIES:
                     return b""
                 return self._refuse_tsn_reset(REQUEST_IN_PROGRESS)
-            match self._requests.answering(number):
+            match self.requests.answering(number):
                 case 2:
-                    self._requests.send_again()
+                    self.requests.send_again()
                     return b""
                 case 1:
                     return pack_response(number, IN_PROGRESS)
@@ -257,7 +257,7 @@ class Reconfig:
 
     def _reset_incoming(self, request: Parameter) -> int:
         """Outgoing SSN Reset Request, section 5.2.2. It is taken in shutdown too, where data waits for its answer."""
-        if not self._requests.on_reset_by_peer(request.answers, request.streams) and (
+        if not self.requests.on_reset_by_peer(request.answers, request.streams) and (
             "reset_streams" not in self._context.config.reconfig_allowed
         ):
             return DENIED
@@ -293,27 +293,27 @@ class Reconfig:
         room -= CHUNK_HEADER_SIZE + _OUTGOING_RESET_SIZE
         if 2 * len(streams) > room:
             return DENIED
-        current = self._requests.current
+        current = self.requests.current
         if current is not None and current.covers(streams, self._outgoing.count):
             return NOTHING_TO_DO
         return self._push_answer(reset_job(None, streams, None, request.number))
 
     def _push_answer(self, job: Job) -> int:
         """A request of ours will be the answer; not many of them wait, as the peer has one under way at a time."""
-        waiting = [other for other in self._requests.queue if other.answers >= 0]
+        waiting = [other for other in self.requests.queue if other.answers >= 0]
         if len(waiting) >= _KEPT:
             return REQUEST_IN_PROGRESS
-        current = self._requests.current
+        current = self.requests.current
         if current is not None and current.in_number >= 0 and self._goes_first():
             return REQUEST_IN_PROGRESS  # each side's request is to be answered by one of the other's
-        self._requests.push(job)
+        self.requests.push(job)
         return _NO_ANSWER
 
     def _reset_tsns(self, request: Parameter) -> int:
         """SSN/TSN Reset Request, section 5.2.4. What we have under way is acknowledged first: G3 would lose it."""
         if not self._permits("reset_tsns"):
             return DENIED
-        current = self._requests.current
+        current = self.requests.current
         both = current is not None and current.kind == TSNS
         if self._deferred is not None or self._tsn_number >= 0:
             return REQUEST_IN_PROGRESS
@@ -321,7 +321,7 @@ class Reconfig:
             return REQUEST_IN_PROGRESS
         self._tsn_number = request.number
         self._tsn_copies = 0
-        self._requests.stop_all()
+        self.requests.stop_all()
         return _NO_ANSWER
 
     def _goes_first(self) -> bool:
@@ -338,14 +338,14 @@ class Reconfig:
         self._outgoing.restart(our_tsn)
         next_tsn = self._incoming.cumulative_tsn + 1 + _TSN_STEP & MASK_32  # G1
         self._incoming.restart(next_tsn)  # G4 and G5
-        self._requests.release_all(True)
+        self.requests.release_all(True)
         self._context.emit(TsnsReset("ok"))
         return self._note(number, pack_tsn_response(number, PERFORMED, our_tsn, next_tsn))
 
     def _refuse_tsn_reset(self, result: int) -> bytes:
         number = self._tsn_number
         self._tsn_number = -1
-        self._requests.release_all(False)
+        self.requests.release_all(False)
         return self._note(number, self._pack_refusal(number, result))
 
     def _pack_refusal(self, number: int, result: int) -> bytes:
@@ -355,7 +355,7 @@ class Reconfig:
 
     def _add_incoming(self, count: int) -> int:
         """Add Outgoing Streams Request, section 5.2.5."""
-        asked = self._requests.on_streams_by_peer(count)
+        asked = self.requests.on_streams_by_peer(count)
         if not asked and not self._permits("add_streams"):
             return DENIED
         most = MOST_STREAMS if asked else self._context.config.max_incoming_streams
@@ -379,7 +379,7 @@ class Reconfig:
 
     def advance(self) -> bool:
         """Data has left or has come: go on with what waited for that. Whether there is something to send."""
-        requests = self._requests
+        requests = self.requests
         sends = False
         deferred = self._deferred
         if deferred is not None and self._has_arrived(deferred):
@@ -407,12 +407,12 @@ class Reconfig:
 
     def expire(self) -> None:
         """The re-configuration timer has run out."""
-        self._requests.expire()
+        self.requests.expire()
 
     def end(self, reason: str) -> None:
         """The association has ended, or the peer has restarted it."""
         self._deferred = None
-        self._requests.end(reason)
+        self.requests.end(reason)
 
 
 def _listed(name: str, streams: Sequence[int] | None, count: int) -> tuple[int, ...] | None:

@@ -191,6 +191,11 @@ class Requests(_Waiting):
         self.send_again()
         self._start_timer()
 
+    def vacate(self, path_id: int, other: int) -> None:
+        """This path is no more."""
+        if self._path_id == path_id:
+            self._path_id = other
+
     def send_again(self) -> None:
         """The chunk of the request that is under way."""
         self._path_id = self._context.paths.retransmit_path(self._path_id).path_id

@@ -121,6 +121,11 @@ class Shutdown:
             AssociationAborted("the shutdown took longer than its guard timer allows"),
         )
 
+    def vacate(self, path_id: int, other: int) -> None:
+        """This path is no more."""
+        if self._path_id == path_id:
+            self._path_id = other
+
     # Steps.
 
     def _acknowledge(self) -> None:

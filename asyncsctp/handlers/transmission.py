@@ -19,6 +19,7 @@ from ..outbound.message import (
     Terms,
 )
 from ..outbound.outstanding import AckSummary, OutstandingQueue
+from ..outbound.rehoming import rehome
 from ..outbound.retransmission import RetransmissionQueue
 from ..outbound.send_queue import SendQueue
 from ..paths.path import Path
@@ -94,6 +95,24 @@ class Transmission:
     def _report(self, error: Exception) -> None:
         """The user's scheduler has made a mistake."""
         self._context.emit(SchedulerFailed(error))
+
+    def add_path(self, path_id: int) -> None:
+        """There is a path with this number, which may have been another's."""
+        if path_id == len(self.outstanding.in_flight):
+            self.outstanding.add_path()
+            self.in_flight_before.append(0)
+        self.measure()
+
+    def vacate(self, path_id: int, other: int) -> None:
+        """This path is no more: what was sent there and is not acknowledged leaves again, for the other one."""
+        self.settle()
+        rehome(self.outstanding, path_id, other)
+        self.in_flight_before[path_id] = 0
+        self.queue.redirect(path_id)
+        if self.abandonment is not None and self.abandonment.path_id == path_id:
+            self.abandonment.path_id = other
+        self.look_back()
+        self.measure()
 
     @property
     def pending(self) -> bool:

@@ -12,8 +12,10 @@ from typing import Final, NamedTuple, final
 from ..config import Config
 from ..congestion.rfc9260 import RFC9260
 from ..events import PathState
-from .encapsulation import Route, chunk_room, is_ipv4, is_source_for, normalize, wildcard_of
+from .encapsulation import Route, is_ipv4, normalize, wildcard_of
+from .local_addresses import NOWHERE
 from .path import Path
+from .path_table import PathTable
 from .rto import RtoEstimator
 
 __all__ = ["PathManager", "Verdict"]
@@ -22,7 +24,6 @@ _UNCONFIRMED: Final = PathState.UNCONFIRMED
 _ACTIVE: Final = PathState.ACTIVE
 _INACTIVE: Final = PathState.INACTIVE
 
-_DEFAULT_MTU: Final = 1280  # IPv6 guarantees it; IPv4 tunnels carry it too
 _HB_MAX_BURST: Final = 1  # section 16
 #: One time-out is a loss; with the second in a row the pair of addresses is suspected.
 _ROTATE_AT: Final = 2
@@ -36,42 +37,16 @@ class Verdict(NamedTuple):
 
 
 @final
-class PathManager:
-    """The paths of one association: at least one. The first is the primary path until the user says otherwise.
+class PathManager(PathTable):
+    """The paths of one association: at least one. The first is the primary path until the user says otherwise."""
 
-    `paths` are those in use, in order. `by_id` is the lookup for what was sent earlier: an id is never used again.
-    """
-
-    __slots__ = (
-        "_bound_addresses",  # those of the endpoint; a wildcard among them may have become one address in the others
-        "_by_address",
-        "_config",
-        "_current",
-        "_families",
-        "_local_addresses",
-        "_next_probe",
-        "_udp_port",
-        "amdcs",
-        "by_id",
-        "error_count",
-        "paths",
-        "primary",
-        "reserved",
-    )
+    __slots__ = ("_current", "_next_probe", "error_count", "primary")
 
     def __init__(self, config: Config, local_addresses: Sequence[str], addresses: Sequence[str], udp_port: int) -> None:
         """`addresses` are CONFIRMED from the start (section 5.4 rules 1 and 2): those that the user gave to `connect`,
         or the one that an INIT ACK was sent to. `udp_port` is the peer's where no other was learned."""
-        self._config = config
-        self._local_addresses = self._bound_addresses = tuple(map(normalize, local_addresses))
-        self._udp_port = udp_port
-        self._by_address: dict[str, Path] = {}
-        self.by_id: list[Path] = []
-        self.paths: list[Path] = []
-        self._families = [0, 0]  # addresses paired so far: IPv6, IPv4
+        super().__init__(config, local_addresses, udp_port)
         self._next_probe = 0.0
-        self.reserved = 0  # of each packet, for AUTH
-        self.amdcs = 0  # the largest chunk that fits a packet of every path (section 7.3)
         self.error_count = 0
         for address in addresses:
             self.add(address, confirmed=True)
@@ -86,44 +61,30 @@ class PathManager:
         """The path to an address of the peer, made where it is new; None if no local address is of its family."""
         address = normalize(address)
         path = self._by_address.get(address)
-        if path is not None:
-            return path
-        ipv4 = is_ipv4(address)
-        locals_ = self._locals_for(address)
-        if not locals_:
-            return None
-        position = self._families[ipv4]
-        self._families[ipv4] += 1
-        local = locals_[position] if position < len(locals_) else locals_[0]
-        config = self._config
-        mtu = config.mtu or _DEFAULT_MTU
-        path = Path(
-            len(self.by_id),
-            Route(local, address, self._udp_port),
-            _ACTIVE if confirmed else _UNCONFIRMED,
-            mtu,
-            RtoEstimator(config.rto_initial, config.rto_min, config.rto_max),
-            (config.congestion or RFC9260)(chunk_room(mtu, ipv4) - self.reserved, ipv4),
-        )
-        path.payload -= self.reserved
-        path.max_retrans = config.path_max_retrans
-        path.heartbeat_interval = config.heartbeat_interval
-        self.by_id.append(path)
-        self.paths.append(path)
-        self._by_address[address] = path
-        self._measure()
+        if path is None:
+            path = self.prepare(address, confirmed=confirmed)
+            if path is not None:
+                self.attach(path)
         return path
 
-    def remove(self, address: str) -> bool:
-        """Stop using an address; whether that was done. The last one that is not UNCONFIRMED stays."""
+    def remove(self, address: str, successor: Path | None = None) -> bool:
+        """Stop using an address; whether that was done. The last one that is not UNCONFIRMED stays, unless `successor`
+        is to take its place.
+        """
         path = self.find(address)
-        if path is None or all(other.state is _UNCONFIRMED for other in self.paths if other is not path):
+        if path is None or (
+            successor is None and all(other.state is _UNCONFIRMED for other in self.paths if other is not path)
+        ):
             return False
         self.paths.remove(path)
         del self._by_address[path.route.address]
         path.state = _INACTIVE
+        path.route = path.reply_route = path.route._replace(local=NOWHERE)
         if path is self.primary:
-            self.primary = self._best(path)
+            best = self._best(path)
+            self.primary = successor if best is path and successor is not None else best
+        if path is self._current:
+            self._current = self.primary
         self._measure()
         self._select()
         return True
@@ -150,10 +111,8 @@ class PathManager:
                 path.state = _ACTIVE
         self.retain(addresses)
         self._select()
-
-    def find(self, address: str) -> Path | None:
-        """The path to an address, as the peer or the user spells it."""
-        return self._by_address.get(address) or self._by_address.get(normalize(address))
+        for path in self.by_id:
+            self.release(path)
 
     def set_primary(self, address: str) -> bool:
         """The user chose the primary path; whether that changed it."""
@@ -181,7 +140,7 @@ class PathManager:
             self._settle(route.local)
             known = path.route
         guessed = not path.rto.measured and path.error_count < _ROTATE_AT
-        local = route.local if guessed and route.local in self._local_addresses else known.local
+        local = route.local if guessed and route.local in self.local.sources else known.local
         if local == known.local and route.udp_port == known.udp_port:
             return False
         path.route = Route(local, known.address, route.udp_port)
@@ -196,8 +155,7 @@ class PathManager:
         is of use.
         """
         wildcard = wildcard_of(local)
-        kept = [local if ours == wildcard else ours for ours in self._local_addresses]
-        self._local_addresses = tuple(dict.fromkeys(ours for ours in kept if ours != wildcard_of(ours)))
+        self.local.settle(local)
         for path in list(self.paths):
             if path.route.local == wildcard:
                 path.route = path.reply_route = path.route._replace(local=local)
@@ -206,18 +164,22 @@ class PathManager:
 
     def _unsettle(self) -> None:
         """The peer may speak to another of our addresses now."""
-        bound = self._bound_addresses
-        if self._local_addresses == bound:
-            return
-        self._local_addresses = bound
-        for path in self.paths:
-            if path.route.local not in bound:
-                path.route = path.reply_route = path.route._replace(local=wildcard_of(path.route.local))
+        self.local.restart(self.paths)
+
+    def leave(self, local: str) -> None:
+        """Nothing leaves from this address of ours any more (RFC 5061 section 5.3 F4)."""
+        self.local.leave(local, self.paths)
+        self._select()
+
+    def arrive(self) -> None:
+        """There may be an address of ours again for paths that had none."""
+        self.local.arrive(self.paths)
+        self._select()
 
     def rotate_local(self, path: Path) -> bool:
         """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""
         route = path.route
-        locals_ = self._locals_for(route.address)
+        locals_ = self.local.sources_for(route.address)
         if len(locals_) < 2:
             return False
         following = (locals_.index(route.local) + 1) % len(locals_) if route.local in locals_ else 0
@@ -235,7 +197,15 @@ class PathManager:
 
     def reply_path(self, path: Path) -> Path:
         """Where to answer what came from `path` (section 6.4); section 5.4 forbids most answers to UNCONFIRMED ones."""
-        return self._current if path.state is _UNCONFIRMED else path
+        return self._current if path.state is _UNCONFIRMED or not path.route.local else path
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no data may leave, nor most else: the peer has moved, and where it is now is still to be verified
+        (section 5.4); or we have, and it does not know that yet (RFC 5061 section 5.3 F1).
+        """
+        current = self._current
+        return current.state is _UNCONFIRMED or not current.route.local
 
     def retransmit_path(self, after_path_id: int) -> Path:
         """Where data goes that timed out on another path: an active one, as divergent as can be (section 6.4.1)."""
@@ -252,7 +222,8 @@ class PathManager:
         path.rto.back_off()
         path.error_count += 1
         exceeded = False
-        if counts and path.state is not _UNCONFIRMED:  # section 5.4: probing is not counted there
+        # Section 5.4: probing is not counted; but where there is no other path, nothing else would tell.
+        if counts and (path.state is not _UNCONFIRMED or path is self._current):
             self.error_count += 1
             exceeded = self.error_count > self._config.max_retrans
         if path.error_count >= _ROTATE_AT:
@@ -275,7 +246,7 @@ class PathManager:
         """A SACK acknowledged data sent to this path (sections 8.1 and 8.2); whether the path became ACTIVE by that."""
         self.error_count = 0
         path.error_count = 0
-        if path.state is not _INACTIVE or self._by_address.get(path.route.address) is not path:
+        if path.state is not _INACTIVE or not path.route.local:
             return False
         path.state = _ACTIVE
         self._select()
@@ -315,23 +286,6 @@ class PathManager:
 
     # Settings
 
-    def on_message_size(self, path: Path, mtu: int) -> bool:
-        """The system reports that IP packets above `mtu` don't get through to this path; whether that was news."""
-        changed = path.on_message_size(mtu, self.reserved)
-        if changed:
-            self._measure()
-        return changed
-
-    def reserve(self, size: int) -> bool:
-        """Leave so many bytes of each packet to AUTH (RFC 4895 section 6.2); whether that is another size."""
-        if size == self.reserved:
-            return False
-        self.reserved = size
-        for path in self.by_id:
-            path.reserve(size)
-        self._measure()
-        return True
-
     def configure(self, config: Config) -> None:
         """Other settings from now on, for all paths."""
         other_controller = config.congestion is not self._config.congestion
@@ -342,16 +296,6 @@ class PathManager:
             path.heartbeat_interval = config.heartbeat_interval
             if other_controller:
                 path.congestion = (config.congestion or RFC9260)(path.payload, is_ipv4(path.route.address))
-
-    def _locals_for(self, address: str) -> list[str]:
-        """Our addresses to send to this one from: of its family, and if there are any, of a scope that meets its own.
-        """
-        ipv4 = is_ipv4(address)
-        family = [local for local in self._local_addresses if is_ipv4(local) == ipv4]
-        return [local for local in family if is_source_for(local, address)] or family
-
-    def _measure(self) -> None:
-        self.amdcs = min(path.payload for path in self.paths)
 
     def _select(self) -> None:
         # Section 8.2: ONE other address, and the same one as long as it works.
@@ -369,7 +313,7 @@ class PathManager:
         best = after
         best_rank = (3, 0, 0, 0)  # worse than any
         for path in self.paths:
-            if path.state is _UNCONFIRMED:
+            if path.state is _UNCONFIRMED or not path.route.local:
                 continue
             active = path.state is _ACTIVE
             same = 1 if path is after else 0

@@ -932,4 +932,4 @@ def test_random_requests_do_no_harm(seed: int) -> None:
     room = script.association._rooms.reconfig
     if room is not None:
         assert len(room._answers) <= 2
-        assert len(room._requests.queue) < 100
+        assert len(room.requests.queue) < 100

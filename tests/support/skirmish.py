@@ -181,7 +181,7 @@ class Skirmish(Script):
         reconfig = self.association._rooms.reconfig
         if reconfig is not None:
             assert len(reconfig._answers) <= 2
-            assert sum(job.answers >= 0 for job in reconfig._requests.queue) <= 2  # the others are the user's own
+            assert sum(job.answers >= 0 for job in reconfig.requests.queue) <= 2  # the others are the user's own
         assert self.reception.incoming_streams <= 65535
         transmission = self.association._rooms.transmission
         assert transmission is not None
@@ -374,7 +374,7 @@ class Disorder:
         script = self.script
         number = self.request_number()
         reconfig = script.association._rooms.reconfig
-        current = reconfig._requests.current if reconfig is not None else None
+        current = reconfig.requests.current if reconfig is not None else None
         ours = script.ours(self.number(5) - 2)
         if current is not None and random.random() < 0.7:
             ours = max(current.out_number, current.in_number) & 0xFFFFFFFF

@@ -48,7 +48,7 @@ def _established(bench: Bench) -> tuple[Bench, Collision]:
     bench.echo()
     bench.handshake.on_cookie_ack()
     bench.sent()
-    return bench, Collision(bench.context, bench.cookies, bench.local)
+    return bench, Collision(bench.context, bench.cookies)
 
 
 def reopen(bench: Bench, reply: Reply | None) -> tuple[OpenedCookie, bytes]:
@@ -90,7 +90,7 @@ def snapshot(bench: Bench) -> tuple[object, ...]:
 def test_init_in_cookie_wait_is_answered_with_what_our_init_said(bench: Bench) -> None:
     bench.handshake.associate(0x1111)
     bench.sent()
-    collision = Collision(bench.context, bench.cookies, bench.local)
+    collision = Collision(bench.context, bench.cookies)
     before = snapshot(bench)
     reply = collision.on_init(bench.peer_init(tag=0x4444), bench.route(), FRESH, bench.handshake.offer)
     assert reply is not None
@@ -106,7 +106,7 @@ def test_init_in_cookie_wait_is_answered_with_what_our_init_said(bench: Bench) -
 def test_in_cookie_wait_the_answer_goes_only_where_our_user_wanted_to(bench: Bench) -> None:
     """Rules 1 and 2."""
     bench.handshake.associate(0x1111)
-    collision = Collision(bench.context, bench.cookies, bench.local)
+    collision = Collision(bench.context, bench.cookies)
     known = bench.peer_init(tag=0x4444, addresses=(bench.peer_address,))
     reply = collision.on_init(known, bench.route(OTHER), FRESH, bench.handshake.offer)
     assert reply is not None
@@ -116,7 +116,7 @@ def test_in_cookie_wait_the_answer_goes_only_where_our_user_wanted_to(bench: Ben
 
 def test_init_in_cookie_echoed_keeps_the_tag_and_has_tie_tags(bench: Bench) -> None:
     bench.echo()
-    collision = Collision(bench.context, bench.cookies, bench.local)
+    collision = Collision(bench.context, bench.cookies)
     before = snapshot(bench)
     reply = collision.on_init(bench.peer_init(tag=0x4444), bench.route(), FRESH, bench.handshake.offer)
     cookie, _ = reopen(bench, reply)
@@ -127,7 +127,7 @@ def test_init_in_cookie_echoed_keeps_the_tag_and_has_tie_tags(bench: Bench) -> N
 
 def test_init_in_cookie_echoed_may_add_no_address(bench: Bench) -> None:
     bench.echo()
-    collision = Collision(bench.context, bench.cookies, bench.local)
+    collision = Collision(bench.context, bench.cookies)
     before = snapshot(bench)
     reply = collision.on_init(bench.peer_init(addresses=(OTHER,)), bench.route(), FRESH, bench.handshake.offer)
     assert reply is not None
@@ -186,7 +186,7 @@ def test_a_restart_may_list_fewer_addresses(make_bench: Callable[..., Bench]) ->
     bench = make_bench(addresses=("192.0.2.2", OTHER))
     bench.echo(bench.peer_init(cookie=b"c", addresses=("192.0.2.2", OTHER)))
     bench.handshake.on_cookie_ack()
-    collision = Collision(bench.context, bench.cookies, bench.local)
+    collision = Collision(bench.context, bench.cookies)
     reply = collision.on_init(bench.peer_init(), bench.route(OTHER), FRESH, None)
     assert reopen(bench, reply)[0].setup.addresses == (OTHER,)
 
@@ -311,7 +311,7 @@ def test_action_b_in_cookie_wait(bench: Bench) -> None:
     """M 0 A A: both began, and the peer's INIT was answered before its INIT ACK came."""
     bench.handshake.associate(0x1111)
     bench.sent()
-    collision = Collision(bench.context, bench.cookies, bench.local)
+    collision = Collision(bench.context, bench.cookies)
     init = bench.peer_init(tag=0x4444, addresses=(OTHER,))
     cookie, raw = reopen(bench, collision.on_init(init, bench.route(), FRESH, bench.handshake.offer))
     assert collision.on_cookie_echo(raw, bench.route())
@@ -326,7 +326,7 @@ def test_action_b_in_cookie_wait(bench: Bench) -> None:
 def test_action_b_in_cookie_echoed(bench: Bench) -> None:
     """M X A A: the peer answered our INIT before it began itself, with another tag."""
     bench.echo()
-    collision = Collision(bench.context, bench.cookies, bench.local)
+    collision = Collision(bench.context, bench.cookies)
     reply = collision.on_init(bench.peer_init(tag=0x4444), bench.route(), FRESH, bench.handshake.offer)
     _, raw = reopen(bench, reply)
     assert collision.on_cookie_echo(raw, bench.route())
@@ -358,7 +358,7 @@ def test_action_c_a_late_cookie_is_discarded(bench: Bench, state: State) -> None
     """X M 0 0."""
     bench.echo()
     bench.context.state = state
-    collision = Collision(bench.context, bench.cookies, bench.local)
+    collision = Collision(bench.context, bench.cookies)
     before = snapshot(bench)
     assert not collision.on_opened_cookie(opened(bench, local_tag=FRESH), bench.route())
     assert snapshot(bench) == before
@@ -369,7 +369,7 @@ def test_action_c_a_late_cookie_is_discarded(bench: Bench, state: State) -> None
 def test_action_d_in_cookie_echoed(bench: Bench) -> None:
     """M M A A: the collision in which both sides kept their tags."""
     bench.echo()
-    collision = Collision(bench.context, bench.cookies, bench.local)
+    collision = Collision(bench.context, bench.cookies)
     reply = collision.on_init(bench.peer_init(tag=0x2222), bench.route(), FRESH, bench.handshake.offer)
     cookie, raw = reopen(bench, reply)
     assert collision.on_cookie_echo(raw, bench.route())

@@ -182,4 +182,4 @@ def test_peers_that_ask_and_ask_queue_up_two_requests_at_most(room: Room) -> Non
     room.outgoing.unsent = set(range(10))
     for number in range(2000, 2100):
         room.hear(pack_incoming_reset(number, [number % 10]))
-    assert len(room.reconfig._requests.queue) == 2
+    assert len(room.reconfig.requests.queue) == 2

@@ -1,0 +1,234 @@
+"""Our ASCONF chunks, one at a time under way (RFC 5061 sections 5.1 and 5.3).
+
+Knows the order of the requests, their numbers, the T4-rto timer, what the peer's answers mean for our addresses, and
+from which of these nothing may leave meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from ..errors import AssociationAborted, Cause
+from ..events import PathState
+from ..paths.encapsulation import Route, is_ipv4
+from ..paths.path import Path
+from ..timers import T4_RTO
+from ..wire import causes
+from ..wire.asconf import ANY_IPV4, ANY_IPV6, Response, pack_asconf, pack_disable_restart, pack_vtags
+from ..wire.constants import (
+    CAUSE_UNRECOGNIZED_PARAMETERS,
+    MASK_32,
+    PARAM_ADD_ADDRESS,
+    PARAM_DELETE_ADDRESS,
+    PARAM_SET_PRIMARY,
+)
+from .asconf_jobs import Job, Wish
+from .context import Context, Setup
+from .reachability import on_answer, on_silence
+from .reconfig_jobs import signed
+from .state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
+
+__all__ = ["PERMITTED", "Requests"]
+
+#: Section 5.1.1 C4: the states in which ASCONF and ASCONF-ACK are sent.
+PERMITTED: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT})
+
+
+@final
+class Requests:
+    """Our side's requests of one association."""
+
+    __slots__ = (
+        "_context", "_correlation", "_disables_restart", "_next_number", "_path", "_tries", "current", "queue",
+        "refused_kinds", "refuses_all",
+    )  # fmt: skip
+
+    def __init__(self, context: Context, setup: Setup) -> None:
+        self._context = context
+        self._disables_restart = setup.disable_restart
+        self._next_number = setup.local_initial_tsn  # A2
+        self._correlation = 1
+        self._path: Path = context.paths.data_path()  # the one under way was last sent to
+        self._tries = 0
+        #: The one that is under way.
+        self.current: Job | None = None
+        self.queue: list[Job] = []
+        #: Kinds of parameters that the peer does not understand (F3a, F3b); and whether ASCONF is all it does not (A9).
+        self.refused_kinds: frozenset[int] = frozenset()
+        self.refuses_all = False
+
+    def push(self, job: Job) -> None:
+        """Ask for this once all before it was answered (A3, C1). What is to come or go is no source from now on."""
+        paths = self._context.paths
+        for wish in job.wishes:
+            if not wish.local:
+                continue
+            if wish.kind == PARAM_ADD_ADDRESS:
+                paths.local.announce(wish.local)
+            elif wish.kind == PARAM_DELETE_ADDRESS:
+                paths.local.withdraw(wish.local)
+                paths.leave(wish.local)
+        self.queue.append(job)
+
+    def flush(self) -> None:
+        """Send the next request if none is under way."""
+        if self.current is None and not self.queue:
+            return
+        if self._context.state not in PERMITTED:
+            self.give_up("the association is shutting down")
+        elif self.current is None:
+            self._begin(self.queue.pop(0))
+
+    # Sending.
+
+    def _begin(self, job: Job) -> None:
+        context = self._context
+        self.current = job
+        self._tries = 0
+        job.number = self._next_number
+        self._next_number = self._next_number + 1 & MASK_32
+        parameters = job.parameters(self._correlation)
+        self._correlation = self._correlation + len(parameters) & MASK_32 >> 1
+        if job.for_nat:
+            parameters.append(pack_vtags(self._correlation, context.local_tag, context.peer_tag))
+            self._correlation += 1
+            if self._disables_restart:
+                parameters.append(pack_disable_restart())
+        job.chunk = pack_asconf(job.number, job.lookup or self._known_address(), parameters)
+        self._transmit(job)
+
+    def _known_address(self) -> str:
+        """One of our addresses that the peer has: it finds the association by that, if not by the source of the packet
+        (section 4.1.1).
+        """
+        local = self._context.paths.local
+        for address in (self._context.paths.data_path().route.local, *local.sources, *local.leaving):
+            if address and address not in (ANY_IPV4, ANY_IPV6):
+                return address
+        return ANY_IPV4
+
+    def _transmit(self, job: Job) -> None:
+        """B4: the same chunk each time, each time along another way if there is one."""
+        context = self._context
+        ways = self._ways(job)
+        if ways:
+            self._path, source = ways[self._tries % len(ways)]
+            route = Route(source, self._path.route.address, self._path.route.udp_port)
+            context.transmit_along(job.chunk, route, context.peer_tag)
+        context.timers.start(T4_RTO, context.now + self._path.rto.rto)  # A4, B5
+
+    def _ways(self, job: Job) -> list[tuple[Path, str]]:
+        """The peer's addresses to send it to, each with one of ours to send it from; the best first.
+
+        F6 holds: nothing leaves any more from what is being deleted.
+        """
+        paths = self._context.paths
+        data_path = paths.data_path()
+        order = sorted(
+            (path for path in paths.paths if path.state is not PathState.UNCONFIRMED),
+            key=lambda path: 0 if path is data_path else 1 if path.state is PathState.ACTIVE else 2,
+        )
+        source = job.source
+        moved = [(path, source) for path in order if source and is_ipv4(path.route.address) == is_ipv4(source)]
+        if job.needs_source:
+            return moved
+        usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != source]
+        return moved + usual if job.prefers_source else usual + moved
+
+    def expire(self) -> None:
+        """T4-rto: B1 to B5."""
+        context = self._context
+        job = self.current
+        if job is None or context.state not in PERMITTED:
+            return
+        path = self._path
+        if context.paths.find(path.route.address) is not path:
+            self._path = path = context.paths.data_path()
+        if on_silence(context, path, context.paths.on_timeout(path)):
+            self._tries += 1
+            self._transmit(job)
+
+    # What the peer answers.
+
+    def on_ack(self, number: int, responses: list[Response]) -> None:
+        """ASCONF-ACK."""
+        context = self._context
+        job = self.current
+        if signed(number - self._next_number) >= 0:  # F0, section 4.3.4
+            error = AssociationAborted("the peer acknowledged an ASCONF that was never sent")
+            context.abort(causes.pack_illegal_asconf_ack(), error)
+            return
+        if job is None or number != job.number:
+            context.statistics.unexpected_chunks += 1
+            return
+        context.timers.stop(T4_RTO)  # A5
+        path = self._path
+        if context.paths.find(path.route.address) is path:
+            on_answer(context, path, context.paths.on_heartbeat_acknowledged(path, context.owner.data_pending()))
+        self.current = None
+        self._judge(job, responses)
+
+    def _judge(self, job: Job, responses: list[Response]) -> None:
+        """A6 to A8: which of the wishes were fulfilled."""
+        answers = {response.correlation: response for response in responses}
+        outcomes: list[bool] = []
+        found: list[Cause] = []
+        failing = False
+        for index, wish in enumerate(job.wishes):
+            response = answers.get(job.correlation + index)
+            if response is None:
+                outcomes.append(not failing)  # A7, A8
+                continue
+            outcomes.append(response.is_success)
+            if not response.is_success:
+                failing = True
+                found += response.causes
+                if any(cause.code == CAUSE_UNRECOGNIZED_PARAMETERS for cause in response.causes):
+                    self._on_not_understood(wish.kind)
+        self._settle(job.wishes, outcomes)
+        if all(outcomes):
+            job.ticket.settle()
+        else:
+            reason = "; ".join(map(str, found)) or "no cause was given"
+            job.ticket.settle(f"the peer refused: {reason}", found)
+
+    def _on_not_understood(self, kind: int) -> None:
+        if kind == PARAM_SET_PRIMARY:  # F3b
+            self.refused_kinds |= {kind}
+        else:  # F3a
+            self.refused_kinds |= {PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS}
+
+    def _settle(self, wishes: tuple[Wish, ...], outcomes: list[bool]) -> None:
+        """Our addresses are what the peer now takes them for (F2, F10)."""
+        paths = self._context.paths
+        local = paths.local
+        for wish, is_done in zip(wishes, outcomes, strict=True):
+            if not wish.local or wish.kind == PARAM_SET_PRIMARY:
+                continue
+            if (wish.kind == PARAM_ADD_ADDRESS) == is_done:
+                local.admit(wish.local)
+            else:
+                local.drop(wish.local)
+        if not local.sources:  # a peer that deletes one and does not add the other: it is deaf, or it is mad
+            for wish in wishes:
+                if wish.kind == PARAM_DELETE_ADDRESS and wish.local:
+                    local.admit(wish.local)
+        paths.arrive()
+
+    # The end.
+
+    def refuse_all(self) -> None:
+        """A9: the peer knows no ASCONF."""
+        self.refuses_all = True
+        self._context.timers.stop(T4_RTO)
+        self.give_up("the peer does not understand ASCONF (RFC 5061)")
+
+    def give_up(self, reason: str) -> None:
+        """Nobody waits any more for what was asked."""
+        jobs = self.queue if self.current is None else [self.current, *self.queue]
+        self.queue = []
+        self.current = None
+        self._context.timers.stop(T4_RTO)
+        for job in jobs:
+            self._settle(job.wishes, [False] * len(job.wishes))
+            job.ticket.settle(reason)

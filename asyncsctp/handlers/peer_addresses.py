@@ -1,0 +1,86 @@
+"""The peer's addresses come and go while the association lives (RFC 5061 section 5.3).
+
+Knows what it takes to use an address, and to use it no more: all that refers to a path lets go of it before its number
+becomes another's. Whether the peer may ask for that, and how, is the business of others.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from ..events import PeerAddressChanged
+from ..paths.encapsulation import Route
+from ..paths.path import Path
+from .context import Context
+from .heartbeat import Heartbeat
+
+__all__ = ["PeerAddresses"]
+
+
+@final
+class PeerAddresses:
+    """The addresses of one association's peer."""
+
+    __slots__ = ("_context", "_heartbeat")
+
+    def __init__(self, context: Context, heartbeat: Heartbeat) -> None:
+        self._context = context
+        self._heartbeat = heartbeat
+
+    def add(self, address: str) -> Path | None:
+        """Use an address, once it is verified (F14); None if we have none of its family to send from."""
+        paths = self._context.paths
+        path = paths.find(address)
+        if path is None:
+            path = self._prepare(address)
+            if path is not None:
+                self.adopt(path)
+        return path
+
+    def admit(self, route: Route) -> Path | None:
+        """A path for a packet that may make its source an address of the peer; `adopt` or `dismiss` follows."""
+        path = self._prepare(route.address)
+        if path is not None:
+            self._context.paths.learn(path, route)
+        return path
+
+    def adopt(self, path: Path) -> None:
+        """Use a path that `admit` has given."""
+        context = self._context
+        context.paths.attach(path)
+        context.owner.add_path(path)
+        context.owner.rebind()
+        context.emit(PeerAddressChanged(path.route.address, "added"))
+        self._heartbeat.watch(path, context.now)
+
+    def dismiss(self, path: Path) -> None:
+        """The packet for which `admit` was called is done with: forget its path, unless that was adopted."""
+        paths = self._context.paths
+        if path not in paths.paths:
+            self._context.owner.vacate(path, paths.data_path())
+            paths.release(path)
+
+    def remove(self, path: Path, successor: Path) -> None:
+        """Use an address no more (F13). If no other one is verified, the successor's is awaited."""
+        context = self._context
+        paths = context.paths
+        primary = paths.primary
+        if not paths.remove(path.route.address, successor):
+            return
+        context.owner.vacate(path, paths.data_path())
+        paths.release(path)
+        context.owner.rebind()
+        context.emit(PeerAddressChanged(path.route.address, "removed"))
+        if paths.primary is not primary:
+            context.emit(PeerAddressChanged(paths.primary.route.address, "primary"))  # F12
+
+    def prefer(self, path: Path) -> None:
+        """Make a path the primary one (section 5.4)."""
+        if self._context.paths.set_primary(path.route.address):
+            self._context.emit(PeerAddressChanged(path.route.address, "primary"))
+
+    def _prepare(self, address: str) -> Path | None:
+        path = self._context.paths.prepare(address)
+        if path is not None:
+            self._context.owner.add_path(path)
+        return path

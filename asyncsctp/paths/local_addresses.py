@@ -1,0 +1,124 @@
+"""Our own addresses as one association uses them: what packets may leave from, and what the peer has yet to agree to.
+
+Knows addresses as text, and which of them a path leaves from. It does not know how the peer is asked (RFC 5061), nor
+which sockets there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from ..events import PathState
+from .encapsulation import is_ipv4, is_source_for, normalize, wildcard_of
+from .path import Path
+
+__all__ = ["NOWHERE", "LocalAddresses"]
+
+#: The local address of a route along which nothing can leave.
+NOWHERE: Final = ""
+
+
+@final
+class LocalAddresses:
+    """The addresses of one end of an association: ours.
+
+    * `bound`: those of the endpoint, and what has been added and taken away since: what the peer is told when it begins
+      anew. A wildcard among them may have become one address in `sources`.
+    * `sources`: what packets leave from.
+    * `arriving`: the peer has not agreed to them yet: it may send to them, and nothing but ASCONF leaves from them (RFC
+      5061 section 5.3 F1). `leaving`: the same of those that are being deleted (F4). `barred`: both.
+    """
+
+    __slots__ = ("arriving", "barred", "bound", "leaving", "sources")
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self.bound = self.sources = tuple(map(normalize, addresses))
+        self.arriving: tuple[str, ...] = ()
+        self.leaving: tuple[str, ...] = ()
+        self.barred: frozenset[str] = frozenset()
+
+    def __contains__(self, address: str) -> bool:
+        return address in self.sources or address in self.barred
+
+    def sources_for(self, address: str) -> list[str]:
+        """What to send to this one from: of its family, and if there are any, of a scope that meets its own."""
+        ipv4 = is_ipv4(address)
+        family = [local for local in self.sources if is_ipv4(local) == ipv4]
+        return [local for local in family if is_source_for(local, address)] or family
+
+    # A wildcard, and the one address that it turns out to be.
+
+    def settle(self, local: str) -> None:
+        """The peer knows this one of the addresses that a wildcard stands for, and no other."""
+        wildcard = wildcard_of(local)
+        kept = [local if ours == wildcard else ours for ours in self.sources]
+        self.sources = tuple(dict.fromkeys(ours for ours in kept if ours != wildcard_of(ours)))
+
+    def restart(self, paths: Sequence[Path]) -> None:
+        """The peer begins anew, with what it was told in the handshake."""
+        self.sources = self.bound
+        self.arriving = self.leaving = ()
+        self.barred = frozenset()
+        for path in paths:
+            if path.route.local not in self.sources:
+                self._move(path)
+
+    # Addresses that come and go.
+
+    def announce(self, address: str) -> None:
+        """The peer is being asked to add this one (F1)."""
+        self.arriving = (*self.arriving, address)
+        self._bar()
+
+    def admit(self, address: str) -> None:
+        """The peer has added this one (F2), or has kept it."""
+        self._forget(address)
+        self.sources = (*self.sources, address)
+        if address not in self.bound and wildcard_of(address) not in self.bound:
+            self.bound = (*self.bound, address)
+
+    def withdraw(self, address: str) -> None:
+        """The peer is being asked to delete this one (F4)."""
+        self._forget(address)
+        self.leaving = (*self.leaving, address)
+        self._bar()
+
+    def drop(self, address: str) -> None:
+        """The peer has deleted this one, or has not added it (F10)."""
+        self._forget(address)
+        self.bound = tuple(ours for ours in self.bound if ours != address)
+
+    def _forget(self, address: str) -> None:
+        self.sources = tuple(ours for ours in self.sources if ours != address)
+        self.arriving = tuple(ours for ours in self.arriving if ours != address)
+        self.leaving = tuple(ours for ours in self.leaving if ours != address)
+        self._bar()
+
+    def _bar(self) -> None:
+        self.barred = frozenset(self.arriving + self.leaving)
+
+    # What that means for paths.
+
+    def leave(self, address: str, paths: Sequence[Path]) -> None:
+        """Nothing leaves from this one any more: for paths without another of their family, nothing leaves at all."""
+        for path in paths:
+            if path.route.local == address:
+                if not self._move(path) and path.state is PathState.ACTIVE:
+                    path.state = PathState.INACTIVE
+            elif path.reply_route.local == address:
+                path.reply_route = path.route
+
+    def arrive(self, paths: Sequence[Path]) -> None:
+        """There may be one for paths that had none."""
+        for path in paths:
+            if not path.route.local and self._move(path):
+                if path.state is PathState.INACTIVE and path.error_count <= path.max_retrans:
+                    path.state = PathState.ACTIVE
+
+    def _move(self, path: Path) -> bool:
+        """Let a path leave from one that may be a source; false if there is none of its family."""
+        sources = self.sources_for(path.route.address)
+        path.route = path.reply_route = path.route._replace(local=sources[0] if sources else NOWHERE)
+        path.congestion.reinitialize()  # RFC 9260 section 7.2.5.2
+        return bool(sources)

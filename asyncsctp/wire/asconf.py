@@ -1,0 +1,223 @@
+"""ASCONF and ASCONF-ACK, and the parameters in them (RFC 5061 sections 4.1 and 4.2, draft natsupp section 5.3).
+
+Knows their shape. Numbers stay as they are on the wire; whether a request is carried out, and what an answer means, is
+judged by those who know the association.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import Final, NamedTuple
+
+from ..errors import Cause
+from . import tlv
+from .addresses import ADDRESS_SIZES, pack_address, read_address
+from .causes import read_causes_leniently
+from .constants import (
+    ASCONF,
+    ASCONF_ACK,
+    PARAM_ADAPTATION,
+    PARAM_ADD_ADDRESS,
+    PARAM_DELETE_ADDRESS,
+    PARAM_DISABLE_RESTART,
+    PARAM_ERROR_CAUSE,
+    PARAM_HOST_NAME,
+    PARAM_IPV4_ADDRESS,
+    PARAM_IPV6_ADDRESS,
+    PARAM_SET_PRIMARY,
+    PARAM_SUCCESS,
+    PARAM_SUPPORTED_EXTENSIONS,
+    PARAM_VTAGS,
+)
+from .tlv import HEADER_SIZE, Malformed
+
+__all__ = [
+    "ANY_IPV4",
+    "ANY_IPV6",
+    "MAX_REQUESTS",
+    "WILDCARDS",
+    "Asconf",
+    "Request",
+    "Response",
+    "pack_asconf",
+    "pack_asconf_ack",
+    "pack_disable_restart",
+    "pack_failure",
+    "pack_request",
+    "pack_success",
+    "pack_vtags",
+    "read_asconf",
+    "read_asconf_ack",
+    "read_lookup_address",
+]
+
+#: The address that stands for the source of the packet (section 4.2).
+ANY_IPV4: Final = "0.0.0.0"
+ANY_IPV6: Final = "::"
+WILDCARDS: Final = frozenset({ANY_IPV4, ANY_IPV6})
+
+#: Of one chunk. A host with more addresses to change does that in several.
+MAX_REQUESTS: Final = 64
+
+_U32: Final = Struct("!I")
+_VTAGS: Final = Struct("!III")
+_NUMBER_SIZE: Final = 4
+_OF_ADDRESSES: Final = frozenset({PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS, PARAM_SET_PRIMARY})
+#: Section 4.2: where they are not allowed they are to be ignored.
+_MISPLACED: Final = frozenset(
+    {
+        PARAM_IPV4_ADDRESS, PARAM_IPV6_ADDRESS, PARAM_HOST_NAME, PARAM_ERROR_CAUSE, PARAM_SUCCESS, PARAM_ADAPTATION,
+        PARAM_SUPPORTED_EXTENSIONS,
+    }
+)  # fmt: skip
+
+
+class Request(NamedTuple):
+    """One ASCONF parameter.
+
+    `address`: what is to be added, deleted or made the primary; one of `WILDCARDS`, or empty if it is none that can be
+    sent to. `tags`: of VTags, its sender's own tag and the other. `parameter`: all of it as it came, to be given back.
+    """
+
+    kind: int
+    correlation: int
+    address: str = ""
+    parameter: bytes = b""
+    tags: tuple[int, int] = (0, 0)
+
+
+class Asconf(NamedTuple):
+    """An ASCONF chunk. `address` is that of its Address Parameter, as `Request.address` has it."""
+
+    number: int
+    address: str
+    requests: tuple[Request, ...]
+
+
+class Response(NamedTuple):
+    """What an ASCONF-ACK says of one request: it was carried out if there are no causes why not."""
+
+    correlation: int
+    is_success: bool
+    causes: tuple[Cause, ...] = ()
+
+
+def pack_asconf(number: int, address: str, parameters: Sequence[bytes]) -> bytes:
+    """The chunk, section 4.1.1; `address` may be one of `WILDCARDS`."""
+    return tlv.pack_enclosing(ASCONF << 8, pack_address(address) + b"".join(parameters), _U32.pack(number))
+
+
+def pack_request(kind: int, correlation: int, address: str) -> bytes:
+    """Add IP Address, Delete IP Address or Set Primary IP Address, sections 4.2.1, 4.2.2 and 4.2.4."""
+    return tlv.pack_enclosing(kind, pack_address(address), _U32.pack(correlation))
+
+
+def pack_vtags(correlation: int, internal_tag: int, remote_tag: int) -> bytes:
+    """VTags, draft natsupp section 5.3.2: the tag that we chose, and the peer's."""
+    return tlv.pack(PARAM_VTAGS, _VTAGS.pack(correlation, internal_tag, remote_tag))
+
+
+def pack_disable_restart() -> bytes:
+    """Disable Restart, draft natsupp section 5.3.1."""
+    return tlv.pack(PARAM_DISABLE_RESTART)
+
+
+def pack_asconf_ack(number: int, responses: Sequence[bytes] = ()) -> bytes:
+    """The chunk, section 4.1.2; without responses all was done."""
+    return tlv.pack_enclosing(ASCONF_ACK << 8, b"".join(responses), _U32.pack(number))
+
+
+def pack_success(correlation: int) -> bytes:
+    """Success Indication, section 4.2.5."""
+    return tlv.pack(PARAM_SUCCESS, _U32.pack(correlation))
+
+
+def pack_failure(correlation: int, cause: bytes) -> bytes:
+    """Error Cause Indication, section 4.2.3, around a packed cause."""
+    return tlv.pack_enclosing(PARAM_ERROR_CAUSE, cause, _U32.pack(correlation))
+
+
+def read_asconf(data: bytes, start: int, end: int) -> Asconf:
+    """The chunk whose value stands between `start` and `end`. `Malformed` if a length can't be, or if its Address
+    Parameter is missing; of unknown parameters those are given that ask to be reported (RFC 9260 section 3.2.1).
+    """
+    number = _read_number(data, start, end)
+    address: str | None = None
+    requests: list[Request] = []
+    for kind, at, value, value_end in tlv.walk(data, start + _NUMBER_SIZE, end):
+        if address is None:
+            if kind == PARAM_HOST_NAME:
+                continue  # section 4.1.1
+            address = _read_lookup(kind, data[value:value_end])
+        elif kind not in _MISPLACED:
+            request = _read_request(kind, data[at:value_end])
+            if request is not None:
+                requests.append(request)
+            if not tlv.skips_parameter(kind):  # all that are known ask to be skipped where they aren't
+                break
+            if len(requests) > MAX_REQUESTS:
+                raise Malformed(f"an ASCONF with more than {MAX_REQUESTS} requests")
+    if address is None:
+        raise Malformed("an ASCONF without an Address Parameter")
+    return Asconf(number, address, tuple(requests))
+
+
+def read_lookup_address(data: bytes, start: int, end: int) -> str:
+    """The Address Parameter alone, by which the association is to be found (section 5.2 D2)."""
+    for kind, _, value, value_end in tlv.walk(data, start + _NUMBER_SIZE, end):
+        if kind != PARAM_HOST_NAME:
+            return _read_lookup(kind, data[value:value_end])
+    raise Malformed("an ASCONF without an Address Parameter")
+
+
+def read_asconf_ack(data: bytes, start: int, end: int) -> tuple[int, list[Response]]:
+    """Sequence number and responses. What else stands among these is passed over."""
+    number = _read_number(data, start, end)
+    responses: list[Response] = []
+    for kind, _, at, value_end in tlv.walk(data, start + _NUMBER_SIZE, end):
+        if kind not in (PARAM_SUCCESS, PARAM_ERROR_CAUSE) or value_end - at < _U32.size:
+            continue
+        correlation = int.from_bytes(data[at : at + _U32.size])
+        causes = read_causes_leniently(data[at + _U32.size : value_end]) if kind == PARAM_ERROR_CAUSE else ()
+        responses.append(Response(correlation, kind == PARAM_SUCCESS, causes))
+        if len(responses) > MAX_REQUESTS:
+            break
+    return number, responses
+
+
+def _read_number(data: bytes, start: int, end: int) -> int:
+    if end - start < _NUMBER_SIZE or end > len(data):
+        raise Malformed(f"no sequence number in {end - start} bytes")
+    return int.from_bytes(data[start : start + _NUMBER_SIZE])
+
+
+def _read_lookup(kind: int, value: bytes) -> str:
+    if kind not in ADDRESS_SIZES:
+        raise Malformed(f"an ASCONF that begins with parameter {kind:#06x} where its Address Parameter is due")
+    return _read_literal(kind, value)
+
+
+def _read_request(kind: int, parameter: bytes) -> Request | None:
+    """None for one that is unknown, and wants to be passed over in silence."""
+    size = len(parameter) - HEADER_SIZE
+    correlation = int.from_bytes(parameter[HEADER_SIZE : HEADER_SIZE + _U32.size]) if size >= _U32.size else 0
+    if kind in _OF_ADDRESSES:
+        at = HEADER_SIZE + _U32.size
+        inner, end = tlv.item(parameter, at, len(parameter))
+        literal = _read_literal(inner, parameter[at + HEADER_SIZE : end]) if inner in ADDRESS_SIZES else ""
+        return Request(kind, correlation, literal, parameter)
+    if kind == PARAM_VTAGS:
+        if size != _VTAGS.size:
+            raise Malformed(f"VTags with {size} bytes of value")
+        _, internal_tag, remote_tag = _VTAGS.unpack_from(parameter, HEADER_SIZE)
+        return Request(kind, correlation, "", parameter, (internal_tag, remote_tag))
+    if kind == PARAM_DISABLE_RESTART or tlv.reports_parameter(kind):
+        return Request(kind, correlation, "", parameter)
+    return None
+
+
+def _read_literal(kind: int, value: bytes) -> str:
+    if len(value) == ADDRESS_SIZES[kind] and not any(value):
+        return ANY_IPV4 if kind == PARAM_IPV4_ADDRESS else ANY_IPV6
+    return read_address(kind, value) or ""
