@@ -26,6 +26,7 @@ __all__ = [
     "eventually",
     "joined",
     "marks",
+    "pair",
     "read_until",
     "told",
     "within",
@@ -313,7 +314,9 @@ class Peer:
         await self.until(lambda status: not status["unacknowledged"] and not status["pending"], "it is done")
 
     async def ask(self, command: str) -> None:
-        """Have it send a request to reconfigure: its library has to take it. What is expected next comes after."""
+        """Have it change something of the association, which its library has to accept. What is expected next comes
+        after.
+        """
         start = self._seen = len(self.events)
         self.tell(command)
 
@@ -349,6 +352,41 @@ class Peer:
         """Have it add streams. The event: `result`, and what there is of `outgoing` and `incoming` streams now."""
         await self.ask(f"add {outgoing} {incoming}")
         return await self.expect("streams-added")
+
+    async def add_address(self, address: str) -> None:
+        """Have it add an address of its own. From when we have agreed it is in use."""
+        await self.ask(f"add-address {address}")
+        await self.until_addresses(lambda told: address in told["local"], f"{address} was added")
+
+    async def remove_address(self, address: str) -> None:
+        """Have it remove an address of its own."""
+        await self.ask(f"remove-address {address}")
+        await self.until_addresses(lambda told: address not in told["local"], f"{address} was removed")
+
+    async def addresses(self) -> dict[str, Any]:
+        """Its addresses that we have agreed to (`local`), and those of ours that it knows (`peer`)."""
+        self.tell("addresses")
+        return await self.expect("addresses")
+
+    async def until_addresses(self, condition: Callable[[dict[str, Any]], bool], what: str) -> None:
+        """Ask for the addresses until the condition holds for them."""
+
+        async def ask() -> None:
+            while True:
+                if condition(await self.addresses()):
+                    return
+                await asyncio.sleep(0.01)
+
+        await within(TIMEOUT, what, ask())
+
+    async def authentication(self) -> dict[str, Any]:
+        """The chunk types that we demand authenticated (`demanded`).
+
+        And counters: AUTH chunks that came (`authenticated`), chunks without (`missing`), HMACs that were wrong
+        (`failed`), and keys that it does not have (`unknown_key`).
+        """
+        self.tell("authentication")
+        return await self.expect("authentication")
 
     def tell(self, command: str) -> None:
         """Give it a command."""
@@ -419,6 +457,27 @@ class Usrsctp:
             await peer.kill()
 
 
+class Pair(NamedTuple):
+    """Two peers with an association, and what is between them."""
+
+    client: Peer
+    server: Peer
+    relay: Relay
+
+
+@asynccontextmanager
+async def pair(usrsctp: Usrsctp, server: dict[str, Any], **both: Any) -> AsyncIterator[Pair]:
+    """A usrsctp client and a usrsctp server; `server` are options of the server alone."""
+    async with (
+        _between(usrsctp, both.pop("addresses", ("127.0.0.1",)), **{**both, **server}) as (listening, relay),
+        usrsctp.client(listening.port, relay.port, **both) as client,
+    ):
+        client.tell("connect")
+        await client.expect("up")
+        await listening.expect("up")
+        yield Pair(client, listening, relay)
+
+
 class Joined(NamedTuple):
     """An association, its other end, and what is between them. `ours` is True if we send to the relay's server."""
 
@@ -429,20 +488,43 @@ class Joined(NamedTuple):
 
 
 @asynccontextmanager
-async def joined(usrsctp: Usrsctp, role: str, config: asyncsctp.Config, **options: Any) -> AsyncIterator[Joined]:
-    """An association in which we are the `"client"` or the `"server"`; `options` are the peer's."""
+async def _between(usrsctp: Usrsctp, addresses: Sequence[str], **options: Any) -> AsyncIterator[tuple[Peer, Relay]]:
+    """A usrsctp server behind a relay, through which it sends to addresses that it has not heard from as well."""
+    port = free_udp_port()
+    async with (
+        Relay(port, addresses=addresses, seed=5) as relay,
+        usrsctp.server(udp_port=port, peer_udp_port=relay.back_port, **options) as peer,
+    ):
+        yield peer, relay
+
+
+@asynccontextmanager
+async def joined(
+    usrsctp: Usrsctp,
+    role: str,
+    config: asyncsctp.Config,
+    *,
+    addresses: Sequence[str] = ("127.0.0.1",),
+    ours: Sequence[str] = ("127.0.0.1",),
+    **options: Any,
+) -> AsyncIterator[Joined]:
+    """An association in which we are the `"client"` or the `"server"`; `options` are the peer's.
+
+    `addresses` are those that may be used, `ours` those that we begin with, and `bind` is what the peer begins with.
+    """
     if role == "client":
         async with (
-            usrsctp.server(**options) as peer,
-            Relay(peer.udp_port, seed=5) as relay,
-            asyncsctp.connect("127.0.0.1", peer.port, udp_port=relay.port, config=config) as association,
+            _between(usrsctp, addresses, **options) as (peer, relay),
+            asyncsctp.connect(
+                "127.0.0.1", peer.port, udp_port=relay.port, local_addrs=ours, config=config
+            ) as association,
         ):
             await peer.expect("up")
             yield Joined(association, peer, relay, True)
     else:
         async with (
-            asyncsctp.open_endpoint(local_addrs=["127.0.0.1"], config=config) as endpoint,
-            Relay(endpoint.udp_port, seed=5) as relay,
+            asyncsctp.open_endpoint(local_addrs=ours, config=config) as endpoint,
+            Relay(endpoint.udp_port, addresses=addresses, seed=5) as relay,
             usrsctp.client(endpoint.port, relay.port, **options) as peer,
         ):
             peer.tell("connect")

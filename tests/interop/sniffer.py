@@ -7,9 +7,23 @@ from typing import NamedTuple
 
 from .relay import Relay
 
-__all__ = ["DATA", "FORWARD_TSN", "I_DATA", "I_FORWARD_TSN", "Chunk", "Fragment", "Sniffer", "most_at_a_time"]
+__all__ = [
+    "ASCONF",
+    "ASCONF_ACK",
+    "AUTH",
+    "DATA",
+    "FORWARD_TSN",
+    "I_DATA",
+    "I_FORWARD_TSN",
+    "SACK",
+    "Chunk",
+    "Fragment",
+    "Sniffer",
+    "most_at_a_time",
+]
 
-DATA, I_DATA, FORWARD_TSN, I_FORWARD_TSN = 0, 0x40, 0xC0, 0xC2
+DATA, SACK, I_DATA, FORWARD_TSN, I_FORWARD_TSN = 0, 3, 0x40, 0xC0, 0xC2
+AUTH, ASCONF_ACK, ASCONF = 0x0F, 0x80, 0xC1
 
 
 class Chunk(NamedTuple):
@@ -45,15 +59,26 @@ class Sniffer:
 
     def __init__(self, relay: Relay) -> None:
         self.chunks: list[Chunk] = []
+        self._packets: list[tuple[Chunk, ...]] = []
         relay.change = self._note
 
     def _note(self, packet: bytes, to_server: bool) -> bytes:
-        self.chunks += chunks(packet, to_server)
+        found = tuple(chunks(packet, to_server))
+        self.chunks += found
+        self._packets.append(found)
         return packet
 
     def kinds(self, *, to_server: bool) -> set[int]:
         """The types of the chunks seen in this direction."""
         return {chunk.kind for chunk in self.chunks if chunk.to_server == to_server}
+
+    def authenticated(self, kind: int, *, to_server: bool) -> bool:
+        """Whether an AUTH chunk stood before each chunk of this type in this direction, and there were some."""
+        packets = [
+            [chunk.kind for chunk in packet] for packet in self._packets if packet and packet[0].to_server == to_server
+        ]
+        found = [kinds for kinds in packets if kind in kinds]
+        return bool(found) and all(AUTH in kinds[: kinds.index(kind)] for kinds in found)
 
     def fragments(self, *, to_server: bool) -> list[Fragment]:
         """DATA and I-DATA chunks of this direction by TSN, each once. TSNs have not begun anew."""

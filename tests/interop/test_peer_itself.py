@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from crc32c import crc32c
 
-from .peers import Peer, Traffic, Usrsctp, eventually, marks
-from .relay import Relay
+from .peers import Peer, Traffic, Usrsctp, eventually, marks, pair
 from .sniffer import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, Sniffer, most_at_a_time
 
 STREAMS = 4
@@ -24,20 +20,6 @@ REQUESTED = 0x0123  # a stream, to be found in a packet
 
 # Nothing of ours runs here but the relay.
 pytestmark = pytest.mark.parametrize("loop_factory", ["asyncio"], indirect=True)
-
-
-@asynccontextmanager
-async def _pair(usrsctp: Usrsctp, server: dict[str, Any], **both: Any) -> AsyncIterator[tuple[Peer, Peer, Relay]]:
-    """A client and a server; `server` are options of the server alone."""
-    async with (
-        usrsctp.server(**both, **server) as listening,
-        Relay(listening.udp_port, seed=5) as relay,
-        usrsctp.client(listening.port, relay.port, **both) as client,
-    ):
-        client.tell("connect")
-        await client.expect("up")
-        await listening.expect("up")
-        yield client, listening, relay
 
 
 @pytest.mark.parametrize(
@@ -53,7 +35,7 @@ async def _pair(usrsctp: Usrsctp, server: dict[str, Any], **both: Any) -> AsyncI
 async def test_policies(usrsctp: Usrsctp, traffic: Traffic, idata: int) -> None:
     """What is lost is abandoned. Nothing is abandoned unsent, however long it has waited."""
     last = marks(STREAMS, "u" if traffic.order == "u" else "o")
-    async with _pair(usrsctp, {}, idata=idata) as (client, server, relay):
+    async with pair(usrsctp, {}, idata=idata) as (client, server, relay):
         sniffer = Sniffer(relay)
         relay.loss, relay.delay = 0.05, 0.01
         client.tell(traffic.command)
@@ -78,7 +60,7 @@ async def test_priorities(usrsctp: Usrsctp) -> None:
     """It takes the priority policy and never acts on it: what is important waits for room like the rest."""
     less = Traffic(count=60, streams=STREAMS, priority=9)
     more = Traffic(count=60, streams=STREAMS, first=1000, priority=1)
-    async with _pair(usrsctp, {}, sndbuf=70_000) as (client, server, relay):
+    async with pair(usrsctp, {}, sndbuf=70_000) as (client, server, relay):
         relay.cut_off()
         client.tell(less.command)
         await client.expect("sent")
@@ -96,7 +78,7 @@ async def test_priorities(usrsctp: Usrsctp) -> None:
 async def test_partial_reliability_off(usrsctp: Usrsctp) -> None:
     """Where the peer does not offer it, policies are accepted and without effect."""
     traffic = replace(LOSSY, count=100, max_retransmits=0)
-    async with _pair(usrsctp, {"pr": 0}) as (client, server, relay):
+    async with pair(usrsctp, {"pr": 0}) as (client, server, relay):
         relay.loss = 0.05
         client.tell(traffic.command)
         await server.got(traffic)
@@ -127,7 +109,7 @@ async def test_what_waits_before_an_abandoned_message_is_lost(usrsctp: Usrsctp) 
         plain = packet[:8] + bytes(4) + bytes([FORWARD_TSN, 0, 0, 12]) + tsns[5] + bytes([0, 0, 0, 5])
         return plain[:8] + crc32c(plain).to_bytes(4, "little") + plain[12:]
 
-    async with _pair(usrsctp, {}) as (client, server, relay):
+    async with pair(usrsctp, {}) as (client, server, relay):
         relay.change = change
         client.tell(traffic.command)
         await eventually(lambda: len(tsns) == traffic.count, "all were sent")
@@ -140,7 +122,7 @@ async def test_what_waits_before_an_abandoned_message_is_lost(usrsctp: Usrsctp) 
 async def test_interleaving(usrsctp: Usrsctp) -> None:
     """There is room for all messages: its reader can get stuck when a window full of unfinished ones has a gap."""
     traffic = Traffic(count=3, streams=3, sizes=(1 << 20,))
-    async with _pair(usrsctp, {}, idata=1, delivery_point=8192, rcvbuf=8 << 20) as (client, server, relay):
+    async with pair(usrsctp, {}, idata=1, delivery_point=8192, rcvbuf=8 << 20) as (client, server, relay):
         sniffer = Sniffer(relay)
         for peer in (client, server):
             peer.tell(traffic.command)
@@ -154,7 +136,7 @@ async def test_interleaving(usrsctp: Usrsctp) -> None:
 
 async def test_interleaving_off(usrsctp: Usrsctp) -> None:
     traffic = Traffic(count=3, streams=3, sizes=(1 << 20,))
-    async with _pair(usrsctp, {"idata": 0}, delivery_point=8192) as (client, server, relay):
+    async with pair(usrsctp, {"idata": 0}, delivery_point=8192) as (client, server, relay):
         sniffer = Sniffer(relay)
         client.tell(traffic.command)
         await server.got(traffic)
@@ -175,7 +157,7 @@ async def _exchange(one: Peer, other: Peer, streams: int, ssn: int) -> None:
 @pytest.mark.parametrize("asks", ["client", "server"])
 async def test_reconfiguration(usrsctp: Usrsctp, asks: str) -> None:
     """The peer of who asks for an incoming kind answers, and then asks for the outgoing one."""
-    async with _pair(usrsctp, {}, streams=8, most_streams=100) as (client, server, _relay):
+    async with pair(usrsctp, {}, streams=8, most_streams=100) as (client, server, _relay):
         asking, other = (client, server) if asks == "client" else (server, client)
         await _exchange(asking, other, 8, 0)
         assert await asking.reset_streams(1, 3, outgoing=True) == "ok"
@@ -199,7 +181,7 @@ async def test_a_reset_of_the_tsns(usrsctp: Usrsctp) -> None:
     """Who asked for it can send afterwards, or never again: that depends on chance, see `Peer.confused_by_reset`."""
     seen: set[bool] = set()
     for _ in range(20):
-        async with _pair(usrsctp, {}) as (client, server, _relay):
+        async with pair(usrsctp, {}) as (client, server, _relay):
             await _exchange(client, server, 8, 0)
             assert await client.reset_tsns() == "ok"
             await server.expect("tsns-reset", result="ok")
@@ -216,7 +198,7 @@ async def test_a_reset_of_the_tsns(usrsctp: Usrsctp) -> None:
 
 async def test_reconfiguration_denied(usrsctp: Usrsctp) -> None:
     """After a reset of the TSNs was denied its request stays outstanding for good: it can ask for nothing more."""
-    async with _pair(usrsctp, {"allow": 0}) as (client, _server, _relay):
+    async with pair(usrsctp, {"allow": 0}) as (client, _server, _relay):
         assert await client.reset_streams(1, outgoing=True) == "denied"
         assert await client.reset_streams(1, outgoing=False) == "denied"
         assert (await client.add_streams(outgoing=1))["result"] == "denied"
@@ -226,7 +208,7 @@ async def test_reconfiguration_denied(usrsctp: Usrsctp) -> None:
 
 
 async def test_reconfiguration_off(usrsctp: Usrsctp) -> None:
-    async with _pair(usrsctp, {"reconfig": 0}) as (client, _server, _relay):
+    async with pair(usrsctp, {"reconfig": 0}) as (client, _server, _relay):
         client.tell("reset out 1")
         await client.expect("asked", reason="Operation not supported")
 
@@ -241,7 +223,7 @@ async def test_a_reset_of_a_stream_that_is_not_there(usrsctp: Usrsctp) -> None:
         plain = packet[:8] + bytes(4) + before + (999).to_bytes(2) + after
         return plain[:8] + crc32c(plain).to_bytes(4, "little") + plain[12:]
 
-    async with _pair(usrsctp, {}, streams=REQUESTED + 1) as (client, server, relay):
+    async with pair(usrsctp, {}, streams=REQUESTED + 1) as (client, server, relay):
         relay.change = make_999_of_it
         assert await client.reset_streams(REQUESTED, outgoing=True) == "ok"
         assert (await server.expect("streams-reset", outgoing=False))["streams"] == [999]

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@
 #include <usrsctp.h>
 
 #define MOST_ADDRESSES 4
+#define MOST_ITEMS 16                               /* of another list */
 #define MOST_SIZES 32
 #define LONGEST_MESSAGE (4 << 20)
 #define PERIOD 65521
@@ -54,10 +56,17 @@ static struct {
     int delivery_point;                             /* bytes of a message after which to deliver in pieces; 0: half of rcvbuf */
     int rto_min, rto_initial, rto_max, sack_delay;  /* ms */
     int path_retrans, assoc_retrans;
+    int auth, asconf;                               /* offer authentication, changes of addresses; UNSET: as the library does */
+    char *auth_chunks[MOST_ITEMS];                  /* types of the chunks that the peer has to authenticate */
+    char *auth_keys[MOST_ITEMS];                    /* shared keys, each an id, a colon, and hexadecimal digits */
+    int auth_active;                                /* the id of the key to send with */
+    int adaptation;                                 /* the number for the layer above the peer's SCTP */
+    int nat;                                        /* Disable Restart in the INIT */
 } options = {
     .port = 5001, .peer_port = 5001, .udp_port = 9899, .peer_udp_port = 0, .streams = 128, .rcvbuf = 1 << 20,
     .sndbuf = 8 << 20, .heartbeat = 0, .rto_min = 100, .rto_initial = 500, .rto_max = 2000, .sack_delay = 20,
     .path_retrans = 5, .assoc_retrans = 10, .pr = 1, .reconfig = 1, .idata = 0, .allow = 7, .scheduler = UNSET,
+    .auth = UNSET, .asconf = UNSET, .auth_active = UNSET, .adaptation = UNSET,
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -159,28 +168,30 @@ int getifaddrs(struct ifaddrs **list)
 
 void freeifaddrs(struct ifaddrs *list) { (void)list; } /* ours is of two kinds, and needed to the end */
 
+static _Atomic in_addr_t sources[MOST_ADDRESSES];   /* our addresses of IPv4 that the peer knows of; 0: none */
+
 /* It leaves the choice of the source address to the system. A machine with two networks would use the address that it has
- * in the network of the destination; here each address is a network, with one host at either end. */
+ * in the network of the destination; here each address is a network, with one host at either end. Where we have none there
+ * it is any other of ours. */
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     static ssize_t (*libc)(int, const struct msghdr *, int);
     if (!libc) libc = dlsym(RTLD_NEXT, "sendmsg");
     const struct sockaddr_in *to = message->msg_name;
-    struct in_addr ours;
-    for (int i = 0; to && to->sin_family == AF_INET && i < MOST_ADDRESSES && options.bind[i]; i++)
-        if (inet_pton(AF_INET, options.bind[i], &ours) == 1 && ours.s_addr == to->sin_addr.s_addr) {
-            _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in_pktinfo))] = {0};
-            struct msghdr copy = *message;
-            copy.msg_control = control;
-            copy.msg_controllen = sizeof control;
-            struct cmsghdr *info = CMSG_FIRSTHDR(&copy);
-            info->cmsg_level = IPPROTO_IP;
-            info->cmsg_type = IP_PKTINFO;
-            info->cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
-            ((struct in_pktinfo *)CMSG_DATA(info))->ipi_spec_dst = ours;
-            return libc(fd, &copy, flags);
-        }
-    return libc(fd, message, flags);
+    in_addr_t ours = 0;
+    for (int i = 0; to && to->sin_family == AF_INET && i < MOST_ADDRESSES; i++)
+        if (sources[i] && (!ours || sources[i] == to->sin_addr.s_addr)) ours = sources[i];
+    if (!ours) return libc(fd, message, flags);
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in_pktinfo))] = {0};
+    struct msghdr copy = *message;
+    copy.msg_control = control;
+    copy.msg_controllen = sizeof control;
+    struct cmsghdr *info = CMSG_FIRSTHDR(&copy);
+    info->cmsg_level = IPPROTO_IP;
+    info->cmsg_type = IP_PKTINFO;
+    info->cmsg_len = CMSG_LEN(sizeof(struct in_pktinfo));
+    ((struct in_pktinfo *)CMSG_DATA(info))->ipi_spec_dst.s_addr = ours;
+    return libc(fd, &copy, flags);
 }
 
 /* ---------------------------------------------------------------------------------------------- messages */
@@ -294,6 +305,15 @@ static void on_notification(const union sctp_notification *note, size_t length)
              result(note->sn_strchange_event.strchange_flags), note->sn_strchange_event.strchange_outstrms,
              note->sn_strchange_event.strchange_instrms);
         break;
+    case SCTP_ADAPTATION_INDICATION:
+        tell("{\"event\":\"adaptation\",\"value\":%u}", note->sn_adaptation_event.sai_adaptation_ind);
+        break;
+    case SCTP_AUTHENTICATION_EVENT: {
+        static const char *names[] = {"?", "new", "off", "free"};
+        uint32_t what = note->sn_auth_event.auth_indication;
+        tell("{\"event\":\"auth\",\"key\":%u,\"what\":\"%s\"}", note->sn_auth_event.auth_keynumber, names[what <= 3 ? what : 0]);
+        break;
+    }
     case SCTP_PARTIAL_DELIVERY_EVENT:
         tell("{\"event\":\"delivery-aborted\",\"stream\":%u}", note->sn_pdapi_event.pdapi_stream);
         break;
@@ -438,6 +458,55 @@ static socklen_t parse(const char *text, int port, struct sockaddr_storage *addr
     return sizeof *v6;
 }
 
+static void add_to(char *list, size_t size, const char *format, ...)
+{
+    size_t used = strlen(list);
+    va_list arguments;
+    va_start(arguments, format);
+    if (used && used + 1 < size) list[used++] = ',';
+    vsnprintf(list + used, size - used, format, arguments);
+    va_end(arguments);
+}
+
+/* Our addresses that the peer has agreed to, which from now on are used; and those of the peer. */
+static void tell_addresses(struct socket *so)
+{
+    struct sockaddr *ours = NULL, *theirs = NULL;
+    char text[INET6_ADDRSTRLEN], local[1024] = "", remote[1024] = "";
+    int count = usrsctp_getladdrs(so, 0, &ours);
+    const char *at = (const char *)ours;
+    for (int i = 0; i < MOST_ADDRESSES; i++) sources[i] = 0;
+    for (int i = 0; i < count; i++) {
+        bool v4 = ((const struct sockaddr *)at)->sa_family == AF_INET;
+        add_to(local, sizeof local, "\"%s\"", written(at, text));
+        if (v4 && i < MOST_ADDRESSES) sources[i] = ((const struct sockaddr_in *)at)->sin_addr.s_addr;
+        at += v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    }
+    count = usrsctp_getpaddrs(so, 0, &theirs);
+    at = (const char *)theirs;
+    for (int i = 0; i < count; i++) {
+        add_to(remote, sizeof remote, "\"%s\"", written(at, text));
+        at += ((const struct sockaddr *)at)->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    }
+    if (ours) usrsctp_freeladdrs(ours);
+    if (theirs) usrsctp_freepaddrs(theirs);
+    tell("{\"event\":\"addresses\",\"local\":[%s],\"peer\":[%s]}", local, remote);
+}
+
+static void tell_authentication(struct socket *so)
+{
+    struct { sctp_assoc_t id; uint32_t count; uint8_t chunks[256]; } demanded = {0}; /* the library's header has no count */
+    socklen_t length = sizeof demanded;
+    struct sctpstat counters;
+    char list[1024] = "";
+    usrsctp_getsockopt(so, IPPROTO_SCTP, SCTP_PEER_AUTH_CHUNKS, &demanded, &length);
+    for (uint32_t i = 0; i < demanded.count; i++) add_to(list, sizeof list, "%u", demanded.chunks[i]);
+    usrsctp_get_stat(&counters);
+    tell("{\"event\":\"authentication\",\"demanded\":[%s],\"authenticated\":%u,\"missing\":%u,\"failed\":%u,\"unknown_key\":%u}",
+         list, counters.sctps_recvauth, counters.sctps_recvauthmissing, counters.sctps_recvauthfailed,
+         counters.sctps_recvivalkeyid);
+}
+
 static void tell_status(struct socket *so)
 {
     struct sctp_status status = {0};
@@ -489,10 +558,11 @@ static uint16_t policy(const char *name)
 }
 
 /* Ask for something that the peer has to agree to: tells whether the library took the request. */
-static void ask(struct socket *so, const char *name, int option, const void *value, socklen_t length)
+static bool ask(struct socket *so, const char *name, int option, const void *value, socklen_t length)
 {
     int outcome = usrsctp_setsockopt(so, IPPROTO_SCTP, option, value, length);
     tell("{\"event\":\"asked\",\"for\":\"%s\",\"reason\":\"%s\"}", name, outcome < 0 ? strerror(errno) : "");
+    return outcome >= 0;
 }
 
 static void ask_for_reset(struct socket *so, char *arguments)
@@ -507,6 +577,58 @@ static void ask_for_reset(struct socket *so, char *arguments)
     free(request);
 }
 
+static struct sctp_authkey *make_key(const char *hex, socklen_t *length)
+{
+    size_t size = strlen(hex) / 2;
+    struct sctp_authkey *key = calloc(1, sizeof *key + size);
+    for (size_t i = 0; i < size; i++)
+        if (sscanf(hex + 2 * i, "%2hhx", &key->sca_key[i]) != 1) die(hex);
+    key->sca_keylength = size;
+    *length = sizeof *key + size;
+    return key;
+}
+
+static void change_key(struct socket *so, const char *name, char *arguments)
+{
+    struct sctp_authkeyid id = {.scact_keynumber = atoi(strtok(arguments, " "))};
+    if (!strcmp(name, "auth-key")) {
+        socklen_t length;
+        struct sctp_authkey *key = make_key(strtok(NULL, " "), &length);
+        key->sca_keynumber = id.scact_keynumber;
+        ask(so, name, SCTP_AUTH_KEY, key, length);
+        free(key);
+    } else {
+        int option = !strcmp(name, "auth-activate")     ? SCTP_AUTH_ACTIVE_KEY
+                     : !strcmp(name, "auth-deactivate") ? SCTP_AUTH_DEACTIVATE_KEY
+                                                        : SCTP_AUTH_DELETE_KEY;
+        ask(so, name, option, &id, sizeof id);
+    }
+}
+
+static void change_address(struct socket *so, const char *name, const char *text)
+{
+    struct sctp_setpeerprim theirs = {0};
+    struct sctp_setprim ours = {0};
+    struct sockaddr_storage address;
+    socklen_t length = parse(text, options.port, &address);
+    if (!strcmp(name, "add-address")) {
+        ask(so, name, SCTP_BINDX_ADD_ADDR, &address, length);
+    } else if (!strcmp(name, "remove-address")) {
+        in_addr_t v4 = address.ss_family == AF_INET ? ((struct sockaddr_in *)&address)->sin_addr.s_addr : 0;
+        int i = 0;
+        while (i < MOST_ADDRESSES - 1 && sources[i] != v4) i++;
+        if (sources[i] == v4) sources[i] = 0; /* not even for the request itself */
+        else v4 = 0;
+        if (!ask(so, name, SCTP_BINDX_REM_ADDR, &address, length) && v4) sources[i] = v4;
+    } else if (!strcmp(name, "set-peer-primary")) {
+        parse(text, 0, &theirs.sspp_addr);
+        ask(so, name, SCTP_SET_PEER_PRIMARY_ADDR, &theirs, sizeof theirs);
+    } else {
+        parse(text, options.peer_port, &ours.ssp_addr);
+        ask(so, name, SCTP_PRIMARY_ADDR, &ours, sizeof ours);
+    }
+}
+
 /*  connect                                      (a client) set up the association
  *  send FIRST COUNT STREAMS SIZE[,SIZE...] o|u|m [ttl MS|rtx RETRANSMISSIONS|priority VALUE]
  *                                               messages FIRST.. go round the streams, and round the sizes
@@ -514,6 +636,10 @@ static void ask_for_reset(struct socket *so, char *arguments)
  *  reset-tsns                                   begin anew with all TSNs and streams
  *  add OUTGOING INCOMING                        that many streams more
  *  weight STREAM VALUE                          what the scheduler is to know of a stream
+ *  auth-key ID HEX; auth-activate ID; auth-deactivate ID; auth-delete ID
+ *  add-address A; remove-address A              of ours, here and at the peer
+ *  set-primary A; set-peer-primary A            where we send to; where the peer is asked to send to
+ *  addresses; authentication                    tell what is known of them
  *  read                                         begin to read, after hold=1
  *  heartbeat ADDRESS                            send one now
  *  status                                       tell what is known of the association
@@ -547,6 +673,14 @@ static void command(struct socket *so, char *line)
         struct sctp_stream_value weight = {0};
         if (sscanf(rest, "%hu %hu", &weight.stream_id, &weight.stream_value) != 2) die(name);
         ask(so, name, SCTP_SS_VALUE, &weight, sizeof weight);
+    } else if (!strncmp(name, "auth-", 5)) {
+        change_key(so, name, rest);
+    } else if (strstr(name, "-address") || strstr(name, "-primary")) {
+        change_address(so, name, rest);
+    } else if (!strcmp(name, "addresses")) {
+        tell_addresses(so);
+    } else if (!strcmp(name, "authentication")) {
+        tell_authentication(so);
     } else if (!strcmp(name, "read")) {
         pthread_mutex_lock(&lock);
         options.hold = 0;
@@ -597,11 +731,36 @@ static void set_extensions(struct socket *so)
     }
 }
 
+static void set_authentication(struct socket *so)
+{
+    if (!options.asconf) set_number(so, SCTP_ASCONF_SUPPORTED, 0, "SCTP_ASCONF_SUPPORTED"); /* one takes the other */
+    if (options.auth != UNSET) set_number(so, SCTP_AUTH_SUPPORTED, options.auth, "SCTP_AUTH_SUPPORTED");
+    if (options.asconf > 0) set_number(so, SCTP_ASCONF_SUPPORTED, 1, "SCTP_ASCONF_SUPPORTED");
+    for (int i = 0; i < MOST_ITEMS && options.auth_chunks[i]; i++) {
+        struct sctp_authchunk chunk = {.sauth_chunk = atoi(options.auth_chunks[i])};
+        set(so, SCTP_AUTH_CHUNK, &chunk, sizeof chunk, "SCTP_AUTH_CHUNK");
+    }
+    for (int i = 0; i < MOST_ITEMS && options.auth_keys[i]; i++) {
+        socklen_t length;
+        char *hex = strchr(options.auth_keys[i], ':');
+        if (!hex) die(options.auth_keys[i]);
+        struct sctp_authkey *key = make_key(hex + 1, &length);
+        key->sca_keynumber = atoi(options.auth_keys[i]);
+        set(so, SCTP_AUTH_KEY, key, length, "SCTP_AUTH_KEY");
+        free(key);
+    }
+    if (options.auth_active != UNSET) {
+        struct sctp_authkeyid id = {.scact_keynumber = options.auth_active};
+        set(so, SCTP_AUTH_ACTIVE_KEY, &id, sizeof id, "SCTP_AUTH_ACTIVE_KEY");
+    }
+}
+
 static struct socket *open_socket(void)
 {
     static const uint16_t events[] = {SCTP_ASSOC_CHANGE, SCTP_PEER_ADDR_CHANGE, SCTP_REMOTE_ERROR, SCTP_SHUTDOWN_EVENT,
                                       SCTP_SENDER_DRY_EVENT, SCTP_SEND_FAILED_EVENT, SCTP_STREAM_RESET_EVENT,
-                                      SCTP_ASSOC_RESET_EVENT, SCTP_STREAM_CHANGE_EVENT, SCTP_PARTIAL_DELIVERY_EVENT};
+                                      SCTP_ASSOC_RESET_EVENT, SCTP_STREAM_CHANGE_EVENT, SCTP_PARTIAL_DELIVERY_EVENT,
+                                      SCTP_ADAPTATION_INDICATION, SCTP_AUTHENTICATION_EVENT};
     int family = strchr(options.bind[0], ':') ? AF_INET6 : AF_INET;
     struct socket *so = usrsctp_socket(family, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
     if (!so) die("usrsctp_socket");
@@ -617,6 +776,11 @@ static struct socket *open_socket(void)
     set(so, SCTP_RECVRCVINFO, &on, sizeof on, "SCTP_RECVRCVINFO");
     set(so, SCTP_NODELAY, &on, sizeof on, "SCTP_NODELAY");
     set_extensions(so);
+    set_authentication(so);
+    if (options.adaptation != UNSET) {
+        struct sctp_setadaptation adaptation = {.ssb_adaptation_ind = options.adaptation};
+        set(so, SCTP_ADAPTATION_LAYER, &adaptation, sizeof adaptation, "SCTP_ADAPTATION_LAYER");
+    }
     set(so, SCTP_PEER_ADDR_PARAMS, &path, sizeof path, "SCTP_PEER_ADDR_PARAMS");
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
         struct sctp_event event = {.se_assoc_id = SCTP_FUTURE_ASSOC, .se_type = events[i], .se_on = 1};
@@ -630,6 +794,7 @@ static struct socket *open_socket(void)
     for (int i = 0; i < MOST_ADDRESSES && options.bind[i]; i++) {
         struct sockaddr_storage address;
         parse(options.bind[i], options.port, &address);
+        if (address.ss_family == AF_INET) sources[i] = ((struct sockaddr_in *)&address)->sin_addr.s_addr;
         if (usrsctp_bindx(so, (struct sockaddr *)&address, 1, SCTP_BINDX_ADD_ADDR) < 0) die("usrsctp_bindx");
     }
     return so;
@@ -643,12 +808,15 @@ static bool take(const char *argument, const char *name, int *number)
     return true;
 }
 
-static bool take_list(char *argument, const char *name, char **list)
+static bool take_list(char *argument, const char *name, char **list, int most)
 {
     size_t length = strlen(name);
     if (strncmp(argument, name, length) || argument[length] != '=') return false;
     int i = 0;
-    for (char *item = strtok(argument + length + 1, ","); item && i < MOST_ADDRESSES; item = strtok(NULL, ",")) list[i++] = item;
+    for (char *item = strtok(argument + length + 1, ","); item; item = strtok(NULL, ",")) {
+        if (i == most) die(name);
+        list[i++] = item;
+    }
     return true;
 }
 
@@ -659,11 +827,14 @@ int main(int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         char *a = argv[i];
 #define NUMBER(field) take(a, #field, &options.field)
-        if (take_list(a, "bind", options.bind) || take_list(a, "host", options.host) || NUMBER(hold) || NUMBER(port)
+        if (take_list(a, "bind", options.bind, MOST_ADDRESSES) || take_list(a, "host", options.host, MOST_ADDRESSES)
+            || take_list(a, "auth_chunks", options.auth_chunks, MOST_ITEMS)
+            || take_list(a, "auth_keys", options.auth_keys, MOST_ITEMS) || NUMBER(hold) || NUMBER(port)
             || NUMBER(peer_port) || NUMBER(udp_port) || NUMBER(peer_udp_port) || NUMBER(streams) || NUMBER(rcvbuf)
             || NUMBER(sndbuf) || NUMBER(heartbeat) || NUMBER(rto_min) || NUMBER(rto_initial) || NUMBER(rto_max)
             || NUMBER(sack_delay) || NUMBER(path_retrans) || NUMBER(assoc_retrans) || NUMBER(most_streams) || NUMBER(pr)
-            || NUMBER(reconfig) || NUMBER(idata) || NUMBER(allow) || NUMBER(scheduler) || NUMBER(delivery_point))
+            || NUMBER(reconfig) || NUMBER(idata) || NUMBER(allow) || NUMBER(scheduler) || NUMBER(delivery_point)
+            || NUMBER(auth) || NUMBER(asconf) || NUMBER(auth_active) || NUMBER(adaptation) || NUMBER(nat))
             continue;
         if (strcmp(a, "mode=echo") && strcmp(a, "mode=sink")) die(a);
         options.mode = strcmp(a, "mode=sink") ? ECHO : SINK;
@@ -674,6 +845,7 @@ int main(int argc, char **argv)
     usrsctp_init(options.udp_port, NULL, NULL);
     usrsctp_sysctl_set_sctp_no_csum_on_loopback(0);
     usrsctp_sysctl_set_sctp_blackhole(0);
+    usrsctp_sysctl_set_sctp_inits_include_nat_friendly(options.nat);
     usrsctp_sysctl_set_sctp_rto_min_default(options.rto_min);
     usrsctp_sysctl_set_sctp_rto_initial_default(options.rto_initial);
     usrsctp_sysctl_set_sctp_rto_max_default(options.rto_max);
