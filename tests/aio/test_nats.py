@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from random import Random
 
 import pytest
 from support.stage import offer
@@ -606,5 +607,46 @@ def test_a_symmetric_udp_nat_before_a_multihomed_server(config: Config) -> None:
             await asyncio.sleep(60.0)
             network.at(network.now + 2.0, partial(network.cut, A, Z))
             await converse(assoc)
+
+    network.run(main())
+
+
+# Anything, at any time.
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    ("config", "moves"), [(PLAIN, False), pytest.param(CONFIG, True, marks=needs_endpoints)], ids=["port", "address"]
+)
+def test_a_udp_nat_that_rebinds_at_random(seed: int, config: Config, moves: bool) -> None:
+    network = network_of(A, seed=seed, loss=0.02)
+    nat = network.nat(EXTERNAL, A)
+    chance = Random(seed)
+
+    async def main() -> None:
+        async with served(config=config) as server, to(config=config) as assoc:
+            for number in range(6):
+                outside = f"192.0.2.{10 + number}" if moves and chance.random() < 0.5 else None
+                network.at(network.now + chance.uniform(0.0, 8.0), partial(nat.rebind, outside))
+            await converse(assoc, 200)
+            assert addresses(server.associations[0]) == {nat.outside}
+
+    network.run(main())
+
+
+@needs_endpoints
+@pytest.mark.parametrize("seed", range(8))
+def test_nats_that_lose_their_state_at_random_before_a_multihomed_client(seed: int) -> None:
+    network = network_of(A, A2, seed=seed, server=(Z, Z2), loss=0.02)
+    nats = network.sctp_nat(EXTERNAL, A), network.sctp_nat(EXTERNAL2, A2)
+    chance = Random(seed)
+
+    async def main() -> None:
+        async with served(Z, Z2), to(Z) as assoc:
+            await assoc.add_local_address(A2)
+            for number in range(8):
+                outside = f"192.0.2.{10 + number}" if chance.random() < 0.5 else None
+                network.at(network.now + chance.uniform(0.0, 8.0), partial(chance.choice(nats).lose_state, outside))
+            await converse(assoc, 200)
 
     network.run(main())

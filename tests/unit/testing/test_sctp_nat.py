@@ -166,6 +166,7 @@ def test_4_3_with_the_t_bit_the_tag_is_the_remote_one(chunk: bytes) -> None:
     assert bench.into(chunk, tag=REM_TAG) == A
     assert bench.into(chunk, tag=INT_TAG) is None
     assert bench.out(chunk, tag=INT_TAG) == EXTERNAL
+    assert bench.out(chunk, tag=INT_TAG, source=A2) is None
     assert bench.out(chunk, tag=REM_TAG) is None
 
 
@@ -525,6 +526,14 @@ def test_a_binding_times_out_unless_it_is_used_in_either_direction() -> None:
     assert bench.nat.drops == {Refusal.UNKNOWN: 1, Refusal.MISSING_STATE: 1}
 
 
+def test_a_binding_lives_while_the_init_is_sent_again() -> None:
+    bench = Bench(idle_timeout=30.0)
+    for bench.now in (0.0, 20.0):
+        bench.out(init(INT_TAG), tag=0)
+    bench.now = 45.0
+    assert bench.into(init_ack(REM_TAG)) == A
+
+
 def test_a_binding_that_timed_out_collides_with_nothing() -> None:
     bench = Bench(idle_timeout=30.0)
     bench.establish()
@@ -550,7 +559,9 @@ def test_what_has_no_header_is_dropped(size: int) -> None:
     assert nat.outbox == []
 
 
-@pytest.mark.parametrize("chunk", [init(0), b"\1\0\0\4", b"\1\0\0\x13" + bytes(16)], ids=["tag 0", "empty", "short"])
+@pytest.mark.parametrize(
+    "chunk", [init(0), b"\1\0\0\4", b"\1\0\0\x13" + bytes(range(16))], ids=["tag 0", "empty", "short"]
+)
 def test_an_init_without_a_tag_is_dropped(chunk: bytes) -> None:
     bench = Bench()
     assert bench.out(chunk, tag=0) is None
