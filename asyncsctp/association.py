@@ -27,6 +27,7 @@ from .outbound.message import WHOLE, OutboundMessage, Terms, message_flags
 from .outbox import Outbox
 from .overview import Overview
 from .paths.encapsulation import Route
+from .paths.local_addresses import set_out_from
 from .paths.path import Path
 from .paths.path_manager import PathManager
 from .rooms import Rooms
@@ -86,14 +87,17 @@ class Association(Overview):
 
     def connect(self, addresses: Sequence[str], udp_port: int, now: float) -> None:
         """Associate with the peer that has these addresses (RFC 9260 section 5.1 A)."""
-        self._furnish(addresses, udp_port, now)
+        local, held_back = set_out_from(self._local_addresses, addresses[0], self._config.nat_support)
+        self._furnish(local, addresses, udp_port, now)
+        if self._rooms.nat is not None:
+            self._rooms.nat.held_back = held_back
         self._rooms.handshake = Handshake(self.context, self._local_addresses)
         self._rooms.handshake.associate(self._registry.new_tag())
 
     def accept(self, setup: Setup, route: Route, now: float) -> None:
         """Become what a cookie says that came along `route` (section 5.1 D)."""
         # Section 5.4 rule 2: CONFIRMED is where the INIT ACK was sent to, wherever the cookie comes from.
-        self._furnish(setup.addresses[:1], setup.udp_port, now)
+        self._furnish(self._local_addresses, setup.addresses[:1], setup.udp_port, now)
         context = self.context
         for address in setup.addresses:
             context.paths.add(address)
@@ -104,8 +108,8 @@ class Association(Overview):
         context.queue(control.pack_cookie_ack(), context.paths.reply_path(path).path_id)
         self._life.establish(setup)
 
-    def _furnish(self, addresses: Sequence[str], udp_port: int, now: float) -> None:
-        paths = PathManager(self._config, self._local_addresses, addresses, udp_port)
+    def _furnish(self, local: Sequence[str], addresses: Sequence[str], udp_port: int, now: float) -> None:
+        paths = PathManager(self._config, local, addresses, udp_port)
         self._life = Lifecycle(self, self.user, self._registry)
         self.context = context = Context(self._config, self._random, paths, self._life, *self._ports)
         context.now = now
@@ -144,14 +148,13 @@ class Association(Overview):
 
     def _receive_newcomer(self, datagram: bytes, route: Route) -> None:
         """A packet with our tag from an address that isn't the peer's, and may become it (RFC 5061 section 5.2)."""
-        asconf = self._rooms.open_asconf()
-        path = asconf.admit(datagram, route) if asconf is not None else None
-        if asconf is None or path is None:
+        path = self._rooms.admit(datagram, route)
+        if path is None:
             self.context.statistics.unexpected_chunks += 1
             return
         self.context.statistics.packets_received += 1
         self._walk(datagram, COMMON_HEADER_SIZE, path, route, False)
-        asconf.dismiss(path)
+        self._rooms.dismiss(path)
 
     def receive_reflected(self, kind: int, flags: int, value: bytes, route: Route, now: float) -> None:
         """An ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1 B and

@@ -228,10 +228,12 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
     """A timer has run out."""
     if kind == T3_RTX and rooms.transmission is not None:
         rooms.transmission.expire_t3(path_id)
+        _suspect(rooms, path_id)
     elif kind == DELAYED_ACK and rooms.reception is not None:
         rooms.reception.expire_delayed_ack()
     elif kind == HEARTBEAT_TIMER:
         rooms.heartbeat.expire(path_id)
+        _suspect(rooms, path_id)
     elif kind == LIFETIME and rooms.transmission is not None:
         rooms.transmission.expire_lifetimes()
     elif kind == FORWARD_TSN_RTX and rooms.transmission is not None:
@@ -250,6 +252,12 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
         rooms.reconfig.expire()
     elif kind == T4_RTO and rooms.asconf is not None:
         rooms.asconf.expire()
+
+
+def _suspect(rooms: Rooms, path_id: int) -> None:
+    """Something may have been silence on this path."""
+    if rooms.nat is not None and rooms.transmission is not None:
+        rooms.nat.on_silence(path_id)
 
 
 def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
@@ -312,6 +320,8 @@ def _on_heartbeat(rooms: Rooms, data: bytes, at: int, end: int, path: Path, rout
 
 def _on_heartbeat_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     rooms.heartbeat.on_heartbeat_ack(data[at + tlv.HEADER_SIZE : end])
+    if rooms.nat is not None:
+        rooms.nat.on_heartbeat_ack()
 
 
 def _on_abort(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:

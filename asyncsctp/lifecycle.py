@@ -214,6 +214,8 @@ class Lifecycle:
         self.last_message = context.now
         self.start_autoclose()
         self._registry.bind(self._association)
+        if self._rooms.nat is not None:
+            self._rooms.nat.on_established()
 
     # Autoclose (RFC 6458 section 8.1.8).
 

@@ -25,6 +25,7 @@ from .inbound.reassembly import Recipient
 from .outbound.message import Terms
 from .outbox import Outbox
 from .packetizer import Packetizer
+from .paths.encapsulation import Route
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
 from .wire.constants import MASK_32
@@ -60,7 +61,7 @@ class Rooms:
         self.heartbeat = Heartbeat(context)
         self.violations = Violations(context)
         self.packetizer = Packetizer(context, outbox)
-        self.nat = Nat(context) if context.config.nat_support else None
+        self.nat = Nat(context, self.heartbeat, self) if context.config.nat_support else None
         self.handshake: Handshake | None = None
         self.reception: Reception | None = None
         self.transmission: Transmission | None = None
@@ -166,6 +167,20 @@ class Rooms:
             self.asconf = None
 
     # Paths that come and go.
+
+    def admit(self, datagram: bytes, route: Route) -> Path | None:
+        """A path for a packet with our tag from an address that isn't the peer's, if that may become it; `dismiss`
+        follows.
+        """
+        asconf = self.open_asconf()
+        if asconf is not None:
+            return asconf.admit(datagram, route)
+        return self.nat.admit(route) if self.nat is not None else None
+
+    def dismiss(self, path: Path) -> None:
+        """The packet has been walked."""
+        if self.asconf is not None:
+            self.asconf.dismiss(path)
 
     def add_path(self, path: Path) -> None:
         """There is one more path, or what may become one."""

@@ -6,13 +6,14 @@ from which of these nothing may leave meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, final
 
 from ..errors import AssociationAborted, Cause
 from ..events import PathState
 from ..paths.encapsulation import Route, is_ipv4
 from ..paths.path import Path
-from ..timers import T4_RTO
+from ..timers import T3_RTX, T4_RTO, timer_key
 from ..wire import causes
 from ..wire.asconf import ANY_IPV4, ANY_IPV6, Response, pack_asconf, pack_disable_restart, pack_vtags
 from ..wire.constants import (
@@ -22,7 +23,7 @@ from ..wire.constants import (
     PARAM_DELETE_ADDRESS,
     PARAM_SET_PRIMARY,
 )
-from .asconf_jobs import Job, Wish
+from .asconf_jobs import Job, Ticket, Wish
 from .context import Context, Setup
 from .reachability import on_answer, on_silence
 from .reconfig_jobs import signed
@@ -144,7 +145,10 @@ class Requests:
         path = self._path
         if context.paths.find(path.route.address) is not path:
             self._path = path = context.paths.data_path()
-        if on_silence(context, path, context.paths.on_timeout(path)):
+        if job.for_nat and context.timers.runs(timer_key(T3_RTX, path.path_id)):
+            self._tries += 1  # data waits there as well, and counts: it is one silence
+            self._transmit(job)
+        elif on_silence(context, path, context.paths.on_timeout(path)):
             self._tries += 1
             self._transmit(job)
 
@@ -222,6 +226,17 @@ class Requests:
         self.refuses_all = True
         self._context.timers.stop(T4_RTO)
         self.give_up("the peer does not understand ASCONF (RFC 5061)")
+
+    def give_up_for_nat(self, reason: str, found: Sequence[Cause]) -> Ticket | None:
+        """The one under way, if it tells NATs of the association, is not sent again, and was not fulfilled."""
+        job = self.current
+        if job is None or not job.for_nat:
+            return None
+        self.current = None
+        self._context.timers.stop(T4_RTO)
+        self._settle(job.wishes, [False] * len(job.wishes))
+        job.ticket.settle(reason, found)
+        return job.ticket
 
     def give_up(self, reason: str) -> None:
         """Nobody waits any more for what was asked."""

@@ -13,10 +13,25 @@ from ..events import PathState
 from .encapsulation import is_ipv4, is_source_for, normalize, wildcard_of
 from .path import Path
 
-__all__ = ["NOWHERE", "LocalAddresses"]
+__all__ = ["NOWHERE", "LocalAddresses", "set_out_from"]
 
 #: The local address of a route along which nothing can leave.
 NOWHERE: Final = ""
+
+
+def set_out_from(
+    addresses: Sequence[str], peer: str, nat_support: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Our addresses from which to associate with a peer at this one, and others that it is told of later.
+
+    Where a NAT may be on the way that is a single one at first (draft natsupp section 6.6). A wildcard stays what it is.
+    """
+    if not nat_support:
+        return tuple(addresses), ()
+    usable = [local for local in addresses if is_ipv4(local) == is_ipv4(peer) and is_source_for(local, peer)]
+    if not usable or any(local == wildcard_of(local) for local in addresses):
+        return tuple(addresses), ()
+    return (usable[0],), tuple(local for local in addresses if local != usable[0])
 
 
 @final

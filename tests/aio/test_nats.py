@@ -23,7 +23,7 @@ from asyncsctp.wire.init import pack_init, read_init
 from asyncsctp.wire.packet import Seal
 
 #: Whether endpoints do their part of draft-ietf-tsvwg-natsupp; until then this is what they should do.
-ENDPOINTS_DO_THEIR_PART = False
+ENDPOINTS_DO_THEIR_PART = True
 
 needs_endpoints = pytest.mark.skipif(
     not ENDPOINTS_DO_THEIR_PART, reason="the endpoint's part of draft natsupp is to come"
