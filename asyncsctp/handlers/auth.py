@@ -30,6 +30,7 @@ def is_genuine(
     key_id, hmac_id = read_auth(data, at + HEADER_SIZE, end)
     verdict = keyring.verify(data, at, end)
     if verdict == GENUINE:
+        keyring.vouched = True
         if key_id not in keyring.heard:
             keyring.heard.add(key_id)
             context.emit(AuthKeyChanged(key_id, "new"))
