@@ -102,8 +102,8 @@ def _authenticates(said: AuthParameters | None) -> bool:
 def flaw(init: Init, ack: bool, config: Config | None = None, ours: Init | None = None) -> bytes:
     """The error cause for which an INIT or INIT ACK MUST be answered by an ABORT; empty if it is as it should be.
 
-    `config`: what we offer; what belongs to other extensions is not looked at. `ours`: what our INIT said. An Initiate Tag of 0 is not among the
-    flaws: there is no tag to answer with, and section 3.3 has rules of its own for it.
+    `config`: what we offer; what belongs to other extensions is not looked at. `ours`: what our INIT said. An Initiate
+    Tag of 0 is not among the flaws: there is no tag to answer with, and section 3.3 has rules of its own for it.
     """
     if init.host_name:
         return causes.pack_unresolvable_address(init.host_name)  # section 5.1.2 B

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
 from support.authentic import SHA_1, SHA_256, Authenticator
-from support.script import PEER_RANDOM, B, E, Packet, Script, U
+from support.script import PEER_RANDOM, Packet, Script
 from support.stage import PEER_TAG, Solo, cause_of, chunks, data, init_of, kinds, offer
 
 from asyncsctp.association import Association
@@ -30,6 +31,7 @@ from asyncsctp.wire.constants import (
     ERROR,
     HEARTBEAT,
     HEARTBEAT_ACK,
+    INIT,
     INIT_ACK,
     PARAM_CHUNK_LIST,
     PARAM_HMAC_ALGORITHMS,
@@ -38,10 +40,12 @@ from asyncsctp.wire.constants import (
     SACK,
     SHUTDOWN,
     SHUTDOWN_ACK,
+    SHUTDOWN_COMPLETE,
 )
 from asyncsctp.wire.init import pack_init
 
 NOTHING: frozenset[int] = frozenset()
+ALL = frozenset(range(256)) - {INIT, INIT_ACK, SHUTDOWN_COMPLETE, AUTH}
 THEIRS = AuthParameters(PEER_RANDOM, None, (SHA_256, SHA_1))
 
 
@@ -97,17 +101,18 @@ def test_6_1_a_peer_that_does_not_say_all_is_refused_where_we_demand(auth: AuthP
     assert solo.association.state is CLOSED
 
 
-def parameter(kind: int, value: bytes) -> bytes:
-    return tlv.pack(kind, value)
+RANDOM = tlv.pack(PARAM_RANDOM, bytes(32))
+CHUNKS = tlv.pack(PARAM_CHUNK_LIST, b"\0")
+HMAC_ALGO = tlv.pack(PARAM_HMAC_ALGORITHMS, b"\0\1")
 
 
 @pytest.mark.parametrize(
     "parameters",
     [
-        parameter(PARAM_RANDOM, bytes(32)) * 2 + parameter(PARAM_HMAC_ALGORITHMS, b"\0\1"),
-        parameter(PARAM_RANDOM, bytes(32)) + parameter(PARAM_HMAC_ALGORITHMS, b"\0\1") * 2,
-        parameter(PARAM_RANDOM, bytes(32)) + parameter(PARAM_HMAC_ALGORITHMS, b"\0\1") + parameter(PARAM_CHUNK_LIST, b"\0") * 2,
-        parameter(PARAM_RANDOM, bytes(32)) + parameter(PARAM_HMAC_ALGORITHMS, b"\0\1\0"),
+        RANDOM * 2 + HMAC_ALGO,
+        RANDOM + HMAC_ALGO * 2,
+        RANDOM + CHUNKS * 2 + HMAC_ALGO,
+        RANDOM + tlv.pack(PARAM_HMAC_ALGORITHMS, b"\0\1\0"),
     ],
     ids=["two RANDOM", "two HMAC-ALGO", "two CHUNKS", "half an identifier"],
 )  # fmt: skip
@@ -236,7 +241,7 @@ def test_6_2_a_shutdown_that_is_owed() -> None:
 def test_7_a_cookie_echo_that_is_owed_and_one_that_is_not() -> None:
     for owed, expected in ((frozenset({COOKIE_ECHO}), [AUTH, COOKIE_ECHO]), (frozenset({DATA}), [COOKIE_ECHO])):
         script_ = Script(config(), auth=owed, up=False)
-        init = script_.expect_raw(1)
+        init = script_.expect_raw(INIT)
         assert init.auth is not None
         said = THEIRS._replace(chunks=bytes(sorted(owed)))
         script_.authenticator = Authenticator((init.auth, said), {0: b""})
@@ -333,6 +338,36 @@ def test_a_flood_of_wrong_auth_chunks_costs_no_memory_and_no_answers() -> None:
     assert script_.association.statistics.auth_failures == 1000
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_who_changes_packets_on_their_way_changes_nothing_else(seed: int) -> None:
+    """All is to be authenticated: nothing but what the peer sent, as it sent it, has any effect."""
+    chance = random.Random(seed)
+    script_ = script(*ALL)
+    genuine = script_.authenticated(
+        control.pack_heartbeat(b"hello"), script_.data(0, b"data", ssn=0), script_.data(1, b"more", ssn=1)
+    )
+    for _ in range(1500):
+        changed = bytearray(genuine)
+        for _ in range(chance.randint(1, 3)):
+            at = chance.randrange(len(changed))
+            kind = chance.randrange(4)
+            if kind == 0:
+                del changed[at : at + chance.randint(1, 8)]
+            elif kind == 1:
+                changed[at:at] = chance.randbytes(chance.randint(1, 8))
+            else:
+                changed[at] ^= 1 << chance.randrange(8)
+            changed = changed or bytearray(b"\0")
+        if not bytes(changed).startswith(genuine):
+            script_.arrive_raw(script_.packet(bytes(changed)))
+    script_.flush()
+    assert heard(script_) == []
+    assert script_.state is ESTABLISHED
+    assert {kind for packet in script_.take() for kind in packet.kinds} <= {ERROR}  # an HMAC that we don't have
+    script_.send(genuine)
+    assert heard(script_) == [b"data", b"more"]
+
+
 def test_9_key_0_is_not_taken_where_keys_are_configured() -> None:
     script_ = Script(
         config(DATA, auth_keys={1: b"one"}, auth_active_key=1),
@@ -359,14 +394,11 @@ def test_rfc5061_d5_an_asconf_without_takes_the_rest_of_the_packet_with_it(kind:
 def test_6_3_an_abort_ends_nothing_without() -> None:
     script_ = script(ABORT)
     script_.send(control.pack_abort())
-    script_.send(control.pack_abort(reflected=True), tag=PEER_TAG_OF_SCRIPT)
+    script_.send(control.pack_abort(reflected=True), tag=script_.association.context.peer_tag)
     assert script_.state is ESTABLISHED
     assert script_.association.statistics.unauthenticated_chunks == 2
     script_.send(control.pack_abort(), auth=0)
     assert script_.state is CLOSED
-
-
-PEER_TAG_OF_SCRIPT = 0x5EE4
 
 
 def test_6_3_nor_does_what_would_make_us_abort() -> None:
@@ -552,7 +584,7 @@ def test_6_3_out_of_the_blue_is_judged_without_auth() -> None:
     ((_, answer),) = solo.say(auth, data(1), tag=0x1234)
     assert kinds(answer) == [ABORT]
     ((_, answer),) = solo.say(auth, control.pack_shutdown_ack(), tag=0x1234)
-    assert kinds(answer) == [14]
+    assert kinds(answer) == [SHUTDOWN_COMPLETE]
     assert solo.say(auth, control.pack_abort(), tag=0x1234) == []
     assert solo.say(auth, tag=0x1234) == []
 
@@ -678,6 +710,16 @@ def test_a_key_whose_last_message_is_given_up_is_free() -> None:
     script_.flush()
     assert keys_told(script_) == [(1, "free")]
     script_.expect_nothing()
+
+
+def test_nothing_is_told_of_keys_after_the_end() -> None:
+    script_ = keyed()
+    script_.association.send(0, b"lost", auth_key=1)
+    script_.association.authentication.deactivate(1)
+    script_.association.abort(script_.now, b"")
+    script_.flush()
+    assert script_.user.is_closed
+    assert keys_told(script_) == []
 
 
 def test_what_the_user_must_not_do() -> None:
