@@ -115,7 +115,7 @@ def walk(
     context = rooms.context
     end = len(data)
     unknown = 0
-    guard = _NONE if authenticated else _guard(context)
+    guard = _guard(context, authenticated)
     guarded = bool(guard)
     while end - at >= tlv.HEADER_SIZE:
         kind = data[at]
@@ -152,7 +152,7 @@ def walk(
         elif kind in MEANINGFUL[context.state]:
             handler(rooms, data, at, value_end, path, route)
             if kind == COOKIE_ECHO and not authenticated:  # what follows is for the association that it made
-                guard = _guard(context)
+                guard = _guard(context, False)
                 guarded = bool(guard)
         elif context.state is CLOSED:
             return
@@ -164,7 +164,7 @@ def walk(
 def on_reflected(rooms: Rooms, kind: int, flags: int, value: bytes, route: Route) -> None:
     """A chunk with the T bit under the peer's own tag (section 8.5.1 B and C), or of a NAT (natsupp section 6)."""
     context = rooms.context
-    if kind in _guard(context):
+    if kind in _guard(context, False):
         context.statistics.unauthenticated_chunks += 1  # RFC 4895 section 6.3
     elif kind == ABORT and route.local in context.paths.local.leaving:
         context.statistics.unexpected_chunks += 1  # RFC 5061 section 5.3.1
@@ -177,9 +177,13 @@ def on_reflected(rooms: Rooms, kind: int, flags: int, value: bytes, route: Route
         rooms.shutdown.on_shutdown_complete()
 
 
-def _guard(context: Context) -> frozenset[int]:
-    """The chunk types that are discarded unless they stand behind an AUTH chunk."""
-    return _NONE if context.keyring is None else context.keyring.demands
+def _guard(context: Context, authenticated: bool) -> frozenset[int]:
+    """The chunk types that are discarded where they stand, before AUTH or behind one."""
+    keyring = context.keyring
+    if keyring is None:
+        return _NONE
+    keyring.vouched = authenticated
+    return _NONE if authenticated else keyring.demands
 
 
 def _authenticate(rooms: Rooms, data: bytes, at: int, value_end: int, path: Path, route: Route) -> bool:

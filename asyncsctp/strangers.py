@@ -200,9 +200,10 @@ class Strangers:
         setup = opened.setup
         association = self._concerned((route.address, *setup.addresses), setup.peer_port, setup.peer_tag)
         # RFC 4895 section 6.3: if there is an association, its keys count and not those of the cookie.
-        keyring = association.keyring if association is not None else None
+        ours = self._host.config
+        keyring, config = (None, ours) if association is None else (association.keyring, association.config)
         at, end = (0, 0) if auth is None else (auth.start - HEADER_SIZE, auth.end)
-        if not admits(setup, self._host.config, keyring, datagram, at, end):
+        if not admits(setup, config, keyring, datagram, at, end):
             self._host.statistics.cookies_rejected += 1
             return None
         if association is not None:

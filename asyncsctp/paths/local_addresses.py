@@ -24,7 +24,7 @@ def set_out_from(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Our addresses from which to associate with a peer at this one, and others that it is told of later.
 
-    Where a NAT may be on the way that is a single one at first (draft natsupp section 6.6). A wildcard stays what it is.
+    Where a NAT may be on the way that is a single one at first (draft natsupp section 6.6). A wildcard stays as it is.
     """
     if not nat_support:
         return tuple(addresses), ()
