@@ -146,15 +146,16 @@ class Script:
         extensions: frozenset[int] = frozenset(),
         streams: int = 16,
         auth: frozenset[int] | None = None,
+        primary: str = "",
         keys: Mapping[int, bytes] | None = None,
         hmacs: tuple[int, ...] = (SHA_256, SHA_1),
     ) -> None:
         """`listed`: all addresses but the first are known from the INIT ACK only, thus UNCONFIRMED.
 
         `extensions`: the chunk types that the peer lists as supported. `streams`: how many it takes, and sends on.
-        `auth`: the chunk types that it wants authenticated; None: it does not know RFC 4895. It has these `keys`, and
-        lists these `hmacs`. What the association sends it then is checked: AUTH where there is one, and that it is
-        there where it must.
+        `primary`: the address that it would like to be sent to. `auth`: the chunk types that it wants authenticated;
+        None: it does not know RFC 4895. It has these `keys`, and lists these `hmacs`. What the association sends it
+        then is checked: AUTH where there is one, and that it is there where it must.
         """
         self.now = 100.0
         self.chance = Chance()
@@ -166,6 +167,7 @@ class Script:
         self.listed = listed
         self.extensions = extensions
         self.streams = streams
+        self.primary = primary
         self.auth = None if auth is None else AuthParameters(PEER_RANDOM, bytes(sorted(auth)), hmacs)
         self.keys = {0: b""} if keys is None else keys
         self.authenticator: Authenticator | None = None  # once both have said what it takes
@@ -193,6 +195,7 @@ class Script:
             PEER_TAG, self.peer_rwnd, self.streams, self.streams, PEER_TSN,
             PEER[: self.paths] if self.paths > 1 else (),
             cookie=b"cookie", ecn=self.ecn, extensions=self.extensions, auth=self.auth,
+            primary=self.primary,
         )  # fmt: skip
         if self.auth is not None and init.auth is not None:
             self.authenticator = Authenticator((init.auth, self.auth), self.keys)
