@@ -141,8 +141,8 @@ class Config:
       recommends); `None`: none does. `primary_switchover`: the same before another path becomes the primary for good
       (section 5), at least `pf_threshold`, or `path_max_retrans` where there is none; `None`: none does.
     * `heartbeat_interval`: seconds between HEARTBEATs on an idle path, beside its RTO; `None`: none on confirmed paths.
-      The default is that of the RFC. Behind a NAT they are what keeps its binding, and 15 seconds the better choice
-      (draft udp-encaps-cons section 5).
+      The default is that of the RFC. They keep the bindings of NATs alive, and with UDP encapsulation it SHOULD be
+      lowered to 15 (draft udp-encaps-cons section 5): do so where there are NATs.
     * `sack_delay` (0 to 0.5) and `sack_frequency`: a SACK after so long, or so many packets (section 6.2).
     * `cookie_lifetime`: how long a state cookie may be used (section 5.1.3).
     * `shutdown_guard`: T5, the longest that a shutdown may take; `None`: five times `rto_max` (section 9.2).
