@@ -160,6 +160,8 @@ class Association(Overview):
         self.context.now = now
         if kind == ABORT and route.local in self.context.paths.local.leaving:
             self.context.statistics.unexpected_chunks += 1  # RFC 5061 section 5.3.1
+        elif kind == ABORT and self.context.keyring is not None and ABORT in self.context.keyring.demands:
+            self.context.statistics.unauthenticated_chunks += 1  # RFC 4895 section 6.3
         elif kind == ABORT:
             try:
                 abort(self._rooms, value)
@@ -185,12 +187,12 @@ class Association(Overview):
         self._life.tell()
         return goes_on
 
-    def receive_rest(self, datagram: bytes, at: int, route: Route, now: float) -> None:
+    def receive_rest(self, datagram: bytes, at: int, route: Route, now: float, authenticated: bool) -> None:
         """What stands behind the COOKIE ECHO that made or restarted this association."""
         path = self._path_from(route)
         if path is not None:
             self.context.now = now
-            self._walk(datagram, at, path, route, False)
+            self._walk(datagram, at, path, route, False, authenticated)
 
     def on_unreachable(self, route: Route, quoted: bytes, now: float) -> None:
         """ICMP says that a packet to the peer's address found nobody; `quoted` is the start of the SCTP packet it
@@ -238,6 +240,8 @@ class Association(Overview):
         rooms.packetizer.flush()
         if rooms.reconfig is not None:
             rooms.flush_reconfig(rooms.reconfig)
+        if rooms.authentication is not None:
+            rooms.authentication.advance()
         if transmission is not None and transmission.released:
             transmission.released = False
             self.user.on_writable()
@@ -256,10 +260,13 @@ class Association(Overview):
         context: object = None,
         path: str | None = None,
         terms: Terms | None = None,
+        auth_key: int | None = None,
     ) -> OutboundMessage:
-        """Queue a message; it leaves with the next flush that finds room for it, over `path` while that works.
+        """Queue a message; it leaves with the next flush that finds room for it, over `path` while that works, and
+        authenticated with this shared key.
 
-        `ValueError` for an empty message, a stream or PPID out of range, a foreign address, `MessageTooLarge`, or
+        `ValueError` for an empty message, a stream or PPID out of range, a foreign address, an unknown key,
+        `MessageTooLarge`, or
         `AssociationClosed` if the association is not established, or is shutting down.
         """
         flags = message_flags(unordered, immediate) if unordered or immediate else WHOLE
@@ -268,6 +275,10 @@ class Association(Overview):
         message = OutboundMessage(sid, data, ppid, flags, terms)
         if path is not None:
             message.path_id = self._path_to(path).path_id
+        if auth_key is not None:
+            if message.terms is None:
+                message.terms = Terms()
+            message.path_id = self.lane(message.terms, auth_key, message.path_id)
         self.sender().send(message)
         return message
 
@@ -367,8 +378,10 @@ class Association(Overview):
         """Paths have changed: the next packet's is looked up anew."""
         self._path = None
 
-    def _walk(self, data: bytes, at: int, path: Path, route: Route, marked: bool) -> None:
-        if process(self._rooms, data, at, path, route, marked):
+    def _walk(
+        self, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool = False
+    ) -> None:
+        if process(self._rooms, data, at, path, route, marked, authenticated):
             self._life.last_message = self.context.now
         if self.context.events:
             self._life.tell()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from .handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, MEANINGFUL, RECEIVES_DATA
+from .handlers.auth import is_genuine
+from .handlers.context import Context
+from .handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, FORMING, MEANINGFUL, RECEIVES_DATA
 from .paths.encapsulation import Route
 from .paths.path import Path
 from .rooms import Rooms
@@ -28,6 +30,7 @@ from .wire.constants import (
     ABORT,
     ASCONF,
     ASCONF_ACK,
+    AUTH,
     CAUSE_STALE_COOKIE,
     COMMON_HEADER_SIZE,
     COOKIE_ACK,
@@ -61,20 +64,33 @@ class Discard(Malformed):
     """A rule says that a packet is not to be processed from here on, although it is well formed."""
 
 
-def process(rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: bool) -> bool:
+#: The chunk types that must be authenticated where nothing must.
+_NONE: Final[frozenset[int]] = frozenset()
+
+
+def process(
+    rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool = False
+) -> bool:
     """What a packet brings about, chunk by chunk from `at` on, and as a whole; whether it carried user data.
 
-    `marked`: it bore the congestion-experienced mark.
+    `marked`: it bore the congestion-experienced mark. `authenticated`: AUTH came before `at`, and was right.
     """
     context = rooms.context
     reception = rooms.reception
     end = len(data)
     try:
         # Most packets are DATA and nothing else; the walk is for all others.
-        if reception is not None and at < end and data[at] == DATA and not marked and context.state is ESTABLISHED:
+        if (
+            reception is not None
+            and at < end
+            and data[at] == DATA
+            and not marked
+            and context.state is ESTABLISHED
+            and context.keyring is None
+        ):
             at = reception.take(data, at, end, path)
         if at < end:
-            walk(rooms, data, at, path, route, marked)
+            walk(rooms, data, at, path, route, marked, authenticated)
     except Malformed:
         context.statistics.malformed_packets += 1
     reception = rooms.reception  # a COOKIE ACK or a restart may have brought a new one
@@ -87,7 +103,9 @@ def process(rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked
     return carried
 
 
-def walk(rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: bool) -> None:
+def walk(
+    rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool = False
+) -> None:
     """Take a packet's chunks to their rooms, from `at` on.
 
     `Malformed` ends the walk at a chunk whose lengths can't be, or with which a rule ends it (`Discard`); what stood
@@ -96,8 +114,16 @@ def walk(rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: b
     context = rooms.context
     end = len(data)
     unknown = 0
+    guard = _NONE if authenticated else _guard(context)
+    guarded = bool(guard)
     while end - at >= tlv.HEADER_SIZE:
         kind = data[at]
+        if guarded and kind in guard:  # RFC 4895 section 6.3
+            context.statistics.unauthenticated_chunks += 1
+            if kind in (ASCONF, ASCONF_ACK):
+                return  # RFC 5061 section 5.2 D5
+            at += tlv.item(data, at, end)[1] - at + 3 & -4
+            continue
         if not kind & ~I_DATA and context.state in RECEIVES_DATA and rooms.reception is not None:  # that is 0 for DATA
             if marked and rooms.ecn is not None:
                 rooms.ecn.on_marked(rooms.reception.lowest_tsn(data, at, end))
@@ -111,17 +137,61 @@ def walk(rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: b
                 continue
         _, value_end = tlv.item(data, at, end)
         handler = _HANDLERS.get(kind)
-        if handler is None:
+        if handler is None and kind == AUTH:
+            if authenticated:
+                raise Discard("a second AUTH chunk (RFC 4895 section 5.1)")
+            if not _authenticate(rooms, data, at, value_end, path, route):
+                return
+            authenticated = True
+            guarded = False
+        elif handler is None:
             if not rooms.violations.on_unknown_chunk(data[at:value_end], path.path_id, unknown):
                 return
             unknown += 1
         elif kind in MEANINGFUL[context.state]:
             handler(rooms, data, at, value_end, path, route)
+            if kind == COOKIE_ECHO and not authenticated:  # what follows is for the association that it made
+                guard = _guard(context)
+                guarded = bool(guard)
         elif context.state is CLOSED:
             return
         else:
             context.statistics.unexpected_chunks += 1
         at += value_end - at + 3 & -4
+
+
+def _guard(context: Context) -> frozenset[int]:
+    """The chunk types that are discarded unless they stand behind an AUTH chunk."""
+    return _NONE if context.keyring is None else context.keyring.demands
+
+
+def _authenticate(rooms: Rooms, data: bytes, at: int, value_end: int, path: Path, route: Route) -> bool:
+    """An AUTH chunk; whether what stands behind it is to be processed."""
+    context = rooms.context
+    keyring = context.keyring
+    if context.state in FORMING and _is_cookie_echo(data, value_end):
+        # RFC 4895 section 6.3: what will be the association is in the cookie.
+        keyring = rooms.collision.keys_in(_cookie(data, value_end), route)
+    if keyring is None:
+        return rooms.violations.on_unknown_chunk(data[at:value_end], path.path_id, 0)
+    return is_genuine(context, keyring, rooms.violations, data, at, value_end, path.path_id)
+
+
+def _is_cookie_echo(data: bytes, value_end: int) -> bool:
+    at = value_end + 3 & -4
+    return at < len(data) and data[at] == COOKIE_ECHO
+
+
+def _cookie(data: bytes, value_end: int) -> bytes:
+    at = value_end + 3 & -4
+    return data[at + tlv.HEADER_SIZE : tlv.item(data, at, len(data))[1]]
+
+
+def _is_first(data: bytes, at: int) -> bool:
+    """Whether a chunk is the first of its packet but for AUTH."""
+    if at == COMMON_HEADER_SIZE or data[COMMON_HEADER_SIZE] != AUTH:
+        return at == COMMON_HEADER_SIZE
+    return tlv.item(data, COMMON_HEADER_SIZE, len(data))[1] + 3 & -4 == at
 
 
 def abort(rooms: Rooms, value: bytes) -> None:
@@ -197,8 +267,11 @@ def _on_init_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route
 
 
 def _on_cookie_echo(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
+    if at == COMMON_HEADER_SIZE and COOKIE_ECHO in rooms.context.config.demanded_chunks:
+        rooms.context.statistics.unauthenticated_chunks += 1  # in COOKIE-WAIT: there are no keys yet
+        return
     # Section 3.2.2: in a packet with a COOKIE ECHO it MUST be the first chunk.
-    if at != COMMON_HEADER_SIZE or not rooms.collision.on_cookie_echo(data[at + tlv.HEADER_SIZE : end], route):
+    if not _is_first(data, at) or not rooms.collision.on_cookie_echo(data[at + tlv.HEADER_SIZE : end], route):
         raise Discard("the cookie is not to be accepted, nor what follows it")
 
 

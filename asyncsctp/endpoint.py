@@ -14,8 +14,9 @@ from typing import Final, final
 from .association import Association, AssociationUser
 from .config import Config
 from .handlers import capabilities
-from .handlers.context import Random
-from .handlers.cookie import CookieJar, OpenedCookie
+from .handlers.auth import admits
+from .handlers.context import Random, Setup
+from .handlers.cookie import CookieJar
 from .handlers.handshake import acknowledge
 from .handlers.state import COOKIE_ECHOED, COOKIE_WAIT
 from .out_of_the_blue import Chunk, TokenBucket, answer, is_unicast, read_chunks
@@ -27,6 +28,7 @@ from .timers import NEVER
 from .wire import causes, control
 from .wire.constants import (
     ABORT,
+    AUTH,
     COOKIE_ECHO,
     FLAG_TAG_REFLECTED,
     INIT,
@@ -35,7 +37,7 @@ from .wire.constants import (
 )
 from .wire.init import Init, read_init
 from .wire.packet import PREFIX_SIZE, Seal, checksum_ok, read_header
-from .wire.tlv import Malformed
+from .wire.tlv import HEADER_SIZE, Malformed
 
 __all__ = ["Directory", "Endpoint"]
 
@@ -183,6 +185,15 @@ class _Deadlines:
                 del self._due[association]
                 due.append(association)
         return due
+
+
+def _is_returned(setup: Setup, port: int, source: tuple[int, int], route: Route) -> bool:
+    """Whether a cookie came back to `port` from where it was sent to (section 5.1.5 step 3, RFC 5062 section 7).
+
+    `source` are the peer's port and the tag of the packet.
+    """
+    ports_and_tag = (setup.local_port, setup.peer_port, setup.local_tag)
+    return ports_and_tag == (port, *source) and route.address in setup.addresses
 
 
 @final
@@ -385,12 +396,12 @@ class Endpoint:
                 return self._on_init(init, peer_port, route, now)
             self.statistics.malformed_packets += 1
             return None
+        auth = chunks.pop(0) if chunks and chunks[0].kind == AUTH else None  # RFC 4895 section 6.3: of no account else
         if chunks and chunks[0].kind == COOKIE_ECHO and not any(chunk.kind == ABORT for chunk in chunks):
-            cookie = datagram[chunks[0].start : chunks[0].end]
-            association = self._on_cookie_echo(cookie, (peer_port, tag), route, now)
+            association = self._on_cookie_echo(datagram, auth, chunks[0], (peer_port, tag), route, now)
             if association is not None:
                 # Section 5.1.5 step 7: what follows the COOKIE ECHO is for the association that it made.
-                association.receive_rest(datagram, chunks[0].end + 3 & ~3, route, now)
+                association.receive_rest(datagram, chunks[0].end + 3 & ~3, route, now, auth is not None)
             return association
         known = self._directory.find_peer((route.address,), peer_port)
         if known is not None:
@@ -473,15 +484,21 @@ class Endpoint:
         return None
 
     def _on_cookie_echo(
-        self, cookie: bytes, peer_port_and_tag: tuple[int, int], route: Route, now: float
+        self, datagram: bytes, auth: Chunk | None, echo: Chunk, source: tuple[int, int], route: Route, now: float
     ) -> Association | None:
         """COOKIE ECHO under a tag that nobody has (sections 5.1.5, 5.2.4); the association that takes the packet."""
-        opened = self._cookies.open(cookie, now, route.address)
-        if opened is None or not self._is_returned(opened, peer_port_and_tag, route):
+        opened = self._cookies.open(datagram[echo.start : echo.end], now, route.address)
+        if opened is None or not _is_returned(opened.setup, self.port, source, route):
             self.statistics.cookies_rejected += 1
             return None
         setup = opened.setup
         association = self._directory.find_peer((route.address, *setup.addresses), setup.peer_port)
+        # RFC 4895 section 6.3: if there is an association, its keys count and not those of the cookie.
+        keyring = association.keyring if association is not None else None
+        at, end = (0, 0) if auth is None else (auth.start - HEADER_SIZE, auth.end)
+        if not admits(setup, self.config, keyring, datagram, at, end):
+            self.statistics.cookies_rejected += 1
+            return None
         if association is not None:
             accepted = association.on_opened_cookie(opened, route, now)
             self._touched[association] = None
@@ -501,15 +518,6 @@ class Endpoint:
             association.user = self._accept(association)
             association.accept(setup, route, now)
         return association
-
-    def _is_returned(self, opened: OpenedCookie, peer_port_and_tag: tuple[int, int], route: Route) -> bool:
-        """Whether a cookie came back from where it was sent to (section 5.1.5 step 3, RFC 5062 section 7)."""
-        setup = opened.setup
-        return (
-            setup.local_port == self.port
-            and (setup.peer_port, setup.local_tag) == peer_port_and_tag
-            and route.address in setup.addresses
-        )
 
     # Steps.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, final
 from mypy_extensions import mypyc_attr
 
 from .errors import AssociationAborted, SCTPError
-from .events import AdaptationIndication, AssociationDown, AssociationRestarted, AssociationUp, Event
+from .events import AdaptationIndication, AssociationDown, AssociationRestarted, AssociationUp, AuthKeyChanged, Event
 from .handlers.context import Context, Setup
 from .handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT
 from .inbound.reassembly import Recipient
@@ -126,6 +126,9 @@ class Lifecycle:
         """Enter ESTABLISHED."""
         self._furnish(setup)
         self._context.emit(AssociationUp(setup.outgoing_streams, setup.incoming_streams))
+        config = self._context.config
+        if setup.auth is None and config.offers_auth:
+            self._context.emit(AuthKeyChanged(config.auth_active_key, "no-auth"))
         if setup.adaptation is not None:
             self._context.emit(AdaptationIndication(setup.adaptation))
 
@@ -194,6 +197,9 @@ class Lifecycle:
         if 0 < setup.preferred < len(setup.addresses) and context.paths.find(setup.addresses[setup.preferred]):
             context.paths.set_primary(setup.addresses[setup.preferred])  # RFC 5061 section 5.4
         context.state = ESTABLISHED
+        context.take_keys(setup)
+        keyring = context.keyring
+        context.paths.reserve(keyring.size if keyring is not None and keyring.blanket else 0)
         self._rooms.furnish(setup, self._user)
         self._rooms.heartbeat.start()
         self.last_message = context.now

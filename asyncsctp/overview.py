@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from .handlers.asconf import Asconf
+from .handlers.auth import Authentication
 from .handlers.context import Context
+from .handlers.keyring import Keyring
 from .handlers.reconfig import Reconfig
-from .handlers.state import State
+from .handlers.state import FORMING, State
+from .outbound.message import Terms
 from .paths.path_manager import PathManager
 from .rooms import Rooms
 from .statistics import Statistics
@@ -35,6 +38,11 @@ class Overview:
     def path_manager(self) -> PathManager:
         """The peer's addresses, and the paths to them."""
         return self.context.paths
+
+    @property
+    def keyring(self) -> Keyring | None:
+        """What the peer's chunks are authenticated with, once that is settled."""
+        return None if self.context.state in FORMING else self.context.keyring
 
     @property
     def outgoing_streams(self) -> int:
@@ -81,3 +89,15 @@ class Overview:
     def asconf(self) -> Asconf:
         """Changing our addresses (RFC 5061). `AsconfError` if it was not negotiated, or the association is not up."""
         return self._rooms.need_asconf()
+
+    @property
+    def authentication(self) -> Authentication:
+        """The shared keys (RFC 4895); its verbs raise `ValueError` if authentication was not negotiated."""
+        return self._rooms.open_authentication()
+
+    def lane(self, terms: Terms, key_id: int, path_id: int) -> int:
+        """What the `path_id` of a message with these terms is to be, so that this shared key authenticates it.
+
+        `ValueError` if there is no such key, or authentication was not negotiated.
+        """
+        return self._rooms.lane(terms, key_id, path_id)

@@ -11,10 +11,11 @@ from typing import Final, final
 from .events import PathState
 from .handlers.context import Context
 from .handlers.ecn import Ecn
+from .handlers.keyring import ACTIVE, Keyring
 from .handlers.reception import Reception
 from .handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
 from .handlers.transmission import Transmission
-from .outbound.message import ANY_PATH, LOST, PacketRecord
+from .outbound.message import ANY_PATH, LOST, PacketRecord, lane_key, lane_path
 from .outbox import Outbox
 from .paths.encapsulation import Route
 from .paths.path import Path
@@ -105,7 +106,10 @@ class Packetizer:
         for route, tag, body in packets:
             if not route.local:
                 continue
-            seal = self._seal if tag == context.peer_tag and tag else Seal(context.local_port, context.peer_port, tag)
+            ours = tag == context.peer_tag != 0
+            seal = self._seal if ours else Seal(context.local_port, context.peer_port, tag)
+            if ours and context.keyring is not None and context.keyring.owed(body):
+                body = context.keyring.cover(body)
             self._outbox.add(route, [seal.pack(body)])
             context.statistics.packets_sent += 1
 
@@ -125,6 +129,8 @@ class Packetizer:
         """Control chunks come first in a packet (section 6.10), in the order in which they were queued."""
         context = self._context
         data_path = context.paths.data_path()
+        keyring = context.keyring
+        owed = self._take_owed(keyring) if keyring is not None and not keyring.blanket else None
         waiting: dict[int, list[bytes]] = {}
         for chunk, path_id in context.control:
             waiting.setdefault(data_path.path_id if path_id < 0 else path_id, []).append(chunk)
@@ -140,6 +146,36 @@ class Packetizer:
             if path is not data_path or context.state is COOKIE_ECHOED or self._reception is None:
                 self._emit(path, b"".join(parts))
                 parts.clear()
+        if owed and keyring is not None:
+            self._send_owed(owed, keyring)
+
+    def _take_owed(self, keyring: Keyring) -> list[tuple[bytes, int]]:
+        """The chunks among those that wait which are to be authenticated, where others need not (RFC 4895 section 6.2).
+        """
+        control = self._context.control
+        owed = [entry for entry in control if entry[0][0] in keyring.owes]
+        if owed:
+            self._context.control = [entry for entry in control if entry[0][0] not in keyring.owes]
+        return owed
+
+    def _send_owed(self, owed: list[tuple[bytes, int]], keyring: Keyring) -> None:
+        """They leave in packets of their own, after what was queued beside them: a COOKIE ACK may be among that."""
+        paths = self._context.paths
+        if self._lead:
+            self._emit(paths.data_path(), b"".join(self._lead))
+            self._lead.clear()
+        waiting: dict[int, list[bytes]] = {}
+        for chunk, path_id in owed:
+            waiting.setdefault(paths.data_path().path_id if path_id < 0 else path_id, []).append(chunk)
+        for path_id, chunks in waiting.items():
+            path = paths.by_id[path_id]
+            parts: list[bytes] = []
+            for chunk in chunks:
+                if parts and _size(parts) + len(chunk) > path.payload - keyring.size:
+                    self._emit_along(path.route, keyring.protect(b"".join(parts)))
+                    parts.clear()
+                parts.append(chunk)
+            self._emit_along(path.route, keyring.protect(b"".join(parts)))
 
     def _acknowledge(self, reception: Reception, data_path: Path, data_travels: bool) -> None:
         """SACKs go back the way the data came (section 6.4); the last one waits for data that takes it too."""
@@ -153,7 +189,10 @@ class Packetizer:
         if echo:
             sacks[-1] = echo + sacks[-1]
         last = sacks.pop() if same else b""
+        keyring = context.keyring
         for sack in sacks:
+            if keyring is not None and keyring.blanket:
+                sack = keyring.cover(sack)
             self._emit_along(path.reply_route, sack)
         if last:
             if self._lead and _size(self._lead) + len(last) > path.payload:
@@ -186,6 +225,7 @@ class Packetizer:
                 return
             parts = self._take_lead(path, data_path)
             last_path_id = record.path_id
+            key_id = record.key_id()
             filled, earliest = window.fill(parts, path.payload - _size(parts), path.path_id, context.now, not parts)
             if filled:
                 if not transmission.outstanding.has_outstanding(last_path_id):  # section 6.3.2 R2
@@ -193,7 +233,7 @@ class Packetizer:
                 path.on_sent(context.now, again=True)
                 self._start_t3(path, earliest)
                 context.statistics.packets_retransmitted += 1
-            self._emit(path, b"".join(parts))
+            self._emit(path, b"".join(parts), key_id)
 
     def _send_new(self, transmission: Transmission, data_path: Path) -> None:
         """New data, in runs of packets to one path; section 6.4: the user may have named a path for a message."""
@@ -206,7 +246,8 @@ class Packetizer:
         burst = (context.config.max_burst or _UNLIMITED) * max(transmission.sacks, 1)
         while queue.buffered and burst:
             wanted = queue.next_path() if queue.directed else ANY_PATH
-            path = data_path if wanted < 0 else context.paths.data_path(context.paths.by_id[wanted])
+            path_id = lane_path(wanted) if wanted >= 0 else ANY_PATH
+            path = data_path if path_id < 0 else context.paths.data_path(context.paths.by_id[path_id])
             lead = self._lead if path is data_path else []
             sent = self._send_run(transmission, path, wanted, burst, lead)
             if not sent:
@@ -232,6 +273,10 @@ class Packetizer:
         records: list[PacketRecord] = []
         writer = _WRITER
         writer.truncate(0)  # a scheduler that raised may have left something
+        key_id = lane_key(wanted)
+        keyring = context.keyring
+        if keyring is not None and not keyring.blanket and key_id < 0:
+            keyring = None
         nagle = not context.config.nodelay
         now = context.now
         room = path.room(outstanding.in_flight[path_id], now)
@@ -272,6 +317,8 @@ class Packetizer:
                     body += control.pack_pad(gap)
                 else:
                     train = len(body)
+            if keyring is not None:
+                body = keyring.cover(body, key_id)
             packets.append(seal.pack(body))
             tsn += count
             user_bytes += taken
@@ -314,7 +361,10 @@ class Packetizer:
         self._lead = []
         return lead
 
-    def _emit(self, path: Path, body: bytes) -> None:
+    def _emit(self, path: Path, body: bytes, key_id: int = ACTIVE) -> None:
+        keyring = self._context.keyring
+        if keyring is not None and (keyring.blanket or key_id >= 0):
+            body = keyring.cover(body, key_id)
         self._emit_along(path.route, body)
 
     def _emit_along(self, route: Route, body: bytes) -> None:

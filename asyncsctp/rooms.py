@@ -6,6 +6,7 @@ from typing import final
 
 from .errors import AsconfError, ReconfigError
 from .handlers.asconf import Asconf
+from .handlers.auth import Authentication
 from .handlers.collision import Collision
 from .handlers.context import Context, Setup
 from .handlers.cookie import CookieJar
@@ -20,6 +21,7 @@ from .handlers.submission import Submission
 from .handlers.transmission import Transmission
 from .handlers.violations import Violations
 from .inbound.reassembly import Recipient
+from .outbound.message import Terms
 from .outbox import Outbox
 from .packetizer import Packetizer
 from .paths.path import Path
@@ -35,6 +37,7 @@ class Rooms:
 
     __slots__ = (
         "asconf",
+        "authentication",
         "collision",
         "context",
         "ecn",
@@ -61,6 +64,7 @@ class Rooms:
         self.submission: Submission | None = None
         self.shutdown: Shutdown | None = None
         self.ecn: Ecn | None = None
+        self.authentication: Authentication | None = None  # made when the user wants something of it first
         self.reconfig: Reconfig | None = None  # made when it is needed first, see `open_reconfig`
         self.asconf: Asconf | None = None  # the same
 
@@ -110,6 +114,24 @@ class Rooms:
         if reconfig is None:
             raise ReconfigError("stream reconfiguration (RFC 6525) was not negotiated")
         return reconfig
+
+    def open_authentication(self) -> Authentication:
+        """The shared keys, for the user (RFC 4895)."""
+        if self.authentication is None:
+            self.authentication = Authentication(self.context)
+        return self.authentication
+
+    def lane(self, terms: Terms, key_id: int, path_id: int) -> int:
+        """Let a message be authenticated with this key; what its `path_id` is to be then.
+
+        `ValueError` if there is no such key. From the first on, all packets leave room for AUTH.
+        """
+        keyed = self.open_authentication().assign(terms, key_id, path_id)
+        keyring = self.context.keyring
+        transmission = self.transmission
+        if keyring is not None and transmission is not None and self.context.paths.reserve(keyring.size):
+            transmission.measure()
+        return keyed
 
     def flush_reconfig(self, reconfig: Reconfig) -> None:
         """Send what has become due by what has left."""

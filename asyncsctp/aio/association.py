@@ -16,6 +16,7 @@ from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..statistics import Statistics
 from . import reconfiguration
 from .addresses import DynamicAddresses
+from .authentication import Authenticated
 from .driver import Driver, check_stream
 from .receipts import Receipt
 from .streams import Message, StreamReader, StreamWriter
@@ -121,7 +122,7 @@ def _negotiated(setup: Setup | None) -> Negotiated:
 
 
 @final
-class Association(DynamicAddresses, asyncio.DatagramProtocol):
+class Association(Authenticated, DynamicAddresses, asyncio.DatagramProtocol):
     """An SCTP association: messages on streams, to a peer that may have several addresses (RFC 9260 section 1.3).
 
     Made by `connect`, by an `Endpoint`, or for the handler of `serve`. As a context manager it shuts down gracefully
@@ -179,12 +180,14 @@ class Association(DynamicAddresses, asyncio.DatagramProtocol):
         sack_immediately: bool = False,
         context: object = None,
         path: str | None = None,
+        auth_key: int | None = None,
     ) -> Receipt:
         """`StreamWriter.write` for a stream that need not be claimed; `stream` is 0 to `outgoing_streams` - 1."""
         if type(stream) is not int:
             check_stream(stream)
         receipt = self._driver.write(
-            stream, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
+            stream, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path,
+            auth_key,
         )
         self._driver.use_outgoing(stream)
         return receipt
@@ -202,13 +205,15 @@ class Association(DynamicAddresses, asyncio.DatagramProtocol):
         sack_immediately: bool = False,
         context: object = None,
         path: str | None = None,
+        auth_key: int | None = None,
     ) -> Receipt:
         """`write`, then wait while the send buffer is too full, as `StreamWriter.drain` does."""
         driver = self._driver
         if type(stream) is not int:
             check_stream(stream)
         receipt = driver.write(
-            stream, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
+            stream, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path,
+            auth_key,
         )
         driver.use_outgoing(stream)
         if driver.sending.credit < 0:
@@ -445,9 +450,8 @@ class Association(DynamicAddresses, asyncio.DatagramProtocol):
         return self._core.context.config
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Of asyncio's names: `"peername"` and `"sockname"` (primary address and SCTP port), `"socket"` (UDP).
-
-        Beside these: `"udp_port"` and `"peer_udp_port"`.
+        """Of asyncio's names `"peername"` and `"sockname"` (primary address and SCTP port) and `"socket"` (UDP), and
+        beside these `"udp_port"` and `"peer_udp_port"`.
         """
         return self._driver.get_extra_info(name, default)
 

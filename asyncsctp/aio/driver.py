@@ -192,6 +192,7 @@ class Driver(Inbox):
         priority: Any,
         context: object,
         path: Any,
+        auth_key: Any,
     ) -> Receipt:
         """See `StreamWriter.write`. What the caller gave is looked at here, so that errors name it."""
         kept: bytes = data if type(data) is bytes else frozen(data)
@@ -207,6 +208,9 @@ class Driver(Inbox):
         if self.ended:
             raise self.closed_error()
         path_id = ANY_PATH if path is None else self._path_id(path)
+        if auth_key is not None:
+            terms = terms or Terms(context)
+            path_id = self.core.lane(terms, auth_key, path_id)
         receipt = Receipt(self, sid, kept, ppid, flags, terms, path_id)
         self.core.sender().send(receipt)
         self.sending.credit -= size

@@ -311,6 +311,7 @@ class StreamWriter:
         sack_immediately: bool = False,
         context: object = None,
         path: str | None = None,
+        auth_key: int | None = None,
     ) -> Receipt:
         """Queue one message. Never blocks: follow it by `drain`, or the queue grows without bound.
 
@@ -325,6 +326,8 @@ class StreamWriter:
         * `sack_immediately`: ask the peer for a SACK without delay (RFC 7053).
         * `context`: any object; it comes back in `SendFailed`.
         * `path`: the peer's address to send it to, while that is reachable.
+        * `auth_key`: the id of the shared key that is to authenticate it, and nothing else with it (RFC 4895), where
+          that was negotiated; without, it is the one that is active when it leaves, if it is to be authenticated.
 
         A message that is given up is told of by `SendFailed`, with its data. At most one of `lifetime`,
         `max_retransmits` and `priority` can be given, and only where partial reliability was negotiated: else
@@ -338,7 +341,8 @@ class StreamWriter:
         if self._closing:
             raise self._closed_error()
         return self._driver.write(
-            self._sid, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
+            self._sid, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path,
+            auth_key,
         )
 
     def write_many(
@@ -378,13 +382,15 @@ class StreamWriter:
         sack_immediately: bool = False,
         context: object = None,
         path: str | None = None,
+        auth_key: int | None = None,
     ) -> Receipt:
         """`write`, then `drain`. Cancelling it does not withdraw the message."""
         driver = self._driver
         if self._closing:
             raise self._closed_error()
         receipt = driver.write(
-            self._sid, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path
+            self._sid, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path,
+            auth_key,
         )
         if driver.sending.credit < 0:
             await driver.drain(self._sid)

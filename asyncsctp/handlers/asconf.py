@@ -15,18 +15,20 @@ from ..wire import tlv
 from ..wire.asconf import ANY_IPV4, ANY_IPV6, MAX_REQUESTS, WILDCARDS, read_asconf_ack, read_lookup_address
 from ..wire.constants import (
     ASCONF,
+    AUTH,
     CAUSE_UNRECOGNIZED_CHUNK,
     COMMON_HEADER_SIZE,
     PARAM_ADD_ADDRESS,
     PARAM_DELETE_ADDRESS,
     PARAM_SET_PRIMARY,
 )
-from ..wire.tlv import HEADER_SIZE, Malformed
+from ..wire.tlv import Malformed
 from .asconf_answers import Answers
 from .asconf_jobs import Job, Ticket, Wish
 from .asconf_requests import PERMITTED, Requests
 from .context import Context, Setup
 from .heartbeat import Heartbeat
+from .keyring import GENUINE
 from .peer_addresses import PeerAddresses
 
 __all__ = ["Asconf"]
@@ -204,8 +206,14 @@ class Asconf:
         return False
 
     def _is_authentic(self, datagram: bytes) -> bool:
-        """D5: whether the ASCONF stands behind an AUTH chunk that is right; before anything is made for its sender."""
-        return len(datagram) >= COMMON_HEADER_SIZE + HEADER_SIZE
+        """D5: whether its ASCONF stands behind an AUTH chunk that is right; before anything is made for its sender."""
+        keyring = self._context.keyring
+        for first16, at, _, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
+            if first16 >> 8 == AUTH:
+                return keyring is not None and keyring.verify(datagram, at, end) == GENUINE
+            if first16 >> 8 == ASCONF:
+                break
+        return False
 
     # What progress and time say.
 

@@ -21,6 +21,7 @@ from ..wire.asconf import (
     read_asconf,
 )
 from ..wire.constants import (
+    ASCONF_ACK,
     CAUSE_DELETE_LAST_ADDRESS,
     CAUSE_DELETE_SOURCE_ADDRESS,
     CAUSE_NO_AUTHORIZATION,
@@ -114,7 +115,7 @@ class Answers:
                 return
             route = route._replace(local=sources[0])
         if len(self._answers) < _MOST_SOURCES:
-            self._answers[route.address] = (route, path.payload, [answer])
+            self._answers[route.address] = (route, self._context.room(path, ASCONF_ACK), [answer])
 
     # Carrying out.
 
@@ -136,7 +137,7 @@ class Answers:
                 results.append(_DONE)  # draft natsupp section 6.4.2: it is for NATs
             else:
                 results.append(CAUSE_UNRECOGNIZED_PARAMETERS)  # V2
-        return _pack_answer(asconf, results, path.payload)
+        return _pack_answer(asconf, results, self._context.room(path, ASCONF_ACK))
 
     def _add(self, request: Request, path: Path, route: Route) -> int:
         """Add IP Address, section 4.2.1."""

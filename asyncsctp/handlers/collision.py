@@ -15,9 +15,10 @@ from ..timers import T1_COOKIE, T1_INIT
 from ..wire import causes, control
 from ..wire.init import Init
 from . import capabilities
-from .context import Context
+from .context import Context, Setup
 from .cookie import NO_TIE_TAGS, CookieJar, OpenedCookie
 from .handshake import acknowledge, adopt
+from .keyring import Keyring, SharedKeys
 from .state import COOKIE_ECHOED, COOKIE_WAIT, SHUTDOWN_ACK_SENT
 
 __all__ = ["Collision", "Reply"]
@@ -92,6 +93,14 @@ class Collision:
             return False
         return self.on_opened_cookie(opened, source)
 
+    def keys_in(self, cookie: bytes, source: Route) -> Keyring | None:
+        """What an AUTH chunk in front of this COOKIE ECHO is to be judged by, while the association is being set up."""
+        context = self._context
+        opened = self._cookies.open(cookie, context.now, source.address)
+        if opened is None or opened.setup.auth is None:
+            return None
+        return Keyring(opened.setup.auth, SharedKeys(context.config.auth_keys, context.config.auth_active_key))
+
     def on_opened_cookie(self, opened: OpenedCookie, source: Route) -> bool:
         """A cookie that we made, from one of this association's addresses: section 5.2.4, table 12.
 
@@ -143,7 +152,8 @@ class Collision:
         context.owner.retag()
         if forming:
             self._complete(opened, source)
-        elif context.setup is not None and context.setup.peer_initial_tsn == setup.peer_initial_tsn:
+        elif context.setup is not None and _is_as_it_was(context.setup, setup):
+            context.take_keys(setup)  # RFC 4895 section 6.1: its random number goes with its tag
             self._confirm(source)
         else:  # another tag and other TSNs: what the peer has now is not what we have
             context.owner.restart(setup)
@@ -191,3 +201,11 @@ class Collision:
             random = self._context.random
             self._tie_tags = (random.bits(_TAG_BITS) or 1, random.bits(_TAG_BITS) or 1)
         return self._tie_tags
+
+
+def _is_as_it_was(before: Setup, now: Setup) -> bool:
+    """Whether a peer with another tag can go on with the TSNs and the kind of packets of before."""
+    said = [(each.chunks, each.hmacs) for each in before.auth or ()]
+    return before.peer_initial_tsn == now.peer_initial_tsn and said == [
+        (each.chunks, each.hmacs) for each in now.auth or ()
+    ]

@@ -24,6 +24,7 @@ from ..wire.constants import (
     I_FORWARD_TSN,
     RE_CONFIG,
 )
+from .keyring import Keyring, SharedKeys
 from .state import CLOSED, State
 
 __all__ = ["Context", "Owner", "Random", "Setup"]
@@ -138,6 +139,7 @@ class Context:
         "config",
         "control",
         "events",
+        "keyring",
         "local_port",
         "local_tag",
         "now",
@@ -148,6 +150,7 @@ class Context:
         "peer_tag",
         "random",
         "setup",
+        "shared_keys",
         "state",
         "statistics",
         "timers",
@@ -167,6 +170,9 @@ class Context:
         self.now = 0.0
         self.state: State = CLOSED
         self.setup: Setup | None = None
+        #: What is authenticated, and how; None unless that was negotiated. It is there from the INIT ACK on.
+        self.keyring: Keyring | None = None
+        self.shared_keys: SharedKeys | None = None
         self.statistics = Statistics()
         self.timers = TimerTable()
         #: Chunks that wait for the next flush, each with the path it must take, or -1 for any.
@@ -202,6 +208,23 @@ class Context:
             for chunk, where in self.control
             if where != path_id or chunk[0] not in (HEARTBEAT, HEARTBEAT_ACK)
         ]
+    def take_keys(self, setup: Setup) -> None:
+        """Authenticate as this setup says, if it does (RFC 4895 section 6.1). The shared keys stay those that they are.
+        """
+        if setup.auth is None:
+            self.keyring = None
+            return
+        if self.shared_keys is None:
+            self.shared_keys = SharedKeys(self.config.auth_keys, self.config.auth_active_key)
+        if self.keyring is None or self.keyring.said != setup.auth:
+            self.keyring = Keyring(setup.auth, self.shared_keys)
+
+    def room(self, path: Path, kind: int) -> int:
+        """The bytes that a control chunk of this type may have on a path: less where it needs AUTH in front of it."""
+        keyring = self.keyring
+        if keyring is None or keyring.blanket or kind not in keyring.owes:
+            return path.payload
+        return path.payload - keyring.size
 
     def emit(self, event: Event) -> None:
         """Tell the user."""

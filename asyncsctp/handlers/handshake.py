@@ -20,6 +20,7 @@ from ..wire.constants import (
     CAUSE_NEW_ENCAPSULATION_PORT,
     CAUSE_OUT_OF_RESOURCE,
     CAUSE_RESTART_NEW_ADDRESSES,
+    ERROR,
 )
 from ..wire.init import Init, pack_init
 from . import capabilities
@@ -139,6 +140,7 @@ class Handshake:
         ports = (context.local_port, context.peer_port)
         self._setup = capabilities.agree(self.offer, init, ports, source, addresses)
         adopt(paths, self._setup)
+        context.take_keys(self._setup)
         self._choose_path(source)
         context.timers.stop(T1_INIT)
         context.state = COOKIE_ECHOED
@@ -148,7 +150,7 @@ class Handshake:
             # Section 3.2.2: reported beside the COOKIE ECHO, which comes first; never at the price of a packet too
             # large.
             report = control.pack_error(causes.pack_unrecognized_parameters(init.unrecognized))
-            if len(self._cookie_echo) + len(report) <= self._path.payload:
+            if len(self._cookie_echo) + len(report) <= context.room(self._path, ERROR):
                 self._cookie_echo += report
         self._send_cookie_echo()
 
@@ -179,6 +181,7 @@ class Handshake:
         context.state = COOKIE_WAIT
         context.peer_tag = 0
         context.owner.retag()
+        context.keyring = None
         self._setup = None
         self._retransmissions = 0
         self.offer = self.offer._replace(preservative_ms=int(extension * 1000))

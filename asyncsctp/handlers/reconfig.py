@@ -22,6 +22,7 @@ from ..wire.constants import (
     PARAM_INCOMING_RESET,
     PARAM_OUTGOING_RESET,
     PARAM_TSN_RESET,
+    RE_CONFIG,
 )
 from ..wire.reconfig import (
     BAD_NUMBER,
@@ -288,7 +289,8 @@ class Reconfig:
             return DENIED
         if _is_beyond(streams, self._outgoing.count):
             return WRONG_STREAM
-        room = self._context.paths.data_path().payload - CHUNK_HEADER_SIZE - _OUTGOING_RESET_SIZE
+        room = self._context.room(self._context.paths.data_path(), RE_CONFIG)
+        room -= CHUNK_HEADER_SIZE + _OUTGOING_RESET_SIZE
         if 2 * len(streams) > room:
             return DENIED
         current = self.requests.current

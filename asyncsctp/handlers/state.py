@@ -61,11 +61,13 @@ SENDS_DATA: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED}
 #: DATA from the peer is processed (sections 6 and 9.2).
 RECEIVES_DATA: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT})
 
+#: The association is being set up by us.
+FORMING: Final = frozenset({COOKIE_WAIT, COOKIE_ECHOED})
+
 _ALWAYS: Final = frozenset({ABORT, ERROR, PAD})
 _SETUP: Final = _ALWAYS | {SHUTDOWN_ACK}
-_UP: Final = _ALWAYS | {
-    ASCONF, ASCONF_ACK, COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, RE_CONFIG, SACK, SHUTDOWN,
-}  # fmt: skip
+_ADDRESSES: Final = frozenset({ASCONF, ASCONF_ACK})  # RFC 5061 section 5.1 C4
+_UP: Final = _ALWAYS | {COOKIE_ECHO, CWR, ECNE, HEARTBEAT, HEARTBEAT_ACK, RE_CONFIG, SACK, SHUTDOWN} | _ADDRESSES
 _USER_DATA: Final = frozenset({DATA, I_DATA, FORWARD_TSN, I_FORWARD_TSN})
 
 #: The chunk types that mean something in a state; others are discarded there. INIT, which comes without a tag, and

@@ -168,6 +168,8 @@ class Submission:
                 self._abandonment(_OPTIONS, True)
                 if terms.policy == PRIORITY:
                     importance = terms.bound
+            if terms.key is not None:
+                terms.key.count += 1
         abandonment = self._transmission.abandonment
         if abandonment is not None:
             wanted = self._transmission.buffered + len(message.data)

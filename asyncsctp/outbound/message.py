@@ -26,6 +26,9 @@ PIECE: Final = -2
 #: What is left in its stream of a message that was withdrawn from the middle of it.
 WITHDRAWN: Final = -3
 
+#: From here on: a message whose packets are authenticated with a key of its own (RFC 4895), on a path or on any.
+KEYED: Final = 1 << 32
+
 #: The TSN of a message that has not left completely.
 NOT_SENT: Final = -1
 
@@ -54,13 +57,28 @@ def message_flags(unordered: bool, immediate: bool) -> int:
     return WHOLE | (FLAG_UNORDERED if unordered else 0) | (FLAG_IMMEDIATE if immediate else 0)
 
 
+def lane(path_id: int, key_id: int) -> int:
+    """What stands for a path, or ANY_PATH, where a message is authenticated with this key."""
+    return KEYED | key_id << 16 | path_id + 1
+
+
+def lane_path(path_id: int) -> int:
+    """The path that a message wants, or ANY_PATH."""
+    return path_id if path_id < KEYED else (path_id & 0xFFFF) - 1
+
+
+def lane_key(path_id: int) -> int:
+    """The key that a message wants, or -1."""
+    return -1 if path_id < KEYED else path_id >> 16 & 0xFFFF
+
+
 class OutboundMessage:
     """One user message, or a piece of one. There is one of these for every message, so it is lean.
 
     `data` is never empty (section 3.3.1: a DATA chunk has user data). `flags` are those of `message_flags`; a piece
     lacks the B bit, the E bit or both. `order` is its arrival number, set when it is queued. `path_id` is the path that
-    its user wants it to take (section 11.1.5), if any. `tsn` is that of its last chunk, once that has left. `terms` are
-    there only if it is to be told from others once it has left.
+    its user wants it to take (section 11.1.5), if any, or a `lane`. `tsn` is that of its last chunk, once that has
+    left. `terms` are there only if it is to be told from others once it has left.
     """
 
     __slots__ = ("data", "flags", "order", "path_id", "ppid", "sid", "terms", "tsn")
@@ -85,6 +103,17 @@ class OutboundMessage:
 
 
 @final
+class KeyUse:
+    """A shared key that messages name, and how many of them are neither acknowledged nor given up."""
+
+    __slots__ = ("count", "key_id")
+
+    def __init__(self, key_id: int) -> None:
+        self.key_id = key_id
+        self.count = 0
+
+
+@final
 class Terms:
     """What holds for one message beyond the plain, and how it fares.
 
@@ -96,11 +125,12 @@ class Terms:
     * `records`: its chunks that have left and are not cumulatively acknowledged, in order of TSN.
     * `transmissions`: the most that a chunk took which has been acknowledged; `path_id`: where the last of them went.
     * `pieces`: of a message written in parts, while nothing has left. `open`: there are more to come.
+    * `key`: what its packets are to be authenticated with, if that is not the same for all.
     """
 
     __slots__ = (
-        "bound", "context", "fate", "message", "number", "open", "order", "path_id", "pieces", "policy", "reason",
-        "records", "transmissions", "watcher",
+        "bound", "context", "fate", "key", "message", "number", "open", "order", "path_id", "pieces", "policy",
+        "reason", "records", "transmissions", "watcher",
     )  # fmt: skip
 
     def __init__(self, context: object = None, policy: int = RELIABLE, bound: float = 0.0) -> None:
@@ -108,6 +138,7 @@ class Terms:
         self.policy = policy
         self.bound = bound
         self.watcher: object = None
+        self.key: KeyUse | None = None
         self.fate = WAITING
         self.message: OutboundMessage | None = None
         self.number = 0
@@ -121,6 +152,8 @@ class Terms:
 
     def settle(self, reason: str = "") -> None:
         """It is acknowledged, or abandoned for a reason: nothing of it is kept any more."""
+        if self.key is not None and self.fate != SETTLED:
+            self.key.count -= 1
         self.fate = SETTLED
         self.reason = reason
         self.message = None
@@ -155,6 +188,13 @@ class PacketRecord:
         self.message: OutboundMessage | None = None
         self.transmissions = 1
         self.state = IN_FLIGHT
+
+    def key_id(self) -> int:
+        """The key that its packet is to be authenticated with; -1 where any will do."""
+        message = self.message
+        if message is None or message.terms is None or message.terms.key is None:
+            return -1
+        return message.terms.key.key_id
 
     def first_beyond(self, room: int) -> int:
         """The TSN of the first chunk that `room` bytes can't take, with those before it."""

@@ -92,8 +92,9 @@ class RetransmissionQueue:
         """Append as many lost records as fit into `room` bytes, the earliest first (sections 6.3.3 E3 and 7.2.4).
 
         Their bytes, and whether the earliest outstanding data of this path is among them (section 6.1: restart T3-rtx
-        then). Those that need another choice of path than the first are left. `force`, for an otherwise empty packet: a
-        chunk that has become too long for the path goes nevertheless, and is left to IP fragmentation (section 6.9).
+        then). Those that need another choice of path than the first, or another key, are left. `force`, for an
+        otherwise empty packet: a chunk that has become too long for the path goes nevertheless, and is left to IP
+        fragmentation (section 6.9).
         """
         outstanding = self._outstanding
         filled = 0
@@ -101,7 +102,10 @@ class RetransmissionQueue:
         first = record = outstanding.earliest_lost()
         last_path = first.path_id if first is not None else 0
         timed_out = first is not None and first.state == TIMED_OUT
+        key_id = first.key_id() if first is not None else -1
         while record is not None and record.path_id == last_path and (record.state == TIMED_OUT) == timed_out:
+            if record.key_id() != key_id:
+                break
             if len(record.body) > room:
                 beyond = record.first_beyond(room)
                 if beyond == record.first_tsn:

@@ -13,7 +13,19 @@ from typing import Final
 from ..schedulers.base import StreamScheduler
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED
 from ..wire.octets import Writer
-from .message import ANY_PATH, BEGUN, PIECE, WAITING, WHOLE, WITHDRAWN, OutboundMessage, Terms
+from .message import (
+    ANY_PATH,
+    BEGUN,
+    PIECE,
+    WAITING,
+    WHOLE,
+    WITHDRAWN,
+    OutboundMessage,
+    Terms,
+    lane,
+    lane_key,
+    lane_path,
+)
 from .turns import GONE, OutgoingStream, Turns
 
 __all__ = ["SMALLEST_TAIL", "SendQueue"]
@@ -183,8 +195,9 @@ class SendQueue(Turns):
         """This path is no more: messages that wanted to take it take any."""
         for stream in self._streams.values():
             for message in stream.messages[stream.head :] + (stream.later or []):
-                if message.path_id == path_id:
-                    message.path_id = ANY_PATH
+                if message.path_id >= 0 and lane_path(message.path_id) == path_id:
+                    key_id = lane_key(message.path_id)
+                    message.path_id = ANY_PATH if key_id < 0 else lane(ANY_PATH, key_id)
 
     # Streams that are reset (RFC 6525).
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, final
 
+from ..events import PathState
 from .encapsulation import is_ipv4, is_source_for, normalize, wildcard_of
 from .path import Path
 
@@ -54,11 +55,14 @@ class LocalAddresses:
         kept = [local if ours == wildcard else ours for ours in self.sources]
         self.sources = tuple(dict.fromkeys(ours for ours in kept if ours != wildcard_of(ours)))
 
-    def restart(self) -> None:
+    def restart(self, paths: Sequence[Path]) -> None:
         """The peer begins anew, with what it was told in the handshake."""
         self.sources = self.bound
         self.arriving = self.leaving = ()
         self.barred = frozenset()
+        for path in paths:
+            if path.route.local not in self.sources:
+                self._move(path)
 
     # Addresses that come and go.
 
@@ -96,7 +100,23 @@ class LocalAddresses:
 
     # What that means for paths.
 
-    def move(self, path: Path) -> bool:
+    def leave(self, address: str, paths: Sequence[Path]) -> None:
+        """Nothing leaves from this one any more: for paths without another of their family, nothing leaves at all."""
+        for path in paths:
+            if path.route.local == address:
+                if not self._move(path) and path.state is PathState.ACTIVE:
+                    path.state = PathState.INACTIVE
+            elif path.reply_route.local == address:
+                path.reply_route = path.route
+
+    def arrive(self, paths: Sequence[Path]) -> None:
+        """There may be one for paths that had none."""
+        for path in paths:
+            if not path.route.local and self._move(path):
+                if path.state is PathState.INACTIVE and path.error_count <= path.max_retrans:
+                    path.state = PathState.ACTIVE
+
+    def _move(self, path: Path) -> bool:
         """Let a path leave from one that may be a source; false if there is none of its family."""
         sources = self.sources_for(path.route.address)
         path.route = path.reply_route = path.route._replace(local=sources[0] if sources else NOWHERE)

@@ -113,14 +113,21 @@ class Path:
         self.congestion.on_timeout(now)
         self.one_packet = True
 
-    def on_message_size(self, mtu: int) -> bool:
+    def reserve(self, reserved: int) -> None:
+        """So many bytes of each packet are for other than the chunks that we bundle (RFC 4895 section 6.2)."""
+        self.payload = chunk_room(self.mtu, is_ipv4(self.route.address)) - reserved
+        self.congestion.on_pmdcs(self.payload)
+        if self.last_sent < 0.0:
+            self.congestion.reinitialize()  # the initial window is so many packets
+
+    def on_message_size(self, mtu: int, reserved: int = 0) -> bool:
         """The network carries no IP packet above `mtu`; whether that is news. A larger size never is (section 7.3)."""
         ipv4 = is_ipv4(self.route.address)
         mtu = max(mtu, smallest_mtu(ipv4))
         if mtu >= self.mtu:
             return False
         self.mtu = mtu
-        self.payload = chunk_room(mtu, ipv4)
+        self.payload = chunk_room(mtu, ipv4) - reserved
         self.congestion.on_pmdcs(self.payload)
         return True
 

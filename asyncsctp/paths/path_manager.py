@@ -12,9 +12,10 @@ from typing import Final, NamedTuple, final
 from ..config import Config
 from ..congestion.rfc9260 import RFC9260
 from ..events import PathState
-from .encapsulation import Route, chunk_room, is_ipv4, normalize, wildcard_of
-from .local_addresses import NOWHERE, LocalAddresses
+from .encapsulation import Route, is_ipv4, normalize, wildcard_of
+from .local_addresses import NOWHERE
 from .path import Path
+from .path_table import PathTable
 from .rto import RtoEstimator
 
 __all__ = ["PathManager", "Verdict"]
@@ -23,7 +24,6 @@ _UNCONFIRMED: Final = PathState.UNCONFIRMED
 _ACTIVE: Final = PathState.ACTIVE
 _INACTIVE: Final = PathState.INACTIVE
 
-_DEFAULT_MTU: Final = 1280  # IPv6 guarantees it; IPv4 tunnels carry it too
 _HB_MAX_BURST: Final = 1  # section 16
 #: One time-out is a loss; with the second in a row the pair of addresses is suspected.
 _ROTATE_AT: Final = 2
@@ -37,42 +37,16 @@ class Verdict(NamedTuple):
 
 
 @final
-class PathManager:
-    """The paths of one association: at least one. The first is the primary path until the user says otherwise.
+class PathManager(PathTable):
+    """The paths of one association: at least one. The first is the primary path until the user says otherwise."""
 
-    `paths` are those in use, in order. `by_id` is the lookup for what was sent earlier: an id is used again once the
-    path that had it was removed, and nothing refers to it (`release`). `local`: our own addresses.
-    """
-
-    __slots__ = (
-        "_by_address",
-        "_config",
-        "_current",
-        "_families",
-        "_free",
-        "_next_probe",
-        "_udp_port",
-        "amdcs",
-        "by_id",
-        "error_count",
-        "local",
-        "paths",
-        "primary",
-    )
+    __slots__ = ("_current", "_next_probe", "error_count", "primary")
 
     def __init__(self, config: Config, local_addresses: Sequence[str], addresses: Sequence[str], udp_port: int) -> None:
         """`addresses` are CONFIRMED from the start (section 5.4 rules 1 and 2): those that the user gave to `connect`,
         or the one that an INIT ACK was sent to. `udp_port` is the peer's where no other was learned."""
-        self._config = config
-        self.local = LocalAddresses(local_addresses)
-        self._udp_port = udp_port
-        self._by_address: dict[str, Path] = {}
-        self.by_id: list[Path] = []
-        self._free: list[int] = []  # ids
-        self.paths: list[Path] = []
-        self._families = [0, 0]  # addresses paired so far: IPv6, IPv4
+        super().__init__(config, local_addresses, udp_port)
         self._next_probe = 0.0
-        self.amdcs = 0  # the largest chunk that fits a packet of every path (section 7.3)
         self.error_count = 0
         for address in addresses:
             self.add(address, confirmed=True)
@@ -92,41 +66,6 @@ class PathManager:
             if path is not None:
                 self.attach(path)
         return path
-
-    def prepare(self, address: str, *, confirmed: bool = False) -> Path | None:
-        """A path to what may become an address of the peer; nothing but what is sent to it by name goes there."""
-        ipv4 = is_ipv4(address)
-        locals_ = self.local.sources_for(address)
-        if not locals_:
-            return None
-        position = self._families[ipv4]
-        self._families[ipv4] += 1
-        local = locals_[position] if position < len(locals_) else locals_[0]
-        config = self._config
-        mtu = config.mtu or _DEFAULT_MTU
-        path = Path(
-            self._free.pop() if self._free else len(self.by_id),
-            Route(local, address, self._udp_port),
-            _ACTIVE if confirmed else _UNCONFIRMED,
-            mtu,
-            RtoEstimator(config.rto_initial, config.rto_min, config.rto_max),
-            (config.congestion or RFC9260)(chunk_room(mtu, ipv4), ipv4),
-        )
-        path.max_retrans = config.path_max_retrans
-        path.heartbeat_interval = config.heartbeat_interval
-        if path.path_id == len(self.by_id):
-            self.by_id.append(path)
-        else:
-            self.by_id[path.path_id] = path
-        return path
-
-    def attach(self, path: Path) -> None:
-        """Use a path that `prepare` has made."""
-        if path.path_id in self._free:
-            self._free.remove(path.path_id)
-        self.paths.append(path)
-        self._by_address[path.route.address] = path
-        self._measure()
 
     def remove(self, address: str, successor: Path | None = None) -> bool:
         """Stop using an address; whether that was done. The last one that is not UNCONFIRMED stays, unless `successor`
@@ -149,12 +88,6 @@ class PathManager:
         self._measure()
         self._select()
         return True
-
-    def release(self, path: Path) -> None:
-        """Nothing refers to a path any more that is not in use: its id may become another's."""
-        path_id = path.path_id
-        if self.by_id[path_id] is path and path not in self.paths and path_id not in self._free:
-            self._free.append(path_id)
 
     def retain(self, addresses: Sequence[str]) -> None:
         """Stop using all other addresses, as far as `remove` does that."""
@@ -180,10 +113,6 @@ class PathManager:
         self._select()
         for path in self.by_id:
             self.release(path)
-
-    def find(self, address: str) -> Path | None:
-        """The path to an address, as the peer or the user spells it."""
-        return self._by_address.get(address) or self._by_address.get(normalize(address))
 
     def set_primary(self, address: str) -> bool:
         """The user chose the primary path; whether that changed it."""
@@ -235,29 +164,16 @@ class PathManager:
 
     def _unsettle(self) -> None:
         """The peer may speak to another of our addresses now."""
-        self.local.restart()
-        for path in self.paths:
-            if path.route.local not in self.local.sources:
-                self.local.move(path)
+        self.local.restart(self.paths)
 
     def leave(self, local: str) -> None:
-        """Nothing leaves from this address of ours any more (RFC 5061 section 5.3 F4); where there is no other, nothing
-        leaves at all.
-        """
-        for path in self.paths:
-            if path.route.local == local:
-                if not self.local.move(path) and path.state is _ACTIVE:
-                    path.state = _INACTIVE
-            elif path.reply_route.local == local:
-                path.reply_route = path.route
+        """Nothing leaves from this address of ours any more (RFC 5061 section 5.3 F4)."""
+        self.local.leave(local, self.paths)
         self._select()
 
     def arrive(self) -> None:
         """There may be an address of ours again for paths that had none."""
-        for path in self.paths:
-            if not path.route.local and self.local.move(path):
-                if path.state is _INACTIVE and path.error_count <= path.max_retrans:
-                    path.state = _ACTIVE
+        self.local.arrive(self.paths)
         self._select()
 
     def rotate_local(self, path: Path) -> bool:
@@ -370,13 +286,6 @@ class PathManager:
 
     # Settings
 
-    def on_message_size(self, path: Path, mtu: int) -> bool:
-        """The system reports that IP packets above `mtu` don't get through to this path; whether that was news."""
-        changed = path.on_message_size(mtu)
-        if changed:
-            self._measure()
-        return changed
-
     def configure(self, config: Config) -> None:
         """Other settings from now on, for all paths."""
         other_controller = config.congestion is not self._config.congestion
@@ -387,9 +296,6 @@ class PathManager:
             path.heartbeat_interval = config.heartbeat_interval
             if other_controller:
                 path.congestion = (config.congestion or RFC9260)(path.payload, is_ipv4(path.route.address))
-
-    def _measure(self) -> None:
-        self.amdcs = min(path.payload for path in self.paths)
 
     def _select(self) -> None:
         # Section 8.2: ONE other address, and the same one as long as it works.

@@ -1,4 +1,5 @@
-"""Error causes of ABORT and ERROR chunks (RFC 9260 section 3.3.10; cause 14: draft-tuexen-tsvwg-sctp-udp-encaps-cons).
+"""Error causes of ABORT and ERROR chunks (RFC 9260 section 3.3.10, RFC 5061 section 4.3, RFC 4895 section 4, draft
+natsupp section 5.2; cause 14: draft-tuexen-tsvwg-sctp-udp-encaps-cons).
 
 One builder for each cause, and a reader that gives all of a chunk with a sentence for people. When a cause is sent,
 and what its arrival means, is not known here.
@@ -24,10 +25,12 @@ from .constants import (
     CAUSE_INVALID_PARAMETER,
     CAUSE_INVALID_STREAM,
     CAUSE_MISSING_PARAMETER,
+    CAUSE_MISSING_STATE,
     CAUSE_NEW_ENCAPSULATION_PORT,
     CAUSE_NO_AUTHORIZATION,
     CAUSE_NO_USER_DATA,
     CAUSE_OUT_OF_RESOURCE,
+    CAUSE_PORT_COLLISION,
     CAUSE_PROTOCOL_VIOLATION,
     CAUSE_RESOURCE_SHORTAGE,
     CAUSE_RESTART_NEW_ADDRESSES,
@@ -35,7 +38,9 @@ from .constants import (
     CAUSE_UNRECOGNIZED_CHUNK,
     CAUSE_UNRECOGNIZED_PARAMETERS,
     CAUSE_UNRESOLVABLE_ADDRESS,
+    CAUSE_UNSUPPORTED_HMAC,
     CAUSE_USER_ABORT,
+    CAUSE_VTAG_COLLISION,
     MASK_32,
 )
 from .tlv import Malformed
@@ -60,6 +65,7 @@ __all__ = [
     "pack_unrecognized_chunk",
     "pack_unrecognized_parameters",
     "pack_unresolvable_address",
+    "pack_unsupported_hmac",
     "pack_user_abort",
     "read_causes",
     "read_causes_leniently",
@@ -74,6 +80,7 @@ MAX_CAUSES: Final = 64
 MAX_TEXT: Final = 200
 MAX_SHOWN: Final = 8
 
+U16_SIZE: Final = 2
 U32_SIZE: Final = 4
 
 Item = TypeVar("Item")
@@ -137,29 +144,29 @@ def pack_new_encapsulation_port(current: int, new: int) -> bytes:
     return _pack(CAUSE_NEW_ENCAPSULATION_PORT, pack("!HH", current, new))
 
 
-def pack_delete_last_address(parameter: bytes = b"") -> bytes:
-    """RFC 5061 section 4.3.1, with the request as it came."""
-    return _pack(CAUSE_DELETE_LAST_ADDRESS, parameter)
+def pack_unsupported_hmac(hmac_id: int) -> bytes:
+    return _pack(CAUSE_UNSUPPORTED_HMAC, pack("!H", hmac_id))
 
 
-def pack_resource_shortage(parameter: bytes = b"") -> bytes:
-    """Section 4.3.2."""
-    return _pack(CAUSE_RESOURCE_SHORTAGE, parameter)
+def pack_delete_last_address(parameter: bytes) -> bytes:
+    """`parameter`: the whole one of the ASCONF that asked for it; so of the others of RFC 5061."""
+    return _pack_copies(CAUSE_DELETE_LAST_ADDRESS, (parameter,))
 
 
-def pack_delete_source_address(parameter: bytes = b"") -> bytes:
-    """Section 4.3.3."""
-    return _pack(CAUSE_DELETE_SOURCE_ADDRESS, parameter)
+def pack_resource_shortage(parameter: bytes) -> bytes:
+    return _pack_copies(CAUSE_RESOURCE_SHORTAGE, (parameter,))
+
+
+def pack_delete_source_address(parameter: bytes) -> bytes:
+    return _pack_copies(CAUSE_DELETE_SOURCE_ADDRESS, (parameter,))
 
 
 def pack_illegal_asconf_ack() -> bytes:
-    """Section 4.3.4."""
     return _pack(CAUSE_ILLEGAL_ASCONF_ACK)
 
 
-def pack_no_authorization(parameter: bytes = b"") -> bytes:
-    """Section 4.3.5."""
-    return _pack(CAUSE_NO_AUTHORIZATION, parameter)
+def pack_no_authorization(parameter: bytes) -> bytes:
+    return _pack_copies(CAUSE_NO_AUTHORIZATION, (parameter,))
 
 
 def read_causes(data: bytes, start: int, end: int) -> tuple[Cause, ...]:
@@ -223,6 +230,13 @@ def _staleness(info: bytes) -> str:
     return f"by {staleness} us" if staleness else ""
 
 
+def _hmac(info: bytes) -> str:
+    # Two bytes, and no more: its padding is not part of it.
+    if len(info) < U16_SIZE:
+        raise Malformed(f"an HMAC identifier in {len(info)} bytes")
+    return str(int.from_bytes(info[:U16_SIZE]))
+
+
 def _missing(info: bytes) -> str:
     count = _u32(info)
     if count > (len(info) - U32_SIZE) // 2:
@@ -283,9 +297,13 @@ _CAUSES: Final[dict[int, tuple[str, Callable[[bytes], str]]]] = {
     CAUSE_USER_ABORT: ("user-initiated abort", _text),
     CAUSE_PROTOCOL_VIOLATION: ("protocol violation", _text),
     CAUSE_NEW_ENCAPSULATION_PORT: ("restart of an association with new encapsulation port", _ports),
-    CAUSE_DELETE_LAST_ADDRESS: ("request to delete the last remaining IP address", _nothing),
-    CAUSE_RESOURCE_SHORTAGE: ("operation refused due to resource shortage", _nothing),
-    CAUSE_DELETE_SOURCE_ADDRESS: ("request to delete the source IP address", _nothing),
+    CAUSE_DELETE_LAST_ADDRESS: ("request to delete the last remaining IP address", _parameters),
+    CAUSE_RESOURCE_SHORTAGE: ("operation refused due to resource shortage", _parameters),
+    CAUSE_DELETE_SOURCE_ADDRESS: ("request to delete the source IP address", _parameters),
     CAUSE_ILLEGAL_ASCONF_ACK: ("association aborted due to illegal ASCONF-ACK", _nothing),
-    CAUSE_NO_AUTHORIZATION: ("request refused: no authorization", _nothing),
+    CAUSE_NO_AUTHORIZATION: ("request refused, no authorization", _parameters),
+    CAUSE_VTAG_COLLISION: ("verification tag and port number collision", _nothing),
+    CAUSE_MISSING_STATE: ("missing state", _nothing),
+    CAUSE_PORT_COLLISION: ("port number collision", _nothing),
+    CAUSE_UNSUPPORTED_HMAC: ("unsupported HMAC identifier", _hmac),
 }

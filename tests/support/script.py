@@ -8,7 +8,7 @@ wrap. After every flush the association's invariants are checked.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import pack, unpack_from
 
@@ -21,7 +21,9 @@ from asyncsctp.paths.encapsulation import Route
 from asyncsctp.paths.path import Path
 from asyncsctp.paths.rto import RtoEstimator
 from asyncsctp.wire import control, sack, tlv
+from asyncsctp.wire.auth import AuthParameters
 from asyncsctp.wire.constants import (
+    AUTH,
     CHUNK_HEADER_SIZE,
     COMMON_HEADER_SIZE,
     COOKIE_ECHO,
@@ -37,6 +39,7 @@ from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.init import Init, pack_init, read_init
 from asyncsctp.wire.packet import Seal, checksum_ok
 
+from .authentic import SHA_1, SHA_256, Authenticator
 from .pair import Recorder
 
 LOCAL_PORT = 4000
@@ -44,6 +47,7 @@ PEER_PORT = 5001
 UDP_PORT = 9899
 PEER_TAG = 0x5EE4
 PEER_TSN = 0xFFFFFFFC
+PEER_RANDOM = bytes(range(32))
 LOCAL = ("10.0.0.1", "10.1.0.1")
 PEER = ("10.0.0.2", "10.1.0.2")
 
@@ -104,6 +108,7 @@ class Packet:
     tag: int
     size: int  # of its chunks
     chunks: tuple[Chunk, ...]
+    key: int | None = None  # of its AUTH chunk, which was right
 
     @property
     def to(self) -> str:
@@ -140,10 +145,16 @@ class Script:
         user: Recorder | None = None,
         extensions: frozenset[int] = frozenset(),
         streams: int = 16,
+        auth: frozenset[int] | None = None,
+        keys: Mapping[int, bytes] | None = None,
+        hmacs: tuple[int, ...] = (SHA_256, SHA_1),
     ) -> None:
         """`listed`: all addresses but the first are known from the INIT ACK only, thus UNCONFIRMED.
 
         `extensions`: the chunk types that the peer lists as supported. `streams`: how many it takes, and sends on.
+        `auth`: the chunk types that it wants authenticated; None: it does not know RFC 4895. It has these `keys`, and
+        lists these `hmacs`. What the association sends it then is checked: AUTH where there is one, and that it is
+        there where it must.
         """
         self.now = 100.0
         self.chance = Chance()
@@ -155,6 +166,9 @@ class Script:
         self.listed = listed
         self.extensions = extensions
         self.streams = streams
+        self.auth = None if auth is None else AuthParameters(PEER_RANDOM, bytes(sorted(auth)), hmacs)
+        self.keys = {0: b""} if keys is None else keys
+        self.authenticator: Authenticator | None = None  # once both have said what it takes
         self.outbox = Outbox()
         self.packets: list[Packet] = []
         self.endpoint = Endpoint(
@@ -178,11 +192,13 @@ class Script:
         answer = Init(
             PEER_TAG, self.peer_rwnd, self.streams, self.streams, PEER_TSN,
             PEER[: self.paths] if self.paths > 1 else (),
-            cookie=b"cookie", ecn=self.ecn, extensions=self.extensions,
+            cookie=b"cookie", ecn=self.ecn, extensions=self.extensions, auth=self.auth,
         )  # fmt: skip
+        if self.auth is not None and init.auth is not None:
+            self.authenticator = Authenticator((init.auth, self.auth), self.keys)
         self.send(pack_init(answer, True))
-        self.expect(COOKIE_ECHO)
-        self.send(control.pack_cookie_ack())
+        assert [packet.kinds[-1] for packet in self.take()] == [COOKIE_ECHO]
+        self.send(self.authenticated(control.pack_cookie_ack()) if init.auth is not None else control.pack_cookie_ack())
         assert self.state is ESTABLISHED
         config = self.config
         for path in self.association.path_manager.by_id:  # the handshake took no time: what it measured is forgotten
@@ -307,6 +323,12 @@ class Script:
         seal = self._seal if tag is None else Seal(PEER_PORT, LOCAL_PORT, tag)
         return seal.pack(b"".join(chunks))
 
+    def authenticated(self, *chunks: bytes, key: int = 0, hmac: int = SHA_256) -> bytes:
+        """AUTH and these chunks; nothing may follow them in their packet."""
+        assert self.authenticator is not None
+        body = b"".join(chunks)
+        return self.authenticator.auth(body, key, hmac) + body
+
     def arrive(self, *chunks: bytes, source: int = 0, tag: int | None = None, marked: bool = False) -> None:
         """A packet comes, from one of the peer's addresses; the batch that it belongs to goes on."""
         self.arrive_raw(self.packet(*chunks, tag=tag), source=source, marked=marked)
@@ -315,8 +337,18 @@ class Script:
         route = Route(LOCAL[source], PEER[source], UDP_PORT)
         self.endpoint.receive(datagram, route, self.now, marked)
 
-    def send(self, *chunks: bytes, source: int = 0, tag: int | None = None, marked: bool = False) -> None:
-        """A packet comes, alone in its batch."""
+    def send(
+        self,
+        *chunks: bytes,
+        source: int = 0,
+        tag: int | None = None,
+        marked: bool = False,
+        auth: int | None = None,
+        hmac: int = SHA_256,
+    ) -> None:
+        """A packet comes, alone in its batch; authenticated with the key `auth`, if there is one."""
+        if auth is not None:
+            chunks = (self.authenticated(*chunks, key=auth, hmac=hmac),)
         self.arrive(*chunks, source=source, tag=tag, marked=marked)
         self.flush()
 
@@ -343,11 +375,17 @@ class Script:
     def _read(self, route: Route, datagram: bytes) -> Packet:
         assert checksum_ok(datagram)  # section 6.8
         chunks = []
-        for first16, _, start, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
+        key = None
+        for first16, at, start, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
+            if first16 >> 8 == AUTH and self.authenticator is not None:
+                assert key is None  # RFC 4895 section 5.1
+                key = self.authenticator.key_of(datagram[at:])
+            if self.authenticator is not None and self.auth is not None and first16 >> 8 in self.auth.listed:
+                assert key is not None  # section 6.2
             chunks.append(self._read_chunk(first16 >> 8, first16 & 0xFF, datagram[start:end]))
         tag = unpack_from("!I", datagram, 4)[0]
         assert len(datagram) % 4 == 0
-        return Packet(self.now, route, tag, len(datagram) - COMMON_HEADER_SIZE, tuple(chunks))
+        return Packet(self.now, route, tag, len(datagram) - COMMON_HEADER_SIZE, tuple(chunks), key)
 
     def _read_chunk(self, kind: int, flags: int, value: bytes) -> Chunk:
         if kind == DATA:

@@ -1,0 +1,132 @@
+"""Authentication as user and peer see it (RFC 4895, RFC 6458 sections 6.1.8, 8.1.18 and 8.3.3 to 8.3.5): shared keys
+that come, change and go, and what is thought of the AUTH chunks that come.
+
+This room knows who may do what with which key, and what is told of it. The arithmetic is in `keyring`; which chunks
+stand behind an AUTH chunk, and what leaves behind one, is known where packets are walked and filled.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from ..config import Config, check_auth_key
+from ..events import AuthKeyChanged
+from ..outbound.message import Terms, lane
+from ..wire import causes
+from ..wire.auth import read_auth
+from ..wire.constants import COOKIE_ECHO
+from ..wire.tlv import HEADER_SIZE
+from .context import Context, Setup
+from .keyring import GENUINE, UNSUPPORTED, Keyring, SharedKeys
+from .violations import Violations
+
+__all__ = ["Authentication", "admits", "is_genuine"]
+
+
+def is_genuine(
+    context: Context, keyring: Keyring, violations: Violations, data: bytes, at: int, end: int, path_id: int
+) -> bool:
+    """Whether the AUTH chunk at `at` is right; else nothing that stands behind it is looked at (section 6.3)."""
+    key_id, hmac_id = read_auth(data, at + HEADER_SIZE, end)
+    verdict = keyring.verify(data, at, end)
+    if verdict == GENUINE:
+        if key_id not in keyring.heard:
+            keyring.heard.add(key_id)
+            context.emit(AuthKeyChanged(key_id, "new"))
+        return True
+    context.statistics.auth_failures += 1
+    if verdict == UNSUPPORTED and context.setup is not None:
+        violations.report(causes.pack_unsupported_hmac(hmac_id), path_id)
+    return False
+
+
+def admits(setup: Setup, config: Config, keyring: Keyring | None, data: bytes, at: int, end: int) -> bool:
+    """Whether a COOKIE ECHO is to be looked at that came with this setup in its cookie (section 6.3).
+
+    The AUTH chunk in front of it, if there is one, stands from `at` to `end`; else both are 0. `keyring` is that of the
+    association that the cookie is for; where there is none yet, what the cookie holds takes its place.
+    """
+    if keyring is None and setup.auth is not None:
+        keyring = Keyring(setup.auth, SharedKeys(config.auth_keys, config.auth_active_key))
+    if not end:
+        return COOKIE_ECHO not in (config.demanded_chunks if keyring is None else keyring.demands)
+    return keyring is not None and keyring.verify(data, at, end) == GENUINE
+
+
+@final
+class Authentication:
+    """The shared keys of one association, for its user."""
+
+    __slots__ = ("_context", "_leaving")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._leaving: list[int] = []  # deactivated keys that messages are still sent with
+
+    def set_key(self, key_id: int, secret: bytes) -> None:
+        """Add a shared key, or replace one. It is of use once the peer has it too."""
+        check_auth_key(key_id, secret)
+        self._keyring().set_key(key_id, secret)
+        if key_id in self._leaving:
+            self._leaving.remove(key_id)
+
+    def activate(self, key_id: int) -> None:
+        """Authenticate with this key from now on."""
+        self._usable(key_id)
+        self._keyring().shared.active = key_id
+
+    def deactivate(self, key_id: int) -> None:
+        """Write nothing more with this key; what was written with it, and what the peer sends, still has it."""
+        shared = self._known(key_id)
+        if key_id == shared.active:
+            raise ValueError(f"key {key_id} is the active one: activate another first")
+        if key_id in shared.deactivated:
+            return
+        shared.deactivated.add(key_id)
+        self._leaving.append(key_id)
+        self.advance()
+
+    def delete(self, key_id: int) -> None:
+        """Forget a deactivated key: nothing is taken any more that is authenticated with it."""
+        shared = self._known(key_id)
+        if key_id not in shared.deactivated:
+            raise ValueError(f"key {key_id} is in use: deactivate it first")
+        if shared.is_used(key_id):
+            raise ValueError(f"key {key_id} is in use until AuthKeyChanged({key_id}, 'free') tells otherwise")
+        self._keyring().forget(key_id)
+
+    def assign(self, terms: Terms, key_id: int, path_id: int) -> int:
+        """Let a message be authenticated with this key; what its `path_id` is to be then."""
+        terms.key = self._usable(key_id).use(key_id)
+        return lane(path_id, key_id)
+
+    def advance(self) -> None:
+        """Tell of the deactivated keys that nothing is sent with any more."""
+        if not self._leaving:
+            return
+        shared = self._keyring().shared
+        for key_id in list(self._leaving):
+            if not shared.is_used(key_id):
+                self._leaving.remove(key_id)
+                self._context.emit(AuthKeyChanged(key_id, "free"))
+
+    def _keyring(self) -> Keyring:
+        keyring = self._context.keyring
+        if keyring is None:
+            raise ValueError("authentication (RFC 4895) was not negotiated with the peer")
+        return keyring
+
+    def _known(self, key_id: int) -> SharedKeys:
+        if isinstance(key_id, bool) or not isinstance(key_id, int):
+            raise TypeError(f"a key id must be an int, not {key_id!r}")
+        shared = self._keyring().shared
+        if key_id not in shared.secrets:
+            known = ", ".join(map(str, sorted(shared.secrets)))
+            raise ValueError(f"there is no key {key_id}, only {known}")
+        return shared
+
+    def _usable(self, key_id: int) -> SharedKeys:
+        shared = self._known(key_id)
+        if key_id in shared.deactivated:
+            raise ValueError(f"key {key_id} was deactivated; to use it again, set it again")
+        return shared
