@@ -184,7 +184,11 @@ class Config:
       and `auth_active_key` the one to send with; without any it is key 0, the empty one, which proves no more than
       that its sender saw the handshake.
     * `dynamic_addresses`: addresses may be added and removed (RFC 5061); it takes `auth`, and implies it.
-      `auto_asconf`: they follow those of the machine.
+      `auto_asconf`: they follow those of the machine, whatever `local_addrs` were: addresses that come are bound and
+      added where a peer can be reached from them, addresses that go are removed, and while there is none the
+      association waits for the next. What the machine has at the beginning and `local_addrs` does not is left aside
+      until there is nothing else. An endpoint at all of the machine's addresses tells each peer of them. Deprecated
+      and temporary IPv6 addresses are not taken up.
     * `nat_support`: several associations of one address and port are told apart, restarts are disabled, and a peer
       whose address changes is found again (draft natsupp).
     * `adaptation_indication`: a number of 32 bits for the layer above the peer's SCTP; `None`: none.

@@ -203,7 +203,7 @@ class Endpoint:
 
         Waits until each of their peers has been asked (RFC 5061); associations whose peers don't agree, or can't be
         asked, go on without it. `OSError` if it is not the machine's, `ValueError` if the endpoint has it already, or
-        if it is no unicast address.
+        if it is no unicast address, `NotImplementedError` where processes share the port.
         """
         await addresses.share(self._engine.addresses, addr)
 

@@ -16,6 +16,7 @@ from ..config import Config
 from ..paths.encapsulation import Route, is_ipv4, normalize, wildcard_of
 from ..wire.constants import IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
 from .datagram import Address, PacketProtocol, PacketTransport
+from .flow_control import WaitList
 from .transport import DEFAULT_BUFFER, open_datagram
 
 __all__ = ["Receiver", "Sockets"]
@@ -122,6 +123,7 @@ class _Socket(PacketProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._sockets.on_closed(self)
         if exc is not None:
             self._receiver.on_socket_lost(exc)
 
@@ -130,11 +132,13 @@ class _Socket(PacketProtocol):
 class Sockets:
     """All sockets of an endpoint."""
 
-    __slots__ = ("_narrow", "_receiver", "by_local", "failures", "paused")
+    __slots__ = ("_gone", "_leaving", "_narrow", "_receiver", "by_local", "failures", "paused")
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._narrow: dict[str, int] = {}
+        self._leaving: dict[str, _Socket] = {}  # removed, and not closed yet
+        self._gone = WaitList()
         self.by_local: dict[str, _Socket] = {}
         self.failures: dict[str, int] = {}  # of sends, by the name of the error
         self.paused = 0  # how many of them are full
@@ -178,6 +182,9 @@ class Sockets:
         """
         if address in self.by_local:
             return
+        while address in self._leaving:
+            self._leaving[address].transport.abort()
+            await self._gone.wait()
         if self._at(address) is None:
             await self._open(address, self.udp_port, config, open_socket)
         else:
@@ -207,10 +214,17 @@ class Sockets:
         if sock is None or len(self.by_local) == 1:
             return False
         del self.by_local[address]
+        self._leaving[address] = sock
         sock.transport.close()
         sock.forget_full()
         self._receiver.flush()  # it may have been the full one that others waited for
         return True
+
+    def on_closed(self, sock: _Socket) -> None:
+        """A socket is closed at the end of this turn of the loop."""
+        if self._leaving.get(sock.local) is sock:
+            del self._leaving[sock.local]
+            self._gone.wake()
 
     def note_failures(self, code: int, count: int) -> None:
         """So many packets were refused, or had to wait."""
