@@ -12,6 +12,7 @@ __all__ = ["Relay", "free_udp_port"]
 
 _BUFFER = 4 * 1024 * 1024
 _LARGEST = 65536
+_ABORT, _REFLECTED = b"\x06", 1  # the T bit
 
 
 def _bound(address: str, port: int) -> socket.socket:
@@ -77,6 +78,8 @@ class Relay:
         self.cut: set[str] = set()
         #: Changes packets: called with one, and whether it goes to the server; None as an answer drops it.
         self.change: Callable[[bytes, bool], bytes | None] | None = None
+        #: Whether ABORTs pass that answer packets out of the blue.
+        self.reflects = True
         self.passed = 0
         self.lost = 0
         self._addresses = addresses
@@ -149,7 +152,8 @@ class Relay:
             self._take(bytes(self._buffer[:size]), source, address, to_server)
 
     def _take(self, packet: bytes, source: str, destination: str, to_server: bool) -> None:
-        if source in self.cut or destination in self.cut or self._random.random() < self.loss:
+        unwanted = not self.reflects and packet[12:13] == _ABORT and packet[13] & _REFLECTED
+        if unwanted or source in self.cut or destination in self.cut or self._random.random() < self.loss:
             self.lost += 1
             return
         if self.change is not None:

@@ -73,9 +73,12 @@ async def test_keys_roll_over(usrsctp: Usrsctp, asks: str) -> None:
 async def test_addresses_come_and_go(usrsctp: Usrsctp, asks: str) -> None:
     """An ASCONF-ACK without parameters says that all was done.
 
-    Nothing is under way to the address that goes: what comes there before the answer is out of the blue to its owner.
+    What comes to an address that goes, before the answer, is out of the blue to its owner; the other is not to hear of it.
     """
     async with pair(usrsctp, {}, auth=1, asconf=1, addresses=ADDRESSES, **KEYS) as (client, server, relay):
+        relay.reflects = False
+        client.tell(SOME.command)
+        await server.got(SOME)
         sniffer = Sniffer(relay)
         asking, other = (client, server) if asks == "client" else (server, client)
         await asking.add_address(ADDRESSES[1])

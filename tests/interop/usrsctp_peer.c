@@ -169,6 +169,7 @@ int getifaddrs(struct ifaddrs **list)
 void freeifaddrs(struct ifaddrs *list) { (void)list; } /* ours is of two kinds, and needed to the end */
 
 static _Atomic in_addr_t sources[MOST_ADDRESSES];   /* our addresses of IPv4 that the peer knows of; 0: none */
+static in_addr_t leaving;                           /* the one that was removed last: not even the request comes from there */
 
 /* It leaves the choice of the source address to the system. A machine with two networks would use the address that it has
  * in the network of the destination; here each address is a network, with one host at either end. Where we have none there
@@ -479,7 +480,8 @@ static void tell_addresses(struct socket *so)
     for (int i = 0; i < count; i++) {
         bool v4 = ((const struct sockaddr *)at)->sa_family == AF_INET;
         add_to(local, sizeof local, "\"%s\"", written(at, text));
-        if (v4 && i < MOST_ADDRESSES) sources[i] = ((const struct sockaddr_in *)at)->sin_addr.s_addr;
+        if (v4 && i < MOST_ADDRESSES && ((const struct sockaddr_in *)at)->sin_addr.s_addr != leaving)
+            sources[i] = ((const struct sockaddr_in *)at)->sin_addr.s_addr;
         at += v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     }
     count = usrsctp_getpaddrs(so, 0, &theirs);
@@ -612,14 +614,17 @@ static void change_address(struct socket *so, const char *name, const char *text
     struct sockaddr_storage address;
     socklen_t length = parse(text, options.port, &address);
     if (!strcmp(name, "add-address")) {
+        leaving = 0;
         ask(so, name, SCTP_BINDX_ADD_ADDR, &address, length);
     } else if (!strcmp(name, "remove-address")) {
         in_addr_t v4 = address.ss_family == AF_INET ? ((struct sockaddr_in *)&address)->sin_addr.s_addr : 0;
         int i = 0;
         while (i < MOST_ADDRESSES - 1 && sources[i] != v4) i++;
-        if (sources[i] == v4) sources[i] = 0; /* not even for the request itself */
-        else v4 = 0;
-        if (!ask(so, name, SCTP_BINDX_REM_ADDR, &address, length) && v4) sources[i] = v4;
+        if (sources[i] == v4) sources[i] = 0;
+        leaving = v4;
+        if (ask(so, name, SCTP_BINDX_REM_ADDR, &address, length)) return;
+        sources[i] = v4;
+        leaving = 0;
     } else if (!strcmp(name, "set-peer-primary")) {
         parse(text, 0, &theirs.sspp_addr);
         ask(so, name, SCTP_SET_PEER_PRIMARY_ADDR, &theirs, sizeof theirs);
