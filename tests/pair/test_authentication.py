@@ -50,10 +50,7 @@ def converse(pair: Pair, count: int, seed: int = 0, keys: Sequence[int | None] =
     for number in range(count):
         for side in (0, 1):
             data = number.to_bytes(4) * chance.randint(1, 900)
-            association = pair.association(side)
-            association.send(number % 5, data, auth_key=chance.choice(keys))
-            pair.sent[side].append((number % 5, 0, False, data))
-            pair.endpoints[side].touch(association)
+            pair.send(side, number % 5, data, auth_key=chance.choice(keys))
 
 
 def kinds(datagram: bytes) -> list[int]:

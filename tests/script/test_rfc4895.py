@@ -212,11 +212,9 @@ def test_where_only_a_rare_chunk_is_owed_it_alone_is_authenticated() -> None:
 
 
 def test_owed_chunks_do_not_overtake_what_was_queued_beside_them() -> None:
-    script_ = script(owed=frozenset({RE_CONFIG}), extensions=frozenset({RE_CONFIG}))
-    script_.arrive(control.pack_heartbeat(b"hello"))
-    script_.association.reconfig.add_streams(1, 0)
-    script_.flush()
-    script_.expect_each([HEARTBEAT_ACK], [AUTH, RE_CONFIG])
+    script_ = script(owed=frozenset({SHUTDOWN_ACK}))
+    script_.send(control.pack_heartbeat(b"hello"), control.pack_shutdown(script_.ours(-1)))
+    script_.expect_each([HEARTBEAT_ACK], [AUTH, SHUTDOWN_ACK])
 
 
 @pytest.mark.parametrize("owed", [frozenset({ABORT}), frozenset({ABORT, DATA, SACK})])
@@ -576,6 +574,49 @@ def test_5_2_4_action_b_brings_another_random_number() -> None:
     chunk = data(1000, b"hello")
     solo.say(keys.auth(chunk), chunk)
     assert [message for _, _, _, message in solo.user.messages] == [b"hello"]
+
+
+def test_action_b_after_the_association_is_up() -> None:
+    """The peer's second INIT said the same but for its tag and its random number; so both cookies are good."""
+    solo = Listener(DATA)
+    solo.connect()
+    tag, first, before = solo.begin()
+    said = THEIRS._replace(random=b"z" * 32)
+    ((_, answer),) = solo.init(auth=said, initiate_tag=PEER_TAG + 9)
+    ack = init_of(answer)
+    assert ack.auth is not None
+    after = Authenticator((said, ack.auth), {0: b""})
+    solo.say(first, tag=tag)
+    solo.say(control.pack_cookie_echo(ack.cookie or b""), tag=tag)
+    assert solo.association.statistics.restarts == 0
+    for keys, taken in ((before, 0), (after, 1)):
+        chunk = data(1000, b"hello")
+        solo.say(keys.auth(chunk), chunk)
+        assert len(solo.user.messages) == taken
+
+
+def test_the_data_behind_a_cookie_echo_in_a_collision_is_discarded_without_auth() -> None:
+    solo = Listener(DATA)
+    solo.connect()
+    tag, echo, keys = solo.begin()
+    first = data(1000, b"hello")
+    solo.say(echo, first, tag=tag)
+    assert solo.association.state is ESTABLISHED
+    assert solo.user.messages == []
+    solo.say(echo, keys.auth(first), first, tag=tag)
+    assert len(solo.user.messages) == 1
+
+
+def test_once_a_cookie_was_stale_there_are_no_keys_until_the_next_init_ack() -> None:
+    solo = Solo(listening=False, config=config(ABORT))
+    solo.connect()
+    solo.answer(auth=THEIRS)
+    solo.say(control.pack_abort())
+    assert solo.association.state is COOKIE_ECHOED
+    solo.say(control.pack_error(causes.pack_stale_cookie(0)))
+    assert solo.association.state is COOKIE_WAIT
+    solo.say(control.pack_abort())  # who refuses an INIT has no keys
+    assert solo.association.state is CLOSED
 
 
 def test_6_3_out_of_the_blue_is_judged_without_auth() -> None:
