@@ -113,6 +113,10 @@ def _paths(context: Context) -> Iterator[str]:
     paths = context.paths
     if paths.primary not in paths.paths or paths.data_path() not in paths.paths:
         yield "data goes to an address that was removed"
+    current = paths.data_path()
+    verifies = context.timers.runs(timer_key(HEARTBEAT_TIMER, current.path_id))
+    if context.setup is not None and current.state is PathState.UNCONFIRMED and current.route.local and not verifies:
+        yield "nothing leaves before an address is verified, and nobody verifies it"  # RFC 5061 section 5.3 F14
     if paths.amdcs != min(path.payload for path in paths.paths):
         yield "AMDCS is not the smallest PMDCS"  # section 7.3
     yield from _states(context)

@@ -40,8 +40,8 @@ class Requests:
     """Our side's requests of one association."""
 
     __slots__ = (
-        "_context", "_correlation", "_disables_restart", "_next_number", "_path", "_tries", "current", "queue",
-        "refused_kinds", "refuses_all",
+        "_context", "_correlation", "_disables_restart", "_is_waiting", "_next_number", "_path", "_tries", "current",
+        "queue", "refused_kinds", "refuses_all",
     )  # fmt: skip
 
     def __init__(self, context: Context, setup: Setup) -> None:
@@ -51,6 +51,7 @@ class Requests:
         self._correlation = 1
         self._path: Path = context.paths.data_path()  # the one under way was last sent to
         self._tries = 0
+        self._is_waiting = False  # there was no way to send it along
         #: The one that is under way.
         self.current: Job | None = None
         self.queue: list[Job] = []
@@ -112,6 +113,7 @@ class Requests:
         """B4: the same chunk each time, each time along another way if there is one."""
         context = self._context
         ways = self._ways(job)
+        self._is_waiting = not ways
         if ways:
             self._path, source = ways[self._tries % len(ways)]
             route = Route(source, self._path.route.address, self._path.route.udp_port)
@@ -121,12 +123,13 @@ class Requests:
     def _ways(self, job: Job) -> list[tuple[Path, str]]:
         """The peer's addresses to send it to, each with one of ours to send it from; the best first.
 
-        F6 holds: nothing leaves any more from what is being deleted.
+        F6 holds: nothing leaves any more from what is being deleted. None to an address that is to be verified (F1),
+        but where we have moved as well as the peer: no HEARTBEAT can leave before this was answered.
         """
         paths = self._context.paths
         data_path = paths.data_path()
         order = sorted(
-            (path for path in paths.paths if path.state is not PathState.UNCONFIRMED),
+            (path for path in paths.paths if path.state is not PathState.UNCONFIRMED or not data_path.route.local),
             key=lambda path: 0 if path is data_path else 1 if path.state is PathState.ACTIVE else 2,
         )
         source = job.source
@@ -145,7 +148,9 @@ class Requests:
         path = self._path
         if context.paths.find(path.route.address) is not path:
             self._path = path = context.paths.data_path()
-        if job.for_nat and context.timers.runs(timer_key(T3_RTX, path.path_id)):
+        if self._is_waiting:
+            self._transmit(job)
+        elif job.for_nat and context.timers.runs(timer_key(T3_RTX, path.path_id)):
             self._tries += 1  # data waits there as well, and counts: it is one silence
             self._transmit(job)
         elif on_silence(context, path, context.paths.on_timeout(path)):

@@ -18,7 +18,14 @@ from ..wire import control, tlv
 from ..wire.constants import HEARTBEAT_ACK
 from .context import Context
 from .reachability import on_answer, on_silence
-from .state import COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
+from .state import (
+    COOKIE_ECHOED,
+    ESTABLISHED,
+    SHUTDOWN_ACK_SENT,
+    SHUTDOWN_PENDING,
+    SHUTDOWN_RECEIVED,
+    SHUTDOWN_SENT,
+)
 
 __all__ = ["HEARTBEATS_IN", "Heartbeat"]
 
@@ -28,6 +35,8 @@ _NONCE_SIZE: Final = 16
 #: Section 8.3: from ESTABLISHED on, until a SHUTDOWN or SHUTDOWN ACK was sent.
 HEARTBEATS_IN: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
 _ANSWERS: Final = HEARTBEATS_IN | {COOKIE_ECHOED}
+#: Where the peer's only address is still to be verified (RFC 5061 section 5.3 F14), no shutdown could end without.
+_AT_NEED: Final = HEARTBEATS_IN | {SHUTDOWN_SENT, SHUTDOWN_ACK_SENT}
 
 
 @final
@@ -50,8 +59,10 @@ class Heartbeat:
         8.3).
         """
         now = self._context.now
-        if path.state is PathState.UNCONFIRMED and path.error_count <= path.settings.max_retrans:
-            self._schedule(path, self._context.paths.reserve_probe(path, now))
+        paths = self._context.paths
+        is_needed = path is paths.data_path()  # then nothing goes on without, and errors count for the association
+        if path.state is PathState.UNCONFIRMED and (path.error_count <= path.settings.max_retrans or is_needed):
+            self._schedule(path, paths.reserve_probe(path, now))
         else:
             self._schedule(path, max(since + self._delay(path) - now, 0.0))
 
@@ -73,6 +84,11 @@ class Heartbeat:
         for path in self._context.paths.paths:
             self.forget(path)
 
+    def insist(self, path: Path) -> None:
+        """Nothing goes on until this path is verified."""
+        if not self._context.timers.runs(timer_key(HEARTBEAT_TIMER, path.path_id)):
+            self.watch(path, self._context.now)
+
     def forget(self, path: Path) -> None:
         """The path is no more."""
         self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
@@ -81,7 +97,9 @@ class Heartbeat:
 
     def on_heartbeat(self, value: bytes, path_id: int) -> None:
         """HEARTBEAT: its value goes back unchanged, with whatever else was in it, to the address that it came from."""
-        if self._context.state in _ANSWERS:
+        setup = self._context.setup
+        state = self._context.state
+        if state in _ANSWERS or (state is SHUTDOWN_SENT and setup is not None and setup.dynamic_addresses):
             self._context.queue(tlv.pack(HEARTBEAT_ACK << 8, value), path_id)
 
     def on_heartbeat_ack(self, value: bytes) -> None:
@@ -105,7 +123,7 @@ class Heartbeat:
         """The timer of a path: an answer is overdue, or a probe is due."""
         context = self._context
         path = context.paths.by_id[path_id]
-        if context.state not in HEARTBEATS_IN:
+        if context.state not in (_AT_NEED if context.paths.is_held else HEARTBEATS_IN):
             return
         if path.heartbeat_nonce:
             path.heartbeat_nonce = b""

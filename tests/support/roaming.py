@@ -44,7 +44,8 @@ class RoamingLife(Scenario):
         self.granted = 0
 
     def _config(self) -> Config:
-        return super()._config().replace(dynamic_addresses=True, heartbeat_interval=self.random.choice((None, 1.0, 5.0)))
+        interval = self.random.choice((None, 1.0, 5.0))
+        return super()._config().replace(dynamic_addresses=True, heartbeat_interval=interval)
 
     def _plan_messages(self) -> None:
         super()._plan_messages()
@@ -59,7 +60,7 @@ class RoamingLife(Scenario):
         association = pair.association(side)
         if association.state is CLOSED:
             return
-        pool = [address for address in (*pair.addresses[side], *MORE[side])]
+        pool = [*pair.addresses[side], *MORE[side]]
         new, old = random.choice(pool), random.choice(pool)
         local = association.path_manager.local
         if what in ("add", "change") and new not in local:
