@@ -337,11 +337,13 @@ class Association(Overview):
             self.context.emit(PeerAddressChanged(self.context.paths.primary.route.address, "primary"))
             self._life.tell()
 
-    def configure(self, config: Config) -> None:
+    def configure(self, config: Config, now: float | None = None) -> None:
         """Other settings from now on, as far as a live association can change them. `ValueError` if they don't go with
-        what was set for a path.
+        what was set for a path. Without `now` it is the time of the last call that had it.
         """
         context = self.context
+        if now is not None:
+            context.now = now
         rooms = self._rooms
         other_scheduler = config.scheduler is not context.config.scheduler
         path_settings.configure(context, rooms.heartbeat, config)

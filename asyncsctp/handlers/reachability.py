@@ -31,8 +31,7 @@ def on_verdict(context: Context, path: Path, verdict: Verdict) -> None:
         # RFC 7829 section 3.2 rules 5 and 6: HEARTBEATs are sent from now on, where they are sent at all; the first one
         # at once, unless one is under way.
         if path.state is PathState.POTENTIALLY_FAILED and not path.heartbeat_nonce:
-            if path.settings.heartbeat_interval is not None:
-                context.timers.start(timer_key(HEARTBEAT_TIMER, path.path_id), context.now)
+            context.timers.start(timer_key(HEARTBEAT_TIMER, path.path_id), context.now)
     if verdict.switched:
         context.emit(PeerAddressChanged(context.paths.primary.route.address, "primary"))
 

@@ -8,10 +8,12 @@ import pytest
 from support.script import PEER, Packet, Script
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathChanged, PathState, PeerAddressChanged
+from asyncsctp.events import PathChanged, PathState, PeerAddressChanged, StreamsReset
 from asyncsctp.handlers.state import ESTABLISHED
-from asyncsctp.wire.constants import DATA, HEARTBEAT, SACK
+from asyncsctp.outbound.message import LIMITED, Terms
+from asyncsctp.wire.constants import DATA, FORWARD_TSN, HEARTBEAT, RE_CONFIG, SACK
 from asyncsctp.wire.control import pack_heartbeat_ack, read_heartbeat
+from asyncsctp.wire.reconfig import PERFORMED, pack_reconfig, pack_response
 
 ACTIVE = PathState.ACTIVE
 PF = PathState.POTENTIALLY_FAILED
@@ -149,17 +151,20 @@ def test_rule_3_iii_the_wish_of_the_user_counts_for_active_addresses_only() -> N
 
 
 def test_rule_3_fast_retransmissions_avoid_it_too() -> None:
-    peer = script(heartbeat_interval=30.0)
-    for _ in range(4):
-        peer.write(b"data")
+    peer = script()
     peer.association.heartbeat(PEER[0], peer.now)
-    peer.flush()
+    peer.write(b"data")
+    peer.advance(0.5)
+    peer.send(peer.sack(0))
+    peer.write(b"missed")
+    for _ in range(3):
+        peer.write(b"data", path=PEER[1])
     peer.take()
-    peer.advance(0.5)
-    peer.send(peer.sack(-1, [(1, 1)]))  # T3-rtx starts at the earliest outstanding TSN only
-    peer.advance(0.5)
+    peer.advance(0.6)  # the HEARTBEAT is overdue, and T3-rtx is not yet
     assert peer.path().state is PF
-    assert all(to == PEER[1] for to, _ in data_of(peer.take()))
+    for last in (2, 3, 4):
+        peer.send(peer.sack(0, [(2, last)]))
+    assert data_of(peer.take()) == [(PEER[1], [1])]
 
 
 def test_rule_4_with_none_active_the_one_with_the_fewest_errors_takes_all() -> None:
@@ -181,6 +186,21 @@ def test_rule_4_a_potentially_failed_address_is_better_than_an_inactive_one() ->
     seen = [data_of(peer.wait())[0][0] for _ in range(4)]
     assert seen == [PEER[1], PEER[0], PEER[0], PEER[0]]
     assert (peer.path(0).state, peer.path(1).state) == (PF, INACTIVE)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_rule_4_i_new_data_goes_to_the_one_with_the_lowest_error_count(number: int) -> None:
+    peer = script()
+    peer.association.configure_path(PEER[1 - number], {"heartbeat_interval": 30.0}, peer.now)
+    peer.write(b"lost")
+    peer.advance(2.0)
+    peer.send(peer.sack(0))
+    assert (peer.path(0).state, peer.path(1).state) == (PF, PF)
+    peer.advance(2.0)  # a HEARTBEAT to the other one is overdue
+    assert peer.path(1 - number).error_count > peer.path(number).error_count
+    peer.take()
+    peer.write(b"new")
+    assert data_of(peer.take()) == [(PEER[number], [1])]
 
 
 def times_of(peer: Script, number: int, seconds: float) -> list[float]:
@@ -314,6 +334,57 @@ def test_rule_9_an_inactive_address_stays_so_as_well() -> None:
     assert (peer.path(0).state, peer.path(1).state) == (INACTIVE, INACTIVE)
 
 
+def test_rule_9_is_not_for_an_active_address() -> None:
+    """There the counter is cleared as RFC 9260 section 8.2 has it."""
+    peer = script(pf_threshold=1)
+    peer.write(b"lost")
+    peer.advance(2.0)
+    assert (peer.path(0).error_count, peer.path(1).error_count) == (1, 1)
+    peer.send(peer.sack(0))
+    assert sorted((peer.path(0).error_count, peer.path(1).error_count)) == [0, 1]
+
+
+def test_rule_9_holds_for_a_request_to_reconfigure_as_well() -> None:
+    peer = Script(
+        Config(pf_threshold=0, heartbeat_interval=None), paths=2, extensions=frozenset({RE_CONFIG})
+    )
+    peer.association.reconfig.reset_streams([1], None)
+    peer.flush()
+    peer.advance(2.0)
+    assert [packet.to for packet in peer.take()] == [PEER[0], PEER[1], PEER[0]]
+    peer.send(pack_reconfig([pack_response(peer.ours(0), PERFORMED)]))
+    assert StreamsReset(True, (1,), "ok") in peer.user.events
+    assert (peer.path(0).state, peer.path(1).state) == (PF, PF)
+    peer.association.reconfig.reset_streams([2], None)
+    peer.flush()
+    [request] = peer.take()
+    peer.send(pack_reconfig([pack_response(peer.ours(1), PERFORMED)]))
+    assert peer.path(PEER.index(request.to)).state is ACTIVE  # rule 10
+
+
+def test_rule_9_holds_for_a_forward_tsn_as_well() -> None:
+    peer = Script(Config(pf_threshold=0, heartbeat_interval=None), paths=2, extensions=frozenset({FORWARD_TSN}))
+    peer.association.send(0, b"once only", terms=Terms(None, LIMITED, 0))
+    peer.flush()
+    peer.advance(2.0)
+    packets = peer.take()
+    assert [packet.to for packet in packets if packet.all(FORWARD_TSN)] == [PEER[1], PEER[0]]
+    peer.send(peer.sack(0))
+    assert (peer.path(0).state, peer.path(1).state) == (PF, PF)
+
+
+def test_rule_10_holds_for_a_forward_tsn_as_well() -> None:
+    peer = Script(
+        Config(pf_threshold=0, heartbeat_interval=None), paths=1, extensions=frozenset({FORWARD_TSN})
+    )
+    peer.association.send(0, b"once only", terms=Terms(None, LIMITED, 0))
+    peer.flush()
+    peer.advance(3.0)
+    assert peer.path().state is PF
+    peer.send(peer.sack(0))
+    assert peer.path().state is ACTIVE
+
+
 def test_rule_10_what_was_sent_to_one_address_only_makes_it_active() -> None:
     """MUST clear the error counter and MUST transition an address in PF state back to active state."""
     peer = script()
@@ -393,6 +464,14 @@ def test_dormant_3_the_counter_has_a_limit() -> None:
     assert peer.path(0).error_count == 20
 
 
+def test_dormant_3_time_outs_of_data_have_the_same_limit() -> None:
+    peer = script(paths=1, path_max_retrans=1, rto_max=1.0)
+    peer.write(b"lost")
+    peer.advance(50.0)
+    assert peer.path().error_count == 10
+    assert peer.association.path_manager.error_count == 50  # for which there is none but AMR
+
+
 def test_dormant_without_a_threshold_the_counter_stops_as_ever() -> None:
     """RFC 9260 section 8.3: SHOULD stop increasing the counter once the address is inactive."""
     peer = script(pf_threshold=None, path_max_retrans=2, rto_max=1.0, heartbeat_interval=0.1)
@@ -413,7 +492,7 @@ def primaries(script: Script) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("threshold", "switchover"), [(0, 0), (0, 2), (1, 1), (None, 5)])
+@pytest.mark.parametrize(("threshold", "switchover"), [(0, 0), (0, 2), (1, 1), (None, 5), (None, 7)])
 def test_switchover_2_and_3_the_path_that_data_takes_becomes_the_primary(
     threshold: int | None, switchover: int
 ) -> None:
@@ -500,6 +579,21 @@ def test_a_threshold_that_is_raised_is_not_exceeded_any_more() -> None:
     assert states(peer) == [PF, ACTIVE]
     peer.write(b"new")
     assert data_of(peer.take()) == [(PEER[0], [tsn])]
+
+
+def test_heartbeats_that_are_switched_on_are_sent() -> None:
+    """RFC 9260 section 8.3 C: re-enable."""
+    peer = script()
+    peer.advance(100.0)
+    peer.association.configure(peer.association.context.config.replace(heartbeat_interval=5.0), peer.now)
+    peer.flush()
+    peer.advance(5.9)
+    peer.expect_nothing()
+    peer.advance(0.2)
+    assert {packet.to for packet in peer.take() if packet.all(HEARTBEAT)} == set(PEER)
+    peer.association.configure_path(PEER[1], {"heartbeat_interval": None}, peer.now)
+    peer.advance(50.0)
+    assert [packet.to for packet in peer.take() if packet.all(HEARTBEAT)].count(PEER[1]) <= 1
 
 
 def test_what_is_set_for_a_path_stays_when_all_are_configured() -> None:

@@ -12,6 +12,7 @@ from asyncsctp.events import PathState
 from asyncsctp.paths import Path, PathManager, Route, Verdict
 
 ACTIVE, INACTIVE, UNCONFIRMED = PathState.ACTIVE, PathState.INACTIVE, PathState.UNCONFIRMED
+POTENTIALLY_FAILED = PathState.POTENTIALLY_FAILED
 LOCALS = ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
 PEERS = ["198.51.100.1", "198.51.100.2", "198.51.100.3"]
 
@@ -389,3 +390,79 @@ def test_data_goes_to_an_active_path_as_long_as_there_is_one_and_never_to_an_unc
             again = paths.retransmit_path(other.path_id)
             assert again in active or (not active and again.state is INACTIVE)
             assert again is not other or all(one is other for one in active)
+
+
+class TestPotentiallyFailed:
+    """RFC 7829."""
+
+    def failing(self, **settings: int | None) -> PathManager:
+        return manager(config=Config(**{"pf_threshold": 0, "max_retrans": 100} | settings))  # type: ignore[arg-type]
+
+    def test_the_most_divergent_of_several_active_ones_takes_over(self) -> None:
+        """Section 3.2 rule 3."""
+        paths = manager(*PEERS, "198.51.100.4", config=Config(pf_threshold=0))
+        first = paths.primary
+        paths.on_timeout(first)
+        assert first.state is POTENTIALLY_FAILED
+        assert paths.data_path().route.local != first.route.local
+
+    def test_an_active_one_is_better_whatever_its_errors(self) -> None:
+        paths = self.failing(pf_threshold=2)
+        one, two, three = paths.paths
+        for _ in range(3):
+            paths.on_timeout(one)
+            paths.on_timeout(three)
+        paths.on_timeout(two)
+        paths.on_timeout(two)
+        assert [path.state for path in paths.paths] == [POTENTIALLY_FAILED, ACTIVE, POTENTIALLY_FAILED]
+        assert paths.data_path() is two
+        assert {paths.retransmit_path(path.path_id) for path in paths.paths} == {two}
+
+    def test_the_choice_changes_no_state_and_no_counter(self) -> None:
+        paths = self.failing()
+        for path in paths.paths:
+            paths.on_timeout(path)
+        before = [(path.state, path.error_count) for path in paths.paths]
+        for path in paths.paths:
+            paths.data_path(path)
+            paths.retransmit_path(path.path_id)
+        assert [(path.state, path.error_count) for path in paths.paths] == before
+
+    def test_the_one_that_answers_first_takes_all(self) -> None:
+        paths = self.failing()
+        for path in paths.paths:
+            paths.on_timeout(path)
+        assert paths.on_heartbeat_acknowledged(paths.paths[2], True)
+        assert paths.data_path() is paths.paths[2]
+
+    def test_a_peer_that_begins_anew_has_paths_that_may_work(self) -> None:
+        paths = self.failing()
+        for path in paths.paths:
+            paths.on_timeout(path)
+        paths.restart(PEERS)
+        assert [(path.state, path.error_count) for path in paths.paths] == [(ACTIVE, 0)] * 3
+        assert paths.data_path() is paths.primary
+
+    def test_an_unconfirmed_address_never_is(self) -> None:
+        """Section 5.4 of RFC 9260 has a state of its own for it."""
+        paths = self.failing()
+        path = paths.add("198.51.100.9")
+        assert path is not None
+        for _ in range(5):
+            paths.on_heartbeat_timeout(path)
+        assert path.state is UNCONFIRMED
+
+    def test_one_that_was_removed_is_judged_no_more(self) -> None:
+        paths = self.failing()
+        gone = paths.primary
+        paths.on_timeout(gone)
+        paths.remove(gone.route.address)
+        assert paths.on_timeout(gone) == Verdict(changed=False)
+        assert gone.state is INACTIVE
+        assert not paths.on_acknowledged(gone)
+
+    def test_settings_are_shared_until_a_path_has_its_own(self) -> None:
+        paths = manager()
+        assert len({id(path.settings) for path in paths.paths}) == 1
+        paths.configure_path(paths.primary, {"dscp": 5})
+        assert paths.primary.settings is not paths.paths[1].settings is paths.paths[2].settings
