@@ -77,8 +77,8 @@ class AddressWatch:
 
     @property
     def addresses(self) -> Mapping[str, int]:
-        """The addresses that there are, each with the index of its interface; empty before the first answer."""
-        return MappingProxyType({address: known.interface for address, known in self._addresses.items()})
+        """The addresses that there are by what was told, each with the index of its interface; none before that."""
+        return MappingProxyType({address: known.interface for address, known in (self._told or {}).items()})
 
     def source_for(self, peer: str) -> str:
         """The address that the system would use towards a peer; empty if it knows no way there."""

@@ -62,9 +62,7 @@ class AutoAsconf:
     def follow(self, driver: Driver) -> None:
         """An association has been set up, or something has changed."""
         if self._is_begun and driver not in self._followers:
-            task = asyncio.get_running_loop().create_task(self._bring(driver))
-            self._followers[driver] = task
-            task.add_done_callback(lambda _: self._followers.pop(driver, None))
+            self._followers[driver] = asyncio.get_running_loop().create_task(self._bring(driver))
 
     def _on_change(self, changes: list[AddressChange]) -> None:
         if not self._is_begun:
@@ -116,13 +114,20 @@ class AutoAsconf:
         ) or any(addresses.is_usable(address, driver) for driver in self._book.drivers())
 
     async def _bring(self, driver: Driver) -> None:
+        """Bring one association up to date."""
+        try:
+            await self._ask_for_all(driver)
+        finally:
+            del self._followers[driver]
+
+    async def _ask_for_all(self, driver: Driver) -> None:
         """Ask for one thing after the other until nothing is missing and nothing too much."""
         pause = _FIRST_PAUSE
         while addresses.takes_changes(driver):
             new, old = self._next_step(driver)
             if not new and not old:
                 return
-            if not new and self._is_cut_off(driver):
+            if old and not new and self._is_cut_off(driver):
                 # Where there is a new address, the way out may come a little later.
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._changes.wait(), pause)
@@ -130,7 +135,7 @@ class AutoAsconf:
                 continue
             try:
                 ticket = await _ask(driver, new, old)
-                if await addresses.answered(driver, ticket):
+                if await self._answered(driver, ticket):
                     _logger.info("%r: %s", driver.association, _described(new, old))
                     continue
                 reason = ", ".join(map(str, ticket.causes)) or ticket.reason
@@ -141,10 +146,26 @@ class AutoAsconf:
             _logger.warning("%r: not %s: %s", driver.association, _described(new, old), reason)
             self._refused.add((driver, new or old))
 
+    async def _answered(self, driver: Driver, ticket: Ticket) -> bool:
+        """Wait for the peer's answer. If the address goes that a request leaves from, it is to have another."""
+        asked = [ticket]
+        while not driver.ended and (open_ := [each for each in asked if not each.is_done]):
+            answer = asyncio.ensure_future(addresses.answered(driver, open_[0]))
+            change = asyncio.ensure_future(self._changes.wait())
+            try:
+                await asyncio.wait((answer, change), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                answer.cancel()
+                change.cancel()
+            if not open_[0].is_done and self._is_cut_off(driver) and (new := self._way_out(driver)):
+                _logger.info("%r: %s is tried too", driver.association, new)
+                asked.append(await addresses.add(driver, new))
+        return ticket.is_ok
+
     def _next_step(self, driver: Driver) -> tuple[str, str]:
         """What to add and what to remove; neither if all is as it should be."""
         gone = [address for address in ours(driver) if self._is_gone(address)]
-        if self._is_cut_off(driver):
+        if gone and self._is_cut_off(driver):
             new = self._way_out(driver)
             if new and len(gone) > 1 and addresses.is_translated(new, driver):
                 return new, ""
@@ -163,10 +184,12 @@ class AutoAsconf:
         return address not in self._watch.addresses and address != wildcard_of(address)
 
     def _is_cut_off(self, driver: Driver) -> bool:
-        """Whether none of its addresses leads to the peer."""
-        have = ours(driver)
-        return any(map(self._is_gone, have)) and all(
-            self._is_gone(address) or not addresses.is_usable(address, driver) for address in have
+        """Whether none of its addresses, nor of those that it has asked for, leads to the peer."""
+        local = driver.core.path_manager.local
+        return not any(
+            address == wildcard_of(address)
+            or (address in self._watch.addresses and addresses.is_usable(address, driver))
+            for address in (*local.sources, *local.arriving)
         )
 
     def _way_out(self, driver: Driver) -> str:
