@@ -107,8 +107,7 @@ class AddressBook:
         users = self.users(address)
         if users:
             self._holders.setdefault(address, set()).update(users)
-        else:
-            self._close_unused(address)
+        self._close_unused(address)
 
     def users(self, address: str) -> list[Driver]:
         """The associations that have this address."""
@@ -120,7 +119,8 @@ class AddressBook:
         holders.discard(driver)
         if not holders:
             self._holders.pop(address, None)
-            self._close_unused(address)
+            # In the next turn of the loop: we may be called by what came from that very socket.
+            self._engine.loop.call_soon(self._close_unused, address)
 
     def leave(self, driver: Driver) -> None:
         """An association has ended."""

@@ -12,6 +12,7 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple, final
 
@@ -28,8 +29,8 @@ _POLL_INTERVAL: Final = 2.0
 _READ_SIZE: Final = 1 << 16
 _MOST_QUESTIONS: Final = 1000  # after so many an interrupted answer is good enough
 #: Addresses for documentation (RFC 5737, RFC 3849): which of ours the system would use towards the rest of the world.
-_FAR_AWAY: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
-_FAR_PORT: Final = 9
+_FAR_AWAY: Final = ("192.0.2.1", "2001:db8::1")
+_ANY_PORT: Final = 9
 
 
 class AddressChange(NamedTuple):
@@ -54,7 +55,7 @@ class AddressWatch:
     it, but is when it goes. `near` is an address of ours; a simulated network knows by it which host is meant.
     """
 
-    __slots__ = ("_addresses", "_callback", "_close", "_handle", "_loop", "_told")
+    __slots__ = ("_addresses", "_callback", "_close", "_handle", "_loop", "_source_for", "_told")
 
     def __init__(self, near: str, callback: Callable[[list[AddressChange]], object]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -63,9 +64,11 @@ class AddressWatch:
         self._told: dict[str, _Known] | None = None  # None: what there is at the beginning is no news
         self._handle: asyncio.TimerHandle | None = None
         self._close: Callable[[], object]
+        self._source_for: Callable[[str], str] = _source_for
         simulation = simulated(self._loop)
         if simulation is not None:
-            self._close = simulation.watch_simulated_addresses(near, self._take_list)
+            host = simulation.watch_simulated_addresses(near, self._take_list)
+            self._close, self._source_for = host.close, host.source_for
         else:
             try:
                 self._close = _Netlink(self._loop, self._take).close
@@ -74,8 +77,15 @@ class AddressWatch:
 
     @property
     def addresses(self) -> Mapping[str, int]:
-        """The addresses that there are, each with the index of its interface; empty before the first answer."""
-        return MappingProxyType({address: known.interface for address, known in self._addresses.items()})
+        """The addresses that there are by what was told, each with the index of its interface; none before that."""
+        return MappingProxyType({address: known.interface for address, known in (self._told or {}).items()})
+
+    def source_for(self, peer: str) -> str:
+        """The address that the system would use towards a peer; empty if it knows no way there."""
+        try:
+            return normalize(self._source_for(peer))
+        except OSError:
+            return ""
 
     def close(self) -> None:
         """Look no more."""
@@ -234,11 +244,9 @@ async def _poll(callback: Callable[[tuple[str, ...]], None]) -> None:
     known: tuple[str, ...] = ()
     while True:
         found: dict[str, None] = dict.fromkeys(_sources())
-        try:
+        with suppress(OSError):  # no name, or nobody who knows it
             for *_, sockaddr in await loop.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_DGRAM):
                 found[address_of(sockaddr)[0]] = None
-        except OSError:
-            pass  # no name, or nobody who knows it
         # Nobody names some of them now, for want of a name service perhaps; they are gone when the system says so.
         found.update((address, None) for address in known if address not in found and _is_ours(address))
         known = tuple(address for address in found if in_scope(address, address))
@@ -258,11 +266,13 @@ def _is_ours(address: str) -> bool:
 def _sources() -> list[str]:
     """Where packets to the rest of the world would leave from."""
     found = []
-    for family, target in _FAR_AWAY:
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as sock:
-                sock.connect((target, _FAR_PORT))  # of UDP: nothing is sent
-                found.append(address_of(sock.getsockname())[0])
-        except OSError:
-            pass  # no way there
+    for target in _FAR_AWAY:
+        with suppress(OSError):  # no way there
+            found.append(_source_for(target))
     return found
+
+
+def _source_for(peer: str) -> str:
+    with socket.socket(socket.AF_INET if is_ipv4(peer) else socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.connect(sockaddr_of((peer, _ANY_PORT)))  # of UDP: nothing is sent
+        return address_of(sock.getsockname())[0]

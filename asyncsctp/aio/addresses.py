@@ -66,8 +66,11 @@ class DynamicAddresses:
             raise ValueError(f"addr must be one of our addresses in this association ({known}), not {addr!r}")
         if len(self.local_addresses) == 1:
             raise ValueError(f"{address} is the last address of this association")
+        book = driver.engine.addresses
         ticket = remove(driver, address)
-        driver.engine.addresses.declined.setdefault(driver, set()).add(address)
+        if not driver.engine.core.listening:
+            book.unshare(address)  # nobody can set up an association to it: it is that of those who have it
+        book.declined.setdefault(driver, set()).add(address)
         try:
             await _carried_out(driver, ticket)
         except AsconfError:
@@ -134,9 +137,10 @@ def _request_addition(driver: Driver, address: str) -> Ticket:
 
 def remove(driver: Driver, address: str) -> Ticket:
     """Ask the peer to forget it; once it has, nobody else needs it."""
+    book = driver.engine.addresses
     ticket = _room(driver).remove_local(address)
-    driver.engine.addresses.keep(address, driver)  # what is on its way there has to be taken until then
-    _begin(driver, ticket, lambda is_ok: _let_go(driver, address) if is_ok else None)
+    book.keep(address, driver)  # what is on its way there has to be taken until then
+    _begin(driver, ticket, lambda is_ok: book.release(address, driver) if is_ok else None)
     return ticket
 
 
@@ -149,10 +153,11 @@ async def change(driver: Driver, new: str, old: str) -> Ticket:
     except BaseException:
         book.release(new, driver)
         raise
+    book.keep(old, driver)
 
     def settle(is_ok: bool) -> None:
         if is_ok:
-            _let_go(driver, old)
+            book.release(old, driver)
         else:
             book.release(new, driver)
 
@@ -223,7 +228,7 @@ def _begin(driver: Driver, ticket: Ticket, settle: Callable[[bool], None]) -> No
     """The request leaves. `settle` learns what became of it, whether anybody waits for that or not."""
 
     def done() -> None:
-        driver.engine.loop.call_soon(settle, ticket.is_ok)  # not from inside the core: it may close sockets
+        settle(ticket.is_ok)
         driver.changes.wake()
 
     if ticket.is_done:
@@ -238,16 +243,6 @@ async def _carried_out(driver: Driver, ticket: Ticket) -> None:
         driver.check_alive()
         said = ", ".join(map(str, ticket.causes)) or ticket.reason
         raise AsconfError(f"the peer did not agree: {said}" if ticket.causes else said, ticket.causes)
-
-
-def _let_go(driver: Driver, address: str) -> None:
-    """An association does not have an address any more."""
-    book = driver.engine.addresses
-    core = driver.engine.core
-    if not core.listening and address in core.local_addresses:
-        # Nobody can set up an association to it: it is that of those who have it.
-        book.unshare(address)
-    book.release(address, driver)
 
 
 def _drop_declined(driver: Driver, address: str) -> None:

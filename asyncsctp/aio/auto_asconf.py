@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, final
 
 from ..errors import SCTPError
 from ..paths.encapsulation import is_ipv4, is_source_for, wildcard_of
 from . import addresses
 from .address_book import ours
 from .address_watch import AddressChange, AddressWatch
+from .flow_control import WaitList
 
 if TYPE_CHECKING:
     from ..handlers.asconf_jobs import Ticket
@@ -25,17 +27,24 @@ __all__ = ["AutoAsconf"]
 
 _logger = logging.getLogger("asyncsctp")
 
+#: Between looks for a way out, as long as there is none.
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 30.0
+
 
 @final
 class AutoAsconf:
     """Of one endpoint, from when it is opened until `close`."""
 
-    __slots__ = ("_arrived", "_book", "_bound", "_followers", "_is_begun", "_is_due", "_refused", "_round", "_watch")
+    __slots__ = (
+        "_arrived", "_book", "_bound", "_changes", "_followers", "_is_begun", "_is_due", "_refused", "_round", "_watch",
+    )  # fmt: skip
 
     def __init__(self, book: AddressBook) -> None:
         self._book = book
         self._bound = book.addresses  # as it was opened: which kinds of address it is about
         self._arrived: dict[str, None] = {}  # and are not yet the endpoint's
+        self._changes = WaitList()
         self._followers: dict[Driver, asyncio.Task[None]] = {}
         self._refused: set[tuple[Driver, str]] = set()
         self._is_begun = False
@@ -53,9 +62,7 @@ class AutoAsconf:
     def follow(self, driver: Driver) -> None:
         """An association has been set up, or something has changed."""
         if self._is_begun and driver not in self._followers:
-            task = asyncio.get_running_loop().create_task(self._bring(driver))
-            self._followers[driver] = task
-            task.add_done_callback(lambda _: self._followers.pop(driver, None))
+            self._followers[driver] = asyncio.get_running_loop().create_task(self._bring(driver))
 
     def _on_change(self, changes: list[AddressChange]) -> None:
         if not self._is_begun:
@@ -85,6 +92,7 @@ class AutoAsconf:
                     self._book.unshare(address)
             for driver in list(self._book.drivers()):
                 self.follow(driver)
+            self._changes.wake()
 
     async def _share(self, address: str) -> bool:
         """Make it the endpoint's, if that is of use; whether there is nothing left to do about it."""
@@ -106,15 +114,28 @@ class AutoAsconf:
         ) or any(addresses.is_usable(address, driver) for driver in self._book.drivers())
 
     async def _bring(self, driver: Driver) -> None:
+        """Bring one association up to date."""
+        try:
+            await self._ask_for_all(driver)
+        finally:
+            del self._followers[driver]
+
+    async def _ask_for_all(self, driver: Driver) -> None:
         """Ask for one thing after the other until nothing is missing and nothing too much."""
+        pause = _FIRST_PAUSE
         while addresses.takes_changes(driver):
-            step = self._next_step(driver)
-            if step is None:
+            new, old = self._next_step(driver)
+            if not new and not old:
                 return
-            new, old = step
+            if old and not new and self._is_cut_off(driver):
+                # Where there is a new address, the way out may come a little later.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changes.wait(), pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
             try:
                 ticket = await _ask(driver, new, old)
-                if await addresses.answered(driver, ticket):
+                if await self._answered(driver, ticket):
                     _logger.info("%r: %s", driver.association, _described(new, old))
                     continue
                 reason = ", ".join(map(str, ticket.causes)) or ticket.reason
@@ -125,23 +146,60 @@ class AutoAsconf:
             _logger.warning("%r: not %s: %s", driver.association, _described(new, old), reason)
             self._refused.add((driver, new or old))
 
-    def _next_step(self, driver: Driver) -> tuple[str, str] | None:
-        """What to add and what to remove, either empty; None if all is as it should be, or nothing can be done."""
-        here = self._watch.addresses
-        have = ours(driver)
-        gone = [address for address in have if address not in here and address != wildcard_of(address)]
-        if len(gone) == len(have) > 0:
-            for address in (*self._book.shared, *here):  # what has come rather than what was left aside
-                if address in here and self._can_take(driver, address):
-                    return address, gone[0]
-            return None  # with the next one
+    async def _answered(self, driver: Driver, ticket: Ticket) -> bool:
+        """Wait for the peer's answer. If the address goes that a request leaves from, it is to have another."""
+        asked = [ticket]
+        while not driver.ended and (open_ := [each for each in asked if not each.is_done]):
+            answer = asyncio.ensure_future(addresses.answered(driver, open_[0]))
+            change = asyncio.ensure_future(self._changes.wait())
+            try:
+                await asyncio.wait((answer, change), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                answer.cancel()
+                change.cancel()
+            if not open_[0].is_done and self._is_cut_off(driver) and (new := self._way_out(driver)):
+                _logger.info("%r: %s is tried too", driver.association, new)
+                asked.append(await addresses.add(driver, new))
+        return ticket.is_ok
+
+    def _next_step(self, driver: Driver) -> tuple[str, str]:
+        """What to add and what to remove; neither if all is as it should be."""
+        gone = [address for address in ours(driver) if self._is_gone(address)]
+        if gone and self._is_cut_off(driver):
+            new = self._way_out(driver)
+            if new and len(gone) > 1 and addresses.is_translated(new, driver):
+                return new, ""
+            return new, gone[0]
         for address in gone:
             if (driver, address) not in self._refused:
                 return "", address
+        here = self._watch.addresses
         for address in self._book.shared:
-            if address in here and self._can_take(driver, address):
+            # Through a NAT a request has to take the new way, and if that leads nowhere, no other one can follow.
+            if address in here and self._can_take(driver, address) and not addresses.is_translated(address, driver):
                 return address, ""
-        return None
+        return "", ""
+
+    def _is_gone(self, address: str) -> bool:
+        return address not in self._watch.addresses and address != wildcard_of(address)
+
+    def _is_cut_off(self, driver: Driver) -> bool:
+        """Whether none of its addresses, nor of those that it has asked for, leads to the peer."""
+        local = driver.core.path_manager.local
+        return not any(
+            address == wildcard_of(address)
+            or (address in self._watch.addresses and addresses.is_usable(address, driver))
+            for address in (*local.sources, *local.arriving)
+        )
+
+    def _way_out(self, driver: Driver) -> str:
+        """The address that the system would use towards the peer now; what is not on its way there is of no use."""
+        manager = driver.core.path_manager
+        for path in (manager.primary, *manager.paths):
+            source = self._watch.source_for(path.route.address)
+            if source in self._watch.addresses and self._can_take(driver, source):
+                return source
+        return ""
 
     def _can_take(self, driver: Driver, address: str) -> bool:
         return (

@@ -36,8 +36,18 @@ class SimulatedLoop(Protocol):
 
     def watch_simulated_addresses(
         self, near: str, callback: Callable[[tuple[str, ...]], object]
-    ) -> Callable[[], None]:
-        """Tells the addresses of the host that has `near`, now and each time that they have changed; what ends that."""
+    ) -> SimulatedAddresses:
+        """Tells the addresses of the host that has `near`, now and each time that they have changed."""
+
+
+class SimulatedAddresses(Protocol):
+    """Those of a host that someone watches."""
+
+    def source_for(self, peer: str) -> str:
+        """Where what goes to a peer leaves from; `OSError` if nothing can."""
+
+    def close(self) -> None:
+        """Watch no more."""
 
 
 def simulated(loop: asyncio.AbstractEventLoop) -> SimulatedLoop | None:

@@ -136,6 +136,13 @@ class Requests:
         moved = [(path, source) for path in order if source and is_ipv4(path.route.address) == is_ipv4(source)]
         if job.needs_source:
             return moved
+        # What it was to leave from may be gone for good. Section 5.3 F1 lets ASCONF leave from all that is being added.
+        moved += [
+            (path, local)
+            for local in paths.local.arriving
+            for path in order
+            if local != source and is_ipv4(path.route.address) == is_ipv4(local)
+        ]
         usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != source]
         return moved + usual if job.prefers_source else usual + moved
 

@@ -122,7 +122,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
     def run(main: Coroutine[Any, Any, None]) -> None:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(main, 10.0))
+            runner.run(asyncio.wait_for(main, 30.0))
 
     return run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -140,6 +141,34 @@ def test_a_host_that_moves_loses_nothing(gap: float, is_server: bool) -> None:
         network.run(main(), limit=36000)
     else:
         run_simulated(network, talk, config=AUTO)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_comes_and_goes_nothing_is_lost_and_no_address_is_left_over(seed: int) -> None:
+    chance = random.Random(seed)
+    longest = (5.0, 2.0, 0.5)[seed % 3]
+    network, host = network_of_two(seed=seed)
+    network.defaults(loss=0.05, jitter=0.02)
+
+    async def churn() -> None:
+        for _ in range(int(25 / longest)):
+            await asyncio.sleep(chance.uniform(0.01, longest))
+            missing = [address for address in (A, A2, A3) if address not in host.addresses]
+            if missing and (not host.addresses or chance.random() < 0.5):
+                network.add_address(host, chance.choice(missing))
+            else:
+                network.remove_address(host, chance.choice(host.addresses))
+        if not host.addresses:
+            network.add_address(host, A)
+
+    async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
+        await asyncio.gather(traffic(a, z), churn())
+        await asyncio.sleep(60.0)
+        assert set(a.local_addresses) == set(host.addresses)
+        assert {path.address for path in z.paths} == set(host.addresses)
+        assert {address for address, _ in host._ports} == set(host.addresses)
+
+    run_simulated(network, test, config=AUTO.replace(max_retrans=1000))
 
 
 def test_behind_a_nat_it_moves_to_another_one() -> None:

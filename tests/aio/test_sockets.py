@@ -33,27 +33,36 @@ class Listener:
         self.received: list[tuple[list[bytes], Route]] = []
         self.errors: list[OSError] = []
         self.flushes = 0
+        self._changed = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
 
     def receive(self, datagrams: list[bytes], route: Route, congestion_experienced: bool) -> None:
         self.received.append((datagrams, route))
+        self._changed.set()
 
     def flush(self) -> None:
         self.flushes += 1
+        self._changed.set()
 
     def on_error(self, route: Route, error: OSError) -> None:
         self.errors.append(error)
+        self._changed.set()
 
     def on_socket_lost(self, error: Exception) -> None:
         raise AssertionError(error)
 
 
-def opener(full: set[str]) -> Callable[[Address, int], socket.socket]:
-    """Makes sockets that are full as long as their address is in this set."""
+def opener(full: set[str], code: int = errno.EAGAIN) -> Callable[[Address, int], socket.socket]:
+    """Makes sockets that are full, or refuse what is sent by this code, as long as their address is in this set."""
 
     def open_socket(local_addr: Address, buffer: int) -> socket.socket:
         wrapped: Any = Wrapped(
             udp_options.open_socket(local_addr, buffer),
-            lambda method, data: errno.EAGAIN if local_addr[0] in full else 0,
+            lambda method, data: code if local_addr[0] in full else 0,
         )
         return wrapped  # type: ignore[no-any-return]
 
@@ -76,8 +85,7 @@ def test_one_more_has_the_port_of_the_others(run: Run) -> None:
         assert list(sockets.by_local) == [ONE, TWO]
         assert sockets.info(TWO, "sockname") == (TWO, port)
         sockets.send([(Route(TWO, ONE, port), [b"from the second"])])
-        while not listener.received:
-            await asyncio.sleep(0)
+        await listener.until(lambda: bool(listener.received))
         assert listener.received == [([b"from the second"], Route(ONE, TWO, port))]
         assert sockets.remove(ONE)
         assert sockets.udp_port == port
@@ -132,9 +140,7 @@ def test_a_full_one_that_goes_is_full_no_more(run: Run) -> None:
         await sockets.add(THREE, Config(), opener(set()))
         assert not sockets.is_full
         full.clear()  # what waited leaves, of the one that is gone too
-        while sockets.paused or len(listener.received) < 5:
-            await asyncio.sleep(0.001)
-        assert sockets.paused == 0
+        await listener.until(lambda: sockets.paused == 0 and len(listener.received) >= 5)
         assert not listener.errors
         sockets.close()
 
@@ -160,6 +166,31 @@ def test_what_has_no_socket_is_counted(run: Run) -> None:
         sockets, _ = await bound(ONE)
         sockets.send([(Route(TWO, ONE, 9), [b"a", b"b"]), (Route(THREE, ONE, 9), [b"c"])])
         assert sockets.failures == {"EADDRNOTAVAIL": 3}
+        sockets.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "code", [errno.EADDRNOTAVAIL, errno.EINVAL, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENODEV]
+)
+def test_an_address_that_is_gone_for_a_while_is_counted_and_ends_nothing(run: Run, code: int) -> None:
+    async def main() -> None:
+        gone = {ONE}
+        listener = Listener()
+        sockets = Sockets(listener)
+        await sockets.bind((ONE, TWO), 0, Config(), opener(gone, code))
+        segmenting = sockets.info(ONE, "gso")
+        route = Route(ONE, TWO, sockets.udp_port)
+        sockets.send([(route, [b"0123456789ab"] * 3), (route, [b"alone"])])
+        assert sockets.failures == {errno.errorcode[code]: 4}
+        await listener.until(lambda: len(listener.errors) == 2)
+        assert [error.errno for error in listener.errors] == [code] * 2
+        assert sockets.info(ONE, "gso") == segmenting
+        gone.clear()
+        sockets.send([(route, [b"again"])])
+        await listener.until(lambda: bool(listener.received))
+        assert listener.received[0][0] == [b"again"]
         sockets.close()
 
     run(main())
