@@ -33,8 +33,7 @@ async def _dynamic(usrsctp: Usrsctp, role: str, **options: Any) -> AsyncIterator
     """An association over the first address at both ends, whose addresses can change.
 
     usrsctp gives an address up when it asks for that, not when it has the answer (RFC 5061 section 5.3 F4). What comes
-    there in between is out of the blue to it. In a network that the address has left its ABORT would not be. And a request
-    that comes as soon as the association is up it may keep for itself.
+    there in between is out of the blue to it. In a network that the address has left its ABORT would not be.
     """
     async with joined(usrsctp, role, DYNAMIC, addresses=ADDRESSES, **{**OPTIONS, **options}) as joint:
         assert joint.association.negotiated.dynamic_addresses

@@ -848,6 +848,7 @@ int main(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* never outlive the test */
     make_pattern();
     usrsctp_init(options.udp_port, NULL, NULL);
+    if (options.asconf > 0) usleep(50000); /* its thread for that misses what comes before it waits for the first time */
     usrsctp_sysctl_set_sctp_no_csum_on_loopback(0);
     usrsctp_sysctl_set_sctp_blackhole(0);
     usrsctp_sysctl_set_sctp_inits_include_nat_friendly(options.nat);
