@@ -17,12 +17,8 @@ from .sniffer import ASCONF, ASCONF_ACK, AUTH, Sniffer
 
 FIRST, SECOND, THIRD = ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 SECRET = b"a secret"
-DYNAMIC = QUICK.replace(
-    dynamic_addresses=True, auth_keys={1: SECRET}, auth_active_key=1, path_max_retrans=1, rto_max=0.5
-)
-OPTIONS = {
-    "auth": 1, "asconf": 1, "auth_keys": f"1:{SECRET.hex()}", "auth_active": 1, "path_retrans": 1, "rto_max": 500,
-}  # fmt: skip
+DYNAMIC = QUICK.replace(dynamic_addresses=True, auth_keys={1: SECRET}, auth_active_key=1, rto_max=0.5)
+OPTIONS = {"auth": 1, "asconf": 1, "auth_keys": f"1:{SECRET.hex()}", "auth_active": 1, "rto_max": 500}
 ROLES = pytest.mark.parametrize("role", ["client", "server"])
 SOME = Traffic(count=20, streams=5, sizes=(10, 1000))
 FLOW = Traffic(count=800, streams=10, sizes=(2000,))
@@ -196,8 +192,9 @@ async def test_the_first_path_is_cut(usrsctp: Usrsctp, role: str) -> None:
         )
         await within(5, "the answer", joint.association.remove_local_address(FIRST))
 
-    async with _dynamic(usrsctp, role) as joint:
+    async with _dynamic(usrsctp, role, path_retrans=1, heartbeat=100) as joint:
         association, peer, *_ = joint
+        association.configure(path_max_retrans=1)
         events = association.events()
         await peer.add_address(SECOND)
         await _changes(events, SECOND, "confirmed")

@@ -119,7 +119,7 @@ async def test_a_nat_has_lost_its_state(usrsctp: Usrsctp) -> None:
         )
         return note(plain[:8] + crc32c(plain).to_bytes(4, "little") + plain[12:], to_server) or b""
 
-    async with pair(usrsctp, {}, auth=1, asconf=1, nat=1, **KEYS) as (client, server, relay):
+    async with pair(usrsctp, {}, auth=1, asconf=1, nat=1, **KEYS) as (client, _server, relay):
         sniffer = Sniffer(relay)
         assert relay.change is not None
         note, relay.change = relay.change, report
