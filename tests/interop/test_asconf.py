@@ -103,6 +103,7 @@ async def test_they_move(usrsctp: Usrsctp, role: str) -> None:
     async with _dynamic(usrsctp, role) as joint:
         await _they_move(joint)
         await _exchange(joint)
+        joint.association.abort()  # it could crash on a SHUTDOWN
 
 
 @ROLES
@@ -115,6 +116,7 @@ async def test_we_move_while_data_flows(usrsctp: Usrsctp, role: str) -> None:
 async def test_they_move_while_data_flows(usrsctp: Usrsctp, role: str) -> None:
     async with _dynamic(usrsctp, role) as joint:
         await _while_data_flows(joint, _they_move(joint))
+        joint.association.abort()
 
 
 @ROLES
