@@ -17,12 +17,8 @@ from .sniffer import ASCONF, ASCONF_ACK, AUTH, Sniffer
 
 FIRST, SECOND, THIRD = ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 SECRET = b"a secret"
-DYNAMIC = QUICK.replace(
-    dynamic_addresses=True, auth_keys={1: SECRET}, auth_active_key=1, path_max_retrans=1, rto_max=0.5
-)
-OPTIONS = {
-    "auth": 1, "asconf": 1, "auth_keys": f"1:{SECRET.hex()}", "auth_active": 1, "path_retrans": 1, "rto_max": 500,
-}  # fmt: skip
+DYNAMIC = QUICK.replace(dynamic_addresses=True, auth_keys={1: SECRET}, auth_active_key=1, rto_max=0.5)
+OPTIONS = {"auth": 1, "asconf": 1, "auth_keys": f"1:{SECRET.hex()}", "auth_active": 1, "rto_max": 500}
 ROLES = pytest.mark.parametrize("role", ["client", "server"])
 SOME = Traffic(count=20, streams=5, sizes=(10, 1000))
 FLOW = Traffic(count=800, streams=10, sizes=(2000,))
@@ -33,8 +29,7 @@ async def _dynamic(usrsctp: Usrsctp, role: str, **options: Any) -> AsyncIterator
     """An association over the first address at both ends, whose addresses can change.
 
     usrsctp gives an address up when it asks for that, not when it has the answer (RFC 5061 section 5.3 F4). What comes
-    there in between is out of the blue to it. In a network that the address has left its ABORT would not be. And a request
-    that comes as soon as the association is up it may keep for itself.
+    there in between is out of the blue to it. In a network that the address has left its ABORT would not be.
     """
     async with joined(usrsctp, role, DYNAMIC, addresses=ADDRESSES, **{**OPTIONS, **options}) as joint:
         assert joint.association.negotiated.dynamic_addresses
@@ -108,6 +103,7 @@ async def test_they_move(usrsctp: Usrsctp, role: str) -> None:
     async with _dynamic(usrsctp, role) as joint:
         await _they_move(joint)
         await _exchange(joint)
+        joint.association.abort()  # it could crash on a SHUTDOWN
 
 
 @ROLES
@@ -120,6 +116,7 @@ async def test_we_move_while_data_flows(usrsctp: Usrsctp, role: str) -> None:
 async def test_they_move_while_data_flows(usrsctp: Usrsctp, role: str) -> None:
     async with _dynamic(usrsctp, role) as joint:
         await _while_data_flows(joint, _they_move(joint))
+        joint.association.abort()
 
 
 @ROLES
@@ -197,8 +194,9 @@ async def test_the_first_path_is_cut(usrsctp: Usrsctp, role: str) -> None:
         )
         await within(5, "the answer", joint.association.remove_local_address(FIRST))
 
-    async with _dynamic(usrsctp, role) as joint:
+    async with _dynamic(usrsctp, role, path_retrans=1, heartbeat=100) as joint:
         association, peer, *_ = joint
+        association.configure(path_max_retrans=1)
         events = association.events()
         await peer.add_address(SECOND)
         await _changes(events, SECOND, "confirmed")

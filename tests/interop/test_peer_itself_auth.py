@@ -73,7 +73,7 @@ async def test_keys_roll_over(usrsctp: Usrsctp, asks: str) -> None:
 async def test_addresses_come_and_go(usrsctp: Usrsctp, asks: str) -> None:
     """An ASCONF-ACK without parameters says that all was done.
 
-    What comes to an address that goes, before the answer, is out of the blue to its owner; the other is not to hear of it.
+    What comes to an address that goes, before the answer, is out of the blue to its owner: its ABORT has to be lost.
     """
     async with pair(usrsctp, {}, auth=1, asconf=1, addresses=ADDRESSES, **KEYS) as (client, server, relay):
         relay.reflects = False
@@ -96,7 +96,8 @@ async def test_addresses_come_and_go(usrsctp: Usrsctp, asks: str) -> None:
     to_server = asks == "client"
     assert sniffer.authenticated(ASCONF, to_server=to_server)
     assert sniffer.authenticated(ASCONF_ACK, to_server=not to_server)
-    assert [len(chunk.value) for chunk in sniffer.chunks if chunk.kind == ASCONF_ACK] == [4, 4, 4]
+    answers = {chunk.value for chunk in sniffer.chunks if chunk.kind == ASCONF_ACK}
+    assert [len(value) for value in answers] == [4, 4, 4]
 
 
 async def test_adaptation(usrsctp: Usrsctp) -> None:
@@ -118,12 +119,11 @@ async def test_a_nat_has_lost_its_state(usrsctp: Usrsctp) -> None:
         )
         return note(plain[:8] + crc32c(plain).to_bytes(4, "little") + plain[12:], to_server) or b""
 
-    async with pair(usrsctp, {}, auth=1, asconf=1, nat=1, **KEYS) as (client, server, relay):
+    async with pair(usrsctp, {}, auth=1, asconf=1, nat=1, **KEYS) as (client, _server, relay):
         sniffer = Sniffer(relay)
         assert relay.change is not None
         note, relay.change = relay.change, report
         client.tell(SOME.command)
-        await server.got(SOME)
         await eventually(lambda: ASCONF_ACK in sniffer.kinds(to_server=False), "it is answered")
     value = next(chunk for chunk in sniffer.chunks if chunk.kind == ASCONF).value[12:]
     kinds = []

@@ -476,14 +476,15 @@ static void tell_addresses(struct socket *so)
     char text[INET6_ADDRSTRLEN], local[1024] = "", remote[1024] = "";
     int count = usrsctp_getladdrs(so, 0, &ours);
     const char *at = (const char *)ours;
-    for (int i = 0; i < MOST_ADDRESSES; i++) sources[i] = 0;
+    in_addr_t known[MOST_ADDRESSES] = {0};
     for (int i = 0; i < count; i++) {
         bool v4 = ((const struct sockaddr *)at)->sa_family == AF_INET;
         add_to(local, sizeof local, "\"%s\"", written(at, text));
         if (v4 && i < MOST_ADDRESSES && ((const struct sockaddr_in *)at)->sin_addr.s_addr != leaving)
-            sources[i] = ((const struct sockaddr_in *)at)->sin_addr.s_addr;
+            known[i] = ((const struct sockaddr_in *)at)->sin_addr.s_addr;
         at += v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     }
+    for (int i = 0; i < MOST_ADDRESSES; i++) sources[i] = known[i];
     count = usrsctp_getpaddrs(so, 0, &theirs);
     at = (const char *)theirs;
     for (int i = 0; i < count; i++) {
@@ -848,6 +849,7 @@ int main(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* never outlive the test */
     make_pattern();
     usrsctp_init(options.udp_port, NULL, NULL);
+    if (options.asconf > 0) usleep(50000); /* its thread for that misses what comes before it waits for the first time */
     usrsctp_sysctl_set_sctp_no_csum_on_loopback(0);
     usrsctp_sysctl_set_sctp_blackhole(0);
     usrsctp_sysctl_set_sctp_inits_include_nat_friendly(options.nat);
