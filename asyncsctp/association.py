@@ -270,7 +270,7 @@ class Association(Overview):
             terms = Terms(context)
         message = OutboundMessage(sid, data, ppid, flags, terms)
         if path is not None:
-            message.path_id = self._path_to(path).path_id
+            message.path_id = self.path_to(path).path_id
         if auth_key is not None:
             if message.terms is None:
                 message.terms = Terms()
@@ -329,7 +329,7 @@ class Association(Overview):
         self.context.now = now
         if self.context.state is not ESTABLISHED:
             raise AssociationClosed(f"no HEARTBEAT can be sent in state {self.context.state.value}")
-        self._rooms.heartbeat.request(self.context.paths.primary if address is None else self._path_to(address))
+        self._rooms.heartbeat.request(self.context.paths.primary if address is None else self.path_to(address))
 
     def set_primary(self, address: str) -> None:
         """Choose the path that data takes while it works (section 6.4). `ValueError` for a foreign address."""
@@ -360,16 +360,10 @@ class Association(Overview):
         """Other settings for one path (`config.PATH_FIELDS`), which `configure` leaves alone from now on."""
         self.context.now = now
         rooms = self._rooms
-        path_settings.configure_path(self.context, rooms.heartbeat, self._path_to(address), changes)
+        path_settings.configure_path(self.context, rooms.heartbeat, self.path_to(address), changes)
         if rooms.transmission is not None:
             rooms.transmission.measure()
         self._life.tell()
-
-    def _path_to(self, address: str) -> Path:
-        path = self.context.paths.find(address)
-        if path is None:
-            raise ValueError(f"{address} is not an address of the peer")
-        return path
 
     def _path_from(self, route: Route) -> Path | None:
         """The path that a packet with the right tag came over; remembered for those that follow along the route."""

@@ -10,6 +10,7 @@ from .handlers.keyring import Keyring
 from .handlers.reconfig import Reconfig
 from .handlers.state import FORMING, State
 from .outbound.message import Terms
+from .paths.path import Path
 from .paths.path_manager import PathManager
 from .rooms import Rooms
 from .statistics import Statistics
@@ -39,6 +40,13 @@ class Overview:
     def path_manager(self) -> PathManager:
         """The peer's addresses, and the paths to them."""
         return self.context.paths
+
+    def path_to(self, address: str) -> Path:
+        """The path to an address of the peer. `ValueError` for another one."""
+        path = self.context.paths.find(address)
+        if path is None:
+            raise ValueError(f"{address} is not an address of the peer")
+        return path
 
     @property
     def config(self) -> Config:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from asyncsctp.errors import Cause
 from asyncsctp.wire import causes, control, packet, sack, tlv
 from asyncsctp.wire import init as init_chunk
+from asyncsctp.wire.auth import AuthParameters
 from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.octets import read_data
 from asyncsctp.wire.tlv import Malformed
@@ -42,6 +43,16 @@ NOT_IN_EVERY: dict[str, st.SearchStrategy[object]] = {
     "unrecognized": st.just(()),
     "reported": st.just(()),
     "host_name": st.just(b""),
+    "auth": st.none() | st.builds(
+        AuthParameters,
+        random=st.binary(min_size=1, max_size=40),
+        chunks=st.none() | st.binary(max_size=9),
+        hmacs=st.lists(u16, min_size=1, max_size=3).map(tuple),
+        flawed=st.just(False),
+    ),
+    "adaptation": st.none() | u32,
+    "primary": st.just("") | destinations,
+    "disable_restart": st.booleans(),
 }
 inits = st.builds(
     init_chunk.Init,
@@ -70,8 +81,7 @@ init_acks = st.builds(
     ecn=st.booleans(),
     extensions=st.frozensets(st.integers(0, 255), max_size=10),
     unrecognized=st.lists(st.binary(max_size=20).map(lambda value: tlv.pack(0xC123, value)), max_size=3).map(tuple),
-    reported=st.just(()),
-    host_name=st.just(b""),
+    **{name: NOT_IN_EVERY[name] for name in NOT_IN_EVERY if name != "unrecognized"},
     preservative_ms=st.just(0),
     supported_address_types=st.none(),
 )
