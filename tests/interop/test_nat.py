@@ -65,8 +65,10 @@ async def test_restarts_are_disabled(usrsctp: Usrsctp, role: str, theirs: int) -
         assert association.negotiated.nat_support == both
         assert (DISABLE_RESTART in said[INIT]) == both
         assert DISABLE_RESTART in said[INIT_ACK]
+        await within(5, "the end", association.close())
 
 
+@pytest.mark.xfail(reason="an INIT from a known address and port is taken for a restart", strict=True)
 async def test_two_behind_one_address(usrsctp: Usrsctp) -> None:
     """Two hosts that a NAT shows with one address and one port have an association each with us."""
     async with (
@@ -78,7 +80,7 @@ async def test_two_behind_one_address(usrsctp: Usrsctp) -> None:
         associations = []
         for peer in (one, other):
             peer.tell("connect")
-            associations.append(await within(5, "the association", endpoint.accept()))
+            associations.append(await within(2, "the association", endpoint.accept()))
             await peer.expect("up")
         assert len({association.peer_port for association in associations}) == 1
         for _ in range(2):
