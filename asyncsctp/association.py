@@ -9,13 +9,13 @@ there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 from .config import Config
-from .dispatch import abort, expire, process
+from .dispatch import expire, on_reflected, process
 from .errors import AssociationAborted, AssociationClosed
 from .events import PeerAddressChanged
-from .handlers import icmp
+from .handlers import icmp, path_settings
 from .handlers.collision import Reply
 from .handlers.context import Context, Random, Setup
 from .handlers.cookie import CookieJar, OpenedCookie
@@ -27,12 +27,13 @@ from .outbound.message import WHOLE, OutboundMessage, Terms, message_flags
 from .outbox import Outbox
 from .overview import Overview
 from .paths.encapsulation import Route
+from .paths.local_addresses import set_out_from
 from .paths.path import Path
 from .paths.path_manager import PathManager
 from .rooms import Rooms
 from .timers import AUTOCLOSE, timer_kind, timer_path
 from .wire import causes, control
-from .wire.constants import ABORT, COMMON_HEADER_SIZE
+from .wire.constants import COMMON_HEADER_SIZE
 from .wire.init import Init
 from .wire.tlv import Malformed
 
@@ -86,14 +87,17 @@ class Association(Overview):
 
     def connect(self, addresses: Sequence[str], udp_port: int, now: float) -> None:
         """Associate with the peer that has these addresses (RFC 9260 section 5.1 A)."""
-        self._furnish(addresses, udp_port, now)
+        local, held_back = set_out_from(self._local_addresses, addresses[0], self._config.nat_support)
+        self._furnish(local, addresses, udp_port, now)
+        if self._rooms.nat is not None:
+            self._rooms.nat.held_back = held_back
         self._rooms.handshake = Handshake(self.context, self._local_addresses)
         self._rooms.handshake.associate(self._registry.new_tag())
 
     def accept(self, setup: Setup, route: Route, now: float) -> None:
         """Become what a cookie says that came along `route` (section 5.1 D)."""
         # Section 5.4 rule 2: CONFIRMED is where the INIT ACK was sent to, wherever the cookie comes from.
-        self._furnish(setup.addresses[:1], setup.udp_port, now)
+        self._furnish(self._local_addresses, setup.addresses[:1], setup.udp_port, now)
         context = self.context
         for address in setup.addresses:
             context.paths.add(address)
@@ -104,8 +108,8 @@ class Association(Overview):
         context.queue(control.pack_cookie_ack(), context.paths.reply_path(path).path_id)
         self._life.establish(setup)
 
-    def _furnish(self, addresses: Sequence[str], udp_port: int, now: float) -> None:
-        paths = PathManager(self._config, self._local_addresses, addresses, udp_port)
+    def _furnish(self, local: Sequence[str], addresses: Sequence[str], udp_port: int, now: float) -> None:
+        paths = PathManager(self._config, local, addresses, udp_port)
         self._life = Lifecycle(self, self.user, self._registry)
         self.context = context = Context(self._config, self._random, paths, self._life, *self._ports)
         context.now = now
@@ -144,31 +148,23 @@ class Association(Overview):
 
     def _receive_newcomer(self, datagram: bytes, route: Route) -> None:
         """A packet with our tag from an address that isn't the peer's, and may become it (RFC 5061 section 5.2)."""
-        asconf = self._rooms.open_asconf()
-        path = asconf.admit(datagram, route) if asconf is not None else None
-        if asconf is None or path is None:
+        path = self._rooms.admit(datagram, route)
+        if path is None:
             self.context.statistics.unexpected_chunks += 1
             return
         self.context.statistics.packets_received += 1
         self._walk(datagram, COMMON_HEADER_SIZE, path, route, False)
-        asconf.dismiss(path)
+        self._rooms.dismiss(path)
 
-    def receive_reflected(self, kind: int, value: bytes, route: Route, now: float) -> None:
+    def receive_reflected(self, kind: int, flags: int, value: bytes, route: Route, now: float) -> None:
         """An ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1 B and
-        C).
+        C); or what a NAT answers so.
         """
         self.context.now = now
-        if kind == ABORT and route.local in self.context.paths.local.leaving:
-            self.context.statistics.unexpected_chunks += 1  # RFC 5061 section 5.3.1
-        elif kind == ABORT and self.context.keyring is not None and ABORT in self.context.keyring.demands:
-            self.context.statistics.unauthenticated_chunks += 1  # RFC 4895 section 6.3
-        elif kind == ABORT:
-            try:
-                abort(self._rooms, value)
-            except Malformed:
-                self.context.statistics.malformed_packets += 1
-        elif self._rooms.shutdown is not None:
-            self._rooms.shutdown.on_shutdown_complete()
+        try:
+            on_reflected(self._rooms, kind, flags, value, route)
+        except Malformed:
+            self.context.statistics.malformed_packets += 1
         self._life.tell()
 
     def on_init(self, init: Init, route: Route, tag: int, now: float) -> Reply | None:
@@ -341,19 +337,33 @@ class Association(Overview):
             self.context.emit(PeerAddressChanged(self.context.paths.primary.route.address, "primary"))
             self._life.tell()
 
-    def configure(self, config: Config) -> None:
-        """Other settings from now on, as far as a live association can change them."""
+    def configure(self, config: Config, now: float | None = None) -> None:
+        """Other settings from now on, as far as a live association can change them. `ValueError` if they don't go with
+        what was set for a path. Without `now` it is the time of the last call that had it.
+        """
         context = self.context
-        other_scheduler = config.scheduler is not context.config.scheduler
-        self._config = context.config = config
-        context.paths.configure(config)
+        if now is not None:
+            context.now = now
         rooms = self._rooms
+        other_scheduler = config.scheduler is not context.config.scheduler
+        path_settings.configure(context, rooms.heartbeat, config)
+        self._config = config
         if rooms.reception is not None and rooms.transmission is not None and rooms.submission is not None:
             rooms.reception.configure()
             rooms.submission.max_message_size = config.max_message_size
             if other_scheduler:
                 rooms.transmission.change_scheduler()
         self._life.start_autoclose()
+        self._life.tell()
+
+    def configure_path(self, address: str, changes: dict[str, Any], now: float) -> None:
+        """Other settings for one path (`config.PATH_FIELDS`), which `configure` leaves alone from now on."""
+        self.context.now = now
+        rooms = self._rooms
+        path_settings.configure_path(self.context, rooms.heartbeat, self._path_to(address), changes)
+        if rooms.transmission is not None:
+            rooms.transmission.measure()
+        self._life.tell()
 
     def _path_to(self, address: str) -> Path:
         path = self.context.paths.find(address)

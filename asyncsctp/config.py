@@ -32,6 +32,15 @@ RECONFIG_KINDS = frozenset({"reset_streams", "reset_tsns", "add_streams"})
 #: RFC 5061 sections 4.1.1 and 4.1.2.
 _ALWAYS_DEMANDED = frozenset({ASCONF, ASCONF_ACK})
 
+#: What can be set for one path, and the field that holds for the others.
+PATH_FIELDS = {
+    "heartbeat_interval": "heartbeat_interval",
+    "max_retrans": "path_max_retrans",
+    "pf_threshold": "pf_threshold",
+    "mtu": "mtu",
+    "dscp": "dscp",
+}
+
 # field: (smallest, largest), both allowed
 _RANGES: dict[str, tuple[float, float]] = {
     "rto_initial": (0.01, 3600.0),
@@ -83,6 +92,26 @@ _BOOLS = (
 )  # fmt: skip
 
 
+def _check_number(field_name: str, value: object, name: str) -> None:
+    """`TypeError` or `ValueError` for what this field can't be; `name` is what the user calls it."""
+    if value is None and field_name in _OPTIONAL:
+        return
+    smallest, largest = _RANGES[field_name]
+    kind = int if field_name in _INTEGERS else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kind):
+        wanted = "an int" if field_name in _INTEGERS else "a number"
+        raise TypeError(f"{name} must be {wanted}{' or None' if field_name in _OPTIONAL else ''}, not {value!r}")
+    if not smallest <= value <= largest:
+        raise ValueError(f"{name} must be between {smallest} and {largest}, not {value!r}")
+
+
+def check_path_setting(name: str, value: object) -> None:
+    """`TypeError` or `ValueError` for what can't be set for a path, or not to this value."""
+    if name not in PATH_FIELDS:
+        raise ValueError(f"{name} can't be set for a path; these can: {', '.join(sorted(PATH_FIELDS))}")
+    _check_number(PATH_FIELDS[name], value, name)
+
+
 def check_auth_key(key_id: object, key: object) -> None:
     """`TypeError` or `ValueError` for what is no shared key and its id (RFC 4895)."""
     if isinstance(key_id, bool) or not isinstance(key_id, int):
@@ -112,6 +141,8 @@ class Config:
       recommends); `None`: none does. `primary_switchover`: the same before another path becomes the primary for good
       (section 5), at least `pf_threshold`, or `path_max_retrans` where there is none; `None`: none does.
     * `heartbeat_interval`: seconds between HEARTBEATs on an idle path, beside its RTO; `None`: none on confirmed paths.
+      The default is that of the RFC. They keep the bindings of NATs alive, and with UDP encapsulation it SHOULD be
+      lowered to 15 (draft udp-encaps-cons section 5): do so where there are NATs.
     * `sack_delay` (0 to 0.5) and `sack_frequency`: a SACK after so long, or so many packets (section 6.2).
     * `cookie_lifetime`: how long a state cookie may be used (section 5.1.3).
     * `shutdown_guard`: T5, the longest that a shutdown may take; `None`: five times `rto_max` (section 9.2).
@@ -153,7 +184,11 @@ class Config:
       and `auth_active_key` the one to send with; without any it is key 0, the empty one, which proves no more than
       that its sender saw the handshake.
     * `dynamic_addresses`: addresses may be added and removed (RFC 5061); it takes `auth`, and implies it.
-      `auto_asconf`: they follow those of the machine.
+      `auto_asconf`: they follow those of the machine, whatever `local_addrs` were: addresses that come are bound and
+      added where a peer can be reached from them, addresses that go are removed, and while there is none the
+      association waits for the next. What the machine has at the beginning and `local_addrs` does not is left aside
+      until there is nothing else. An endpoint at all of the machine's addresses tells each peer of them. Deprecated
+      and temporary IPv6 addresses are not taken up.
     * `nat_support`: several associations of one address and port are told apart, restarts are disabled, and a peer
       whose address changes is found again (draft natsupp).
     * `adaptation_indication`: a number of 32 bits for the layer above the peer's SCTP; `None`: none.
@@ -207,16 +242,8 @@ class Config:
     adaptation_indication: int | None = None
 
     def __post_init__(self) -> None:
-        for name, (smallest, largest) in _RANGES.items():
-            value = getattr(self, name)
-            if value is None and name in _OPTIONAL:
-                continue
-            kind = int if name in _INTEGERS else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kind):
-                wanted = "an int" if name in _INTEGERS else "a number"
-                raise TypeError(f"{name} must be {wanted}{' or None' if name in _OPTIONAL else ''}, not {value!r}")
-            if not smallest <= value <= largest:
-                raise ValueError(f"{name} must be between {smallest} and {largest}, not {value!r}")
+        for name in _RANGES:
+            _check_number(name, getattr(self, name), name)
         for name in _BOOLS:
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be a bool, not {getattr(self, name)!r}")

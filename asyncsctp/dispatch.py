@@ -39,6 +39,7 @@ from .wire.constants import (
     DATA,
     ECNE,
     ERROR,
+    FLAG_MIDDLEBOX,
     FLAG_TAG_REFLECTED,
     FORWARD_TSN,
     HEARTBEAT,
@@ -57,7 +58,7 @@ from .wire.constants import (
 from .wire.init import read_init
 from .wire.tlv import Malformed
 
-__all__ = ["Discard", "abort", "expire", "process", "walk"]
+__all__ = ["Discard", "expire", "on_reflected", "process", "walk"]
 
 
 class Discard(Malformed):
@@ -114,7 +115,7 @@ def walk(
     context = rooms.context
     end = len(data)
     unknown = 0
-    guard = _NONE if authenticated else _guard(context)
+    guard = _guard(context, authenticated)
     guarded = bool(guard)
     while end - at >= tlv.HEADER_SIZE:
         kind = data[at]
@@ -151,7 +152,7 @@ def walk(
         elif kind in MEANINGFUL[context.state]:
             handler(rooms, data, at, value_end, path, route)
             if kind == COOKIE_ECHO and not authenticated:  # what follows is for the association that it made
-                guard = _guard(context)
+                guard = _guard(context, False)
                 guarded = bool(guard)
         elif context.state is CLOSED:
             return
@@ -160,9 +161,29 @@ def walk(
         at += value_end - at + 3 & -4
 
 
-def _guard(context: Context) -> frozenset[int]:
-    """The chunk types that are discarded unless they stand behind an AUTH chunk."""
-    return _NONE if context.keyring is None else context.keyring.demands
+def on_reflected(rooms: Rooms, kind: int, flags: int, value: bytes, route: Route) -> None:
+    """A chunk with the T bit under the peer's own tag (section 8.5.1 B and C), or of a NAT (natsupp section 6)."""
+    context = rooms.context
+    if kind in _guard(context, False):
+        context.statistics.unauthenticated_chunks += 1  # RFC 4895 section 6.3
+    elif kind == ABORT and route.local in context.paths.local.leaving:
+        context.statistics.unexpected_chunks += 1  # RFC 5061 section 5.3.1
+    elif kind == ABORT:
+        _abort(rooms, flags, value)
+    elif kind == ERROR:
+        if rooms.nat is not None:
+            rooms.nat.on_error(causes.read_causes(value, 0, len(value)), route)
+    elif rooms.shutdown is not None:
+        rooms.shutdown.on_shutdown_complete()
+
+
+def _guard(context: Context, authenticated: bool) -> frozenset[int]:
+    """The chunk types that are discarded where they stand, before AUTH or behind one."""
+    keyring = context.keyring
+    if keyring is None:
+        return _NONE
+    keyring.vouched = authenticated
+    return _NONE if authenticated else keyring.demands
 
 
 def _authenticate(rooms: Rooms, data: bytes, at: int, value_end: int, path: Path, route: Route) -> bool:
@@ -194,10 +215,14 @@ def _is_first(data: bytes, at: int) -> bool:
     return tlv.item(data, COMMON_HEADER_SIZE, len(data))[1] + 3 & -4 == at
 
 
-def abort(rooms: Rooms, value: bytes) -> None:
+def _abort(rooms: Rooms, flags: int, value: bytes) -> None:
     """ABORT whose tag was right, with these causes. Section 3.3.7: one whose format is wrong is discarded."""
     found = causes.read_causes(value, 0, len(value))
-    if rooms.handshake is not None:
+    if flags & FLAG_MIDDLEBOX and rooms.nat is not None:
+        # Draft natsupp section 6.2.2: but in COOKIE-WAIT it MUST NOT be responded to.
+        if rooms.handshake is not None:
+            rooms.handshake.on_collision(found)
+    elif rooms.handshake is not None:
         rooms.handshake.refused(found)
     else:
         rooms.violations.on_abort(found)
@@ -207,10 +232,12 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
     """A timer has run out."""
     if kind == T3_RTX and rooms.transmission is not None:
         rooms.transmission.expire_t3(path_id)
+        _suspect(rooms, path_id)
     elif kind == DELAYED_ACK and rooms.reception is not None:
         rooms.reception.expire_delayed_ack()
     elif kind == HEARTBEAT_TIMER:
         rooms.heartbeat.expire(path_id)
+        _suspect(rooms, path_id)
     elif kind == LIFETIME and rooms.transmission is not None:
         rooms.transmission.expire_lifetimes()
     elif kind == FORWARD_TSN_RTX and rooms.transmission is not None:
@@ -229,6 +256,12 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
         rooms.reconfig.expire()
     elif kind == T4_RTO and rooms.asconf is not None:
         rooms.asconf.expire()
+
+
+def _suspect(rooms: Rooms, path_id: int) -> None:
+    """Something may have been silence on this path."""
+    if rooms.nat is not None and rooms.transmission is not None:
+        rooms.nat.on_silence(path_id)
 
 
 def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
@@ -291,6 +324,8 @@ def _on_heartbeat(rooms: Rooms, data: bytes, at: int, end: int, path: Path, rout
 
 def _on_heartbeat_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     rooms.heartbeat.on_heartbeat_ack(data[at + tlv.HEADER_SIZE : end])
+    if rooms.nat is not None:
+        rooms.nat.on_heartbeat_ack()
 
 
 def _on_abort(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
@@ -299,7 +334,7 @@ def _on_abort(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: R
         raise Discard("an ABORT with the T bit, under our tag and not the peer's (section 8.5.1 B)")
     if route.local in rooms.context.paths.local.leaving:
         raise Discard("an ABORT to an address that is being deleted (RFC 5061 section 5.3 F4)")
-    abort(rooms, data[at + tlv.HEADER_SIZE : end])
+    _abort(rooms, data[at + 1], data[at + tlv.HEADER_SIZE : end])
 
 
 def _on_error(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:

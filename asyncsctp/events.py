@@ -65,7 +65,9 @@ class AssociationDown(Event):
 
 @dataclass(frozen=True, slots=True)
 class PathChanged(Event):
-    """An address of the peer changed its state."""
+    """An address of the peer changed its state: it was confirmed, has failed, may have failed where
+    `Config.pf_threshold` asks for that (RFC 7829 section 3.2 rule 12), or works again.
+    """
 
     address: str
     state: PathState
@@ -73,7 +75,10 @@ class PathChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class PeerAddressChanged(Event):
-    """An address of the peer was `"added"`, `"confirmed"` or `"removed"`, or became our `"primary"` (RFC 5061)."""
+    """An address of the peer was `"added"`, `"confirmed"` or `"removed"`, or became our `"primary"` (RFC 5061).
+
+    The latter also where `Config.primary_switchover` has made it that (RFC 7829 section 5).
+    """
 
     address: str
     state: str

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .association import Association
+from .events import PathState
 from .handlers.asconf import Asconf
 from .handlers.context import Context
+from .handlers.heartbeat import HEARTBEATS_IN
 from .handlers.reception import Reception
 from .handlers.state import (
     CLOSED,
@@ -23,7 +25,7 @@ from .handlers.state import (
 )
 from .handlers.transmission import Transmission
 from .inbound.data_tracker import ACK_DELAYED, ACK_NOW
-from .outbound.message import ABANDONED, ACKED, IN_FLIGHT
+from .outbound.message import ABANDONED, ACKED, IN_FLIGHT, lane_path
 from .outbound.outstanding import OutstandingQueue
 from .outbound.send_queue import SendQueue
 from .rooms import Rooms
@@ -111,8 +113,13 @@ def _paths(context: Context) -> Iterator[str]:
     paths = context.paths
     if paths.primary not in paths.paths or paths.data_path() not in paths.paths:
         yield "data goes to an address that was removed"
+    current = paths.data_path()
+    verifies = context.timers.runs(timer_key(HEARTBEAT_TIMER, current.path_id))
+    if context.setup is not None and current.state is PathState.UNCONFIRMED and current.route.local and not verifies:
+        yield "nothing leaves before an address is verified, and nobody verifies it"  # RFC 5061 section 5.3 F14
     if paths.amdcs != min(path.payload for path in paths.paths):
         yield "AMDCS is not the smallest PMDCS"  # section 7.3
+    yield from _states(context)
     for path in paths.paths:
         if path.congestion.cwnd < 1 or path.error_count < 0 or path.rto.rto <= 0.0:
             yield f"path {path.path_id} has cwnd {path.congestion.cwnd}, {path.error_count} errors, RTO {path.rto.rto}"
@@ -146,8 +153,8 @@ def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
                 yield f"path {path_id} was removed, and data counts for it"
         for stream in transmission.queue._streams.values():
             for message in stream.messages[stream.head :] + (stream.later or []):
-                if message.path_id >= 0:
-                    held.add(message.path_id)
+                if lane_path(message.path_id) >= 0:
+                    held.add(lane_path(message.path_id))
         if transmission.abandonment is not None:
             held.add(transmission.abandonment.path_id)
     if held - used:
@@ -165,6 +172,29 @@ def _asconf(context: Context, asconf: Asconf) -> Iterator[str]:
         yield f"packets leave from {sorted(local.barred & set(local.sources))}, which the peer does not know"
     if any(path.route.local in local.barred for path in context.paths.paths):
         yield "a path leaves from an address that is no source"  # RFC 5061 section 5.3 F1, F4
+
+
+def _states(context: Context) -> Iterator[str]:
+    """RFC 9260 section 8.2 and RFC 7829 section 3.2: states follow from error counters, and data from states."""
+    paths = context.paths
+    for path in paths.paths:
+        state, errors, threshold = path.state, path.error_count, path.settings.pf_threshold
+        has_failed = errors > path.settings.max_retrans
+        is_suspect = threshold is not None and errors > threshold
+        if state is PathState.ACTIVE and (has_failed or is_suspect):
+            yield f"path {path.path_id} is ACTIVE with {errors} errors"
+        if state is PathState.POTENTIALLY_FAILED and (has_failed or not is_suspect):
+            yield f"path {path.path_id} is POTENTIALLY_FAILED with {errors} errors"
+        if state is PathState.POTENTIALLY_FAILED and context.state in HEARTBEATS_IN:
+            runs = context.timers.runs(timer_key(HEARTBEAT_TIMER, path.path_id))
+            if path.settings.heartbeat_interval is not None and not runs:
+                yield f"path {path.path_id} is POTENTIALLY_FAILED and no HEARTBEAT is due or awaited"
+    standing = {path.state for path in paths.paths}
+    for state in (PathState.ACTIVE, PathState.POTENTIALLY_FAILED):
+        if state in standing:
+            if paths.data_path().state is not state:
+                yield f"data takes a path that is {paths.data_path().state.value}, and another is {state.value}"
+            break
 
 
 def _outstanding(outstanding: OutstandingQueue) -> Iterator[str]:

@@ -101,6 +101,10 @@ class Lifecycle:
         self._rooms.packetizer.retag()
         self._registry.bind(self._association)
 
+    def new_tag(self) -> int:
+        """A tag that nobody has."""
+        return self._registry.new_tag()
+
     def rebind(self) -> None:
         """The peer's addresses have changed."""
         self._registry.bind(self._association)
@@ -170,6 +174,11 @@ class Lifecycle:
         """Whether user data waits to be sent or to be acknowledged."""
         return self._rooms.transmission is not None and self._rooms.transmission.pending
 
+    def data_outstanding(self, path: Path) -> bool:
+        """Whether data last sent to this path is unacknowledged."""
+        transmission = self._rooms.transmission
+        return transmission is not None and transmission.outstanding.has_outstanding(path.path_id)
+
     def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
         """The answer, or none, to a HEARTBEAT that the user asked for."""
         self._user.on_heartbeat(path.route.address, round_trip)
@@ -205,6 +214,8 @@ class Lifecycle:
         self.last_message = context.now
         self.start_autoclose()
         self._registry.bind(self._association)
+        if self._rooms.nat is not None:
+            self._rooms.nat.on_established()
 
     # Autoclose (RFC 6458 section 8.1.8).
 

@@ -17,11 +17,13 @@ from .wire.constants import (
     COMMON_HEADER_SIZE,
     COOKIE_ACK,
     ERROR,
+    FLAG_MIDDLEBOX,
+    FLAG_TAG_REFLECTED,
     SHUTDOWN_ACK,
     SHUTDOWN_COMPLETE,
 )
 
-__all__ = ["Chunk", "TokenBucket", "answer", "is_unicast", "read_chunks"]
+__all__ = ["Chunk", "TokenBucket", "answer", "is_answer_reflected", "is_unicast", "read_chunks"]
 
 
 class Chunk(NamedTuple):
@@ -42,6 +44,16 @@ def read_chunks(datagram: bytes) -> list[Chunk]:
 def is_unicast(route: Route) -> bool:
     """Whether a packet that came along this route may be answered at all (rule 1)."""
     return in_scope(route.address, route.address)
+
+
+def is_answer_reflected(kind: int, flags: int) -> bool:
+    """Whether a chunk is one of those that answer a packet under the tag which that carried: the T bit tells.
+
+    Sections 8.4 and 8.5.1 B and C; of a NAT, the M bit, draft natsupp sections 6.2.1 and 6.4.1.
+    """
+    if not flags & FLAG_TAG_REFLECTED:
+        return False
+    return kind in (ABORT, SHUTDOWN_COMPLETE) or (kind == ERROR and flags & FLAG_MIDDLEBOX != 0)
 
 
 def answer(datagram: bytes, chunks: list[Chunk]) -> bytes | None:

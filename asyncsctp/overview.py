@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .config import Config
 from .handlers.asconf import Asconf
 from .handlers.auth import Authentication
 from .handlers.context import Context
@@ -38,6 +39,11 @@ class Overview:
     def path_manager(self) -> PathManager:
         """The peer's addresses, and the paths to them."""
         return self.context.paths
+
+    @property
+    def config(self) -> Config:
+        """The settings in force."""
+        return self.context.config
 
     @property
     def keyring(self) -> Keyring | None:
@@ -86,11 +92,6 @@ class Overview:
         return self._rooms.need_reconfig()
 
     @property
-    def asconf(self) -> Asconf:
-        """Changing our addresses (RFC 5061). `AsconfError` if it was not negotiated, or the association is not up."""
-        return self._rooms.need_asconf()
-
-    @property
     def authentication(self) -> Authentication:
         """The shared keys (RFC 4895); its verbs raise `ValueError` if authentication was not negotiated."""
         return self._rooms.open_authentication()
@@ -101,3 +102,8 @@ class Overview:
         `ValueError` if there is no such key, or authentication was not negotiated.
         """
         return self._rooms.lane(terms, key_id, path_id)
+
+    @property
+    def asconf(self) -> Asconf:
+        """Changing our addresses (RFC 5061). `AsconfError` if it was not negotiated, or the association is not up."""
+        return self._rooms.need_asconf()

@@ -18,6 +18,7 @@ from .handlers.transmission import Transmission
 from .outbound.message import ANY_PATH, LOST, PacketRecord, lane_key, lane_path
 from .outbox import Outbox
 from .paths.encapsulation import Route
+from .paths.marks import Marks
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
 from .wire import control
@@ -41,7 +42,7 @@ class Packetizer:
     """The way out of one association."""
 
     __slots__ = (
-        "_context", "_ecn", "_lead", "_marked", "_outbox", "_reception", "_seal", "_transmission",
+        "_context", "_ecn", "_lead", "_marks", "_outbox", "_reception", "_seal", "_transmission",
     )  # fmt: skip
 
     def __init__(self, context: Context, outbox: Outbox) -> None:
@@ -49,7 +50,7 @@ class Packetizer:
         self._outbox = outbox
         self._seal = Seal(context.local_port, context.peer_port, 0)
         self._lead: list[bytes] = []  # chunks that open the next packet to the data path
-        self._marked: dict[int, tuple[Route, Route]] = {}
+        self._marks = Marks()
         self.furnish(None, None, None)
 
     def furnish(self, reception: Reception | None, transmission: Transmission | None, ecn: Ecn | None) -> None:
@@ -58,7 +59,7 @@ class Packetizer:
         self._transmission = transmission
         self._ecn = ecn
         self._lead.clear()
-        self._marked.clear()
+        self._marks.clear()
 
     def retag(self) -> None:
         """The peer's tag or port has changed."""
@@ -110,6 +111,9 @@ class Packetizer:
             seal = self._seal if ours else Seal(context.local_port, context.peer_port, tag)
             if ours and context.keyring is not None and context.keyring.owed(body):
                 body = context.keyring.cover(body)
+            path = context.paths.find(route.address)
+            if path is not None and path.settings.dscp >= 0:
+                route = self._marks.of(path, route, False)
             self._outbox.add(route, [seal.pack(body)])
             context.statistics.packets_sent += 1
 
@@ -172,10 +176,10 @@ class Packetizer:
             parts: list[bytes] = []
             for chunk in chunks:
                 if parts and _size(parts) + len(chunk) > path.payload - keyring.size:
-                    self._emit_along(path.route, keyring.protect(b"".join(parts)))
+                    self._emit_along(path, path.route, keyring.protect(b"".join(parts)))
                     parts.clear()
                 parts.append(chunk)
-            self._emit_along(path.route, keyring.protect(b"".join(parts)))
+            self._emit_along(path, path.route, keyring.protect(b"".join(parts)))
 
     def _acknowledge(self, reception: Reception, data_path: Path, data_travels: bool) -> None:
         """SACKs go back the way the data came (section 6.4); the last one waits for data that takes it too."""
@@ -193,7 +197,7 @@ class Packetizer:
         for sack in sacks:
             if keyring is not None and keyring.blanket:
                 sack = keyring.cover(sack)
-            self._emit_along(path.reply_route, sack)
+            self._emit_along(path, path.reply_route, sack)
         if last:
             if self._lead and _size(self._lead) + len(last) > path.payload:
                 self._emit(path, b"".join(self._lead))
@@ -365,23 +369,21 @@ class Packetizer:
         keyring = self._context.keyring
         if keyring is not None and (keyring.blanket or key_id >= 0):
             body = keyring.cover(body, key_id)
-        self._emit_along(path.route, body)
+        self._emit_along(path, path.route, body)
 
-    def _emit_along(self, route: Route, body: bytes) -> None:
+    def _emit_along(self, path: Path, route: Route, body: bytes) -> None:
         if not route.local:
             return  # there is nowhere that it could leave from
+        if path.settings.dscp >= 0:
+            route = self._marks.of(path, route, False)
         self._outbox.add(route, [self._seal.pack(body)])
         self._context.statistics.packets_sent += 1
 
     def _data_route(self, path: Path) -> Route:
         """The route with the ECN-capable mark, where both sides know it: for new data only (RFC 3168 section 6.1.5)."""
-        route = path.route
-        if self._ecn is None:
-            return route
-        marked = self._marked.get(path.path_id)
-        if marked is None or marked[0] is not route:
-            marked = self._marked[path.path_id] = (route, route._replace(ecn_capable=True))
-        return marked[1]
+        if self._ecn is None and path.settings.dscp < 0:
+            return path.route
+        return self._marks.of(path, path.route, self._ecn is not None)
 
 
 def _gathers(transmission: Transmission, space: int, leaving: bool) -> bool:

@@ -13,6 +13,7 @@ from .handlers.cookie import CookieJar
 from .handlers.ecn import Ecn
 from .handlers.handshake import Handshake
 from .handlers.heartbeat import Heartbeat
+from .handlers.nat import Nat
 from .handlers.reception import Reception
 from .handlers.reconfig import Reconfig
 from .handlers.reconfig_streams import Incoming, Outgoing
@@ -24,6 +25,7 @@ from .inbound.reassembly import Recipient
 from .outbound.message import Terms
 from .outbox import Outbox
 from .packetizer import Packetizer
+from .paths.encapsulation import Route
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
 from .wire.constants import MASK_32
@@ -43,6 +45,7 @@ class Rooms:
         "ecn",
         "handshake",
         "heartbeat",
+        "nat",
         "packetizer",
         "reception",
         "reconfig",
@@ -58,6 +61,7 @@ class Rooms:
         self.heartbeat = Heartbeat(context)
         self.violations = Violations(context)
         self.packetizer = Packetizer(context, outbox)
+        self.nat = Nat(context, self.heartbeat, self) if context.config.nat_support else None
         self.handshake: Handshake | None = None
         self.reception: Reception | None = None
         self.transmission: Transmission | None = None
@@ -163,6 +167,20 @@ class Rooms:
             self.asconf = None
 
     # Paths that come and go.
+
+    def admit(self, datagram: bytes, route: Route) -> Path | None:
+        """A path for a packet with our tag from an address that isn't the peer's, if that may become it; `dismiss`
+        follows.
+        """
+        asconf = self.open_asconf()
+        if asconf is not None:
+            return asconf.admit(datagram, route)
+        return self.nat.admit(route) if self.nat is not None else None
+
+    def dismiss(self, path: Path) -> None:
+        """The packet has been walked."""
+        if self.asconf is not None:
+            self.asconf.dismiss(path)
 
     def add_path(self, path: Path) -> None:
         """There is one more path, or what may become one."""

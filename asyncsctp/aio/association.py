@@ -8,15 +8,17 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
-from ..config import LIVE_FIELDS, Config
+from ..config import Config
 from ..errors import EndOfStream, SCTPError
-from ..events import Event, PathState
+from ..events import Event
 from ..handlers.state import State
 from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..statistics import Statistics
 from . import reconfiguration
+from .addresses import DynamicAddresses
 from .authentication import Authenticated
 from .driver import Driver, check_stream
+from .path_settings import Path, PathControl
 from .receipts import Receipt
 from .streams import Message, StreamReader, StreamWriter
 
@@ -30,30 +32,6 @@ __all__ = ["Abandoned", "Association", "Negotiated", "Path"]
 _POLICIES: Final = {RELIABLE: "withdrawn", TIMED: "timed", LIMITED: "limited", PRIORITY: "priority"}
 
 _LONGEST_REASON: Final = 512
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Path:
-    """One of the peer's addresses, as it was when it was asked for (RFC 9260 sections 6.3, 7.2 and 8.2).
-
-    Times are seconds: `srtt` and `rttvar` are None before the first measurement. `cwnd`, `ssthresh` and `flight` are
-    bytes; `mtu` is the largest IP packet. `local` is our address that packets leave from, `udp_port` the peer's UDP
-    port.
-    """
-
-    address: str
-    state: PathState
-    primary: bool
-    srtt: float | None
-    rttvar: float | None
-    rto: float
-    cwnd: int
-    ssthresh: int
-    flight: int
-    mtu: int
-    error_count: int
-    local: str
-    udp_port: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,28 +62,6 @@ class Abandoned(NamedTuple):
     sent: int
 
 
-def _paths(core: Core) -> list[Path]:
-    manager = core.path_manager
-    return [
-        Path(
-            address=path.route.address,
-            state=path.state,
-            primary=path is manager.primary,
-            srtt=path.rto.srtt if path.rto.measured else None,
-            rttvar=path.rto.rttvar if path.rto.measured else None,
-            rto=path.rto.rto,
-            cwnd=path.congestion.cwnd,
-            ssthresh=path.congestion.ssthresh,
-            flight=core.in_flight(path.path_id),
-            mtu=path.mtu,
-            error_count=path.error_count,
-            local=path.route.local,
-            udp_port=path.route.udp_port,
-        )
-        for path in manager.paths
-    ]
-
-
 def _negotiated(setup: Setup | None) -> Negotiated:
     if setup is None:
         return Negotiated()
@@ -121,14 +77,14 @@ def _negotiated(setup: Setup | None) -> Negotiated:
 
 
 @final
-class Association(Authenticated, asyncio.DatagramProtocol):
+class Association(Authenticated, DynamicAddresses, PathControl, asyncio.DatagramProtocol):
     """An SCTP association: messages on streams, to a peer that may have several addresses (RFC 9260 section 1.3).
 
     Made by `connect`, by an `Endpoint`, or for the handler of `serve`. As a context manager it shuts down gracefully
     when left, or aborts when an exception leaves it. Not for use by several threads.
     """
 
-    __slots__ = ("__weakref__", "_driver")
+    __slots__ = ("__weakref__",)
 
     def __init__(self, driver: Driver) -> None:
         """Not for users."""
@@ -349,38 +305,7 @@ class Association(Authenticated, asyncio.DatagramProtocol):
         else:
             await self.close()
 
-    # Paths and settings.
-
-    def set_primary_path(self, addr: str) -> None:
-        """Send to this address of the peer while it works (RFC 9260 section 6.4).
-
-        `ValueError` if it is not one of the peer's.
-        """
-        self._driver.check_alive()
-        self._core.set_primary(self._driver.peer_address("addr", addr))
-
-    async def heartbeat(self, addr: str | None = None) -> float:
-        """Send a HEARTBEAT now (RFC 9260 section 8.3), to the primary address by default; the round trip in seconds.
-
-        `TimeoutError` without an answer within the path's RTO, `ValueError` for an address that is not the peer's,
-        `AssociationClosed` or the association's error if it has ended.
-        """
-        return await self._driver.heartbeat(self.peer if addr is None else self._driver.peer_address("addr", addr))
-
-    def configure(self, **changes: Any) -> None:
-        """Change settings of this association alone: timers, thresholds, delays, buffers, scheduler, congestion
-        controller.
-
-        `ValueError` for fields that a live association can't change, and for values out of range; `TypeError` for a
-        wrong type.
-        """
-        for field in changes:
-            if field not in LIVE_FIELDS:
-                allowed = ", ".join(sorted(LIVE_FIELDS))
-                raise ValueError(f"{field} can't be changed in a live association; these can: {allowed}")
-        config = self.config.replace(**changes)
-        self._driver.check_alive()
-        self._driver.configure(config)
+    # Notifications.
 
     def events(self) -> AsyncIterator[Event]:
         """What happens from now on beside messages (`asyncsctp.events`); ends with the association.
@@ -404,19 +329,9 @@ class Association(Authenticated, asyncio.DatagramProtocol):
         return self._core.state
 
     @property
-    def paths(self) -> list[Path]:
-        """The peer's addresses and what is known of the way to each."""
-        return _paths(self._core)
-
-    @property
     def stats(self) -> Statistics:
         """A copy of the counters."""
         return dataclasses.replace(self._core.statistics)
-
-    @property
-    def peer(self) -> str:
-        """The peer's primary address."""
-        return self._core.path_manager.primary.route.address
 
     @property
     def local_port(self) -> int:

@@ -60,7 +60,7 @@ NO_SEGMENTATION: Final = frozenset({errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, e
 
 Ancillary = tuple[int, int, bytes]
 Poll = Callable[[int], list[tuple[int, int]]]
-Waiting = tuple[Sequence[bytes], Address, bool, bool, str]  # packets, address, ecn_capable, fragment, local
+Waiting = tuple[Sequence[bytes], Address, bool, bool, str, int]  # packets, address and marks: what `send_batch` takes
 
 
 @final
@@ -195,14 +195,14 @@ class _Sender:
     """Gets packets into the socket with few system calls; what does not fit into it stays with the caller."""
 
     __slots__ = (
-        "_dscp", "_ecn", "_errors", "_marked", "_segment_ancillary", "_segment_size", "_sock", "_sources", "no_buffers",
-        "segmenting",
+        "_dscp", "_ecn", "_errors", "_marked", "_marked_dscp", "_segment_ancillary", "_segment_size", "_sock",
+        "_sources", "no_buffers", "segmenting",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, errors: _Errors, dscp: int, ecn: bool, segments: bool) -> None:
         self._sock = sock
         self._errors = errors
-        self._dscp = dscp
+        self._dscp = self._marked_dscp = dscp
         self._ecn = ecn
         self._marked = False
         self._segment_size = 0
@@ -213,13 +213,17 @@ class _Sender:
         udp_options.mark(sock, dscp, False)
         udp_options.forbid_fragments(sock)
 
-    def send(self, packets: Sequence[bytes], addr: Address, ecn_capable: bool, fragment: bool, local: str) -> int:
+    def send(
+        self, packets: Sequence[bytes], addr: Address, ecn_capable: bool, fragment: bool, local: str, dscp: int
+    ) -> int:
         """Send until the socket is full; tell how many are done with. What failed for another reason was reported."""
         self.no_buffers = False
         marked = ecn_capable and self._ecn
-        if marked != self._marked:
-            udp_options.mark(self._sock, self._dscp, marked)
+        dscp = self._dscp if dscp < 0 else dscp
+        if marked != self._marked or dscp != self._marked_dscp:
+            udp_options.mark(self._sock, dscp, marked)
             self._marked = marked
+            self._marked_dscp = dscp
         try:
             target: Any = sockaddr_of(addr) if "%" in addr[0] else addr
             source = self._source_of(local) if local else None
@@ -276,6 +280,8 @@ class _Sender:
                 # An ICMP message for an earlier packet spoils a later send, which then has not happened: try again.
                 icmp, mtu = self._errors.collect()
                 attempt += 1
+                if source is not None:
+                    self._sources.clear()  # that of a link-local address names an interface, which may be another now
                 if icmp and attempt >= ATTEMPTS:
                     return at
                 if icmp or (attempt == 1 and mtu is None):
@@ -489,12 +495,13 @@ class BatchTransport(PacketTransport):
         *,
         fragment: bool = False,
         local: str = "",
+        dscp: int = -1,
     ) -> None:
         if self._closing:
             return
-        sent = 0 if self._queue else self._sender.send(packets, addr, ecn_capable, fragment, local)
+        sent = 0 if self._queue else self._sender.send(packets, addr, ecn_capable, fragment, local, dscp)
         if sent < len(packets):
-            self._wait((packets[sent:], addr, ecn_capable, fragment, local))
+            self._wait((packets[sent:], addr, ecn_capable, fragment, local, dscp))
 
     def _wait(self, waiting: Waiting) -> None:
         if not self._queue:
@@ -519,11 +526,11 @@ class BatchTransport(PacketTransport):
 
     def _send_waiting(self) -> None:
         while self._queue:
-            packets, addr, ecn_capable, fragment, local = self._queue[0]
-            sent = self._sender.send(packets, addr, ecn_capable, fragment, local)
+            packets, addr, ecn_capable, fragment, local, dscp = self._queue[0]
+            sent = self._sender.send(packets, addr, ecn_capable, fragment, local, dscp)
             self._buffered -= sum(map(len, packets[:sent]))
             if sent < len(packets):
-                self._queue[0] = (packets[sent:], addr, ecn_capable, fragment, local)
+                self._queue[0] = (packets[sent:], addr, ecn_capable, fragment, local, dscp)
                 break
             del self._queue[0]
         if self._queue:

@@ -84,13 +84,15 @@ class PacketTransport(asyncio.DatagramTransport):
         *,
         fragment: bool = False,
         local: str = "",
+        dscp: int = -1,
     ) -> None:
         """Send packets in order to one address. They must not change afterwards.
 
         `ecn_capable` marks them ECT(0), where the socket can. IP packets travel whole or not at all, save with
         `fragment`: then one too large for the path is fragmented by IP, as a chunk needs that was sent before the
         path shrank. `local` is for a socket bound to a wildcard address: which of ours they leave from. Without it, or
-        where the system can't be told, the system chooses.
+        where the system can't be told, the system chooses. `dscp` is the code point that they bear; -1 that of the
+        transport.
         """
         raise NotImplementedError
 

@@ -20,7 +20,10 @@ from ..errors import AssociationClosed
 from ..paths.encapsulation import normalize
 from ..statistics import EndpointStatistics
 from ..wire.constants import UDP_PORT
+from . import addresses
+from .address_book import AddressBook
 from .association import Association
+from .auto_asconf import AutoAsconf
 from .driver import Driver
 from .engine import Engine
 from .flow_control import Turn, WaitList
@@ -69,6 +72,7 @@ class Endpoint:
         "_accept_turn",
         "_accepted",
         "_associations",
+        "_auto_asconf",
         "_changes",
         "_closes_when_idle",
         "_config",
@@ -89,6 +93,7 @@ class Endpoint:
         self._associations: dict[Association, None] = {}
         self._accepted: list[Association] = []
         self._accept_turn = Turn("accept()")
+        self._auto_asconf: AutoAsconf | None = None
         self._changes = WaitList()
         self._guard = self._until_loop_ends()
         self._is_closed = False
@@ -142,6 +147,9 @@ class Endpoint:
         )
         engine.core.statistics.send_failures = engine.sockets.failures
         endpoint = cls(engine, engine.core, membership)
+        engine.addresses = AddressBook(engine, config, membership, endpoint._drivers)
+        if config.auto_asconf:
+            endpoint._auto_asconf = AutoAsconf(engine.addresses)
         await anext(endpoint._guard)
         return endpoint
 
@@ -188,6 +196,23 @@ class Endpoint:
     def statistics(self) -> EndpointStatistics:
         """Counters of handshakes, and of packets that belong to no association; live."""
         return self._core.statistics
+
+    async def add_local_address(self, addr: str) -> None:
+        """Bind one more address of this machine, at the same UDP port, for associations to come and those that there
+        are.
+
+        Waits until each of their peers has been asked (RFC 5061); associations whose peers don't agree, or can't be
+        asked, go on without it. `OSError` if it is not the machine's, `ValueError` if the endpoint has it already, or
+        if it is no unicast address, `NotImplementedError` where processes share the port.
+        """
+        await addresses.share(self._engine.addresses, addr)
+
+    async def remove_local_address(self, addr: str) -> None:
+        """Use an address no more. Waits as `add_local_address`; associations whose peers don't agree keep it.
+
+        `ValueError` if the endpoint does not have it, or it is the last one.
+        """
+        await addresses.unshare(self._engine.addresses, addr)
 
     def is_closing(self) -> bool:
         """Whether it takes no more associations from peers."""
@@ -239,6 +264,7 @@ class Endpoint:
         except BaseException:
             association.abort()
             raise
+        self._greet(driver)
         return association
 
     async def accept(self) -> Association:
@@ -312,11 +338,24 @@ class Endpoint:
             self._accept_turn.wake()
         else:
             self._engine.loop.call_soon(association.abort)
+        if self._auto_asconf is not None or self._engine.addresses.shared:
+            self._engine.loop.call_soon(self._greet, driver)  # it is being set up
         return driver
+
+    def _drivers(self) -> list[Driver]:
+        return [association._driver for association in self._associations]
+
+    def _greet(self, driver: Driver) -> None:
+        """An association has been set up: it may lack what the endpoint was given meanwhile."""
+        if self._auto_asconf is not None:
+            self._auto_asconf.follow(driver)
+        elif self._engine.addresses.shared:
+            addresses.greet(driver)
 
     def _on_closed(self, association: Association) -> None:
         """An association has ended; its last packet may still have to be sent."""
         self._associations.pop(association, None)
+        self._engine.addresses.leave(association._driver)
         if self._closes_when_idle and not self._associations:
             self._engine.loop.call_soon(self._close)
 
@@ -329,6 +368,8 @@ class Endpoint:
             return
         self._is_closed = True
         self.stop_listening()
+        if self._auto_asconf is not None:
+            self._auto_asconf.close()
         self._engine.stop()
         self._membership.leave()
         self._changes.wake()

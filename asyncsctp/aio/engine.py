@@ -18,6 +18,7 @@ from ..handlers.icmp import is_quoted
 from ..invariants import check
 from ..outbox import Outbox
 from ..paths.encapsulation import Route
+from .address_book import AddressBook
 from .sockets import Sockets
 
 __all__ = ["Engine"]
@@ -38,6 +39,7 @@ class Engine:
         "_is_stopped",
         "_slack",
         "_unflushed",
+        "addresses",
         "core",
         "loop",
         "now",
@@ -49,6 +51,7 @@ class Engine:
     def __init__(self, loop: asyncio.AbstractEventLoop, on_socket_lost: Callable[[Exception], None]) -> None:
         self.loop = loop
         self.core: CoreEndpoint
+        self.addresses: AddressBook
         self.outbox = Outbox()
         self.sockets = Sockets(self)
         self.on_socket_lost = on_socket_lost

@@ -38,6 +38,10 @@ class Membership:
         """A socket at this address, as `udp_options.open_socket`."""
         raise NotImplementedError
 
+    def open_further_socket(self, local_addr: Address, buffer: int) -> socket.socket:
+        """The same for an address that the endpoint did not have when it was opened."""
+        raise NotImplementedError("processes that share a UDP port can't bind further addresses")
+
     def begin(self, engine: Engine) -> Sharing | None:
         """All sockets are there. What the core has to know of others at this port."""
         raise NotImplementedError
@@ -53,6 +57,9 @@ class Sole(Membership):
     __slots__ = ()
 
     def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
+        return udp_options.open_socket(local_addr, buffer)
+
+    def open_further_socket(self, local_addr: Address, buffer: int) -> socket.socket:
         return udp_options.open_socket(local_addr, buffer)
 
     def begin(self, engine: Engine) -> Sharing | None:

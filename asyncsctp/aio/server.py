@@ -63,6 +63,14 @@ class Server:
         """The UDP port of its sockets."""
         return self._endpoint.udp_port
 
+    async def add_local_address(self, addr: str) -> None:
+        """See `Endpoint.add_local_address`."""
+        await self._endpoint.add_local_address(addr)
+
+    async def remove_local_address(self, addr: str) -> None:
+        """See `Endpoint.remove_local_address`."""
+        await self._endpoint.remove_local_address(addr)
+
     def is_serving(self) -> bool:
         """Whether it takes new associations."""
         return not self._is_closing

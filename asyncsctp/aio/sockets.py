@@ -16,6 +16,7 @@ from ..config import Config
 from ..paths.encapsulation import Route, is_ipv4, normalize, wildcard_of
 from ..wire.constants import IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
 from .datagram import Address, PacketProtocol, PacketTransport
+from .flow_control import WaitList
 from .transport import DEFAULT_BUFFER, open_datagram
 
 __all__ = ["Receiver", "Sockets"]
@@ -48,13 +49,14 @@ class Receiver(Protocol):
 class _Socket(PacketProtocol):
     """One socket as its transport sees it."""
 
-    __slots__ = ("_receiver", "_routes", "_routes_at", "_sockets", "local", "transport")
+    __slots__ = ("_is_full", "_receiver", "_routes", "_routes_at", "_sockets", "local", "transport")
 
     def __init__(self, sockets: Sockets, receiver: Receiver, local: str) -> None:
         self._sockets = sockets
         self._receiver = receiver
         self._routes: dict[Address, Route] = {}
         self._routes_at: dict[tuple[Address, str], Route] = {}
+        self._is_full = False
         self.local = local
         self.transport: PacketTransport
 
@@ -102,18 +104,26 @@ class _Socket(PacketProtocol):
             self._receiver.on_error(self.route_from(address), exc)
 
     def send_failed(self, code: int) -> None:
-        failures = self._sockets.failures
-        name = errno.errorcode.get(code, str(code))
-        failures[name] = failures.get(name, 0) + 1
+        self._sockets.note_failures(code, 1)
 
     def pause_writing(self) -> None:
+        self._is_full = True
         self._sockets.paused += 1
 
     def resume_writing(self) -> None:
+        if self.forget_full():
+            self._receiver.flush()
+
+    def forget_full(self) -> bool:
+        """It is full no more, or of no interest any more; whether it was."""
+        if not self._is_full:
+            return False
+        self._is_full = False
         self._sockets.paused -= 1
-        self._receiver.flush()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._sockets.on_closed(self)
         if exc is not None:
             self._receiver.on_socket_lost(exc)
 
@@ -122,11 +132,13 @@ class _Socket(PacketProtocol):
 class Sockets:
     """All sockets of an endpoint."""
 
-    __slots__ = ("_narrow", "_receiver", "by_local", "failures", "paused")
+    __slots__ = ("_gone", "_leaving", "_narrow", "_receiver", "by_local", "failures", "paused")
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._narrow: dict[str, int] = {}
+        self._leaving: dict[str, _Socket] = {}  # removed, and not closed yet
+        self._gone = WaitList()
         self.by_local: dict[str, _Socket] = {}
         self.failures: dict[str, int] = {}  # of sends, by the name of the error
         self.paused = 0  # how many of them are full
@@ -152,15 +164,7 @@ class Sockets:
             address = ""
             try:
                 for address in addresses:
-                    transport = await open_datagram(
-                        partial(_Socket, self, self._receiver, address),
-                        (address, number),
-                        buffer=max(DEFAULT_BUFFER, config.recv_buffer),
-                        dscp=config.dscp,
-                        ecn=config.ecn,
-                        open_socket=open_socket,
-                    )
-                    number = transport.get_extra_info("sockname")[1]
+                    number = await self._open(address, number, config, open_socket)
             except OSError as exc:
                 if address == "::" and len(addresses) > 1 and exc.errno in _NO_IPV6:
                     return
@@ -170,6 +174,62 @@ class Sockets:
                     raise
             else:
                 return
+
+    async def add(self, address: str, config: Config, open_socket: Callable[[Address, int], socket.socket]) -> None:
+        """Bind one more, at the UDP port of the others; where a socket of all addresses serves, see that it can.
+
+        `OSError` if the address can't be had; then nothing has changed.
+        """
+        if address in self.by_local:
+            return
+        while address in self._leaving:
+            self._leaving[address].transport.abort()
+            await self._gone.wait()
+        if self._at(address) is None:
+            await self._open(address, self.udp_port, config, open_socket)
+        else:
+            (await open_datagram(PacketProtocol, (address, 0))).close()
+
+    async def _open(
+        self, address: str, udp_port: int, config: Config, open_socket: Callable[[Address, int], socket.socket]
+    ) -> int:
+        """Bind one; its UDP port."""
+        transport = await open_datagram(
+            partial(_Socket, self, self._receiver, address),
+            (address, udp_port),
+            buffer=max(DEFAULT_BUFFER, config.recv_buffer),
+            dscp=config.dscp,
+            ecn=config.ecn,
+            open_socket=open_socket,
+        )
+        number: int = transport.get_extra_info("sockname")[1]
+        return number
+
+    def remove(self, address: str) -> bool:
+        """Close the socket of an address, if it has one and that is not the last; whether that was done.
+
+        What waits in it, because it is full, is sent first, as far as that can be.
+        """
+        sock = self.by_local.get(address)
+        if sock is None or len(self.by_local) == 1:
+            return False
+        del self.by_local[address]
+        self._leaving[address] = sock
+        sock.transport.close()
+        sock.forget_full()
+        self._receiver.flush()  # it may have been the full one that others waited for
+        return True
+
+    def on_closed(self, sock: _Socket) -> None:
+        """A socket is closed at the end of this turn of the loop."""
+        if self._leaving.get(sock.local) is sock:
+            del self._leaving[sock.local]
+            self._gone.wake()
+
+    def note_failures(self, code: int, count: int) -> None:
+        """So many packets were refused, or had to wait."""
+        name = errno.errorcode.get(code, str(code))
+        self.failures[name] = self.failures.get(name, 0) + count
 
     @property
     def udp_port(self) -> int:
@@ -193,15 +253,18 @@ class Sockets:
                 local = route.local
                 sock = self._at(local)
                 if sock is None:
+                    self.note_failures(errno.EADDRNOTAVAIL, len(packets))
                     continue
             addr = (route.address, route.udp_port)
             limit = self._narrow.get(route.address, _LARGEST) if self._narrow else _LARGEST
             if limit < _LARGEST and max(map(len, packets)) > limit:
                 for packet in packets:
                     fragment = len(packet) > limit
-                    sock.transport.send_batch([packet], addr, route.ecn_capable, fragment=fragment, local=local)
-            elif local:
-                sock.transport.send_batch(packets, addr, route.ecn_capable, local=local)
+                    sock.transport.send_batch(
+                        [packet], addr, route.ecn_capable, fragment=fragment, local=local, dscp=route.dscp
+                    )
+            elif local or route.dscp >= 0:
+                sock.transport.send_batch(packets, addr, route.ecn_capable, local=local, dscp=route.dscp)
             else:
                 sock.transport.send_batch(packets, addr, route.ecn_capable)
 
@@ -214,6 +277,10 @@ class Sockets:
             self._narrow.clear()
         headers = (IPV4_HEADER_SIZE if is_ipv4(address) else IPV6_HEADER_SIZE) + UDP_HEADER_SIZE
         self._narrow[address] = min(mtu - headers, self._narrow.get(address, mtu))
+
+    def widen(self, address: str) -> None:
+        """It takes more again: the user says so."""
+        self._narrow.pop(address, None)
 
     def inject(self, local: str, data: bytes, addr: Address) -> None:
         """A datagram came to a local address by another way."""

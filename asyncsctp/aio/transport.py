@@ -34,6 +34,21 @@ class SimulatedLoop(Protocol):
         self, protocol_factory: Callable[[], PacketProtocol], local_addr: Address
     ) -> tuple[PacketTransport, PacketProtocol]: ...
 
+    def watch_simulated_addresses(
+        self, near: str, callback: Callable[[tuple[str, ...]], object]
+    ) -> SimulatedAddresses:
+        """Tells the addresses of the host that has `near`, now and each time that they have changed."""
+
+
+class SimulatedAddresses(Protocol):
+    """Those of a host that someone watches."""
+
+    def source_for(self, peer: str) -> str:
+        """Where what goes to a peer leaves from; `OSError` if nothing can."""
+
+    def close(self) -> None:
+        """Watch no more."""
+
 
 def simulated(loop: asyncio.AbstractEventLoop) -> SimulatedLoop | None:
     """The loop, if its network is simulated."""
@@ -88,7 +103,7 @@ async def _open_plain(
 ) -> PacketTransport:
     udp_options.mark(sock, dscp, False)
     udp_options.forbid_fragments(sock)
-    bridge = _Bridge(loop, protocol, sock)
+    bridge = _Bridge(loop, protocol, sock, dscp)
     await loop.create_datagram_endpoint(lambda: bridge, sock=sock)
     if bridge.transport is None:
         raise RuntimeError("the loop made a transport and did not tell its protocol")
@@ -99,9 +114,12 @@ async def _open_plain(
 class _Bridge(asyncio.DatagramProtocol):
     """Stands between the loop's transport and a protocol that expects ours."""
 
-    __slots__ = ("_loop", "_protocol", "_sock", "sending", "transport")
+    __slots__ = ("_dscp", "_loop", "_protocol", "_sock", "sending", "transport")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, protocol: PacketProtocol, sock: socket.socket) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, protocol: PacketProtocol, sock: socket.socket, dscp: int
+    ) -> None:
+        self._dscp = dscp
         self._loop = loop
         self._protocol = protocol
         self._sock = sock
@@ -112,7 +130,7 @@ class _Bridge(asyncio.DatagramProtocol):
         inner = cast("asyncio.DatagramTransport", transport)  # uvloop's is one, but no subclass
         if hasattr(inner, "max_size"):
             inner.max_size = MAX_DATAGRAM  # what the stock loop allocates per datagram; its 256 KiB are slow
-        self.transport = _PlainTransport(inner, self, self._sock)
+        self.transport = _PlainTransport(inner, self, self._sock, self._dscp)
         self._protocol.connection_made(self.transport)
 
     def _is_open(self) -> bool:
@@ -149,10 +167,11 @@ class _Bridge(asyncio.DatagramProtocol):
 class _PlainTransport(PacketTransport):
     """The loop's own datagram transport behind our interface: one system call a datagram, no ECN, no ICMP."""
 
-    __slots__ = ("_bridge", "_inner", "_sock")
+    __slots__ = ("_bridge", "_dscp", "_inner", "_sock")
 
-    def __init__(self, inner: asyncio.DatagramTransport, bridge: _Bridge, sock: socket.socket) -> None:
+    def __init__(self, inner: asyncio.DatagramTransport, bridge: _Bridge, sock: socket.socket, dscp: int) -> None:
         super().__init__()
+        self._dscp = dscp
         self._inner = inner
         self._bridge = bridge
         self._sock = sock
@@ -182,11 +201,14 @@ class _PlainTransport(PacketTransport):
         *,
         fragment: bool = False,
         local: str = "",
+        dscp: int = -1,
     ) -> None:
         if self.is_closing():
             return
         if fragment:
             udp_options.allow_fragments(self._sock)  # for what leaves at once; what the loop queues does without
+        if dscp >= 0:
+            udp_options.mark(self._sock, dscp, False)  # the same holds here
         self._bridge.sending = addr
         try:
             target = sockaddr_of(addr)
@@ -198,6 +220,8 @@ class _PlainTransport(PacketTransport):
             self._bridge.sending = None
             if fragment:
                 udp_options.forbid_fragments(self._sock)
+            if dscp >= 0:
+                udp_options.mark(self._sock, self._dscp, False)
 
     def is_closing(self) -> bool:
         return self._inner.is_closing()

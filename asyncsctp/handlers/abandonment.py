@@ -39,8 +39,8 @@ class Abandonment:
     """The sending side of partial reliability."""
 
     __slots__ = (
-        "_context", "_due", "_interleaving", "_outstanding", "_sent_at", "_sent_to", "_unanswered_at", "partial",
-        "path_id", "released",
+        "_astray", "_context", "_due", "_interleaving", "_outstanding", "_sent_at", "_sent_to", "_unanswered_at",
+        "partial", "path_id", "released",
     )  # fmt: skip
 
     def __init__(self, context: Context, queue: SendQueue, outstanding: OutstandingQueue, interleaving: bool) -> None:
@@ -53,6 +53,7 @@ class Abandonment:
         self._due = False  # a FORWARD TSN leaves with the next flush
         self._sent_to = -1  # the Advanced.Peer.Ack.Point that the peer was last told
         self._sent_at = -inf
+        self._astray = False  # what is unanswered was sent to several addresses
         self._unanswered_at = -1  # the cumulative TSN when the timer was started
         #: Where the last FORWARD TSN went.
         self.path_id = context.paths.data_path().path_id
@@ -115,7 +116,7 @@ class Abandonment:
         path = context.paths.by_id[self.path_id]
         if cumulative_tsn > self._unanswered_at and context.timers.runs(FORWARD_TSN_RTX):
             context.timers.stop(FORWARD_TSN_RTX)
-            on_answer(context, path, context.paths.on_acknowledged(path))
+            on_answer(context, path, context.paths.on_acknowledged(path, not self._astray))
             if self._sent_to > cumulative_tsn:
                 self._start_timer(path)
         if advanced_tsn > cumulative_tsn:
@@ -185,6 +186,8 @@ class Abandonment:
             chunk = pack_forward_tsn(point & MASK_32, ordered)
         context.queue(chunk, path.path_id)
         context.statistics.forward_tsns_sent += 1
+        is_unanswered = self._sent_to > self._outstanding.cumulative_tsn
+        self._astray = is_unanswered and (self._astray or path.path_id != self.path_id)
         self._sent_to = point
         self._sent_at = context.now
         self.path_id = path.path_id

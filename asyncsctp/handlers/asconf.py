@@ -56,6 +56,7 @@ class Asconf:
         """
         address = self._new(address)
         self._check(PARAM_ADD_ADDRESS)
+        wildcard = wildcard or self._is_translated(address)
         if wildcard:
             self._check_way(address)
         wish = Wish(PARAM_ADD_ADDRESS, _wildcard(address) if wildcard else address, address)
@@ -84,6 +85,7 @@ class Asconf:
         old = self._ours(old)
         self._check(PARAM_ADD_ADDRESS)
         sources = self._context.paths.local.sources
+        wildcard = wildcard or (len(sources) == 1 and self._is_translated(new))
         if len(sources) == 1 or wildcard:
             self._check_way(new)
         if wildcard and len(sources) > 1:
@@ -155,6 +157,12 @@ class Asconf:
             raise ValueError(f"address must be one of {', '.join(sources)}, not {address}")
         return address
 
+    def _is_translated(self, address: str) -> bool:
+        """Whether a NAT calls this address otherwise, and the peer is used to that (draft natsupp section 6.6)."""
+        setup = self._context.setup
+        peer = self._context.paths.primary.route.address
+        return setup is not None and setup.disable_restart and not in_scope(address, peer)
+
     def _check_way(self, source: str) -> None:
         """What has to leave from there needs an address of the peer that it can go to."""
         if not any(is_ipv4(path.route.address) == is_ipv4(source) for path in self._context.paths.paths):
@@ -194,6 +202,10 @@ class Asconf:
             if cause.code == CAUSE_UNRECOGNIZED_CHUNK and cause.info[:1] == _ASCONF:
                 self._requests.refuse_all()
 
+    def give_up_for_nat(self, reason: str, found: Sequence[Cause]) -> Ticket | None:
+        """A NAT has refused the request under way that it was told of; that, if there is one (draft natsupp 6.2.2)."""
+        return self._requests.give_up_for_nat(reason, found)
+
     def _is_found(self, datagram: bytes, route: Route) -> bool:
         """D2, D2-ext: whether the Address Parameter of one of its ASCONFs is an address of the peer, or a wildcard."""
         for first16, _, start, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
@@ -206,13 +218,13 @@ class Asconf:
         return False
 
     def _is_authentic(self, datagram: bytes) -> bool:
-        """D5: whether its ASCONF stands behind an AUTH chunk that is right; before anything is made for its sender."""
+        """D5: whether the ASCONF stands behind an AUTH chunk that is right; before anything is made for its sender."""
         keyring = self._context.keyring
         for first16, at, _, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
             if first16 >> 8 == AUTH:
                 return keyring is not None and keyring.verify(datagram, at, end) == GENUINE
             if first16 >> 8 == ASCONF:
-                break
+                return False
         return False
 
     # What progress and time say.

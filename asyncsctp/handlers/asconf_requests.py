@@ -6,13 +6,14 @@ from which of these nothing may leave meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, final
 
 from ..errors import AssociationAborted, Cause
 from ..events import PathState
 from ..paths.encapsulation import Route, is_ipv4
 from ..paths.path import Path
-from ..timers import T4_RTO
+from ..timers import T3_RTX, T4_RTO, timer_key
 from ..wire import causes
 from ..wire.asconf import ANY_IPV4, ANY_IPV6, Response, pack_asconf, pack_disable_restart, pack_vtags
 from ..wire.constants import (
@@ -22,7 +23,7 @@ from ..wire.constants import (
     PARAM_DELETE_ADDRESS,
     PARAM_SET_PRIMARY,
 )
-from .asconf_jobs import Job, Wish
+from .asconf_jobs import Job, Ticket, Wish
 from .context import Context, Setup
 from .reachability import on_answer, on_silence
 from .reconfig_jobs import signed
@@ -39,8 +40,8 @@ class Requests:
     """Our side's requests of one association."""
 
     __slots__ = (
-        "_context", "_correlation", "_disables_restart", "_next_number", "_path", "_tries", "current", "queue",
-        "refused_kinds", "refuses_all",
+        "_context", "_correlation", "_disables_restart", "_is_waiting", "_next_number", "_path", "_tries", "current",
+        "queue", "refused_kinds", "refuses_all",
     )  # fmt: skip
 
     def __init__(self, context: Context, setup: Setup) -> None:
@@ -50,6 +51,7 @@ class Requests:
         self._correlation = 1
         self._path: Path = context.paths.data_path()  # the one under way was last sent to
         self._tries = 0
+        self._is_waiting = False  # there was no way to send it along
         #: The one that is under way.
         self.current: Job | None = None
         self.queue: list[Job] = []
@@ -111,6 +113,7 @@ class Requests:
         """B4: the same chunk each time, each time along another way if there is one."""
         context = self._context
         ways = self._ways(job)
+        self._is_waiting = not ways
         if ways:
             self._path, source = ways[self._tries % len(ways)]
             route = Route(source, self._path.route.address, self._path.route.udp_port)
@@ -120,18 +123,26 @@ class Requests:
     def _ways(self, job: Job) -> list[tuple[Path, str]]:
         """The peer's addresses to send it to, each with one of ours to send it from; the best first.
 
-        F6 holds: nothing leaves any more from what is being deleted.
+        F6 holds: nothing leaves any more from what is being deleted. None to an address that is to be verified (F1),
+        but where we have moved as well as the peer: no HEARTBEAT can leave before this was answered.
         """
         paths = self._context.paths
         data_path = paths.data_path()
         order = sorted(
-            (path for path in paths.paths if path.state is not PathState.UNCONFIRMED),
+            (path for path in paths.paths if path.state is not PathState.UNCONFIRMED or not data_path.route.local),
             key=lambda path: 0 if path is data_path else 1 if path.state is PathState.ACTIVE else 2,
         )
         source = job.source
         moved = [(path, source) for path in order if source and is_ipv4(path.route.address) == is_ipv4(source)]
         if job.needs_source:
             return moved
+        # What it was to leave from may be gone for good. Section 5.3 F1 lets ASCONF leave from all that is being added.
+        moved += [
+            (path, local)
+            for local in paths.local.arriving
+            for path in order
+            if local != source and is_ipv4(path.route.address) == is_ipv4(local)
+        ]
         usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != source]
         return moved + usual if job.prefers_source else usual + moved
 
@@ -144,7 +155,12 @@ class Requests:
         path = self._path
         if context.paths.find(path.route.address) is not path:
             self._path = path = context.paths.data_path()
-        if on_silence(context, path, context.paths.on_timeout(path)):
+        if self._is_waiting:
+            self._transmit(job)
+        elif job.for_nat and context.timers.runs(timer_key(T3_RTX, path.path_id)):
+            self._tries += 1  # data waits there as well, and counts: it is one silence
+            self._transmit(job)
+        elif on_silence(context, path, context.paths.on_timeout(path)):
             self._tries += 1
             self._transmit(job)
 
@@ -222,6 +238,17 @@ class Requests:
         self.refuses_all = True
         self._context.timers.stop(T4_RTO)
         self.give_up("the peer does not understand ASCONF (RFC 5061)")
+
+    def give_up_for_nat(self, reason: str, found: Sequence[Cause]) -> Ticket | None:
+        """The one under way, if it tells NATs of the association, is not sent again, and was not fulfilled."""
+        job = self.current
+        if job is None or not job.for_nat:
+            return None
+        self.current = None
+        self._context.timers.stop(T4_RTO)
+        self._settle(job.wishes, [False] * len(job.wishes))
+        job.ticket.settle(reason, found)
+        return job.ticket
 
     def give_up(self, reason: str) -> None:
         """Nobody waits any more for what was asked."""

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from ..config import Config
-from ..paths.encapsulation import Route, in_scope, is_ipv4, listed_addresses
+from ..paths.encapsulation import Route, in_scope, is_ipv4, is_private, listed_addresses
 from ..wire import causes
 from ..wire.auth import RANDOM_SIZE, SHA_1, SHA_256, AuthParameters
 from ..wire.constants import (
@@ -30,7 +30,17 @@ from ..wire.constants import (
 from ..wire.init import Init
 from .context import Random, Setup
 
-__all__ = ["MAX_PEER_ADDRESSES", "agree", "extensions", "flaw", "lists", "nonce", "offer", "peer_addresses"]
+__all__ = [
+    "MAX_PEER_ADDRESSES",
+    "agree",
+    "extensions",
+    "flaw",
+    "lists",
+    "nonce",
+    "offer",
+    "peer_addresses",
+    "without_private",
+]
 
 #: How many addresses of a peer are used. Each costs a path, HEARTBEATs, and room in the cookie.
 MAX_PEER_ADDRESSES: Final = 16
@@ -99,11 +109,11 @@ def _authenticates(said: AuthParameters | None) -> bool:
     return said is not None and bool(said.random) and (SHA_1 in said.hmacs or SHA_256 in said.hmacs)
 
 
-def flaw(init: Init, ack: bool, config: Config | None = None) -> bytes:
+def flaw(init: Init, ack: bool, config: Config | None = None, ours: Init | None = None) -> bytes:
     """The error cause for which an INIT or INIT ACK MUST be answered by an ABORT; empty if it is as it should be.
 
-    `config`: what we offer; what belongs to other extensions is not looked at. An Initiate Tag of 0 is not among the
-    flaws: there is no tag to answer with, and section 3.3 has rules of its own for it.
+    `config`: what we offer; what belongs to other extensions is not looked at. `ours`: what our INIT said. An Initiate
+    Tag of 0 is not among the flaws: there is no tag to answer with, and section 3.3 has rules of its own for it.
     """
     if init.host_name:
         return causes.pack_unresolvable_address(init.host_name)  # section 5.1.2 B
@@ -111,11 +121,14 @@ def flaw(init: Init, ack: bool, config: Config | None = None) -> bytes:
         return causes.pack_invalid_parameter()
     if ack and not init.cookie:
         return causes.pack_missing_parameters((PARAM_STATE_COOKIE,))
-    return _flaw_of_auth(init, config) if config is not None and config.offers_auth else b""
+    return _flaw_of_auth(init, config, ours) if config is not None and config.offers_auth else b""
 
 
-def _flaw_of_auth(init: Init, config: Config) -> bytes:
+def _flaw_of_auth(init: Init, config: Config, ours: Init | None) -> bytes:
     said = init.auth
+    if said is not None and ours is not None and ours.auth is not None and said.random == ours.auth.random:
+        # Nobody comes upon 32 random bytes by chance: who returns ours may return our AUTH chunks too.
+        return causes.pack_protocol_violation("the random number is ours")
     if said is not None and (said.flawed or (said.random and len(said.random) != RANDOM_SIZE)):
         return causes.pack_protocol_violation("RANDOM, CHUNKS and HMAC-ALGO are not what RFC 4895 says")  # section 6.1
     if _authenticates(said):
@@ -141,6 +154,12 @@ def lists(local_addresses: Sequence[str], peer: str, theirs: Init | None = None)
     if PARAM_IPV6_ADDRESS in theirs.supported_address_types:
         used.add(False)
     return tuple(address for address in listed if is_ipv4(address) in used)
+
+
+def without_private(listed: Sequence[str]) -> tuple[str, ...]:
+    """Those of our addresses that a peer behind a NAT may be told of (draft natsupp section 6.1)."""
+    public = tuple(address for address in listed if not is_private(address))
+    return public if len(public) > 1 else ()
 
 
 def peer_addresses(

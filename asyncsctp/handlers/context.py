@@ -107,6 +107,8 @@ class Owner(Protocol):
     def rebind(self) -> None:
         """The peer's addresses have changed: tell the endpoint."""
 
+    def new_tag(self) -> int:
+        """A tag that nobody has (section 5.3.1)."""
     def is_taken(self, address: str) -> bool:
         """Whether another association has a peer at this address and the same port."""
 
@@ -123,6 +125,9 @@ class Owner(Protocol):
 
     def data_pending(self) -> bool:
         """Whether user data waits to be sent or to be acknowledged."""
+
+    def data_outstanding(self, path: Path) -> bool:
+        """Whether data last sent to this path is unacknowledged."""
 
     def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
         """A HEARTBEAT that the user asked for was answered after so many seconds, or was not (None)."""
@@ -196,18 +201,6 @@ class Context:
         """The same to a given address, from a given one of ours: where neither is in use (yet)."""
         self.packets.append((route, tag, body))
 
-    def vacate(self, path: Path, other_id: int) -> None:
-        """This path is no more: nothing leaves for its address. What was queued for it, but to probe it, is for the
-        other one.
-        """
-        path_id = path.path_id
-        address = path.route.address
-        self.packets = [packet for packet in self.packets if packet[0].address != address]
-        self.control = [
-            (chunk, other_id if where == path_id else where)
-            for chunk, where in self.control
-            if where != path_id or chunk[0] not in (HEARTBEAT, HEARTBEAT_ACK)
-        ]
     def take_keys(self, setup: Setup) -> None:
         """Authenticate as this setup says, if it does (RFC 4895 section 6.1). The shared keys stay those that they are.
         """
@@ -225,6 +218,18 @@ class Context:
         if keyring is None or keyring.blanket or kind not in keyring.owes:
             return path.payload
         return path.payload - keyring.size
+    def vacate(self, path: Path, other_id: int) -> None:
+        """This path is no more: nothing leaves for its address. What was queued for it, but to probe it, is for the
+        other one.
+        """
+        path_id = path.path_id
+        address = path.route.address
+        self.packets = [packet for packet in self.packets if packet[0].address != address]
+        self.control = [
+            (chunk, other_id if where == path_id else where)
+            for chunk, where in self.control
+            if where != path_id or chunk[0] not in (HEARTBEAT, HEARTBEAT_ACK)
+        ]
 
     def emit(self, event: Event) -> None:
         """Tell the user."""

@@ -19,7 +19,9 @@ from ..wire import causes, control
 from ..wire.constants import (
     CAUSE_NEW_ENCAPSULATION_PORT,
     CAUSE_OUT_OF_RESOURCE,
+    CAUSE_PORT_COLLISION,
     CAUSE_RESTART_NEW_ADDRESSES,
+    CAUSE_VTAG_COLLISION,
     ERROR,
 )
 from ..wire.init import Init, pack_init
@@ -35,6 +37,7 @@ _LONGEST_MARGIN: Final = 1.0  # section 5.2.6: what a Cookie Preservative may as
 
 #: What the user can do about the causes of a refusal.
 _HINTS: Final = {
+    CAUSE_PORT_COLLISION: "another host behind the same NAT uses our SCTP port with this peer: take another local port",
     CAUSE_OUT_OF_RESOURCE: "it takes no more associations now",
     CAUSE_RESTART_NEW_ADDRESSES: "it still has an association with one of our addresses but not with the others",
     CAUSE_NEW_ENCAPSULATION_PORT: (
@@ -76,6 +79,7 @@ class Handshake:
     """The side that associates, in COOKIE-WAIT and COOKIE-ECHOED."""
 
     __slots__ = (
+        "_collisions",
         "_context",
         "_cookie_echo",
         "_local_addresses",
@@ -94,6 +98,7 @@ class Handshake:
         self._retransmissions = 0
         self._sent_at = 0.0
         self._stale_cookies = 0
+        self._collisions = 0  # with others behind the same NAT
         self._setup: Setup | None = None
         self._cookie_echo = b""
         #: What our INIT says; an INIT ACK in answer to the peer's own INIT says the same (section 5.2.1).
@@ -131,7 +136,7 @@ class Handshake:
             return
         context.peer_tag = init.initiate_tag
         context.owner.retag()
-        cause = capabilities.flaw(init, True, context.config)
+        cause = capabilities.flaw(init, True, context.config, self.offer)
         if cause:  # erratum 7148, sections 3.3.3 and 5.1: the TCB goes
             self._reject(source, cause)
             return
@@ -186,6 +191,22 @@ class Handshake:
         self._retransmissions = 0
         self.offer = self.offer._replace(preservative_ms=int(extension * 1000))
         self._send_init()
+
+    def on_collision(self, found: Sequence[Cause]) -> None:
+        """ABORT of a NAT, which has another association with our tag or port (draft natsupp sections 6.2.2 and 6.3)."""
+        context = self._context
+        if context.state is not COOKIE_WAIT:
+            return
+        codes = [cause.code for cause in found]
+        if CAUSE_VTAG_COLLISION in codes and self._collisions < context.config.init_max_retrans:
+            self._collisions += 1
+            context.local_tag = context.owner.new_tag()
+            context.owner.retag()
+            self.offer = self.offer._replace(initiate_tag=context.local_tag)
+            self._retransmissions = 0
+            self._send_init()
+        elif CAUSE_VTAG_COLLISION in codes or CAUSE_PORT_COLLISION in codes:
+            self.refused(found)
 
     def refused(self, found: Sequence[Cause]) -> None:
         """ABORT during the handshake, with these causes."""

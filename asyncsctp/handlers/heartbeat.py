@@ -1,7 +1,8 @@
 """Probing the peer's addresses: HEARTBEAT and its answer, and the proof that an address is the peer's.
 
-RFC 9260 sections 5.4 (path verification) and 8.3 (path heartbeat). One timer for each path, with two meanings: while a
-HEARTBEAT is unanswered it ends the wait of one RTO; otherwise it says when the next one is due.
+RFC 9260 sections 5.4 (path verification) and 8.3 (path heartbeat), RFC 7829 section 3.2 rules 5 to 7. One timer for
+each path, with two meanings: while a HEARTBEAT is unanswered it ends the wait of one RTO; otherwise it says when the
+next one is due.
 """
 
 from __future__ import annotations
@@ -17,16 +18,25 @@ from ..wire import control, tlv
 from ..wire.constants import HEARTBEAT_ACK
 from .context import Context
 from .reachability import on_answer, on_silence
-from .state import COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
+from .state import (
+    COOKIE_ECHOED,
+    ESTABLISHED,
+    SHUTDOWN_ACK_SENT,
+    SHUTDOWN_PENDING,
+    SHUTDOWN_RECEIVED,
+    SHUTDOWN_SENT,
+)
 
-__all__ = ["Heartbeat"]
+__all__ = ["HEARTBEATS_IN", "Heartbeat"]
 
 _INFO: Final = Struct("!I16s")  # path and nonce; when it was sent is kept here, where nobody can change it
 _NONCE_SIZE: Final = 16
 
 #: Section 8.3: from ESTABLISHED on, until a SHUTDOWN or SHUTDOWN ACK was sent.
-_PROBES: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
-_ANSWERS: Final = _PROBES | {COOKIE_ECHOED}
+HEARTBEATS_IN: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
+_ANSWERS: Final = HEARTBEATS_IN | {COOKIE_ECHOED}
+#: Where the peer's only address is still to be verified (RFC 5061 section 5.3 F14), no shutdown could end without.
+_AT_NEED: Final = HEARTBEATS_IN | {SHUTDOWN_SENT, SHUTDOWN_ACK_SENT}
 
 
 @final
@@ -49,10 +59,19 @@ class Heartbeat:
         8.3).
         """
         now = self._context.now
-        if path.state is PathState.UNCONFIRMED and path.error_count <= path.max_retrans:
-            self._schedule(path, self._context.paths.reserve_probe(path, now))
+        paths = self._context.paths
+        is_needed = path is paths.data_path()  # then nothing goes on without, and errors count for the association
+        if path.state is PathState.UNCONFIRMED and (path.error_count <= path.settings.max_retrans or is_needed):
+            self._schedule(path, paths.reserve_probe(path, now))
         else:
             self._schedule(path, max(since + self._delay(path) - now, 0.0))
+
+    def reschedule(self, path: Path) -> None:
+        """HB.interval of this path has changed (section 8.3 A to C): it begins now."""
+        is_waiting = path.state is PathState.UNCONFIRMED or path.heartbeat_nonce
+        if self._context.state in HEARTBEATS_IN and not is_waiting:
+            self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
+            self.watch(path, self._context.now)
 
     def request(self, path: Path) -> None:
         """The user wants a HEARTBEAT now (section 8.3 D); its round trip, or that there was none, will be told."""
@@ -65,6 +84,11 @@ class Heartbeat:
         for path in self._context.paths.paths:
             self.forget(path)
 
+    def insist(self, path: Path) -> None:
+        """Nothing goes on until this path is verified."""
+        if not self._context.timers.runs(timer_key(HEARTBEAT_TIMER, path.path_id)):
+            self.watch(path, self._context.now)
+
     def forget(self, path: Path) -> None:
         """The path is no more."""
         self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
@@ -73,7 +97,9 @@ class Heartbeat:
 
     def on_heartbeat(self, value: bytes, path_id: int) -> None:
         """HEARTBEAT: its value goes back unchanged, with whatever else was in it, to the address that it came from."""
-        if self._context.state in _ANSWERS:
+        setup = self._context.setup
+        state = self._context.state
+        if state in _ANSWERS or (state is SHUTDOWN_SENT and setup is not None and setup.dynamic_addresses):
             self._context.queue(tlv.pack(HEARTBEAT_ACK << 8, value), path_id)
 
     def on_heartbeat_ack(self, value: bytes) -> None:
@@ -97,19 +123,27 @@ class Heartbeat:
         """The timer of a path: an answer is overdue, or a probe is due."""
         context = self._context
         path = context.paths.by_id[path_id]
-        if context.state not in _PROBES:
+        if context.state not in (_AT_NEED if context.paths.is_held else HEARTBEATS_IN):
             return
         if path.heartbeat_nonce:
             path.heartbeat_nonce = b""
             self._tell(path, None)
-            if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
-                return
+            if not self._is_counted_by_data(path):
+                if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
+                    return
             self.watch(path, path.heartbeat_at)
         elif (idle_at := path.last_sent + self._delay(path)) > context.now:
             # Section 8.3: not idle; data has measured this path within the period.
-            context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
+            if idle_at != NEVER:
+                context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
         else:
             self._probe(path)
+
+    def _is_counted_by_data(self, path: Path) -> bool:
+        """RFC 7829 section 3.2 rule 6: the time-out of a HEARTBEAT MAY be ignored while data is outstanding there. Its
+        T3-rtx tells the same, and each silence counts once.
+        """
+        return path.state is PathState.POTENTIALLY_FAILED and self._context.owner.data_outstanding(path)
 
     def _probe(self, path: Path) -> None:
         """Send a HEARTBEAT with a fresh nonce to this path, and wait one RTO for the answer."""

@@ -70,6 +70,8 @@ class PeerAddresses:
         context.owner.vacate(path, paths.data_path())
         paths.release(path)
         context.owner.rebind()
+        if paths.is_held:
+            self._heartbeat.insist(paths.data_path())
         context.emit(PeerAddressChanged(path.route.address, "removed"))
         if paths.primary is not primary:
             context.emit(PeerAddressChanged(paths.primary.route.address, "primary"))  # F12

@@ -1,4 +1,4 @@
-"""What follows when a path or the peer stops answering, or answers again (RFC 9260 sections 8.1 and 8.2).
+"""What follows when a path or the peer stops answering, or answers again (RFC 9260 sections 8.1 and 8.2, RFC 7829).
 
 The counters are in `paths`; here their verdicts become events and, at the limit, the end of the association.
 """
@@ -7,21 +7,33 @@ from __future__ import annotations
 
 from ..errors import AssociationTimeout
 from ..events import PathChanged, PathState, PeerAddressChanged
+from ..paths.failover import Verdict
 from ..paths.path import Path
-from ..paths.path_manager import Verdict
+from ..timers import HEARTBEAT_TIMER, timer_key
 from .context import Context
 
-__all__ = ["on_answer", "on_silence"]
+__all__ = ["on_answer", "on_silence", "on_verdict"]
 
 
 def on_silence(context: Context, path: Path, verdict: Verdict) -> bool:
     """A time-out was counted against this path; whether the association goes on."""
-    if verdict.inactive:
-        context.emit(PathChanged(path.route.address, PathState.INACTIVE))
+    on_verdict(context, path, verdict)
     if verdict.exceeded:
         context.owner.end(AssociationTimeout("the peer does not answer any more"))
         return False
     return True
+
+
+def on_verdict(context: Context, path: Path, verdict: Verdict) -> None:
+    """The path may have another state, by its error counter or by other thresholds."""
+    if verdict.changed:
+        context.emit(PathChanged(path.route.address, path.state))
+        # RFC 7829 section 3.2 rules 5 and 6: HEARTBEATs are sent from now on, where they are sent at all; the first one
+        # at once, unless one is under way.
+        if path.state is PathState.POTENTIALLY_FAILED and not path.heartbeat_nonce:
+            context.timers.start(timer_key(HEARTBEAT_TIMER, path.path_id), context.now)
+    if verdict.switched:
+        context.emit(PeerAddressChanged(context.paths.primary.route.address, "primary"))
 
 
 def on_answer(context: Context, path: Path, became_active: bool, confirmed: bool = False) -> None:

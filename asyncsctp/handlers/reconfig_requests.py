@@ -95,6 +95,7 @@ class Requests(_Waiting):
     """Our side's requests of one association."""
 
     __slots__ = (
+        "_astray",
         "_context",
         "_incoming",
         "_next_number",
@@ -118,6 +119,7 @@ class Requests(_Waiting):
         self._incoming = incoming
         self._next_number = first_number
         self._path_id = 0
+        self._astray = False  # the one under way was sent to several addresses
         self._stalled = 0  # answers "In progress" to the one under way, although all that has left was acknowledged
         #: The last request number that was taken from the peer.
         self.peer_number = peer_number
@@ -162,6 +164,7 @@ class Requests(_Waiting):
         self.current = job
         self.chunk = pack_reconfig(parameters)
         self._path_id = context.paths.data_path().path_id
+        self._astray = False
         if not prefix:
             context.queue(self.chunk, self._path_id)
         elif job.outgoing is not None and len(parameters) == 1:
@@ -198,7 +201,9 @@ class Requests(_Waiting):
 
     def send_again(self) -> None:
         """The chunk of the request that is under way."""
-        self._path_id = self._context.paths.retransmit_path(self._path_id).path_id
+        path_id = self._context.paths.retransmit_path(self._path_id).path_id
+        self._astray |= path_id != self._path_id
+        self._path_id = path_id
         self._context.queue(self.chunk, self._path_id)
 
     # What the peer answers.
@@ -263,7 +268,8 @@ class Requests(_Waiting):
     def _hear(self) -> None:
         context = self._context
         path = context.paths.by_id[self._path_id]
-        on_answer(context, path, context.paths.on_heartbeat_acknowledged(path, context.owner.data_pending()))
+        pending = context.owner.data_pending()
+        on_answer(context, path, context.paths.on_heartbeat_acknowledged(path, pending, not self._astray))
 
     def _settle(self, job: Job) -> None:
         """Part of it was answered: if nothing else of it is under way, carry it out."""

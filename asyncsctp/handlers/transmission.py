@@ -328,7 +328,7 @@ class Transmission:
                     path.on_ack(share, self.in_flight_before[path_id], True, recovering, now)
                 last = acked - share * (sacks - 1)
                 path.on_ack(last, self.in_flight_before[path_id], summary.cum_advanced, recovering, now)
-                on_answer(context, path, paths.on_acknowledged(path))
+                on_answer(context, path, paths.on_acknowledged(path, summary.was_alone(path_id)))
             if not outstanding.has_outstanding(path_id):
                 if acked:
                     context.timers.stop(key)  # R2

@@ -170,10 +170,12 @@ class PacketRecord:
     `len(body)` is what counts against cwnd (section 7.2.2), `user_bytes` what counts against the peer's window.
     `message`: that of which the last of several chunks is here, so that it can be given back: as acknowledgements are
     cumulative, it is the last to go. Each chunk of a message that has terms is named, and has a record of its own.
+    `astray`: it was sent to several paths, so that nobody knows which of them it came along.
     """
 
     __slots__ = (
-        "body", "first_tsn", "last_tsn", "message", "path_id", "sent_at", "state", "transmissions", "user_bytes",
+        "astray", "body", "first_tsn", "last_tsn", "message", "path_id", "sent_at", "state", "transmissions",
+        "user_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -187,6 +189,7 @@ class PacketRecord:
         self.sent_at = sent_at
         self.message: OutboundMessage | None = None
         self.transmissions = 1
+        self.astray = False
         self.state = IN_FLIGHT
 
     def key_id(self) -> int:
@@ -217,6 +220,7 @@ class PacketRecord:
             at += (length + 3) & -4
         rest = PacketRecord(tsn, self.last_tsn, body[at:], self.user_bytes - user_bytes, self.path_id, self.sent_at)
         rest.transmissions = self.transmissions
+        rest.astray = self.astray
         rest.state = self.state
         if self.message is not None and self.message.tsn >= tsn:
             rest.message = self.message

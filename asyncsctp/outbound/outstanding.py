@@ -33,7 +33,8 @@ class AckSummary:
 
     * `stale`: older than one seen before, dropped (section 6.2.1 D i). `violation`: it acknowledges what was not sent.
       Nothing else was touched in either case.
-    * `acked[path_id]`: bytes newly acknowledged, as cwnd counts (section 7.2.2); `any_new` if there were any.
+    * `acked[path_id]`: bytes newly acknowledged, as cwnd counts (section 7.2.2); `any_new` if there were any. Of these,
+      `astray` were sent to other paths as well, by path.
     * `cum_advanced`; `released`: user bytes that left the send buffer by that.
     * `round_trips`: (path_id, seconds) measurements, at most one per path.
     * `earliest_acked[path_id]`: the earliest outstanding TSN of the path was acknowledged (section 6.3.2 R3).
@@ -43,12 +44,13 @@ class AckSummary:
     """
 
     __slots__ = (
-        "acked", "any_new", "cum_advanced", "earliest_acked", "entered_recovery", "lost_paths", "released", "reneged",
-        "reneged_paths", "round_trips", "stale", "violation",
+        "acked", "any_new", "astray", "cum_advanced", "earliest_acked", "entered_recovery", "lost_paths", "released",
+        "reneged", "reneged_paths", "round_trips", "stale", "violation",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.acked: list[int] = []
+        self.astray: dict[int, int] = {}
         self.earliest_acked: list[bool] = []
         self.round_trips: list[tuple[int, float]] = []
         self.lost_paths: list[int] = []
@@ -68,9 +70,26 @@ class AckSummary:
             self.earliest_acked = [False] * paths
         if self.round_trips:
             self.round_trips.clear()
-        if self.lost_paths or self.reneged_paths:
+        if self.lost_paths or self.reneged_paths or self.astray:
+            self.astray.clear()
             self.lost_paths.clear()
             self.reneged_paths.clear()
+
+    def add(self, record: PacketRecord) -> int:
+        """A record is acknowledged; its bytes."""
+        size = len(record.body)
+        self.acked[record.path_id] += size
+        if record.astray:
+            self.add_astray(record.path_id, size)
+        return size
+
+    def add_astray(self, path_id: int, size: int) -> None:
+        """So many of the bytes acknowledged on a path were sent to other paths as well."""
+        self.astray[path_id] = self.astray.get(path_id, 0) + size
+
+    def was_alone(self, path_id: int) -> bool:
+        """Whether some of what was acknowledged on a path was sent there only."""
+        return not self.astray or self.astray.get(path_id, 0) < self.acked[path_id]
 
 
 _SUMMARY: Final = AckSummary()
@@ -204,8 +223,7 @@ class OutstandingQueue(Records):
         record.sent_at = now
         self.in_flight[path_id] += len(record.body)
         self.in_flight_user_bytes += record.user_bytes
-        last_path = record.path_id
-        record.path_id = path_id
+        last_path, record.path_id = record.path_id, path_id
         if last_path != path_id and self._earliest[last_path] is record:
             self._earliest[last_path] = self._next_outstanding(last_path, record.last_tsn + 1)
         earliest = self._earliest[path_id]
@@ -301,6 +319,8 @@ class OutstandingQueue(Records):
                 size = len(record.body)
                 path_id = record.path_id
                 acked[path_id] += size
+                if record.astray:
+                    summary.add_astray(path_id, size)
                 if state == IN_FLIGHT:
                     in_flight[path_id] -= size
                     landed += user_bytes
@@ -345,8 +365,7 @@ class OutstandingQueue(Records):
             if state >= ACKED:
                 continue
             record.state = ACKED
-            size = len(record.body)
-            summary.acked[record.path_id] += size
+            size = summary.add(record)
             if state == IN_FLIGHT:
                 self.in_flight[record.path_id] -= size
                 self.in_flight_user_bytes -= record.user_bytes

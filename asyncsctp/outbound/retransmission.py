@@ -116,6 +116,7 @@ class RetransmissionQueue:
                     outstanding.split(record, beyond)
             size = len(record.body)
             parts.append(record.body)
+            record.astray |= record.path_id != path_id
             earliest |= outstanding.resend(record, path_id, now)
             filled += size
             room -= size

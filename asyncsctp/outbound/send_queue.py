@@ -195,9 +195,9 @@ class SendQueue(Turns):
         """This path is no more: messages that wanted to take it take any."""
         for stream in self._streams.values():
             for message in stream.messages[stream.head :] + (stream.later or []):
-                if message.path_id >= 0 and lane_path(message.path_id) == path_id:
-                    key_id = lane_key(message.path_id)
-                    message.path_id = ANY_PATH if key_id < 0 else lane(ANY_PATH, key_id)
+                if lane_path(message.path_id) == path_id:
+                    key = lane_key(message.path_id)
+                    message.path_id = ANY_PATH if key < 0 else lane(ANY_PATH, key)
 
     # Streams that are reset (RFC 6525).
 

@@ -18,6 +18,7 @@ __all__ = [
     "chunk_room",
     "in_scope",
     "is_ipv4",
+    "is_private",
     "is_source_for",
     "listed_addresses",
     "normalize",
@@ -46,6 +47,7 @@ class Route(NamedTuple):
     address: str
     udp_port: int
     ecn_capable: bool = False  # packets that leave along it bear the ECN-capable codepoint
+    dscp: int = -1  # and this differentiated services code point; -1: that of the endpoint
 
 
 @lru_cache(maxsize=_ADDRESSES_KEPT)
@@ -82,6 +84,11 @@ def in_scope(address: str, other: str) -> bool:
     """
     scope = _scope(address)
     return scope != _NOWHERE and scope >= _scope(other) and not (scope == _LINK and _are_apart(address, other))
+
+
+def is_private(address: str) -> bool:
+    """Whether it means a host of one network alone, and another one elsewhere."""
+    return _scope(address) < _GLOBAL
 
 
 def is_source_for(local: str, address: str) -> bool:

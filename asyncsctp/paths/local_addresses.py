@@ -13,10 +13,25 @@ from ..events import PathState
 from .encapsulation import is_ipv4, is_source_for, normalize, wildcard_of
 from .path import Path
 
-__all__ = ["NOWHERE", "LocalAddresses"]
+__all__ = ["NOWHERE", "LocalAddresses", "set_out_from"]
 
 #: The local address of a route along which nothing can leave.
 NOWHERE: Final = ""
+
+
+def set_out_from(
+    addresses: Sequence[str], peer: str, nat_support: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Our addresses from which to associate with a peer at this one, and others that it is told of later.
+
+    Where a NAT may be on the way that is a single one at first (draft natsupp section 6.6). A wildcard stays as it is.
+    """
+    if not nat_support:
+        return tuple(addresses), ()
+    usable = [local for local in addresses if is_ipv4(local) == is_ipv4(peer) and is_source_for(local, peer)]
+    if not usable or any(local == wildcard_of(local) for local in addresses):
+        return tuple(addresses), ()
+    return (usable[0],), tuple(local for local in addresses if local != usable[0])
 
 
 @final
@@ -104,7 +119,7 @@ class LocalAddresses:
         """Nothing leaves from this one any more: for paths without another of their family, nothing leaves at all."""
         for path in paths:
             if path.route.local == address:
-                if not self._move(path) and path.state is PathState.ACTIVE:
+                if not self._move(path) and path.state is not PathState.UNCONFIRMED:
                     path.state = PathState.INACTIVE
             elif path.reply_route.local == address:
                 path.reply_route = path.route
@@ -113,8 +128,9 @@ class LocalAddresses:
         """There may be one for paths that had none."""
         for path in paths:
             if not path.route.local and self._move(path):
-                if path.state is PathState.INACTIVE and path.error_count <= path.max_retrans:
+                if path.state is PathState.INACTIVE:
                     path.state = PathState.ACTIVE
+                    path.judge()
 
     def _move(self, path: Path) -> bool:
         """Let a path leave from one that may be a source; false if there is none of its family."""

@@ -1,7 +1,8 @@
 """One of the peer's addresses: what is known of the way there (RFC 9260 sections 5.4, 6.3, 7.2, 7.3 and 8.3).
 
-A path knows its own error counter, time-out, window and packet size. Which path is used, and when an error counter has
-become too large, is decided where all of them are known, in `path_manager`; what is in flight is counted in `outbound`.
+A path knows its own error counter and the state that follows from it (RFC 7829 section 3.2), its time-out, window and
+packet size. Which path is used is decided where all of them are known, in `path_manager`; what is in flight is counted
+in `outbound`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from ..events import PathState
 from ..timers import NEVER
 from .encapsulation import Route, chunk_room, is_ipv4, smallest_mtu
 from .rto import RtoEstimator
+from .settings import PathSettings
 
 __all__ = ["Path"]
 
 _UNCONFIRMED: Final = PathState.UNCONFIRMED
+_ACTIVE: Final = PathState.ACTIVE
+_POTENTIALLY_FAILED: Final = PathState.POTENTIALLY_FAILED
+_INACTIVE: Final = PathState.INACTIVE
 
 _HEARTBEAT_INTERVAL: Final = 30.0  # HB.interval, section 16
 
@@ -27,13 +32,12 @@ class Path:
 
     __slots__ = (
         "_idle_since",  # data was sent then, or the window adjusted for having sent none
+        "_reserved",  # of each packet, for AUTH
         "congestion",
         "error_count",
         "heartbeat_at",  # when the HEARTBEAT that awaits its answer was sent
-        "heartbeat_interval",  # None: only while UNCONFIRMED
         "heartbeat_nonce",  # of that HEARTBEAT; empty: none awaits an answer
         "last_sent",  # when data was sent here first, which measures the path; -1.0: never
-        "max_retrans",
         "mtu",  # the largest IP packet
         "one_packet",  # section 7.2.3: until an acknowledgement, a single packet in flight
         "path_id",
@@ -41,6 +45,7 @@ class Path:
         "reply_route",  # from the local address that the peer's last packet came to, which need not be that of `route`
         "route",
         "rto",
+        "settings",
         "state",
     )
 
@@ -49,24 +54,25 @@ class Path:
         path_id: int,
         route: Route,
         state: PathState,
-        mtu: int,
+        settings: PathSettings,
         rto: RtoEstimator,
         congestion: CongestionController,
+        reserved: int = 0,
     ) -> None:
         self.path_id = path_id
         self.route = route
         self.reply_route = route
         self.state = state
         self.error_count = 0
-        self.max_retrans = 0
+        self.settings = settings
         self.rto = rto
         self.congestion = congestion
-        self.mtu = mtu
-        self.payload = chunk_room(mtu, is_ipv4(route.address))
+        self.mtu = settings.mtu
+        self._reserved = reserved
+        self.payload = chunk_room(self.mtu, is_ipv4(route.address)) - reserved
         self.last_sent = -1.0
         self._idle_since = -1.0
         self.one_packet = False
-        self.heartbeat_interval: float | None = None
         self.heartbeat_nonce = b""
         self.heartbeat_at = 0.0
 
@@ -113,37 +119,59 @@ class Path:
         self.congestion.on_timeout(now)
         self.one_packet = True
 
+    def judge(self) -> bool:
+        """Whether the error counter moves it to another state, by the thresholds in force. Only an answer ends
+        UNCONFIRMED and INACTIVE.
+        """
+        before = self.state
+        if before is _UNCONFIRMED or before is _INACTIVE:
+            return False
+        settings = self.settings
+        if self.error_count > settings.max_retrans:
+            self.state = _INACTIVE  # section 8.2; RFC 7829 section 3.2 rule 8
+        elif settings.pf_threshold is not None and self.error_count > settings.pf_threshold:
+            self.state = _POTENTIALLY_FAILED  # RFC 7829 section 3.2 rule 2
+        else:
+            self.state = _ACTIVE
+        return self.state is not before
+
     def reserve(self, reserved: int) -> None:
         """So many bytes of each packet are for other than the chunks that we bundle (RFC 4895 section 6.2)."""
-        self.payload = chunk_room(self.mtu, is_ipv4(self.route.address)) - reserved
-        self.congestion.on_pmdcs(self.payload)
+        self._reserved = reserved
+        self.set_mtu(self.mtu)
         if self.last_sent < 0.0:
             self.congestion.reinitialize()  # the initial window is so many packets
 
-    def on_message_size(self, mtu: int, reserved: int = 0) -> bool:
+    def on_message_size(self, mtu: int) -> bool:
         """The network carries no IP packet above `mtu`; whether that is news. A larger size never is (section 7.3)."""
-        ipv4 = is_ipv4(self.route.address)
-        mtu = max(mtu, smallest_mtu(ipv4))
+        mtu = max(mtu, smallest_mtu(is_ipv4(self.route.address)))
         if mtu >= self.mtu:
             return False
-        self.mtu = mtu
-        self.payload = chunk_room(mtu, ipv4) - reserved
-        self.congestion.on_pmdcs(self.payload)
+        self.set_mtu(mtu)
         return True
+
+    def set_mtu(self, mtu: int) -> None:
+        """IP packets have at most this size from now on."""
+        self.mtu = mtu
+        self.payload = chunk_room(mtu, is_ipv4(self.route.address)) - self._reserved
+        self.congestion.on_pmdcs(self.payload)
 
     def heartbeat_delay(self, random_fraction: float) -> float:
         """Seconds from one HEARTBEAT to the next; `NEVER` where they are switched off. `random_fraction` is in [0, 1).
 
         Section 8.3: RTO with its back-off and +/- 50 %, plus HB.interval. Section 5.4: an UNCONFIRMED address is
-        probed in each RTO, until that has failed too often; switched off or not.
+        probed in each RTO, until that has failed too often; switched off or not. RFC 7829 section 3.2 rules 5 and 6: to
+        one that is POTENTIALLY_FAILED they follow one another, each as soon as the one before has had its RTO.
         """
         rto = self.rto.rto
-        interval = self.heartbeat_interval
+        interval = self.settings.heartbeat_interval
         if self.state is _UNCONFIRMED:
-            if self.error_count <= self.max_retrans:
+            if self.error_count <= self.settings.max_retrans:
                 return rto
             if interval is None:
                 interval = _HEARTBEAT_INTERVAL
         elif interval is None:
             return NEVER
+        elif self.state is _POTENTIALLY_FAILED:
+            return 0.0
         return interval + rto * (0.5 + random_fraction)

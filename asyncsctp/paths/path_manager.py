@@ -1,53 +1,67 @@
-"""All of the peer's addresses: where data goes, which have failed, and when the peer has (RFC 9260 sections 6.4 and 8).
+"""All of the peer's addresses, and ours to send to each of them from (RFC 9260 sections 5.1.2, 5.4, 6.4.1 and 7.3).
 
-The manager counts errors and picks paths. It starts no timer, sends nothing, and tells nobody: what changed is
-returned.
+The manager knows addresses and settings; `failover` counts errors and picks paths. It starts no timer, sends nothing,
+and tells nobody: what changed is returned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, final
+from typing import Any, Final, final
 
 from ..config import Config
 from ..congestion.rfc9260 import RFC9260
 from ..events import PathState
-from .encapsulation import Route, is_ipv4, normalize, wildcard_of
-from .local_addresses import NOWHERE
+from .choice import best
+from .encapsulation import Route, chunk_room, is_ipv4, normalize, wildcard_of
+from .failover import ROTATE_AT, Failover, Verdict
+from .local_addresses import NOWHERE, LocalAddresses
 from .path import Path
-from .path_table import PathTable
 from .rto import RtoEstimator
+from .settings import PathSettings
 
-__all__ = ["PathManager", "Verdict"]
+__all__ = ["PathManager"]
 
 _UNCONFIRMED: Final = PathState.UNCONFIRMED
 _ACTIVE: Final = PathState.ACTIVE
 _INACTIVE: Final = PathState.INACTIVE
 
 _HB_MAX_BURST: Final = 1  # section 16
-#: One time-out is a loss; with the second in a row the pair of addresses is suspected.
-_ROTATE_AT: Final = 2
-
-
-class Verdict(NamedTuple):
-    """What a time-out changed."""
-
-    inactive: bool  # the path became INACTIVE
-    exceeded: bool  # Association.Max.Retrans was exceeded: the peer is unreachable
 
 
 @final
-class PathManager(PathTable):
-    """The paths of one association: at least one. The first is the primary path until the user says otherwise."""
+class PathManager(Failover):
+    """The paths of one association: at least one. The first is the primary path until the user says otherwise.
 
-    __slots__ = ("_current", "_next_probe", "error_count", "primary")
+    `paths` are those in use, in order. `by_id` is the lookup for what was sent earlier: an id is used again once the
+    path that had it was removed, and nothing refers to it (`release`). `local`: our own addresses.
+    """
+
+    __slots__ = (
+        "_by_address",
+        "_families",
+        "_free",
+        "_next_probe",
+        "_settings",  # of the paths that have none of their own
+        "_udp_port",
+        "amdcs",
+        "local",
+        "reserved",
+    )
 
     def __init__(self, config: Config, local_addresses: Sequence[str], addresses: Sequence[str], udp_port: int) -> None:
         """`addresses` are CONFIRMED from the start (section 5.4 rules 1 and 2): those that the user gave to `connect`,
         or the one that an INIT ACK was sent to. `udp_port` is the peer's where no other was learned."""
-        super().__init__(config, local_addresses, udp_port)
+        super().__init__(config)
+        self._settings = PathSettings(config, {})
+        self.local = LocalAddresses(local_addresses)
+        self._udp_port = udp_port
+        self._by_address: dict[str, Path] = {}
+        self._free: list[int] = []  # ids
+        self._families = [0, 0]  # addresses paired so far: IPv6, IPv4
         self._next_probe = 0.0
-        self.error_count = 0
+        self.reserved = 0  # of each packet, for AUTH
+        self.amdcs = 0  # the largest chunk that fits a packet of every path (section 7.3)
         for address in addresses:
             self.add(address, confirmed=True)
         if not self.paths:
@@ -67,6 +81,39 @@ class PathManager(PathTable):
                 self.attach(path)
         return path
 
+    def prepare(self, address: str, *, confirmed: bool = False) -> Path | None:
+        """A path to what may become an address of the peer; nothing but what is sent to it by name goes there."""
+        ipv4 = is_ipv4(address)
+        locals_ = self.local.sources_for(address)
+        if not locals_:
+            return None
+        position = self._families[ipv4]
+        self._families[ipv4] += 1
+        local = locals_[position] if position < len(locals_) else locals_[0]
+        config = self._config
+        path = Path(
+            self._free.pop() if self._free else len(self.by_id),
+            Route(local, address, self._udp_port),
+            _ACTIVE if confirmed else _UNCONFIRMED,
+            self._settings,
+            RtoEstimator(config.rto_initial, config.rto_min, config.rto_max),
+            (config.congestion or RFC9260)(chunk_room(self._settings.mtu, ipv4) - self.reserved, ipv4),
+            self.reserved,
+        )
+        if path.path_id == len(self.by_id):
+            self.by_id.append(path)
+        else:
+            self.by_id[path.path_id] = path
+        return path
+
+    def attach(self, path: Path) -> None:
+        """Use a path that `prepare` has made."""
+        if path.path_id in self._free:
+            self._free.remove(path.path_id)
+        self.paths.append(path)
+        self._by_address[path.route.address] = path
+        self._measure()
+
     def remove(self, address: str, successor: Path | None = None) -> bool:
         """Stop using an address; whether that was done. The last one that is not UNCONFIRMED stays, unless `successor`
         is to take its place.
@@ -81,13 +128,19 @@ class PathManager(PathTable):
         path.state = _INACTIVE
         path.route = path.reply_route = path.route._replace(local=NOWHERE)
         if path is self.primary:
-            best = self._best(path)
-            self.primary = successor if best is path and successor is not None else best
+            instead = best(self.paths, path)
+            self.primary = successor if instead is path and successor is not None else instead
         if path is self._current:
             self._current = self.primary
         self._measure()
         self._select()
         return True
+
+    def release(self, path: Path) -> None:
+        """Nothing refers to a path any more that is not in use: its id may become another's."""
+        path_id = path.path_id
+        if self.by_id[path_id] is path and path not in self.paths and path_id not in self._free:
+            self._free.append(path_id)
 
     def retain(self, addresses: Sequence[str]) -> None:
         """Stop using all other addresses, as far as `remove` does that."""
@@ -102,17 +155,22 @@ class PathManager(PathTable):
         """
         config = self._config
         self.error_count = 0
-        self._unsettle()
+        self.local.restart(self.paths)  # the peer may speak to another of our addresses now
         for address in addresses:
             self.add(address)
         for path in self.paths:
             path.restart(RtoEstimator(config.rto_initial, config.rto_min, config.rto_max))
+            path.judge()
             if path.route.address == addresses[0]:
                 path.state = _ACTIVE
         self.retain(addresses)
         self._select()
         for path in self.by_id:
             self.release(path)
+
+    def find(self, address: str) -> Path | None:
+        """The path to an address, as the peer or the user spells it."""
+        return self._by_address.get(address) or self._by_address.get(normalize(address))
 
     def set_primary(self, address: str) -> bool:
         """The user chose the primary path; whether that changed it."""
@@ -139,7 +197,7 @@ class PathManager(PathTable):
         if known.local == wildcard_of(known.address) != route.local:
             self._settle(route.local)
             known = path.route
-        guessed = not path.rto.measured and path.error_count < _ROTATE_AT
+        guessed = not path.rto.measured and path.error_count < ROTATE_AT
         local = route.local if guessed and route.local in self.local.sources else known.local
         if local == known.local and route.udp_port == known.udp_port:
             return False
@@ -162,12 +220,10 @@ class PathManager(PathTable):
             elif path.route.local == wildcard_of(path.route.local):
                 self.remove(path.route.address)
 
-    def _unsettle(self) -> None:
-        """The peer may speak to another of our addresses now."""
-        self.local.restart(self.paths)
-
     def leave(self, local: str) -> None:
-        """Nothing leaves from this address of ours any more (RFC 5061 section 5.3 F4)."""
+        """Nothing leaves from this address of ours any more (RFC 5061 section 5.3 F4); where there is no other, nothing
+        leaves at all.
+        """
         self.local.leave(local, self.paths)
         self._select()
 
@@ -187,92 +243,7 @@ class PathManager(PathTable):
         path.congestion.reinitialize()  # section 7.2.5.2
         return True
 
-    # Choice
-
-    def data_path(self, preferred: Path | None = None) -> Path:
-        """Where new data goes: the path that the user prefers for it, the primary, or one that works (section 6.4)."""
-        if preferred is not None and preferred.state is _ACTIVE:
-            return preferred
-        return self._current
-
-    def reply_path(self, path: Path) -> Path:
-        """Where to answer what came from `path` (section 6.4); section 5.4 forbids most answers to UNCONFIRMED ones."""
-        return self._current if path.state is _UNCONFIRMED or not path.route.local else path
-
-    @property
-    def is_held(self) -> bool:
-        """Whether no data may leave, nor most else: the peer has moved, and where it is now is still to be verified
-        (section 5.4); or we have, and it does not know that yet (RFC 5061 section 5.3 F1).
-        """
-        current = self._current
-        return current.state is _UNCONFIRMED or not current.route.local
-
-    def retransmit_path(self, after_path_id: int) -> Path:
-        """Where data goes that timed out on another path: an active one, as divergent as can be (section 6.4.1)."""
-        return self._best(self.by_id[after_path_id])
-
-    # Errors
-
-    def on_timeout(self, path: Path, counts: bool = True) -> Verdict:
-        """Nothing came back from this path within its RTO; `counts` is whether the association's counter takes notice.
-
-        Backs the RTO off (rule E2 of section 6.3.3), counts (sections 8.1 and 8.2), and after repeated errors tries
-        the next local address. `Path.expire_t3` comes before it where the time-out was T3's.
-        """
-        path.rto.back_off()
-        path.error_count += 1
-        exceeded = False
-        # Section 5.4: probing is not counted; but where there is no other path, nothing else would tell.
-        if counts and (path.state is not _UNCONFIRMED or path is self._current):
-            self.error_count += 1
-            exceeded = self.error_count > self._config.max_retrans
-        if path.error_count >= _ROTATE_AT:
-            self.rotate_local(path)
-        inactive = path.state is _ACTIVE and path.error_count > path.max_retrans
-        if inactive:
-            path.state = _INACTIVE
-        if path.state is _INACTIVE:
-            self._select()
-        return Verdict(inactive, exceeded)
-
-    def on_heartbeat_timeout(self, path: Path) -> Verdict:
-        """A HEARTBEAT to this path was not answered within an RTO."""
-        if path.error_count > path.max_retrans:
-            path.error_count -= 1  # section 8.3: the counter stops once the path is inactive
-        # Section 8.1: only on the path that data uses does it say that the peer is gone.
-        return self.on_timeout(path, path is self._current)
-
-    def on_acknowledged(self, path: Path) -> bool:
-        """A SACK acknowledged data sent to this path (sections 8.1 and 8.2); whether the path became ACTIVE by that."""
-        self.error_count = 0
-        path.error_count = 0
-        if path.state is not _INACTIVE or not path.route.local:
-            return False
-        path.state = _ACTIVE
-        self._select()
-        return True
-
-    def on_heartbeat_acknowledged(self, path: Path, outstanding: bool) -> bool:
-        """A HEARTBEAT to this path was answered; `outstanding` tells whether data awaits acknowledgement.
-
-        Section 8.1: then the association's counter MAY stay. It does, or a peer that answers HEARTBEATs but never data
-        would be waited for without end. Whether the path became ACTIVE by it, from INACTIVE; see `confirm` for
-        UNCONFIRMED.
-        """
-        errors = self.error_count
-        became_active = self.on_acknowledged(path)
-        if outstanding:
-            self.error_count = errors
-        return became_active
-
-    def confirm(self, path: Path) -> bool:
-        """The peer has shown that this address is its own (section 5.4); whether that was news."""
-        if path.state is not _UNCONFIRMED:
-            return False
-        path.state = _ACTIVE
-        path.error_count = 0
-        self._select()
-        return True
+    # Probes
 
     def reserve_probe(self, path: Path, now: float) -> float:
         """Seconds until a HEARTBEAT may leave for this UNCONFIRMED path; that turn is taken by asking.
@@ -286,39 +257,50 @@ class PathManager(PathTable):
 
     # Settings
 
-    def configure(self, config: Config) -> None:
-        """Other settings from now on, for all paths."""
+    def on_message_size(self, path: Path, mtu: int) -> bool:
+        """The system reports that IP packets above `mtu` don't get through to this path; whether that was news."""
+        changed = path.on_message_size(mtu)
+        if changed:
+            self._measure()
+        return changed
+
+    def reserve(self, size: int) -> bool:
+        """Leave so many bytes of each packet to AUTH (RFC 4895 section 6.2); whether that is another size."""
+        if size == self.reserved:
+            return False
+        self.reserved = size
+        for path in self.by_id:
+            path.reserve(size)
+        self._measure()
+        return True
+
+    def configure(self, config: Config) -> list[tuple[Path, Verdict]]:
+        """Other settings from now on, for all paths but what was set for one of them; what that changed.
+
+        `ValueError` if they don't go with the latter, and all is as before.
+        """
         other_controller = config.congestion is not self._config.congestion
+        shared = PathSettings(config, {})
+        settings = [path.settings.renewed(config) if path.settings.own else shared for path in self.paths]
+        self._settings = shared
         self._config = config
-        for path in self.paths:
+        for path, its_settings in zip(self.paths, settings, strict=True):
             path.rto.configure(config.rto_initial, config.rto_min, config.rto_max)
-            path.max_retrans = config.path_max_retrans
-            path.heartbeat_interval = config.heartbeat_interval
+            path.settings = its_settings
             if other_controller:
                 path.congestion = (config.congestion or RFC9260)(path.payload, is_ipv4(path.route.address))
+        return [(path, self._judge(path)) for path in self.paths]
 
-    def _select(self) -> None:
-        # Section 8.2: ONE other address, and the same one as long as it works.
-        if self.primary.state is _ACTIVE:
-            self._current = self.primary
-        elif self._current.state is not _ACTIVE:
-            self._current = self._best(self._current)
+    def configure_path(self, path: Path, changes: dict[str, Any]) -> Verdict:
+        """Other settings for this path alone, whatever `configure` says later; what that changed.
 
-    def _best(self, after: Path) -> Path:
-        """The active path with the fewest errors that is not `after`, from another local address if it can be.
-
-        If no other is active, `after` if it is. Else all have failed: RFC 7829 section 4.1 takes the one with the
-        fewest errors then, and as its time-outs are counted on, they take turns.
+        `ValueError` or `TypeError` for a value that can't be, and all is as before.
         """
-        best = after
-        best_rank = (3, 0, 0, 0)  # worse than any
-        for path in self.paths:
-            if path.state is _UNCONFIRMED or not path.route.local:
-                continue
-            active = path.state is _ACTIVE
-            same = 1 if path is after else 0
-            same_local = 1 if path.route.local == after.route.local else 0
-            rank = (same if active else 2, path.error_count, same, same_local)
-            if rank < best_rank:
-                best, best_rank = path, rank
-        return best
+        path.settings = path.settings.changed(self._config, changes)
+        if "mtu" in changes:
+            path.set_mtu(path.settings.mtu)
+            self._measure()
+        return self._judge(path)
+
+    def _measure(self) -> None:
+        self.amdcs = min(path.payload for path in self.paths)

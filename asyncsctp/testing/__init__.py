@@ -15,11 +15,14 @@ from .network import Datagram, DatagramError, Network, PacketRecord, PortUnreach
 from .pair import CoreEndpoint, Simulation
 from .randomness import SeededRandom
 from .schedulers import check_scheduler
+from .sctp_nat import Binding, SctpNat
+from .translator import Refusal
 from .transport import SimulatedTransport
 from .virtual_time import VirtualLoop, run
 
 __all__ = [
     "Address",
+    "Binding",
     "Clock",
     "CoreEndpoint",
     "Crossing",
@@ -36,6 +39,8 @@ __all__ = [
     "Port",
     "PortUnreachableError",
     "Receiver",
+    "Refusal",
+    "SctpNat",
     "SeededRandom",
     "SimulatedTransport",
     "Simulation",

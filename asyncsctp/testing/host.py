@@ -52,32 +52,51 @@ class Receiver(Protocol):
 
 @final
 class Port:
-    """A bound UDP port. `address` is an address of the host, or a wildcard."""
+    """A bound UDP port. `address` is an address of the host, or a wildcard.
 
-    __slots__ = ("_arrived", "address", "host", "is_closed", "number", "receiver")
+    While its receiver is called, `arrived_at` is the address that the datagrams came to.
+    """
+
+    __slots__ = ("_arrived", "address", "arrived_at", "host", "is_closed", "number", "receiver")
 
     def __init__(self, host: Host, address: str, number: int, receiver: Receiver) -> None:
         self.host = host
         self.address = address
         self.number = number
         self.receiver = receiver
+        self.arrived_at = address
         self.is_closed = False
-        self._arrived: list[tuple[bytes, Address, bool]] = []
+        self._arrived: list[tuple[bytes, Address, bool, str]] = []
 
-    def send(self, data: bytes, destination: Address, *, ecn_capable: bool = False, fragment: bool = False) -> None:
-        """Sends a datagram. `OSError` when the host has no address of the destination's family."""
-        local = self.address
-        if local in _WILDCARDS.values():
+    def send(
+        self,
+        data: bytes,
+        destination: Address,
+        *,
+        ecn_capable: bool = False,
+        fragment: bool = False,
+        local: str = "",
+        dscp: int = -1,
+    ) -> None:
+        """Sends a datagram; from `local`, if the port is bound to a wildcard.
+
+        `OSError` when the host has no address of the destination's family, or has no more the one to send from.
+        """
+        if self.address not in _WILDCARDS.values():
+            local = self.address
+        elif not local or local in _WILDCARDS.values():
             local = self.host.source_for(destination[0])
-        elif family(local) != family(destination[0]):
+        if family(local) != family(destination[0]):
             raise OSError(errno.EAFNOSUPPORT, f"{destination[0]} can't be reached from {local}")
-        self.host.transmit((local, self.number), destination, data, ecn_capable, fragment)
+        if local not in self.host.addresses:
+            raise OSError(errno.EINVAL, f"{self.host.name} has no address {local} any more")  # as Linux says it
+        self.host.transmit((local, self.number), destination, data, ecn_capable, fragment, dscp)
 
-    def arrive(self, data: bytes, source: Address, congestion_experienced: bool) -> None:
-        """A datagram has arrived; it is handed over with all others of this instant."""
+    def arrive(self, data: bytes, source: Address, congestion_experienced: bool, local: str = "") -> None:
+        """A datagram has arrived, at this address; it is handed over with all others of this instant."""
         if not self._arrived:
             self.host.clock.after(0.0, self._hand_over)
-        self._arrived.append((data, source, congestion_experienced))
+        self._arrived.append((data, source, congestion_experienced, local or self.address))
 
     def close(self) -> None:
         """Gives the port back; what has arrived but was not handed over is lost. Idempotent."""
@@ -90,27 +109,31 @@ class Port:
         arrived, self._arrived = self._arrived, []
         at = 0
         while at < len(arrived) and not self.is_closed:
-            _, source, marked = arrived[at]
+            _, source, marked, self.arrived_at = arrived[at]
             start = at
-            while at < len(arrived) and arrived[at][1:] == (source, marked):
+            while at < len(arrived) and arrived[at][1:] == (source, marked, self.arrived_at):
                 at += 1
-            self.receiver.receive([data for data, _, _ in arrived[start:at]], source, marked)
+            self.receiver.receive([datagram[0] for datagram in arrived[start:at]], source, marked)
         if not self.is_closed:
             self.receiver.batch_done()
 
 
 @final
 class Host:
-    """A host, made by `Network.host`. Addresses can come and go while its ports are bound."""
+    """A host, made by `Network.host`. Addresses can come and go while its ports are bound.
 
-    __slots__ = ("_next_port", "_ports", "addresses", "clock", "name", "transmit")
+    `on_addresses` are called after each time that one has come or gone.
+    """
+
+    __slots__ = ("_next_port", "_ports", "addresses", "clock", "name", "on_addresses", "transmit")
 
     def __init__(
-        self, name: str, clock: Clock, transmit: Callable[[Address, Address, bytes, bool, bool], None]
+        self, name: str, clock: Clock, transmit: Callable[[Address, Address, bytes, bool, bool, int], None]
     ) -> None:
         self.name = name
         self.addresses: list[str] = []
         self.clock = clock
+        self.on_addresses: list[Callable[[], object]] = []
         self.transmit = transmit
         self._ports: dict[Address, Port] = {}
         self._next_port = _FIRST_FREE_PORT
@@ -129,6 +152,12 @@ class Host:
             yield self
         finally:
             current_host.reset(token)
+
+    def change_addresses(self, addresses: list[str]) -> None:
+        """It has these from now on. Internal: use the network's methods."""
+        self.addresses = addresses
+        for callback in list(self.on_addresses):
+            callback()
 
     def bind(self, address: str, number: int, receiver: Receiver) -> Port:
         """Binds a UDP port; number 0 takes a free one. `OSError` when the address isn't ours or the port is taken."""

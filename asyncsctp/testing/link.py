@@ -33,7 +33,7 @@ class Fate(StrEnum):
     TOO_BIG = "too big"  #: for the mtu of the link
     CUT = "cut"  #: the path is cut
     DROPPED = "dropped"  #: by the network's `on_datagram`
-    FILTERED = "filtered"  #: by a NAT that knows no mapping for it
+    FILTERED = "filtered"  #: by a NAT, whose `drops` say why
     UNREACHABLE = "unreachable"  #: no host has that address
     NO_PORT = "no port"  #: nobody has bound that port
 

@@ -19,11 +19,15 @@ from .clock import Clock
 from .host import Address, Host, family, normal
 from .link import Fate, Link, LinkSettings
 from .nat import Nat
+from .realms import Realms
+from .sctp_nat import SctpNat
+from .translator import Translator
 
 __all__ = ["Datagram", "DatagramError", "Network", "PacketRecord", "PortUnreachableError"]
 
 T = TypeVar("T")
 
+_NEARBY: Final = 0.001  # seconds from a NAT to the hosts behind it, for what it says itself
 _HEADERS: Final = {4: 28, 6: 48}  # IP and UDP
 _QUOTED: Final = {4: 520, 6: 1184}  # payload that an ICMP message of 576 (RFC 1812) or 1280 bytes (RFC 4443) quotes
 _ICMP: Final = {
@@ -42,6 +46,7 @@ class Datagram(NamedTuple):
     data: bytes
     ecn_capable: bool
     fragment: bool = False  #: whether IP may cut it up for a link with a small mtu
+    dscp: int = -1  #: the code point that its sender chose for it; -1: that of the socket
 
 
 class PacketRecord(NamedTuple):
@@ -52,6 +57,7 @@ class PacketRecord(NamedTuple):
     destination: Address
     data: bytes
     fate: Fate
+    dscp: int = -1  #: as of `Datagram`
 
 
 class PortUnreachableError(DatagramError, ConnectionRefusedError):
@@ -74,8 +80,8 @@ class Network:
     """
 
     __slots__ = (
-        "_default", "_links", "_nat_of_inside", "_nat_of_outside", "_owners", "clock", "counts", "hosts", "icmp",
-        "names", "on_datagram", "packets", "seed",
+        "_default", "_links", "_owners", "_realms", "clock", "counts", "hosts", "icmp", "names", "on_datagram",
+        "packets", "seed",
     )  # fmt: skip
 
     def __init__(self, seed: int = 0, *, link: LinkSettings | None = None, icmp: bool = False) -> None:
@@ -90,8 +96,7 @@ class Network:
         self._default = link if link is not None else LinkSettings()
         self._owners: dict[str, Host] = {}
         self._links: dict[tuple[str, str], Link] = {}
-        self._nat_of_inside: dict[str, Nat] = {}
-        self._nat_of_outside: dict[str, Nat] = {}
+        self._realms = Realms(self._owners)
 
     @property
     def now(self) -> float:
@@ -113,38 +118,56 @@ class Network:
         """Gives a host one more address, which its programs can bind from now on."""
         address = normal(address)
         owner = self._owners.get(address)
-        if owner is not None or address in self._nat_of_outside:
+        if owner is not None or self._realms.at(address) is not None:
             raise ValueError(f"{address} belongs to {owner.name if owner is not None else 'a NAT'} already")
         self._owners[address] = host
-        host.addresses.append(address)
+        host.change_addresses([*host.addresses, address])
 
     def remove_address(self, host: Host, address: str) -> None:
-        """Takes an address away: what is sent to it finds no host, whoever has bound it."""
+        """Takes an address away: what is sent to it finds no host, whoever has bound it, and nothing leaves from it."""
         address = normal(address)
-        host.addresses.remove(address)
+        kept = list(host.addresses)
+        kept.remove(address)
         del self._owners[address]
+        host.change_addresses(kept)
 
     def name(self, name: str, *addresses: str) -> None:
         """What `getaddrinfo` on the virtual loop answers for `name`, in this order."""
         self.names[name] = tuple(normal(address) for address in addresses)
 
-    def nat(self, outside: str, *inside: str, idle_timeout: float | None = None, filtering: bool = True) -> Nat:
+    def nat(
+        self,
+        outside: str,
+        *inside: str,
+        idle_timeout: float | None = None,
+        filtering: bool = True,
+        symmetric: bool = False,
+        hairpin: bool = True,
+    ) -> Nat:
         """Puts a NAT with the address `outside` in front of hosts that have the addresses `inside`.
 
         The links that count are those of the outside address; `link` and `cut` take an inside address to mean it.
-        Between addresses behind the same NAT nothing is translated. See `Nat` for the rest.
+        Between addresses behind the same NAT nothing is translated. An outside address of one NAT may be inside
+        another. See `Nat` for the rest.
         """
-        outside = normal(outside)
-        if outside in self._owners or outside in self._nat_of_outside:
-            raise ValueError(f"{outside} is in use")
-        nat = Nat(outside, frozenset(map(normal, inside)), idle_timeout=idle_timeout, filtering=filtering)
-        for address in sorted(nat.inside):
-            if family(address) != family(outside):
-                raise ValueError(f"{address} and {outside} are of different families")
-            if address in self._nat_of_inside:
-                raise ValueError(f"{address} is behind a NAT already")
-        self._nat_of_outside[outside] = nat
-        self._nat_of_inside.update(dict.fromkeys(nat.inside, nat))
+        nat = Nat(
+            normal(outside),
+            frozenset(map(normal, inside)),
+            idle_timeout=idle_timeout,
+            filtering=filtering,
+            symmetric=symmetric,
+            hairpin=hairpin,
+        )
+        self._realms.add(nat)
+        return nat
+
+    def sctp_nat(self, outside: str, *inside: str, idle_timeout: float | None = None, hairpin: bool = True) -> SctpNat:
+        """As `nat`, with a NAT that knows SCTP (draft-ietf-tsvwg-natsupp). See `SctpNat`.
+
+        What it says itself reaches the inside without passing any link, nor `on_datagram`.
+        """
+        nat = SctpNat(normal(outside), frozenset(map(normal, inside)), idle_timeout=idle_timeout, hairpin=hairpin)
+        self._realms.add(nat)
         return nat
 
     def host_of(self, address: str) -> Host | None:
@@ -202,9 +225,15 @@ class Network:
     # The way of a datagram
 
     def _transmit(
-        self, source: Address, destination: Address, data: bytes, ecn_capable: bool, fragment: bool = False
+        self,
+        source: Address,
+        destination: Address,
+        data: bytes,
+        ecn_capable: bool,
+        fragment: bool = False,
+        dscp: int = -1,
     ) -> None:
-        datagram = Datagram(self.now, source, destination, data, ecn_capable, fragment)
+        datagram = Datagram(self.now, source, destination, data, ecn_capable, fragment, dscp)
         verdict = self.on_datagram(datagram) if self.on_datagram is not None else None
         if verdict is False:
             self._note(datagram, Fate.DROPPED)
@@ -216,11 +245,16 @@ class Network:
             self.clock.after(float(verdict), partial(self._carry, datagram))
 
     def _carry(self, datagram: Datagram) -> None:
-        """Through the NAT on the sender's side, and onto the link."""
+        """Through the NATs on the sender's side, and onto the link."""
         origin, destination = datagram.source, datagram.destination
-        nat = self._nat_of_inside.get(origin[0])
-        if nat is not None and destination[0] not in nat.inside:
-            datagram = datagram._replace(source=nat.translate_out(origin, destination, self.now))
+        nat = self._realms.behind(origin[0])
+        while nat is not None and destination[0] not in nat.inside:
+            source = nat.translate_out(datagram.source, destination, datagram.data, self.now)
+            self._let_speak(nat)
+            if source is None:
+                return self._note(datagram, Fate.FILTERED)
+            datagram = datagram._replace(source=source)
+            nat = self._realms.behind(source[0])
         link = self._link(datagram.source[0], destination[0])
         headers = _HEADERS[family(destination[0])]
         crossing = link.carry(
@@ -231,26 +265,33 @@ class Network:
             mtu = link.settings.mtu
             if crossing.fate is Fate.TOO_BIG and link.settings.report_too_big and mtu is not None:
                 self._report(datagram, origin, Fate.TOO_BIG, mtu)
-            return
+            return None
         datagram = datagram._replace(data=crossing.data)
         for arrival in crossing.arrivals:
             arrive = partial(self._arrive, datagram, origin, link, crossing.fate, crossing.congestion_experienced)
             self.clock.at(arrival, arrive)
+        return None
 
     def _arrive(self, datagram: Datagram, origin: Address, link: Link, fate: Fate, marked: bool) -> None:
-        """Off the link, through the NAT on the receiver's side, and to whoever has bound the port."""
+        """Off the link, and to the receiver if it is to be found from where the sender is."""
         if link.is_cut:
             return self._note(datagram, Fate.CUT)
+        nat = self._realms.behind(datagram.destination[0])
+        if nat is not None and datagram.source[0] not in nat.inside:
+            return self._refuse(datagram, origin, Fate.UNREACHABLE)
+        return self._deliver(datagram, origin, fate, marked)
+
+    def _deliver(self, datagram: Datagram, origin: Address, fate: Fate, marked: bool) -> None:
+        """Through the NATs on the receiver's side, and to whoever has bound the port."""
         address, number = datagram.destination
-        outer = self._nat_of_outside.get(address)
-        inner = self._nat_of_inside.get(address)
-        if outer is not None:
-            inside = outer.translate_in(datagram.source, number, self.now)
+        nat = self._realms.at(address)
+        while nat is not None:
+            inside = nat.translate_in(datagram.source, number, datagram.data, self.now)
+            self._let_speak(nat)
             if inside is None:
                 return self._note(datagram, Fate.FILTERED)
             address, number = inside
-        elif inner is not None and datagram.source[0] not in inner.inside:
-            return self._refuse(datagram, origin, Fate.UNREACHABLE)
+            nat = self._realms.at(address)
         host = self._owners.get(address)
         if host is None:
             return self._refuse(datagram, origin, Fate.UNREACHABLE)
@@ -258,7 +299,15 @@ class Network:
         if port is None:
             return self._refuse(datagram, origin, Fate.NO_PORT)
         self._note(datagram, fate)
-        port.arrive(datagram.data, datagram.source, marked)
+        port.arrive(datagram.data, datagram.source, marked, address)
+        return None
+
+    def _let_speak(self, nat: Translator) -> None:
+        """Delivers what a NAT has to say to the inside."""
+        answers, nat.outbox = nat.outbox, []
+        for source, destination, data in answers:
+            datagram = Datagram(self.now, source, destination, data, ecn_capable=False)
+            self.clock.after(_NEARBY, partial(self._deliver, datagram, source, Fate.DELIVERED, False))
 
     def _refuse(self, datagram: Datagram, origin: Address, fate: Fate) -> None:
         self._note(datagram, fate)
@@ -293,7 +342,8 @@ class Network:
     def _note(self, datagram: Datagram, fate: Fate) -> None:
         self.counts[fate] += 1
         if self.packets is not None:
-            self.packets.append(PacketRecord(self.now, datagram.source, datagram.destination, datagram.data, fate))
+            source, destination = datagram.source, datagram.destination
+            self.packets.append(PacketRecord(self.now, source, destination, datagram.data, fate, datagram.dscp))
 
     # Links
 
@@ -305,10 +355,6 @@ class Network:
         return link
 
     def _between(self, a: str, b: str, one_way: bool) -> list[Link]:
-        a, b = normal(a), normal(b)
-        nat_a, nat_b = self._nat_of_inside.get(a), self._nat_of_inside.get(b)
-        if nat_a is not nat_b:
-            a = nat_a.outside if nat_a is not None else a
-            b = nat_b.outside if nat_b is not None else b
+        a, b = self._realms.meeting(normal(a), normal(b))
         there = self._link(a, b)
         return [there] if one_way or a == b else [there, self._link(b, a)]

@@ -7,6 +7,7 @@ what the endpoint does meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from math import inf
 from typing import Final, Protocol, final
 
@@ -190,7 +191,9 @@ class Simulation:
             endpoint.outbox.clear()
             for route, datagram in packets:
                 port = driven.ports[route.local]
-                port.send(datagram, (route.address, route.udp_port), ecn_capable=route.ecn_capable)
+                peer = (route.address, route.udp_port)
+                with suppress(OSError):  # its address has been taken away
+                    port.send(datagram, peer, ecn_capable=route.ecn_capable, dscp=route.dscp)
         if driven.check is not None:
             driven.check(endpoint)
 

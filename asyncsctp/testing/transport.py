@@ -17,6 +17,7 @@ from .host import Address, Host, family, normal
 __all__ = ["SimulatedTransport", "sockaddr"]
 
 _BUFFER: Final = 1 << 24  # what it says; there is no limit
+_QUOTED: Final = 8  # of a packet that can't be sent: SCTP's ports and tag
 _LARGEST: Final = 65507  # payload of a UDP datagram
 
 
@@ -43,7 +44,7 @@ class SimulatedTransport(PacketTransport):
         self._context = copy_context()
         self._closing = False
         self._remote = remote
-        self._batch: list[tuple[list[bytes], Address, bool]] = []
+        self._batch: list[tuple[list[bytes], Address, bool, str]] = []
         self.set_protocol(protocol)
         self._port = host.bind(*local, self)
         shaped = sockaddr if self._take_many is None else tuple
@@ -66,11 +67,12 @@ class SimulatedTransport(PacketTransport):
 
     def send_batch(
         self, packets: Sequence[bytes | bytearray | memoryview], addr: Any = None, ecn_capable: bool = False, *,
-        fragment: bool = False, local: str = "",
+        fragment: bool = False, local: str = "", dscp: int = -1,
     ) -> None:  # fmt: skip
         """Sends datagrams to one address, in order.
 
         Those that are `ecn_capable` can be marked instead of dropped; with `fragment` they pass links of a small mtu.
+        They leave from `local`, if the socket is bound to a wildcard address.
         """
         if self._closing:
             return
@@ -83,9 +85,12 @@ class SimulatedTransport(PacketTransport):
                 self.error(destination, DatagramError(errno.EMSGSIZE, text, destination))
                 continue
             try:
-                self._port.send(bytes(data), destination, ecn_capable=ecn_capable, fragment=fragment)
+                self._port.send(
+                    bytes(data), destination, ecn_capable=ecn_capable, fragment=fragment, local=local, dscp=dscp
+                )
             except OSError as error:
-                self.error(destination, DatagramError(error.errno or 0, str(error.strerror), destination))
+                code, text, quoted = error.errno or 0, str(error.strerror), bytes(data[:_QUOTED])
+                self.error(destination, DatagramError(code, text, destination, quoted=quoted))
 
     def close(self) -> None:
         """Closes the socket; `connection_lost` follows."""
@@ -110,6 +115,7 @@ class SimulatedTransport(PacketTransport):
         """Changes the protocol."""
         self._protocol = protocol
         self._take_many: Callable[..., object] | None = getattr(protocol, "datagrams_received", None)
+        self._take_many_at: Callable[..., object] | None = getattr(protocol, "datagrams_received_at", None)
         self._take_one: Callable[..., object] | None = getattr(protocol, "datagram_received", None)
         self._batch_done: Callable[[], object] | None = getattr(protocol, "batch_done", None)
         self._error_received: Callable[[Exception], object] | None = getattr(protocol, "error_received", None)
@@ -128,7 +134,7 @@ class SimulatedTransport(PacketTransport):
     def receive(self, datagrams: list[bytes], source: Address, congestion_experienced: bool) -> None:
         """The network has datagrams for us."""
         if self._remote is None or source == self._remote:
-            self._batch.append((datagrams, source, congestion_experienced))
+            self._batch.append((datagrams, source, congestion_experienced, self._port.arrived_at))
 
     def batch_done(self) -> None:
         """The network has no more of this instant: the protocol's turn comes in the loop's next round."""
@@ -156,9 +162,11 @@ class SimulatedTransport(PacketTransport):
             raise ValueError(f"Invalid address: must be None or {self._remote}")
         return destination
 
-    def _hand_over(self, batch: list[tuple[list[bytes], Address, bool]]) -> None:
-        for datagrams, source, marked in batch:
-            if self._take_many is not None:
+    def _hand_over(self, batch: list[tuple[list[bytes], Address, bool, str]]) -> None:
+        for datagrams, source, marked, local in batch:
+            if self._take_many_at is not None and local != self._port.address:
+                self._guarded(self._take_many_at, datagrams, source, marked, local)
+            elif self._take_many is not None:
                 self._guarded(self._take_many, datagrams, source, marked)
             elif self._take_one is not None:
                 for data in datagrams:

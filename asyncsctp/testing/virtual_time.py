@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from ipaddress import ip_address
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, Unpack, final
 
 from .clock import DeadlockError, TimeLimitError
 from .host import Address, Host, current_host, normal
@@ -91,6 +91,32 @@ class _JumpingSelector(selectors.DefaultSelector):
         return []
 
 
+@final
+class HostAddresses:
+    """Tells the addresses of a host, at once and each time that they have changed."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, host: Host, callback: Callable[[tuple[str, ...]], object]
+    ) -> None:
+        self._loop = loop
+        self._host = host
+        self._callback = callback
+        host.on_addresses.append(self._tell)
+        callback(tuple(host.addresses))
+
+    def source_for(self, peer: str) -> str:
+        """Where what goes to a peer leaves from; `OSError` if nothing can."""
+        return self._host.source_for(peer)
+
+    def close(self) -> None:
+        """Tell no more."""
+        if self._tell in self._host.on_addresses:
+            self._host.on_addresses.remove(self._tell)
+
+    def _tell(self) -> None:
+        self._loop.call_soon(self._callback, tuple(self._host.addresses))
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An asyncio event loop on virtual time, with the datagram sockets of a simulated network.
 
@@ -119,6 +145,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         the only host there is.
         """
         return self._attach(protocol_factory, (normal(local_addr[0]), local_addr[1]), None)
+
+    def watch_simulated_addresses(
+        self, near: str, callback: Callable[[tuple[str, ...]], object]
+    ) -> HostAddresses:
+        """Tells the addresses of the host that has `near`, now and each time that they have changed."""
+        return HostAddresses(self, self._host_for(normal(near)), callback)
 
     async def create_datagram_endpoint(  # type: ignore[override]  # a more precise transport
         self,

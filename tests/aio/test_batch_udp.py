@@ -182,8 +182,13 @@ def test_marks_of_packets_sent(run: Run, host: str, ecn: bool) -> None:
                 sender.send_batch([b"packet"], target.getsockname()[:2], capable)
                 _, [(_, _, value)], _, _ = target.recvmsg(100, 100)
                 seen.append(int.from_bytes(value, sys.byteorder))
+            for dscp, capable in ((10, False), (10, True), (0, True), (-1, False)):
+                sender.send_batch([b"packet"], target.getsockname()[:2], capable, dscp=dscp)
+                _, [(_, _, value)], _, _ = target.recvmsg(100, 100)
+                seen.append(int.from_bytes(value, sys.byteorder))
         plain, marked = 46 << 2, 46 << 2 | 2
-        assert seen == ([plain, marked, marked, plain] if ecn else [plain] * 4)
+        own = [10 << 2, 10 << 2 | 2, 2, plain] if ecn else [10 << 2, 10 << 2, 0, plain]
+        assert seen == ([plain, marked, marked, plain, *own] if ecn else [plain] * 4 + own)
         await closed(s)
 
     run(main())

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from asyncsctp.aio import transport as transport_module
+from asyncsctp.aio import udp_options
 from asyncsctp.aio.batch_udp import BatchTransport
 from asyncsctp.aio.datagram import Address, DatagramError, PacketProtocol, PacketTransport, address_of, sockaddr_of
 from asyncsctp.aio.transport import Kind, open_datagram
@@ -159,6 +160,24 @@ def test_fragments_on_request(run: Run, kind: Kind) -> None:
         sender.send_batch([bytes(20000)], receiver.get_extra_info("sockname"), fragment=True)
         await r.until(lambda: r.datagrams == [bytes(20000)])
         await closed(s, r)
+
+    run(main())
+
+
+def test_code_points_of_single_batches(run: Run, kind: Kind) -> None:
+    async def main() -> None:
+        sender, s = await opened(kind, dscp=8)
+        with udp_options.open_socket(("127.0.0.1", 0), 65536) as target:
+            udp_options.report_traffic_class(target)
+            target.setblocking(True)
+            target.settimeout(TIMEOUT)
+            seen = []
+            for dscp in (-1, 46, 0, -1):
+                sender.send_batch([b"packet"], target.getsockname()[:2], dscp=dscp)
+                _, [(_, _, value)], _, _ = target.recvmsg(100, 100)
+                seen.append(int.from_bytes(value, sys.byteorder))
+        assert seen == [8 << 2, 46 << 2, 0, 8 << 2]
+        await closed(s)
 
     run(main())
 

@@ -1,19 +1,26 @@
-"""A network of its own for a test: a fresh Linux network namespace with nothing but a loopback interface."""
+"""A network of its own for a test: a fresh Linux network namespace with nothing but a loopback interface; and a second
+one, with a process in it, that cables lead to.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
 import os
+import shutil
 import socket
 import struct
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
+from typing import IO, Final
 
 import pytest
 
-__all__ = ["in_own_network", "set_loopback_mtu", "set_loopback_up"]
+__all__ = ["Elsewhere", "in_own_network", "ip", "other_network", "set_loopback_mtu", "set_loopback_up"]
 
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFFLAGS = 0x8913
@@ -71,3 +78,101 @@ def set_loopback_mtu(mtu: int) -> None:
     """The largest IP packet that the loopback interface of this thread's namespace takes."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, _SIOCSIFMTU, _MTU_REQUEST.pack(b"lo", mtu))
+
+
+def ip(*words: str) -> None:
+    """The command of iproute2, in this thread's namespace. Skips without it, as `in_own_network`."""
+    command = shutil.which("ip")
+    if command is None:
+        if os.environ.get("ASYNCSCTP_REQUIRE_NETNS") == "1":
+            pytest.fail("iproute2 is required here", pytrace=False)
+        pytest.skip("needs iproute2")
+    done = subprocess.run([command, *words], capture_output=True, text=True, timeout=10, check=False)
+    if done.returncode:
+        raise OSError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+class Elsewhere:
+    """Another namespace, in which a Python program runs, and the cables that lead there from this thread's."""
+
+    CABLE: Final = ("near", "far")
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @property
+    def output(self) -> IO[str]:
+        """What the program writes."""
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    def begin(self, *lines: str) -> None:
+        """Let the program go on: it reads these lines."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("".join(f"{line}\n" for line in lines))
+        self._process.stdin.flush()
+
+    def lay_cable(self, number: int, near: tuple[str, ...], far: tuple[str, ...]) -> None:
+        """A pair of interfaces with these addresses, "10.1.0.1/24" and the like: near1 here, far1 there."""
+        here, there = (f"{end}{number}" for end in self.CABLE)
+        ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", str(self._process.pid))
+        _configure(here, near)
+        self.run(lambda: _configure(there, far))
+
+    def cut(self, number: int) -> None:
+        """The far end goes down; here the address stays, and what leaves goes nowhere."""
+        self.run(lambda: ip("link", "set", f"far{number}", "down"))
+
+    def run(self, body: Callable[[], None]) -> None:
+        """Run it in a thread that is in the other namespace."""
+        failures: list[BaseException] = []
+
+        def enter() -> None:
+            try:
+                libc = ctypes.CDLL(None, use_errno=True)
+                with Path(f"/proc/{self._process.pid}/ns/net").open("rb") as namespace:
+                    if libc.setns(namespace.fileno(), _CLONE_NEWNET):
+                        raise OSError(ctypes.get_errno(), "setns")
+                body()
+            except BaseException as exc:
+                failures.append(exc)
+
+        thread = Thread(target=enter)
+        thread.start()
+        thread.join()
+        if failures:
+            raise failures[0]
+
+
+def _configure(interface: str, addresses: tuple[str, ...]) -> None:
+    for address in addresses:
+        ip("addr", "add", address, "dev", interface, *(["nodad"] if ":" in address else []))
+    ip("link", "set", interface, "up")
+
+
+@contextmanager
+def other_network(program: str, *arguments: str) -> Iterator[Elsewhere]:
+    """A namespace beside this thread's own (see `in_own_network`), with a Python program in it, which ends with it.
+
+    The program waits until it can read a line.
+    """
+    isolated = "import ctypes, sys; assert not ctypes.CDLL(None).unshare(0x40000000); print('ready', flush=True)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{isolated}\n{program}", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    elsewhere = Elsewhere(process)
+    try:
+        assert elsewhere.output.readline() == "ready\n"
+        elsewhere.run(lambda: set_loopback_up(True))
+        yield elsewhere
+    finally:
+        # The namespace goes with its last process, and with it the cables.
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()

@@ -20,7 +20,7 @@ class Scenario:
 
     def __init__(self, seed: int) -> None:
         self.random = random = Random(seed)
-        self.paths = random.choice((1, 1, 2))
+        self.paths = self._addresses()
         self.is_rough = random.random() < 0.6
         self.link = self._link()
         self.configs = (self._config(), self._config())
@@ -61,6 +61,9 @@ class Scenario:
         self.pair.verify()
 
     # What is drawn.
+
+    def _addresses(self) -> int:
+        return self.random.choice((1, 1, 2))
 
     def _link(self) -> LinkSettings:
         random = self.random

@@ -133,3 +133,36 @@ def test_the_send_window_is_bounded_in_tsns() -> None:
     assert 31000 < outstanding.next_tsn < 32767
     queue.on_sack(50, 1 << 30, (), 1.0)
     assert outstanding.next_tsn <= queue.last_new_tsn()
+
+
+def test_what_went_astray_tells_nothing_of_a_path() -> None:
+    """RFC 7829 section 3.2 rules 9 and 10: it was sent to several addresses; beside it there may be what was not."""
+    outstanding, queue = sent(2, 1, paths=2)  # TSNs 1 and 2 on path 0, 3 on path 1
+    queue.expire_t3(0)
+    assert queue.fill([], 10000, 1, 1.0)[0] == 2 * CHUNK
+    outstanding.split(outstanding.records[0], 2)
+    summary = queue.on_sack(1, 10000, (), 2.0)
+    assert summary.acked == [0, CHUNK]
+    assert not summary.was_alone(1)
+    summary = queue.on_sack(3, 10000, (), 2.0)
+    assert summary.acked == [0, 2 * CHUNK]
+    assert summary.was_alone(1)
+
+
+def test_what_was_sent_again_to_the_same_path_did_not_go_astray() -> None:
+    _, queue = sent(1)
+    queue.expire_t3(0)
+    queue.fill([], 10000, 0, 1.0)
+    assert queue.on_sack(1, 10000, (), 2.0).was_alone(0)
+
+
+def test_what_came_back_to_its_first_path_is_astray_for_good() -> None:
+    outstanding, queue = sent(1, 1, paths=2)
+    for path_id in (1, 0):
+        outstanding.expire(0)
+        outstanding.expire(1)
+        queue.fill([], 10000, path_id, 1.0)
+        queue.fill([], 10000, path_id, 1.0)
+    summary = queue.on_sack(0, 10000, ((1, 1),), 2.0)
+    assert not summary.was_alone(0)
+    assert queue.on_sack(0, 10000, ((1, 2),), 2.0).acked == [CHUNK, 0]

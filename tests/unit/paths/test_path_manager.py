@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from asyncsctp.config import Config
 from asyncsctp.congestion import RFC9260
 from asyncsctp.events import PathState
-from asyncsctp.paths import Path, PathManager, Route
+from asyncsctp.paths import Path, PathManager, Route, Verdict
 
 ACTIVE, INACTIVE, UNCONFIRMED = PathState.ACTIVE, PathState.INACTIVE, PathState.UNCONFIRMED
+POTENTIALLY_FAILED = PathState.POTENTIALLY_FAILED
 LOCALS = ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
 PEERS = ["198.51.100.1", "198.51.100.2", "198.51.100.3"]
 
@@ -240,7 +241,7 @@ class TestErrors:
         paths = manager(config=Config(path_max_retrans=2))
         path = paths.primary
         verdicts = [paths.on_timeout(path) for _ in range(4)]
-        assert [verdict.inactive for verdict in verdicts] == [False, False, True, False]
+        assert [verdict.changed for verdict in verdicts] == [False, False, True, False]
         assert path.state is INACTIVE
 
     def test_the_peer_has_failed_when_the_sum_exceeds_the_limit(self) -> None:
@@ -290,7 +291,7 @@ class TestErrors:
     def test_lost_heartbeats_fail_a_path_and_then_its_counter_stops(self) -> None:
         paths = manager()
         path = paths.paths[1]
-        changes = [paths.on_heartbeat_timeout(path).inactive for _ in range(10)]
+        changes = [paths.on_heartbeat_timeout(path).changed for _ in range(10)]
         assert changes == [False] * 5 + [True] + [False] * 4
         assert path.error_count == 6
         assert path.rto.rto == 60.0
@@ -300,7 +301,7 @@ class TestErrors:
         path = paths.add("198.51.100.2")
         assert path is not None
         for _ in range(20):
-            assert paths.on_heartbeat_timeout(path) == (False, False)
+            assert paths.on_heartbeat_timeout(path) == Verdict(changed=False)
         assert paths.error_count == 0
         assert path.state is UNCONFIRMED
         assert path.error_count == 6
@@ -309,7 +310,7 @@ class TestErrors:
 
     def test_a_limit_of_nothing(self) -> None:
         paths = manager(config=Config(path_max_retrans=0, max_retrans=0))
-        assert paths.on_timeout(paths.primary) == (True, True)
+        assert paths.on_timeout(paths.primary) == Verdict(changed=True, exceeded=True)
 
     def test_probes_of_unconfirmed_addresses_take_turns(self) -> None:
         paths = manager("198.51.100.1")
@@ -326,10 +327,10 @@ def test_settings_change_for_all_paths() -> None:
     config = Config(rto_initial=0.5, path_max_retrans=1, max_retrans=1, heartbeat_interval=None)
     paths.configure(config)
     assert paths.primary.rto.rto == 0.5
-    assert paths.primary.heartbeat_interval is None
+    assert paths.primary.settings.heartbeat_interval is None
     assert paths.primary.congestion.cwnd == 50_000
     paths.on_timeout(paths.primary)
-    assert paths.on_timeout(paths.primary) == (True, True)
+    assert paths.on_timeout(paths.primary) == Verdict(changed=True, exceeded=True)
 
 
 def test_another_congestion_controller_replaces_the_old() -> None:
@@ -369,7 +370,7 @@ def test_data_goes_to_an_active_path_as_long_as_there_is_one_and_never_to_an_unc
         path = paths.by_id[n]
         before = path.state
         if what == "t" and before is not UNCONFIRMED:
-            assert paths.on_timeout(path).inactive == (before is ACTIVE and path.state is INACTIVE)
+            assert paths.on_timeout(path).changed == (before is ACTIVE and path.state is INACTIVE)
         elif what == "h":
             paths.on_heartbeat_timeout(path)
         elif what == "a" and before is not UNCONFIRMED:
@@ -389,3 +390,79 @@ def test_data_goes_to_an_active_path_as_long_as_there_is_one_and_never_to_an_unc
             again = paths.retransmit_path(other.path_id)
             assert again in active or (not active and again.state is INACTIVE)
             assert again is not other or all(one is other for one in active)
+
+
+class TestPotentiallyFailed:
+    """RFC 7829."""
+
+    def failing(self, **settings: int | None) -> PathManager:
+        return manager(config=Config(**{"pf_threshold": 0, "max_retrans": 100} | settings))  # type: ignore[arg-type]
+
+    def test_the_most_divergent_of_several_active_ones_takes_over(self) -> None:
+        """Section 3.2 rule 3."""
+        paths = manager(*PEERS, "198.51.100.4", config=Config(pf_threshold=0))
+        first = paths.primary
+        paths.on_timeout(first)
+        assert first.state is POTENTIALLY_FAILED
+        assert paths.data_path().route.local != first.route.local
+
+    def test_an_active_one_is_better_whatever_its_errors(self) -> None:
+        paths = self.failing(pf_threshold=2)
+        one, two, three = paths.paths
+        for _ in range(3):
+            paths.on_timeout(one)
+            paths.on_timeout(three)
+        paths.on_timeout(two)
+        paths.on_timeout(two)
+        assert [path.state for path in paths.paths] == [POTENTIALLY_FAILED, ACTIVE, POTENTIALLY_FAILED]
+        assert paths.data_path() is two
+        assert {paths.retransmit_path(path.path_id) for path in paths.paths} == {two}
+
+    def test_the_choice_changes_no_state_and_no_counter(self) -> None:
+        paths = self.failing()
+        for path in paths.paths:
+            paths.on_timeout(path)
+        before = [(path.state, path.error_count) for path in paths.paths]
+        for path in paths.paths:
+            paths.data_path(path)
+            paths.retransmit_path(path.path_id)
+        assert [(path.state, path.error_count) for path in paths.paths] == before
+
+    def test_the_one_that_answers_first_takes_all(self) -> None:
+        paths = self.failing()
+        for path in paths.paths:
+            paths.on_timeout(path)
+        assert paths.on_heartbeat_acknowledged(paths.paths[2], True)
+        assert paths.data_path() is paths.paths[2]
+
+    def test_a_peer_that_begins_anew_has_paths_that_may_work(self) -> None:
+        paths = self.failing()
+        for path in paths.paths:
+            paths.on_timeout(path)
+        paths.restart(PEERS)
+        assert [(path.state, path.error_count) for path in paths.paths] == [(ACTIVE, 0)] * 3
+        assert paths.data_path() is paths.primary
+
+    def test_an_unconfirmed_address_never_is(self) -> None:
+        """Section 5.4 of RFC 9260 has a state of its own for it."""
+        paths = self.failing()
+        path = paths.add("198.51.100.9")
+        assert path is not None
+        for _ in range(5):
+            paths.on_heartbeat_timeout(path)
+        assert path.state is UNCONFIRMED
+
+    def test_one_that_was_removed_is_judged_no_more(self) -> None:
+        paths = self.failing()
+        gone = paths.primary
+        paths.on_timeout(gone)
+        paths.remove(gone.route.address)
+        assert paths.on_timeout(gone) == Verdict(changed=False)
+        assert gone.state is INACTIVE
+        assert not paths.on_acknowledged(gone)
+
+    def test_settings_are_shared_until_a_path_has_its_own(self) -> None:
+        paths = manager()
+        assert len({id(path.settings) for path in paths.paths}) == 1
+        paths.configure_path(paths.primary, {"dscp": 5})
+        assert paths.primary.settings is not paths.paths[1].settings is paths.paths[2].settings

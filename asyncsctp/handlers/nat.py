@@ -1,0 +1,153 @@
+"""What one association does about NATs between it and its peer (draft natsupp section 6; RFC 6951 section 5.4).
+
+Knows what a NAT says of itself, when it seems to have forgotten us, and of a peer whose address has changed on the way.
+Which association a packet belongs to, where several share an address and port, is the endpoint's business; how
+addresses are changed, that of `asconf` and `peer_addresses`. Made where `Config.nat_support` is set.
+
+A peer that authenticates says by ASCONF what its address is now. Of one that does not, an address is believed that its
+packets come from under the right tag, once it has answered a HEARTBEAT there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol, final
+
+from ..errors import AsconfError, AssociationAborted, Cause
+from ..events import PathState
+from ..paths.encapsulation import Route, in_scope
+from ..paths.path import Path
+from ..wire import causes
+from ..wire.constants import CAUSE_MISSING_STATE, CAUSE_PORT_COLLISION, CAUSE_VTAG_COLLISION
+from .asconf import Asconf
+from .asconf_jobs import Ticket
+from .asconf_requests import PERMITTED
+from .context import Context
+from .heartbeat import Heartbeat
+from .peer_addresses import PeerAddresses
+
+__all__ = ["Nat", "Switchboard"]
+
+#: So many time-outs in a row, and a NAT may have taken another address or have none left for us.
+_SUSPICIOUS: Final = 2
+
+
+class Switchboard(Protocol):
+    """Leads to the room where addresses are changed."""
+
+    def open_asconf(self) -> Asconf | None:
+        """Changing addresses; None if that was not negotiated, or the association is not up."""
+
+
+@final
+class Nat:
+    """NATs, as one association sees them."""
+
+    __slots__ = ("_context", "_newcomer", "_peers", "_recovery", "_switchboard", "held_back")
+
+    def __init__(self, context: Context, heartbeat: Heartbeat, switchboard: Switchboard) -> None:
+        self._context = context
+        self._peers = PeerAddresses(context, heartbeat)
+        self._switchboard = switchboard
+        self._recovery: Ticket | None = None
+        self._newcomer: Path | None = None  # an address that the peer may have moved to
+        #: Our addresses that the peer is told of once the association is up (section 6.6).
+        self.held_back: tuple[str, ...] = ()
+
+    def on_established(self) -> None:
+        """Section 6.6: now the other addresses, each through a NAT of its own."""
+        held_back = self.held_back
+        self.held_back = ()
+        asconf = self._switchboard.open_asconf()
+        if asconf is None:
+            return
+        for address in held_back:
+            try:
+                asconf.add_local(address, wildcard=True)
+            except ValueError:
+                continue  # no address of the peer can be reached from there
+
+    # What a NAT says.
+
+    def on_error(self, found: Sequence[Cause], route: Route) -> None:
+        """ERROR of a NAT, under the tag of a packet that we sent from the local address of `route`."""
+        asconf = self._switchboard.open_asconf()
+        if asconf is None:
+            return  # section 6.4.2: there is nothing that would help
+        codes = {cause.code for cause in found}
+        if CAUSE_MISSING_STATE in codes:
+            path = self._context.paths.find(route.address)
+            if path is not None:
+                self._recover(asconf, path)
+        elif CAUSE_VTAG_COLLISION in codes or CAUSE_PORT_COLLISION in codes:
+            self._on_collision(asconf, found)
+
+    def _recover(self, asconf: Asconf, path: Path) -> None:
+        """Section 6.4.2: one request that tells the NAT of the association, and the peer of the NAT's address."""
+        if self._recovery is not None and not self._recovery.is_done:
+            return
+        try:
+            self._recovery = asconf.recover(path)
+        except AsconfError:
+            self._recovery = None  # the association is about to end, or the peer does not know ASCONF after all
+
+    def _on_collision(self, asconf: Asconf, found: Sequence[Cause]) -> None:
+        """Sections 6.2.2 and 6.4.2: another association has our tags at the NAT. The address can't be added; if it was
+        the only one, this is the end.
+        """
+        ticket = asconf.give_up_for_nat("another association has the same tag or port at the NAT", found)
+        if ticket is None or ticket is not self._recovery or len(self._context.paths.local.sources) > 1:
+            return
+        text = "a NAT has lost the association, and has another one with the same tag or port now"
+        self._context.abort(causes.pack_user_abort(), AssociationAborted(text, found))
+
+    # What silence says.
+
+    def on_silence(self, path_id: int) -> None:
+        """A time-out on this path. Behind a NAT it may be that this has another address now, which nobody tells."""
+        context = self._context
+        path = context.paths.by_id[path_id]
+        newcomer = self._newcomer
+        if newcomer is path and path.state is PathState.UNCONFIRMED and path.error_count:
+            self._newcomer = None
+            self._peers.remove(path, context.paths.data_path())
+        elif path is context.paths.data_path() and path.error_count == _SUSPICIOUS and self._is_behind(path):
+            asconf = self._switchboard.open_asconf()
+            if asconf is not None:
+                self._recover(asconf, path)
+
+    def _is_behind(self, path: Path) -> bool:
+        """Whether there must be a NAT on this path: our address means nothing where the peer is."""
+        local = path.route.local
+        return bool(local) and not in_scope(local, path.route.address)
+
+    # A peer whose address has changed.
+
+    def admit(self, route: Route) -> Path | None:
+        """A packet with our tag has come from an address that is not the peer's: a path to verify it by.
+
+        None where that is no sign of a NAT: the peer has several addresses, or says by ASCONF where it is.
+        """
+        context = self._context
+        setup = context.setup
+        if setup is None or not setup.disable_restart or setup.dynamic_addresses or context.state not in PERMITTED:
+            return None
+        paths = context.paths
+        if len(paths.paths) > 1 or not in_scope(route.address, paths.primary.route.address):
+            return None
+        path = self._peers.admit(route)
+        if path is not None:
+            self._newcomer = path
+            self._peers.adopt(path)
+        return path
+
+    def on_heartbeat_ack(self) -> None:
+        """A HEARTBEAT was answered: if it was the newcomer's, that is where the peer is now (RFC 9260 section 5.4)."""
+        newcomer = self._newcomer
+        if newcomer is None or newcomer.state is not PathState.ACTIVE:
+            return
+        self._newcomer = None
+        self._peers.prefer(newcomer)
+        for path in list(self._context.paths.paths):
+            if path is not newcomer:
+                self._peers.remove(path, newcomer)

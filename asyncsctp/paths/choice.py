@@ -1,0 +1,40 @@
+"""Which of several paths is the best one to send to (RFC 9260 section 6.4.1, RFC 7829 sections 3.2 and 4.1).
+
+Knows what is counted on each path. To choose one changes neither its state nor its error counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..events import PathState
+from .path import Path
+
+__all__ = ["best"]
+
+_UNCONFIRMED: Final = PathState.UNCONFIRMED
+_ACTIVE: Final = PathState.ACTIVE
+_POTENTIALLY_FAILED: Final = PathState.POTENTIALLY_FAILED
+
+
+def best(paths: Sequence[Path], after: Path) -> Path:
+    """The active path with the fewest errors that is not `after`, from another local address if it can be.
+
+    If no other is active, `after` if it is. Else one that is POTENTIALLY_FAILED, the one with the fewest errors (RFC
+    7829 section 3.2 rule 4). Else all have failed: section 4.1 rule 3 takes the one with the fewest errors then, and
+    as its time-outs are counted on, they take turns.
+    """
+    chosen = after
+    chosen_rank = (4, 0, 0, 0)  # worse than any
+    for path in paths:
+        state = path.state
+        if state is _UNCONFIRMED or not path.route.local:
+            continue
+        same = 1 if path is after else 0
+        same_local = 1 if path.route.local == after.route.local else 0
+        standing = same if state is _ACTIVE else 2 if state is _POTENTIALLY_FAILED else 3
+        rank = (standing, path.error_count, same, same_local)
+        if rank < chosen_rank:
+            chosen, chosen_rank = path, rank
+    return chosen

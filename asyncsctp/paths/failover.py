@@ -1,0 +1,180 @@
+"""Which of the paths is used, and which have failed: error counters and what follows from them (RFC 9260 sections 6.4,
+8.1 and 8.2, RFC 7829).
+
+Counts and picks. It does not know which addresses there are to be, starts no timer and tells nobody: what changed is
+returned.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from ..config import Config
+from ..events import PathState
+from .choice import best
+from .path import Path
+
+__all__ = ["ROTATE_AT", "Failover", "Verdict"]
+
+_UNCONFIRMED: Final = PathState.UNCONFIRMED
+_ACTIVE: Final = PathState.ACTIVE
+_POTENTIALLY_FAILED: Final = PathState.POTENTIALLY_FAILED
+_INACTIVE: Final = PathState.INACTIVE
+
+#: One time-out is a loss; with the second in a row the pair of addresses is suspected.
+ROTATE_AT: Final = 2
+#: RFC 7829 section 4.1 rule 3: error counters go on above Path.Max.Retrans, up to an order of magnitude.
+_DORMANT_FACTOR: Final = 10
+
+
+class Verdict(NamedTuple):
+    """What a time-out changed."""
+
+    changed: bool  # the path has another state
+    exceeded: bool = False  # Association.Max.Retrans was exceeded: the peer is unreachable
+    switched: bool = False  # another path has become the primary path (RFC 7829 section 5)
+
+
+class Failover:
+    """The paths in use. `primary` is the user's choice, or the one that section 5 of RFC 7829 has put in its place."""
+
+    __slots__ = ("_config", "_current", "by_id", "error_count", "paths", "primary")
+
+    _current: Path
+    primary: Path
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.by_id: list[Path] = []
+        self.paths: list[Path] = []
+        self.error_count = 0
+
+    def rotate_local(self, path: Path) -> bool:
+        """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""
+        raise NotImplementedError
+
+    # Choice
+
+    def data_path(self, preferred: Path | None = None) -> Path:
+        """Where new data goes: the path that the user prefers for it, the primary, or one that works (section 6.4).
+
+        RFC 7829 section 3.2 rule 3 iii: one that the user prefers is to be ACTIVE as well.
+        """
+        if preferred is not None and preferred.state is _ACTIVE:
+            return preferred
+        return self._current
+
+    def reply_path(self, path: Path) -> Path:
+        """Where to answer what came from `path` (section 6.4); section 5.4 forbids most answers to UNCONFIRMED ones."""
+        return self._current if path.state is _UNCONFIRMED or not path.route.local else path
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no data may leave, nor most else: the peer has moved, and where it is now is still to be verified
+        (section 5.4); or we have, and it does not know that yet (RFC 5061 section 5.3 F1).
+        """
+        current = self._current
+        return current.state is _UNCONFIRMED or not current.route.local
+
+    def retransmit_path(self, after_path_id: int) -> Path:
+        """Where data goes that timed out on another path: an active one, as divergent as can be (section 6.4.1).
+
+        RFC 7829 section 3.2 rules 3 ii and 4: POTENTIALLY_FAILED paths come after the active ones.
+        """
+        return best(self.paths, self.by_id[after_path_id])
+
+    # Errors
+
+    def on_timeout(self, path: Path, counts: bool = True) -> Verdict:
+        """Nothing came back from this path within its RTO; `counts` is whether the association's counter takes notice.
+
+        Backs the RTO off (rule E2 of section 6.3.3), counts (sections 8.1 and 8.2), and after repeated errors tries
+        the next local address. `Path.expire_t3` comes before it where the time-out was T3's.
+        """
+        path.rto.back_off()
+        if path.settings.pf_threshold is None or path.error_count < self._most_errors(path):
+            path.error_count += 1
+        exceeded = False
+        # Section 5.4: probing is not counted; but where there is no other path, nothing else would tell.
+        if counts and (path.state is not _UNCONFIRMED or path is self._current):
+            self.error_count += 1
+            exceeded = self.error_count > self._config.max_retrans
+        if path.error_count >= ROTATE_AT:
+            self.rotate_local(path)
+        return self._judge(path)._replace(exceeded=exceeded)
+
+    def on_heartbeat_timeout(self, path: Path) -> Verdict:
+        """A HEARTBEAT to this path was not answered within an RTO."""
+        if path.error_count >= self._most_errors(path):
+            path.error_count -= 1  # section 8.3: the counter stops once the path is inactive
+        # Section 8.1: only on the path that data uses does it say that the peer is gone.
+        return self.on_timeout(path, path is self._current)
+
+    def on_acknowledged(self, path: Path, alone: bool = True) -> bool:
+        """A SACK acknowledged data sent to this path (sections 8.1 and 8.2); whether the path became ACTIVE by that.
+
+        `alone`: some of it was sent to no other address. RFC 7829 section 3.2 rules 9 and 10: unless it was, nobody
+        knows which address it reached, and one that has failed stays failed.
+        """
+        self.error_count = 0
+        state = path.state
+        if not alone and state is not _ACTIVE and path.settings.pf_threshold is not None:
+            return False
+        path.error_count = 0
+        if state is _ACTIVE or state is _UNCONFIRMED or not path.route.local:
+            return False
+        path.state = _ACTIVE
+        self._select()
+        return True
+
+    def on_heartbeat_acknowledged(self, path: Path, outstanding: bool, alone: bool = True) -> bool:
+        """A HEARTBEAT to this path was answered; `outstanding` tells whether data awaits acknowledgement.
+
+        Section 8.1: then the association's counter MAY stay. It does, or a peer that answers HEARTBEATs but never data
+        would be waited for without end. Whether the path became ACTIVE by it, from INACTIVE; see `confirm` for
+        UNCONFIRMED.
+        """
+        errors = self.error_count
+        became_active = self.on_acknowledged(path, alone)
+        if outstanding:
+            self.error_count = errors
+        return became_active
+
+    def confirm(self, path: Path) -> bool:
+        """The peer has shown that this address is its own (section 5.4); whether that was news."""
+        if path.state is not _UNCONFIRMED:
+            return False
+        path.state = _ACTIVE
+        path.error_count = 0
+        self._select()
+        return True
+
+    def _most_errors(self, path: Path) -> int:
+        """Where the error counter stops: once the path is INACTIVE (section 8.3), or later where that tells failed
+        paths apart (RFC 7829 section 4.1 rule 3), or where it is waited for (section 5 rule 2).
+        """
+        settings = path.settings
+        most = settings.max_retrans + 1
+        if settings.pf_threshold is not None:
+            most = max(settings.max_retrans * _DORMANT_FACTOR, _DORMANT_FACTOR)
+        threshold = self._config.primary_switchover
+        return max(most, threshold + 1) if threshold is not None and path is self.primary else most
+
+    def _judge(self, path: Path) -> Verdict:
+        """What follows from the error counter of this path, by the thresholds in force."""
+        changed = path.judge()
+        if changed or path.state is _POTENTIALLY_FAILED or path.state is _INACTIVE:
+            self._select()
+        threshold = self._config.primary_switchover
+        if threshold is None or path is not self.primary or path.error_count <= threshold:
+            return Verdict(changed)
+        # RFC 7829 section 5 rules 2 and 3: the primary path is the one that data takes now.
+        self.primary = self._current
+        return Verdict(changed, switched=self.primary is not path)
+
+    def _select(self) -> None:
+        # Section 8.2: ONE other address, and the same one as long as it works.
+        if self.primary.state is _ACTIVE:
+            self._current = self.primary
+        elif self._current.state is not _ACTIVE:
+            self._current = best(self.paths, self._current)

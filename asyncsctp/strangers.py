@@ -1,0 +1,263 @@
+"""Packets that belong to none of an endpoint's associations: who may set one up, and what strangers are told (RFC 9260
+sections 5.1, 5.2, 8.4 and 8.5).
+
+Reads headers, INIT and COOKIE ECHO; what else a packet holds is for the association that it leads to. Nothing is
+remembered of a stranger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol, final
+
+from .association import Association
+from .config import Config
+from .directory import Directory
+from .handlers import capabilities
+from .handlers.auth import admits
+from .handlers.context import Random, Setup
+from .handlers.cookie import CookieJar
+from .handlers.handshake import acknowledge
+from .handlers.state import COOKIE_ECHOED, COOKIE_WAIT
+from .out_of_the_blue import Chunk, TokenBucket, answer, is_answer_reflected, is_unicast, read_chunks
+from .outbox import Outbox
+from .paths.encapsulation import Route, as_seen
+from .statistics import EndpointStatistics
+from .wire import causes, control
+from .wire.constants import ABORT, AUTH, COOKIE_ECHO, INIT, SHUTDOWN_ACK
+from .wire.init import Init, read_init
+from .wire.packet import Seal, checksum_ok, read_header
+from .wire.tlv import HEADER_SIZE
+
+__all__ = ["Host", "Strangers"]
+
+#: Answers to packets that belong to no association: so many a second, and so many at once.
+_ANSWER_RATE: Final = 200.0
+_ANSWER_BURST: Final = 400.0
+
+
+class Host(Protocol):
+    """The endpoint, as far as strangers have to do with it."""
+
+    config: Config
+    local_addresses: tuple[str, ...]
+    listening: bool
+    statistics: EndpointStatistics
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many associations as there may be."""
+
+    def welcome(self, setup: Setup, route: Route, now: float) -> Association | None:
+        """An association as a cookie says that came along this route; None where nobody listens."""
+
+    def touch(self, association: Association) -> None:
+        """It takes part in the next flush."""
+
+
+@final
+class Strangers:
+    """What comes for nobody, and what is answered."""
+
+    __slots__ = ("_answers", "_cookies", "_directory", "_host", "_outbox", "_port", "_random")
+
+    def __init__(
+        self, host: Host, port: int, directory: Directory, cookies: CookieJar, random: Random, outbox: Outbox
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._directory = directory
+        self._cookies = cookies
+        self._random = random
+        self._outbox = outbox
+        self._answers = TokenBucket(_ANSWER_RATE, _ANSWER_BURST)
+
+    def receive(self, datagram: bytes, route: Route, now: float) -> Association | None:
+        """A packet whose ports and tag are nobody's; the association that it has to do with after all.
+
+        `Malformed` for what can't be read.
+        """
+        peer_port, port, tag = read_header(datagram)
+        if not checksum_ok(datagram):
+            self._host.statistics.checksum_errors += 1
+            return None
+        if peer_port == 0 or not is_unicast(route):
+            self._host.statistics.out_of_the_blue += 1
+            return None
+        chunks = read_chunks(datagram)
+        if port != self._port:
+            self._at_another_port(datagram, chunks, (peer_port, port), tag, route, now)
+            return None
+        if any(chunk.kind == INIT for chunk in chunks) or tag == 0:
+            # Section 8.5.1 A: tag 0 and INIT belong together, and with nothing else.
+            if tag == 0 and len(chunks) == 1 and chunks[0].kind == INIT:
+                init = read_init(datagram, chunks[0].start, chunks[0].end)
+                init = init._replace(addresses=as_seen(init.addresses, route.address))
+                return self._on_init(init, peer_port, route, now)
+            self._host.statistics.malformed_packets += 1
+            return None
+        auth = chunks.pop(0) if chunks and chunks[0].kind == AUTH else None  # RFC 4895 section 6.3: of no account else
+        if chunks and chunks[0].kind == COOKIE_ECHO and not any(chunk.kind == ABORT for chunk in chunks):
+            association = self._on_cookie_echo(datagram, auth, chunks[0], (peer_port, tag), route, now)
+            if association is not None:
+                # Section 5.1.5 step 7: what follows the COOKIE ECHO is for the association that it made.
+                association.receive_rest(datagram, chunks[0].end + 3 & ~3, route, now, auth is not None)
+            return association
+        known = list(self._directory.peers_at((route.address,), peer_port))
+        if known:
+            return self._on_other_tag(known, datagram, chunks, tag, route, now)
+        self._out_of_the_blue(datagram, chunks, peer_port, tag, route, now)
+        return None
+
+    def _on_other_tag(
+        self, known: list[Association], datagram: bytes, chunks: list[Chunk], tag: int, route: Route, now: float
+    ) -> Association | None:
+        """A packet of a peer that we know, with a tag that is not ours: section 8.5, and the exceptions of 8.5.1."""
+        association = known[0]
+        for each in known:
+            # B and C: the peer has no TCB any more, and reflects the tag that we send with. 0 is that of no packet.
+            # Draft natsupp section 6.4.1: so does a NAT that has lost its state.
+            if tag == each.context.peer_tag != 0:
+                association = each
+                for kind, flags, start, end in chunks:
+                    if is_answer_reflected(kind, flags):
+                        association.receive_reflected(kind, flags, datagram[start:end], route, now)
+                        return association
+        # E: it still shuts down the association before this one.
+        if association.state in (COOKIE_WAIT, COOKIE_ECHOED) and any(chunk.kind == SHUTDOWN_ACK for chunk in chunks):
+            self._out_of_the_blue(datagram, chunks, association.context.peer_port, tag, route, now)
+            return None
+        association.statistics.bad_tags += 1
+        return None
+
+    def _out_of_the_blue(
+        self, datagram: bytes, chunks: list[Chunk], peer_port: int, tag: int, route: Route, now: float
+    ) -> None:
+        self._host.statistics.out_of_the_blue += 1
+        body = answer(datagram, chunks)
+        if body is not None:
+            self._answer(route, peer_port, tag, body, now)
+
+    def _at_another_port(
+        self, datagram: bytes, chunks: list[Chunk], ports: tuple[int, int], tag: int, route: Route, now: float
+    ) -> None:
+        """A packet for an SCTP port where nobody is: section 8.4, rule 3 for an INIT."""
+        self._host.statistics.out_of_the_blue += 1
+        body = answer(datagram, chunks)
+        if tag == 0 and len(chunks) == 1 and chunks[0].kind == INIT:
+            tag = read_init(datagram, chunks[0].start, chunks[0].end).initiate_tag
+            body = control.pack_abort()
+        if body is not None and tag:
+            peer_port, port = ports
+            self._answer(route, peer_port, tag, body, now, port)
+
+    # INIT and COOKIE ECHO.
+
+    def _on_init(self, init: Init, peer_port: int, route: Route, now: float) -> Association | None:
+        """INIT: sections 5.1 B, 5.2.1 and 5.2.2. Nothing is remembered of it."""
+        self._host.statistics.inits_received += 1
+        tag = init.initiate_tag
+        if tag == 0:  # section 3.3.2
+            self._host.statistics.malformed_packets += 1
+            return None
+        cause = capabilities.flaw(init, False, self._host.config)
+        if cause:
+            self._refuse(route, peer_port, tag, cause, now)
+            return None
+        # Section 5.1.2 D: any of its addresses tells which association it is about.
+        association = self._concerned((route.address, *init.addresses), peer_port, tag)
+        if association is not None:
+            reply = association.on_init(init, route, self._directory.new_tag(), now)
+            if reply is not None and reply.body[0] == ABORT:
+                self._answer(reply.route, peer_port, reply.tag, reply.body, now)
+            elif reply is not None:
+                self._send(reply.route, peer_port, reply.tag, reply.body)
+            return association
+        if not self._host.listening:
+            self._refuse(route, peer_port, tag, b"", now)
+        elif self._host.is_full:
+            self._refuse(route, peer_port, tag, causes.pack_out_of_resource(), now)
+        else:
+            listed = capabilities.lists(self._host.local_addresses, route.address, init)
+            if self._host.config.nat_support and init.disable_restart:
+                listed = capabilities.without_private(listed)
+            tag_and_tsn = self._directory.new_tag(), self._random.bits(32)
+            auth_random = capabilities.nonce(self._host.config, self._random)
+            ours = capabilities.offer(self._host.config, *tag_and_tsn, listed, auth_random)
+            addresses = capabilities.peer_addresses(init, route.address, self._host.local_addresses)
+            setup = capabilities.agree(ours, init, (self._port, peer_port), route, addresses)
+            self._send(route, peer_port, tag, acknowledge(ours, init, setup, self._cookies, now))
+        return None
+
+    def _on_cookie_echo(
+        self, datagram: bytes, auth: Chunk | None, echo: Chunk, source: tuple[int, int], route: Route, now: float
+    ) -> Association | None:
+        """COOKIE ECHO under a tag that nobody has (sections 5.1.5, 5.2.4); the association that takes the packet."""
+        opened = self._cookies.open(datagram[echo.start : echo.end], now, route.address)
+        if opened is None or not _is_returned(opened.setup, self._port, source, route):
+            self._host.statistics.cookies_rejected += 1
+            return None
+        setup = opened.setup
+        association = self._concerned((route.address, *setup.addresses), setup.peer_port, setup.peer_tag)
+        # RFC 4895 section 6.3: if there is an association, its keys count and not those of the cookie.
+        ours = self._host.config
+        keyring, config = (None, ours) if association is None else (association.keyring, association.config)
+        at, end = (0, 0) if auth is None else (auth.start - HEADER_SIZE, auth.end)
+        if not admits(setup, config, keyring, datagram, at, end):
+            self._host.statistics.cookies_rejected += 1
+            return None
+        if association is not None:
+            accepted = association.on_opened_cookie(opened, route, now)
+            self._host.touch(association)
+            return association if accepted else None
+        if opened.staleness_us:
+            self._host.statistics.stale_cookies += 1
+            body = control.pack_error(causes.pack_stale_cookie(opened.staleness_us))
+            self._answer(route, setup.peer_port, setup.peer_tag, body, now)
+        elif self._directory.rests(setup.local_tag) or not self._host.listening:
+            # It was used, and that association has ended; or nobody listens any more.
+            self._refuse(route, setup.peer_port, setup.peer_tag, b"", now)
+        elif self._host.is_full:
+            self._refuse(route, setup.peer_port, setup.peer_tag, causes.pack_out_of_resource(), now)
+        else:
+            self._host.statistics.cookies_accepted += 1
+            association = self._host.welcome(setup, route, now)
+        return association
+
+    # Steps.
+
+    def _concerned(self, addresses: Sequence[str], port: int, peer_tag: int) -> Association | None:
+        """The association that an INIT, or a cookie for another tag than ours, is about: one with that peer.
+
+        Draft natsupp section 6.3.2: where restarts are disabled, another tag of the peer means another peer, behind the
+        same NAT.
+        """
+        for association in self._directory.peers_at(addresses, port):
+            setup = association.context.setup
+            if setup is None or not setup.disable_restart or association.context.peer_tag == peer_tag:
+                return association
+        return None
+
+    def _refuse(self, route: Route, peer_port: int, tag: int, cause: bytes, now: float) -> None:
+        """ABORT to someone who wants an association; the tag is the peer's own (sections 5.1 and 8.4 rule 3)."""
+        self._host.statistics.associations_refused += 1
+        self._answer(route, peer_port, tag, control.pack_abort(cause), now)
+
+    def _answer(self, route: Route, peer_port: int, tag: int, body: bytes, now: float, port: int = 0) -> None:
+        if self._answers.take(now):
+            self._send(route, peer_port, tag, body, port)
+        else:
+            self._host.statistics.answers_suppressed += 1
+
+    def _send(self, route: Route, peer_port: int, tag: int, body: bytes, port: int = 0) -> None:
+        # Draft udp-encaps-cons section 3: to the UDP port that the packet came from.
+        self._outbox.add(route, [Seal(port or self._port, peer_port, tag).pack(body)])
+
+
+def _is_returned(setup: Setup, port: int, source: tuple[int, int], route: Route) -> bool:
+    """Whether a cookie came back to `port` from where it was sent to (section 5.1.5 step 3, RFC 5062 section 7).
+
+    `source` are the peer's port and the tag of the packet.
+    """
+    ports_and_tag = (setup.local_port, setup.peer_port, setup.local_tag)
+    return ports_and_tag == (port, *source) and route.address in setup.addresses

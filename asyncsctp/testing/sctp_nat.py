@@ -1,0 +1,415 @@
+"""A NAT that knows SCTP, after draft-ietf-tsvwg-natsupp: it changes addresses alone, and tells associations by tags.
+
+It looks at the SCTP packet inside the UDP datagram, and keeps the binding table of section 4.3. It knows no more of an
+association than its ports, its tags and whether restarts are disabled; it neither checks nor changes a checksum.
+There are no fragments (section 6.5) in the simulated network.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from struct import Struct
+from typing import Final, NamedTuple, final
+
+from ..wire import tlv
+from ..wire.causes import MAX_INFO_SIZE
+from ..wire.constants import (
+    ABORT,
+    ASCONF,
+    CAUSE_MISSING_STATE,
+    CAUSE_PORT_COLLISION,
+    CAUSE_VTAG_COLLISION,
+    CHUNK_HEADER_SIZE,
+    COMMON_HEADER_SIZE,
+    ERROR,
+    FLAG_MIDDLEBOX,
+    FLAG_TAG_REFLECTED,
+    INIT,
+    INIT_ACK,
+    IPV4_HEADER_SIZE,
+    PARAM_DISABLE_RESTART,
+    PARAM_VTAGS,
+    SHUTDOWN_COMPLETE,
+    UDP_HEADER_SIZE,
+)
+from ..wire.packet import Seal, read_header
+from .host import Address
+from .translator import Answer, Refusal, Translator
+
+__all__ = ["Binding", "SctpNat"]
+
+_U32: Final = Struct("!I")
+_VTAGS: Final = Struct("!III")
+_IPV4: Final = Struct("!BBHHHBBH")
+_IPV6: Final = Struct("!IHBB")
+_UDP: Final = Struct("!HHHH")
+
+_INIT_FIXED: Final = 16  # an INIT or INIT ACK before its parameters
+_ASCONF_FIXED: Final = 4  # the serial number
+_UDP_PROTOCOL: Final = 17
+_DONT_FRAGMENT: Final = 0x4000
+_TTL: Final = 64
+
+#: The kinds of chunk that may carry the tag of their receiver's peer.
+_MAY_REFLECT: Final = frozenset({ABORT, ERROR, SHUTDOWN_COMPLETE})
+#: Section 6.4.1: packets with these are not answered by an ERROR.
+_NOT_ANSWERED: Final = frozenset({ABORT, SHUTDOWN_COMPLETE, INIT_ACK})
+
+_CAUSES: Final = {
+    Refusal.PORT_COLLISION: CAUSE_PORT_COLLISION,
+    Refusal.VTAG_COLLISION: CAUSE_VTAG_COLLISION,
+    Refusal.MISSING_STATE: CAUSE_MISSING_STATE,
+}
+
+
+class Binding(NamedTuple):
+    """A line of the binding table (section 4.3): a NAT-State control block."""
+
+    internal_vtag: int
+    internal_port: int
+    remote_vtag: int  #: 0 until the peer has told it
+    remote_port: int
+    internal_address: str
+    restart_disabled: bool = False
+
+
+@final
+class _Entry:
+    """A binding, when it was last used, and whether the inside has used its remote tag."""
+
+    __slots__ = ("binding", "is_settled", "used_at")
+
+    def __init__(self, binding: Binding, now: float) -> None:
+        self.binding = binding
+        self.is_settled = False
+        self.used_at = now
+
+
+class _Chunk(NamedTuple):
+    """Where a chunk is in its packet."""
+
+    kind: int
+    flags: int
+    start: int
+    end: int
+
+
+class _Packet(NamedTuple):
+    """As much of an SCTP packet as can be read."""
+
+    data: bytes
+    source_port: int
+    destination_port: int
+    tag: int
+    chunks: tuple[_Chunk, ...]
+
+    def starts_with(self, kind: int) -> bool:
+        return bool(self.chunks) and self.chunks[0].kind == kind
+
+    def find(self, kind: int) -> _Chunk | None:
+        return next((chunk for chunk in self.chunks if chunk.kind == kind), None)
+
+    @property
+    def reflects_tag(self) -> bool:
+        """Whether its tag is the one that its receiver's peer has chosen: the T bit."""
+        return any(chunk.kind in _MAY_REFLECT and chunk.flags & FLAG_TAG_REFLECTED for chunk in self.chunks)
+
+    @property
+    def is_from_middlebox(self) -> bool:
+        return any(chunk.kind == ERROR and chunk.flags & FLAG_MIDDLEBOX for chunk in self.chunks)
+
+
+@final
+class SctpNat(Translator):
+    """A NAT that knows SCTP (draft-ietf-tsvwg-natsupp), made by `Network.sctp_nat`.
+
+    It keeps the ports of SCTP and UDP, and translates addresses alone. To hosts behind it it answers as the draft
+    says: with an ABORT or an ERROR that has the M bit. A binding unused for longer than `idle_timeout` seconds is
+    forgotten; `None`: never. It knows of no other end: an association that is over keeps its binding until then.
+    """
+
+    __slots__ = ("_entries",)
+
+    def __init__(
+        self, outside: str, inside: frozenset[str], *, idle_timeout: float | None = None, hairpin: bool = True
+    ) -> None:
+        super().__init__(outside, inside, idle_timeout=idle_timeout, hairpin=hairpin)
+        #: By internal and remote port.
+        self._entries: dict[tuple[int, int], list[_Entry]] = {}
+
+    @property
+    def bindings(self) -> list[Binding]:
+        """The binding table, the oldest first within the same ports."""
+        return [entry.binding for entries in self._entries.values() for entry in entries]
+
+    def lose_state(self, outside: str | None = None) -> None:
+        """Forgets all bindings, as after a restart (section 8.4). With `outside` it has that address from now on.
+
+        `ValueError`, and nothing is changed, when the address is in use or of another family.
+        """
+        if outside is not None:
+            self.move(outside)
+        self._entries.clear()
+
+    def translate_out(self, source: Address, destination: Address, data: bytes, now: float) -> Address | None:
+        """The outside address and port of what `source` sends; `None`: it is dropped."""
+        if self._refuses_hairpin(destination):
+            return self._drop(Refusal.HAIRPIN)
+        packet = _read(data)
+        if packet is None:
+            return self._drop(Refusal.MALFORMED)
+        admit = self._admit_init if packet.starts_with(INIT) else self._admit
+        refusal = admit(packet, source, destination, now)
+        return self._drop(refusal) if refusal is not None else (self.outside, source[1])
+
+    def translate_in(self, source: Address, port: int, data: bytes, now: float) -> Address | None:
+        """The inside address and port that a packet to the outside `port` goes to; `None`: it is dropped."""
+        packet = _read(data)
+        if packet is None:
+            return self._drop(Refusal.MALFORMED)
+        entries = self._live(packet.destination_port, packet.source_port, now)
+        if packet.starts_with(INIT):
+            entry = self._accept_init(packet, entries)
+        elif packet.reflects_tag:
+            entry = _lookup(entries, remote_vtag=packet.tag)
+        else:
+            entry = _lookup(entries, internal_vtag=packet.tag)
+        if entry is None:
+            return self._drop(Refusal.UNKNOWN)
+        inside = entry.binding.internal_address, port
+        if packet.starts_with(INIT_ACK):
+            refusal = self._accept_init_ack(packet, entry, entries)
+            if refusal is not None:
+                # Section 6.2.1: the same addresses and port numbers as the packet containing the INIT ACK.
+                seal = Seal(packet.source_port, packet.destination_port, packet.tag)
+                self._answer(source, inside, seal, ABORT, FLAG_MIDDLEBOX, refusal, _first_chunk(packet))
+                return self._drop(refusal)
+        entry.used_at = now
+        return inside
+
+    # From inside
+
+    def _admit_init(self, packet: _Packet, source: Address, destination: Address, now: float) -> Refusal | None:
+        """Sections 4.3 and 6.3.1: an INIT creates a binding, if that can be told from those of other hosts."""
+        tag, disables_restart = _read_initiation(packet)
+        if not tag:
+            return Refusal.MALFORMED
+        entries = self._live(packet.source_port, packet.destination_port, now)
+        entry = _lookup(entries, internal_vtag=tag, internal_address=source[0])
+        if entry is not None:
+            entry.used_at = now
+            return None
+        wanted = Binding(tag, packet.source_port, 0, packet.destination_port, source[0], disables_restart)
+        refusal = _collision(wanted, entries)
+        if refusal is None:
+            self._create(wanted, now)
+        else:
+            # As an ABORT that answers an INIT out of the blue (RFC 9260 section 8.4): it has the Initiate Tag.
+            seal = Seal(packet.destination_port, packet.source_port, tag)
+            self._answer(destination, source, seal, ABORT, FLAG_MIDDLEBOX, refusal, _first_chunk(packet))
+        return refusal
+
+    def _admit(self, packet: _Packet, source: Address, destination: Address, now: float) -> Refusal | None:
+        """All other packets need a binding; an ASCONF with the tags may make one (section 6.4.1)."""
+        entries = self._live(packet.source_port, packet.destination_port, now)
+        if packet.reflects_tag:
+            entry = _lookup(entries, internal_vtag=packet.tag, internal_address=source[0])
+        else:
+            entry = _lookup(entries, remote_vtag=packet.tag, internal_address=source[0])
+        if entry is not None:
+            entry.used_at = now
+            entry.is_settled = True
+            return None
+        asconf = packet.find(ASCONF)
+        wanted = _read_asconf(packet, asconf, source[0]) if asconf is not None else None
+        if asconf is not None and wanted is not None:
+            return self._recover(packet, asconf, wanted, source, destination, now)
+        if not packet.is_from_middlebox and not any(chunk.kind in _NOT_ANSWERED for chunk in packet.chunks):
+            original = _ip_packet(source, destination, packet.data)
+            self._report(packet, source, destination, Refusal.MISSING_STATE, original)
+        return Refusal.MISSING_STATE
+
+    def _recover(
+        self, packet: _Packet, asconf: _Chunk, wanted: Binding, source: Address, destination: Address, now: float
+    ) -> Refusal | None:
+        """Section 6.4.1: the binding that the VTags parameter of an ASCONF describes."""
+        entries = self._live(packet.source_port, packet.destination_port, now)
+        refusal = _collision(wanted, entries)
+        if refusal is not None:
+            self._report(packet, source, destination, refusal, packet.data[asconf.start : asconf.end])
+            return refusal
+        known = _lookup(entries, internal_vtag=wanted.internal_vtag, internal_address=source[0])
+        if known is not None:
+            entries.remove(known)
+        self._create(wanted, now)
+        return None
+
+    # From outside
+
+    def _accept_init(self, packet: _Packet, entries: list[_Entry]) -> _Entry | None:
+        """Sections 4.3 and 8.5: only to a host that has sent an INIT to these ports itself."""
+        tag, disables_restart = _read_initiation(packet)
+        if not tag:
+            return None
+        entry = _lookup(entries, remote_vtag=tag)
+        if entry is not None:
+            return entry
+        entry = _lookup(entries, remote_vtag=0)
+        if entry is None:
+            return None
+        updated = _updated(entry.binding, tag, disables_restart)
+        if _collision(updated, entries) is not None:
+            return None
+        entry.binding = updated
+        return entry
+
+    def _accept_init_ack(self, packet: _Packet, entry: _Entry, entries: list[_Entry]) -> Refusal | None:
+        """Section 4.3: its Initiate Tag is the Remote-VTag. Sections 6.2.1 and 6.3.1: unless that collides.
+
+        Once the inside has used one Remote-VTag, later INIT ACKs are answers to its retransmissions and change nothing.
+        """
+        tag, disables_restart = _read_initiation(packet)
+        if not tag:
+            return Refusal.MALFORMED
+        if entry.is_settled:
+            return None
+        entry.binding = _updated(entry.binding, tag, disables_restart)
+        refusal = _collision(entry.binding, entries)
+        if refusal is not None:
+            entries.remove(entry)
+        return refusal
+
+    # Table and answers
+
+    def _live(self, internal_port: int, remote_port: int, now: float) -> list[_Entry]:
+        """The entries of these ports; those that have timed out are forgotten."""
+        entries = self._entries.get((internal_port, remote_port), [])
+        if any(self._is_stale(entry.used_at, now) for entry in entries):
+            entries[:] = [entry for entry in entries if not self._is_stale(entry.used_at, now)]
+        return entries
+
+    def _create(self, binding: Binding, now: float) -> None:
+        entries = self._entries.setdefault((binding.internal_port, binding.remote_port), [])
+        entries.append(_Entry(binding, now))
+
+    def _report(self, packet: _Packet, source: Address, destination: Address, why: Refusal, info: bytes) -> None:
+        """An ERROR to the sender of a packet: its tag is reflected (section 6.4)."""
+        seal = Seal(packet.destination_port, packet.source_port, packet.tag)
+        self._answer(destination, source, seal, ERROR, FLAG_MIDDLEBOX | FLAG_TAG_REFLECTED, why, info)
+
+    def _answer(
+        self, source: Address, destination: Address, seal: Seal, kind: int, flags: int, why: Refusal, info: bytes
+    ) -> None:
+        code = _CAUSES.get(why)
+        if code is not None:
+            cause = tlv.pack(code, info[:MAX_INFO_SIZE])
+            self.outbox.append(Answer(source, destination, seal.pack(tlv.pack_enclosing(kind << 8 | flags, cause))))
+
+
+def _lookup(
+    entries: list[_Entry],
+    *,
+    internal_vtag: int | None = None,
+    remote_vtag: int | None = None,
+    internal_address: str | None = None,
+) -> _Entry | None:
+    """The entry that fits; what isn't given is the draft's `*`."""
+    for entry in entries:
+        binding = entry.binding
+        if (
+            (internal_vtag is None or internal_vtag == binding.internal_vtag)
+            and (remote_vtag is None or remote_vtag == binding.remote_vtag)
+            and (internal_address is None or internal_address == binding.internal_address)
+        ):
+            return entry
+    return None
+
+
+def _updated(binding: Binding, remote_vtag: int, disables_restart: bool) -> Binding:
+    """Both sides have to say it for restarts to be disabled (section 5.3.1)."""
+    return binding._replace(remote_vtag=remote_vtag, restart_disabled=binding.restart_disabled and disables_restart)
+
+
+def _collision(wanted: Binding, entries: list[_Entry]) -> Refusal | None:
+    """What stands against a binding among those of the same ports: section 4.3's conditions of uniqueness."""
+    others = [entry.binding for entry in entries if entry.binding.internal_address != wanted.internal_address]
+    if not all(other.restart_disabled and wanted.restart_disabled for other in others):
+        return Refusal.PORT_COLLISION
+    for other in others:
+        if other.internal_vtag == wanted.internal_vtag or other.remote_vtag == wanted.remote_vtag != 0:
+            return Refusal.VTAG_COLLISION
+    return None
+
+
+def _read(data: bytes) -> _Packet | None:
+    """The packet up to its first malformed chunk; `None` when not even its header is there."""
+    chunks = []
+    try:
+        source_port, destination_port, tag = read_header(data)
+    except tlv.Malformed:
+        return None
+    try:
+        for first16, start, _, end in tlv.walk(data, COMMON_HEADER_SIZE, len(data)):
+            chunks.append(_Chunk(first16 >> 8, first16 & 0xFF, start, end))
+    except tlv.Malformed:
+        pass
+    return _Packet(data, source_port, destination_port, tag, tuple(chunks))
+
+
+def _read_initiation(packet: _Packet) -> tuple[int, bool]:
+    """The Initiate Tag of a packet with an INIT or INIT ACK, 0 if it has none, and whether it disables restarts."""
+    _, _, start, end = packet.chunks[0]
+    at = start + CHUNK_HEADER_SIZE
+    if end - at < _INIT_FIXED:
+        return 0, False
+    tag: int = _U32.unpack_from(packet.data, at)[0]
+    return tag, PARAM_DISABLE_RESTART in _parameters(packet.data, at + _INIT_FIXED, end)
+
+
+def _read_asconf(packet: _Packet, asconf: _Chunk, internal_address: str) -> Binding | None:
+    """The binding that the VTags parameter of an ASCONF describes; `None` without a whole one."""
+    found = _parameters(packet.data, asconf.start + CHUNK_HEADER_SIZE + _ASCONF_FIXED, asconf.end)
+    value = found.get(PARAM_VTAGS, b"")
+    if len(value) != _VTAGS.size:
+        return None
+    _, internal_vtag, remote_vtag = _VTAGS.unpack(value)
+    if not internal_vtag or not remote_vtag:
+        return None
+    disables_restart = PARAM_DISABLE_RESTART in found
+    ports = packet.source_port, packet.destination_port
+    return Binding(internal_vtag, ports[0], remote_vtag, ports[1], internal_address, disables_restart)
+
+
+def _parameters(data: bytes, at: int, end: int) -> dict[int, bytes]:
+    """The parameters between `at` and `end`, up to the first that is malformed."""
+    found: dict[int, bytes] = {}
+    try:
+        for kind, _, value_start, value_end in tlv.walk(data, at, end):
+            found[kind] = data[value_start:value_end]
+    except tlv.Malformed:
+        pass
+    return found
+
+
+def _first_chunk(packet: _Packet) -> bytes:
+    return packet.data[packet.chunks[0].start : packet.chunks[0].end]
+
+
+def _ip_packet(source: Address, destination: Address, data: bytes) -> bytes:
+    """The IP packet with a UDP datagram, as it came from inside; UDP's checksum is left out."""
+    size = UDP_HEADER_SIZE + len(data)
+    ends = ip_address(source[0]).packed + ip_address(destination[0]).packed
+    if ":" in source[0]:
+        header = _IPV6.pack(6 << 28, size, _UDP_PROTOCOL, _TTL)
+    else:
+        fields = (0x45, 0, IPV4_HEADER_SIZE + size, 0, _DONT_FRAGMENT, _TTL, _UDP_PROTOCOL)
+        header = _IPV4.pack(*fields, _internet_checksum(_IPV4.pack(*fields, 0) + ends))
+    return header + ends + _UDP.pack(source[1], destination[1], size, 0) + data
+
+
+def _internet_checksum(data: bytes) -> int:
+    """RFC 1071."""
+    total = sum(int.from_bytes(data[at : at + 2]) for at in range(0, len(data), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF

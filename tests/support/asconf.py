@@ -1,0 +1,106 @@
+"""The core's part in changing addresses, played by hand: requests wait until the test answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from asyncsctp.association import Association as Core
+from asyncsctp.errors import AsconfError, Cause
+from asyncsctp.overview import Overview
+
+__all__ = ["Asconf", "Request", "play"]
+
+
+class Request:
+    """What was asked for: (verb, new address, old address)."""
+
+    def __init__(self, core: Core, verb: str, new: str = "", old: str = "") -> None:
+        self.asked = tuple(word for word in (verb, new, old) if word)
+        self.is_done = False
+        self.is_ok = False
+        self.causes: tuple[Cause, ...] = ()
+        self.reason = ""
+        self.on_done: Callable[[], object] | None = None
+        self._core = core
+        self._new = new
+        self._old = old
+        local = core.path_manager.local
+        if old:
+            local.withdraw(old)
+            core.path_manager.leave(old)
+        if new and verb != "primary":
+            local.announce(new)
+
+    def agree(self) -> None:
+        """The peer has agreed."""
+        local = self._core.path_manager.local
+        if self._old:
+            local.drop(self._old)
+        if self._new and self.asked[0] != "primary":
+            local.admit(self._new)
+            self._core.path_manager.arrive()
+        if self._old:
+            self._core.path_manager.leave(self._old)
+        self._finish(True)
+
+    def refuse(self, *causes: Cause, reason: str = "refused") -> None:
+        """It has not."""
+        local = self._core.path_manager.local
+        if self._old:
+            local.admit(self._old)
+            self._core.path_manager.arrive()
+        if self._new and self.asked[0] != "primary":
+            local.drop(self._new)
+        self.causes = causes
+        self.reason = reason
+        self._finish(False)
+
+    def _finish(self, is_ok: bool) -> None:
+        self.is_done = True
+        self.is_ok = is_ok
+        if self.on_done is not None:
+            self.on_done()
+
+
+class Asconf:
+    """Of one association. With `agrees`, each request is agreed to at once."""
+
+    def __init__(self, core: Core, requests: list[Request], agrees: bool) -> None:
+        self._core = core
+        self._requests = requests
+        self._agrees = agrees
+
+    def add_local(self, address: str, wildcard: bool = False) -> Request:
+        return self._ask("add through a NAT" if wildcard else "add", address)
+
+    def remove_local(self, address: str) -> Request:
+        return self._ask("remove", "", address)
+
+    def change_local(self, new: str, old: str, wildcard: bool = False) -> Request:
+        return self._ask("change through a NAT" if wildcard else "change", new, old)
+
+    def request_primary(self, address: str) -> Request:
+        return self._ask("primary", address)
+
+    def _ask(self, verb: str, new: str, old: str = "") -> Request:
+        request = Request(self._core, verb, new, old)
+        self._requests.append(request)
+        if self._agrees:
+            request.agree()
+        return request
+
+
+def play(monkeypatch: pytest.MonkeyPatch, *, agrees: bool = False) -> list[Request]:
+    """All associations change addresses like this; the requests of all of them, in order."""
+    requests: list[Request] = []
+
+    def asconf(core: Core) -> Asconf:
+        setup = core.context.setup
+        if setup is None or not setup.dynamic_addresses:
+            raise AsconfError("RFC 5061 was not negotiated with the peer")
+        return Asconf(core, requests, agrees)
+
+    monkeypatch.setattr(Overview, "asconf", property(asconf), raising=False)
+    return requests
