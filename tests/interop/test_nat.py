@@ -65,6 +65,7 @@ async def test_restarts_are_disabled(usrsctp: Usrsctp, role: str, theirs: int) -
         assert association.negotiated.nat_support == both
         assert (DISABLE_RESTART in said[INIT]) == both
         assert DISABLE_RESTART in said[INIT_ACK]
+        await within(5, "the end", association.close())
 
 
 async def test_two_behind_one_address(usrsctp: Usrsctp) -> None:
@@ -78,7 +79,7 @@ async def test_two_behind_one_address(usrsctp: Usrsctp) -> None:
         associations = []
         for peer in (one, other):
             peer.tell("connect")
-            associations.append(await within(5, "the association", endpoint.accept()))
+            associations.append(await within(2, "the association", endpoint.accept()))
             await peer.expect("up")
         assert len({association.peer_port for association in associations}) == 1
         for _ in range(2):
@@ -86,6 +87,8 @@ async def test_two_behind_one_address(usrsctp: Usrsctp) -> None:
                 await within(5, "the echoes", asyncio.gather(SOME.send(association), SOME.read(association)))
                 await peer.got(SOME)
         assert not [event for event in one.events + other.events if event["event"] in ("restarted", "lost")]
+        for association in associations:
+            await within(5, "the end", association.close())
 
 
 @ROLES
