@@ -187,6 +187,7 @@ class Asconf:
         """ASCONF-ACK, authenticated."""
         number, responses = read_asconf_ack(data, start, end)
         self._requests.on_ack(number, responses)
+        self._peers.resume()
 
     def on_error(self, found: tuple[Cause, ...]) -> None:
         """ERROR with these causes: section 5.1 A9."""

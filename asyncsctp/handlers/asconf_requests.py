@@ -131,11 +131,12 @@ class Requests:
             (path for path in paths.paths if path.state is not PathState.UNCONFIRMED or not data_path.route.local),
             key=lambda path: 0 if path is data_path else 1 if path.state is PathState.ACTIVE else 2,
         )
-        source = job.source
-        moved = [(path, source) for path in order if source and is_ipv4(path.route.address) == is_ipv4(source)]
+        moved = _from(job.source, order) if job.source else []
         if job.needs_source:
             return moved
-        usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != source]
+        usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != job.source]
+        if not moved and not usual:
+            return [way for local in paths.local.arriving for way in _from(local, order)]
         return moved + usual if job.prefers_source else usual + moved
 
     def expire(self) -> None:
@@ -214,7 +215,7 @@ class Requests:
                 local.admit(wish.local)
             else:
                 local.drop(wish.local)
-        if not local.sources:  # a peer that deletes one and does not add the other: it is deaf, or it is mad
+        if not local.sources and not local.arriving:  # the peer has deleted one, and did not add the other
             for wish in wishes:
                 if wish.kind == PARAM_DELETE_ADDRESS and wish.local:
                     local.admit(wish.local)
@@ -237,3 +238,8 @@ class Requests:
         for job in jobs:
             self._settle(job.wishes, [False] * len(job.wishes))
             job.ticket.settle(reason)
+
+
+def _from(local: str, paths: list[Path]) -> list[tuple[Path, str]]:
+    """From this address of ours to those of the peer that are of its family."""
+    return [(path, local) for path in paths if is_ipv4(path.route.address) == is_ipv4(local)]
