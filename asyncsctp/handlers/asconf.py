@@ -43,7 +43,7 @@ class Asconf:
     def __init__(self, context: Context, heartbeat: Heartbeat, setup: Setup) -> None:
         self._context = context
         self._peers = PeerAddresses(context, heartbeat)
-        self._requests = Requests(context, setup)
+        self._requests = Requests(context, self._peers, setup)
         self._answers = Answers(context, self._peers, setup)
 
     # What the user says.
@@ -187,7 +187,6 @@ class Asconf:
         """ASCONF-ACK, authenticated."""
         number, responses = read_asconf_ack(data, start, end)
         self._requests.on_ack(number, responses)
-        self._peers.resume()
 
     def on_error(self, found: tuple[Cause, ...]) -> None:
         """ERROR with these causes: section 5.1 A9."""

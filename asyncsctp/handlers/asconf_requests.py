@@ -24,6 +24,7 @@ from ..wire.constants import (
 )
 from .asconf_jobs import Job, Wish
 from .context import Context, Setup
+from .peer_addresses import PeerAddresses
 from .reachability import on_answer, on_silence
 from .reconfig_jobs import signed
 from .state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
@@ -39,12 +40,13 @@ class Requests:
     """Our side's requests of one association."""
 
     __slots__ = (
-        "_context", "_correlation", "_disables_restart", "_is_waiting", "_next_number", "_path", "_tries", "current",
-        "queue", "refused_kinds", "refuses_all",
+        "_context", "_correlation", "_disables_restart", "_is_waiting", "_next_number", "_path", "_peers", "_tries",
+        "current", "queue", "refused_kinds", "refuses_all",
     )  # fmt: skip
 
-    def __init__(self, context: Context, setup: Setup) -> None:
+    def __init__(self, context: Context, peers: PeerAddresses, setup: Setup) -> None:
         self._context = context
+        self._peers = peers
         self._disables_restart = setup.disable_restart
         self._next_number = setup.local_initial_tsn  # A2
         self._correlation = 1
@@ -220,6 +222,7 @@ class Requests:
                 if wish.kind == PARAM_DELETE_ADDRESS and wish.local:
                     local.admit(wish.local)
         paths.arrive()
+        self._peers.resume()
 
     # The end.
 

@@ -82,9 +82,11 @@ class Heartbeat:
 
     def insist(self, path: Path) -> None:
         """Verify a path that needs it; at once, if nothing goes on before."""
-        if path.state is PathState.UNCONFIRMED and not path.heartbeat_nonce:
-            if path is self._context.paths.data_path() or not self._context.timers.runs(_key(path)):
-                self.watch(path, self._context.now)
+        context = self._context
+        if path.state is PathState.UNCONFIRMED:
+            waits = context.timers.runs(_key(path))
+            if not waits or (path is context.paths.data_path() and not path.heartbeat_nonce):
+                self.watch(path, context.now)
 
     def forget(self, path: Path) -> None:
         """The path is no more."""
@@ -128,7 +130,7 @@ class Heartbeat:
             if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
                 return
             self.watch(path, path.heartbeat_at)
-        elif (idle_at := path.last_sent + self._delay(path)) > context.now:
+        elif path.state is not PathState.UNCONFIRMED and (idle_at := path.last_sent + self._delay(path)) > context.now:
             # Section 8.3: not idle; data has measured this path within the period.
             context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
         elif path.route.local:

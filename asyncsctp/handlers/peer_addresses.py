@@ -13,6 +13,7 @@ from ..paths.encapsulation import Route
 from ..paths.path import Path
 from .context import Context
 from .heartbeat import Heartbeat
+from .state import CLOSED
 
 __all__ = ["PeerAddresses"]
 
@@ -78,8 +79,9 @@ class PeerAddresses:
 
     def resume(self) -> None:
         """Our own addresses have changed: what could not be verified may be now."""
-        for path in self._context.paths.paths:
-            self._heartbeat.insist(path)
+        if self._context.state is not CLOSED:
+            for path in self._context.paths.paths:
+                self._heartbeat.insist(path)
 
     def _prepare(self, address: str) -> Path:
         path = self._context.paths.prepare(address)
