@@ -365,7 +365,8 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Of asyncio's names `"peername"` and `"sockname"` (primary address and SCTP port) and `"socket"` (UDP), and
-        beside these `"udp_port"` and `"peer_udp_port"`.
+        beside these `"udp_port"`, `"peer_udp_port"`, and `"adaptation_indication"`, which the peer gave in the
+        handshake (RFC 5061 section 4.2.6), before anybody could listen to events.
         """
         return self._driver.get_extra_info(name, default)
 

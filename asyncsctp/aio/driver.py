@@ -424,6 +424,9 @@ class Driver(Inbox):
                 return route.local, core.context.local_port
             case "send_failures":
                 return dict(self.engine.sockets.failures)
+            case "adaptation_indication":
+                setup = core.context.setup
+                return default if setup is None or setup.adaptation is None else setup.adaptation
             case "peer_udp_port":
                 return route.udp_port
             case "udp_port":

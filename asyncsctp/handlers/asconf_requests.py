@@ -25,6 +25,7 @@ from ..wire.constants import (
 )
 from .asconf_jobs import Job, Ticket, Wish
 from .context import Context, Setup
+from .peer_addresses import PeerAddresses
 from .reachability import on_answer, on_silence
 from .reconfig_jobs import signed
 from .state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
@@ -40,12 +41,13 @@ class Requests:
     """Our side's requests of one association."""
 
     __slots__ = (
-        "_context", "_correlation", "_disables_restart", "_is_waiting", "_next_number", "_path", "_tries", "current",
-        "queue", "refused_kinds", "refuses_all",
+        "_context", "_correlation", "_disables_restart", "_is_waiting", "_next_number", "_path", "_peers", "_tries",
+        "current", "queue", "refused_kinds", "refuses_all",
     )  # fmt: skip
 
-    def __init__(self, context: Context, setup: Setup) -> None:
+    def __init__(self, context: Context, peers: PeerAddresses, setup: Setup) -> None:
         self._context = context
+        self._peers = peers
         self._disables_restart = setup.disable_restart
         self._next_number = setup.local_initial_tsn  # A2
         self._correlation = 1
@@ -132,18 +134,14 @@ class Requests:
             (path for path in paths.paths if path.state is not PathState.UNCONFIRMED or not data_path.route.local),
             key=lambda path: 0 if path is data_path else 1 if path.state is PathState.ACTIVE else 2,
         )
-        source = job.source
-        moved = [(path, source) for path in order if source and is_ipv4(path.route.address) == is_ipv4(source)]
+        moved = _from(job.source, order) if job.source else []
         if job.needs_source:
             return moved
         # What it was to leave from may be gone for good. Section 5.3 F1 lets ASCONF leave from all that is being added.
-        moved += [
-            (path, local)
-            for local in paths.local.arriving
-            for path in order
-            if local != source and is_ipv4(path.route.address) == is_ipv4(local)
-        ]
-        usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != source]
+        for local in paths.local.arriving:
+            if local != job.source:
+                moved += _from(local, order)
+        usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != job.source]
         return moved + usual if job.prefers_source else usual + moved
 
     def expire(self) -> None:
@@ -225,11 +223,12 @@ class Requests:
                 local.admit(wish.local)
             else:
                 local.drop(wish.local)
-        if not local.sources:  # a peer that deletes one and does not add the other: it is deaf, or it is mad
+        if not local.sources and not local.arriving:  # the peer has deleted one, and did not add the other
             for wish in wishes:
                 if wish.kind == PARAM_DELETE_ADDRESS and wish.local:
                     local.admit(wish.local)
         paths.arrive()
+        self._peers.resume()
 
     # The end.
 
@@ -259,3 +258,8 @@ class Requests:
         for job in jobs:
             self._settle(job.wishes, [False] * len(job.wishes))
             job.ticket.settle(reason)
+
+
+def _from(local: str, paths: list[Path]) -> list[tuple[Path, str]]:
+    """From this address of ours to those of the peer that are of its family."""
+    return [(path, local) for path in paths if is_ipv4(path.route.address) == is_ipv4(local)]

@@ -60,8 +60,9 @@ class Heartbeat:
         """
         now = self._context.now
         paths = self._context.paths
-        is_needed = path is paths.data_path()  # then nothing goes on without, and errors count for the association
-        if path.state is PathState.UNCONFIRMED and (path.error_count <= path.settings.max_retrans or is_needed):
+        if path.state is PathState.UNCONFIRMED and path is paths.data_path():
+            self._schedule(path, 0.0)  # nothing goes on without, and its errors count for the association
+        elif path.state is PathState.UNCONFIRMED and path.error_count <= path.settings.max_retrans:
             self._schedule(path, paths.reserve_probe(path, now))
         else:
             self._schedule(path, max(since + self._delay(path) - now, 0.0))
@@ -77,7 +78,10 @@ class Heartbeat:
         """The user wants a HEARTBEAT now (section 8.3 D); its round trip, or that there was none, will be told."""
         if path.path_id not in self._requested:
             self._requested.append(path.path_id)
-        self._probe(path)
+        if path.route.local:
+            self._probe(path)
+        else:
+            self._tell(path, None)
 
     def stop(self) -> None:
         """The association is shutting down or gone: nothing is probed and nothing awaited any more."""
@@ -85,13 +89,16 @@ class Heartbeat:
             self.forget(path)
 
     def insist(self, path: Path) -> None:
-        """Nothing goes on until this path is verified."""
-        if not self._context.timers.runs(timer_key(HEARTBEAT_TIMER, path.path_id)):
-            self.watch(path, self._context.now)
+        """Verify a path that needs it; at once, if nothing goes on before."""
+        context = self._context
+        if path.state is PathState.UNCONFIRMED:
+            waits = context.timers.runs(_key(path))
+            if not waits or (path is context.paths.data_path() and not path.heartbeat_nonce):
+                self.watch(path, context.now)
 
     def forget(self, path: Path) -> None:
         """The path is no more."""
-        self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
+        self._context.timers.stop(_key(path))
         path.heartbeat_nonce = b""
         self._tell(path, None)
 
@@ -132,11 +139,11 @@ class Heartbeat:
                 if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
                     return
             self.watch(path, path.heartbeat_at)
-        elif (idle_at := path.last_sent + self._delay(path)) > context.now:
+        elif path.state is not PathState.UNCONFIRMED and (idle_at := path.last_sent + self._delay(path)) > context.now:
             # Section 8.3: not idle; data has measured this path within the period.
             if idle_at != NEVER:
                 context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
-        else:
+        elif path.route.local:
             self._probe(path)
 
     def _is_counted_by_data(self, path: Path) -> bool:
@@ -169,10 +176,14 @@ class Heartbeat:
         return path.heartbeat_delay(self._context.random.bits(16) / 0x10000)
 
     def _schedule(self, path: Path, delay: float) -> None:
-        if delay != NEVER:
-            self._context.timers.start(timer_key(HEARTBEAT_TIMER, path.path_id), self._context.now + delay)
+        if delay != NEVER and path.route.local:  # else there is nowhere to send one from
+            self._context.timers.start(_key(path), self._context.now + delay)
 
     def _tell(self, path: Path, round_trip: float | None) -> None:
         if path.path_id in self._requested:
             self._requested.remove(path.path_id)
             self._context.owner.heartbeat_answered(path, round_trip)
+
+
+def _key(path: Path) -> int:
+    return timer_key(HEARTBEAT_TIMER, path.path_id)

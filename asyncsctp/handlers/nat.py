@@ -135,11 +135,9 @@ class Nat:
         paths = context.paths
         if len(paths.paths) > 1 or not in_scope(route.address, paths.primary.route.address):
             return None
-        path = self._peers.admit(route)
-        if path is not None:
-            self._newcomer = path
-            self._peers.adopt(path)
-        return path
+        self._newcomer = self._peers.admit(route)
+        self._peers.adopt(self._newcomer)
+        return self._newcomer
 
     def on_heartbeat_ack(self) -> None:
         """A HEARTBEAT was answered: if it was the newcomer's, that is where the peer is now (RFC 9260 section 5.4)."""

@@ -75,18 +75,17 @@ class PathManager(Failover):
         """The path to an address of the peer, made where it is new; None if no local address is of its family."""
         address = normalize(address)
         path = self._by_address.get(address)
-        if path is None:
+        if path is None and self.local.sources_for(address):
             path = self.prepare(address, confirmed=confirmed)
-            if path is not None:
-                self.attach(path)
+            self.attach(path)
         return path
 
-    def prepare(self, address: str, *, confirmed: bool = False) -> Path | None:
-        """A path to what may become an address of the peer; nothing but what is sent to it by name goes there."""
+    def prepare(self, address: str, *, confirmed: bool = False) -> Path:
+        """A path to what may become an address of the peer; nothing but what is sent to it by name goes there, and
+        nothing at all where we have no address of its family.
+        """
         ipv4 = is_ipv4(address)
-        locals_ = self.local.sources_for(address)
-        if not locals_:
-            return None
+        locals_ = self.local.sources_for(address) or [NOWHERE]
         position = self._families[ipv4]
         self._families[ipv4] += 1
         local = locals_[position] if position < len(locals_) else locals_[0]

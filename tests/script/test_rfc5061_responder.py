@@ -389,10 +389,26 @@ def test_addresses_that_are_none(address: str) -> None:
     assert script.addresses == [PEER[0]]
 
 
-def test_an_address_of_a_family_that_we_do_not_have() -> None:
+def test_an_address_of_a_family_that_we_do_not_have_waits_until_we_have() -> None:
+    """Else two hosts with IPv4 could never give each other their IPv6 addresses."""
     script = Mobile()
-    script.ask(add("2001:db8::2"))
-    assert script.codes() == [5]
+    script.ask(add("2001:db8::2"), prefer("2001:db8::2"))
+    assert script.codes() == []
+    script.write(b"message")
+    assert [packet.to for packet in script.take()] == [PEER[0]]
+    script.ask(delete(PEER[0]), lookup="0.0.0.0", source=NEW)
+    assert script.codes(NEW) == [0xA0]  # it would be the last that we can send to
+    script.advance(200.0)
+    assert {packet.to for packet in script.take()} == {PEER[0]}
+    script.association.heartbeat("2001:db8::2", script.now)
+    assert script.user.heartbeats == [("2001:db8::2", None)]
+    script.association.asconf.add_local("2001:db8::1")
+    script.flush()
+    script.take()
+    script.acknowledge(0)
+    script.advance(0.0)
+    [probe] = [packet for packet in script.take() if packet.to == "2001:db8::2"]
+    assert (probe.kinds, probe.route.local) == ([HEARTBEAT], "2001:db8::1")
 
 
 def test_an_address_that_is_another_host_from_here() -> None:
@@ -554,3 +570,14 @@ def test_both_sides_may_ask_at_the_same_time() -> None:
     assert NEW in script.addresses
     script.acknowledge(0)
     assert ticket.is_ok
+
+
+def test_a_stranger_deletes_the_only_address_that_is_verified() -> None:
+    script = Mobile()
+    script.ask(add(NEW))
+    script.ask(delete(PEER[0]), source=THIRD)
+    assert script.addresses == [NEW]
+    script.take()
+    script.write(b"message")
+    script.verify(NEW)
+    assert [packet.to for packet in script.take() if packet.all(DATA)] == [NEW]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from asyncsctp.config import Config
-from asyncsctp.errors import AsconfError
+from asyncsctp.errors import AsconfError, AssociationTimeout
 from asyncsctp.handlers.asconf_jobs import Ticket
 from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED
@@ -91,6 +91,8 @@ class RoamingLife(Scenario):
 
     def verify(self) -> None:
         super().verify()
+        if not self.is_rough:
+            assert not any(isinstance(user.error, AssociationTimeout) for user in self.pair.users)
         for side in (0, 1):
             if self.pair.users[side].association is not None:
                 paths = self.pair.association(side).path_manager
