@@ -194,7 +194,7 @@ class AutoAsconf:
             if (driver, address) not in self._refused:
                 return "", address
         here = self._watch.addresses
-        for address in self._book.shared:
+        for address in self._book.addresses:
             # Through a NAT a request has to take the new way, and if that leads nowhere, no other one can follow.
             if address in here and self._can_take(driver, address) and not addresses.is_translated(address, driver):
                 return address, ""
