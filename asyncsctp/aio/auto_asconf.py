@@ -30,6 +30,7 @@ _logger = logging.getLogger("asyncsctp")
 #: Between looks for a way out, as long as there is none.
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
+_BIND_PAUSE: Final = 5.0
 
 
 @final
@@ -37,7 +38,8 @@ class AutoAsconf:
     """Of one endpoint, from when it is opened until `close`."""
 
     __slots__ = (
-        "_arrived", "_book", "_bound", "_changes", "_followers", "_is_begun", "_is_due", "_refused", "_round", "_watch",
+        "_arrived", "_book", "_bound", "_changes", "_followers", "_is_begun", "_is_due", "_refused", "_retry", "_round",
+        "_watch",
     )  # fmt: skip
 
     def __init__(self, book: AddressBook) -> None:
@@ -50,11 +52,13 @@ class AutoAsconf:
         self._is_begun = False
         self._is_due = False
         self._round: asyncio.Task[None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
         self._watch = AddressWatch(self._bound[0], self._on_change)
 
     def close(self) -> None:
         """Follow no more."""
         self._watch.close()
+        self._stop_retry()
         for task in (self._round, *self._followers.values()):
             if task is not None:
                 task.cancel()
@@ -86,13 +90,21 @@ class AutoAsconf:
             here = self._watch.addresses
             for address in list(self._arrived):
                 if address not in here or await self._share(address):
-                    del self._arrived[address]
+                    self._arrived.pop(address, None)
             for address in self._book.addresses:
                 if address not in here and address != wildcard_of(address):
                     self._book.unshare(address)
             for driver in list(self._book.drivers()):
                 self.follow(driver)
             self._changes.wake()
+        if self._arrived:  # they can't be bound, and that may be over before anything is told
+            self._stop_retry()
+            self._retry = asyncio.get_running_loop().call_later(_BIND_PAUSE, self._on_change, [])
+
+    def _stop_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
     async def _share(self, address: str) -> bool:
         """Make it the endpoint's, if that is of use; whether there is nothing left to do about it."""
@@ -102,7 +114,7 @@ class AutoAsconf:
             await self._book.share(address)
         except (OSError, NotImplementedError) as exc:
             _logger.warning("%s is a new address of this machine, but can't be used: %s", address, exc)
-            return False
+            return isinstance(exc, NotImplementedError)
         _logger.info("%s is an address of this machine that can be used", address)
         return True
 
@@ -129,8 +141,7 @@ class AutoAsconf:
                 return
             if old and not new and self._is_cut_off(driver):
                 # Where there is a new address, the way out may come a little later.
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changes.wait(), pause)
+                await self._wait_for_change(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
             try:
@@ -139,12 +150,21 @@ class AutoAsconf:
                     _logger.info("%r: %s", driver.association, _described(new, old))
                     continue
                 reason = ", ".join(map(str, ticket.causes)) or ticket.reason
-            except (OSError, SCTPError, ValueError, NotImplementedError) as exc:
+            except (SCTPError, ValueError, NotImplementedError) as exc:
                 reason = str(exc)
+            except OSError as exc:  # it has gone meanwhile, and may be back before that is told
+                _logger.warning("%r: not %s yet: %s", driver.association, _described(new, old), exc)
+                await self._wait_for_change(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
             if driver.ended:
                 return
             _logger.warning("%r: not %s: %s", driver.association, _described(new, old), reason)
             self._refused.add((driver, new or old))
+
+    async def _wait_for_change(self, longest: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changes.wait(), longest)
 
     async def _answered(self, driver: Driver, ticket: Ticket) -> bool:
         """Wait for the peer's answer. If the address goes that a request leaves from, it is to have another."""
@@ -174,7 +194,7 @@ class AutoAsconf:
             if (driver, address) not in self._refused:
                 return "", address
         here = self._watch.addresses
-        for address in self._book.shared:
+        for address in self._book.addresses:
             # Through a NAT a request has to take the new way, and if that leads nowhere, no other one can follow.
             if address in here and self._can_take(driver, address) and not addresses.is_translated(address, driver):
                 return address, ""

@@ -10,7 +10,7 @@ import errno
 import time
 from collections.abc import Callable
 from math import inf
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from ..association import Association as Core
 from ..endpoint import Endpoint as CoreEndpoint
@@ -18,8 +18,10 @@ from ..handlers.icmp import is_quoted
 from ..invariants import check
 from ..outbox import Outbox
 from ..paths.encapsulation import Route
-from .address_book import AddressBook
 from .sockets import Sockets
+
+if TYPE_CHECKING:
+    from .address_book import AddressBook
 
 __all__ = ["Engine"]
 
