@@ -23,10 +23,6 @@ class Marks:
     def __init__(self) -> None:
         self._known: dict[int, tuple[Route, Route]] = {}  # by path and ECN-capability: a route, without and with marks
 
-    def clear(self) -> None:
-        """Forget all."""
-        self._known.clear()
-
     def of(self, path: Path, route: Route, ecn_capable: bool) -> Route:
         """The twin of this route along a path."""
         key = path.path_id * 2 + ecn_capable

@@ -18,7 +18,7 @@ from .failover import ROTATE_AT, Failover, Verdict
 from .local_addresses import NOWHERE, LocalAddresses
 from .path import Path
 from .rto import RtoEstimator
-from .settings import PathSettings
+from .settings import common_settings
 
 __all__ = ["PathManager"]
 
@@ -53,7 +53,7 @@ class PathManager(Failover):
         """`addresses` are CONFIRMED from the start (section 5.4 rules 1 and 2): those that the user gave to `connect`,
         or the one that an INIT ACK was sent to. `udp_port` is the peer's where no other was learned."""
         super().__init__(config)
-        self._settings = PathSettings(config, {})
+        self._settings = common_settings(config)
         self.local = LocalAddresses(local_addresses)
         self._udp_port = udp_port
         self._by_address: dict[str, Path] = {}
@@ -279,7 +279,7 @@ class PathManager(Failover):
         `ValueError` if they don't go with the latter, and all is as before.
         """
         other_controller = config.congestion is not self._config.congestion
-        shared = PathSettings(config, {})
+        shared = common_settings(config)
         settings = [path.settings.renewed(config) if path.settings.own else shared for path in self.paths]
         self._settings = shared
         self._config = config

@@ -9,7 +9,7 @@ from typing import Any, Final, final
 
 from ..config import Config, check_path_setting
 
-__all__ = ["DEFAULT_MTU", "PathSettings"]
+__all__ = ["DEFAULT_MTU", "PathSettings", "common_settings"]
 
 DEFAULT_MTU: Final = 1280  # IPv6 guarantees it; IPv4 tunnels carry it too
 
@@ -56,3 +56,15 @@ class PathSettings:
         for name, value in changes.items():
             check_path_setting(name, value)
         return PathSettings(config, self.own | changes)
+
+
+def common_settings(config: Config) -> PathSettings:
+    """Those of paths with none of their own: one object for all associations that are made with the same `config`."""
+    if _LATEST and _LATEST[0][0] is config:
+        return _LATEST[0][1]
+    settings = PathSettings(config, {})
+    _LATEST[:] = [(config, settings)]
+    return settings
+
+
+_LATEST: Final[list[tuple[Config, PathSettings]]] = []
