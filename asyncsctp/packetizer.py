@@ -50,7 +50,7 @@ class Packetizer:
         self._outbox = outbox
         self._seal = Seal(context.local_port, context.peer_port, 0)
         self._lead: list[bytes] = []  # chunks that open the next packet to the data path
-        self._marks: Marks | None = None  # made when there is something to mark
+        self._marks = Marks()
         self.furnish(None, None, None)
 
     def furnish(self, reception: Reception | None, transmission: Transmission | None, ecn: Ecn | None) -> None:
@@ -59,7 +59,6 @@ class Packetizer:
         self._transmission = transmission
         self._ecn = ecn
         self._lead.clear()
-        self._marks = None
 
     def retag(self) -> None:
         """The peer's tag or port has changed."""
@@ -113,7 +112,7 @@ class Packetizer:
                 body = context.keyring.cover(body)
             path = context.paths.find(route.address)
             if path is not None and path.settings.dscp >= 0:
-                route = self._marked(path, route, False)
+                route = self._marks.of(path, route, False)
             self._outbox.add(route, [seal.pack(body)])
             context.statistics.packets_sent += 1
 
@@ -375,7 +374,7 @@ class Packetizer:
         if not route.local:
             return  # there is nowhere that it could leave from
         if path.settings.dscp >= 0:
-            route = self._marked(path, route, False)
+            route = self._marks.of(path, route, False)
         self._outbox.add(route, [self._seal.pack(body)])
         self._context.statistics.packets_sent += 1
 
@@ -383,12 +382,7 @@ class Packetizer:
         """The route with the ECN-capable mark, where both sides know it: for new data only (RFC 3168 section 6.1.5)."""
         if self._ecn is None and path.settings.dscp < 0:
             return path.route
-        return self._marked(path, path.route, self._ecn is not None)
-
-    def _marked(self, path: Path, route: Route, ecn_capable: bool) -> Route:
-        if self._marks is None:
-            self._marks = Marks()
-        return self._marks.of(path, route, ecn_capable)
+        return self._marks.of(path, path.route, self._ecn is not None)
 
 
 def _gathers(transmission: Transmission, space: int, leaving: bool) -> bool:

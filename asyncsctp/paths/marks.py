@@ -21,12 +21,15 @@ class Marks:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Route, Route]] = {}  # by path and ECN-capability: a route, without and with marks
+        #: By path and ECN-capability: a route, without and with marks.
+        self._known: dict[int, tuple[Route, Route]] | None = None
 
     def of(self, path: Path, route: Route, ecn_capable: bool) -> Route:
         """The twin of this route along a path."""
         key = path.path_id * 2 + ecn_capable
         dscp = path.settings.dscp
+        if self._known is None:
+            self._known = {}
         known = self._known.get(key)
         if known is None or known[0] is not route or known[1].dscp != dscp:
             known = self._known[key] = (route, route._replace(ecn_capable=ecn_capable, dscp=dscp))
