@@ -472,6 +472,20 @@ def test_a_deleted_path_gives_up_its_timers_data_and_directed_messages() -> None
     assert script.association.buffered == 0
 
 
+def test_a_message_with_a_key_and_a_path_of_its_own_keeps_the_key() -> None:
+    script = Mobile(paths=2)
+    script.write_packets(4)
+    script.association.send(0, bytes(900), path=PEER[0], auth_key=0)
+    script.flush()
+    script.ask(delete(PEER[0]), source=PEER[1])
+    packets = script.take()
+    for tsn in range(4):
+        script.send(script.sack(tsn), source=1)
+        packets += script.take()
+    [packet] = [packet for packet in packets if 4 in packet.tsns]
+    assert (packet.to, packet.key) == (PEER[1], 0)
+
+
 def test_data_that_was_acknowledged_by_gaps_can_be_reneged_on_after_its_path_is_deleted() -> None:
     script = Mobile(paths=2)
     script.write_packets(3)

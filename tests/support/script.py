@@ -186,8 +186,8 @@ class Script:
         if up:
             self.set_up()
 
-    def set_up(self) -> None:
-        """The peer's part of the handshake."""
+    def set_up(self, key: int = 0) -> None:
+        """The peer's part of the handshake; it authenticates with this key."""
         init = self.expect_raw(INIT)
         self._seal = Seal(PEER_PORT, LOCAL_PORT, init.initiate_tag)
         self._local_tsn = init.initial_tsn
@@ -201,7 +201,10 @@ class Script:
             self.authenticator = Authenticator((init.auth, self.auth), self.keys)
         self.send(pack_init(answer, True))
         assert [packet.kinds[-1] for packet in self.take()] == [COOKIE_ECHO]
-        self.send(self.authenticated(control.pack_cookie_ack()) if init.auth is not None else control.pack_cookie_ack())
+        if self.authenticator is None or init.auth is None:
+            self.send(control.pack_cookie_ack())
+        else:
+            self.send(control.pack_cookie_ack(), auth=key, hmac=init.auth.hmacs[0])
         assert self.state is ESTABLISHED
         config = self.config
         for path in self.association.path_manager.by_id:  # the handshake took no time: what it measured is forgotten
