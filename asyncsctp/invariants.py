@@ -139,7 +139,7 @@ def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
     for key in context.timers._deadlines:
         if timer_kind(key) in _OF_A_PATH and timer_path(key) not in used:
             yield f"timer {timer_kind(key)} runs for path {timer_path(key)}, which was removed"
-    held = {path_id for _, path_id in context.control if path_id >= 0} | set(rooms.heartbeat._requested)
+    held = {path_id for _, path_id in context.control} | set(rooms.heartbeat._requested)
     transmission = rooms.transmission
     if rooms.reception is not None:
         held.add(rooms.reception.path_id)
@@ -153,12 +153,12 @@ def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
                 yield f"path {path_id} was removed, and data counts for it"
         for stream in transmission.queue._streams.values():
             for message in stream.messages[stream.head :] + (stream.later or []):
-                if lane_path(message.path_id) >= 0:
-                    held.add(lane_path(message.path_id))
+                held.add(lane_path(message.path_id))
         if transmission.abandonment is not None:
             held.add(transmission.abandonment.path_id)
-    if held - used:
-        yield f"paths {sorted(held - used)} were removed, and something refers to them"
+    held = {path_id for path_id in held if path_id >= 0} - used
+    if held:
+        yield f"paths {sorted(held)} were removed, and something refers to them"
 
 
 def _asconf(context: Context, asconf: Asconf) -> Iterator[str]:

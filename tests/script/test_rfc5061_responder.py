@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from support.mobile import NEW, OURS, Mobile, add, delete, prefer
 from support.script import LOCAL, PEER, PEER_TSN, B, E, I
@@ -472,6 +474,20 @@ def test_a_deleted_path_gives_up_its_timers_data_and_directed_messages() -> None
     assert script.association.buffered == 0
 
 
+def test_a_message_with_a_key_and_a_path_of_its_own_keeps_the_key() -> None:
+    script = Mobile(paths=2)
+    script.write_packets(4)
+    script.association.send(0, bytes(900), path=PEER[0], auth_key=0)
+    script.flush()
+    script.ask(delete(PEER[0]), source=PEER[1])
+    packets = script.take()
+    for tsn in range(4):
+        script.send(script.sack(tsn), source=1)
+        packets += script.take()
+    [packet] = [packet for packet in packets if 4 in packet.tsns]
+    assert (packet.to, packet.key) == (PEER[1], 0)
+
+
 def test_data_that_was_acknowledged_by_gaps_can_be_reneged_on_after_its_path_is_deleted() -> None:
     script = Mobile(paths=2)
     script.write_packets(3)
@@ -581,3 +597,29 @@ def test_a_stranger_deletes_the_only_address_that_is_verified() -> None:
     script.write(b"message")
     script.verify(NEW)
     assert [packet.to for packet in script.take() if packet.all(DATA)] == [NEW]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_authenticated_garbage_disturbs_nothing(seed: int) -> None:
+    """A peer that proves itself and talks nonsense: nothing raises, nothing grows, data goes on."""
+    chance = random.Random(seed)
+    script = Mobile(paths=2)
+    addresses = [*PEER, NEW, THIRD, "0.0.0.0", "::", "2001:db8::2", "224.0.0.1", "10.0.0.1"]
+    for tsn in range(400):
+        parameters = [
+            chance.choice((add, delete, prefer))(chance.choice(addresses), chance.randrange(9))
+            for _ in range(chance.randrange(5))
+        ]
+        chunk = bytearray(script.asconf(*parameters, lookup=chance.choice(addresses)))
+        if chance.random() < 0.5:
+            chunk[chance.randrange(8, len(chunk))] = chance.randrange(256)
+        script.say(bytes(chunk), source=chance.choice((*PEER, NEW, THIRD)))
+        script.number = script.association.asconf._answers._expected  # what could not be read comes again
+        script.write(bytes([tsn & 0xFF]) * 100)
+        if script.state is not ESTABLISHED:
+            break
+    assert script.state is ESTABLISHED
+    paths = script.association.path_manager
+    assert len(paths.paths) <= MAX_PEER_ADDRESSES
+    assert len(paths.by_id) <= MAX_PEER_ADDRESSES + 1
+    assert len(script.association.context.control) <= 32
