@@ -26,7 +26,7 @@ from ..wire.constants import (
 from .asconf_jobs import Job, Ticket, Wish
 from .context import Context, Setup
 from .peer_addresses import PeerAddresses
-from .reachability import on_answer, on_silence
+from .reachability import on_answer, on_silence, tell_changes
 from .reconfig_jobs import signed
 from .state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 
@@ -71,7 +71,7 @@ class Requests:
                 paths.local.announce(wish.local)
             elif wish.kind == PARAM_DELETE_ADDRESS:
                 paths.local.withdraw(wish.local)
-                paths.leave(wish.local)
+                tell_changes(self._context, paths.leave(wish.local))
         self.queue.append(job)
 
     def flush(self) -> None:
@@ -227,7 +227,7 @@ class Requests:
             for wish in wishes:
                 if wish.kind == PARAM_DELETE_ADDRESS and wish.local:
                     local.admit(wish.local)
-        paths.arrive()
+        tell_changes(self._context, paths.arrive())
         self._peers.resume()
 
     # The end.

@@ -12,7 +12,7 @@ from ..paths.path import Path
 from ..timers import HEARTBEAT_TIMER, timer_key
 from .context import Context
 
-__all__ = ["on_answer", "on_silence", "on_verdict"]
+__all__ = ["on_answer", "on_silence", "on_verdict", "tell_changes"]
 
 
 def on_silence(context: Context, path: Path, verdict: Verdict) -> bool:
@@ -41,4 +41,10 @@ def on_answer(context: Context, path: Path, became_active: bool, confirmed: bool
     if confirmed:
         context.emit(PeerAddressChanged(path.route.address, "confirmed"))
     if became_active or confirmed:
-        context.emit(PathChanged(path.route.address, PathState.ACTIVE))
+        context.emit(PathChanged(path.route.address, path.state))
+
+
+def tell_changes(context: Context, paths: list[Path]) -> None:
+    """Addresses of ours have come or gone, and with them the use of these paths."""
+    for path in paths:
+        context.emit(PathChanged(path.route.address, path.state))

@@ -144,7 +144,7 @@ class Failover:
         """The peer has shown that this address is its own (section 5.4); whether that was news."""
         if path.state is not _UNCONFIRMED:
             return False
-        path.state = _ACTIVE
+        path.state = _ACTIVE if path.route.local else _INACTIVE  # nothing can leave for it until we have an address
         path.error_count = 0
         self._select()
         return True

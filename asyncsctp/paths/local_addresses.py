@@ -15,6 +15,8 @@ from .path import Path
 
 __all__ = ["NOWHERE", "LocalAddresses", "set_out_from"]
 
+_UNUSED: Final = frozenset({PathState.UNCONFIRMED, PathState.INACTIVE})
+
 #: The local address of a route along which nothing can leave.
 NOWHERE: Final = ""
 
@@ -115,22 +117,30 @@ class LocalAddresses:
 
     # What that means for paths.
 
-    def leave(self, address: str, paths: Sequence[Path]) -> None:
-        """Nothing leaves from this one any more: for paths without another of their family, nothing leaves at all."""
+    def leave(self, address: str, paths: Sequence[Path]) -> list[Path]:
+        """Nothing leaves from this one any more, and for paths without another of their family nothing at all: those
+        whose state that has changed.
+        """
+        changed = []
         for path in paths:
             if path.route.local == address:
-                if not self._move(path) and path.state is not PathState.UNCONFIRMED:
+                if not self._move(path) and path.state not in _UNUSED:
                     path.state = PathState.INACTIVE
+                    changed.append(path)
             elif path.reply_route.local == address:
                 path.reply_route = path.route
+        return changed
 
-    def arrive(self, paths: Sequence[Path]) -> None:
-        """There may be one for paths that had none."""
+    def arrive(self, paths: Sequence[Path]) -> list[Path]:
+        """There may be one for paths that had none; those whose state that has changed."""
+        changed = []
         for path in paths:
-            if not path.route.local and self._move(path):
-                if path.state is PathState.INACTIVE:
-                    path.state = PathState.ACTIVE
-                    path.judge()
+            if not path.route.local and self._move(path) and path.state is PathState.INACTIVE:
+                path.state = PathState.ACTIVE
+                path.judge()
+                if path.state is not PathState.INACTIVE:
+                    changed.append(path)
+        return changed
 
     def _move(self, path: Path) -> bool:
         """Let a path leave from one that may be a source; false if there is none of its family."""

@@ -219,23 +219,25 @@ class PathManager(Failover):
             elif path.route.local == wildcard_of(path.route.local):
                 self.remove(path.route.address)
 
-    def leave(self, local: str) -> None:
+    def leave(self, local: str) -> list[Path]:
         """Nothing leaves from this address of ours any more (RFC 5061 section 5.3 F4); where there is no other, nothing
-        leaves at all.
+        leaves at all. The paths whose state that has changed.
         """
-        self.local.leave(local, self.paths)
+        changed = self.local.leave(local, self.paths)
         self._select()
+        return changed
 
-    def arrive(self) -> None:
-        """There may be an address of ours again for paths that had none."""
-        self.local.arrive(self.paths)
+    def arrive(self) -> list[Path]:
+        """There may be an address of ours again for paths that had none; those whose state that has changed."""
+        changed = self.local.arrive(self.paths)
         self._select()
+        return changed
 
     def rotate_local(self, path: Path) -> bool:
         """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""
         route = path.route
         locals_ = self.local.sources_for(route.address)
-        if len(locals_) < 2:
+        if len(locals_) < 2 or not route.local:
             return False
         following = (locals_.index(route.local) + 1) % len(locals_) if route.local in locals_ else 0
         path.route = route._replace(local=locals_[following])
