@@ -88,7 +88,9 @@ class Answers:
             self._context.statistics.unexpected_chunks += 1
 
     def flush(self) -> None:
-        """E6, E7: one packet to each address that something came from, as full as it may be."""
+        """E6, E7: one packet to each address that something came from, as full as it may be. C5: an answer SHOULD NOT
+        be larger than that; but one that is never given would be asked for until the association fails.
+        """
         self._packet = b""
         if not self._answers:
             return
@@ -97,7 +99,7 @@ class Answers:
         for route, room, chunks in answers.values():
             body = b""
             for chunk in chunks:
-                if len(body) + len(chunk) > room:
+                if body and len(body) + len(chunk) > room:
                     break
                 body += chunk
             self._context.transmit_along(body, route, self._context.peer_tag)

@@ -1,0 +1,130 @@
+"""Where changing addresses (RFC 5061) meets authentication (RFC 4895), failover (RFC 7829) and NATs (draft natsupp)."""
+
+from __future__ import annotations
+
+import pytest
+from support.mobile import CHUNKS, NEW, OURS, Mobile, add, prefer
+from support.script import LOCAL, PEER, PEER_TAG, UDP_PORT, Packet, Script
+
+from asyncsctp.config import Config
+from asyncsctp.events import PathState
+from asyncsctp.paths.encapsulation import Route
+from asyncsctp.wire import tlv
+from asyncsctp.wire.asconf import ANY_IPV4, pack_asconf_ack, read_asconf
+from asyncsctp.wire.constants import (
+    ASCONF,
+    ASCONF_ACK,
+    AUTH,
+    CAUSE_MISSING_STATE,
+    CAUSE_VTAG_COLLISION,
+    ERROR,
+    FLAG_MIDDLEBOX,
+    FLAG_TAG_REFLECTED,
+)
+
+ACTIVE = PathState.ACTIVE
+PF = PathState.POTENTIALLY_FAILED
+NAT = Config(heartbeat_interval=None, dynamic_addresses=True, nat_support=True)
+
+
+def by_nat(script: Script, cause: int, local: str = LOCAL[0]) -> None:
+    """A NAT returns a packet that we sent from this address of ours."""
+    chunk = tlv.pack_enclosing(ERROR << 8 | FLAG_MIDDLEBOX | FLAG_TAG_REFLECTED, tlv.pack(cause, b""))
+    script.endpoint.receive(script.packet(chunk, tag=PEER_TAG), Route(local, PEER[0], UDP_PORT), script.now)
+    script.flush()
+
+
+def numbers(script: Script, packet: Packet) -> list[int]:
+    """Of the requests in a packet, from 0 on."""
+    values = [chunk.value for chunk in packet.all(ASCONF)]
+    return [read_asconf(value, 0, len(value)).number - script.ours(0) & 0xFFFFFFFF for value in values]
+
+
+# Authentication.
+
+
+@pytest.mark.parametrize("listed", [frozenset(), frozenset({ASCONF}), CHUNKS])
+def test_rfc5061_4_1_asconf_is_authenticated_even_if_the_peer_does_not_list_it(listed: frozenset[int]) -> None:
+    """Both chunks MUST be sent in an authenticated way."""
+    script = Mobile(auth=listed)
+    script.association.asconf.request_primary(LOCAL[0])
+    script.flush()
+    script.expect(AUTH, ASCONF)
+    script.ask(add(NEW))
+    assert [packet.kinds for packet in script.take() if packet.all(ASCONF_ACK)] == [[AUTH, ASCONF_ACK]]
+
+
+def test_c5_an_answer_that_does_not_fit_is_given_nevertheless() -> None:
+    """It SHOULD NOT be larger than the PMTU; but without one the peer would ask until the association fails."""
+    script = Mobile()
+    script.association.configure_path(PEER[0], {"mtu": 576}, script.now)
+    script.ask(*[prefer("192.0.2.77", number) for number in range(64)])
+    assert len(script.codes()) == 64
+
+
+# Failover.
+
+
+def test_rfc7829_rule_9_holds_for_asconf_as_well() -> None:
+    """What was sent to several addresses proves none of them."""
+    config = Config(pf_threshold=0, heartbeat_interval=None, dynamic_addresses=True)
+    script = Mobile(config, paths=2)
+    script.association.asconf.request_primary(LOCAL[0])
+    script.flush()
+    script.advance(2.0)
+    assert [packet.to for packet in script.take() if packet.all(ASCONF)] == [PEER[0], PEER[1], PEER[0]]
+    script.acknowledge(0)
+    assert [script.path(number).state for number in (0, 1)] == [PF, PF]
+    script.association.asconf.request_primary(LOCAL[1])
+    script.flush()
+    [request] = script.take()
+    script.acknowledge(1)
+    assert script.path(PEER.index(request.to)).state is ACTIVE  # rule 10
+
+
+def test_b4_another_address_is_taken_even_if_the_first_is_the_worst_by_now() -> None:
+    """Which one is best has changed by the very time-out: another one than before is to be chosen nevertheless."""
+    script = Mobile(Config(pf_threshold=0, heartbeat_interval=None, dynamic_addresses=True), paths=2)
+    script.association.asconf.request_primary(LOCAL[0])
+    script.flush()
+    script.take()
+    [again] = [packet for packet in script.wait() if packet.all(ASCONF)]
+    assert script.path(0).state is PF
+    assert again.to == PEER[1]
+
+
+# NATs.
+
+
+def test_6_2_2_after_a_collision_the_peer_is_still_asked_in_order() -> None:
+    """The request that a NAT refused has a number, and the peer takes no other before that one (RFC 5061 E4)."""
+    script = Mobile(NAT)
+    refused = script.association.asconf.add_local(OURS, wildcard=True)
+    script.flush()
+    assert numbers(script, script.take()[0]) == [0]
+    by_nat(script, CAUSE_VTAG_COLLISION, OURS)
+    assert refused.is_done
+    assert not refused.is_ok
+    ticket = script.association.asconf.request_primary(LOCAL[0])
+    script.flush()
+    [packet] = script.take()
+    assert numbers(script, packet) == [0, 1]
+    assert packet.route.local == LOCAL[0]
+    script.say(pack_asconf_ack(script.ours(0)), pack_asconf_ack(script.ours(1)))
+    assert ticket.is_ok
+    script.association.asconf.request_primary(LOCAL[0])
+    script.flush()
+    assert numbers(script, script.take()[0]) == [2]
+
+
+def test_6_4_2_the_nat_that_has_lost_its_state_is_told_and_no_other() -> None:
+    script = Mobile(NAT)
+    ticket = script.association.asconf.add_local(OURS, wildcard=True)
+    script.flush()
+    script.take()
+    script.acknowledge(0)
+    assert ticket.is_ok
+    by_nat(script, CAUSE_MISSING_STATE, OURS)
+    packet, asconf = script.asked()
+    assert packet.route.local == OURS
+    assert asconf.requests[0].address == ANY_IPV4
