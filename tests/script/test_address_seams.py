@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.mobile import CHUNKS, NEW, OURS, Mobile, add, prefer
+from support.mobile import CHUNKS, NEW, OURS, Mobile, add, delete, prefer
 from support.script import LOCAL, PEER, PEER_TAG, UDP_PORT, Packet, Script
 
 from asyncsctp.config import Config
@@ -91,6 +91,47 @@ def test_b4_another_address_is_taken_even_if_the_first_is_the_worst_by_now() -> 
     [again] = [packet for packet in script.wait() if packet.all(ASCONF)]
     assert script.path(0).state is PF
     assert again.to == PEER[1]
+
+
+def test_rfc9260_6_4_1_an_address_that_was_added_takes_a_path_from_one_that_serves_several() -> None:
+    """The most divergent pair of source and destination: a cut of our first link is not to take both paths with it."""
+    script = Mobile(paths=2)
+    script.association.asconf.remove_local(LOCAL[1])
+    script.flush()
+    script.take()
+    script.acknowledge(0)
+    assert [path.route.local for path in script.association.path_manager.paths] == [LOCAL[0], LOCAL[0]]
+    script.association.asconf.add_local(OURS)
+    script.flush()
+    script.take()
+    assert script.path(1).route.local == LOCAL[0]  # RFC 5061 section 5.3 F1
+    script.acknowledge(1)
+    assert [path.route.local for path in script.association.path_manager.paths] == [LOCAL[0], OURS]
+    script.write(b"lost")
+    [first] = script.take()
+    [again] = script.wait()
+    assert (first.route.local, first.to) == (LOCAL[0], PEER[0])
+    assert (again.route.local, again.to) == (OURS, PEER[1])
+
+
+def test_rfc9260_6_4_1_a_peer_that_moves_about_does_not_gather_on_one_of_our_addresses() -> None:
+    script = Mobile(paths=2)
+    for number in range(1, 5):
+        script.ask(add(f"10.2.0.{number}"), delete(script.addresses[-1]))
+        script.take()
+        paths = script.association.path_manager.paths
+        assert [path.route.local for path in paths] == list(LOCAL), number
+
+
+def test_rfc9260_6_4_1_when_one_of_ours_goes_its_paths_are_shared_among_the_rest() -> None:
+    script = Mobile(paths=2)
+    for address in (OURS, "10.3.0.1"):
+        script.association.asconf.add_local(address)
+    script.flush()
+    script.acknowledge(0)
+    script.acknowledge(1)
+    script.association.asconf.remove_local(LOCAL[1])
+    assert [path.route.local for path in script.association.path_manager.paths] == [LOCAL[0], OURS]
 
 
 # NATs.
