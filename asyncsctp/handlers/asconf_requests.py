@@ -13,7 +13,7 @@ from ..errors import AssociationAborted, Cause
 from ..events import PathState
 from ..paths.encapsulation import Route, is_ipv4
 from ..paths.path import Path
-from ..timers import T3_RTX, T4_RTO, timer_key
+from ..timers import T4_RTO
 from ..wire import causes
 from ..wire.asconf import ANY_IPV4, ANY_IPV6, Response, pack_asconf, pack_disable_restart, pack_vtags
 from ..wire.constants import (
@@ -26,7 +26,7 @@ from ..wire.constants import (
 from .asconf_jobs import Job, Ticket, Wish
 from .context import Context, Setup
 from .peer_addresses import PeerAddresses
-from .reachability import on_answer, on_silence, tell_changes
+from .reachability import is_counted_by_data, on_answer, on_silence, tell_changes
 from .reconfig_jobs import signed
 from .state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 
@@ -169,11 +169,8 @@ class Requests:
         path = self._path
         if context.paths.find(path.route.address) is not path:
             self._path = path = context.paths.data_path()
-        if self._is_waiting:
-            self._transmit(job)
-        elif job.for_nat and context.timers.runs(timer_key(T3_RTX, path.path_id)):
-            self._transmit(job)  # data waits there as well, and counts: it is one silence
-        elif on_silence(context, path, context.paths.on_timeout(path)):
+        uncounted = self._is_waiting or is_counted_by_data(context, path)
+        if uncounted or on_silence(context, path, context.paths.on_timeout(path)):
             self._transmit(job)
 
     # What the peer answers.

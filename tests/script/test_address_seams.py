@@ -8,6 +8,7 @@ from support.script import LOCAL, PEER, PEER_TAG, UDP_PORT, Packet, Script
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathState
+from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import tlv
 from asyncsctp.wire.asconf import ANY_IPV4, pack_asconf_ack, read_asconf
@@ -91,6 +92,21 @@ def test_b4_another_address_is_taken_even_if_the_first_is_the_worst_by_now() -> 
     [again] = [packet for packet in script.wait() if packet.all(ASCONF)]
     assert script.path(0).state is PF
     assert again.to == PEER[1]
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_rfc9260_8_1_a_silence_counts_once_while_data_is_outstanding(asks: bool) -> None:
+    """T3-rtx and T4-rto of one path tell the same; counted twice an outage would end all in little more than half the
+    time.
+    """
+    script = Mobile()
+    if asks:
+        script.association.asconf.request_primary(LOCAL[0])
+    script.write(b"lost")
+    start = script.now
+    while script.state is ESTABLISHED:
+        script.wait(1.0)
+    assert script.now - start == pytest.approx(1 + 2 + 4 + 8 + 16 + 32 + 5 * 60, abs=1.0)
 
 
 def test_rfc9260_6_4_1_an_address_that_was_added_takes_a_path_from_one_that_serves_several() -> None:
