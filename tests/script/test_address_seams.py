@@ -18,6 +18,7 @@ from asyncsctp.wire.constants import (
     AUTH,
     CAUSE_MISSING_STATE,
     CAUSE_VTAG_COLLISION,
+    ECNE,
     ERROR,
     FLAG_MIDDLEBOX,
     FLAG_TAG_REFLECTED,
@@ -185,3 +186,28 @@ def test_6_4_2_the_nat_that_has_lost_its_state_is_told_and_no_other() -> None:
     packet, asconf = script.asked()
     assert packet.route.local == OURS
     assert asconf.requests[0].address == ANY_IPV4
+
+
+# What else knew of a path.
+
+
+def test_autoclose_knows_of_what_left_for_an_address_that_is_gone() -> None:
+    """RFC 6458 section 8.1.8: the association is idle from the last message on, wherever that went."""
+    script = Mobile(Config(heartbeat_interval=None, dynamic_addresses=True, autoclose=10.0), paths=2)
+    script.advance(8.0)
+    script.write(b"the last one")
+    script.send(script.sack(0))
+    script.ask(delete(PEER[0]), source=PEER[1])
+    script.advance(9.0)
+    assert script.state is ESTABLISHED
+    script.advance(1.5)
+    assert script.state is not ESTABLISHED
+
+
+def test_a_mark_on_a_packet_from_a_new_address_is_echoed() -> None:
+    """RFC 3168 section 6.1.3: it tells of congestion, wherever the packet came from."""
+    script = Mobile(Config(heartbeat_interval=None, dynamic_addresses=True, ecn=True), ecn=True)
+    datagram = script.packet(script.authenticated(script.asconf(add(NEW)), script.data(0)))
+    script.endpoint.receive(datagram, Route(LOCAL[0], NEW, UDP_PORT), script.now, True)
+    script.flush()
+    assert any(packet.all(ECNE) for packet in script.take() + script.wait(1.0))
