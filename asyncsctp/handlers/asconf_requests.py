@@ -55,7 +55,7 @@ class Requests:
         #: Those that it took, and how often, the last one last: the peer's address, and ours.
         self._ways_taken: dict[tuple[str, str], int] = {}
         self._is_waiting = False  # there was no way to send it along
-        self._returned: list[bytes] = []  # chunks that a NAT has kept from the peer
+        self._returned: list[bytes] = []  # chunks that did not come as far as the peer
         #: The one that is under way.
         self.current: Job | None = None
         self.queue: list[Job] = []
@@ -169,9 +169,22 @@ class Requests:
         path = self._path
         if context.paths.find(path.route.address) is not path:
             self._path = path = context.paths.data_path()
+        if self._is_in_vain(job):
+            self._withdraw(job, f"nothing came back of what left from {job.source}")
+            return
         uncounted = self._is_waiting or is_counted_by_data(context, path)
         if uncounted or on_silence(context, path, context.paths.on_timeout(path)):
             self._transmit(job)
+
+    def _is_in_vain(self, job: Job) -> bool:
+        """Whether a new address of ours, the only one that this may leave from, seems to be of no use. That is no
+        reason to end an association which has others (B2), nor to let all other requests wait for ever where these are
+        heard.
+        """
+        paths = self._context.paths
+        if not job.needs_source or job.source in paths.local.sources or paths.is_held:
+            return False
+        return sum(self._ways_taken.values()) > self._path.settings.max_retrans
 
     # What the peer answers.
 
@@ -258,12 +271,15 @@ class Requests:
         job = self.current
         if job is None or not job.for_nat:
             return None
+        self._withdraw(job, reason, found)
+        return job.ticket
+
+    def _withdraw(self, job: Job, reason: str, found: Sequence[Cause] = ()) -> None:
         self.current = None
         self._returned.append(job.chunk)
         self._context.timers.stop(T4_RTO)
         self._settle(job.wishes, [False] * len(job.wishes))
         job.ticket.settle(reason, found)
-        return job.ticket
 
     def give_up(self, reason: str) -> None:
         """Nobody waits any more for what was asked."""

@@ -175,6 +175,32 @@ def test_6_2_2_after_a_collision_the_peer_is_still_asked_in_order() -> None:
     assert numbers(script, script.take()[0]) == [2]
 
 
+def test_6_6_a_new_address_that_leads_nowhere_does_not_end_an_association_that_has_another() -> None:
+    """It may be one of a network that lets nobody out before they have paid."""
+    script = Mobile(NAT)
+    ticket = script.association.asconf.add_local(OURS, wildcard=True)
+    other = script.association.asconf.request_primary(LOCAL[0])
+    script.advance(64.0)
+    assert OURS in ticket.reason
+    assert script.path().state is ACTIVE
+    sent = [packet for packet in script.take() if packet.all(ASCONF)]
+    first_to_arrive = next(packet for packet in sent if packet.route.local == LOCAL[0])
+    assert [packet.route.local for packet in sent[:6]] == [OURS] * 6
+    assert numbers(script, first_to_arrive) == [0, 1]
+    script.say(pack_asconf_ack(script.ours(0)), pack_asconf_ack(script.ours(1)))
+    assert other.is_ok
+    assert OURS not in script.association.path_manager.local
+
+
+def test_6_6_the_only_address_is_tried_to_the_end() -> None:
+    script = Mobile(NAT)
+    ticket = script.association.asconf.change_local(OURS, LOCAL[0], wildcard=True)
+    script.flush()
+    script.advance(2000.0)
+    assert len([packet for packet in script.take() if packet.all(ASCONF)]) == 11
+    assert ticket.reason == "the association has ended"
+
+
 def test_6_4_2_the_nat_that_has_lost_its_state_is_told_and_no_other() -> None:
     script = Mobile(NAT)
     ticket = script.association.asconf.add_local(OURS, wildcard=True)
