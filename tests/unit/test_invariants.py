@@ -8,6 +8,7 @@ import pytest
 from support.pair import Pair
 
 from asyncsctp.association import Association
+from asyncsctp.events import PathState
 from asyncsctp.handlers.reception import Reception
 from asyncsctp.handlers.state import COOKIE_WAIT
 from asyncsctp.handlers.transmission import Transmission
@@ -124,6 +125,28 @@ def forget_the_smallest_path(association: Association) -> None:
     association.path_manager.amdcs += 4
 
 
+def overlook_a_failed_path(association: Association) -> None:
+    association.path_manager.primary.error_count = 6
+
+
+def suspect_a_path_without_a_threshold(association: Association) -> None:
+    association.path_manager.paths[1].state = PathState.POTENTIALLY_FAILED
+
+
+def send_to_a_failed_path(association: Association) -> None:
+    primary = association.path_manager.primary
+    primary.error_count = 6
+    primary.state = PathState.INACTIVE
+
+
+def leave_a_suspect_unprobed(association: Association) -> None:
+    path = association.path_manager.paths[1]
+    association.configure_path(path.route.address, {"pf_threshold": 0}, 2.0)
+    path.error_count = 1
+    path.state = PathState.POTENTIALLY_FAILED
+    association.context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
+
+
 def test_nothing_is_wrong_with_a_healthy_association(pair: Pair) -> None:
     for side in (0, 1):
         check(pair.association(side))
@@ -138,6 +161,7 @@ def test_nothing_is_wrong_with_a_healthy_association(pair: Pair) -> None:
         lose_t3, start_t3_for_nothing, time_a_path_that_is_not, miscount_in_flight, miscount_user_bytes, skip_a_tsn,
         lose_a_record, forget_the_earliest, miscount_the_queue, read_too_much, miscount_what_is_held, owe_a_sack,
         delay_a_sack_for_ever, leave_a_chunk_behind, wait_without_a_timer, forget_the_smallest_path,
+        overlook_a_failed_path, suspect_a_path_without_a_threshold, send_to_a_failed_path, leave_a_suspect_unprobed,
     ],
 )  # fmt: skip
 def test_a_broken_book_is_noticed(pair: Pair, spoil: Callable[[Association], None]) -> None:
