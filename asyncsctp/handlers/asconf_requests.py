@@ -178,7 +178,9 @@ class Requests:
         context.timers.stop(T4_RTO)  # A5
         path = self._path
         if context.paths.find(path.route.address) is path:
-            on_answer(context, path, context.paths.on_heartbeat_acknowledged(path, context.owner.data_pending()))
+            # RFC 7829 section 3.2 rule 9: of several ways nobody knows which one it took.
+            is_active = context.paths.on_heartbeat_acknowledged(path, context.owner.data_pending(), self._tries == 0)
+            on_answer(context, path, is_active)
         self.current = None
         self._judge(job, responses)
 
