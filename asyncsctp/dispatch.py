@@ -114,7 +114,7 @@ def walk(
     context = rooms.context
     end = len(data)
     unknown = 0
-    guard = _NONE if authenticated else _guard(context)
+    guard = _guard(context, authenticated)
     guarded = bool(guard)
     while end - at >= tlv.HEADER_SIZE:
         kind = data[at]
@@ -151,7 +151,7 @@ def walk(
         elif kind in MEANINGFUL[context.state]:
             handler(rooms, data, at, value_end, path, route)
             if kind == COOKIE_ECHO and not authenticated:  # what follows is for the association that it made
-                guard = _guard(context)
+                guard = _guard(context, False)
                 guarded = bool(guard)
         elif context.state is CLOSED:
             return
@@ -160,9 +160,13 @@ def walk(
         at += value_end - at + 3 & -4
 
 
-def _guard(context: Context) -> frozenset[int]:
-    """The chunk types that are discarded unless they stand behind an AUTH chunk."""
-    return _NONE if context.keyring is None else context.keyring.demands
+def _guard(context: Context, authenticated: bool) -> frozenset[int]:
+    """The chunk types that are discarded where they stand, before AUTH or behind one."""
+    keyring = context.keyring
+    if keyring is None:
+        return _NONE
+    keyring.vouched = authenticated
+    return _NONE if authenticated else keyring.demands
 
 
 def _authenticate(rooms: Rooms, data: bytes, at: int, value_end: int, path: Path, route: Route) -> bool:

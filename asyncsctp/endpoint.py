@@ -494,9 +494,9 @@ class Endpoint:
         setup = opened.setup
         association = self._directory.find_peer((route.address, *setup.addresses), setup.peer_port)
         # RFC 4895 section 6.3: if there is an association, its keys count and not those of the cookie.
-        keyring = association.keyring if association is not None else None
+        keyring, config = (None, self.config) if association is None else (association.keyring, association.config)
         at, end = (0, 0) if auth is None else (auth.start - HEADER_SIZE, auth.end)
-        if not admits(setup, self.config, keyring, datagram, at, end):
+        if not admits(setup, config, keyring, datagram, at, end):
             self.statistics.cookies_rejected += 1
             return None
         if association is not None:

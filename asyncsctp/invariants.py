@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .association import Association
+from .events import PathState
 from .handlers.asconf import Asconf
 from .handlers.context import Context
 from .handlers.reception import Reception
@@ -23,7 +24,7 @@ from .handlers.state import (
 )
 from .handlers.transmission import Transmission
 from .inbound.data_tracker import ACK_DELAYED, ACK_NOW
-from .outbound.message import ABANDONED, ACKED, IN_FLIGHT
+from .outbound.message import ABANDONED, ACKED, IN_FLIGHT, lane_path
 from .outbound.outstanding import OutstandingQueue
 from .outbound.send_queue import SendQueue
 from .rooms import Rooms
@@ -111,6 +112,10 @@ def _paths(context: Context) -> Iterator[str]:
     paths = context.paths
     if paths.primary not in paths.paths or paths.data_path() not in paths.paths:
         yield "data goes to an address that was removed"
+    current = paths.data_path()
+    verifies = context.timers.runs(timer_key(HEARTBEAT_TIMER, current.path_id))
+    if context.setup is not None and current.state is PathState.UNCONFIRMED and current.route.local and not verifies:
+        yield "nothing leaves before an address is verified, and nobody verifies it"  # RFC 5061 section 5.3 F14
     if paths.amdcs != min(path.payload for path in paths.paths):
         yield "AMDCS is not the smallest PMDCS"  # section 7.3
     for path in paths.paths:
@@ -132,7 +137,7 @@ def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
     for key in context.timers._deadlines:
         if timer_kind(key) in _OF_A_PATH and timer_path(key) not in used:
             yield f"timer {timer_kind(key)} runs for path {timer_path(key)}, which was removed"
-    held = {path_id for _, path_id in context.control if path_id >= 0} | set(rooms.heartbeat._requested)
+    held = {path_id for _, path_id in context.control} | set(rooms.heartbeat._requested)
     transmission = rooms.transmission
     if rooms.reception is not None:
         held.add(rooms.reception.path_id)
@@ -146,12 +151,12 @@ def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
                 yield f"path {path_id} was removed, and data counts for it"
         for stream in transmission.queue._streams.values():
             for message in stream.messages[stream.head :] + (stream.later or []):
-                if message.path_id >= 0:
-                    held.add(message.path_id)
+                held.add(lane_path(message.path_id))
         if transmission.abandonment is not None:
             held.add(transmission.abandonment.path_id)
-    if held - used:
-        yield f"paths {sorted(held - used)} were removed, and something refers to them"
+    held = {path_id for path_id in held if path_id >= 0} - used
+    if held:
+        yield f"paths {sorted(held)} were removed, and something refers to them"
 
 
 def _asconf(context: Context, asconf: Asconf) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .config import Config
 from .handlers.asconf import Asconf
 from .handlers.auth import Authentication
 from .handlers.context import Context
@@ -38,6 +39,11 @@ class Overview:
     def path_manager(self) -> PathManager:
         """The peer's addresses, and the paths to them."""
         return self.context.paths
+
+    @property
+    def config(self) -> Config:
+        """The settings in force."""
+        return self.context.config
 
     @property
     def keyring(self) -> Keyring | None:

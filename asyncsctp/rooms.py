@@ -173,11 +173,11 @@ class Rooms:
         """This path is no more: what refers to it is for the other one."""
         path_id, other_id = path.path_id, other.path_id
         context = self.context
-        context.timers.stop(timer_key(T3_RTX, path_id))
         self.heartbeat.forget(path)
         context.vacate(path, other_id)
         if self.transmission is not None:
             self.transmission.vacate(path_id, other_id)
+            context.timers.stop(timer_key(T3_RTX, path_id))
         if self.reception is not None and self.reception.path_id == path_id:
             self.reception.path_id = other_id
         if self.shutdown is not None:

@@ -43,7 +43,7 @@ class Asconf:
     def __init__(self, context: Context, heartbeat: Heartbeat, setup: Setup) -> None:
         self._context = context
         self._peers = PeerAddresses(context, heartbeat)
-        self._requests = Requests(context, setup)
+        self._requests = Requests(context, self._peers, setup)
         self._answers = Answers(context, self._peers, setup)
 
     # What the user says.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from ..paths.encapsulation import Route, as_seen, in_scope
+from ..paths.encapsulation import Route, as_seen, in_scope, is_ipv4
+from ..paths.local_addresses import LocalAddresses
 from ..paths.path import Path
 from ..wire import causes
 from ..wire.asconf import (
@@ -110,7 +111,9 @@ class Answers:
             return
         local = self._context.paths.local
         if route.local in local.barred:  # F1, F4
-            sources = local.sources_for(route.address)
+            # Where both sides move at the same time, nobody would ever hear an answer but from an address that is new.
+            ipv4 = is_ipv4(route.address)
+            sources = local.sources_for(route.address) or [new for new in local.arriving if is_ipv4(new) == ipv4]
             if not sources:
                 return
             route = route._replace(local=sources[0])
@@ -155,8 +158,9 @@ class Answers:
             return CAUSE_RESOURCE_SHORTAGE  # F9
         if address == path.route.address:
             self._peers.adopt(path)
-            return _DONE
-        return _DONE if self._peers.add(address) is not None else CAUSE_UNRESOLVABLE_ADDRESS
+        else:
+            self._peers.add(address)
+        return _DONE
 
     def _delete(self, request: Request, path: Path, route: Route) -> int:
         """Delete IP Address, section 4.2.2. One that is not there is gone already."""
@@ -174,11 +178,12 @@ class Answers:
         target = paths.find(address)
         if target is None:
             return _DONE
-        if len(paths.paths) == 1:
+        rest = [other for other in paths.paths if other is not target and _is_reachable(paths.local, other)]
+        if not rest:
             return CAUSE_DELETE_LAST_ADDRESS  # F7
         if target is path:
             return CAUSE_DELETE_SOURCE_ADDRESS  # F8
-        self._peers.remove(target, path if path in paths.paths else paths.paths[0])
+        self._peers.remove(target, path if path in rest else rest[0])
         return _DONE
 
     def _set_primary(self, request: Request, path: Path, route: Route) -> int:
@@ -189,6 +194,12 @@ class Answers:
             return CAUSE_UNRESOLVABLE_ADDRESS
         self._peers.prefer(target)
         return _DONE
+
+
+def _is_reachable(local: LocalAddresses, path: Path) -> bool:
+    """Whether we have an address to send there from, or will have."""
+    ipv4 = is_ipv4(path.route.address)
+    return any(is_ipv4(ours) == ipv4 for ours in (*local.sources, *local.arriving))
 
 
 def _meant(request: Request, route: Route) -> str:

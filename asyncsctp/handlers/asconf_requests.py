@@ -24,6 +24,7 @@ from ..wire.constants import (
 )
 from .asconf_jobs import Job, Wish
 from .context import Context, Setup
+from .peer_addresses import PeerAddresses
 from .reachability import on_answer, on_silence
 from .reconfig_jobs import signed
 from .state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
@@ -39,17 +40,19 @@ class Requests:
     """Our side's requests of one association."""
 
     __slots__ = (
-        "_context", "_correlation", "_disables_restart", "_next_number", "_path", "_tries", "current", "queue",
-        "refused_kinds", "refuses_all",
+        "_context", "_correlation", "_disables_restart", "_is_waiting", "_next_number", "_path", "_peers", "_tries",
+        "current", "queue", "refused_kinds", "refuses_all",
     )  # fmt: skip
 
-    def __init__(self, context: Context, setup: Setup) -> None:
+    def __init__(self, context: Context, peers: PeerAddresses, setup: Setup) -> None:
         self._context = context
+        self._peers = peers
         self._disables_restart = setup.disable_restart
         self._next_number = setup.local_initial_tsn  # A2
         self._correlation = 1
         self._path: Path = context.paths.data_path()  # the one under way was last sent to
         self._tries = 0
+        self._is_waiting = False  # there was no way to send it along
         #: The one that is under way.
         self.current: Job | None = None
         self.queue: list[Job] = []
@@ -111,6 +114,7 @@ class Requests:
         """B4: the same chunk each time, each time along another way if there is one."""
         context = self._context
         ways = self._ways(job)
+        self._is_waiting = not ways
         if ways:
             self._path, source = ways[self._tries % len(ways)]
             route = Route(source, self._path.route.address, self._path.route.udp_port)
@@ -120,26 +124,21 @@ class Requests:
     def _ways(self, job: Job) -> list[tuple[Path, str]]:
         """The peer's addresses to send it to, each with one of ours to send it from; the best first.
 
-        F6 holds: nothing leaves any more from what is being deleted.
+        F6 holds: nothing leaves any more from what is being deleted. None to an address that is to be verified (F1),
+        but where we have moved as well as the peer: no HEARTBEAT can leave before this was answered.
         """
         paths = self._context.paths
         data_path = paths.data_path()
         order = sorted(
-            (path for path in paths.paths if path.state is not PathState.UNCONFIRMED),
+            (path for path in paths.paths if path.state is not PathState.UNCONFIRMED or not data_path.route.local),
             key=lambda path: 0 if path is data_path else 1 if path.state is PathState.ACTIVE else 2,
         )
-        source = job.source
-        moved = [(path, source) for path in order if source and is_ipv4(path.route.address) == is_ipv4(source)]
+        moved = _from(job.source, order) if job.source else []
         if job.needs_source:
             return moved
         # What it was to leave from may be gone for good. Section 5.3 F1 lets ASCONF leave from all that is being added.
-        moved += [
-            (path, local)
-            for local in paths.local.arriving
-            for path in order
-            if local != source and is_ipv4(path.route.address) == is_ipv4(local)
-        ]
-        usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != source]
+        moved += [way for local in paths.local.arriving if local != job.source for way in _from(local, order)]
+        usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != job.source]
         return moved + usual if job.prefers_source else usual + moved
 
     def expire(self) -> None:
@@ -151,7 +150,9 @@ class Requests:
         path = self._path
         if context.paths.find(path.route.address) is not path:
             self._path = path = context.paths.data_path()
-        if on_silence(context, path, context.paths.on_timeout(path)):
+        if self._is_waiting:
+            self._transmit(job)
+        elif on_silence(context, path, context.paths.on_timeout(path)):
             self._tries += 1
             self._transmit(job)
 
@@ -216,11 +217,12 @@ class Requests:
                 local.admit(wish.local)
             else:
                 local.drop(wish.local)
-        if not local.sources:  # a peer that deletes one and does not add the other: it is deaf, or it is mad
+        if not local.sources and not local.arriving:  # the peer has deleted one, and did not add the other
             for wish in wishes:
                 if wish.kind == PARAM_DELETE_ADDRESS and wish.local:
                     local.admit(wish.local)
         paths.arrive()
+        self._peers.resume()
 
     # The end.
 
@@ -239,3 +241,8 @@ class Requests:
         for job in jobs:
             self._settle(job.wishes, [False] * len(job.wishes))
             job.ticket.settle(reason)
+
+
+def _from(local: str, paths: list[Path]) -> list[tuple[Path, str]]:
+    """From this address of ours to those of the peer that are of its family."""
+    return [(path, local) for path in paths if is_ipv4(path.route.address) == is_ipv4(local)]

@@ -18,6 +18,7 @@ from ..wire.constants import COOKIE_ECHO
 from ..wire.tlv import HEADER_SIZE
 from .context import Context, Setup
 from .keyring import GENUINE, UNSUPPORTED, Keyring, SharedKeys
+from .state import CLOSED
 from .violations import Violations
 
 __all__ = ["Authentication", "admits", "is_genuine"]
@@ -30,6 +31,7 @@ def is_genuine(
     key_id, hmac_id = read_auth(data, at + HEADER_SIZE, end)
     verdict = keyring.verify(data, at, end)
     if verdict == GENUINE:
+        keyring.vouched = True
         if key_id not in keyring.heard:
             keyring.heard.add(key_id)
             context.emit(AuthKeyChanged(key_id, "new"))
@@ -102,9 +104,9 @@ class Authentication:
 
     def advance(self) -> None:
         """Tell of the deactivated keys that nothing is sent with any more."""
-        if not self._leaving:
+        shared = self._context.shared_keys
+        if not self._leaving or shared is None or self._context.state is CLOSED:
             return
-        shared = self._keyring().shared
         for key_id in list(self._leaving):
             if not shared.is_used(key_id):
                 self._leaving.remove(key_id)

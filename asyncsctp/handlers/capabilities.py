@@ -99,11 +99,11 @@ def _authenticates(said: AuthParameters | None) -> bool:
     return said is not None and bool(said.random) and (SHA_1 in said.hmacs or SHA_256 in said.hmacs)
 
 
-def flaw(init: Init, ack: bool, config: Config | None = None) -> bytes:
+def flaw(init: Init, ack: bool, config: Config | None = None, ours: Init | None = None) -> bytes:
     """The error cause for which an INIT or INIT ACK MUST be answered by an ABORT; empty if it is as it should be.
 
-    `config`: what we offer; what belongs to other extensions is not looked at. An Initiate Tag of 0 is not among the
-    flaws: there is no tag to answer with, and section 3.3 has rules of its own for it.
+    `config`: what we offer; what belongs to other extensions is not looked at. `ours`: what our INIT said. An Initiate
+    Tag of 0 is not among the flaws: there is no tag to answer with, and section 3.3 has rules of its own for it.
     """
     if init.host_name:
         return causes.pack_unresolvable_address(init.host_name)  # section 5.1.2 B
@@ -111,11 +111,14 @@ def flaw(init: Init, ack: bool, config: Config | None = None) -> bytes:
         return causes.pack_invalid_parameter()
     if ack and not init.cookie:
         return causes.pack_missing_parameters((PARAM_STATE_COOKIE,))
-    return _flaw_of_auth(init, config) if config is not None and config.offers_auth else b""
+    return _flaw_of_auth(init, config, ours) if config is not None and config.offers_auth else b""
 
 
-def _flaw_of_auth(init: Init, config: Config) -> bytes:
+def _flaw_of_auth(init: Init, config: Config, ours: Init | None) -> bytes:
     said = init.auth
+    if said is not None and ours is not None and ours.auth is not None and said.random == ours.auth.random:
+        # Nobody comes upon 32 random bytes by chance: who returns ours may return our AUTH chunks too.
+        return causes.pack_protocol_violation("the random number is ours")
     if said is not None and (said.flawed or (said.random and len(said.random) != RANDOM_SIZE)):
         return causes.pack_protocol_violation("RANDOM, CHUNKS and HMAC-ALGO are not what RFC 4895 says")  # section 6.1
     if _authenticates(said):

@@ -131,7 +131,7 @@ class Handshake:
             return
         context.peer_tag = init.initiate_tag
         context.owner.retag()
-        cause = capabilities.flaw(init, True, context.config)
+        cause = capabilities.flaw(init, True, context.config, self.offer)
         if cause:  # erratum 7148, sections 3.3.3 and 5.1: the TCB goes
             self._reject(source, cause)
             return

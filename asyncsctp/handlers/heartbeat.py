@@ -17,7 +17,14 @@ from ..wire import control, tlv
 from ..wire.constants import HEARTBEAT_ACK
 from .context import Context
 from .reachability import on_answer, on_silence
-from .state import COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
+from .state import (
+    COOKIE_ECHOED,
+    ESTABLISHED,
+    SHUTDOWN_ACK_SENT,
+    SHUTDOWN_PENDING,
+    SHUTDOWN_RECEIVED,
+    SHUTDOWN_SENT,
+)
 
 __all__ = ["Heartbeat"]
 
@@ -27,6 +34,8 @@ _NONCE_SIZE: Final = 16
 #: Section 8.3: from ESTABLISHED on, until a SHUTDOWN or SHUTDOWN ACK was sent.
 _PROBES: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
 _ANSWERS: Final = _PROBES | {COOKIE_ECHOED}
+#: Where the peer's only address is still to be verified (RFC 5061 section 5.3 F14), no shutdown could end without.
+_PROBES_AT_NEED: Final = _PROBES | {SHUTDOWN_SENT, SHUTDOWN_ACK_SENT}
 
 
 @final
@@ -49,8 +58,11 @@ class Heartbeat:
         8.3).
         """
         now = self._context.now
-        if path.state is PathState.UNCONFIRMED and path.error_count <= path.max_retrans:
-            self._schedule(path, self._context.paths.reserve_probe(path, now))
+        paths = self._context.paths
+        if path.state is PathState.UNCONFIRMED and path is paths.data_path():
+            self._schedule(path, 0.0)  # nothing goes on without, and its errors count for the association
+        elif path.state is PathState.UNCONFIRMED and path.error_count <= path.max_retrans:
+            self._schedule(path, paths.reserve_probe(path, now))
         else:
             self._schedule(path, max(since + self._delay(path) - now, 0.0))
 
@@ -58,22 +70,35 @@ class Heartbeat:
         """The user wants a HEARTBEAT now (section 8.3 D); its round trip, or that there was none, will be told."""
         if path.path_id not in self._requested:
             self._requested.append(path.path_id)
-        self._probe(path)
+        if path.route.local:
+            self._probe(path)
+        else:
+            self._tell(path, None)
 
     def stop(self) -> None:
         """The association is shutting down or gone: nothing is probed and nothing awaited any more."""
         for path in self._context.paths.paths:
             self.forget(path)
 
+    def insist(self, path: Path) -> None:
+        """Verify a path that needs it; at once, if nothing goes on before."""
+        context = self._context
+        if path.state is PathState.UNCONFIRMED:
+            waits = context.timers.runs(_key(path))
+            if not waits or (path is context.paths.data_path() and not path.heartbeat_nonce):
+                self.watch(path, context.now)
+
     def forget(self, path: Path) -> None:
         """The path is no more."""
-        self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
+        self._context.timers.stop(_key(path))
         path.heartbeat_nonce = b""
         self._tell(path, None)
 
     def on_heartbeat(self, value: bytes, path_id: int) -> None:
         """HEARTBEAT: its value goes back unchanged, with whatever else was in it, to the address that it came from."""
-        if self._context.state in _ANSWERS:
+        setup = self._context.setup
+        state = self._context.state
+        if state in _ANSWERS or (state is SHUTDOWN_SENT and setup is not None and setup.dynamic_addresses):
             self._context.queue(tlv.pack(HEARTBEAT_ACK << 8, value), path_id)
 
     def on_heartbeat_ack(self, value: bytes) -> None:
@@ -97,7 +122,7 @@ class Heartbeat:
         """The timer of a path: an answer is overdue, or a probe is due."""
         context = self._context
         path = context.paths.by_id[path_id]
-        if context.state not in _PROBES:
+        if context.state not in (_PROBES_AT_NEED if context.paths.is_held else _PROBES):
             return
         if path.heartbeat_nonce:
             path.heartbeat_nonce = b""
@@ -105,10 +130,10 @@ class Heartbeat:
             if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
                 return
             self.watch(path, path.heartbeat_at)
-        elif (idle_at := path.last_sent + self._delay(path)) > context.now:
+        elif path.state is not PathState.UNCONFIRMED and (idle_at := path.last_sent + self._delay(path)) > context.now:
             # Section 8.3: not idle; data has measured this path within the period.
             context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
-        else:
+        elif path.route.local:
             self._probe(path)
 
     def _probe(self, path: Path) -> None:
@@ -135,10 +160,14 @@ class Heartbeat:
         return path.heartbeat_delay(self._context.random.bits(16) / 0x10000)
 
     def _schedule(self, path: Path, delay: float) -> None:
-        if delay != NEVER:
-            self._context.timers.start(timer_key(HEARTBEAT_TIMER, path.path_id), self._context.now + delay)
+        if delay != NEVER and path.route.local:  # else there is nowhere to send one from
+            self._context.timers.start(_key(path), self._context.now + delay)
 
     def _tell(self, path: Path, round_trip: float | None) -> None:
         if path.path_id in self._requested:
             self._requested.remove(path.path_id)
             self._context.owner.heartbeat_answered(path, round_trip)
+
+
+def _key(path: Path) -> int:
+    return timer_key(HEARTBEAT_TIMER, path.path_id)

@@ -85,12 +85,12 @@ class Keyring:
 
     `demands` are the chunk types that the peer must authenticate, `owes` those that we must. `blanket`: one of these
     travels with data, so that all packets are authenticated. `size` is that of our AUTH chunk. `heard` are the keys
-    that the peer has used.
+    that the peer has used. `vouched`: the packet that is being processed has shown an AUTH chunk that is right.
     """
 
     __slots__ = (
         "_blank", "_derived", "_hmac_id", "_larger", "_smaller", "_taken", "blanket", "demands", "heard", "owes",
-        "said", "shared", "size",
+        "said", "shared", "size", "vouched",
     )  # fmt: skip
 
     def __init__(self, said: tuple[AuthParameters, AuthParameters], shared: SharedKeys) -> None:
@@ -111,6 +111,7 @@ class Keyring:
         self.owes = peer.listed
         self.blanket = not self.owes.isdisjoint(_COMPANIONS)
         self.heard = {shared.active}
+        self.vouched = False
 
     # What we send.
 

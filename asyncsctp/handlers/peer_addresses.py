@@ -13,6 +13,7 @@ from ..paths.encapsulation import Route
 from ..paths.path import Path
 from .context import Context
 from .heartbeat import Heartbeat
+from .state import CLOSED
 
 __all__ = ["PeerAddresses"]
 
@@ -27,21 +28,16 @@ class PeerAddresses:
         self._context = context
         self._heartbeat = heartbeat
 
-    def add(self, address: str) -> Path | None:
-        """Use an address, once it is verified (F14); None if we have none of its family to send from."""
-        paths = self._context.paths
-        path = paths.find(address)
-        if path is None:
-            path = self._prepare(address)
-            if path is not None:
-                self.adopt(path)
-        return path
+    def add(self, address: str) -> None:
+        """Use an address that is not in use, once it is verified (F14): where we have none of its family, that has to
+        wait.
+        """
+        self.adopt(self._prepare(address))
 
-    def admit(self, route: Route) -> Path | None:
+    def admit(self, route: Route) -> Path:
         """A path for a packet that may make its source an address of the peer; `adopt` or `dismiss` follows."""
         path = self._prepare(route.address)
-        if path is not None:
-            self._context.paths.learn(path, route)
+        self._context.paths.learn(path, route)
         return path
 
     def adopt(self, path: Path) -> None:
@@ -70,6 +66,8 @@ class PeerAddresses:
         context.owner.vacate(path, paths.data_path())
         paths.release(path)
         context.owner.rebind()
+        if paths.is_held:
+            self._heartbeat.insist(paths.data_path())
         context.emit(PeerAddressChanged(path.route.address, "removed"))
         if paths.primary is not primary:
             context.emit(PeerAddressChanged(paths.primary.route.address, "primary"))  # F12
@@ -79,8 +77,13 @@ class PeerAddresses:
         if self._context.paths.set_primary(path.route.address):
             self._context.emit(PeerAddressChanged(path.route.address, "primary"))
 
-    def _prepare(self, address: str) -> Path | None:
+    def resume(self) -> None:
+        """Our own addresses have changed: what could not be verified may be now."""
+        if self._context.state is not CLOSED:
+            for path in self._context.paths.paths:
+                self._heartbeat.insist(path)
+
+    def _prepare(self, address: str) -> Path:
         path = self._context.paths.prepare(address)
-        if path is not None:
-            self._context.owner.add_path(path)
+        self._context.owner.add_path(path)
         return path

@@ -9,6 +9,7 @@ from typing import Final, final
 from ..errors import AssociationAborted, Cause
 from ..events import PeerError
 from ..wire import causes, control, tlv
+from ..wire.constants import ABORT
 from .context import Context
 from .state import CLOSED
 
@@ -57,11 +58,23 @@ class Violations:
 
     def no_user_data(self, wire_tsn: int) -> None:
         """A DATA chunk without user data: abort, and say which (section 6.2)."""
+        if self._is_beneath_notice():
+            return
         cause = causes.pack_no_user_data(wire_tsn)
         self._context.abort(cause, AssociationAborted("the peer sent a DATA chunk without user data"))
 
     def protocol_violation(self, text: str) -> None:
         """The peer did what can't be answered in a sane way: abort with a Protocol Violation cause (section 3.3.10.13).
         """
+        if self._is_beneath_notice():
+            return
         cause = causes.pack_protocol_violation(text)
         self._context.abort(cause, AssociationAborted(f"the peer violated the protocol: {text}"))
+
+    def _is_beneath_notice(self) -> bool:
+        """RFC 4895 section 6.3: who can't send an ABORT can't bring one about by what is malformed."""
+        keyring = self._context.keyring
+        if keyring is None or keyring.vouched or ABORT not in keyring.demands:
+            return False
+        self._context.statistics.malformed_packets += 1
+        return True

@@ -61,10 +61,9 @@ class PathManager(PathTable):
         """The path to an address of the peer, made where it is new; None if no local address is of its family."""
         address = normalize(address)
         path = self._by_address.get(address)
-        if path is None:
+        if path is None and self.local.sources_for(address):
             path = self.prepare(address, confirmed=confirmed)
-            if path is not None:
-                self.attach(path)
+            self.attach(path)
         return path
 
     def remove(self, address: str, successor: Path | None = None) -> bool:

@@ -12,7 +12,7 @@ from ..config import Config
 from ..congestion.rfc9260 import RFC9260
 from ..events import PathState
 from .encapsulation import Route, chunk_room, is_ipv4, normalize
-from .local_addresses import LocalAddresses
+from .local_addresses import NOWHERE, LocalAddresses
 from .path import Path
 from .rto import RtoEstimator
 
@@ -57,12 +57,12 @@ class PathTable:
         """The path to an address, as the peer or the user spells it."""
         return self._by_address.get(address) or self._by_address.get(normalize(address))
 
-    def prepare(self, address: str, *, confirmed: bool = False) -> Path | None:
-        """A path to what may become an address of the peer; nothing but what is sent to it by name goes there."""
+    def prepare(self, address: str, *, confirmed: bool = False) -> Path:
+        """A path to what may become an address of the peer; nothing but what is sent to it by name goes there, and
+        nothing at all where we have no address of its family.
+        """
         ipv4 = is_ipv4(address)
-        locals_ = self.local.sources_for(address)
-        if not locals_:
-            return None
+        locals_ = self.local.sources_for(address) or [NOWHERE]
         position = self._families[ipv4]
         self._families[ipv4] += 1
         local = locals_[position] if position < len(locals_) else locals_[0]

@@ -208,10 +208,18 @@ class Pair:
         return all(ended) and self.users[0].is_closed
 
     def send(
-        self, side: int, sid: int, data: bytes, *, ppid: int = 0, unordered: bool = False, path: str | None = None
+        self,
+        side: int,
+        sid: int,
+        data: bytes,
+        *,
+        ppid: int = 0,
+        unordered: bool = False,
+        path: str | None = None,
+        auth_key: int | None = None,
     ) -> None:
         association = self.association(side)
-        association.send(sid, data, ppid, unordered, path=path)
+        association.send(sid, data, ppid, unordered, path=path, auth_key=auth_key)
         self.sent[side].append((sid, ppid, unordered, data))
         self.endpoints[side].touch(association)
 

@@ -146,15 +146,16 @@ class Script:
         extensions: frozenset[int] = frozenset(),
         streams: int = 16,
         auth: frozenset[int] | None = None,
+        primary: str = "",
         keys: Mapping[int, bytes] | None = None,
         hmacs: tuple[int, ...] = (SHA_256, SHA_1),
     ) -> None:
         """`listed`: all addresses but the first are known from the INIT ACK only, thus UNCONFIRMED.
 
         `extensions`: the chunk types that the peer lists as supported. `streams`: how many it takes, and sends on.
-        `auth`: the chunk types that it wants authenticated; None: it does not know RFC 4895. It has these `keys`, and
-        lists these `hmacs`. What the association sends it then is checked: AUTH where there is one, and that it is
-        there where it must.
+        `primary`: the address that it would like to be sent to. `auth`: the chunk types that it wants authenticated;
+        None: it does not know RFC 4895. It has these `keys`, and lists these `hmacs`. What the association sends it
+        then is checked: AUTH where there is one, and that it is there where it must.
         """
         self.now = 100.0
         self.chance = Chance()
@@ -166,6 +167,7 @@ class Script:
         self.listed = listed
         self.extensions = extensions
         self.streams = streams
+        self.primary = primary
         self.auth = None if auth is None else AuthParameters(PEER_RANDOM, bytes(sorted(auth)), hmacs)
         self.keys = {0: b""} if keys is None else keys
         self.authenticator: Authenticator | None = None  # once both have said what it takes
@@ -184,8 +186,8 @@ class Script:
         if up:
             self.set_up()
 
-    def set_up(self) -> None:
-        """The peer's part of the handshake."""
+    def set_up(self, key: int = 0) -> None:
+        """The peer's part of the handshake; it authenticates with this key."""
         init = self.expect_raw(INIT)
         self._seal = Seal(PEER_PORT, LOCAL_PORT, init.initiate_tag)
         self._local_tsn = init.initial_tsn
@@ -193,12 +195,16 @@ class Script:
             PEER_TAG, self.peer_rwnd, self.streams, self.streams, PEER_TSN,
             PEER[: self.paths] if self.paths > 1 else (),
             cookie=b"cookie", ecn=self.ecn, extensions=self.extensions, auth=self.auth,
+            primary=self.primary,
         )  # fmt: skip
         if self.auth is not None and init.auth is not None:
             self.authenticator = Authenticator((init.auth, self.auth), self.keys)
         self.send(pack_init(answer, True))
         assert [packet.kinds[-1] for packet in self.take()] == [COOKIE_ECHO]
-        self.send(self.authenticated(control.pack_cookie_ack()) if init.auth is not None else control.pack_cookie_ack())
+        if self.authenticator is None or init.auth is None:
+            self.send(control.pack_cookie_ack())
+        else:
+            self.send(control.pack_cookie_ack(), auth=key, hmac=init.auth.hmacs[0])
         assert self.state is ESTABLISHED
         config = self.config
         for path in self.association.path_manager.by_id:  # the handshake took no time: what it measured is forgotten

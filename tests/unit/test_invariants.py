@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from support.mobile import Mobile
 from support.pair import Pair
+from support.script import LOCAL
 
 from asyncsctp.association import Association
+from asyncsctp.events import PathState
 from asyncsctp.handlers.reception import Reception
 from asyncsctp.handlers.state import COOKIE_WAIT
 from asyncsctp.handlers.transmission import Transmission
 from asyncsctp.inbound.data_tracker import ACK_DELAYED, ACK_NOW
 from asyncsctp.invariants import InvariantViolation, check
 from asyncsctp.outbound.message import LOST
-from asyncsctp.timers import DELAYED_ACK, HEARTBEAT_TIMER, T1_INIT, T2_SHUTDOWN, T3_RTX, timer_key
+from asyncsctp.timers import DELAYED_ACK, HEARTBEAT_TIMER, T1_INIT, T2_SHUTDOWN, T3_RTX, T4_RTO, timer_key
 
 
 @pytest.fixture
@@ -124,6 +127,20 @@ def forget_the_smallest_path(association: Association) -> None:
     association.path_manager.amdcs += 4
 
 
+def remove_a_path(association: Association) -> None:
+    paths = association.path_manager
+    paths.remove(paths.primary.route.address)
+
+
+def give_a_number_twice(association: Association) -> None:
+    association.path_manager._free.append(1)
+
+
+def direct_a_message_to_nowhere(association: Association) -> None:
+    queue = transmission(association).queue
+    next(iter(queue._streams.values())).messages[-1].path_id = 7
+
+
 def test_nothing_is_wrong_with_a_healthy_association(pair: Pair) -> None:
     for side in (0, 1):
         check(pair.association(side))
@@ -138,6 +155,7 @@ def test_nothing_is_wrong_with_a_healthy_association(pair: Pair) -> None:
         lose_t3, start_t3_for_nothing, time_a_path_that_is_not, miscount_in_flight, miscount_user_bytes, skip_a_tsn,
         lose_a_record, forget_the_earliest, miscount_the_queue, read_too_much, miscount_what_is_held, owe_a_sack,
         delay_a_sack_for_ever, leave_a_chunk_behind, wait_without_a_timer, forget_the_smallest_path,
+        remove_a_path, give_a_number_twice, direct_a_message_to_nowhere,
     ],
 )  # fmt: skip
 def test_a_broken_book_is_noticed(pair: Pair, spoil: Callable[[Association], None]) -> None:
@@ -155,3 +173,38 @@ def test_after_the_end_no_timer_runs(pair: Pair) -> None:
     association.context.timers.start(T2_SHUTDOWN, 99.0)
     with pytest.raises(InvariantViolation, match="timers run after the end"):
         check(association)
+
+
+@pytest.fixture
+def mobile() -> Mobile:
+    script = Mobile(paths=2)
+    script.association.asconf.remove_local(LOCAL[0])
+    script.flush()
+    return script
+
+
+def lose_t4(association: Association) -> None:
+    association.context.timers.stop(T4_RTO)
+
+
+def send_from_what_is_deleted(association: Association) -> None:
+    local = association.path_manager.local
+    local.sources = (*local.sources, LOCAL[0])
+
+
+def leave_from_what_is_deleted(association: Association) -> None:
+    path = association.path_manager.primary
+    path.route = path.route._replace(local=LOCAL[0])
+
+
+def verify_nothing(association: Association) -> None:
+    path = association.path_manager.primary
+    path.state = PathState.UNCONFIRMED
+
+
+@pytest.mark.parametrize("spoil", [lose_t4, send_from_what_is_deleted, leave_from_what_is_deleted, verify_nothing])
+def test_a_broken_book_of_addresses_is_noticed(mobile: Mobile, spoil: Callable[[Association], None]) -> None:
+    check(mobile.association)
+    spoil(mobile.association)
+    with pytest.raises(InvariantViolation):
+        check(mobile.association)

@@ -76,8 +76,8 @@ def test_no_causes_at_all() -> None:
 
 
 def test_an_unknown_cause_is_kept() -> None:
-    [cause] = read(tlv.pack(0x0BAD, b"abc"))
-    assert cause == Cause(0x0BAD, b"abc", "cause 2989")
+    [cause] = read(tlv.pack(0x00C0, b"abc"))
+    assert cause == Cause(0x00C0, b"abc", "cause 192")
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 6, 9, 14])
