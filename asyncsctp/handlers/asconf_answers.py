@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from ..events import PathState
 from ..paths.encapsulation import Route, as_seen, in_scope, is_ipv4
 from ..paths.local_addresses import LocalAddresses
 from ..paths.path import Path
@@ -47,6 +48,8 @@ _DONE: Final = 0
 #: Answers that are kept, and addresses that are answered in one batch: a peer has one packet of them under way.
 _KEPT: Final = 16
 _MOST_SOURCES: Final = 16
+#: What goes to an address that is not verified is at most so many times what came from there: it may be a victim's.
+_MOST_FOLD: Final = 3
 _ADDRESS_AT: Final = 8  # in a request
 
 
@@ -100,7 +103,8 @@ class Answers:
                 if len(body) + len(chunk) > room:
                     break
                 body += chunk
-            self._context.transmit_along(body, route, self._context.peer_tag)
+            if body:
+                self._context.transmit_along(body, route, self._context.peer_tag)
 
     def _queue(self, answer: bytes, path: Path, route: Route) -> None:
         """V4, E6: it goes where the request came from, whatever that is now."""
@@ -118,7 +122,15 @@ class Answers:
                 return
             route = route._replace(local=sources[0])
         if len(self._answers) < _MOST_SOURCES:
-            self._answers[route.address] = (route, self._context.room(path, ASCONF_ACK), [answer])
+            self._answers[route.address] = (route, self._room(path), [answer])
+
+    def _room(self, path: Path) -> int:
+        """The bytes of answers that may go to where the packet came from, along this path."""
+        context = self._context
+        room = context.room(path, ASCONF_ACK)
+        if path.state is not PathState.UNCONFIRMED or context.keyring is None:
+            return room
+        return min(room, _MOST_FOLD * len(self._packet) - context.keyring.size)
 
     # Carrying out.
 
@@ -140,7 +152,7 @@ class Answers:
                 results.append(_DONE)  # draft natsupp section 6.4.2: it is for NATs
             else:
                 results.append(CAUSE_UNRECOGNIZED_PARAMETERS)  # V2
-        return _pack_answer(asconf, results, self._context.room(path, ASCONF_ACK))
+        return _pack_answer(asconf, results, self._room(path))
 
     def _add(self, request: Request, path: Path, route: Route) -> int:
         """Add IP Address, section 4.2.1."""
