@@ -16,11 +16,10 @@ from asyncsctp.events import PathState
 from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.paths.encapsulation import Route
-from asyncsctp.wire import causes, control, tlv
-from asyncsctp.wire.asconf import pack_asconf, pack_asconf_ack, pack_failure, pack_success
+from asyncsctp.wire import control, tlv
+from asyncsctp.wire.asconf import pack_asconf, pack_asconf_ack
 from asyncsctp.wire.constants import (
     ABORT,
-    ASCONF,
     ASCONF_ACK,
     AUTH,
     DATA,
@@ -29,7 +28,6 @@ from asyncsctp.wire.constants import (
     FLAG_TAG_REFLECTED,
     HEARTBEAT,
     HEARTBEAT_ACK,
-    SACK,
 )
 
 VICTIM = "203.0.113.66"

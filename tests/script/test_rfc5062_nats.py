@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from support.stage import OTHER, PEER_PORT, PEER_TAG, PEER_TSN, PORT, THERE, UDP, Packet, Solo, chunks, data, kinds
+from support.stage import OTHER, PEER_TAG, PEER_TSN, THERE, UDP, Packet, Solo, chunks, data, kinds
 
 from asyncsctp.association import Association
 from asyncsctp.config import Config
-from asyncsctp.events import PathState
-from asyncsctp.handlers.state import CLOSED, ESTABLISHED
-from asyncsctp.wire import causes, control, tlv
+from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import (
     ABORT,
     CAUSE_MISSING_STATE,
     CAUSE_PORT_COLLISION,
     CAUSE_VTAG_COLLISION,
-    DATA,
     ERROR,
     FLAG_MIDDLEBOX,
     FLAG_TAG_REFLECTED,
