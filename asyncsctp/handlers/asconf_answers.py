@@ -90,6 +90,10 @@ class Answers:
         else:  # E5, or one that is too old
             self._context.statistics.unexpected_chunks += 1
 
+    def has_answered(self, number: int) -> bool:
+        """Whether the answer to the ASCONF with this number is kept."""
+        return any(known == number for known, _ in self._kept)
+
     def flush(self) -> None:
         """E6, E7: one packet to each address that something came from, as full as it may be."""
         self._packet = b""

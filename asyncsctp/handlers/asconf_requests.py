@@ -138,9 +138,7 @@ class Requests:
         if job.needs_source:
             return moved
         # What it was to leave from may be gone for good. Section 5.3 F1 lets ASCONF leave from all that is being added.
-        for local in paths.local.arriving:
-            if local != job.source:
-                moved += _from(local, order)
+        moved += [way for local in paths.local.arriving if local != job.source for way in _from(local, order)]
         usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != job.source]
         return moved + usual if job.prefers_source else usual + moved
 
@@ -178,7 +176,9 @@ class Requests:
         context.timers.stop(T4_RTO)  # A5
         path = self._path
         if context.paths.find(path.route.address) is path:
-            on_answer(context, path, context.paths.on_heartbeat_acknowledged(path, context.owner.data_pending()))
+            # RFC 7829 section 3.2 rule 9: of several ways nobody knows which one it took.
+            is_active = context.paths.on_heartbeat_acknowledged(path, context.owner.data_pending(), self._tries == 0)
+            on_answer(context, path, is_active)
         self.current = None
         self._judge(job, responses)
 
