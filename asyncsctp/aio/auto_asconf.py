@@ -217,9 +217,7 @@ class AutoAsconf:
         )
 
     def _way_out(self, driver: Driver) -> str:
-        """The address that the system would use towards the peer now; or any other, if the peer is being asked to delete
-        that.
-        """
+        """The address that the system would use towards the peer now; or any other, if that is being deleted."""
         manager = driver.core.path_manager
         for path in (manager.primary, *manager.paths):
             source = self._watch.source_for(path.route.address)
