@@ -231,6 +231,8 @@ class Association(Overview):
             if self.context.state is not ESTABLISHED and self._rooms.shutdown is not None:
                 self._rooms.shutdown.advance()  # what was given up is in the way no more
         rooms = self._rooms
+        if rooms.nat is not None:
+            rooms.nat.flush()
         if rooms.asconf is not None:
             rooms.asconf.flush()
         rooms.packetizer.flush()

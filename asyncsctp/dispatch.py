@@ -324,8 +324,6 @@ def _on_heartbeat(rooms: Rooms, data: bytes, at: int, end: int, path: Path, rout
 
 def _on_heartbeat_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     rooms.heartbeat.on_heartbeat_ack(data[at + tlv.HEADER_SIZE : end])
-    if rooms.nat is not None:
-        rooms.nat.on_heartbeat_ack()
 
 
 def _on_abort(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:

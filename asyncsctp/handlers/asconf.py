@@ -12,7 +12,7 @@ from ..errors import AsconfError, Cause
 from ..paths.encapsulation import Route, as_seen, in_scope, is_ipv4, normalize
 from ..paths.path import Path
 from ..wire import tlv
-from ..wire.asconf import ANY_IPV4, ANY_IPV6, MAX_REQUESTS, WILDCARDS, read_asconf_ack, read_lookup_address
+from ..wire.asconf import ANY_IPV4, ANY_IPV6, MAX_REQUESTS, WILDCARDS, read_asconf_ack, read_lookup
 from ..wire.constants import (
     ASCONF,
     AUTH,
@@ -206,11 +206,14 @@ class Asconf:
         return self._requests.give_up_for_nat(reason, found)
 
     def _is_found(self, datagram: bytes, route: Route) -> bool:
-        """D2, D2-ext: whether the Address Parameter of one of its ASCONFs is an address of the peer, or a wildcard."""
+        """D2, D2-ext: whether the Address Parameter of one of its ASCONFs is an address of the peer, or a wildcard.
+
+        Or was, when the same ASCONF came before: its sender has moved on and still waits for the answer.
+        """
         for first16, _, start, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
             if first16 >> 8 == ASCONF:
-                address = read_lookup_address(datagram, start, end)
-                if address in WILDCARDS:
+                number, address = read_lookup(datagram, start, end)
+                if address in WILDCARDS or self._answers.has_answered(number):
                     return True
                 if address and self._context.paths.find(as_seen((address,), route.address)[0]) is not None:
                     return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from ..events import PathState
 from ..paths.encapsulation import Route, as_seen, in_scope, is_ipv4
 from ..paths.local_addresses import LocalAddresses
 from ..paths.path import Path
@@ -47,6 +48,8 @@ _DONE: Final = 0
 #: Answers that are kept, and addresses that are answered in one batch: a peer has one packet of them under way.
 _KEPT: Final = 16
 _MOST_SOURCES: Final = 16
+#: What goes to an address that is not verified is at most so many times what came from there: it may be a victim's.
+_MOST_FOLD: Final = 3
 _ADDRESS_AT: Final = 8  # in a request
 
 
@@ -87,10 +90,12 @@ class Answers:
         else:  # E5, or one that is too old
             self._context.statistics.unexpected_chunks += 1
 
+    def has_answered(self, number: int) -> bool:
+        """Whether the answer to the ASCONF with this number is kept."""
+        return any(known == number for known, _ in self._kept)
+
     def flush(self) -> None:
-        """E6, E7: one packet to each address that something came from, as full as it may be. C5: an answer SHOULD NOT
-        be larger than that; but one that is never given would be asked for until the association fails.
-        """
+        """E6, E7: one packet to each address that something came from, as full as it may be."""
         self._packet = b""
         if not self._answers:
             return
@@ -99,10 +104,11 @@ class Answers:
         for route, room, chunks in answers.values():
             body = b""
             for chunk in chunks:
-                if body and len(body) + len(chunk) > room:
+                if len(body) + len(chunk) > room:
                     break
                 body += chunk
-            self._context.transmit_along(body, route, self._context.peer_tag)
+            if body:
+                self._context.transmit_along(body, route, self._context.peer_tag)
 
     def _queue(self, answer: bytes, path: Path, route: Route) -> None:
         """V4, E6: it goes where the request came from, whatever that is now."""
@@ -120,7 +126,19 @@ class Answers:
                 return
             route = route._replace(local=sources[0])
         if len(self._answers) < _MOST_SOURCES:
-            self._answers[route.address] = (route, self._context.room(path, ASCONF_ACK), [answer])
+            room = self._room(path)
+            if path.state is not PathState.UNCONFIRMED:
+                # C5: it SHOULD NOT be larger; but if it was not given the peer would ask until the association fails.
+                room = max(room, len(answer))
+            self._answers[route.address] = (route, room, [answer])
+
+    def _room(self, path: Path) -> int:
+        """The bytes of answers that may go to where the packet came from, along this path."""
+        context = self._context
+        room = context.room(path, ASCONF_ACK)
+        if path.state is not PathState.UNCONFIRMED or context.keyring is None:
+            return room
+        return min(room, _MOST_FOLD * len(self._packet) - context.keyring.size)
 
     # Carrying out.
 
@@ -142,7 +160,7 @@ class Answers:
                 results.append(_DONE)  # draft natsupp section 6.4.2: it is for NATs
             else:
                 results.append(CAUSE_UNRECOGNIZED_PARAMETERS)  # V2
-        return _pack_answer(asconf, results, self._context.room(path, ASCONF_ACK))
+        return _pack_answer(asconf, results, self._room(path))
 
     def _add(self, request: Request, path: Path, route: Route) -> int:
         """Add IP Address, section 4.2.1."""

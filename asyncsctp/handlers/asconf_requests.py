@@ -146,9 +146,7 @@ class Requests:
         if job.needs_source:
             return moved
         # What it was to leave from may be gone for good. Section 5.3 F1 lets ASCONF leave from all that is being added.
-        for local in paths.local.arriving:
-            if local != job.source:
-                moved += _from(local, order)
+        moved += [way for local in paths.local.arriving if local != job.source for way in _from(local, order)]
         usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != job.source]
         return moved + usual if job.prefers_source else usual + moved
 

@@ -140,8 +140,10 @@ class Nat:
         self._peers.adopt(self._newcomer)
         return self._newcomer
 
-    def on_heartbeat_ack(self) -> None:
-        """A HEARTBEAT was answered: if it was the newcomer's, that is where the peer is now (RFC 9260 section 5.4)."""
+    def flush(self) -> None:
+        """A batch is over: if the newcomer has answered its HEARTBEAT, that is where the peer is now (RFC 9260 section
+        5.4). Not before: the answer may have come from an address that goes by it, with other chunks behind it.
+        """
         newcomer = self._newcomer
         if newcomer is None or newcomer.state is not PathState.ACTIVE:
             return

@@ -11,7 +11,7 @@ from typing import final
 from ..errors import AssociationAborted, AssociationTimeout
 from ..events import PeerShutdown
 from ..paths.path import Path
-from ..timers import T2_SHUTDOWN, T5_GUARD
+from ..timers import T2_SHUTDOWN, T4_RTO, T5_GUARD
 from ..wire import causes, control
 from ..wire.constants import MASK_32
 from .context import Context
@@ -61,7 +61,10 @@ class Shutdown:
                 context.timers.start(T5_GUARD, context.now + self._guard())
                 self._send()
         elif context.state is SHUTDOWN_RECEIVED and not context.owner.data_pending():
-            self._acknowledge()
+            # RFC 5061 section 5.1.1 C4: in SHUTDOWN-ACK-SENT no ASCONF is sent again. The one under way may have been
+            # carried out, so that nothing would be heard any more from where we believe to be.
+            if not context.timers.runs(T4_RTO):
+                self._acknowledge()
 
     def on_packet(self, carried_data: bool) -> None:
         """A packet came in SHUTDOWN-SENT: the peer lives, and may have much to send before it answers."""

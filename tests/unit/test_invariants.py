@@ -141,6 +141,28 @@ def direct_a_message_to_nowhere(association: Association) -> None:
     next(iter(queue._streams.values())).messages[-1].path_id = 7
 
 
+def overlook_a_failed_path(association: Association) -> None:
+    association.path_manager.primary.error_count = 6
+
+
+def suspect_a_path_without_a_threshold(association: Association) -> None:
+    association.path_manager.paths[1].state = PathState.POTENTIALLY_FAILED
+
+
+def send_to_a_failed_path(association: Association) -> None:
+    primary = association.path_manager.primary
+    primary.error_count = 6
+    primary.state = PathState.INACTIVE
+
+
+def leave_a_suspect_unprobed(association: Association) -> None:
+    path = association.path_manager.paths[1]
+    association.configure_path(path.route.address, {"pf_threshold": 0}, 2.0)
+    path.error_count = 1
+    path.state = PathState.POTENTIALLY_FAILED
+    association.context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
+
+
 def test_nothing_is_wrong_with_a_healthy_association(pair: Pair) -> None:
     for side in (0, 1):
         check(pair.association(side))
@@ -156,6 +178,7 @@ def test_nothing_is_wrong_with_a_healthy_association(pair: Pair) -> None:
         lose_a_record, forget_the_earliest, miscount_the_queue, read_too_much, miscount_what_is_held, owe_a_sack,
         delay_a_sack_for_ever, leave_a_chunk_behind, wait_without_a_timer, forget_the_smallest_path,
         remove_a_path, give_a_number_twice, direct_a_message_to_nowhere,
+        overlook_a_failed_path, suspect_a_path_without_a_threshold, send_to_a_failed_path, leave_a_suspect_unprobed,
     ],
 )  # fmt: skip
 def test_a_broken_book_is_noticed(pair: Pair, spoil: Callable[[Association], None]) -> None:

@@ -22,7 +22,7 @@ from asyncsctp.wire.asconf import (
     pack_vtags,
     read_asconf,
     read_asconf_ack,
-    read_lookup_address,
+    read_lookup,
 )
 from asyncsctp.wire.constants import PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS, PARAM_SET_PRIMARY
 from asyncsctp.wire.tlv import Malformed
@@ -82,7 +82,7 @@ def test_what_is_packed_is_read() -> None:
             Request(0xC007, 0, "", pack_disable_restart()),
         ),
     )
-    assert read_lookup_address(chunk, 4, len(chunk)) == "192.0.2.7"
+    assert read_lookup(chunk, 4, len(chunk))[1] == "192.0.2.7"
 
 
 def test_an_answer_that_is_packed_is_read() -> None:
@@ -109,7 +109,7 @@ def test_a_host_name_is_ignored_wherever_it_stands() -> None:
     assert read(f"00000001 {name} {HERE}").address == "192.0.2.7"
     assert read(f"00000001 {HERE} {name}").requests == ()
     data = bytes.fromhex(f"00000001 {name} {HERE}")
-    assert read_lookup_address(data, 0, len(data)) == "192.0.2.7"
+    assert read_lookup(data, 0, len(data))[1] == "192.0.2.7"
     [request] = read(f"00000001 {HERE} c0010010 00000001 000b0008 6e616d00").requests
     assert request.address == ""
 
@@ -183,6 +183,6 @@ def test_garbage_is_malformed_or_read() -> None:
         for _ in range(chance.randrange(1, 5)):
             chunk[chance.randrange(len(chunk))] = chance.randrange(256)
         data = bytes(chunk[: chance.randrange(len(chunk) + 1)])
-        for reader in (read_asconf, read_asconf_ack, read_lookup_address):
+        for reader in (read_asconf, read_asconf_ack, read_lookup):
             with suppress(Malformed):
                 reader(data, min(4, len(data)), len(data))
