@@ -133,6 +133,7 @@ class PathManager(Failover):
             self._current = self.primary
         self._measure()
         self._select()
+        self.await_another()
         return True
 
     def release(self, path: Path) -> None:
@@ -231,7 +232,15 @@ class PathManager(Failover):
         """There may be an address of ours again for paths that had none; those whose state that has changed."""
         changed = self.local.arrive(self.paths)
         self._select()
+        self.await_another()
         return changed
+
+    def await_another(self) -> None:
+        """Nothing can leave for the address that data would take, nor for another that is verified: one that can be is
+        waited for instead, and its errors count for the association.
+        """
+        if not self._current.route.local:
+            self._current = next((path for path in self.paths if path.route.local), self._current)
 
     def rotate_local(self, path: Path) -> bool:
         """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""
