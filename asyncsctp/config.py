@@ -124,6 +124,14 @@ def check_auth_key(key_id: object, key: object) -> None:
         raise ValueError("a key must not be empty; only key 0 may, which then is the one without a secret")
 
 
+_NO_KEYS: Mapping[int, bytes] = {}
+
+
+def _no_keys() -> Mapping[int, bytes]:
+    """The same for all settings without: there is one copy of them for each endpoint."""
+    return _NO_KEYS
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """The settings of an endpoint and of the associations made by it.
@@ -234,7 +242,7 @@ class Config:
     auth: bool = False
     auth_chunks: frozenset[int] = frozenset()
     auth_hmacs: tuple[int, ...] = (SHA_256, SHA_1)
-    auth_keys: Mapping[int, bytes] = field(default_factory=dict, repr=False, hash=False)
+    auth_keys: Mapping[int, bytes] = field(default_factory=_no_keys, repr=False, hash=False)
     auth_active_key: int = 0
     dynamic_addresses: bool = False
     auto_asconf: bool = False
@@ -278,7 +286,8 @@ class Config:
             raise TypeError("auth_keys must be a mapping of ids to bytes")
         for key_id, key in self.auth_keys.items():
             check_auth_key(key_id, key)
-        object.__setattr__(self, "auth_keys", dict(self.auth_keys))  # what the caller does to his changes nothing here
+        if self.auth_keys:
+            object.__setattr__(self, "auth_keys", dict(self.auth_keys))  # what the caller does to his changes nothing
         if (self.auth_keys or self.auth_active_key) and self.auth_active_key not in self.auth_keys:
             raise ValueError(f"auth_active_key must be one of the ids in auth_keys, not {self.auth_active_key}")
         if not self.offers_auth and (self.auth_chunks or self.auth_keys):

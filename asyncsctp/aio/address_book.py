@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from ..config import Config
 from ..paths.encapsulation import in_scope, normalize, wildcard_of
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 __all__ = ["AddressBook", "ours", "unicast"]
+
+
+#: Where there are none; nothing is ever put in.
+_NONE: Final[dict[Any, set[Any]]] = {}
 
 
 def ours(driver: Driver) -> tuple[str, ...]:
@@ -56,10 +60,10 @@ class AddressBook:
         self._engine = engine
         self._config = config
         self._membership = membership
-        self._holders: dict[str, set[Driver]] = {}
-        self._lock = asyncio.Lock()  # two may want the same
-        self.shared: dict[str, None] = {}
-        self.declined: dict[Driver, set[str]] = {}
+        self._holders: dict[str, set[Driver]] = _NONE
+        self._lock: asyncio.Lock | None = None  # two may want the same
+        self.shared: tuple[str, ...] = ()
+        self.declined: dict[Driver, set[str]] = _NONE
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -86,12 +90,13 @@ class AddressBook:
 
     def keep(self, address: str, driver: Driver) -> None:
         """If there is a socket it stays, as long as this association has the address."""
-        self._holders.setdefault(address, set()).add(driver)
+        self._hold(address, [driver])
 
     async def share(self, address: str) -> None:
         """It is an address of all associations from now on. `OSError` if it can't be had."""
         await self._bind(address)
-        self.shared[address] = None
+        if address not in self.shared:
+            self.shared = (*self.shared, address)
         core = self._engine.core
         if not self.is_covered(address) and address not in core.local_addresses:
             core.local_addresses = (*core.local_addresses, address)
@@ -102,11 +107,11 @@ class AddressBook:
         The last one stays that of associations to come, until there is another.
         """
         core = self._engine.core
-        self.shared.pop(address, None)
+        self.shared = tuple(each for each in self.shared if each != address)
         core.local_addresses = tuple(each for each in core.local_addresses if each != address) or (address,)
         users = self.users(address)
         if users:
-            self._holders.setdefault(address, set()).update(users)
+            self._hold(address, users)
         self._close_unused(address)
 
     def users(self, address: str) -> list[Driver]:
@@ -122,6 +127,12 @@ class AddressBook:
             # In the next turn of the loop: we may be called by what came from that very socket.
             self._engine.loop.call_soon(self._close_unused, address)
 
+    def decline(self, driver: Driver, address: str) -> None:
+        """The user has taken this address from an association."""
+        if not self.declined:
+            self.declined = {}  # most endpoints never have any
+        self.declined.setdefault(driver, set()).add(address)
+
     def leave(self, driver: Driver) -> None:
         """An association has ended."""
         self.declined.pop(driver, None)
@@ -129,8 +140,15 @@ class AddressBook:
             self.release(address, driver)
 
     async def _bind(self, address: str) -> None:
+        if self._lock is None:
+            self._lock = asyncio.Lock()
         async with self._lock:
             await self._engine.sockets.add(address, self._config, self._membership.open_further_socket)
+
+    def _hold(self, address: str, drivers: Iterable[Driver]) -> None:
+        if not self._holders:
+            self._holders = {}
+        self._holders.setdefault(address, set()).update(drivers)
 
     def _close_unused(self, address: str) -> None:
         core = self._engine.core

@@ -70,7 +70,7 @@ class DynamicAddresses:
         ticket = remove(driver, address)
         if not driver.engine.core.listening:
             book.unshare(address)  # nobody can set up an association to it: it is that of those who have it
-        book.declined.setdefault(driver, set()).add(address)
+        book.decline(driver, address)
         try:
             await _carried_out(driver, ticket)
         except AsconfError:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from socket import AF_UNSPEC
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..config import Config
 from ..wire.constants import UDP_PORT
@@ -20,6 +20,8 @@ from .workers import WorkerSlot
 __all__ = ["connect", "open_endpoint", "run", "serve"]
 
 T = TypeVar("T")
+
+_DEFAULT: Final = Config()  # one object for all who don't say otherwise
 
 
 def connect(
@@ -52,7 +54,7 @@ def connect(
     """
 
     async def attempt(peers: tuple[str, ...]) -> Association:
-        settings = config or Config()
+        settings = config or _DEFAULT
         if local_addrs is None:
             ours = await source_addresses(peers, settings.udp_port if udp_port == UDP_PORT else udp_port)
         else:
@@ -135,7 +137,7 @@ def serve(
                 membership = await Neighbour.join(ours, udp_port)
         try:
             endpoint = await Endpoint.open(
-                ours, *ports, config or Config(), listening=True, limit=limit, membership=membership
+                ours, *ports, config or _DEFAULT, listening=True, limit=limit, membership=membership
             )
         except BaseException:
             membership.leave()
@@ -159,7 +161,7 @@ def open_endpoint(
 
     async def open_() -> Endpoint:
         ours = await local_addresses(None, local_addrs)
-        return await Endpoint.open(ours, port, udp_port, config or Config(), listening=True)
+        return await Endpoint.open(ours, port, udp_port, config or _DEFAULT, listening=True)
 
     return Opening(open_)
 

@@ -193,12 +193,16 @@ class AutoAsconf:
         for address in gone:
             if (driver, address) not in self._refused:
                 return "", address
+        return self._missing(driver), ""
+
+    def _missing(self, driver: Driver) -> str:
+        """An address that the association could have as well."""
         here = self._watch.addresses
         for address in self._book.addresses:
             # Through a NAT a request has to take the new way, and if that leads nowhere, no other one can follow.
             if address in here and self._can_take(driver, address) and not addresses.is_translated(address, driver):
-                return address, ""
-        return "", ""
+                return address
+        return ""
 
     def _is_gone(self, address: str) -> bool:
         return address not in self._watch.addresses and address != wildcard_of(address)
@@ -213,12 +217,14 @@ class AutoAsconf:
         )
 
     def _way_out(self, driver: Driver) -> str:
-        """The address that the system would use towards the peer now; what is not on its way there is of no use."""
+        """The address that the system would use towards the peer now; or any other, if that is being deleted."""
         manager = driver.core.path_manager
         for path in (manager.primary, *manager.paths):
             source = self._watch.source_for(path.route.address)
             if source in self._watch.addresses and self._can_take(driver, source):
                 return source
+            if source in manager.local.leaving and (other := self._missing(driver)):
+                return other
         return ""
 
     def _can_take(self, driver: Driver, address: str) -> bool:

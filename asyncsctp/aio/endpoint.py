@@ -48,6 +48,16 @@ def _free_port(udp_port: int) -> int:
     return udp_port or secrets.choice(range(_FIRST_FREE_PORT, _LAST_PORT + 1))
 
 
+def _fitted(config: Config, window: int) -> Config:
+    """The settings with this window; the same object for endpoints that are opened alike one after the other."""
+    if not _LATEST or _LATEST[0][0] is not config or _LATEST[0][1].recv_buffer != window:
+        _LATEST[:] = [(config, config.replace(recv_buffer=window))]
+    return _LATEST[0][1]
+
+
+_LATEST: Final[list[tuple[Config, Config]]] = []
+
+
 @final
 class _SystemRandom:
     """The system's source of randomness."""
@@ -133,7 +143,7 @@ class Endpoint:
         await engine.sockets.bind(tuple(map(normalize, local_addrs)), udp_port, config, membership.open_socket)
         window = engine.sockets.window(config.recv_buffer)
         if window != config.recv_buffer:
-            config = config.replace(recv_buffer=max(window, _SMALLEST_WINDOW))
+            config = _fitted(config, max(window, _SMALLEST_WINDOW))
         engine.core = CoreEndpoint(
             config,
             port=port or _free_port(engine.sockets.udp_port if udp_port == 0 else 0),

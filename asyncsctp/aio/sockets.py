@@ -137,8 +137,8 @@ class Sockets:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._narrow: dict[str, int] = {}
-        self._leaving: dict[str, _Socket] = {}  # removed, and not closed yet
-        self._gone = WaitList()
+        self._leaving: dict[str, _Socket] | None = None  # removed, and not closed yet
+        self._gone: WaitList | None = None
         self.by_local: dict[str, _Socket] = {}
         self.failures: dict[str, int] = {}  # of sends, by the name of the error
         self.paused = 0  # how many of them are full
@@ -182,8 +182,10 @@ class Sockets:
         """
         if address in self.by_local:
             return
-        while address in self._leaving:
+        while self._leaving is not None and address in self._leaving:
             self._leaving[address].transport.abort()
+            if self._gone is None:
+                self._gone = WaitList()
             await self._gone.wait()
         if self._at(address) is None:
             await self._open(address, self.udp_port, config, open_socket)
@@ -214,6 +216,8 @@ class Sockets:
         if sock is None or len(self.by_local) == 1:
             return False
         del self.by_local[address]
+        if self._leaving is None:
+            self._leaving = {}
         self._leaving[address] = sock
         sock.transport.close()
         sock.forget_full()
@@ -222,9 +226,10 @@ class Sockets:
 
     def on_closed(self, sock: _Socket) -> None:
         """A socket is closed at the end of this turn of the loop."""
-        if self._leaving.get(sock.local) is sock:
+        if self._leaving is not None and self._leaving.get(sock.local) is sock:
             del self._leaving[sock.local]
-            self._gone.wake()
+            if self._gone is not None:
+                self._gone.wake()
 
     def note_failures(self, code: int, count: int) -> None:
         """So many packets were refused, or had to wait."""

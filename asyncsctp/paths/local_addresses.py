@@ -15,6 +15,7 @@ from .path import Path
 
 __all__ = ["NOWHERE", "LocalAddresses", "set_out_from"]
 
+_NONE: Final[frozenset[str]] = frozenset()
 _UNUSED: Final = frozenset({PathState.UNCONFIRMED, PathState.INACTIVE})
 
 #: The local address of a route along which nothing can leave.
@@ -53,7 +54,7 @@ class LocalAddresses:
         self.bound = self.sources = tuple(map(normalize, addresses))
         self.arriving: tuple[str, ...] = ()
         self.leaving: tuple[str, ...] = ()
-        self.barred: frozenset[str] = frozenset()
+        self.barred = _NONE
 
     def __contains__(self, address: str) -> bool:
         return address in self.sources or address in self.barred
@@ -81,7 +82,7 @@ class LocalAddresses:
         """The peer begins anew, with what it was told in the handshake."""
         self.sources = self.bound
         self.arriving = self.leaving = ()
-        self.barred = frozenset()
+        self.barred = _NONE
         for path in paths:
             if path.route.local not in self.sources:
                 self._move(path)
@@ -118,7 +119,7 @@ class LocalAddresses:
         self._bar()
 
     def _bar(self) -> None:
-        self.barred = frozenset(self.arriving + self.leaving)
+        self.barred = frozenset(self.arriving + self.leaving) or _NONE
 
     # What that means for paths.
 

@@ -59,12 +59,17 @@ class PathSettings:
 
 
 def common_settings(config: Config) -> PathSettings:
-    """Those of paths with none of their own: one object for all associations that are made with the same `config`."""
-    if _LATEST and _LATEST[0][0] is config:
-        return _LATEST[0][1]
-    settings = PathSettings(config, {})
-    _LATEST[:] = [(config, settings)]
+    """Those of paths with none of their own: one object for all associations with the same."""
+    key = (
+        config.heartbeat_interval, config.path_max_retrans, config.pf_threshold, config.mtu, config.primary_switchover,
+    )  # fmt: skip
+    settings = _COMMON.get(key)
+    if settings is None:
+        if len(_COMMON) >= _KEPT:
+            _COMMON.clear()
+        settings = _COMMON[key] = PathSettings(config, {})
     return settings
 
 
-_LATEST: Final[list[tuple[Config, PathSettings]]] = []
+_KEPT: Final = 64
+_COMMON: Final[dict[tuple[float | None, int, int | None, int | None, int | None], PathSettings]] = {}
