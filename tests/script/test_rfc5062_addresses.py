@@ -325,10 +325,9 @@ def test_a_path_is_watched_again_once_we_have_an_address_for_it(errors: int) -> 
     script.path().judge()
     ticket = script.association.asconf.change_local(OURS, LOCAL[0])
     script.flush()
-    number = 0
     script.advance(0.5)
-    script.association.context.timers.stop(timer_key(HEARTBEAT_TIMER, 0))  # it found that there was nowhere to probe from
-    settled(script, number, local=OURS)
+    script.association.context.timers.stop(timer_key(HEARTBEAT_TIMER, 0))  # there was nowhere to probe from
+    settled(script, 0, local=OURS)
     assert ticket.is_ok
     script.advance(10.0)
     assert [packet.route.local for packet in script.take() if packet.all(HEARTBEAT)]
