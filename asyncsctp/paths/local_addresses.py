@@ -84,8 +84,12 @@ class LocalAddresses:
         self.arriving = self.leaving = ()
         self.barred = _NONE
         for path in paths:
-            if path.route.local not in self.sources:
-                self._move(path)
+            self.place(path)
+
+    def place(self, path: Path) -> None:
+        """Our addresses may have changed since this path was made."""
+        if path.route.local not in self.sources:
+            self._move(path)
 
     # Addresses that come and go.
 

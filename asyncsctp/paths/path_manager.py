@@ -109,6 +109,7 @@ class PathManager(Failover):
         """Use a path that `prepare` has made."""
         if path.path_id in self._free:
             self._free.remove(path.path_id)
+        self.local.place(path)
         self.paths.append(path)
         self._by_address[path.route.address] = path
         self._measure()

@@ -331,3 +331,18 @@ def test_a_path_is_watched_again_once_we_have_an_address_for_it(errors: int) -> 
     assert ticket.is_ok
     script.advance(10.0)
     assert [packet.route.local for packet in script.take() if packet.all(HEARTBEAT)]
+
+
+def test_a_newcomer_that_tells_us_of_our_address_before_it_asks_for_its_own() -> None:
+    """In one packet: what was made for it before the answer had nowhere to be probed from."""
+    script = Mobile()
+    script.association.asconf.add_local(OURS_IPV6)
+    script.flush()
+    script.take()
+    answer = pack_asconf_ack(script.ours(0))
+    request = script.asconf(add("::"), delete("::"), lookup="::")
+    script.say(answer, request, source="2001:db8::7", local=OURS_IPV6)
+    script.take()
+    script.advance(0.0)
+    script.verify("2001:db8::7", OURS_IPV6)
+    assert [path.state for path in script.association.path_manager.paths] == [PathState.ACTIVE]
