@@ -304,6 +304,19 @@ def test_an_address_of_the_peer_that_nothing_can_leave_for_any_more_is_not_waite
     assert {packet.to for packet in script.take() if packet.all(HEARTBEAT)} == {"2001:db8::7"}
 
 
+def test_a_request_that_can_go_to_unverified_addresses_alone_is_not_repeated_for_ever() -> None:
+    script = Mobile()
+    script.association.asconf.add_local(OURS_IPV6)
+    script.flush()
+    settled(script, 0)
+    script.ask(add("2001:db8::7"))
+    ticket = script.association.asconf.remove_local(LOCAL[0])
+    script.flush()
+    script.advance(2000.0)
+    assert isinstance(script.user.error, AssociationTimeout)
+    assert ticket.is_done and not ticket.is_ok
+
+
 def test_all_others_are_not_deleted_from_where_we_can_not_send_to() -> None:
     """The request was under way as our address of that family went."""
     script = Mobile()
