@@ -10,7 +10,6 @@ from typing import Final, final
 
 from ..events import PathState
 from ..paths.encapsulation import Route, as_seen, in_scope, is_ipv4
-from ..paths.local_addresses import LocalAddresses
 from ..paths.path import Path
 from ..wire import causes
 from ..wire.asconf import (
@@ -186,7 +185,7 @@ class Answers:
         """Delete IP Address, section 4.2.2. One that is not there is gone already."""
         paths = self._context.paths
         if request.address in WILDCARDS:
-            if path not in paths.paths:
+            if path not in paths.paths or not paths.local.may_reach(path.route.address):
                 return CAUSE_DELETE_LAST_ADDRESS
             for other in list(paths.paths):
                 if other is not path:
@@ -198,7 +197,7 @@ class Answers:
         target = paths.find(address)
         if target is None:
             return _DONE
-        rest = [other for other in paths.paths if other is not target and _is_reachable(paths.local, other)]
+        rest = [other for other in paths.paths if other is not target and paths.local.may_reach(other.route.address)]
         if not rest:
             return CAUSE_DELETE_LAST_ADDRESS  # F7
         if target is path:
@@ -214,12 +213,6 @@ class Answers:
             return CAUSE_UNRESOLVABLE_ADDRESS
         self._peers.prefer(target)
         return _DONE
-
-
-def _is_reachable(local: LocalAddresses, path: Path) -> bool:
-    """Whether we have an address to send there from, or will have."""
-    ipv4 = is_ipv4(path.route.address)
-    return any(is_ipv4(ours) == ipv4 for ours in (*local.sources, *local.arriving))
 
 
 def _meant(request: Request, route: Route) -> str:

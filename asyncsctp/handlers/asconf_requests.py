@@ -249,10 +249,12 @@ class Requests:
                 local.admit(wish.local)
             else:
                 local.drop(wish.local)
-        if not local.sources and not local.arriving:  # the peer has deleted one, and did not add the other
-            for wish in wishes:
-                if wish.kind == PARAM_DELETE_ADDRESS and wish.local:
-                    local.admit(wish.local)
+        # A peer that deletes one and does not add the other is silent from now on, and not waited for without end.
+        for kind in (PARAM_DELETE_ADDRESS, PARAM_ADD_ADDRESS):
+            if not any(local.may_reach(path.route.address) for path in paths.paths):
+                for wish in wishes:
+                    if wish.kind == kind and wish.local:
+                        local.admit(wish.local)
         tell_changes(self._context, paths.arrive())
         self._peers.resume()
 

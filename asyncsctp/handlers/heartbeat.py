@@ -89,12 +89,11 @@ class Heartbeat:
             self.forget(path)
 
     def insist(self, path: Path) -> None:
-        """Verify a path that needs it; at once, if nothing goes on before."""
+        """Probe a path again that could not be probed; and at once, if nothing goes on before it is verified."""
         context = self._context
-        if path.state is PathState.UNCONFIRMED:
-            waits = context.timers.runs(_key(path))
-            if not waits or (path is context.paths.data_path() and not path.heartbeat_nonce):
-                self.watch(path, context.now)
+        is_awaited = path.state is PathState.UNCONFIRMED and path is context.paths.data_path()
+        if not context.timers.runs(_key(path)) or (is_awaited and not path.heartbeat_nonce):
+            self.watch(path, context.now)
 
     def forget(self, path: Path) -> None:
         """The path is no more."""

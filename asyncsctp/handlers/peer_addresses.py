@@ -44,6 +44,7 @@ class PeerAddresses:
         """Use a path that `admit` has given."""
         context = self._context
         context.paths.attach(path)
+        context.paths.await_another()
         context.owner.add_path(path)
         context.owner.rebind()
         context.emit(PeerAddressChanged(path.route.address, "added"))

@@ -95,8 +95,10 @@ class Failover:
         if path.settings.pf_threshold is None or path.error_count < self._most_errors(path):
             path.error_count += 1
         exceeded = False
-        # Section 5.4: probing is not counted; but where there is no other path, nothing else would tell.
-        if counts and (path.state is not _UNCONFIRMED or path is self._current):
+        # Section 5.4: probing is not counted; but where there is no other path, nothing else would tell. Nor is there
+        # another while nothing can leave for the one in use, and an ASCONF goes to those that are to be verified.
+        current = self._current
+        if counts and (path.state is not _UNCONFIRMED or path is current or not current.route.local):
             self.error_count += 1
             exceeded = self.error_count > self._config.max_retrans
         if path.error_count >= ROTATE_AT:

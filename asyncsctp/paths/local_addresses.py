@@ -65,6 +65,11 @@ class LocalAddresses:
         family = [local for local in self.sources if is_ipv4(local) == ipv4]
         return [local for local in family if is_source_for(local, address)] or family
 
+    def may_reach(self, address: str) -> bool:
+        """Whether there is one to send to this one from, or will be."""
+        ipv4 = is_ipv4(address)
+        return any(is_ipv4(local) == ipv4 for local in (*self.sources, *self.arriving))
+
     # A wildcard, and the one address that it turns out to be.
 
     def settle(self, local: str) -> None:
@@ -79,8 +84,12 @@ class LocalAddresses:
         self.arriving = self.leaving = ()
         self.barred = _NONE
         for path in paths:
-            if path.route.local not in self.sources:
-                self._move(path, paths)
+            self.place(path, paths)
+
+    def place(self, path: Path, paths: Sequence[Path]) -> None:
+        """Our addresses may have changed since this path was made."""
+        if path.route.local not in self.sources:
+            self._move(path, paths)
 
     # Addresses that come and go.
 

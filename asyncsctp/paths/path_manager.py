@@ -104,6 +104,7 @@ class PathManager(Failover):
         """Use a path that `prepare` has made."""
         if path.path_id in self._free:
             self._free.remove(path.path_id)
+        self.local.place(path, self.paths)
         self.paths.append(path)
         self._by_address[path.route.address] = path
         self._measure()
@@ -129,6 +130,7 @@ class PathManager(Failover):
         self._measure()
         self._select()
         self._spread([other for other in self.paths if not other.rto.measured])  # what works stays as it is
+        self.await_another()
         return True
 
     def release(self, path: Path) -> None:
@@ -228,10 +230,18 @@ class PathManager(Failover):
         changed = self.local.arrive(self.paths)
         self._spread(self.paths)
         self._select()
+        self.await_another()
         return changed
 
     def _spread(self, movable: Sequence[Path]) -> None:
         self.local.spread([path for path in movable if path is not self._current], self.paths)
+
+    def await_another(self) -> None:
+        """Nothing can leave for the address that data would take, nor for another that is verified: one that can be is
+        waited for instead, and its errors count for the association.
+        """
+        if not self._current.route.local:
+            self._current = next((path for path in self.paths if path.route.local), self._current)
 
     def rotate_local(self, path: Path) -> bool:
         """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""

@@ -30,7 +30,7 @@ def test_senseless_changes_of_addresses(seed: int) -> None:
                 soup.look()
         script = soup.script
         if not soup.is_over:
-            script.association.shutdown(script.now)
+            script.shutdown()
             script.advance(3000.0)
         assert soup.is_over
         assert script.user.error is None or isinstance(script.user.error, SCTPError)

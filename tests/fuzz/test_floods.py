@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from random import Random
 from struct import pack, unpack_from
-from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import pytest
+from support.measure import size_of
 from support.pair import A_PORT, UDP_PORT, Z_PORT, Pair, Recorder
 
 from asyncsctp.association import Association
@@ -32,22 +30,6 @@ BUFFER = 64 * 1024
 
 def stranger(number: int) -> Route:
     return Route("10.0.0.2", f"192.0.2.{number % 250 + 1}", 1024 + number % 60_000)
-
-
-#: Code, which nothing that arrives adds to.
-SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
-
-
-def size_of(*roots: object) -> int:
-    """What these hold, and all that can be reached from there, in bytes."""
-    found: dict[int, object] = {}
-    waiting = list(roots)
-    while waiting:
-        each = waiting.pop()
-        if id(each) not in found and not isinstance(each, SHARED):
-            found[id(each)] = each
-            waiting += gc.get_referents(each)
-    return sum(map(sys.getsizeof, found.values()))
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from support.hostile import (
     RICH,
     ROUGH,
     Moment,
-    Talk,
     changed,
     every_change,
     fields,
@@ -29,6 +28,7 @@ from support.hostile import (
     stir,
 )
 from support.seeds import is_full_run, replayable, seeds
+from support.spoiling import label, play, spoiled_is_survived
 
 from asyncsctp.errors import SCTPError
 from asyncsctp.wire.constants import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
@@ -48,31 +48,6 @@ def moments() -> list[Moment]:
 def rich_moments() -> list[Moment]:
     """The same of two lives with messages in parts, abandoned ones and reconfiguration."""
     return record(RICH) + record(INTERLEAVED)
-
-
-def label(moment: Moment) -> str:
-    size = len(moment.datagram)
-    return f"a packet of {size} bytes to {'AZ'[moment.side]} in state {moment.state}: {moment.datagram.hex()}"
-
-
-def play(moment: Moment, packets: list[bytes]) -> Talk:
-    """Go on from a moment after these packets instead of the one that came, to the end."""
-    pair = moment.resume()
-    for packet in packets:
-        pair.endpoints[moment.side].receive(packet, moment.route, pair.now, False)
-    pair.finish()
-    return pair
-
-
-def spoiled_is_survived(moment: Moment, packet: bytes, instead: bool, is_harmless: bool) -> None:
-    """The spoiled packet comes instead of the good one, or before it."""
-    try:
-        pair = play(moment, [packet] if instead else [packet, moment.datagram])
-        if is_harmless:
-            assert pair.is_well(), [user.error for user in pair.users]
-    except BaseException as error:
-        error.add_note(f"{packet.hex()} was received {'instead of' if instead else 'before'} {label(moment)}")
-        raise
 
 
 def test_the_lives_have_seen_every_state_and_chunk() -> None:

@@ -12,12 +12,14 @@ from support.mobile import NEW, OURS, Mobile, add, delete, prefer
 from support.script import LOCAL, PEER, PEER_TAG, PEER_TSN, UDP_PORT, Packet
 
 from asyncsctp.config import Config
+from asyncsctp.errors import AssociationTimeout
 from asyncsctp.events import PathState
 from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.paths.encapsulation import Route
-from asyncsctp.wire import control, tlv
-from asyncsctp.wire.asconf import pack_asconf, pack_asconf_ack
+from asyncsctp.timers import HEARTBEAT_TIMER, timer_key
+from asyncsctp.wire import causes, control, tlv
+from asyncsctp.wire.asconf import pack_asconf, pack_asconf_ack, pack_failure, pack_success
 from asyncsctp.wire.constants import (
     ABORT,
     ASCONF_ACK,
@@ -30,6 +32,7 @@ from asyncsctp.wire.constants import (
     HEARTBEAT_ACK,
 )
 
+OURS_IPV6 = "2001:db8::1"
 VICTIM = "203.0.113.66"
 UNKNOWN = tlv.pack(0xF00A, b"\0\0\0\x09rest")
 
@@ -263,3 +266,96 @@ def test_an_address_that_is_verified_when_nothing_can_leave_for_it() -> None:
     assert [path.state for path in script.association.path_manager.paths] == [PathState.ACTIVE] * 2
     [packet] = [packet for packet in script.take() if packet.all(DATA)]
     assert packet.route.local == OURS
+
+
+def settled(script: Mobile, number: int, *responses: bytes, local: str = LOCAL[0]) -> None:
+    script.take()
+    script.acknowledge(number, responses, local=local)
+
+
+def test_a_peer_that_leaves_us_no_address_towards_it_is_not_waited_for_without_end() -> None:
+    """It deletes the old address and does not add the new one; we have one left, of another family."""
+    script = Mobile()
+    script.association.asconf.add_local(OURS_IPV6)
+    script.flush()
+    settled(script, 0)
+    ticket = script.association.asconf.change_local(OURS, LOCAL[0])
+    script.flush()
+    settled(script, 1, pack_failure(2, causes.pack_resource_shortage(b"")), pack_success(3), local=OURS)
+    assert ticket.is_done and not ticket.is_ok
+    script.write(b"to nobody")
+    script.advance(2000.0)
+    assert isinstance(script.user.error, AssociationTimeout)
+
+
+def test_an_address_of_the_peer_that_nothing_can_leave_for_any_more_is_not_waited_for() -> None:
+    """All others are to be verified: data waits for one of these, and its errors count."""
+    script = Mobile()
+    script.association.asconf.add_local(OURS_IPV6)
+    script.flush()
+    settled(script, 0)
+    script.ask(add("2001:db8::7"))
+    script.association.asconf.remove_local(LOCAL[0])
+    script.flush()
+    settled(script, 1)
+    script.write(b"to nobody")
+    script.advance(2000.0)
+    assert isinstance(script.user.error, AssociationTimeout)
+    assert {packet.to for packet in script.take() if packet.all(HEARTBEAT)} == {"2001:db8::7"}
+
+
+def test_a_request_that_can_go_to_unverified_addresses_alone_is_not_repeated_for_ever() -> None:
+    script = Mobile()
+    script.association.asconf.add_local(OURS_IPV6)
+    script.flush()
+    settled(script, 0)
+    script.ask(add("2001:db8::7"))
+    ticket = script.association.asconf.remove_local(LOCAL[0])
+    script.flush()
+    script.advance(2000.0)
+    assert isinstance(script.user.error, AssociationTimeout)
+    assert ticket.is_done and not ticket.is_ok
+
+
+def test_all_others_are_not_deleted_from_where_we_can_not_send_to() -> None:
+    """The request was under way as our address of that family went."""
+    script = Mobile()
+    script.association.asconf.add_local(OURS_IPV6)
+    script.flush()
+    settled(script, 0)
+    script.ask(add("2001:db8::7"))
+    script.association.asconf.remove_local(OURS_IPV6)
+    script.flush()
+    script.take()
+    script.ask(delete("::"), source="2001:db8::7", local=OURS_IPV6)
+    assert script.addresses == [PEER[0], "2001:db8::7"]
+
+
+@pytest.mark.parametrize("errors", [0, 1, 9])
+def test_a_path_is_watched_again_once_we_have_an_address_for_it(errors: int) -> None:
+    script = Mobile(Config(heartbeat_interval=5.0, dynamic_addresses=True, pf_threshold=0, path_max_retrans=3))
+    script.path().error_count = errors
+    script.path().judge()
+    ticket = script.association.asconf.change_local(OURS, LOCAL[0])
+    script.flush()
+    script.advance(0.5)
+    script.association.context.timers.stop(timer_key(HEARTBEAT_TIMER, 0))  # there was nowhere to probe from
+    settled(script, 0, local=OURS)
+    assert ticket.is_ok
+    script.advance(10.0)
+    assert [packet.route.local for packet in script.take() if packet.all(HEARTBEAT)]
+
+
+def test_a_newcomer_that_tells_us_of_our_address_before_it_asks_for_its_own() -> None:
+    """In one packet: what was made for it before the answer had nowhere to be probed from."""
+    script = Mobile()
+    script.association.asconf.add_local(OURS_IPV6)
+    script.flush()
+    script.take()
+    answer = pack_asconf_ack(script.ours(0))
+    request = script.asconf(add("::"), delete("::"), lookup="::")
+    script.say(answer, request, source="2001:db8::7", local=OURS_IPV6)
+    script.take()
+    script.advance(0.0)
+    script.verify("2001:db8::7", OURS_IPV6)
+    assert [path.state for path in script.association.path_manager.paths] == [PathState.ACTIVE]

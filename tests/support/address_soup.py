@@ -1,7 +1,7 @@
-"""A peer that has the tag, and the keys or not, and says whatever comes to its mind of addresses, from wherever it likes.
+"""A peer that has the tag, and the keys or not, and says whatever comes to its mind of addresses, from everywhere.
 
-Chunks and parameters of RFC 4895, RFC 5061 and draft natsupp, most of them with the right form; numbers mostly near what
-is expected.
+Chunks and parameters of RFC 4895, RFC 5061 and draft natsupp, most of them with the right form; numbers mostly near
+what is expected.
 """
 
 from __future__ import annotations
@@ -166,7 +166,8 @@ class AddressSoup:
                 return tlv.pack(random.getrandbits(16), random.randbytes(random.choice((0, 4, 20, 200))))
             case 4:
                 inner = pack("!HH", random.choice((5, 6, 7)), random.choice((0, 3, 4, 7, 8, 20, 65535)))
-                return tlv.pack(random.choice(KINDS), pack("!I", correlation) + inner + bytes(random.choice((0, 4, 16))))
+                value = pack("!I", correlation) + inner + bytes(random.choice((0, 4, 16)))
+                return tlv.pack(random.choice(KINDS), value)
         return pack_request(random.choice(KINDS), correlation, address)
 
     def acknowledgement(self) -> bytes:
@@ -214,7 +215,8 @@ class AddressSoup:
                 cause = tlv.pack(random.choice((0xB0, 0xB1, 0xB2, 6, 14)), random.randbytes(random.choice((0, 4, 40))))
                 return tlv.pack_enclosing(ERROR << 8 | flags, cause)
             case 5 if random.random() < 0.02:
-                return random.choice((control.pack_shutdown(script.ours(-1)), control.pack_abort(causes.pack_user_abort())))
+                abort = control.pack_abort(causes.pack_user_abort())
+                return random.choice((control.pack_shutdown(script.ours(-1)), abort))
         return script.data(random.randrange(30), bytes(random.choice((1, 100))))
 
     # The user.

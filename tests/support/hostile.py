@@ -8,10 +8,10 @@ copied, by living the same life once more up to there.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from struct import pack, pack_into, unpack_from
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asyncsctp import compiled
 from asyncsctp.association import Association
@@ -24,6 +24,9 @@ from asyncsctp.testing import LinkSettings
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire.constants import (
     ABORT,
+    ASCONF,
+    ASCONF_ACK,
+    AUTH,
     COMMON_HEADER_SIZE,
     COOKIE_ACK,
     COOKIE_ECHO,
@@ -62,8 +65,11 @@ class Life(NamedTuple):
     losses: tuple[int, ...] = ()
     rich: bool = False
     interleaving: bool = False
+    maker: Callable[[Life], Talk] | None = None
 
     def talk(self) -> Talk:
+        if self.maker is not None:
+            return self.maker(self)
         if self.rich:
             return RichTalk(self.seed, paths=self.paths, losses=self.losses, interleaving=self.interleaving)
         return Talk(self.seed, paths=self.paths, marks=self.marks, losses=self.losses)
@@ -176,11 +182,12 @@ class TappedPair(Pair):
         marks: bool = False,
         paths: int = 2,
         interleaving: bool = False,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         config = Config(
             mtu=576, rto_initial=0.5, rto_min=0.2, heartbeat_interval=1.0, outgoing_streams=8, ecn=marks,
             interleaving=interleaving, partial_delivery_point=600,
-        )  # fmt: skip
+        ).replace(**more or {})  # fmt: skip
         link = LinkSettings(delay=0.02, mark=0.2 if marks else 0.0)
         self.losses = losses
         self.count = 0
@@ -408,6 +415,9 @@ class Soup:
         body = b"".join(self.chunk(association) for _ in range(random.choice((1, 1, 1, 2, 3, 10))))
         if random.random() < 0.05:
             body = body[: random.randrange(len(body) + 1)]
+        keyring = association.context.keyring if association is not None else None
+        if keyring is not None and random.random() < 0.7:
+            body = keyring.protect(body)  # the attacker is the peer
         packet = Seal(*ports, tag).pack(body)
         if random.random() < 0.02:
             packet = changed(packet, random.randrange(len(packet)), random.randrange(256))
@@ -417,7 +427,7 @@ class Soup:
         random = self.random
         makers: list[Callable[[Association | None], bytes]] = [
             self._data, self._data, self._data, self._sack, self._sack, self._control, self._init, self._unknown,
-            self._skip, self._i_data, self._reconfig,
+            self._skip, self._i_data, self._reconfig, self._change,
         ]  # fmt: skip
         chunk = random.choice(makers)(association)
         if random.random() < 0.03:
@@ -526,6 +536,26 @@ class Soup:
             parameter = pack("!HHI", kind, 8 + size, number + away & 0xFFFFFFFF) + random.randbytes(size)
             value += parameter + bytes(-len(parameter) & 3)
         return self._tlv(RE_CONFIG, 0, value)
+
+    def _change(self, association: Association | None) -> bytes:
+        """AUTH, ASCONF, or the answer to that, of what is there and of what is not."""
+        random = self.random
+        asconf = association._rooms.asconf if association is not None else None
+        setup = association.context.setup if association is not None else None
+        kind = random.choice((AUTH, ASCONF, ASCONF, ASCONF_ACK))
+        if kind == AUTH:
+            return self._tlv(kind, 0, pack("!HH", random.choice((0, 1, 7)), random.choice((1, 3))) + bytes(32))
+        number = setup.peer_initial_tsn if setup is not None else 0
+        if asconf is not None:
+            number = asconf._answers._expected if kind == ASCONF else asconf._requests._next_number - 1
+        value = pack("!I", number + random.choice((0, 0, 0, -1, -2)) & 0xFFFFFFFF)
+        address = pack("!HH4B", 5, 8, 10, random.randrange(4), 0, random.choice((1, 2)))
+        value += address if kind == ASCONF else b""
+        for _number in range(random.choice((0, 1, 1, 2, 10))):
+            parameter = random.choice((0xC001, 0xC002, 0xC004, 0xC003, 0xC005, random.getrandbits(16)))
+            what = pack("!HH4B", 5, 8, 10, random.randrange(4), 0, random.choice((1, 2, 9)))
+            value += pack("!HHI", parameter, 8 + len(what), random.choice((1, 2, 3, 4))) + what
+        return self._tlv(kind, 0, value)
 
     def _unknown(self, _: Association | None) -> bytes:
         random = self.random

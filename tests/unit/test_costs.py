@@ -6,13 +6,11 @@ from the same source, whose loops are the same.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from functools import partial
 from struct import unpack_from
-from types import FrameType
 
 import pytest
+from support.measure import lines
 
 from asyncsctp import compiled
 from asyncsctp.association import Association, AssociationUser
@@ -118,25 +116,6 @@ class Two:
         self.ends[0].receive(packet, TO_A, 0.0)
         self.ends[0].flush(0.0)
         self.ends[0].outbox.clear()
-
-
-def lines(action: Callable[[], object]) -> int:
-    """How many lines of Python it takes."""
-    counted = 0
-
-    def trace(frame: FrameType, event: str, argument: object) -> object:
-        nonlocal counted
-        counted += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        action()
-    finally:
-        sys.settrace(before)
-    assert counted > 10
-    return counted
 
 
 def cost_of_a_sack(in_flight: int, lost: int) -> int:

@@ -1,0 +1,44 @@
+"""What things cost: lines of Python, which are the same on every machine, and bytes that are held."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
+
+__all__ = ["lines", "size_of"]
+
+#: Code, which nothing that arrives adds to.
+SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
+
+
+def size_of(*roots: object) -> int:
+    """What these hold, and all that can be reached from there, in bytes."""
+    found: dict[int, object] = {}
+    waiting = list(roots)
+    while waiting:
+        each = waiting.pop()
+        if id(each) not in found and not isinstance(each, SHARED):
+            found[id(each)] = each
+            waiting += gc.get_referents(each)
+    return sum(map(sys.getsizeof, found.values()))
+
+
+def lines(action: Callable[[], object]) -> int:
+    """How many lines of Python it takes."""
+    counted = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> object:
+        nonlocal counted
+        counted += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    finally:
+        sys.settrace(before)
+    assert counted > 10
+    return counted
