@@ -250,3 +250,30 @@ def test_telemetry() -> None:
     assert streams >= unordered > sent_once == 0
     assert slow[4] < slow[0]
     assert arrived[:3] == [100.0] * 3 and arrived[4] < 100.0
+
+
+def test_roaming() -> None:
+    done = run(*command("roaming.py"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    rates = dict(re.findall(r"^ *([\d.]+) s +([\d.]+)(?: |$)", done.stdout, re.MULTILINE))
+    assert len(rates) == 36
+    steady = ("1.0", "4.0", "8.0", "12.0", "17.0")
+    assert all(float(rates[when]) > 9.0 for when in steady), "the whole of the link, before and after each change"
+    assert float(rates["13.5"]) == 0.0, "no network, no transfer"
+    for address, last in (("192.0.2.10", "removed"), ("198.51.100.20", "removed"), ("192.0.2.77", "confirmed")):
+        states = re.findall(rf"server: {re.escape(address)} (\w+)", done.stdout)
+        assert states[-1] == last
+    assert re.search(r"sent ([\d,]+) messages, received \1, each once and in order\n$", done.stdout)
+
+
+def test_roaming_with_loss_loses_nothing() -> None:
+    done = run(*command("roaming.py", "--megabits", "4", "--loss", "0.02", "--seed", "7"))
+    assert done.returncode == 0, done.stderr
+    assert "each once and in order" in done.stdout
+
+
+def test_roaming_refuses_what_makes_no_sense() -> None:
+    done = run(*command("roaming.py", "--megabits", "0"))
+    assert done.returncode == 1
+    assert done.stderr == "roaming: --megabits must be above 0\n"
