@@ -141,19 +141,19 @@ class Association(Overview):
         if path is None or route is not self._route:
             path = self._path_from(route)
             if path is None:
-                self._receive_newcomer(datagram, route)
+                self._receive_newcomer(datagram, route, congestion_experienced)
                 return
         context.statistics.packets_received += 1
         self._walk(datagram, COMMON_HEADER_SIZE, path, route, congestion_experienced)
 
-    def _receive_newcomer(self, datagram: bytes, route: Route) -> None:
+    def _receive_newcomer(self, datagram: bytes, route: Route, marked: bool) -> None:
         """A packet with our tag from an address that isn't the peer's, and may become it (RFC 5061 section 5.2)."""
         path = self._rooms.admit(datagram, route)
         if path is None:
             self.context.statistics.unexpected_chunks += 1
             return
         self.context.statistics.packets_received += 1
-        self._walk(datagram, COMMON_HEADER_SIZE, path, route, False)
+        self._walk(datagram, COMMON_HEADER_SIZE, path, route, marked)
         self._rooms.dismiss(path)
 
     def receive_reflected(self, kind: int, flags: int, value: bytes, route: Route, now: float) -> None:

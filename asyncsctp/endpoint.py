@@ -93,9 +93,12 @@ class Endpoint:
         """Those that have not ended, the oldest first."""
         return self._directory.associations
 
-    def find(self, address: str, port: int) -> Association | None:
-        """The association with a peer at this address and SCTP port."""
-        return self._directory.find_peer((normalize(address),), port)
+    def find(self, address: str, port: int, tag: int = 0) -> Association | None:
+        """The association with a peer at this address and SCTP port; of several behind one NAT the one whose peer has
+        this tag, or else the first.
+        """
+        found = list(self._directory.peers_at((normalize(address),), port))
+        return next((each for each in found if each.context.peer_tag == tag), found[0] if found else None)
 
     # What the user says.
 

@@ -125,6 +125,7 @@ class Lifecycle:
         """This path is no more."""
         self._association.forget_route()
         self._rooms.vacate(path, other)
+        self.last_message = max(self.last_message, path.last_sent)  # it is not asked for that any more
 
     def establish(self, setup: Setup) -> None:
         """Enter ESTABLISHED."""

@@ -130,7 +130,8 @@ class Engine:
         quoted: bytes = getattr(error, "quoted", b"")
         mtu: int | None = getattr(error, "mtu", None)
         is_icmp = getattr(error, "icmp", None) is not None
-        sender = self.core.find(route.address, int.from_bytes(quoted[2:4])) if quoted else None
+        port, tag = int.from_bytes(quoted[2:4]), int.from_bytes(quoted[4:8])
+        sender = self.core.find(route.address, port, tag) if quoted else None
         if sender is not None and not is_icmp:
             sender.statistics.send_failures += getattr(error, "count", 1)
         for core in self._concerned(route, sender, quoted, is_icmp, mtu):

@@ -108,12 +108,11 @@ class Asconf:
         self._check(PARAM_SET_PRIMARY)
         return self._push(Job([Wish(PARAM_SET_PRIMARY, address)]))
 
-    def recover(self, path: Path) -> Ticket:
-        """A NAT on this path has forgotten the association: tell it, and the peer by what address it is reached now
-        (draft natsupp sections 6.4.2 and 8.4).
+    def recover(self, path: Path, local: str) -> Ticket:
+        """A NAT on the way from this address of ours has forgotten the association: tell it, and the peer by what
+        address it is reached now (draft natsupp sections 6.4.2 and 8.4).
         """
         self._check(PARAM_ADD_ADDRESS)
-        local = path.route.local
         wishes = [Wish(PARAM_ADD_ADDRESS, _wildcard(path.route.address))]
         if len(self._context.paths.local.sources) < 2:
             wishes.append(Wish(PARAM_DELETE_ADDRESS, _wildcard(path.route.address)))

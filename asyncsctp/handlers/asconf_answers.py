@@ -125,7 +125,11 @@ class Answers:
                 return
             route = route._replace(local=sources[0])
         if len(self._answers) < _MOST_SOURCES:
-            self._answers[route.address] = (route, self._room(path), [answer])
+            room = self._room(path)
+            if path.state is not PathState.UNCONFIRMED:
+                # C5: it SHOULD NOT be larger; but if it was not given the peer would ask until the association fails.
+                room = max(room, len(answer))
+            self._answers[route.address] = (route, room, [answer])
 
     def _room(self, path: Path) -> int:
         """The bytes of answers that may go to where the packet came from, along this path."""

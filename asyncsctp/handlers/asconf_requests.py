@@ -13,7 +13,7 @@ from ..errors import AssociationAborted, Cause
 from ..events import PathState
 from ..paths.encapsulation import Route, is_ipv4
 from ..paths.path import Path
-from ..timers import T3_RTX, T4_RTO, timer_key
+from ..timers import T4_RTO
 from ..wire import causes
 from ..wire.asconf import ANY_IPV4, ANY_IPV6, Response, pack_asconf, pack_disable_restart, pack_vtags
 from ..wire.constants import (
@@ -26,7 +26,7 @@ from ..wire.constants import (
 from .asconf_jobs import Job, Ticket, Wish
 from .context import Context, Setup
 from .peer_addresses import PeerAddresses
-from .reachability import on_answer, on_silence, tell_changes
+from .reachability import is_counted_by_data, on_answer, on_silence, tell_changes
 from .reconfig_jobs import signed
 from .state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 
@@ -41,8 +41,8 @@ class Requests:
     """Our side's requests of one association."""
 
     __slots__ = (
-        "_context", "_correlation", "_disables_restart", "_is_waiting", "_next_number", "_path", "_peers", "_tries",
-        "current", "queue", "refused_kinds", "refuses_all",
+        "_context", "_correlation", "_disables_restart", "_is_waiting", "_next_number", "_path", "_peers", "_returned",
+        "_ways_taken", "current", "queue", "refused_kinds", "refuses_all",
     )  # fmt: skip
 
     def __init__(self, context: Context, peers: PeerAddresses, setup: Setup) -> None:
@@ -52,8 +52,10 @@ class Requests:
         self._next_number = setup.local_initial_tsn  # A2
         self._correlation = 1
         self._path: Path = context.paths.data_path()  # the one under way was last sent to
-        self._tries = 0
+        #: Those that it took, and how often, the last one last: the peer's address, and ours.
+        self._ways_taken: dict[tuple[str, str], int] = {}
         self._is_waiting = False  # there was no way to send it along
+        self._returned: list[bytes] = []  # chunks that did not come as far as the peer
         #: The one that is under way.
         self.current: Job | None = None
         self.queue: list[Job] = []
@@ -88,7 +90,7 @@ class Requests:
     def _begin(self, job: Job) -> None:
         context = self._context
         self.current = job
-        self._tries = 0
+        self._ways_taken.clear()
         job.number = self._next_number
         self._next_number = self._next_number + 1 & MASK_32
         parameters = job.parameters(self._correlation)
@@ -112,14 +114,20 @@ class Requests:
         return ANY_IPV4
 
     def _transmit(self, job: Job) -> None:
-        """B4: the same chunk each time, each time along another way if there is one."""
+        """B4: the same chunk each time, each time along another way if there is one.
+
+        Section 5.5: before it what the peer may still wait for, as it takes one number after the other (E4). These are
+        additions of the source, and harm nothing where that is an address that the peer has.
+        """
         context = self._context
         ways = self._ways(job)
         self._is_waiting = not ways
         if ways:
-            self._path, source = ways[self._tries % len(ways)]
+            self._path, source = min(ways, key=self._wear)
+            way = self._path.route.address, source
+            self._ways_taken[way] = self._ways_taken.pop(way, 0) + 1
             route = Route(source, self._path.route.address, self._path.route.udp_port)
-            context.transmit_along(job.chunk, route, context.peer_tag)
+            context.transmit_along(b"".join((*self._returned, job.chunk)), route, context.peer_tag)
         context.timers.start(T4_RTO, context.now + self._path.rto.rto)  # A4, B5
 
     def _ways(self, job: Job) -> list[tuple[Path, str]]:
@@ -142,6 +150,14 @@ class Requests:
         usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != job.source]
         return moved + usual if job.prefers_source else usual + moved
 
+    def _wear(self, way: tuple[Path, str]) -> tuple[int, bool]:
+        """How often a way was taken, and whether just now: of those with the least the best one is next, whatever their
+        order was before.
+        """
+        path, source = way
+        taken = path.route.address, source
+        return self._ways_taken.get(taken, 0), taken == next(reversed(self._ways_taken), None)
+
     def expire(self) -> None:
         """T4-rto: B1 to B5."""
         context = self._context
@@ -151,14 +167,22 @@ class Requests:
         path = self._path
         if context.paths.find(path.route.address) is not path:
             self._path = path = context.paths.data_path()
-        if self._is_waiting:
+        if self._is_in_vain(job):
+            self._withdraw(job, f"nothing came back of what left from {job.source}")
+            return
+        uncounted = self._is_waiting or is_counted_by_data(context, path)
+        if uncounted or on_silence(context, path, context.paths.on_timeout(path)):
             self._transmit(job)
-        elif job.for_nat and context.timers.runs(timer_key(T3_RTX, path.path_id)):
-            self._tries += 1  # data waits there as well, and counts: it is one silence
-            self._transmit(job)
-        elif on_silence(context, path, context.paths.on_timeout(path)):
-            self._tries += 1
-            self._transmit(job)
+
+    def _is_in_vain(self, job: Job) -> bool:
+        """Whether a new address of ours, the only one that this may leave from, seems to be of no use. That is no
+        reason to end an association which has others (B2), nor to let all other requests wait for ever where these are
+        heard.
+        """
+        paths = self._context.paths
+        if not job.needs_source or job.source in paths.local.sources or paths.is_held:
+            return False
+        return sum(self._ways_taken.values()) > self._path.settings.max_retrans
 
     # What the peer answers.
 
@@ -176,10 +200,12 @@ class Requests:
         context.timers.stop(T4_RTO)  # A5
         path = self._path
         if context.paths.find(path.route.address) is path:
-            # RFC 7829 section 3.2 rule 9: of several ways nobody knows which one it took.
-            is_active = context.paths.on_heartbeat_acknowledged(path, context.owner.data_pending(), self._tries == 0)
-            on_answer(context, path, is_active)
+            # RFC 7829 section 3.2 rule 9: of several addresses nobody knows which one it reached.
+            alone = all(address == path.route.address for address, _ in self._ways_taken)
+            pending = context.owner.data_pending()
+            on_answer(context, path, context.paths.on_heartbeat_acknowledged(path, pending, alone))
         self.current = None
+        self._returned.clear()
         self._judge(job, responses)
 
     def _judge(self, job: Job, responses: list[Response]) -> None:
@@ -245,11 +271,15 @@ class Requests:
         job = self.current
         if job is None or not job.for_nat:
             return None
+        self._withdraw(job, reason, found)
+        return job.ticket
+
+    def _withdraw(self, job: Job, reason: str, found: Sequence[Cause] = ()) -> None:
         self.current = None
+        self._returned.append(job.chunk)
         self._context.timers.stop(T4_RTO)
         self._settle(job.wishes, [False] * len(job.wishes))
         job.ticket.settle(reason, found)
-        return job.ticket
 
     def give_up(self, reason: str) -> None:
         """Nobody waits any more for what was asked."""

@@ -187,6 +187,8 @@ class Collision:
         if offer is None:
             # Section 5.2.2: a new tag, everything else as it was asked for when this association was made.
             listed = capabilities.lists(context.paths.local.bound, source.address, init)
+            if context.config.nat_support and init.disable_restart:
+                listed = capabilities.without_private(listed)
             auth_random = capabilities.nonce(context.config, context.random)
             offer = capabilities.offer(context.config, tag, context.random.bits(32), listed, auth_random)
         ports = (context.local_port, context.peer_port)

@@ -109,6 +109,7 @@ class Owner(Protocol):
 
     def new_tag(self) -> int:
         """A tag that nobody has (section 5.3.1)."""
+
     def is_taken(self, address: str) -> bool:
         """Whether another association has a peer at this address and the same port."""
 
@@ -156,6 +157,7 @@ class Context:
         "random",
         "setup",
         "shared_keys",
+        "silence",
         "state",
         "statistics",
         "timers",
@@ -178,6 +180,8 @@ class Context:
         #: What is authenticated, and how; None unless that was negotiated. It is there from the INIT ACK on.
         self.keyring: Keyring | None = None
         self.shared_keys: SharedKeys | None = None
+        #: The path that a time-out was counted against last, and when.
+        self.silence: tuple[Path | None, float] = (None, 0.0)
         self.statistics = Statistics()
         self.timers = TimerTable()
         #: Chunks that wait for the next flush, each with the path it must take, or -1 for any.
@@ -218,6 +222,7 @@ class Context:
         if keyring is None or keyring.blanket or kind not in keyring.owes:
             return path.payload
         return path.payload - keyring.size
+
     def vacate(self, path: Path, other_id: int) -> None:
         """This path is no more: nothing leaves for its address. What was queued for it, but to probe it, is for the
         other one.

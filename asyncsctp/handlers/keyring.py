@@ -16,6 +16,8 @@ from ..outbound.message import KeyUse
 from ..wire import tlv
 from ..wire.auth import AUTH_HEADER_SIZE, SHA_1, SHA_256, AuthParameters, key_vector, pack_auth, read_auth
 from ..wire.constants import (
+    ASCONF,
+    ASCONF_ACK,
     COOKIE_ACK,
     COOKIE_ECHO,
     CWR,
@@ -47,6 +49,8 @@ _SIZES: Final = {SHA_1: 20, SHA_256: 32}
 _COMPANIONS: Final = frozenset(
     {DATA, I_DATA, SACK, HEARTBEAT, HEARTBEAT_ACK, FORWARD_TSN, I_FORWARD_TSN, ECNE, CWR, PAD}
 )
+#: RFC 5061 section 4.1: they MUST be sent in an authenticated way, whether the peer says so or not.
+_ALWAYS_OWED: Final = frozenset({ASCONF, ASCONF_ACK})
 
 
 @final
@@ -108,7 +112,7 @@ class Keyring:
         self._blank = bytes(_SIZES[self._hmac_id])
         self.size = AUTH_HEADER_SIZE + len(self._blank)
         self.demands = local.listed
-        self.owes = peer.listed
+        self.owes = peer.listed | _ALWAYS_OWED
         self.blanket = not self.owes.isdisjoint(_COMPANIONS)
         self.heard = {shared.active}
         self.vouched = False

@@ -77,17 +77,18 @@ class Nat:
         codes = {cause.code for cause in found}
         if CAUSE_MISSING_STATE in codes:
             path = self._context.paths.find(route.address)
-            if path is not None:
-                self._recover(asconf, path)
+            local = self._context.paths.local
+            if path is not None and route.local not in local.barred:  # several may have a NAT each
+                self._recover(asconf, path, route.local if route.local in local.sources else path.route.local)
         elif CAUSE_VTAG_COLLISION in codes or CAUSE_PORT_COLLISION in codes:
             self._on_collision(asconf, found)
 
-    def _recover(self, asconf: Asconf, path: Path) -> None:
+    def _recover(self, asconf: Asconf, path: Path, local: str) -> None:
         """Section 6.4.2: one request that tells the NAT of the association, and the peer of the NAT's address."""
         if self._recovery is not None and not self._recovery.is_done:
             return
         try:
-            self._recovery = asconf.recover(path)
+            self._recovery = asconf.recover(path, local)
         except AsconfError:
             self._recovery = None  # the association is about to end, or the peer does not know ASCONF after all
 
@@ -114,7 +115,7 @@ class Nat:
         elif path is context.paths.data_path() and path.error_count == _SUSPICIOUS and self._is_behind(path):
             asconf = self._switchboard.open_asconf()
             if asconf is not None:
-                self._recover(asconf, path)
+                self._recover(asconf, path, path.route.local)
 
     def _is_behind(self, path: Path) -> bool:
         """Whether there must be a NAT on this path: our address means nothing where the peer is."""

@@ -12,16 +12,25 @@ from ..paths.path import Path
 from ..timers import HEARTBEAT_TIMER, timer_key
 from .context import Context
 
-__all__ = ["on_answer", "on_silence", "on_verdict", "tell_changes"]
+__all__ = ["is_counted_by_data", "on_answer", "on_silence", "on_verdict", "tell_changes"]
 
 
 def on_silence(context: Context, path: Path, verdict: Verdict) -> bool:
     """A time-out was counted against this path; whether the association goes on."""
+    context.silence = (path, context.now)
     on_verdict(context, path, verdict)
     if verdict.exceeded:
         context.owner.end(AssociationTimeout("the peer does not answer any more"))
         return False
     return True
+
+
+def is_counted_by_data(context: Context, path: Path) -> bool:
+    """Whether T3-rtx of this path tells of the same silence as another timer that has run out: it is counted once, or
+    an outage would end the association in half the time that Association.Max.Retrans gives it.
+    """
+    silent, at = context.silence
+    return context.owner.data_outstanding(path) or (silent is path and at == context.now)
 
 
 def on_verdict(context: Context, path: Path, verdict: Verdict) -> None:

@@ -84,12 +84,12 @@ class LocalAddresses:
         self.arriving = self.leaving = ()
         self.barred = _NONE
         for path in paths:
-            self.place(path)
+            self.place(path, paths)
 
-    def place(self, path: Path) -> None:
+    def place(self, path: Path, paths: Sequence[Path]) -> None:
         """Our addresses may have changed since this path was made."""
         if path.route.local not in self.sources:
-            self._move(path)
+            self._move(path, paths)
 
     # Addresses that come and go.
 
@@ -134,7 +134,7 @@ class LocalAddresses:
         changed = []
         for path in paths:
             if path.route.local == address:
-                if not self._move(path) and path.state not in _UNUSED:
+                if not self._move(path, paths) and path.state not in _UNUSED:
                     path.state = PathState.INACTIVE
                     changed.append(path)
             elif path.reply_route.local == address:
@@ -145,16 +145,36 @@ class LocalAddresses:
         """There may be one for paths that had none; those whose state that has changed."""
         changed = []
         for path in paths:
-            if not path.route.local and self._move(path) and path.state is PathState.INACTIVE:
+            if not path.route.local and self._move(path, paths) and path.state is PathState.INACTIVE:
                 path.state = PathState.ACTIVE
                 path.judge()
                 if path.state is not PathState.INACTIVE:
                     changed.append(path)
         return changed
 
-    def _move(self, path: Path) -> bool:
+    def spread(self, movable: Sequence[Path], paths: Sequence[Path]) -> None:
+        """Where one of ours has become free, paths that share another with more of them leave from that one from now
+        on: what fails then is not all that there is (RFC 9260 section 6.4.1).
+        """
+        for path in movable:
+            local = self.most_divergent(path.route.address, paths)
+            if local and path.route.local and _share(path.route.local, paths) > _share(local, paths) + 1:
+                self._move(path, paths)
+
+    def most_divergent(self, address: str, paths: Sequence[Path]) -> str:
+        """What to send to this one from, so that it has as little as may be in common with what these use (section
+        6.4.1): the one that serves the fewest of them.
+        """
+        return min(self.sources_for(address), key=lambda local: _share(local, paths), default=NOWHERE)
+
+    def _move(self, path: Path, paths: Sequence[Path]) -> bool:
         """Let a path leave from one that may be a source; false if there is none of its family."""
-        sources = self.sources_for(path.route.address)
-        path.route = path.reply_route = path.route._replace(local=sources[0] if sources else NOWHERE)
+        local = self.most_divergent(path.route.address, [other for other in paths if other is not path])
+        path.route = path.reply_route = path.route._replace(local=local)
         path.congestion.reinitialize()  # RFC 9260 section 7.2.5.2
-        return bool(sources)
+        return bool(local)
+
+
+def _share(local: str, paths: Sequence[Path]) -> int:
+    """How many paths leave from there."""
+    return sum(path.route.local == local for path in paths)

@@ -39,7 +39,6 @@ class PathManager(Failover):
 
     __slots__ = (
         "_by_address",
-        "_families",
         "_free",
         "_settings",  # of the paths that have none of their own
         "_turns",  # to be probed: when, and when the next path may be
@@ -58,7 +57,6 @@ class PathManager(Failover):
         self._udp_port = udp_port
         self._by_address: dict[str, Path] = {}
         self._free: list[int] = []  # ids
-        self._families = [0, 0]  # addresses paired so far: IPv6, IPv4
         self._turns: tuple[tuple[Path, float, float], ...] = ()
         self.reserved = 0  # of each packet, for AUTH
         self.amdcs = 0  # the largest chunk that fits a packet of every path (section 7.3)
@@ -85,10 +83,7 @@ class PathManager(Failover):
         nothing at all where we have no address of its family.
         """
         ipv4 = is_ipv4(address)
-        locals_ = self.local.sources_for(address) or [NOWHERE]
-        position = self._families[ipv4]
-        self._families[ipv4] += 1
-        local = locals_[position] if position < len(locals_) else locals_[0]
+        local = self.local.most_divergent(address, self.paths)
         config = self._config
         path = Path(
             self._free.pop() if self._free else len(self.by_id),
@@ -109,7 +104,7 @@ class PathManager(Failover):
         """Use a path that `prepare` has made."""
         if path.path_id in self._free:
             self._free.remove(path.path_id)
-        self.local.place(path)
+        self.local.place(path, self.paths)
         self.paths.append(path)
         self._by_address[path.route.address] = path
         self._measure()
@@ -134,6 +129,7 @@ class PathManager(Failover):
             self._current = self.primary
         self._measure()
         self._select()
+        self._spread([other for other in self.paths if not other.rto.measured])  # what works stays as it is
         self.await_another()
         return True
 
@@ -232,6 +228,7 @@ class PathManager(Failover):
     def arrive(self) -> list[Path]:
         """There may be an address of ours again for paths that had none; those whose state that has changed."""
         changed = self.local.arrive(self.paths)
+        self._spread(self.paths)
         self._select()
         self.await_another()
         return changed
@@ -242,6 +239,9 @@ class PathManager(Failover):
         """
         if not self._current.route.local:
             self._current = next((path for path in self.paths if path.route.local), self._current)
+
+    def _spread(self, movable: Sequence[Path]) -> None:
+        self.local.spread([path for path in movable if path is not self._current], self.paths)
 
     def rotate_local(self, path: Path) -> bool:
         """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""

@@ -86,6 +86,13 @@ def test_6_1_the_init_ack_names_no_private_address() -> None:
     assert init_of(answer).addresses == ("10.0.0.1", HERE, "198.51.100.7")
 
 
+def test_6_1_nor_does_the_one_for_an_association_that_there_is() -> None:
+    solo = Solo(config=NAT, addresses=("10.0.0.1", HERE, "198.51.100.7"))
+    solo.accept("10.0.0.2", disable_restart=True)
+    ((_, answer),) = solo.init(source="10.0.0.2", disable_restart=True)
+    assert init_of(answer).addresses == (HERE, "198.51.100.7")
+
+
 # Section 6.2.2: the tag is another's already.
 
 
@@ -169,6 +176,16 @@ def test_6_3_2_they_may_differ_by_their_udp_ports() -> None:
     second = solo.accept(udp_port=UDP + 1, disable_restart=True, initiate_tag=SECOND_TAG)
     assert second is not first
     assert [each.context.paths.primary.route.udp_port for each in (first, second)] == [UDP, UDP + 1]
+
+
+def test_6_3_2_what_icmp_quotes_tells_which_of_them_is_meant() -> None:
+    solo = nat_server()
+    first = solo.association
+    second = solo.accept(disable_restart=True, initiate_tag=SECOND_TAG)
+    assert solo.endpoint.find(THERE, PEER_PORT, PEER_TAG) is first
+    assert solo.endpoint.find(THERE, PEER_PORT, SECOND_TAG) is second
+    assert solo.endpoint.find(THERE, PEER_PORT) is first
+    assert solo.endpoint.find(OTHER, PEER_PORT, PEER_TAG) is None
 
 
 def test_6_3_2_an_init_again_is_no_other_peer() -> None:

@@ -553,7 +553,7 @@ def test_behind_a_nat_a_host_is_renumbered_by_wildcards() -> None:
 def test_a_nat_that_has_lost_its_state_is_told_of_the_association() -> None:
     """Draft natsupp sections 6.4.2 and 8.4."""
     script = Mobile()
-    ticket = script.association.asconf.recover(script.path())
+    ticket = script.association.asconf.recover(script.path(), LOCAL[0])
     script.flush()
     packet, asconf = script.asked()
     assert packet.route.local == LOCAL[0]

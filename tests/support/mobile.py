@@ -57,10 +57,12 @@ class Mobile(Script):
         paths: int = 1,
         extensions: frozenset[int] = CHUNKS,
         primary: str = "",
+        auth: frozenset[int] = CHUNKS,
+        ecn: bool = False,
     ) -> None:
         config = config or Config(heartbeat_interval=None, dynamic_addresses=True)
         self.number = PEER_TSN  # of the peer's next ASCONF
-        super().__init__(config, paths=paths, extensions=extensions | {AUTH}, auth=CHUNKS, primary=primary)
+        super().__init__(config, paths=paths, extensions=extensions | {AUTH}, auth=auth, primary=primary, ecn=ecn)
 
     # What the peer asks.
 

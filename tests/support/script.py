@@ -195,7 +195,7 @@ class Script:
             PEER_TAG, self.peer_rwnd, self.streams, self.streams, PEER_TSN,
             PEER[: self.paths] if self.paths > 1 else (),
             cookie=b"cookie", ecn=self.ecn, extensions=self.extensions, auth=self.auth,
-            primary=self.primary,
+            primary=self.primary, disable_restart=init.disable_restart,
         )  # fmt: skip
         if self.auth is not None and init.auth is not None:
             self.authenticator = Authenticator((init.auth, self.auth), self.keys)

@@ -12,7 +12,7 @@ from support.authentic import SIZES, Authenticator, vector
 from asyncsctp.handlers.keyring import GENUINE, UNSUPPORTED, WRONG, Keyring, SharedKeys
 from asyncsctp.wire import control
 from asyncsctp.wire.auth import AuthParameters, pack_auth
-from asyncsctp.wire.constants import ABORT, ASCONF, AUTH, COOKIE_ACK, DATA, INIT, RE_CONFIG
+from asyncsctp.wire.constants import ABORT, ASCONF, ASCONF_ACK, AUTH, COOKIE_ACK, DATA, INIT, RE_CONFIG
 from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.tlv import Malformed
 
@@ -132,7 +132,7 @@ def test_what_must_be_authenticated() -> None:
     listed = bytes([DATA, ABORT, INIT, AUTH])
     keyring = ring(LOW._replace(chunks=listed), HIGH._replace(chunks=bytes([RE_CONFIG])))
     assert keyring.demands == {DATA, ABORT}  # section 3.2: the others are ignored
-    assert keyring.owes == {RE_CONFIG}
+    assert keyring.owes == {RE_CONFIG, ASCONF, ASCONF_ACK}  # RFC 5061 section 4.1
     assert keyring.owed(control.pack_cookie_ack() + bytes([RE_CONFIG, 0, 0, 4]))
     assert not keyring.owed(control.pack_cookie_ack() + BODY)
 

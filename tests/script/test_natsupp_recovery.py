@@ -1,0 +1,208 @@
+"""Draft natsupp sections 6.2.2, 6.4.2 and 8.4: NATs that have lost their state, and peers that NATs call otherwise."""
+
+from __future__ import annotations
+
+import pytest
+from support.mobile import OURS, Mobile
+from support.script import LOCAL, PEER, PEER_TAG
+from support.stage import OTHER, THERE, UDP, Solo, chunks, data, kinds
+
+from asyncsctp.config import Config
+from asyncsctp.errors import AssociationAborted
+from asyncsctp.events import PeerAddressChanged
+from asyncsctp.handlers.state import CLOSED, ESTABLISHED
+from asyncsctp.wire import tlv
+from asyncsctp.wire.constants import (
+    ABORT,
+    ASCONF,
+    CAUSE_MISSING_STATE,
+    CAUSE_PORT_COLLISION,
+    CAUSE_VTAG_COLLISION,
+    ERROR,
+    FLAG_MIDDLEBOX,
+    FLAG_TAG_REFLECTED,
+    HEARTBEAT,
+    HEARTBEAT_ACK,
+    PARAM_ADD_ADDRESS,
+    PARAM_DELETE_ADDRESS,
+    PARAM_DISABLE_RESTART,
+    PARAM_VTAGS,
+    SACK,
+)
+
+BOTH = Config(nat_support=True, dynamic_addresses=True, heartbeat_interval=None)
+NAT = Config(nat_support=True, heartbeat_interval=None)
+FLAGS = FLAG_MIDDLEBOX | FLAG_TAG_REFLECTED
+
+
+def error(cause: int, flags: int = FLAGS, info: bytes = b"") -> bytes:
+    return tlv.pack_enclosing(ERROR << 8 | flags, tlv.pack(cause, info))
+
+
+def parameters(chunk: bytes) -> list[tuple[int, bytes]]:
+    """Those of an ASCONF behind its Address Parameter: type and value."""
+    walk = tlv.walk(chunk, 4, len(chunk))
+    return [(kind, chunk[start:end]) for kind, _, start, end in walk][1:]
+
+
+# A NAT says that it does not know the association.
+
+
+def test_6_4_2_missing_state_is_answered_by_an_asconf_that_has_all_that_the_nat_needs() -> None:
+    script = Mobile(BOTH)
+    script.send(error(CAUSE_MISSING_STATE), tag=PEER_TAG)
+    packet, asconf = script.asked()
+    assert (packet.route.local, packet.to) == (LOCAL[0], PEER[0])
+    assert asconf.address == "0.0.0.0"
+    found = parameters(packet.one(ASCONF).value)
+    assert [kind for kind, _ in found] == [PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS, PARAM_VTAGS, PARAM_DISABLE_RESTART]
+    tags = (script.association.context.local_tag, PEER_TAG)
+    assert found[2][1][4:] == b"".join(tag.to_bytes(4) for tag in tags)
+    assert all(value.endswith(tlv.pack(5, bytes(4))) for _, value in found[:2])
+
+
+def test_6_4_2_one_request_at_a_time_is_enough() -> None:
+    script = Mobile(BOTH)
+    for _ in range(5):
+        script.send(error(CAUSE_MISSING_STATE), tag=PEER_TAG)
+    _, asconf = script.asked()
+    script.acknowledge(asconf.number)
+    script.expect_nothing()
+    script.send(error(CAUSE_MISSING_STATE), tag=PEER_TAG)
+    assert script.asked()[1].number == asconf.number + 1
+
+
+@pytest.mark.parametrize(("flags", "tag"), [(FLAGS, PEER_TAG + 1), (FLAG_MIDDLEBOX, PEER_TAG), (1, PEER_TAG)])
+def test_6_4_2_what_does_not_reflect_our_tag_or_is_of_no_nat_is_discarded(flags: int, tag: int) -> None:
+    script = Mobile(BOTH)
+    script.send(error(CAUSE_MISSING_STATE, flags), tag=tag)
+    script.expect_nothing()
+    assert script.association.statistics.bad_tags == 1
+
+
+def test_6_4_2_without_dynamic_addresses_nothing_helps() -> None:
+    solo = Solo(config=NAT)
+    solo.accept(disable_restart=True)
+    assert solo.say(error(CAUSE_MISSING_STATE), tag=solo.association.context.peer_tag) == []
+    assert solo.association.state is ESTABLISHED
+
+
+@pytest.mark.parametrize("cause", [CAUSE_VTAG_COLLISION, CAUSE_PORT_COLLISION])
+def test_6_4_2_a_collision_is_the_end_where_there_is_no_other_path(cause: int) -> None:
+    script = Mobile(BOTH)
+    script.send(error(CAUSE_MISSING_STATE), tag=PEER_TAG)
+    script.take()
+    script.send(error(cause), tag=PEER_TAG)
+    script.expect(ABORT)
+    assert script.state is CLOSED
+    assert isinstance(script.user.error, AssociationAborted) and not script.user.error.by_peer
+
+
+@pytest.mark.parametrize("cause", [CAUSE_VTAG_COLLISION, CAUSE_PORT_COLLISION])
+def test_6_2_2_a_collision_ends_the_adding_of_an_address_and_nothing_else(cause: int) -> None:
+    script = Mobile(BOTH)
+    ticket = script.association.asconf.add_local(OURS, wildcard=True)
+    script.flush()
+    packet, _ = script.asked()
+    assert packet.route.local == OURS
+    script.send(error(cause), tag=PEER_TAG)
+    assert ticket.is_done and not ticket.is_ok
+    assert [found.code for found in ticket.causes] == [cause]
+    script.advance(100.0)
+    script.expect_nothing()
+    assert script.state is ESTABLISHED
+
+
+def test_a_collision_out_of_the_blue_does_nothing() -> None:
+    script = Mobile(BOTH)
+    script.send(error(CAUSE_VTAG_COLLISION), tag=PEER_TAG)
+    script.expect_nothing()
+    assert script.state is ESTABLISHED
+
+
+# A peer without authentication that comes from another address.
+
+
+def server(config: Config = NAT, disable_restart: bool = True) -> Solo:
+    solo = Solo(config=config)
+    solo.accept(disable_restart=disable_restart)
+    solo.take()
+    return solo
+
+
+def to(packets: list[tuple[object, bytes]], address: str) -> list[list[int]]:
+    """What went there."""
+    return [kinds(packet) for route, packet in packets if route.address == address]  # type: ignore[attr-defined]
+
+
+def addresses(solo: Solo) -> list[str]:
+    return [path.route.address for path in solo.association.path_manager.paths]
+
+
+def test_it_is_where_it_answers_a_heartbeat() -> None:
+    solo = server()
+    answers = solo.say(data(1000), data(1001, ssn=1), source=OTHER, udp_port=UDP + 5)
+    assert to(answers, THERE) == [[SACK]]
+    assert to(answers, OTHER) == [[HEARTBEAT]]
+    [probe] = [packet for route, packet in answers if route.address == OTHER]
+    info = chunks(probe)[0][4:]
+    solo.say(tlv.pack(HEARTBEAT_ACK << 8, info), source=OTHER, udp_port=UDP + 5)
+    assert addresses(solo) == [OTHER]
+    assert solo.association.path_manager.primary.route.udp_port == UDP + 5
+    changes = [(event.address, event.state) for event in solo.user.events if isinstance(event, PeerAddressChanged)]
+    assert changes == [(OTHER, "added"), (OTHER, "confirmed"), (OTHER, "primary"), (THERE, "removed")]
+    solo.association.send(0, b"data")
+    solo.touch()
+    assert [route.address for route, _ in solo.take()] == [OTHER]
+    assert len(solo.user.messages) == 2
+
+
+def test_it_is_where_it_was_if_it_does_not() -> None:
+    """RFC 5062: one HEARTBEAT is all that a forged source address brings about."""
+    solo = server()
+    sent = solo.say(data(1000), data(1001, ssn=1), source=OTHER)
+    for number in range(2, 20):
+        sent += solo.say(data(1000 + number, ssn=number), source=OTHER)
+    sent += solo.wait(100.0)
+    assert to(sent, OTHER) == [[HEARTBEAT]]
+    assert addresses(solo) == [THERE]
+
+
+def test_an_answer_from_elsewhere_proves_nothing() -> None:
+    solo = server()
+    answers = solo.say(data(1000), source=OTHER)
+    [probe] = [packet for route, packet in answers if route.address == OTHER]
+    forged = bytes(len(chunks(probe)[0]) - 4)
+    solo.say(tlv.pack(HEARTBEAT_ACK << 8, forged), source=OTHER)
+    solo.wait(100.0)
+    assert addresses(solo) == [THERE]
+
+
+def test_one_address_at_a_time_is_tried() -> None:
+    solo = server()
+    solo.say(data(1000), source=OTHER)
+    sent = solo.say(data(1001, ssn=1), source="198.51.100.77")
+    assert to(sent, "198.51.100.77") == []
+    assert addresses(solo) == [THERE, OTHER]
+
+
+@pytest.mark.parametrize(("config", "disable_restart"), [(NAT, False), (Config(heartbeat_interval=None), True)])
+def test_where_it_was_not_agreed_on_a_foreign_address_is_foreign(config: Config, disable_restart: bool) -> None:
+    solo = server(config, disable_restart)
+    assert solo.say(data(1000), source=OTHER) == []
+    assert addresses(solo) == [THERE]
+    assert solo.user.messages == []
+
+
+def test_without_our_tag_it_is_out_of_the_blue() -> None:
+    solo = server()
+    answers = solo.say(data(1000), source=OTHER, tag=solo.association.context.local_tag ^ 1)
+    assert to(answers, OTHER) == [[ABORT]]
+    assert addresses(solo) == [THERE]
+
+
+def test_a_peer_that_authenticates_says_by_asconf_where_it_is() -> None:
+    script = Mobile(BOTH)
+    script.say(script.data(0), source="10.7.0.1", genuine=False)
+    script.expect_nothing()
+    assert script.addresses == [PEER[0]]
