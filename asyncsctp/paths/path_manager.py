@@ -233,15 +233,15 @@ class PathManager(Failover):
         self.await_another()
         return changed
 
+    def _spread(self, movable: Sequence[Path]) -> None:
+        self.local.spread([path for path in movable if path is not self._current], self.paths)
+
     def await_another(self) -> None:
         """Nothing can leave for the address that data would take, nor for another that is verified: one that can be is
         waited for instead, and its errors count for the association.
         """
         if not self._current.route.local:
             self._current = next((path for path in self.paths if path.route.local), self._current)
-
-    def _spread(self, movable: Sequence[Path]) -> None:
-        self.local.spread([path for path in movable if path is not self._current], self.paths)
 
     def rotate_local(self, path: Path) -> bool:
         """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""

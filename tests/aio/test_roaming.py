@@ -147,8 +147,8 @@ def test_a_host_that_moves_loses_nothing(gap: float, is_server: bool) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_comes_and_goes_nothing_is_lost_and_no_address_is_left_over(seed: int) -> None:
-    """Until it comes to rest at one that is new: nothing may leave from an address that is being deleted, so that it could
-    wait for ever if that was the only one to come back (RFC 5061 section 5.3 F6).
+    """Until it comes to rest at one that is new: nothing may leave from an address that is being deleted, so that it
+    could wait for ever if that was the only one to come back (RFC 5061 section 5.3 F6).
     """
     chance = random.Random(seed)
     longest = (5.0, 2.0, 0.5)[seed % 3]

@@ -141,7 +141,7 @@ def addresses(solo: Solo) -> list[str]:
 
 def test_it_is_where_it_answers_a_heartbeat() -> None:
     solo = server()
-    answers = solo.say(data(1000), data(1001, ssn=1), source=OTHER, udp_port=UDP + 5)
+    answers = solo.say(data(1000), data(1001, ssn=1), source=OTHER, udp_port=UDP + 5) + solo.wait(0.0)
     assert to(answers, THERE) == [[SACK]]
     assert to(answers, OTHER) == [[HEARTBEAT]]
     [probe] = [packet for route, packet in answers if route.address == OTHER]
@@ -170,7 +170,7 @@ def test_it_is_where_it_was_if_it_does_not() -> None:
 
 def test_an_answer_from_elsewhere_proves_nothing() -> None:
     solo = server()
-    answers = solo.say(data(1000), source=OTHER)
+    answers = solo.say(data(1000), source=OTHER) + solo.wait(0.0)
     [probe] = [packet for route, packet in answers if route.address == OTHER]
     forged = bytes(len(chunks(probe)[0]) - 4)
     solo.say(tlv.pack(HEARTBEAT_ACK << 8, forged), source=OTHER)
@@ -181,9 +181,9 @@ def test_an_answer_from_elsewhere_proves_nothing() -> None:
 def test_one_address_at_a_time_is_tried() -> None:
     solo = server()
     solo.say(data(1000), source=OTHER)
-    sent = solo.say(data(1001, ssn=1), source="198.51.100.77")
+    sent = solo.say(data(1001, ssn=1), source="198.51.100.77") + solo.wait(100.0)
     assert to(sent, "198.51.100.77") == []
-    assert addresses(solo) == [THERE, OTHER]
+    assert addresses(solo) == [THERE]
 
 
 @pytest.mark.parametrize(("config", "disable_restart"), [(NAT, False), (Config(heartbeat_interval=None), True)])
