@@ -214,9 +214,13 @@ class Transmission:
             path.expire_t3(context.now)
         answered = self._heard
         self._heard = False
-        if answered and self.window.a_rwnd < self.queue.max_chunk:
-            # What goes into a closed window is a probe, and isn't counted as long as the peer answers (section 6.1 A).
+        # What was made for a larger path may not fit although others would.
+        largest = max(self.queue.max_chunk, self.outstanding.records[self.outstanding.head].user_bytes)
+        if answered and self.window.a_rwnd < largest:
+            # What goes into a closed window is a probe, and isn't counted as long as the peer answers (section 6.1 A);
+            # nor is what ran out while the answer was on its way.
             self.probing = True
+            context.paths.error_count = 0
             path.rto.back_off()
         elif not on_silence(context, path, context.paths.on_timeout(path)):
             return

@@ -285,3 +285,27 @@ def test_an_acknowledgement_is_not_held_back_by_nagle() -> None:
     script.expect_nothing()
     script.advance(0.2)
     script.expect(SACK)
+
+
+def test_a_chunk_larger_than_the_window_is_a_probe_too() -> None:
+    """It was made for a path that has become smaller since: what is made now would fit."""
+    script = Script(Config(heartbeat_interval=None, max_retrans=3, path_max_retrans=3, rto_max=2.0))
+    script.write(bytes(1100))
+    script.association.on_message_size(script.path().route, 600, script.now)
+    for _ in range(20):
+        script.send(script.sack(-1, a_rwnd=900))
+        script.take()
+        script.wait()
+    assert script.state is ESTABLISHED
+
+
+def test_a_peer_that_answers_late_from_a_closed_window_is_there_nevertheless() -> None:
+    """Every other time-out comes before the answer: that many in a row there are not."""
+    script = Script(Config(heartbeat_interval=None, max_retrans=3, path_max_retrans=9, rto_max=2.0))
+    script.write(b"data")
+    for _ in range(20):
+        script.wait()
+        script.wait()
+        script.send(script.sack(-1, a_rwnd=0))
+        script.take()
+    assert script.state is ESTABLISHED
