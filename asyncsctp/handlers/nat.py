@@ -112,10 +112,15 @@ class Nat:
         if newcomer is path and path.state is PathState.UNCONFIRMED and path.error_count:
             self._newcomer = None
             self._peers.remove(path, context.paths.data_path())
-        elif path is context.paths.data_path() and path.error_count == _SUSPICIOUS and self._is_behind(path):
+        elif path.error_count == _SUSPICIOUS and self._is_last_resort(path) and self._is_behind(path):
             asconf = self._switchboard.open_asconf()
             if asconf is not None:
                 self._recover(asconf, path, path.route.local)
+
+    def _is_last_resort(self, path: Path) -> bool:
+        """Whether data goes there, or would, were it not that its time-outs have sent it on to one that fails as well."""
+        data_path = self._context.paths.data_path()
+        return path is data_path or data_path.state is not PathState.ACTIVE
 
     def _is_behind(self, path: Path) -> bool:
         """Whether there must be a NAT on this path: our address means nothing where the peer is."""

@@ -543,6 +543,29 @@ def test_a_udp_nat_that_changes_the_outside_address_while_data_flows(seed: int, 
 
 
 @needs_endpoints
+@pytest.mark.parametrize("seed", range(6))
+def test_a_udp_nat_that_changes_the_outside_address_before_a_multihomed_server(seed: int) -> None:
+    """A time-out sends data on from one path to the next, and all of them fail. It is noticed no later for that."""
+    network = network_of(A, seed=seed, server=(Z, Z2), loss=0.02)
+    nat = network.nat(EXTERNAL, A)
+    config = CONFIG.replace(rto_initial=0.5, rto_min=0.25, rto_max=1.0, sack_delay=0.05, pf_threshold=0)
+
+    async def main() -> None:
+        async with served(Z, Z2, config=config) as server, to(Z, Z2, config=config) as assoc:
+            await converse(assoc, 40)
+            events = server.associations[0].events()
+            nat.rebind(ELSEWHERE)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(converse(assoc))
+                # The RTO of the one path, of the other, and twice that of the first; a packet may get lost.
+                async with asyncio.timeout(1.3):
+                    while await anext(events) != asyncsctp.PeerAddressChanged(ELSEWHERE, "added"):
+                        pass
+
+    network.run(main())
+
+
+@needs_endpoints
 def test_a_udp_nat_that_changes_the_outside_address_of_an_idle_association() -> None:
     """The client's next HEARTBEAT tells the server."""
     network = network_of(A)
