@@ -118,7 +118,7 @@ class Nat:
                 self._recover(asconf, path, path.route.local)
 
     def _is_last_resort(self, path: Path) -> bool:
-        """Whether data goes there, or would, were it not that its time-outs have sent it on to one that fails as well."""
+        """Whether data goes there, or would, had its time-outs not sent it on to one that fails as well."""
         data_path = self._context.paths.data_path()
         return path is data_path or data_path.state is not PathState.ACTIVE
 
