@@ -267,7 +267,8 @@ class Config:
             raise ValueError(f"rto_min must be at most rto_max ({self.rto_max}), not {self.rto_min}")
         least = self.path_max_retrans if self.pf_threshold is None else self.pf_threshold
         if self.primary_switchover is not None and self.primary_switchover < least:
-            raise ValueError(f"primary_switchover must be at least {least}, not {self.primary_switchover}")
+            name = "path_max_retrans" if self.pf_threshold is None else "pf_threshold"
+            raise ValueError(f"primary_switchover must be at least {name} ({least}), not {self.primary_switchover}")
         self._check_auth()
 
     def _check_auth(self) -> None:
@@ -289,7 +290,8 @@ class Config:
         if self.auth_keys:
             object.__setattr__(self, "auth_keys", dict(self.auth_keys))  # what the caller does to his changes nothing
         if (self.auth_keys or self.auth_active_key) and self.auth_active_key not in self.auth_keys:
-            raise ValueError(f"auth_active_key must be one of the ids in auth_keys, not {self.auth_active_key}")
+            known = ", ".join(map(str, sorted(self.auth_keys))) or "there are none"
+            raise ValueError(f"auth_active_key must be an id in auth_keys ({known}), not {self.auth_active_key}")
         if not self.offers_auth and (self.auth_chunks or self.auth_keys):
             raise ValueError("auth must be True for auth_chunks and auth_keys to mean anything")
         if self.auto_asconf and not self.dynamic_addresses:

@@ -9,7 +9,7 @@ import dataclasses
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
-from ..config import LIVE_FIELDS
+from ..config import LIVE_FIELDS, PATH_FIELDS
 from ..events import PathState
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ class PathControl:
         """
         for field in changes:
             if field not in LIVE_FIELDS:
+                if field in PATH_FIELDS:
+                    raise ValueError(f"{field} can be changed for each path: configure_path")
                 allowed = ", ".join(sorted(LIVE_FIELDS))
                 raise ValueError(f"{field} can't be changed in a live association; these can: {allowed}")
         config = self._driver.core.context.config.replace(**changes)

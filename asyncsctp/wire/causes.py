@@ -42,6 +42,9 @@ from .constants import (
     CAUSE_USER_ABORT,
     CAUSE_VTAG_COLLISION,
     MASK_32,
+    PARAM_HMAC_ALGORITHMS,
+    PARAM_RANDOM,
+    PARAM_STATE_COOKIE,
 )
 from .tlv import Malformed
 
@@ -82,6 +85,13 @@ MAX_SHOWN: Final = 8
 
 U16_SIZE: Final = 2
 U32_SIZE: Final = 4
+
+#: What an INIT or INIT ACK may be refused for not having (RFC 9260 section 3.3.3, RFC 4895 section 3).
+_PARAMETERS: Final = {
+    PARAM_STATE_COOKIE: "State Cookie",
+    PARAM_RANDOM: "Random",
+    PARAM_HMAC_ALGORITHMS: "Requested HMAC Algorithm",
+}
 
 Item = TypeVar("Item")
 
@@ -241,7 +251,12 @@ def _missing(info: bytes) -> str:
     count = _u32(info)
     if count > (len(info) - U32_SIZE) // 2:
         raise Malformed(f"{len(info)} bytes can't list {count} missing parameters")
-    return ", ".join(f"{kind:#06x}" for kind in unpack_from(f"!{min(count, MAX_SHOWN)}H", info, U32_SIZE))
+    return ", ".join(map(_named, unpack_from(f"!{min(count, MAX_SHOWN)}H", info, U32_SIZE)))
+
+
+def _named(kind: int) -> str:
+    name = _PARAMETERS.get(kind)
+    return f"{kind:#06x} ({name})" if name is not None else f"{kind:#06x}"
 
 
 def _chunk(info: bytes) -> str:

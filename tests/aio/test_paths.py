@@ -73,6 +73,8 @@ def test_arguments_that_can_not_be() -> None:
                 assoc.configure_path(Z, max_retrans=-1)
             with pytest.raises(TypeError, match="heartbeat_interval must be a number or None"):
                 assoc.configure_path(Z, heartbeat_interval="often")  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match="dscp can be changed for each path: configure_path"):
+                assoc.configure(dscp=46)
             assert assoc.paths == before
         with pytest.raises(asyncsctp.AssociationClosed):
             assoc.configure_path(Z, mtu=1400)

@@ -102,3 +102,25 @@ def test_plug_ins_are_classes_or_factories() -> None:
 
 def test_live_fields_exist() -> None:
     assert {field.name for field in dataclasses.fields(Config)} >= LIVE_FIELDS
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"auth": True, "auth_keys": {7: b"k", 3: b"k"}}, r"auth_active_key must be an id in auth_keys \(3, 7\), not 0"),
+        ({"auth": True, "auth_active_key": 3}, r"auth_active_key must be an id in auth_keys \(there are none\), not 3"),
+        ({"auth_chunks": frozenset({0})}, "auth must be True for auth_chunks"),
+        ({"auth_keys": {0: b"k"}}, "auth must be True for auth_chunks and auth_keys"),
+        ({"auth": True, "auth_chunks": frozenset({1})}, "auth_chunks must hold chunk types"),
+        ({"auth": True, "auth_hmacs": (3,)}, "auth_hmacs must be made of 3 and 1, and have 1"),
+        ({"auto_asconf": True}, "dynamic_addresses must be True for auto_asconf"),
+        ({"primary_switchover": 3}, r"primary_switchover must be at least path_max_retrans \(5\), not 3"),
+        (
+            {"primary_switchover": 1, "pf_threshold": 2},
+            r"primary_switchover must be at least pf_threshold \(2\), not 1",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_said(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Config(**settings)
