@@ -107,8 +107,8 @@ def test_live_fields_exist() -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"auth": True, "auth_keys": {7: b"k", 3: b"k"}}, r"auth_active_key must be an id in auth_keys \(3, 7\), not 0"),
-        ({"auth": True, "auth_active_key": 3}, r"auth_active_key must be an id in auth_keys \(there are none\), not 3"),
+        ({"auth": True, "auth_keys": {7: b"k", 3: b"k"}}, r"must be an id in auth_keys \(3, 7\), not 0"),
+        ({"auth": True, "auth_active_key": 3}, r"must be an id in auth_keys \(there are none\), not 3"),
         ({"auth_chunks": frozenset({0})}, "auth must be True for auth_chunks"),
         ({"auth_keys": {0: b"k"}}, "auth must be True for auth_chunks and auth_keys"),
         ({"auth": True, "auth_chunks": frozenset({1})}, "auth_chunks must hold chunk types"),

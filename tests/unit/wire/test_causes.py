@@ -17,10 +17,14 @@ def read(data: bytes) -> tuple[Cause, ...]:
     [
         (causes.pack_invalid_stream(9), "00010008 00090000", "invalid stream identifier: 9"),
         (
-            causes.pack_missing_parameters([7, 0x8002, 0x8004, 0x8008]),
-            "00020010 00000004 0007 8002 8004 8008",
-            "missing mandatory parameter: 0x0007 (State Cookie), 0x8002 (Random), "
-            "0x8004 (Requested HMAC Algorithm), 0x8008",
+            causes.pack_missing_parameters([7]),
+            "0002000a 00000001 0007 0000",
+            "missing mandatory parameter: 0x0007 (State Cookie)",
+        ),
+        (
+            causes.pack_missing_parameters([0x8002, 0x8004, 0x8008]),
+            "0002000e 00000003 8002 8004 8008 0000",
+            "missing mandatory parameter: 0x8002 (Random), 0x8004 (Requested HMAC Algorithm), 0x8008",
         ),
         (causes.pack_stale_cookie(2500), "00030008 000009c4", "stale cookie: by 2500 us"),
         (causes.pack_stale_cookie(0), "00030008 00000000", "stale cookie"),
