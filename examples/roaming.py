@@ -4,11 +4,12 @@
     python examples/roaming.py --megabits 50 --loss 0.001 --plot roaming.svg
 
 The laptop begins on Wi-Fi. It joins a mobile network beside that, leaves the Wi-Fi, loses the path to the first of the
-server's addresses, and at last moves to another Wi-Fi with a second of no network between. With `auto_asconf` the
-association follows by itself: addresses that come are added, those that go are removed, authenticated (RFC 5061). The
-server is told of no change but by the association. At the end it is checked that every message arrived, once and in
-order. The network is simulated, on virtual time: the same seed gives the same figures. `--plot` draws them, with
-matplotlib; without, they are drawn as text.
+server's addresses, and moves to a café with a second of no network between. There it is behind a NAT, which takes
+another port, and another address at last. With `auto_asconf` the association follows by itself: addresses that come are
+added, those that go are removed, authenticated (RFC 5061), and with `nat_support` what a NAT does is noticed by its
+silence. The server is told of no change but by the association. At the end it is checked that every message arrived,
+once and in order. The network is simulated, on virtual time: the same seed gives the same figures. `--plot` draws them,
+with matplotlib; without, they are drawn as text.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from typing import Any
 import asyncsctp
 from asyncsctp.testing import Host, LinkSettings, Network
 
-HOME, MOBILE, CAFE = "192.0.2.10", "198.51.100.20", "192.0.2.77"
+HOME, MOBILE, CAFE = "192.0.2.10", "198.51.100.20", "192.168.7.4"
+ROUTER, NEXT_ROUTER = "192.0.2.77", "192.0.2.78"  # the café's NAT, from outside
 SERVER = ["203.0.113.1", "203.0.113.2"]
 SIZE = 1000
 BIN = 0.5
-SECONDS = 18.0
+SECONDS = 23.0
 CONFIG = asyncsctp.Config(
-    auto_asconf=True, dynamic_addresses=True, rto_initial=0.5, rto_min=0.2, rto_max=1.0, path_max_retrans=2,
-    pf_threshold=0, heartbeat_interval=1.0, max_retrans=30,
+    auto_asconf=True, dynamic_addresses=True, nat_support=True, rto_initial=0.5, rto_min=0.25, rto_max=1.0,
+    path_max_retrans=2, pf_threshold=0, heartbeat_interval=1.0, max_retrans=30,
 )  # fmt: skip
 
 
@@ -41,6 +43,7 @@ class Roaming:
     def __init__(self, network: Network, laptop: Host) -> None:
         self.network = network
         self.laptop = laptop
+        self.nat = network.nat(ROUTER, CAFE)
         self.sent = self.received = 0
         self.in_order = True
         self.bytes = [0] * int(SECONDS / BIN)
@@ -56,7 +59,9 @@ class Roaming:
         self.at(6, "out of the Wi-Fi's reach", lambda: network.remove_address(laptop, HOME))
         self.at(9, f"the path to {SERVER[0]} is cut", lambda: network.cut(MOBILE, SERVER[0]))
         self.at(13, "out of the mobile network's reach", lambda: network.remove_address(laptop, MOBILE))
-        self.at(14, "in another Wi-Fi", lambda: network.add_address(laptop, CAFE))
+        self.at(14, "in a café, behind a NAT", lambda: network.add_address(laptop, CAFE))
+        self.at(17, "the NAT takes another port", self.nat.rebind)
+        self.at(20, "the NAT has another address", lambda: self.nat.rebind(NEXT_ROUTER))
 
     def at(self, when: float, what: str, action: Any) -> None:
         def happen() -> None:
@@ -68,7 +73,7 @@ class Roaming:
 
     async def receive(self, assoc: asyncsctp.Association) -> None:
         """The server's side: messages are numbered from 0."""
-        watching = asyncio.create_task(self.watch(assoc))
+        watching = asyncio.create_task(self.watch("server", assoc))
         async for message in assoc:
             self.in_order = self.in_order and int(message.data[:12]) == self.received
             self.received += 1
@@ -76,11 +81,14 @@ class Roaming:
                 self.bytes[int(self.network.now / BIN)] += len(message.data)
         await watching
 
-    async def watch(self, assoc: asyncsctp.Association) -> None:
-        """What the server learns of the laptop's addresses."""
+    async def watch(self, who: str, assoc: asyncsctp.Association) -> None:
+        """What the server learns of the laptop's addresses, and the laptop of the ways to the server."""
         async for event in assoc.events():
-            if isinstance(event, asyncsctp.PeerAddressChanged):
-                self.say(f"    server: {event.address} {event.state}")
+            match event:
+                case asyncsctp.PeerAddressChanged(address, what):
+                    self.say(f"    {who}: {address} {what}")
+                case asyncsctp.PathChanged(address, state) if who == "laptop":
+                    self.say(f"    {who}: the path to {address} is {state.value}")
 
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator[asyncsctp.Association]:
@@ -95,11 +103,13 @@ class Roaming:
             self.connect() as assoc,
         ):
             self.say(f"up, from {', '.join(assoc.local_addresses)}")
+            watching = asyncio.create_task(self.watch("laptop", assoc))
             self.schedule()
             while self.network.now < SECONDS:
                 await assoc.send((b"%012d" % self.sent).ljust(SIZE, b"."))
                 self.sent += 1
-            await assoc.flush()
+            await assoc.close()
+            await watching
 
     @property
     def is_good(self) -> bool:

@@ -257,13 +257,19 @@ def test_roaming() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     rates = dict(re.findall(r"^ *([\d.]+) s +([\d.]+)(?: |$)", done.stdout, re.MULTILINE))
-    assert len(rates) == 36
-    steady = ("1.0", "4.0", "8.0", "12.0", "17.0")
+    assert len(rates) == 46
+    steady = ("1.0", "4.0", "8.0", "12.0", "16.0", "19.0")
     assert all(float(rates[when]) > 9.0 for when in steady), "the whole of the link, before and after each change"
     assert float(rates["13.5"]) == 0.0, "no network, no transfer"
-    for address, last in (("192.0.2.10", "removed"), ("198.51.100.20", "removed"), ("192.0.2.77", "confirmed")):
+    assert float(rates["22.0"]) > 5.0, "it has found out what the NAT did"
+    for address, last in (
+        ("192.0.2.10", "removed"), ("198.51.100.20", "removed"), ("192.0.2.77", "removed"), ("192.0.2.78", "confirmed")
+    ):  # fmt: skip
         states = re.findall(rf"server: {re.escape(address)} (\w+)", done.stdout)
         assert states[-1] == last
+    cut = done.stdout.partition("the path to 203.0.113.1 is cut\n")[2]
+    failed = re.search(r"([\d.]+) s +laptop: the path to 203\.0\.113\.1 is potentially-failed", cut)
+    assert failed is not None and float(failed[1]) < 9.5, "pf_threshold 0: one time-out tells"
     assert re.search(r"sent ([\d,]+) messages, received \1, each once and in order\n$", done.stdout)
 
 
@@ -277,3 +283,29 @@ def test_roaming_refuses_what_makes_no_sense() -> None:
     done = run(*command("roaming.py", "--megabits", "0"))
     assert done.returncode == 1
     assert done.stderr == "roaming: --megabits must be above 0\n"
+
+
+@pytest.mark.parametrize("program", ["roaming.py", "telemetry.py"])
+def test_a_plot_without_matplotlib_is_a_message(program: str, tmp_path: Path) -> None:
+    (tmp_path / "matplotlib.py").write_text("raise ImportError")
+    few = ["--loss", "0", "--seconds", "1"] if program == "telemetry.py" else []
+    line = f"import runpy, sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = sys.argv[1:]; "
+    line += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    done = run(sys.executable, "-c", line, str(EXAMPLES / program), *few, "--plot", str(tmp_path / "plot.svg"))
+    assert done.returncode == 1
+    assert done.stderr == f"{program.removesuffix('.py')}: --plot needs matplotlib\n"
+
+
+def test_authenticated() -> None:
+    done = run(*command("authenticated.py"))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [
+        "server: the peer has begun to use key 2", "server: nothing is sent with key 1 any more",
+    ]  # fmt: skip
+    assert "client: 200 answers, in order: True; key 1 is deleted" in lines
+    assert "server: 200 readings, 0 packets with a wrong key" in lines
+    assert any(line.startswith("a wrong key: AssociationTimeout") for line in lines)
+    assert any(line.startswith("no key: AssociationRefused") for line in lines)
+    assert lines[-1] == "server: 0 associations are left"
