@@ -27,7 +27,7 @@ READINGS = 200
 
 
 async def serve_one(assoc: asyncsctp.Association) -> None:
-    """Takes readings, and echoes them. It has the new key from the beginning, and begins to use it when the peer has."""
+    """Echoes readings. It has the new key from the beginning, and begins to use it when the peer has."""
     assoc.set_auth_key(2, TUESDAY)
     watching = asyncio.create_task(follow(assoc))
     count = 0

@@ -4,12 +4,12 @@
     python examples/roaming.py --megabits 50 --loss 0.001 --plot roaming.svg
 
 The laptop begins on Wi-Fi. It joins a mobile network beside that, leaves the Wi-Fi, loses the path to the first of the
-server's addresses, and moves to a café with a second of no network between. There it is behind a NAT, which takes another
-port, and another address at last. With `auto_asconf` the association follows by itself: addresses that come are added,
-those that go are removed, authenticated (RFC 5061), and with `nat_support` what a NAT does is noticed by its silence. The
-server is told of no change but by the association. At the end it is checked that every message arrived, once and in
-order. The network is simulated, on virtual time: the same seed gives the same figures. `--plot` draws them, with
-matplotlib; without, they are drawn as text.
+server's addresses, and moves to a café with a second of no network between. There it is behind a NAT, which takes
+another port, and another address at last. With `auto_asconf` the association follows by itself: addresses that come are
+added, those that go are removed, authenticated (RFC 5061), and with `nat_support` what a NAT does is noticed by its
+silence. The server is told of no change but by the association. At the end it is checked that every message arrived,
+once and in order. The network is simulated, on virtual time: the same seed gives the same figures. `--plot` draws them,
+with matplotlib; without, they are drawn as text.
 """
 
 from __future__ import annotations
