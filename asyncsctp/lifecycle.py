@@ -161,8 +161,8 @@ class Lifecycle:
         context = self._context
         if context.state is CLOSED:
             return
-        self._rooms.heartbeat.stop()
         context.state = CLOSED
+        self._rooms.heartbeat.stop()
         if self._rooms.transmission is not None:
             self._rooms.transmission.fail_all(error)
         context.timers.stop_all()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, final
 
 from ..config import Config
+from ..errors import AssociationClosed
 from ..paths.encapsulation import in_scope, normalize, wildcard_of
 from .membership import Membership
 
@@ -92,9 +93,18 @@ class AddressBook:
         """If there is a socket it stays, as long as this association has the address."""
         self._hold(address, [driver])
 
+    def check_open(self) -> None:
+        """`AssociationClosed` once the endpoint is closed."""
+        if self._engine.is_stopped:
+            raise AssociationClosed("the endpoint has been closed")
+
     async def share(self, address: str) -> None:
         """It is an address of all associations from now on. `OSError` if it can't be had."""
+        self.check_open()
         await self._bind(address)
+        if self._engine.is_stopped:
+            self._engine.sockets.close()  # the one that was bound meanwhile
+            self.check_open()
         if address not in self.shared:
             self.shared = (*self.shared, address)
         core = self._engine.core

@@ -175,6 +175,7 @@ async def answered(driver: Driver, ticket: Ticket) -> bool:
 async def share(book: AddressBook, addr: str) -> None:
     """See `Endpoint.add_local_address`."""
     address = unicast("addr", addr)
+    book.check_open()
     if address in book.addresses:
         raise ValueError(f"{address} is an address of the endpoint already")
     await book.share(address)
@@ -185,6 +186,7 @@ async def share(book: AddressBook, addr: str) -> None:
 async def unshare(book: AddressBook, addr: str) -> None:
     """See `Endpoint.remove_local_address`."""
     address = unicast("addr", addr)
+    book.check_open()
     if address not in book.addresses:
         raise ValueError(f"addr must be one of the endpoint's addresses ({', '.join(book.addresses)}), not {addr!r}")
     if len(book.addresses) == 1:

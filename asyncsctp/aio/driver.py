@@ -14,7 +14,7 @@ from ..association import Association as Core
 from ..config import Config
 from ..errors import AssociationClosed, MessageAbandoned, SCTPError
 from ..events import Event, PartialDeliveryAborted, PeerShutdown, SchedulerFailed
-from ..handlers.state import ESTABLISHED, State
+from ..handlers.state import CLOSED, ESTABLISHED, State
 from ..outbound.message import ANY_PATH, LIMITED, PRIORITY, TIMED, WHOLE, Terms, message_flags
 from ..wire.constants import MASK_32
 from .flow_control import SendBuffer, WaitList
@@ -146,6 +146,8 @@ class Driver(Inbox):
 
     def on_heartbeat(self, address: str, round_trip: float | None) -> None:
         """A HEARTBEAT that the user asked for was answered; or it was not (None)."""
+        if not self.ended and self.core.state is CLOSED:
+            return  # it is no longer awaited; `on_closed` tells why
         waiting = self._heartbeats.pop(address, ()) if self._heartbeats is not None else ()
         for future in waiting:
             if future.done():

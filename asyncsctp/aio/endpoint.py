@@ -213,14 +213,15 @@ class Endpoint:
 
         Waits until each of their peers has been asked (RFC 5061); associations whose peers don't agree, or can't be
         asked, go on without it. `OSError` if it is not the machine's, `ValueError` if the endpoint has it already, or
-        if it is no unicast address, `NotImplementedError` where processes share the port.
+        if it is no unicast address, `NotImplementedError` where processes share the port, `AssociationClosed` once the
+        endpoint is closed.
         """
         await addresses.share(self._engine.addresses, addr)
 
     async def remove_local_address(self, addr: str) -> None:
         """Use an address no more. Waits as `add_local_address`; associations whose peers don't agree keep it.
 
-        `ValueError` if the endpoint does not have it, or it is the last one.
+        `ValueError` if the endpoint does not have it, or it is the last one; `AssociationClosed` once it is closed.
         """
         await addresses.unshare(self._engine.addresses, addr)
 

@@ -159,6 +159,11 @@ class Engine:
             return []
         return [core for core in self.core.associations if core.path_manager.find(route.address) is not None]
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the sockets are closed, and stay so."""
+        return self._is_stopped
+
     def stop(self) -> None:
         """Send what is to be sent, and close the sockets."""
         self._send()

@@ -12,7 +12,7 @@ import pytest
 from support.asconf import Request, play
 
 import asyncsctp
-from asyncsctp import AsconfError, Cause, Config
+from asyncsctp import AsconfError, AssociationClosed, Cause, Config
 from asyncsctp.testing import Network
 
 A, A2, A3 = "10.0.0.1", "10.1.0.1", "10.2.0.1"
@@ -318,6 +318,29 @@ def test_a_server_passes_it_on(requests: list[Request]) -> None:
             await settle()
             await server.remove_local_address(Z)
             assert server.endpoint.local_addrs == (Z2,)
+
+    network.run(main())
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_closed_endpoint_takes_no_address_and_opens_no_socket(requests: list[Request], at_once: bool) -> None:
+    network = network_of_two()
+
+    async def main() -> None:
+        server = await asyncsctp.serve(lambda association: association.wait_closed(), Z, 5001, config=DYNAMIC)
+        adding = asyncio.ensure_future(server.add_local_address(Z2)) if at_once else None
+        await asyncio.sleep(0)
+        server.close()
+        await server.wait_closed()
+        if adding is not None:
+            await asyncio.wait([adding])
+            if adding.exception() is not None:
+                assert isinstance(adding.exception(), AssociationClosed)
+        for changing in (server.add_local_address(Z2), server.remove_local_address(Z)):
+            with pytest.raises(AssociationClosed, match="endpoint has been closed"):
+                await changing
+        await settle()
+        assert ports_of(network, "z") == []
 
     network.run(main())
 

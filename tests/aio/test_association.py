@@ -415,6 +415,18 @@ def test_heartbeat_gives_the_round_trip(run: Run, pair: Pair) -> None:
     run(main())
 
 
+def test_a_heartbeat_that_waits_when_the_association_ends_says_how_it_ended(run: Run, pair: Pair) -> None:
+    async def main() -> None:
+        async with pair() as (a, _):
+            waiting = asyncio.ensure_future(a.heartbeat())
+            await asyncio.sleep(0)
+            a.abort()
+            with pytest.raises(asyncsctp.AssociationAborted):
+                await waiting
+
+    run(main())
+
+
 def test_live_settings_change_and_others_are_refused(run: Run, pair: Pair) -> None:
     async def main() -> None:
         async with pair() as (a, z):
