@@ -134,53 +134,59 @@ class News:
         self._queue: asyncio.Queue[list[AddressChange]] = asyncio.Queue()
         self.watch = AddressWatch("127.0.0.1", self._queue.put_nowait)
 
+    def __enter__(self) -> News:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.watch.close()
+
     async def next(self) -> list[tuple[str, bool]]:
         return [(change.address, change.is_up) for change in await self._queue.get()]
 
 
 def test_the_kernel_tells(run: Run) -> None:
     async def main() -> None:
-        news = News()
-        assert await news.next() == []
-        assert news.watch.addresses == {"127.0.0.1": 1, "::1": 1}
-        ip("addr", "add", "10.77.0.1/24", "dev", "lo")
-        assert await news.next() == [("10.77.0.1", True)]
-        ip("-6", "addr", "add", "fd77::1/64", "dev", "lo", "nodad")
-        ip("addr", "del", "10.77.0.1/24", "dev", "lo")
-        assert await news.next() == [("10.77.0.1", False), ("fd77::1", True)]
-        # Who begins to use one that is deprecated begins something that is about to end.
-        ip("-6", "addr", "add", "fd77::2/64", "dev", "lo", "nodad", "preferred_lft", "0")
-        ip("addr", "add", "10.77.0.2/24", "dev", "lo")
-        assert await news.next() == [("10.77.0.2", True)]
-        assert "fd77::2" in news.watch.addresses
-        ip("-6", "addr", "del", "fd77::2/64", "dev", "lo")
-        assert await news.next() == [("fd77::2", False)]
-        # What comes and goes at once is no news.
-        ip("addr", "add", "10.77.0.3/24", "dev", "lo")
-        ip("addr", "del", "10.77.0.3/24", "dev", "lo")
-        ip("addr", "add", "10.77.0.4/24", "dev", "lo")
-        assert await news.next() == [("10.77.0.4", True)]
-        news.watch.close()
-        news.watch.close()
+        with News() as news:
+            assert await news.next() == []
+            assert news.watch.addresses == {"127.0.0.1": 1, "::1": 1}
+            ip("addr", "add", "10.77.0.1/24", "dev", "lo")
+            assert await news.next() == [("10.77.0.1", True)]
+            ip("-6", "addr", "add", "fd77::1/64", "dev", "lo", "nodad")
+            ip("addr", "del", "10.77.0.1/24", "dev", "lo")
+            assert await news.next() == [("10.77.0.1", False), ("fd77::1", True)]
+            # Who begins to use one that is deprecated begins something that is about to end.
+            ip("-6", "addr", "add", "fd77::2/64", "dev", "lo", "nodad", "preferred_lft", "0")
+            ip("addr", "add", "10.77.0.2/24", "dev", "lo")
+            assert await news.next() == [("10.77.0.2", True)]
+            assert "fd77::2" in news.watch.addresses
+            ip("-6", "addr", "del", "fd77::2/64", "dev", "lo")
+            assert await news.next() == [("fd77::2", False)]
+            # What comes and goes at once is no news.
+            ip("addr", "add", "10.77.0.3/24", "dev", "lo")
+            ip("addr", "del", "10.77.0.3/24", "dev", "lo")
+            ip("addr", "add", "10.77.0.4/24", "dev", "lo")
+            assert await news.next() == [("10.77.0.4", True)]
+            news.watch.close()
+            news.watch.close()
 
     in_own_network(lambda: run(main()))
 
 
 def test_an_address_is_told_when_its_uniqueness_is_known(run: Run) -> None:
     async def main() -> None:
-        news = News()
-        await news.next()
-        ip("link", "add", "near", "type", "veth", "peer", "name", "far")
-        ip("link", "set", "far", "up")
-        ip("link", "set", "near", "up")
-        ip("-6", "addr", "add", "fd77::1/64", "dev", "near")  # tentative for a second
-        told: list[tuple[str, bool]] = []
-        while ("fd77::1", True) not in told:
-            told += await news.next()
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-            sock.bind(("fd77::1", 0))
-        assert any(address.startswith("fe80::") and "%" in address for address in news.watch.addresses)
-        news.watch.close()
+        with News() as news:
+            await news.next()
+            ip("link", "add", "near", "type", "veth", "peer", "name", "far")
+            ip("link", "set", "far", "up")
+            ip("link", "set", "near", "up")
+            ip("-6", "addr", "add", "fd77::1/64", "dev", "near")  # tentative for a second
+            told: list[tuple[str, bool]] = []
+            # The link-local one waits for a random moment before it is looked for (RFC 4862 section 5.4.2).
+            while ("fd77::1", True) not in told or not any(address.startswith("fe80::") for address, _ in told):
+                told += await news.next()
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+                sock.bind(("fd77::1", 0))
+            assert any(address.startswith("fe80::") and "%" in address for address in news.watch.addresses)
 
     in_own_network(lambda: run(main()))
 
@@ -191,15 +197,14 @@ def test_many_at_once_are_not_lost(run: Run, tmp_path: Path) -> None:
     commands.write_text("".join(f"addr add 10.77.{n >> 8}.{n & 255}/16 dev lo\n" for n in range(1, 3000)))
 
     async def main() -> None:
-        news = News()
-        await news.next()
-        ip("-batch", str(commands))  # while nobody reads
-        told: list[tuple[str, bool]] = []
-        while len(told) < 2999:
-            told += await news.next()
-        assert len(set(told)) == 2999
-        assert len(news.watch.addresses) == 3001
-        news.watch.close()
+        with News() as news:
+            await news.next()
+            ip("-batch", str(commands))  # while nobody reads
+            told: list[tuple[str, bool]] = []
+            while len(told) < 2999:
+                told += await news.next()
+            assert len(set(told)) == 2999
+            assert len(news.watch.addresses) == 3001
 
     in_own_network(lambda: run(main()))
 
@@ -217,11 +222,10 @@ def test_elsewhere_it_is_found_by_looking(run: Run, monkeypatch: pytest.MonkeyPa
         ip("addr", "add", "10.77.0.1/24", "dev", "lo")
         ip("route", "add", "default", "dev", "lo")
         monkeypatch.setattr(address_watch, "_Netlink", no_netlink)
-        news = News()
-        assert await news.next() == []
-        assert "10.77.0.1" in news.watch.addresses
-        ip("addr", "del", "10.77.0.1/24", "dev", "lo")
-        assert ("10.77.0.1", False) in await news.next()
-        news.watch.close()
+        with News() as news:
+            assert await news.next() == []
+            assert "10.77.0.1" in news.watch.addresses
+            ip("addr", "del", "10.77.0.1/24", "dev", "lo")
+            assert ("10.77.0.1", False) in await news.next()
 
     in_own_network(lambda: run(main()))
