@@ -31,7 +31,7 @@ from .paths.local_addresses import set_out_from
 from .paths.path import Path
 from .paths.path_manager import PathManager
 from .rooms import Rooms
-from .timers import AUTOCLOSE, timer_kind, timer_path
+from .timers import AUTOCLOSE, NEVER, timer_kind, timer_path
 from .wire import causes, control
 from .wire.constants import COMMON_HEADER_SIZE
 from .wire.init import Init
@@ -55,6 +55,7 @@ class Association(Overview):
         "_random",
         "_registry",
         "_route",
+        "due",
         "user",
     )
 
@@ -82,6 +83,7 @@ class Association(Overview):
         self._outbox = outbox
         self._path: Path | None = None
         self._route: Route | None = None
+        self.due = NEVER  # when it is to be woken, as the endpoint noted it; see `Deadlines`
 
     # How it begins.
 
@@ -191,9 +193,7 @@ class Association(Overview):
             self._walk(datagram, at, path, route, False, authenticated)
 
     def on_unreachable(self, route: Route, quoted: bytes, now: float) -> None:
-        """ICMP says that a packet to the peer's address found nobody; `quoted` is the start of the SCTP packet it
-        returns.
-        """
+        """ICMP says that a packet to the peer's address found nobody; `quoted` is the start of that SCTP packet."""
         self.context.now = now
         icmp.on_port_unreachable(self.context, quoted, route)
         self._life.tell()
@@ -263,9 +263,8 @@ class Association(Overview):
         """Queue a message; it leaves with the next flush that finds room for it, over `path` while that works, and
         authenticated with this shared key.
 
-        `ValueError` for an empty message, a stream or PPID out of range, a foreign address, an unknown key,
-        `MessageTooLarge`, or
-        `AssociationClosed` if the association is not established, or is shutting down.
+        `ValueError` for an empty message, a stream or PPID out of range, a foreign address, an unknown key;
+        `MessageTooLarge`; `AssociationClosed` if the association is not established, or is shutting down.
         """
         flags = message_flags(unordered, immediate) if unordered or immediate else WHOLE
         if terms is None and context is not None:

@@ -36,7 +36,7 @@ class Directory:
         self.by_prefix: dict[bytes, Association] = {}
         self._by_address: dict[tuple[str, int], Association] = {}
         #: Those that share an address and port with the one found by it: told apart by their tags (draft natsupp).
-        self._neighbours: dict[tuple[str, int], list[Association]] = {}
+        self._neighbours: dict[tuple[str, int], list[Association]] | None = None
         #: What each association is found by, as it was when it was bound last.
         self._keys: dict[Association, tuple[bytes, list[tuple[str, int]]]] = {}
         self._tags: set[int] = set()
@@ -69,6 +69,8 @@ class Directory:
             # Two can't have the same: who has it keeps it, whatever another peer claims to be (RFC 5062 section 2).
             holder = self._by_address.setdefault(key, association)
             if holder is not association and shares:  # but behind a NAT they can: draft natsupp section 6.3.2
+                if self._neighbours is None:
+                    self._neighbours = {}
                 self._neighbours.setdefault(key, []).append(association)
 
     def unbind(self, association: Association) -> None:
@@ -83,7 +85,8 @@ class Directory:
             association = self._by_address.get((address, port))
             if association is not None:
                 yield association
-                yield from self._neighbours.get((address, port), ())
+                if self._neighbours is not None:
+                    yield from self._neighbours.get((address, port), ())
 
     def find_peer(self, addresses: Sequence[str], port: int) -> Association | None:
         """The association with a peer at this port of any of these addresses; the first that is known counts."""
@@ -121,10 +124,9 @@ class Directory:
         while self._resting and (len(self._resting) > _MOST_RESTING or next(iter(self._resting.values())) <= self.now):
             del self._resting[next(iter(self._resting))]
 
-
     def _drop_address(self, key: tuple[str, int], association: Association) -> None:
-        neighbours = self._neighbours.get(key)
-        if neighbours is not None and association in neighbours:
+        neighbours = self._neighbours.get(key, []) if self._neighbours is not None else []
+        if association in neighbours:
             neighbours.remove(association)
         elif self._by_address.get(key) is not association:
             return
@@ -132,8 +134,8 @@ class Directory:
             self._by_address[key] = neighbours.pop(0)
         else:
             del self._by_address[key]
-        if neighbours is not None and not neighbours:
-            del self._neighbours[key]
+        if self._neighbours is not None and not neighbours:
+            self._neighbours.pop(key, None)
 
 
 def _tag(prefix: bytes) -> int:
@@ -143,43 +145,48 @@ def _tag(prefix: bytes) -> int:
 
 @final
 class Deadlines:
-    """When each association wants to be woken. A deadline that was put off is found out when it comes, not before."""
+    """When each association wants to be woken. A deadline that was put off is found out when it comes, not before.
 
-    __slots__ = ("_count", "_due", "_heap")
+    `Association.due` is what it is noted for: what the heap has of it besides is of no account any more.
+    """
+
+    __slots__ = ("_count", "_heap", "_noted")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Association]] = []
-        self._due: dict[Association, float] = {}
+        self._noted = 0  # associations
         self._count = 0
 
     def next_expiry(self) -> float:
         """When the first of them is due."""
         heap = self._heap
-        while heap and self._due.get(heap[0][2]) != heap[0][0]:
+        while heap and heap[0][2].due != heap[0][0]:
             heappop(heap)
         return heap[0][0] if heap else NEVER
 
     def note(self, association: Association) -> None:
         """Its timers may have changed."""
         deadline = association.next_expiry
-        if deadline < self._due.get(association, NEVER):
-            self._due[association] = deadline
+        if deadline < association.due:
+            self._noted += association.due == NEVER
+            association.due = deadline
             self._count += 1
             heappush(self._heap, (deadline, self._count, association))
-            if len(self._heap) > 4 * len(self._due) + _SPARE_DEADLINES:
-                self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+            if len(self._heap) > 4 * self._noted + _SPARE_DEADLINES:
+                self._heap = [entry for entry in self._heap if entry[2].due == entry[0]]
                 heapify(self._heap)
 
     def forget(self, association: Association) -> None:
-        """It has ended."""
-        self._due.pop(association, None)
+        """It is not to be woken."""
+        self._noted -= association.due != NEVER
+        association.due = NEVER
 
     def take_due(self, now: float) -> list[Association]:
         """Those whose deadline has come; each has to be noted again."""
         due = []
         while self._heap and self._heap[0][0] <= now:
             deadline, _, association = heappop(self._heap)
-            if self._due.get(association) == deadline:
-                del self._due[association]
+            if association.due == deadline:
+                self.forget(association)
                 due.append(association)
         return due

@@ -50,7 +50,7 @@ class WaitList:
     __slots__ = ("_futures",)
 
     def __init__(self) -> None:
-        self._futures: dict[asyncio.Future[None], None] = {}
+        self._futures: dict[asyncio.Future[None], None] | None = None  # nobody has waited since the last `wake`
 
     def __bool__(self) -> bool:
         return bool(self._futures)
@@ -58,16 +58,19 @@ class WaitList:
     async def wait(self) -> None:
         """Until `wake`."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._futures[future] = None
+        futures = self._futures
+        if futures is None:
+            futures = self._futures = {}
+        futures[future] = None
         try:
             await future
         finally:
-            self._futures.pop(future, None)
+            futures.pop(future, None)
 
     def wake(self) -> None:
         """Let all go on that wait now."""
-        futures, self._futures = self._futures, {}
-        for future in futures:
+        futures, self._futures = self._futures, None
+        for future in futures or ():
             if not future.done():
                 future.set_result(None)
 

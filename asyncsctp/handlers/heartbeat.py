@@ -47,7 +47,7 @@ class Heartbeat:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._requested: list[int] = []  # paths whose next answer the user waits for
+        self._requested: tuple[int, ...] = ()  # paths whose next answer the user waits for
 
     def start(self) -> None:
         """The association is up: verify what is unconfirmed, and watch the rest."""
@@ -77,7 +77,7 @@ class Heartbeat:
     def request(self, path: Path) -> None:
         """The user wants a HEARTBEAT now (section 8.3 D); its round trip, or that there was none, will be told."""
         if path.path_id not in self._requested:
-            self._requested.append(path.path_id)
+            self._requested += (path.path_id,)
         if path.route.local:
             self._probe(path)
         else:
@@ -180,7 +180,7 @@ class Heartbeat:
 
     def _tell(self, path: Path, round_trip: float | None) -> None:
         if path.path_id in self._requested:
-            self._requested.remove(path.path_id)
+            self._requested = tuple(path_id for path_id in self._requested if path_id != path.path_id)
             self._context.owner.heartbeat_answered(path, round_trip)
 
 

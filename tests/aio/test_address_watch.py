@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from struct import pack
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from support.namespace import in_own_network, ip
@@ -134,7 +134,7 @@ class News:
         self._queue: asyncio.Queue[list[AddressChange]] = asyncio.Queue()
         self.watch = AddressWatch("127.0.0.1", self._queue.put_nowait)
 
-    def __enter__(self) -> News:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
