@@ -17,7 +17,7 @@ from .handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT
 from .inbound.reassembly import Recipient
 from .paths.path import Path
 from .rooms import Rooms
-from .timers import AUTOCLOSE
+from .timers import AUTOCLOSE, T3_RTX, timer_key
 from .wire.packet import Seal
 
 if TYPE_CHECKING:
@@ -175,10 +175,12 @@ class Lifecycle:
         """Whether user data waits to be sent or to be acknowledged."""
         return self._rooms.transmission is not None and self._rooms.transmission.pending
 
-    def data_outstanding(self, path: Path) -> bool:
-        """Whether data last sent to this path is unacknowledged."""
+    def is_timed(self, path: Path) -> bool:
+        """Whether T3-rtx runs for this path, or has just run out."""
         transmission = self._rooms.transmission
-        return transmission is not None and transmission.outstanding.has_outstanding(path.path_id)
+        if self._context.timers.runs(timer_key(T3_RTX, path.path_id)):
+            return True
+        return transmission is not None and transmission.outstanding.in_flight[path.path_id] > 0
 
     def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
         """The answer, or none, to a HEARTBEAT that the user asked for."""

@@ -127,8 +127,10 @@ class Owner(Protocol):
     def data_pending(self) -> bool:
         """Whether user data waits to be sent or to be acknowledged."""
 
-    def data_outstanding(self, path: Path) -> bool:
-        """Whether data last sent to this path is unacknowledged."""
+    def is_timed(self, path: Path) -> bool:
+        """Whether T3-rtx runs for this path, or has just run out and is still to be dealt with. It does not where data
+        is unacknowledged that can't be sent again for now.
+        """
 
     def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
         """A HEARTBEAT that the user asked for was answered after so many seconds, or was not (None)."""

@@ -17,7 +17,7 @@ from ..timers import HEARTBEAT_TIMER, NEVER, timer_key
 from ..wire import control, tlv
 from ..wire.constants import HEARTBEAT_ACK
 from .context import Context
-from .reachability import on_answer, on_silence
+from .reachability import is_counted_by_data, on_answer, on_silence
 from .state import (
     COOKIE_ECHOED,
     ESTABLISHED,
@@ -134,7 +134,8 @@ class Heartbeat:
         if path.heartbeat_nonce:
             path.heartbeat_nonce = b""
             self._tell(path, None)
-            if not self._is_counted_by_data(path):
+            # RFC 7829 section 3.2 rule 6: it MAY be ignored while data is outstanding there.
+            if path.state is not PathState.POTENTIALLY_FAILED or not is_counted_by_data(context, path):
                 if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
                     return
             self.watch(path, path.heartbeat_at)
@@ -144,12 +145,6 @@ class Heartbeat:
                 context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
         elif path.route.local:
             self._probe(path)
-
-    def _is_counted_by_data(self, path: Path) -> bool:
-        """RFC 7829 section 3.2 rule 6: the time-out of a HEARTBEAT MAY be ignored while data is outstanding there. Its
-        T3-rtx tells the same, and each silence counts once.
-        """
-        return path.state is PathState.POTENTIALLY_FAILED and self._context.owner.data_outstanding(path)
 
     def _probe(self, path: Path) -> None:
         """Send a HEARTBEAT with a fresh nonce to this path, and wait one RTO for the answer."""

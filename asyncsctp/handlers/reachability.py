@@ -30,7 +30,7 @@ def is_counted_by_data(context: Context, path: Path) -> bool:
     an outage would end the association in half the time that Association.Max.Retrans gives it.
     """
     silent, at = context.silence
-    return context.owner.data_outstanding(path) or (silent is path and at == context.now)
+    return context.owner.is_timed(path) or (silent is path and at == context.now)
 
 
 def on_verdict(context: Context, path: Path, verdict: Verdict) -> None:

@@ -180,6 +180,18 @@ def test_b2_the_association_fails_when_it_is_never_answered() -> None:
     assert len(script.take()) == 11
 
 
+def test_b2_it_counts_where_no_data_can_leave_that_waits_for_an_answer() -> None:
+    """With the only address of ours that it had the peer has lost us, and what is lost is not sent again."""
+    script = Mobile()
+    script.write(b"not acknowledged")
+    script.association.asconf.change_local(OURS, LOCAL[0])
+    script.flush()
+    script.advance(2000.0)
+    assert script.state is CLOSED
+    assert isinstance(script.user.error, AssociationTimeout)
+    assert len([packet for packet in script.take() if packet.all(ASCONF)]) == 11
+
+
 def test_b4_it_is_sent_again_to_another_address() -> None:
     script = Mobile(paths=2)
     script.association.asconf.request_primary(LOCAL[0])

@@ -73,7 +73,7 @@ class FakeOwner:
     def data_pending(self) -> bool:
         return False
 
-    def data_outstanding(self, path: Path) -> bool:
+    def is_timed(self, path: Path) -> bool:
         return False
 
     def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
