@@ -152,7 +152,7 @@ class Association(Overview):
         """A packet with our tag from an address that isn't the peer's, and may become it (RFC 5061 section 5.2)."""
         path = self._rooms.admit(datagram, route)
         if path is None:
-            self.context.statistics.unexpected_chunks += 1
+            self._rooms.readmit(datagram, route)
             return
         self.context.statistics.packets_received += 1
         self._walk(datagram, COMMON_HEADER_SIZE, path, route, marked)

@@ -232,12 +232,10 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
     """A timer has run out."""
     if kind == T3_RTX and rooms.transmission is not None:
         rooms.transmission.expire_t3(path_id)
-        _suspect(rooms, path_id)
     elif kind == DELAYED_ACK and rooms.reception is not None:
         rooms.reception.expire_delayed_ack()
     elif kind == HEARTBEAT_TIMER:
         rooms.heartbeat.expire(path_id)
-        _suspect(rooms, path_id)
     elif kind == LIFETIME and rooms.transmission is not None:
         rooms.transmission.expire_lifetimes()
     elif kind == FORWARD_TSN_RTX and rooms.transmission is not None:
@@ -249,19 +247,19 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
     elif kind == T1_COOKIE and rooms.handshake is not None:
         rooms.handshake.expire_t1_cookie()
     elif kind == T2_SHUTDOWN and rooms.shutdown is not None:
-        rooms.shutdown.expire_t2()
+        shutdown = rooms.shutdown
+        shutdown.expire_t2()
+        if rooms.nat is not None:
+            rooms.nat.on_unanswered(shutdown.retransmissions)
     elif kind == T5_GUARD and rooms.shutdown is not None:
         rooms.shutdown.expire_t5()
     elif kind == RECONFIG and rooms.reconfig is not None:
         rooms.reconfig.expire()
     elif kind == T4_RTO and rooms.asconf is not None:
         rooms.asconf.expire()
-
-
-def _suspect(rooms: Rooms, path_id: int) -> None:
-    """Something may have been silence on this path."""
-    if rooms.nat is not None and rooms.transmission is not None:
-        rooms.nat.on_silence(path_id)
+    silent, at = rooms.context.silence
+    if rooms.nat is not None and silent is not None and at == rooms.context.now:
+        rooms.nat.on_silence(silent)
 
 
 def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
@@ -319,7 +317,7 @@ def _on_sack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Ro
 
 
 def _on_heartbeat(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    rooms.heartbeat.on_heartbeat(data[at + tlv.HEADER_SIZE : end], path.path_id)
+    rooms.heartbeat.on_heartbeat(data[at + tlv.HEADER_SIZE : end], path)
 
 
 def _on_heartbeat_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:

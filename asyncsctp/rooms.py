@@ -29,6 +29,7 @@ from .paths.encapsulation import Route
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
 from .wire.constants import MASK_32
+from .wire.tlv import Malformed
 
 __all__ = ["Rooms"]
 
@@ -176,6 +177,15 @@ class Rooms:
         if asconf is not None:
             return asconf.admit(datagram, route)
         return self.nat.admit(route) if self.nat is not None else None
+
+    def readmit(self, datagram: bytes, route: Route) -> None:
+        """There is none: the packet is dropped, but for the answer that its sender may need to be heard at all."""
+        try:
+            answered = self.collision.readmit(datagram, route)
+        except Malformed:
+            answered = False
+        if not answered:
+            self.context.statistics.unexpected_chunks += 1
 
     def dismiss(self, path: Path) -> None:
         """The packet has been walked."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from ..errors import AsconfError, Cause
-from ..paths.encapsulation import Route, as_seen, in_scope, is_ipv4, normalize
+from ..paths.encapsulation import Route, as_seen, in_scope, is_ipv4, is_translatable, normalize
 from ..paths.path import Path
 from ..wire import tlv
 from ..wire.asconf import ANY_IPV4, ANY_IPV6, MAX_REQUESTS, WILDCARDS, read_asconf_ack, read_lookup
@@ -62,6 +62,7 @@ class Asconf:
         wish = Wish(PARAM_ADD_ADDRESS, _wildcard(address) if wildcard else address, address)
         job = Job([wish], source=address, lookup=_wildcard(address) if wildcard else "")
         job.needs_source = job.for_nat = wildcard
+        job.prefers_source = self._may_be_translated  # it shows the UDP port, which is that of no other address there
         return self._push(job)
 
     def remove_local(self, address: str) -> Ticket:
@@ -84,12 +85,13 @@ class Asconf:
         new = self._new(new)
         old = self._ours(old)
         self._check(PARAM_ADD_ADDRESS)
-        sources = self._context.paths.local.sources
-        wildcard = wildcard or (len(sources) == 1 and self._is_translated(new))
-        if len(sources) == 1 or wildcard:
+        local = self._context.paths.local
+        all_there_are = (*local.sources, *local.arriving)
+        wildcard = wildcard or (len(all_there_are) == 1 and self._is_translated(new))
+        if len(local.sources) == 1 or wildcard:
             self._check_way(new)
-        if wildcard and len(sources) > 1:
-            raise ValueError(f"a wildcard would delete {', '.join(sources)}, and not {old} alone")
+        if wildcard and len(all_there_are) > 1:
+            raise ValueError(f"a wildcard would delete {', '.join(all_there_are)}, and not {old} alone")
         job = Job(
             [
                 Wish(PARAM_ADD_ADDRESS, _wildcard(new) if wildcard else new, new),
@@ -114,7 +116,8 @@ class Asconf:
         """
         self._check(PARAM_ADD_ADDRESS)
         wishes = [Wish(PARAM_ADD_ADDRESS, _wildcard(path.route.address))]
-        if len(self._context.paths.local.sources) < 2:
+        ours = self._context.paths.local
+        if len(ours.sources) + len(ours.arriving) < 2:  # else it would delete the others too
             wishes.append(Wish(PARAM_DELETE_ADDRESS, _wildcard(path.route.address)))
         return self.request(wishes, local, _wildcard(path.route.address), for_nat=True)
 
@@ -157,10 +160,16 @@ class Asconf:
         return address
 
     def _is_translated(self, address: str) -> bool:
-        """Whether a NAT calls this address otherwise, and the peer is used to that (draft natsupp section 6.6)."""
+        """Whether a NAT may call this address otherwise, and the peer is used to that (draft natsupp section 6.6). One
+        may as well stand between two private networks.
+        """
+        return self._may_be_translated and is_translatable(address)
+
+    @property
+    def _may_be_translated(self) -> bool:
+        """Whether both sides reckon with NATs."""
         setup = self._context.setup
-        peer = self._context.paths.primary.route.address
-        return setup is not None and setup.disable_restart and not in_scope(address, peer)
+        return setup is not None and setup.disable_restart
 
     def _check_way(self, source: str) -> None:
         """What has to leave from there needs an address of the peer that it can go to."""

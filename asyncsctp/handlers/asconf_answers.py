@@ -117,10 +117,11 @@ class Answers:
                 entry[2].append(answer)
             return
         local = self._context.paths.local
-        if route.local in local.barred:  # F1, F4
+        if route.local in local.barred and route.local not in local.unasked:  # F1, F4
             # Where both sides move at the same time, nobody would ever hear an answer but from an address that is new.
             ipv4 = is_ipv4(route.address)
-            sources = local.sources_for(route.address) or [new for new in local.arriving if is_ipv4(new) == ipv4]
+            others = [other for other in (*local.unasked, *local.arriving) if is_ipv4(other) == ipv4]
+            sources = local.sources_for(route.address) or others
             if not sources:
                 return
             route = route._replace(local=sources[0])

@@ -11,11 +11,11 @@ from typing import Final, final
 
 from ..errors import AssociationAborted, Cause
 from ..events import PathState
-from ..paths.encapsulation import Route, is_ipv4
+from ..paths.encapsulation import Route, is_ipv4, is_translatable
 from ..paths.path import Path
 from ..timers import T4_RTO
 from ..wire import causes
-from ..wire.asconf import ANY_IPV4, ANY_IPV6, Response, pack_asconf, pack_disable_restart, pack_vtags
+from ..wire.asconf import ANY_IPV4, WILDCARDS, Response, pack_asconf, pack_disable_restart, pack_vtags
 from ..wire.constants import (
     CAUSE_UNRECOGNIZED_PARAMETERS,
     MASK_32,
@@ -90,6 +90,9 @@ class Requests:
     def _begin(self, job: Job) -> None:
         context = self._context
         self.current = job
+        for wish in job.wishes:
+            if wish.kind == PARAM_DELETE_ADDRESS:
+                context.paths.local.ask(wish.local)
         self._ways_taken.clear()
         job.number = self._next_number
         self._next_number = self._next_number + 1 & MASK_32
@@ -105,11 +108,11 @@ class Requests:
 
     def _known_address(self) -> str:
         """One of our addresses that the peer has: it finds the association by that, if not by the source of the packet
-        (section 4.1.1).
+        (section 4.1.1). What a NAT calls otherwise the peer does not have: it finds us by the tag then.
         """
         local = self._context.paths.local
         for address in (self._context.paths.data_path().route.local, *local.sources, *local.leaving):
-            if address and address not in (ANY_IPV4, ANY_IPV6):
+            if address and address not in WILDCARDS and not (self._disables_restart and is_translatable(address)):
                 return address
         return ANY_IPV4
 
@@ -148,6 +151,7 @@ class Requests:
         # What it was to leave from may be gone for good. Section 5.3 F1 lets ASCONF leave from all that is being added.
         moved += [way for local in paths.local.arriving if local != job.source for way in _from(local, order)]
         usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != job.source]
+        usual += [way for local in paths.local.unasked for way in _from(local, order)]
         return moved + usual if job.prefers_source else usual + moved
 
     def _wear(self, way: tuple[Path, str]) -> tuple[int, bool]:

@@ -12,9 +12,11 @@ from typing import Final, NamedTuple, final
 from ..paths.encapsulation import Route
 from ..paths.path import Path
 from ..timers import T1_COOKIE, T1_INIT
-from ..wire import causes, control
+from ..wire import causes, control, tlv
+from ..wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO
 from ..wire.init import Init
 from . import capabilities
+from .auth import admits
 from .context import Context, Setup
 from .cookie import NO_TIE_TAGS, CookieJar, OpenedCookie
 from .handshake import acknowledge, adopt
@@ -92,6 +94,32 @@ class Collision:
             context.statistics.unexpected_chunks += 1
             return False
         return self.on_opened_cookie(opened, source)
+
+    def readmit(self, datagram: bytes, source: Route) -> bool:
+        """A packet with our tag from an address that is not the peer's; whether it is answered.
+
+        If the cookie that made this association stands first in it, its sender still waits for COOKIE ACK (section
+        5.2.4 D): a NAT has moved it meanwhile. It hears that, and nothing else follows; see `nat` for what does later.
+        """
+        context = self._context
+        if context.setup is None or not context.setup.disable_restart:
+            return False
+        auth = 0, 0
+        for first16, at, start, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
+            if first16 >> 8 == AUTH and at == COMMON_HEADER_SIZE:
+                auth = at, end
+                continue
+            if first16 >> 8 != COOKIE_ECHO or not admits(
+                context.setup, context.config, context.keyring, datagram, *auth
+            ):
+                return False
+            opened = self._cookies.open(datagram[start:end], context.now, source.address)
+            tags = context.local_tag, context.peer_tag
+            if opened is None or (opened.setup.local_tag, opened.setup.peer_tag) != tags:
+                return False
+            context.transmit_along(control.pack_cookie_ack(), source, context.peer_tag)
+            return True
+        return False
 
     def keys_in(self, cookie: bytes, source: Route) -> Keyring | None:
         """What an AUTH chunk in front of this COOKIE ECHO is to be judged by, while the association is being set up."""

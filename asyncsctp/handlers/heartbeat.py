@@ -101,12 +101,18 @@ class Heartbeat:
         path.heartbeat_nonce = b""
         self._tell(path, None)
 
-    def on_heartbeat(self, value: bytes, path_id: int) -> None:
-        """HEARTBEAT: its value goes back unchanged, with whatever else was in it, to the address that it came from."""
+    def on_heartbeat(self, value: bytes, path: Path) -> None:
+        """HEARTBEAT: its value goes back unchanged, with whatever else was in it, to the address that it came from, and
+        from the one that it came to: the peer may have none other of ours.
+        """
         setup = self._context.setup
         state = self._context.state
         if state in _ANSWERS or (state is SHUTDOWN_SENT and setup is not None and setup.dynamic_addresses):
-            self._context.queue(tlv.pack(HEARTBEAT_ACK << 8, value), path_id)
+            answer = tlv.pack(HEARTBEAT_ACK << 8, value)
+            if path.reply_route is path.route:
+                self._context.queue(answer, path.path_id)
+            else:
+                self._context.transmit_along(answer, path.reply_route, self._context.peer_tag)
 
     def on_heartbeat_ack(self, value: bytes) -> None:
         """HEARTBEAT ACK: with the right nonce it proves the address, clears its errors and measures its round trip."""

@@ -15,7 +15,7 @@ from typing import Final, Protocol, final
 
 from ..errors import AsconfError, AssociationAborted, Cause
 from ..events import PathState
-from ..paths.encapsulation import Route, in_scope
+from ..paths.encapsulation import Route, in_scope, is_translatable
 from ..paths.path import Path
 from ..wire import causes
 from ..wire.constants import CAUSE_MISSING_STATE, CAUSE_PORT_COLLISION, CAUSE_VTAG_COLLISION
@@ -104,28 +104,31 @@ class Nat:
 
     # What silence says.
 
-    def on_silence(self, path_id: int) -> None:
+    def on_silence(self, path: Path) -> None:
         """A time-out on this path. Behind a NAT it may be that this has another address now, which nobody tells."""
-        context = self._context
-        path = context.paths.by_id[path_id]
         newcomer = self._newcomer
         if newcomer is path and path.state is PathState.UNCONFIRMED and path.error_count:
             self._newcomer = None
-            self._peers.remove(path, context.paths.data_path())
-        elif path.error_count == _SUSPICIOUS and self._is_last_resort(path) and self._is_behind(path):
-            asconf = self._switchboard.open_asconf()
-            if asconf is not None:
-                self._recover(asconf, path, path.route.local)
+            self._peers.remove(path, self._context.paths.data_path())
+        elif self._is_last_resort(path) and any(
+            other.error_count >= _SUSPICIOUS for other in self._context.paths.paths
+        ):
+            self._ask(path)
+
+    def on_unanswered(self, times: int) -> None:
+        """SHUTDOWN was not answered so many times, which does not count against a path."""
+        if times == _SUSPICIOUS:
+            self._ask(self._context.paths.data_path())
+
+    def _ask(self, path: Path) -> None:
+        asconf = self._switchboard.open_asconf()
+        if asconf is not None and is_translatable(path.route.local):
+            self._recover(asconf, path, path.route.local)
 
     def _is_last_resort(self, path: Path) -> bool:
         """Whether data goes there, or would, had its time-outs not sent it on to one that fails as well."""
         data_path = self._context.paths.data_path()
         return path is data_path or data_path.state is not PathState.ACTIVE
-
-    def _is_behind(self, path: Path) -> bool:
-        """Whether there must be a NAT on this path: our address means nothing where the peer is."""
-        local = path.route.local
-        return bool(local) and not in_scope(local, path.route.address)
 
     # A peer whose address has changed.
 

@@ -10,6 +10,7 @@ from typing import final
 
 from ..errors import AssociationAborted, AssociationTimeout
 from ..events import PeerShutdown
+from ..paths.failover import ROTATE_AT
 from ..paths.path import Path
 from ..timers import T2_SHUTDOWN, T4_RTO, T5_GUARD
 from ..wire import causes, control
@@ -31,12 +32,12 @@ _T5_RTO_MAX_FACTOR = 5  # section 9.2: RECOMMENDED value of T5-shutdown-guard
 class Shutdown:
     """One association's way from ESTABLISHED to CLOSED."""
 
-    __slots__ = ("_context", "_path_id", "_queued", "_reception", "_retransmissions")
+    __slots__ = ("_context", "_path_id", "_queued", "_reception", "retransmissions")
 
     def __init__(self, context: Context, reception: Reception) -> None:
         self._context = context
         self._reception = reception
-        self._retransmissions = 0
+        self.retransmissions = 0  # in a row, of what T2-shutdown waits for the answer to
         self._path_id = context.paths.primary.path_id
         self._queued: bytes | None = None  # the last SHUTDOWN, which may not have left yet
 
@@ -105,14 +106,16 @@ class Shutdown:
     # What time says.
 
     def expire_t2(self) -> None:
-        """T2-shutdown: send again, over another path if there is one, until the limit."""
+        """T2-shutdown: send again, over another path or from another address if there is one, until the limit."""
         context = self._context
-        self._retransmissions += 1
-        if self._retransmissions > context.config.max_retrans:
+        self.retransmissions += 1
+        if self.retransmissions > context.config.max_retrans:
             context.owner.end(AssociationTimeout("the peer did not answer the shutdown"))
             return
         path = context.paths.by_id[self._path_id]
         path.rto.back_off()
+        if self.retransmissions >= ROTATE_AT:  # section 6.4.1
+            context.paths.rotate_local(path)
         self._path_id = context.paths.retransmit_path(self._path_id).path_id
         self._start_t2()
         self._send()
@@ -153,7 +156,7 @@ class Shutdown:
         context.queue(self._queued, self._path_id)
 
     def _begin_t2(self) -> None:
-        self._retransmissions = 0
+        self.retransmissions = 0
         self._start_t2()
 
     def _start_t2(self) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "is_ipv4",
     "is_private",
     "is_source_for",
+    "is_translatable",
     "listed_addresses",
     "normalize",
     "smallest_mtu",
@@ -89,6 +90,11 @@ def in_scope(address: str, other: str) -> bool:
 def is_private(address: str) -> bool:
     """Whether it means a host of one network alone, and another one elsewhere."""
     return _scope(address) < _GLOBAL
+
+
+def is_translatable(local: str) -> bool:
+    """Whether a NAT may stand between this address of ours and the peer, and call it otherwise."""
+    return local != "" and _scope(local) in (_PRIVATE, _NOWHERE)  # a wildcard may be any of them
 
 
 def is_source_for(local: str, address: str) -> bool:

@@ -46,14 +46,17 @@ class LocalAddresses:
     * `sources`: what packets leave from.
     * `arriving`: the peer has not agreed to them yet: it may send to them, and nothing but ASCONF leaves from them (RFC
       5061 section 5.3 F1). `leaving`: the same of those that are being deleted (F4). `barred`: both.
+    * `unasked`: those of `leaving` that the peer has not been asked to delete yet, as it is asked one thing after the
+      other. Where there is nothing else, ASCONF and its answers may leave from these.
     """
 
-    __slots__ = ("arriving", "barred", "bound", "leaving", "sources")
+    __slots__ = ("arriving", "barred", "bound", "leaving", "sources", "unasked")
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self.bound = self.sources = tuple(map(normalize, addresses))
         self.arriving: tuple[str, ...] = ()
         self.leaving: tuple[str, ...] = ()
+        self.unasked: tuple[str, ...] = ()
         self.barred = _NONE
 
     def __contains__(self, address: str) -> bool:
@@ -81,7 +84,7 @@ class LocalAddresses:
     def restart(self, paths: Sequence[Path]) -> None:
         """The peer begins anew, with what it was told in the handshake."""
         self.sources = self.bound
-        self.arriving = self.leaving = ()
+        self.arriving = self.leaving = self.unasked = ()
         self.barred = _NONE
         for path in paths:
             self.place(path, paths)
@@ -106,10 +109,15 @@ class LocalAddresses:
             self.bound = (*self.bound, address)
 
     def withdraw(self, address: str) -> None:
-        """The peer is being asked to delete this one (F4)."""
+        """The peer is to delete this one (F4); `ask` follows."""
         self._forget(address)
         self.leaving = (*self.leaving, address)
+        self.unasked = (*self.unasked, address)
         self._bar()
+
+    def ask(self, address: str) -> None:
+        """The peer is being asked to."""
+        self.unasked = tuple(ours for ours in self.unasked if ours != address)
 
     def drop(self, address: str) -> None:
         """The peer has deleted this one, or has not added it (F10)."""
@@ -120,6 +128,7 @@ class LocalAddresses:
         self.sources = tuple(ours for ours in self.sources if ours != address)
         self.arriving = tuple(ours for ours in self.arriving if ours != address)
         self.leaving = tuple(ours for ours in self.leaving if ours != address)
+        self.ask(address)
         self._bar()
 
     def _bar(self) -> None:

@@ -129,12 +129,13 @@ class Pair:
         z_config: Config | None = None,
         paths: int = 1,
         z_paths: int | None = None,
+        places: Sequence[Sequence[str]] = (A_ADDRESSES, Z_ADDRESSES),
         checked: bool = True,
     ) -> None:
         config = config or Config()
         self.network = Network(seed=seed, link=link)
         self.simulation = Simulation(self.network, check=self.check if checked else None)
-        self.addresses = (A_ADDRESSES[:paths], Z_ADDRESSES[: z_paths or paths])
+        self.addresses = (tuple(places[0][:paths]), tuple(places[1][: z_paths or paths]))
         self.users = (Recorder("a"), Recorder("z"))
         #: What was written, as `Recorder.messages` has it.
         self.sent: tuple[list[tuple[int, int, bool, bytes]], list[tuple[int, int, bool, bytes]]] = ([], [])

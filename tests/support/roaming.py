@@ -13,9 +13,6 @@ from asyncsctp.handlers.state import CLOSED
 from .pair import Pair
 from .scenario import Scenario
 
-#: What each side may have, beside what it begins with.
-MORE = (("10.2.0.1", "10.3.0.1"), ("10.2.0.2", "10.3.0.2"))
-
 
 def give(pair: Pair, side: int, address: str) -> None:
     """A host gets an address, and its endpoint listens there."""
@@ -37,6 +34,10 @@ def take(pair: Pair, side: int, address: str) -> None:
 
 class RoamingLife(Scenario):
     """What `Scenario` does, and hosts that move about."""
+
+    #: What each side may have, beside what it begins with.
+    more: tuple[tuple[str, ...], tuple[str, ...]] = (("10.2.0.1", "10.3.0.1"), ("10.2.0.2", "10.3.0.2"))
+    most_paths = 4
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -60,7 +61,7 @@ class RoamingLife(Scenario):
         association = pair.association(side)
         if association.state is CLOSED:
             return
-        pool = [*pair.addresses[side], *MORE[side]]
+        pool = [*pair.addresses[side], *self.more[side]]
         new, old = random.choice(pool), random.choice(pool)
         local = association.path_manager.local
         if what in ("add", "change") and new not in local:
@@ -97,4 +98,4 @@ class RoamingLife(Scenario):
             if self.pair.users[side].association is not None:
                 paths = self.pair.association(side).path_manager
                 assert len(paths.by_id) <= MAX_PEER_ADDRESSES + 1
-                assert len(paths.paths) <= 4
+                assert len(paths.paths) <= self.most_paths

@@ -9,7 +9,7 @@ from asyncsctp.config import Config
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.testing import LinkSettings
 
-from .pair import Pair
+from .pair import A_ADDRESSES, Z_ADDRESSES, Pair
 
 #: Virtual seconds after which the most patient of associations must have noticed that its peer is gone.
 LIMIT = 20_000.0
@@ -17,6 +17,9 @@ LIMIT = 20_000.0
 
 class Scenario:
     """What happens to a `Pair`. `describe` says what was drawn, for whoever has to find a bug."""
+
+    #: The addresses that each side may begin with.
+    places: tuple[tuple[str, ...], tuple[str, ...]] = (A_ADDRESSES, Z_ADDRESSES)
 
     def __init__(self, seed: int) -> None:
         self.random = random = Random(seed)
@@ -26,7 +29,7 @@ class Scenario:
         self.configs = (self._config(), self._config())
         self.pair = Pair(
             seed, link=self.link, config=self.configs[0], z_config=self.configs[1], paths=self.paths,
-            z_paths=random.choice((1, self.paths)),
+            z_paths=random.choice((1, self.paths)), places=self.places,
         )  # fmt: skip
 
     def describe(self) -> str:
