@@ -5,19 +5,24 @@ from __future__ import annotations
 import pytest
 from support.mobile import OURS, Mobile
 from support.script import LOCAL, PEER, PEER_TAG
-from support.stage import OTHER, THERE, UDP, Solo, chunks, data, kinds
+from support.stage import OTHER, THERE, UDP, Solo, chunks, data, image, kinds
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted
 from asyncsctp.events import PeerAddressChanged
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.wire import tlv
+from asyncsctp.wire.auth import AuthParameters
 from asyncsctp.wire.constants import (
     ABORT,
     ASCONF,
+    ASCONF_ACK,
+    AUTH,
     CAUSE_MISSING_STATE,
     CAUSE_PORT_COLLISION,
     CAUSE_VTAG_COLLISION,
+    COOKIE_ACK,
+    DATA,
     ERROR,
     FLAG_MIDDLEBOX,
     FLAG_TAG_REFLECTED,
@@ -28,11 +33,15 @@ from asyncsctp.wire.constants import (
     PARAM_DISABLE_RESTART,
     PARAM_VTAGS,
     SACK,
+    SHUTDOWN,
 )
 
 BOTH = Config(nat_support=True, dynamic_addresses=True, heartbeat_interval=None)
 NAT = Config(nat_support=True, heartbeat_interval=None)
+NAT_AND_ASCONF = NAT.replace(dynamic_addresses=True)
 FLAGS = FLAG_MIDDLEBOX | FLAG_TAG_REFLECTED
+PUBLIC = "198.51.100.1"
+AUTH_PARAMETERS = AuthParameters(bytes(range(32)), bytes([ASCONF, ASCONF_ACK]), (3, 1))
 
 
 def error(cause: int, flags: int = FLAGS, info: bytes = b"") -> bytes:
@@ -118,6 +127,83 @@ def test_a_collision_out_of_the_blue_does_nothing() -> None:
     script.send(error(CAUSE_VTAG_COLLISION), tag=PEER_TAG)
     script.expect_nothing()
     assert script.state is ESTABLISHED
+
+
+# What NATs call otherwise.
+
+
+def test_an_address_that_a_nat_calls_otherwise_is_none_to_be_found_by() -> None:
+    """RFC 5061 section 4.1.1: the Address Parameter MUST be one that the peer has."""
+    script = Mobile(BOTH)
+    script.association.asconf.request_primary(LOCAL[0])
+    script.flush()
+    assert script.asked()[1].address == "0.0.0.0"
+
+
+def test_an_address_on_its_way_to_the_peer_is_not_deleted_with_those_that_a_nat_has_forgotten() -> None:
+    script = Mobile(BOTH)
+    ticket = script.association.asconf.add_local(PUBLIC)
+    script.flush()
+    _, asconf = script.asked()
+    script.send(error(CAUSE_MISSING_STATE), tag=PEER_TAG)
+    with pytest.raises(ValueError, match="would delete"):
+        script.association.asconf.change_local(OURS, LOCAL[0], wildcard=True)
+    script.acknowledge(asconf.number)
+    assert ticket.is_ok
+    kinds = [kind for kind, _ in parameters(script.take()[0].one(ASCONF).value)]
+    assert kinds == [PARAM_ADD_ADDRESS, PARAM_VTAGS, PARAM_DISABLE_RESTART]
+
+
+def test_an_address_that_is_added_shows_its_udp_port_to_the_peer() -> None:
+    """A NAT's port is that of no other address. It is asked for the usual way only where that is not heard."""
+    script = Mobile(BOTH)
+    script.association.asconf.add_local(PUBLIC)
+    script.flush()
+    assert [packet.route.local for packet in (script.take()[0], script.wait()[0])] == [PUBLIC, LOCAL[0]]
+
+
+# Silence.
+
+
+def test_time_outs_make_us_ask_even_if_the_peer_is_in_a_private_network_too() -> None:
+    """A NAT may stand between two of them."""
+    script = Mobile(BOTH)
+    script.write(b"into the void")
+    script.advance(3.5)
+    assert [packet.kinds for packet in script.take()][-2:] == [[AUTH, ASCONF], [DATA]]
+
+
+def test_a_shutdown_that_is_not_answered_makes_us_ask() -> None:
+    script = Mobile(BOTH)
+    script.shutdown()
+    script.advance(3.5)
+    assert [packet.kinds for packet in script.take()] == [[SHUTDOWN], [SHUTDOWN], [AUTH, ASCONF], [SHUTDOWN]]
+
+
+# A client that a NAT has moved before it has heard that the association is up.
+
+
+def test_a_cookie_from_elsewhere_is_answered_there_and_changes_nothing() -> None:
+    solo = Solo(config=NAT_AND_ASCONF)
+    _, echo = solo.cookie(disable_restart=True, extensions=frozenset({ASCONF, ASCONF_ACK, AUTH}), auth=AUTH_PARAMETERS)
+    solo.receive(echo)
+    before = image(solo.association)
+    ((route, answer),) = solo.receive(echo, OTHER, UDP + 5)
+    assert (route.address, route.udp_port, kinds(answer)) == (OTHER, UDP + 5, [COOKIE_ACK])
+    assert image(solo.association) == before
+
+
+def test_no_other_packet_from_there_is_and_no_other_cookie() -> None:
+    solo = Solo(config=NAT_AND_ASCONF)
+    said = {"disable_restart": True, "extensions": frozenset({ASCONF, ASCONF_ACK, AUTH}), "auth": AUTH_PARAMETERS}
+    _, echo = solo.cookie(**said)
+    solo.receive(echo)
+    [cookie] = chunks(echo)
+    forged = cookie[:-1] + bytes([cookie[-1] ^ 1])
+    for items in ([forged], [data(1000), cookie], [data(1000)], [tlv.pack(AUTH << 8, bytes(36)), cookie], [cookie[:9]]):
+        dropped = solo.association.statistics.unexpected_chunks
+        assert solo.say(*items, source=OTHER) == []
+        assert solo.association.statistics.unexpected_chunks == dropped + 1
 
 
 # A peer without authentication that comes from another address.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.mobile import OURS, Mobile
+from support.mobile import OURS, Mobile, prefer
 from support.script import LOCAL, PEER, B, E, I
 
 from asyncsctp.config import Config
@@ -207,6 +207,27 @@ def test_b4_an_addition_is_tried_from_the_new_address_too() -> None:
     script.flush()
     sent = [script.take()[0], script.wait()[0]]
     assert [packet.route.local for packet in sent] == [LOCAL[0], OURS]
+
+
+def test_b4_an_address_that_the_peer_has_not_been_asked_to_delete_yet_may_bear_it() -> None:
+    """One request waits for the other, and what the first leaves is of no use before the second was answered."""
+    script = Mobile()
+    asconf = script.association.asconf
+    asconf.add_local(OURS)
+    script.flush()
+    script.acknowledge(0)
+    script.take()
+    asconf.remove_local(LOCAL[0])
+    asconf.change_local("10.3.0.1", OURS)
+    script.flush()
+    assert {packet.route.local for packet in (script.take()[0], *script.wait(), *script.wait())} == {OURS, "10.3.0.1"}
+    script.ask(prefer(PEER[0]), local=OURS)
+    assert script.packets[-1].route.local == OURS
+    script.take()
+    script.acknowledge(1, local=OURS)
+    assert script.asked()[0].route.local == "10.3.0.1"  # section 5.3.2, and from now on nothing else does
+    script.ask(prefer(PEER[0]), local=OURS)
+    assert script.packets[-1].route.local == "10.3.0.1"
 
 
 # Section 5.1.1, C.
