@@ -15,6 +15,7 @@ from ..wire import tlv
 from ..wire.asconf import ANY_IPV4, ANY_IPV6, MAX_REQUESTS, WILDCARDS, read_asconf_ack, read_lookup
 from ..wire.constants import (
     ASCONF,
+    ASCONF_ACK,
     AUTH,
     CAUSE_UNRECOGNIZED_CHUNK,
     COMMON_HEADER_SIZE,
@@ -87,7 +88,8 @@ class Asconf:
         self._check(PARAM_ADD_ADDRESS)
         local = self._context.paths.local
         all_there_are = (*local.sources, *local.arriving)
-        wildcard = wildcard or (len(all_there_are) == 1 and self._is_translated(new))
+        is_renamed = self._is_translated(old)
+        wildcard = wildcard or (len(all_there_are) == 1 and (is_renamed or self._is_translated(new)))
         if len(local.sources) == 1 or wildcard:
             self._check_way(new)
         if wildcard and len(all_there_are) > 1:
@@ -98,7 +100,7 @@ class Asconf:
                 Wish(PARAM_DELETE_ADDRESS, _wildcard(new) if wildcard else old, old),
             ],
             source=new,
-            lookup=_wildcard(new) if wildcard else old,
+            lookup=_wildcard(new) if wildcard else "" if is_renamed else old,
         )
         job.prefers_source = True
         job.needs_source = job.for_nat = wildcard
@@ -180,7 +182,7 @@ class Asconf:
 
     def admit(self, datagram: bytes, route: Route) -> Path | None:
         """A packet with our tag from an address that is not the peer's: a path for it, if an ASCONF is in it that may
-        make it the peer's (section 5.2 D2). `dismiss` follows.
+        make it the peer's (section 5.2 D2), or the answer to ours. `dismiss` follows.
         """
         if self._context.state not in PERMITTED or not in_scope(route.address, route.address):
             return None
@@ -217,9 +219,12 @@ class Asconf:
     def _is_found(self, datagram: bytes, route: Route) -> bool:
         """D2, D2-ext: whether the Address Parameter of one of its ASCONFs is an address of the peer, or a wildcard.
 
-        Or was, when the same ASCONF came before: its sender has moved on and still waits for the answer.
+        Or was, when the same ASCONF came before: its sender has moved on and still waits for the answer. Or whether
+        the answer is in it that we wait for: who moves as well has no other address to send that from.
         """
         for first16, _, start, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
+            if first16 >> 8 == ASCONF_ACK:
+                return self._requests.awaits(read_asconf_ack(datagram, start, end)[0])
             if first16 >> 8 == ASCONF:
                 number, address = read_lookup(datagram, start, end)
                 if address in WILDCARDS or self._answers.has_answered(number):
@@ -234,7 +239,7 @@ class Asconf:
         for first16, at, _, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
             if first16 >> 8 == AUTH:
                 return keyring is not None and keyring.verify(datagram, at, end) == GENUINE
-            if first16 >> 8 == ASCONF:
+            if first16 >> 8 in (ASCONF, ASCONF_ACK):
                 return False
         return False
 

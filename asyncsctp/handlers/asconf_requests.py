@@ -190,6 +190,10 @@ class Requests:
 
     # What the peer answers.
 
+    def awaits(self, number: int) -> bool:
+        """Whether the ASCONF with this number is under way."""
+        return self.current is not None and self.current.number == number
+
     def on_ack(self, number: int, responses: list[Response]) -> None:
         """ASCONF-ACK."""
         context = self._context
@@ -198,7 +202,7 @@ class Requests:
             error = AssociationAborted("the peer acknowledged an ASCONF that was never sent")
             context.abort(causes.pack_illegal_asconf_ack(), error)
             return
-        if job is None or number != job.number:
+        if job is None or not self.awaits(number):
             context.statistics.unexpected_chunks += 1
             return
         context.timers.stop(T4_RTO)  # A5

@@ -35,7 +35,8 @@ _NONCE_SIZE: Final = 16
 #: Section 8.3: from ESTABLISHED on, until a SHUTDOWN or SHUTDOWN ACK was sent.
 HEARTBEATS_IN: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
 _ANSWERS: Final = HEARTBEATS_IN | {COOKIE_ECHOED}
-#: Where the peer's only address is still to be verified (RFC 5061 section 5.3 F14), no shutdown could end without.
+#: Where an address that the peer may have moved to is still to be verified (RFC 5061 section 5.3 F14), no shutdown
+#: could end without.
 _AT_NEED: Final = HEARTBEATS_IN | {SHUTDOWN_SENT, SHUTDOWN_ACK_SENT}
 
 
@@ -135,7 +136,7 @@ class Heartbeat:
         """The timer of a path: an answer is overdue, or a probe is due."""
         context = self._context
         path = context.paths.by_id[path_id]
-        if context.state not in (_AT_NEED if context.paths.is_held else HEARTBEATS_IN):
+        if context.state not in (_AT_NEED if self._is_needed(path) else HEARTBEATS_IN):
             return
         if path.heartbeat_nonce:
             path.heartbeat_nonce = b""
@@ -151,6 +152,12 @@ class Heartbeat:
                 context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
         elif path.route.local:
             self._probe(path)
+
+    def _is_needed(self, path: Path) -> bool:
+        context = self._context
+        setup = context.setup
+        moves = setup is not None and setup.dynamic_addresses
+        return context.paths.is_held or (moves and path.state is PathState.UNCONFIRMED)
 
     def _probe(self, path: Path) -> None:
         """Send a HEARTBEAT with a fresh nonce to this path, and wait one RTO for the answer."""

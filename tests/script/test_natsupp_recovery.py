@@ -140,6 +140,19 @@ def test_an_address_that_a_nat_calls_otherwise_is_none_to_be_found_by() -> None:
     assert script.asked()[1].address == "0.0.0.0"
 
 
+@pytest.mark.parametrize("new", [OURS, PUBLIC])
+def test_the_only_address_is_changed_by_wildcards_wherever_the_new_one_is(new: str) -> None:
+    script = Mobile(BOTH)
+    ticket = script.association.asconf.change_local(new, LOCAL[0])
+    script.flush()
+    packet, asconf = script.asked()
+    assert packet.route.local == new
+    assert {asconf.address, *(request.address for request in asconf.requests[:2])} == {"0.0.0.0"}
+    script.acknowledge(asconf.number)
+    assert ticket.is_ok
+    assert script.association.path_manager.local.sources == (new,)
+
+
 def test_an_address_on_its_way_to_the_peer_is_not_deleted_with_those_that_a_nat_has_forgotten() -> None:
     script = Mobile(BOTH)
     ticket = script.association.asconf.add_local(PUBLIC)

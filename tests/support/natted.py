@@ -41,6 +41,7 @@ class NattedLife(RoamingLife):
         random = self.random
         pf_threshold = random.choice((None, 0, 1))
         changes: dict[str, Any] = {
+            "rto_initial": random.choice((1.0, 3.0)),  # else too much is sent again for those who move all the time
             # Who is behind a NAT has to say something from time to time (draft udp-encaps-cons section 5).
             "heartbeat_interval": random.choice((1.0, 5.0)),
             "pf_threshold": pf_threshold,
