@@ -110,9 +110,7 @@ class Nat:
         if newcomer is path and path.state is PathState.UNCONFIRMED and path.error_count:
             self._newcomer = None
             self._peers.remove(path, self._context.paths.data_path())
-        elif self._is_last_resort(path) and any(
-            other.error_count >= _SUSPICIOUS for other in self._context.paths.paths
-        ):
+        elif self._is_last_resort(path) and any(map(_seems_cut_off, self._context.paths.paths)):
             self._ask(path)
 
     def on_unanswered(self, times: int) -> None:
@@ -160,3 +158,7 @@ class Nat:
         for path in list(self._context.paths.paths):
             if path is not newcomer:
                 self._peers.remove(path, newcomer)
+
+
+def _seems_cut_off(path: Path) -> bool:
+    return path.error_count >= _SUSPICIOUS or path.state is PathState.INACTIVE

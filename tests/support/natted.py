@@ -49,6 +49,8 @@ class NattedLife(RoamingLife):
             "dynamic_addresses": self.kind == "mobile",
             "nat_support": self.kind == "mobile",
         }
+        if not self.is_rough:
+            changes["max_retrans"] = 30  # each move costs some, until it is noticed
         if self.kind == "authentic":
             changes["auth"] = True
             changes["auth_chunks"] = frozenset({DATA, SACK})
