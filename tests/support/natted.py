@@ -82,6 +82,10 @@ class NattedLife(RoamingLife):
         if self.kind == "mobile" and (side == 0 or what in ("add", "primary") or not self.nats[0].filtering):
             super()._move(side, what)
 
+    def _may_time_out(self) -> bool:
+        # In SHUTDOWN-ACK-SENT nobody can be told any more that he has moved (RFC 5061 section 5.1.1 C4).
+        return self.is_rough or self.pair.is_delivered()
+
     def _rebind(self, nat: Nat, outside: str | None) -> None:
         self.rebound += 1
         nat.rebind(outside)
