@@ -174,13 +174,27 @@ class Answers:
         known = [other.route.address for other in paths.paths]
         if not any(in_scope(address, other) for other in (route.address, *known)) or context.owner.is_taken(address):
             return CAUSE_NO_AUTHORIZATION
-        if len(known) >= MAX_PEER_ADDRESSES:
+        if len(known) >= MAX_PEER_ADDRESSES and not self._make_room(request, path):
             return CAUSE_RESOURCE_SHORTAGE  # F9
         if address == path.route.address:
             self._peers.adopt(path)
         else:
             self._peers.add(address)
         return _DONE
+
+    def _make_room(self, request: Request, path: Path) -> bool:
+        """By wildcard comes the address that a NAT has now. What it had before the peer can't name, to have it deleted:
+        if it does not answer, it goes.
+        """
+        paths = self._context.paths
+        if request.address not in WILDCARDS:
+            return False
+        for other in paths.paths:
+            failed = other.error_count > other.settings.max_retrans  # an UNCONFIRMED one too
+            if failed and other not in (path, paths.primary, paths.data_path()):
+                self._peers.remove(other, paths.data_path())
+                return True
+        return False
 
     def _delete(self, request: Request, path: Path, route: Route) -> int:
         """Delete IP Address, section 4.2.2. One that is not there is gone already."""

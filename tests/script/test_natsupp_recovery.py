@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from support.mobile import OURS, Mobile
+from support.mobile import OURS, Mobile, add
 from support.script import LOCAL, PEER, PEER_TAG
 from support.stage import OTHER, THERE, UDP, Solo, chunks, data, image, kinds
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted
 from asyncsctp.events import PeerAddressChanged
+from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.wire import tlv
 from asyncsctp.wire.auth import AuthParameters
@@ -20,6 +21,7 @@ from asyncsctp.wire.constants import (
     AUTH,
     CAUSE_MISSING_STATE,
     CAUSE_PORT_COLLISION,
+    CAUSE_RESOURCE_SHORTAGE,
     CAUSE_VTAG_COLLISION,
     COOKIE_ACK,
     ERROR,
@@ -172,6 +174,29 @@ def test_an_address_that_is_added_shows_its_udp_port_to_the_peer() -> None:
     script.association.asconf.add_local(PUBLIC)
     script.flush()
     assert [packet.route.local for packet in (script.take()[0], script.wait()[0])] == [PUBLIC, LOCAL[0]]
+
+
+def test_addresses_that_a_nat_has_no_more_leave_room_for_those_that_it_has() -> None:
+    """A peer with several addresses can't name them, to have them deleted."""
+    script = Mobile(BOTH.replace(path_max_retrans=1))
+    for number in range(3 * MAX_PEER_ADDRESSES):
+        source = f"198.51.100.{number}"
+        script.ask(add("0.0.0.0"), source=source, lookup="0.0.0.0")
+        assert script.codes(source) == []
+        assert script.addresses[0] == PEER[0]
+        assert source in script.addresses
+        assert len(script.addresses) <= MAX_PEER_ADDRESSES
+        script.advance(20.0)  # nobody answers there
+        script.take()
+
+
+def test_those_that_answer_stay() -> None:
+    script = Mobile(BOTH)
+    for number in range(1, MAX_PEER_ADDRESSES):
+        script.ask(add("0.0.0.0"), source=f"198.51.100.{number}", lookup="0.0.0.0")
+        script.take()
+    script.ask(add("0.0.0.0"), source="198.51.100.77", lookup="0.0.0.0")
+    assert script.codes("198.51.100.77") == [CAUSE_RESOURCE_SHORTAGE]
 
 
 # Silence.
