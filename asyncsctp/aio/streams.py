@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from ..errors import AssociationClosed, EndOfStream
 from ..inbound.reassembly import SMALLEST_CHARGE
+from ..outbound.message import ANY_PATH
 from .parts import Part, PartReader, send_parts
 from .receipts import Receipt
 from .reconfiguration import close_stream, is_closed_with
@@ -405,6 +406,7 @@ class StreamWriter:
         lifetime: float | asyncio.Timeout | None = None,
         max_retransmits: int | None = None,
         context: object = None,
+        auth_key: int | None = None,
     ) -> Receipt:
         """Write one message in parts, each as soon as there is room for it, so that it need not be held whole (RFC 6458
         section 8.1.26). `Config.max_message_size` does not bound it; the peer has to read it in parts, or to have room.
@@ -420,6 +422,9 @@ class StreamWriter:
         driver = self._driver
         driver.check_options(ppid, unordered)
         terms = driver.terms(lifetime, max_retransmits, None, context)
+        if auth_key is not None:
+            driver.check_alive()
+            driver.core.lane(terms, auth_key, ANY_PATH)
         return await send_parts(driver, self._sid, parts, ppid, unordered, terms)
 
     @property

@@ -84,6 +84,8 @@ class Submission:
         piece = self._queue.push_piece(sid, data, ppid, flags, terms, last)
         if begins:
             terms.message = piece
+            if terms.key is not None:
+                terms.key.count += 1
             if self._transmission.abandonment is not None:
                 self._transmission.abandonment.add(terms, piece.order)
             self._context.statistics.messages_sent += 1

@@ -137,6 +137,8 @@ class SendQueue(Turns):
             if terms.pieces is None:
                 terms.pieces = []
             terms.pieces.append(piece)
+        if terms.key is not None:
+            piece.path_id = lane(ANY_PATH, terms.key.key_id)
         if begins:
             self._arrivals += 1
             terms.order = self._arrivals

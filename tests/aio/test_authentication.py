@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 import asyncsctp
 from asyncsctp import AssociationClosed, AssociationRefused, AuthKeyChanged, Config
 from asyncsctp.testing import Network
+from asyncsctp.wire import tlv
 from asyncsctp.wire.constants import COOKIE_ECHO, DATA
 
 A, Z = "10.0.0.1", "10.0.0.2"
@@ -25,6 +26,7 @@ def run(
     use: Callable[[asyncsctp.Association, asyncsctp.Server], Awaitable[None]],
     config: Config = KEYED,
     z_config: Config | None = None,
+    network: Network | None = None,
 ) -> None:
     async def main() -> None:
         async with (
@@ -33,10 +35,14 @@ def run(
         ):
             await use(assoc, server)
 
-    network = Network(1)
+    network = network or Network(1)
     network.host("a", A)
     network.host("z", Z)
     network.run(main())
+
+
+def kinds(datagram: bytes) -> list[int]:
+    return [first16 >> 8 for first16, _, _, _ in tlv.walk(datagram, 12, len(datagram))]
 
 
 async def changes(assoc: asyncsctp.Association, into: list[asyncsctp.Event]) -> None:
@@ -70,6 +76,42 @@ def test_a_key_is_rolled_over_while_data_flows() -> None:
         listening.cancel()
 
     run(use)
+
+
+def test_all_parts_of_a_message_are_authenticated_with_its_key() -> None:
+    """And the key is in use until the last of them is acknowledged."""
+    network = Network(1)
+
+    async def use(assoc: asyncsctp.Association, server: asyncsctp.Server) -> None:
+        more = asyncio.Event()
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"first" * 1000
+            yield b"second" * 1000
+            await more.wait()
+            yield b"last"
+
+        for each in (assoc, *server.associations):
+            each.set_auth_key(2, b"two")
+        reader, writer = assoc.open_stream(3)
+        network.packets = []
+        sending = asyncio.ensure_future(writer.send_parts(parts(), auth_key=2))
+        await asyncio.sleep(2.0)
+        assoc.deactivate_auth_key(2)
+        with pytest.raises(ValueError, match="2"):
+            assoc.delete_auth_key(2)
+        more.set()
+        await (await sending)
+        assert (await reader.read()).data == b"first" * 1000 + b"second" * 1000 + b"last"
+        assoc.delete_auth_key(2)
+        sent = [record.data for record in network.packets if record.source[0] == A and DATA in kinds(record.data)]
+        assert len(sent) > 8
+        assert {int.from_bytes(data[16:18]) for data in sent} == {2}  # AUTH stands first
+        for wrong in (1.0, 7):
+            with pytest.raises((TypeError, ValueError), match=str(wrong)):
+                await writer.send_parts([b"data"], auth_key=wrong)  # type: ignore[arg-type]
+
+    run(use, network=network)
 
 
 def test_wrong_keys_are_errors_that_say_what_is_allowed() -> None:
