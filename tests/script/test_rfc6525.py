@@ -205,6 +205,21 @@ def test_a_request_is_sent_again_with_backoff_until_the_peer_counts_as_gone() ->
     assert "ended" in ticket.reason
 
 
+@pytest.mark.parametrize("paths", [1, 2])
+def test_an_outage_is_counted_once_whether_a_request_waits_beside_data_or_not(paths: int) -> None:
+    """RFC 9260 section 8.1 counts what the peer does not answer: it is as patient as without."""
+    ends = []
+    for requests in (False, True):
+        script = Reconfigured(paths=paths)
+        script.write(b"data")
+        if requests:
+            script.reset([1])
+        while script.state is ESTABLISHED:
+            script.wait()
+        ends.append(script.now)
+    assert ends[0] == ends[1]
+
+
 def test_a_request_tries_another_address() -> None:
     script = Reconfigured(paths=2)
     script.reset([1])
