@@ -57,13 +57,16 @@ class Asconf:
         """
         address = self._new(address)
         self._check(PARAM_ADD_ADDRESS)
-        wildcard = wildcard or self._is_translated(address)
-        if wildcard:
-            self._check_way(address)
-        wish = Wish(PARAM_ADD_ADDRESS, _wildcard(address) if wildcard else address, address)
-        job = Job([wish], source=address, lookup=_wildcard(address) if wildcard else "")
-        job.needs_source = job.for_nat = wildcard
-        job.prefers_source = self._may_be_translated  # it shows the UDP port, which is that of no other address there
+        plain = Job([Wish(PARAM_ADD_ADDRESS, address, address)], source=address)
+        plain.prefers_source = self._may_be_translated  # it shows the UDP port, which is that of no other address
+        if not wildcard and not self._is_translated(address):
+            return self._push(plain)
+        self._check_way(address)
+        job = Job([Wish(PARAM_ADD_ADDRESS, _wildcard(address), address)], source=address, lookup=_wildcard(address))
+        job.needs_source = job.for_nat = True
+        if not wildcard and in_scope(address, self._context.paths.primary.route.address):  # there may be no NAT at all
+            job.otherwise = plain
+            plain.ticket = job.ticket
         return self._push(job)
 
     def remove_local(self, address: str) -> Ticket:

@@ -57,12 +57,13 @@ class Job:
 
     `source`: an address of ours that it may leave from, although nothing else does (section 5.3 F1). `prefers_source`:
     it had better; `needs_source`: it must, as a wildcard stands for it. `lookup`: its Address Parameter; empty: one
-    that the peer knows. `for_nat`: NATs are told of the association (draft natsupp section 5.3.2).
+    that the peer knows. `for_nat`: NATs are told of the association (draft natsupp section 5.3.2). `otherwise`: what is
+    asked for in its place, for the same ticket, if it does not seem to get through.
     """
 
     __slots__ = (
-        "chunk", "correlation", "for_nat", "lookup", "needs_source", "number", "prefers_source", "source", "ticket",
-        "wishes",
+        "chunk", "correlation", "for_nat", "lookup", "needs_source", "number", "otherwise", "prefers_source", "source",
+        "ticket", "wishes",
     )  # fmt: skip
 
     def __init__(self, wishes: Sequence[Wish], source: str = "", lookup: str = "") -> None:
@@ -72,6 +73,7 @@ class Job:
         self.prefers_source = False
         self.needs_source = False
         self.for_nat = False
+        self.otherwise: Job | None = None
         self.ticket = Ticket()
         self.number = -1
         #: That of the first wish; the others follow.

@@ -34,6 +34,8 @@ __all__ = ["PERMITTED", "Requests"]
 
 #: Section 5.1.1 C4: the states in which ASCONF and ASCONF-ACK are sent.
 PERMITTED: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT})
+#: After so many retransmissions of one request another may do what it can't.
+_TRIES: Final = 2
 
 
 @final
@@ -186,7 +188,8 @@ class Requests:
         paths = self._context.paths
         if not job.needs_source or job.source in paths.local.sources or paths.is_held:
             return False
-        return sum(self._ways_taken.values()) > self._path.settings.max_retrans
+        most = self._path.settings.max_retrans if job.otherwise is None else _TRIES
+        return sum(self._ways_taken.values()) > most
 
     # What the peer answers.
 
@@ -287,7 +290,11 @@ class Requests:
         self._returned.append(job.chunk)
         self._context.timers.stop(T4_RTO)
         self._settle(job.wishes, [False] * len(job.wishes))
-        job.ticket.settle(reason, found)
+        if job.otherwise is None or found:
+            job.ticket.settle(reason, found)
+        else:
+            self.push(job.otherwise)
+            self.flush()
 
     def give_up(self, reason: str) -> None:
         """Nobody waits any more for what was asked."""

@@ -13,6 +13,7 @@ from asyncsctp.events import PeerAddressChanged
 from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.wire import tlv
+from asyncsctp.wire.asconf import read_asconf
 from asyncsctp.wire.auth import AuthParameters
 from asyncsctp.wire.constants import (
     ABORT,
@@ -166,6 +167,26 @@ def test_an_address_on_its_way_to_the_peer_is_not_deleted_with_those_that_a_nat_
     assert ticket.is_ok
     kinds = [kind for kind, _ in parameters(script.take()[0].one(ASCONF).value)]
     assert kinds == [PARAM_ADD_ADDRESS, PARAM_VTAGS, PARAM_DISABLE_RESTART]
+
+
+def test_without_a_nat_an_address_that_reaches_none_of_the_peers_is_added_all_the_same() -> None:
+    """Two private networks may be one; from here nobody can tell but by trying."""
+    script = Mobile(BOTH)
+    ticket = script.association.asconf.add_local(OURS)
+    script.flush()
+    assert [packet.route.local for packet in (*script.take(), *script.wait(), *script.wait())] == [OURS] * 3
+    script.advance(4.0)
+    script.take()
+    script.acknowledge(1)  # that a NAT may have forgotten
+    assert not ticket.is_done
+    [first], [second] = script.take(), script.wait()
+    assert [packet.route.local for packet in (first, second)] == [OURS, LOCAL[0]]
+    for packet in (first, second):
+        value = packet.all(ASCONF)[-1].value
+        assert [request.address for request in read_asconf(value, 0, len(value)).requests] == [OURS]
+    script.acknowledge(2)
+    assert ticket.is_ok
+    assert OURS in script.association.path_manager.local.sources
 
 
 def test_an_address_that_is_added_shows_its_udp_port_to_the_peer() -> None:
