@@ -8,34 +8,27 @@ extensions, samples are taken.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from functools import cache
 from random import Random
 
 import pytest
-from support.hostile import (
-    INTERLEAVED,
-    QUIET,
-    RICH,
-    ROUGH,
-    Moment,
-    changed,
-    every_change,
-    fields,
-    record,
-    reseal,
-    stir,
+from support.hostile import INTERLEAVED, QUIET, RICH, ROUGH, Moment, changed, every_change, fields, record, reseal
+from support.seeds import SEED, is_full_run, replayable, seeds
+from support.spoiling import (
+    any_number_is_survived,
+    label,
+    misplaced_are_survived,
+    play,
+    soup_is_survived,
+    spoiled_is_survived,
+    truncated_are_survived,
 )
-from support.seeds import is_full_run, replayable, seeds
-from support.spoiling import label, play, spoiled_is_survived
 
-from asyncsctp.errors import SCTPError
 from asyncsctp.wire.constants import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
 from asyncsctp.wire.tlv import walk
 
 FILE = "tests/fuzz/test_hostile_packets.py"
-SEED = int(os.environ.get("ASYNCSCTP_SEED", "0").partition("-")[0])
 
 
 @cache
@@ -106,12 +99,7 @@ def test_packets_with_a_wrong_checksum_do_nothing() -> None:
 
 @pytest.mark.parametrize("part", range(16))
 def test_truncated_packets_do_no_more_than_lost_ones(part: int) -> None:
-    random = Random(f"{SEED} {part}")
-    for moment in moments()[part::16]:
-        packet = moment.datagram
-        for end in range(len(packet)):
-            # INIT and INIT ACK have no length that anything inside depends on.
-            spoiled_is_survived(moment, reseal(packet[:end]), random.random() < 0.5, True)
+    truncated_are_survived(moments()[part::16], Random(f"{SEED} {part}"))
 
 
 @pytest.mark.parametrize("part", range(16))
@@ -130,17 +118,7 @@ def test_packets_with_a_changed_byte_do_what_that_byte_may_do(part: int) -> None
 
 
 def test_every_packet_in_every_state() -> None:
-    """What was received at one moment is received at another, under the tag that is right there."""
-    random = Random(SEED)
-    everything = [(moment, other) for moment in moments() for other in moments() if moment.side == other.side]
-    for moment, other in everything if is_full_run() else random.sample(everything, 600):
-        try:
-            packet = reseal(moment.datagram[:8] + other.datagram[8:])
-            play(moment, [packet])
-            play(moment, [packet, moment.datagram])
-        except BaseException as error:
-            error.add_note(f"{packet.hex()} was received instead of or before {label(moment)}")
-            raise
+    misplaced_are_survived(moments(), Random(SEED), 600)
 
 
 def test_the_rich_lives_have_seen_every_extension() -> None:
@@ -158,19 +136,12 @@ def test_the_rich_lives_have_seen_every_extension() -> None:
 
 @pytest.mark.parametrize("part", range(4))
 def test_a_rich_recording_goes_on_from_everywhere(part: int) -> None:
-    random = Random(f"{SEED} {part}")
-    for moment in rich_moments()[part::4]:
-        packets = random.choice(([moment.datagram], [], [moment.datagram] * 3))
-        assert play(moment, packets).is_well(), f"{len(packets)} times {label(moment)}"
+    any_number_is_survived(rich_moments()[part::4], Random(f"{SEED} {part}"))
 
 
 @pytest.mark.parametrize("part", range(8))
 def test_truncated_packets_of_extensions_do_no_more_than_lost_ones(part: int) -> None:
-    random = Random(f"{SEED} {part}")
-    for moment in rich_moments()[part::8]:
-        ends = range(len(moment.datagram))
-        for end in ends if is_full_run() else random.sample(ends, 4):
-            spoiled_is_survived(moment, reseal(moment.datagram[:end]), random.random() < 0.5, True)
+    truncated_are_survived(rich_moments()[part::8], Random(f"{SEED} {part}"), 4)
 
 
 @pytest.mark.parametrize("part", range(8))
@@ -189,43 +160,16 @@ def test_packets_of_extensions_with_a_changed_byte_do_what_that_byte_may_do(part
 
 
 def test_every_packet_of_extensions_in_every_state() -> None:
-    random = Random(SEED)
-    there = rich_moments()
-    everything = [(moment, other) for moment in there for other in there if moment.side == other.side]
-    for moment, other in everything if is_full_run() else random.sample(everything, 100):
-        try:
-            packet = reseal(moment.datagram[:8] + other.datagram[8:])
-            play(moment, [packet])
-            play(moment, [packet, moment.datagram])
-        except BaseException as error:
-            error.add_note(f"{packet.hex()} was received instead of or before {label(moment)}")
-            raise
+    misplaced_are_survived(rich_moments(), Random(SEED), 100)
 
 
 @pytest.mark.parametrize("seed", seeds(100 if not is_full_run() else 10_000))
 def test_soup_in_rich_lives(seed: int) -> None:
     with replayable(seed, FILE, "test_soup_in_rich_lives"):
-        random = Random(seed)
-        moment = random.choice(rich_moments())
-        pair = moment.resume()
-        try:
-            stir(pair, moment, random)
-        except BaseException as error:
-            error.add_note(f"it was received instead of {label(moment)}")
-            raise
+        soup_is_survived(rich_moments(), Random(seed))
 
 
 @pytest.mark.parametrize("seed", seeds(300 if not is_full_run() else 20_000))
 def test_soup(seed: int) -> None:
-    """Random chunks of every kind, with the right tag mostly: whatever comes of it, it comes to an end."""
     with replayable(seed, FILE, "test_soup"):
-        random = Random(seed)
-        moment = random.choice(moments())
-        pair = moment.resume()
-        try:
-            stir(pair, moment, random)
-        except BaseException as error:
-            error.add_note(f"it was received instead of {label(moment)}")
-            raise
-        for user in pair.users:
-            assert user.error is None or isinstance(user.error, SCTPError)
+        soup_is_survived(moments(), Random(seed))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 from support.mobile import CHUNKS, NEW, OURS, Mobile, add, delete, prefer
-from support.script import LOCAL, PEER, PEER_TAG, UDP_PORT, Packet, Script
+from support.natsupp import NAT_AND_ASCONF, nat_returns
+from support.script import LOCAL, PEER, UDP_PORT, Packet, Script
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathState
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.paths.encapsulation import Route
-from asyncsctp.wire import tlv
 from asyncsctp.wire.asconf import ANY_IPV4, pack_asconf_ack, read_asconf
 from asyncsctp.wire.constants import (
     ASCONF,
@@ -19,21 +19,10 @@ from asyncsctp.wire.constants import (
     CAUSE_MISSING_STATE,
     CAUSE_VTAG_COLLISION,
     ECNE,
-    ERROR,
-    FLAG_MIDDLEBOX,
-    FLAG_TAG_REFLECTED,
 )
 
 ACTIVE = PathState.ACTIVE
 PF = PathState.POTENTIALLY_FAILED
-NAT = Config(heartbeat_interval=None, dynamic_addresses=True, nat_support=True)
-
-
-def by_nat(script: Script, cause: int, local: str = LOCAL[0]) -> None:
-    """A NAT returns a packet that we sent from this address of ours."""
-    chunk = tlv.pack_enclosing(ERROR << 8 | FLAG_MIDDLEBOX | FLAG_TAG_REFLECTED, tlv.pack(cause, b""))
-    script.endpoint.receive(script.packet(chunk, tag=PEER_TAG), Route(local, PEER[0], UDP_PORT), script.now)
-    script.flush()
 
 
 def numbers(script: Script, packet: Packet) -> list[int]:
@@ -156,11 +145,11 @@ def test_rfc9260_6_4_1_when_one_of_ours_goes_its_paths_are_shared_among_the_rest
 
 def test_6_2_2_after_a_collision_the_peer_is_still_asked_in_order() -> None:
     """The request that a NAT refused has a number, and the peer takes no other before that one (RFC 5061 E4)."""
-    script = Mobile(NAT)
+    script = Mobile(NAT_AND_ASCONF)
     refused = script.association.asconf.add_local(OURS, wildcard=True)
     script.flush()
     assert numbers(script, script.take()[0]) == [0]
-    by_nat(script, CAUSE_VTAG_COLLISION, OURS)
+    nat_returns(script, CAUSE_VTAG_COLLISION, OURS)
     assert refused.is_done
     assert not refused.is_ok
     ticket = script.association.asconf.request_primary(LOCAL[0])
@@ -177,7 +166,7 @@ def test_6_2_2_after_a_collision_the_peer_is_still_asked_in_order() -> None:
 
 def test_6_6_a_new_address_that_leads_nowhere_does_not_end_an_association_that_has_another() -> None:
     """It may be one of a network that lets nobody out before they have paid."""
-    script = Mobile(NAT)
+    script = Mobile(NAT_AND_ASCONF)
     ticket = script.association.asconf.add_local(OURS, wildcard=True)
     other = script.association.asconf.request_primary(LOCAL[0])
     script.advance(64.0)
@@ -193,7 +182,7 @@ def test_6_6_a_new_address_that_leads_nowhere_does_not_end_an_association_that_h
 
 
 def test_6_6_the_only_address_is_tried_to_the_end() -> None:
-    script = Mobile(NAT)
+    script = Mobile(NAT_AND_ASCONF)
     ticket = script.association.asconf.change_local(OURS, LOCAL[0], wildcard=True)
     script.flush()
     script.advance(2000.0)
@@ -202,13 +191,13 @@ def test_6_6_the_only_address_is_tried_to_the_end() -> None:
 
 
 def test_6_4_2_the_nat_that_has_lost_its_state_is_told_and_no_other() -> None:
-    script = Mobile(NAT)
+    script = Mobile(NAT_AND_ASCONF)
     ticket = script.association.asconf.add_local(OURS, wildcard=True)
     script.flush()
     script.take()
     script.acknowledge(0)
     assert ticket.is_ok
-    by_nat(script, CAUSE_MISSING_STATE, OURS)
+    nat_returns(script, CAUSE_MISSING_STATE, OURS)
     packet, asconf = script.asked()
     assert packet.route.local == OURS
     assert asconf.requests[0].address == ANY_IPV4

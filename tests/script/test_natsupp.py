@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from support.natsupp import NAT, REFLECTED, by_nat, server
+from support.stage import HERE, OTHER, PEER_PORT, PEER_TAG, THERE, UDP, Solo, cause_of, chunks, data, init_of, kinds
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationRefused
@@ -16,41 +18,13 @@ from asyncsctp.wire.constants import (
     COOKIE_ACK,
     ERROR,
     FLAG_MIDDLEBOX,
-    FLAG_TAG_REFLECTED,
     INIT,
     INIT_ACK,
     SACK,
     SHUTDOWN_COMPLETE,
 )
-from tests.support.stage import (
-    HERE,
-    OTHER,
-    PEER_PORT,
-    PEER_TAG,
-    THERE,
-    UDP,
-    Solo,
-    cause_of,
-    chunks,
-    data,
-    init_of,
-    kinds,
-)
 
-NAT = Config(nat_support=True, heartbeat_interval=None)
 SECOND_TAG = 0x22222222
-
-
-def by_nat(kind: int, cause: int, reflected: bool = False) -> bytes:
-    """ABORT or ERROR as a NAT makes them."""
-    flags = FLAG_MIDDLEBOX | (FLAG_TAG_REFLECTED if reflected else 0)
-    return tlv.pack_enclosing(kind << 8 | flags, tlv.pack(cause, b""))
-
-
-def nat_server() -> Solo:
-    solo = Solo(config=NAT)
-    solo.accept(disable_restart=True)
-    return solo
 
 
 # Section 6.1: setting up.
@@ -131,8 +105,8 @@ def test_6_2_2_in_any_other_state_an_abort_of_a_nat_does_nothing() -> None:
     solo = Solo(config=NAT)
     solo.establish(disable_restart=True)
     for cause in (CAUSE_VTAG_COLLISION, CAUSE_PORT_COLLISION):
-        for tag, reflected in ((None, False), (PEER_TAG, True)):
-            assert solo.say(by_nat(ABORT, cause, reflected), tag=tag) == []
+        for tag, flags in ((None, FLAG_MIDDLEBOX), (PEER_TAG, REFLECTED)):
+            assert solo.say(by_nat(ABORT, cause, flags), tag=tag) == []
     assert solo.association.state is ESTABLISHED
 
 
@@ -156,7 +130,7 @@ def test_5_1_1_without_nat_support_the_bit_is_not_looked_at() -> None:
 
 
 def test_6_3_2_another_tag_is_another_peer() -> None:
-    solo = nat_server()
+    solo = server()
     first = solo.association
     second = solo.accept(disable_restart=True, initiate_tag=SECOND_TAG)
     assert second is not first
@@ -171,7 +145,7 @@ def test_6_3_2_another_tag_is_another_peer() -> None:
 
 def test_6_3_2_they_may_differ_by_their_udp_ports() -> None:
     """Draft udp-encaps-cons section 4 is about restarts, and there are none."""
-    solo = nat_server()
+    solo = server()
     first = solo.association
     second = solo.accept(udp_port=UDP + 1, disable_restart=True, initiate_tag=SECOND_TAG)
     assert second is not first
@@ -179,7 +153,7 @@ def test_6_3_2_they_may_differ_by_their_udp_ports() -> None:
 
 
 def test_6_3_2_what_icmp_quotes_tells_which_of_them_is_meant() -> None:
-    solo = nat_server()
+    solo = server()
     first = solo.association
     second = solo.accept(disable_restart=True, initiate_tag=SECOND_TAG)
     assert solo.endpoint.find(THERE, PEER_PORT, PEER_TAG) is first
@@ -190,7 +164,7 @@ def test_6_3_2_what_icmp_quotes_tells_which_of_them_is_meant() -> None:
 
 def test_6_3_2_an_init_again_is_no_other_peer() -> None:
     """Section 5.2.2 of RFC 9260: late, it has the tag of the association that came of it."""
-    solo = nat_server()
+    solo = server()
     _, echo = solo.cookie(disable_restart=True)
     assert solo.receive(echo) == []  # section 5.2.4 action C
     assert len(solo.endpoint.associations) == 1
@@ -224,7 +198,7 @@ def test_6_3_2_the_limit_of_associations_holds() -> None:
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_8_5_1_a_reflected_tag_tells_which_of_them_is_meant(which: int) -> None:
-    solo = nat_server()
+    solo = server()
     for number in (1, 2):
         solo.accept(disable_restart=True, initiate_tag=PEER_TAG + number)
     associations = [user.association for user in solo.users]
@@ -235,7 +209,7 @@ def test_8_5_1_a_reflected_tag_tells_which_of_them_is_meant(which: int) -> None:
 
 @pytest.mark.parametrize("ended", [0, 1, 2])
 def test_6_3_2_one_ends_and_the_others_are_found_still(ended: int) -> None:
-    solo = nat_server()
+    solo = server()
     for number in (1, 2):
         solo.accept(disable_restart=True, initiate_tag=PEER_TAG + number)
     associations = [user.association for user in solo.users]
@@ -255,8 +229,8 @@ def test_6_3_2_one_ends_and_the_others_are_found_still(ended: int) -> None:
 
 @pytest.mark.parametrize("chunk", [ABORT, ERROR, SHUTDOWN_COMPLETE])
 def test_6_4_2_what_does_not_reflect_our_tag_is_discarded(chunk: int) -> None:
-    solo = nat_server()
-    assert solo.say(by_nat(chunk, CAUSE_VTAG_COLLISION, True), tag=PEER_TAG + 1) == []
+    solo = server()
+    assert solo.say(by_nat(chunk, CAUSE_VTAG_COLLISION, REFLECTED), tag=PEER_TAG + 1) == []
     assert solo.association.state is ESTABLISHED
 
 

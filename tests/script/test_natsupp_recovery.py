@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from support.mobile import OURS, Mobile, add
+from support.natsupp import NAT, NAT_AND_ASCONF, REFLECTED, by_nat, nat_returns, server
 from support.script import LOCAL, PEER, PEER_TAG
-from support.stage import OTHER, THERE, UDP, Solo, chunks, data, image, kinds
+from support.stage import OTHER, THERE, UDP, Solo, addresses, chunks, data, heartbeat_ack, image, kinds, kinds_to
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted
@@ -27,7 +28,6 @@ from asyncsctp.wire.constants import (
     COOKIE_ACK,
     ERROR,
     FLAG_MIDDLEBOX,
-    FLAG_TAG_REFLECTED,
     HEARTBEAT,
     HEARTBEAT_ACK,
     PARAM_ADD_ADDRESS,
@@ -38,16 +38,8 @@ from asyncsctp.wire.constants import (
     SHUTDOWN,
 )
 
-BOTH = Config(nat_support=True, dynamic_addresses=True, heartbeat_interval=None)
-NAT = Config(nat_support=True, heartbeat_interval=None)
-NAT_AND_ASCONF = NAT.replace(dynamic_addresses=True)
-FLAGS = FLAG_MIDDLEBOX | FLAG_TAG_REFLECTED
 PUBLIC = "198.51.100.1"
 AUTH_PARAMETERS = AuthParameters(bytes(range(32)), bytes([ASCONF, ASCONF_ACK]), (3, 1))
-
-
-def error(cause: int, flags: int = FLAGS, info: bytes = b"") -> bytes:
-    return tlv.pack_enclosing(ERROR << 8 | flags, tlv.pack(cause, info))
 
 
 def parameters(chunk: bytes) -> list[tuple[int, bytes]]:
@@ -60,8 +52,8 @@ def parameters(chunk: bytes) -> list[tuple[int, bytes]]:
 
 
 def test_6_4_2_missing_state_is_answered_by_an_asconf_that_has_all_that_the_nat_needs() -> None:
-    script = Mobile(BOTH)
-    script.send(error(CAUSE_MISSING_STATE), tag=PEER_TAG)
+    script = Mobile(NAT_AND_ASCONF)
+    nat_returns(script, CAUSE_MISSING_STATE)
     packet, asconf = script.asked()
     assert (packet.route.local, packet.to) == (LOCAL[0], PEER[0])
     assert asconf.address == "0.0.0.0"
@@ -73,37 +65,36 @@ def test_6_4_2_missing_state_is_answered_by_an_asconf_that_has_all_that_the_nat_
 
 
 def test_6_4_2_one_request_at_a_time_is_enough() -> None:
-    script = Mobile(BOTH)
+    script = Mobile(NAT_AND_ASCONF)
     for _ in range(5):
-        script.send(error(CAUSE_MISSING_STATE), tag=PEER_TAG)
+        nat_returns(script, CAUSE_MISSING_STATE)
     _, asconf = script.asked()
     script.acknowledge(asconf.number)
     script.expect_nothing()
-    script.send(error(CAUSE_MISSING_STATE), tag=PEER_TAG)
+    nat_returns(script, CAUSE_MISSING_STATE)
     assert script.asked()[1].number == asconf.number + 1
 
 
-@pytest.mark.parametrize(("flags", "tag"), [(FLAGS, PEER_TAG + 1), (FLAG_MIDDLEBOX, PEER_TAG), (1, PEER_TAG)])
+@pytest.mark.parametrize(("flags", "tag"), [(REFLECTED, PEER_TAG + 1), (FLAG_MIDDLEBOX, PEER_TAG), (1, PEER_TAG)])
 def test_6_4_2_what_does_not_reflect_our_tag_or_is_of_no_nat_is_discarded(flags: int, tag: int) -> None:
-    script = Mobile(BOTH)
-    script.send(error(CAUSE_MISSING_STATE, flags), tag=tag)
+    script = Mobile(NAT_AND_ASCONF)
+    script.send(by_nat(ERROR, CAUSE_MISSING_STATE, flags), tag=tag)
     script.expect_nothing()
     assert script.association.statistics.bad_tags == 1
 
 
 def test_6_4_2_without_dynamic_addresses_nothing_helps() -> None:
-    solo = Solo(config=NAT)
-    solo.accept(disable_restart=True)
-    assert solo.say(error(CAUSE_MISSING_STATE), tag=solo.association.context.peer_tag) == []
+    solo = server()
+    assert solo.say(by_nat(ERROR, CAUSE_MISSING_STATE), tag=solo.association.context.peer_tag) == []
     assert solo.association.state is ESTABLISHED
 
 
 @pytest.mark.parametrize("cause", [CAUSE_VTAG_COLLISION, CAUSE_PORT_COLLISION])
 def test_6_4_2_a_collision_is_the_end_where_there_is_no_other_path(cause: int) -> None:
-    script = Mobile(BOTH)
-    script.send(error(CAUSE_MISSING_STATE), tag=PEER_TAG)
+    script = Mobile(NAT_AND_ASCONF)
+    nat_returns(script, CAUSE_MISSING_STATE)
     script.take()
-    script.send(error(cause), tag=PEER_TAG)
+    nat_returns(script, cause)
     script.expect(ABORT)
     assert script.state is CLOSED
     assert isinstance(script.user.error, AssociationAborted) and not script.user.error.by_peer
@@ -111,12 +102,12 @@ def test_6_4_2_a_collision_is_the_end_where_there_is_no_other_path(cause: int) -
 
 @pytest.mark.parametrize("cause", [CAUSE_VTAG_COLLISION, CAUSE_PORT_COLLISION])
 def test_6_2_2_a_collision_ends_the_adding_of_an_address_and_nothing_else(cause: int) -> None:
-    script = Mobile(BOTH)
+    script = Mobile(NAT_AND_ASCONF)
     ticket = script.association.asconf.add_local(OURS, wildcard=True)
     script.flush()
     packet, _ = script.asked()
     assert packet.route.local == OURS
-    script.send(error(cause), tag=PEER_TAG)
+    nat_returns(script, cause)
     assert ticket.is_done and not ticket.is_ok
     assert [found.code for found in ticket.causes] == [cause]
     script.advance(100.0)
@@ -125,8 +116,8 @@ def test_6_2_2_a_collision_ends_the_adding_of_an_address_and_nothing_else(cause:
 
 
 def test_a_collision_out_of_the_blue_does_nothing() -> None:
-    script = Mobile(BOTH)
-    script.send(error(CAUSE_VTAG_COLLISION), tag=PEER_TAG)
+    script = Mobile(NAT_AND_ASCONF)
+    nat_returns(script, CAUSE_VTAG_COLLISION)
     script.expect_nothing()
     assert script.state is ESTABLISHED
 
@@ -136,7 +127,7 @@ def test_a_collision_out_of_the_blue_does_nothing() -> None:
 
 def test_an_address_that_a_nat_calls_otherwise_is_none_to_be_found_by() -> None:
     """RFC 5061 section 4.1.1: the Address Parameter MUST be one that the peer has."""
-    script = Mobile(BOTH)
+    script = Mobile(NAT_AND_ASCONF)
     script.association.asconf.request_primary(LOCAL[0])
     script.flush()
     assert script.asked()[1].address == "0.0.0.0"
@@ -144,7 +135,7 @@ def test_an_address_that_a_nat_calls_otherwise_is_none_to_be_found_by() -> None:
 
 @pytest.mark.parametrize("new", [OURS, PUBLIC])
 def test_the_only_address_is_changed_by_wildcards_wherever_the_new_one_is(new: str) -> None:
-    script = Mobile(BOTH)
+    script = Mobile(NAT_AND_ASCONF)
     ticket = script.association.asconf.change_local(new, LOCAL[0])
     script.flush()
     packet, asconf = script.asked()
@@ -156,11 +147,11 @@ def test_the_only_address_is_changed_by_wildcards_wherever_the_new_one_is(new: s
 
 
 def test_an_address_on_its_way_to_the_peer_is_not_deleted_with_those_that_a_nat_has_forgotten() -> None:
-    script = Mobile(BOTH)
+    script = Mobile(NAT_AND_ASCONF)
     ticket = script.association.asconf.add_local(PUBLIC)
     script.flush()
     _, asconf = script.asked()
-    script.send(error(CAUSE_MISSING_STATE), tag=PEER_TAG)
+    nat_returns(script, CAUSE_MISSING_STATE)
     with pytest.raises(ValueError, match="would delete"):
         script.association.asconf.change_local(OURS, LOCAL[0], wildcard=True)
     script.acknowledge(asconf.number)
@@ -171,7 +162,7 @@ def test_an_address_on_its_way_to_the_peer_is_not_deleted_with_those_that_a_nat_
 
 def test_without_a_nat_an_address_that_reaches_none_of_the_peers_is_added_all_the_same() -> None:
     """Two private networks may be one; from here nobody can tell but by trying."""
-    script = Mobile(BOTH)
+    script = Mobile(NAT_AND_ASCONF)
     ticket = script.association.asconf.add_local(OURS)
     script.flush()
     assert [packet.route.local for packet in (*script.take(), *script.wait(), *script.wait())] == [OURS] * 3
@@ -191,7 +182,7 @@ def test_without_a_nat_an_address_that_reaches_none_of_the_peers_is_added_all_th
 
 def test_an_address_that_is_added_shows_its_udp_port_to_the_peer() -> None:
     """A NAT's port is that of no other address. It is asked for the usual way only where that is not heard."""
-    script = Mobile(BOTH)
+    script = Mobile(NAT_AND_ASCONF)
     script.association.asconf.add_local(PUBLIC)
     script.flush()
     assert [packet.route.local for packet in (script.take()[0], script.wait()[0])] == [PUBLIC, LOCAL[0]]
@@ -199,7 +190,7 @@ def test_an_address_that_is_added_shows_its_udp_port_to_the_peer() -> None:
 
 def test_addresses_that_a_nat_has_no_more_leave_room_for_those_that_it_has() -> None:
     """A peer with several addresses can't name them, to have them deleted."""
-    script = Mobile(BOTH.replace(path_max_retrans=1))
+    script = Mobile(NAT_AND_ASCONF.replace(path_max_retrans=1))
     for number in range(3 * MAX_PEER_ADDRESSES):
         source = f"198.51.100.{number}"
         script.ask(add("0.0.0.0"), source=source, lookup="0.0.0.0")
@@ -212,7 +203,7 @@ def test_addresses_that_a_nat_has_no_more_leave_room_for_those_that_it_has() -> 
 
 
 def test_those_that_answer_stay() -> None:
-    script = Mobile(BOTH)
+    script = Mobile(NAT_AND_ASCONF)
     for number in range(1, MAX_PEER_ADDRESSES):
         script.ask(add("0.0.0.0"), source=f"198.51.100.{number}", lookup="0.0.0.0")
         script.take()
@@ -226,20 +217,20 @@ def test_those_that_answer_stay() -> None:
 @pytest.mark.parametrize("path_max_retrans", [0, 5])
 def test_time_outs_make_us_ask_even_if_the_peer_is_in_a_private_network_too(path_max_retrans: int) -> None:
     """A NAT may stand between two of them."""
-    script = Mobile(BOTH.replace(path_max_retrans=path_max_retrans))
+    script = Mobile(NAT_AND_ASCONF.replace(path_max_retrans=path_max_retrans))
     script.write(b"into the void")
     script.advance(3.5)
     assert [AUTH, ASCONF] in [packet.kinds for packet in script.take()]
 
 
 def test_heartbeats_that_are_not_answered_make_us_ask_however_few_are_counted() -> None:
-    script = Mobile(BOTH.replace(path_max_retrans=0, heartbeat_interval=5.0))
+    script = Mobile(NAT_AND_ASCONF.replace(path_max_retrans=0, heartbeat_interval=5.0))
     script.advance(30.0)
     assert [AUTH, ASCONF] in [packet.kinds for packet in script.take()]
 
 
 def test_a_shutdown_that_is_not_answered_makes_us_ask() -> None:
-    script = Mobile(BOTH)
+    script = Mobile(NAT_AND_ASCONF)
     script.shutdown()
     script.advance(3.5)
     assert [packet.kinds for packet in script.take()] == [[SHUTDOWN], [SHUTDOWN], [AUTH, ASCONF], [SHUTDOWN]]
@@ -274,31 +265,13 @@ def test_no_other_packet_from_there_is_and_no_other_cookie() -> None:
 # A peer without authentication that comes from another address.
 
 
-def server(config: Config = NAT, disable_restart: bool = True) -> Solo:
-    solo = Solo(config=config)
-    solo.accept(disable_restart=disable_restart)
-    solo.take()
-    return solo
-
-
-def to(packets: list[tuple[object, bytes]], address: str) -> list[list[int]]:
-    """What went there."""
-    return [kinds(packet) for route, packet in packets if route.address == address]  # type: ignore[attr-defined]
-
-
-def addresses(solo: Solo) -> list[str]:
-    return [path.route.address for path in solo.association.path_manager.paths]
-
-
 def test_it_is_where_it_answers_a_heartbeat() -> None:
     solo = server()
     answers = solo.say(data(1000), data(1001, ssn=1), source=OTHER, udp_port=UDP + 5) + solo.wait(0.0)
-    assert to(answers, THERE) == [[SACK]]
-    assert to(answers, OTHER) == [[HEARTBEAT]]
-    [probe] = [packet for route, packet in answers if route.address == OTHER]
-    info = chunks(probe)[0][4:]
-    solo.say(tlv.pack(HEARTBEAT_ACK << 8, info), source=OTHER, udp_port=UDP + 5)
-    assert addresses(solo) == [OTHER]
+    assert kinds_to(answers, THERE) == [[SACK]]
+    assert kinds_to(answers, OTHER) == [[HEARTBEAT]]
+    solo.say(heartbeat_ack(answers), source=OTHER, udp_port=UDP + 5)
+    assert addresses(solo.association) == [OTHER]
     assert solo.association.path_manager.primary.route.udp_port == UDP + 5
     changes = [(event.address, event.state) for event in solo.user.events if isinstance(event, PeerAddressChanged)]
     assert changes == [(OTHER, "added"), (OTHER, "confirmed"), (OTHER, "primary"), (THERE, "removed")]
@@ -315,45 +288,44 @@ def test_it_is_where_it_was_if_it_does_not() -> None:
     for number in range(2, 20):
         sent += solo.say(data(1000 + number, ssn=number), source=OTHER)
     sent += solo.wait(100.0)
-    assert to(sent, OTHER) == [[HEARTBEAT]]
-    assert addresses(solo) == [THERE]
+    assert kinds_to(sent, OTHER) == [[HEARTBEAT]]
+    assert addresses(solo.association) == [THERE]
 
 
 def test_an_answer_from_elsewhere_proves_nothing() -> None:
     solo = server()
     answers = solo.say(data(1000), source=OTHER) + solo.wait(0.0)
-    [probe] = [packet for route, packet in answers if route.address == OTHER]
-    forged = bytes(len(chunks(probe)[0]) - 4)
+    forged = bytes(len(heartbeat_ack(answers)) - 4)
     solo.say(tlv.pack(HEARTBEAT_ACK << 8, forged), source=OTHER)
     solo.wait(100.0)
-    assert addresses(solo) == [THERE]
+    assert addresses(solo.association) == [THERE]
 
 
 def test_one_address_at_a_time_is_tried() -> None:
     solo = server()
     solo.say(data(1000), source=OTHER)
     sent = solo.say(data(1001, ssn=1), source="198.51.100.77") + solo.wait(100.0)
-    assert to(sent, "198.51.100.77") == []
-    assert addresses(solo) == [THERE]
+    assert kinds_to(sent, "198.51.100.77") == []
+    assert addresses(solo.association) == [THERE]
 
 
 @pytest.mark.parametrize(("config", "disable_restart"), [(NAT, False), (Config(heartbeat_interval=None), True)])
 def test_where_it_was_not_agreed_on_a_foreign_address_is_foreign(config: Config, disable_restart: bool) -> None:
     solo = server(config, disable_restart)
     assert solo.say(data(1000), source=OTHER) == []
-    assert addresses(solo) == [THERE]
+    assert addresses(solo.association) == [THERE]
     assert solo.user.messages == []
 
 
 def test_without_our_tag_it_is_out_of_the_blue() -> None:
     solo = server()
     answers = solo.say(data(1000), source=OTHER, tag=solo.association.context.local_tag ^ 1)
-    assert to(answers, OTHER) == [[ABORT]]
-    assert addresses(solo) == [THERE]
+    assert kinds_to(answers, OTHER) == [[ABORT]]
+    assert addresses(solo.association) == [THERE]
 
 
 def test_a_peer_that_authenticates_says_by_asconf_where_it_is() -> None:
-    script = Mobile(BOTH)
+    script = Mobile(NAT_AND_ASCONF)
     script.say(script.data(0), source="10.7.0.1", genuine=False)
     script.expect_nothing()
     assert script.addresses == [PEER[0]]

@@ -9,7 +9,9 @@ from struct import pack
 
 import pytest
 from support.mobile import NEW, OURS, Mobile, add, delete, prefer
+from support.natsupp import REFLECTED, by_nat
 from support.script import LOCAL, PEER, PEER_TAG, PEER_TSN, UDP_PORT, Packet
+from support.stage import VICTIM, victims
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationTimeout
@@ -24,21 +26,16 @@ from asyncsctp.wire.constants import (
     ABORT,
     ASCONF_ACK,
     AUTH,
+    CAUSE_PORT_COLLISION,
+    CAUSE_VTAG_COLLISION,
     DATA,
     ERROR,
-    FLAG_MIDDLEBOX,
-    FLAG_TAG_REFLECTED,
     HEARTBEAT,
     HEARTBEAT_ACK,
 )
 
 OURS_IPV6 = "2001:db8::1"
-VICTIM = "203.0.113.66"
 UNKNOWN = tlv.pack(0xF00A, b"\0\0\0\x09rest")
-
-
-def victims(count: int) -> list[str]:
-    return [f"203.0.{number >> 8}.{number & 0xFF}" for number in range(1, count + 1)]
 
 
 def sent_to(packets: list[Packet], address: str) -> int:
@@ -171,8 +168,8 @@ def test_blind_injection(tag: int, source: str) -> None:
     for chunk in (
         script.authenticated(pack_asconf(PEER_TSN, PEER[0], [add(VICTIM), delete("0.0.0.0")])),
         script.authenticated(pack_asconf_ack(script.ours(0))),
-        tlv.pack_enclosing(ERROR << 8 | FLAG_MIDDLEBOX | FLAG_TAG_REFLECTED, tlv.pack(0xB2, b"")),
-        tlv.pack_enclosing(ABORT << 8 | FLAG_MIDDLEBOX | FLAG_TAG_REFLECTED, tlv.pack(0xB0, b"")),
+        by_nat(ERROR, CAUSE_PORT_COLLISION),
+        by_nat(ABORT, CAUSE_VTAG_COLLISION, REFLECTED),
     ):
         script.endpoint.receive(script.packet(chunk, tag=tag), Route(LOCAL[0], source, 7), script.now)
         script.flush()

@@ -10,12 +10,14 @@ from support.stage import (
     PEER_TSN,
     PORT,
     THERE,
+    VICTIM,
     Sim,
     Solo,
     chunks,
     data,
     init_of,
     kinds,
+    kinds_to,
 )
 
 from asyncsctp.config import Config
@@ -24,8 +26,6 @@ from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.wire import causes, control, sack
 from asyncsctp.wire.constants import ABORT, COOKIE_ACK, DATA, HEARTBEAT, INIT_ACK
 from asyncsctp.wire.packet import Seal
-
-VICTIM = "203.0.113.66"
 
 
 def test_section_2_camping_on_an_address_ends_when_the_owner_says_so() -> None:
@@ -88,7 +88,7 @@ def test_section_5_bombing_by_a_listed_address() -> None:
     association.send(0, bytes(100_000))
     solo.touch()
     said = solo.wait(300.0)
-    to_victim = [kinds(packet) for route, packet in said if route.address == VICTIM]
+    to_victim = kinds_to(said, VICTIM)
     assert {kind for types in to_victim for kind in types} == {HEARTBEAT}
     assert len(to_victim) < 20
     assert association.state is not ESTABLISHED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.stage import PEER_TSN, THERE, Sim, Solo, chunks, data, kinds
+from support.stage import PEER_TSN, THERE, Sim, Solo, chunks, data, kinds, kinds_to
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathState, PeerAddressChanged
@@ -41,10 +41,6 @@ def test_rules_2_and_3_of_a_listener() -> None:
     assert states(solo) == {THERE: PathState.ACTIVE, CLAIMED: PathState.UNCONFIRMED}
 
 
-def to_claimed(packets: list[tuple[object, bytes]]) -> list[list[int]]:
-    return [kinds(packet) for route, packet in packets if route.address == CLAIMED]  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize(
     "items",
     [
@@ -65,7 +61,7 @@ def test_what_comes_from_there_is_answered_elsewhere(items: tuple[bytes, ...]) -
     solo = Solo()
     solo.accept(addresses=(CLAIMED,))
     said = [*solo.say(*items, source=CLAIMED), *solo.wait(0.5)]
-    for chunk_types in to_claimed(said):
+    for chunk_types in kinds_to(said, CLAIMED):
         assert set(chunk_types) <= {HEARTBEAT, HEARTBEAT_ACK}
 
 
@@ -108,7 +104,7 @@ def test_retransmissions_avoid_it() -> None:
     solo.touch()
     said = solo.wait(120.0)
     assert association.state is not ESTABLISHED
-    assert {tuple(set(each)) for each in to_claimed(said)} == {(HEARTBEAT,)}
+    assert {tuple(set(each)) for each in kinds_to(said, CLAIMED)} == {(HEARTBEAT,)}
 
 
 def test_the_probe_has_a_nonce_of_64_bits_and_says_its_path() -> None:

@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+#: What a test draws by that has no seeds of its own: the first that ASYNCSCTP_SEED names.
+SEED = int(os.environ.get("ASYNCSCTP_SEED", "0").partition("-")[0])
+
 
 def seeds(count: int) -> range:
     """The first so many, or what ASYNCSCTP_SEED says: one number, or two with a minus between them."""

@@ -40,6 +40,7 @@ from .pair import Chance, Recorder
 UDP = 9899
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 OTHER = "198.51.100.9"
+VICTIM = "203.0.113.66"
 PORT, PEER_PORT = 5000, 6000
 PEER_TAG = 0x0A0B0C0D
 PEER_TSN = 1000
@@ -57,6 +58,22 @@ def chunks(packet: bytes) -> list[bytes]:
 
 def kinds(packet: bytes) -> list[int]:
     return [chunk[0] for chunk in chunks(packet)]
+
+
+def victims(count: int) -> list[str]:
+    """The addresses of so many third parties."""
+    return [f"203.0.{number >> 8}.{number & 0xFF}" for number in range(1, count + 1)]
+
+
+def kinds_to(packets: list[Packet], address: str) -> list[list[int]]:
+    """What is in the packets that went there."""
+    return [kinds(packet) for route, packet in packets if route.address == address]
+
+
+def heartbeat_ack(packets: list[Packet]) -> bytes:
+    """What answers the one HEARTBEAT among these packets."""
+    [probe] = [chunk for _, packet in packets for chunk in chunks(packet) if chunk[0] == HEARTBEAT]
+    return tlv.pack(HEARTBEAT_ACK << 8, probe[4:])
 
 
 def tag_of(packet: bytes) -> int:
@@ -229,6 +246,11 @@ def into(solo: Solo, state: State, **changes: object) -> Association:
         solo.take()
     assert association.state is state
     return association
+
+
+def addresses(association: Association) -> list[str]:
+    """Where the peer is."""
+    return [path.route.address for path in association.path_manager.paths]
 
 
 def image(association: Association) -> tuple[object, ...]:
