@@ -25,6 +25,7 @@ from .asconf_requests import PERMITTED
 from .context import Context
 from .heartbeat import Heartbeat
 from .peer_addresses import PeerAddresses
+from .state import CLOSED
 
 __all__ = ["Nat", "Switchboard"]
 
@@ -151,7 +152,7 @@ class Nat:
         5.4). Not before: the answer may have come from an address that goes by it, with other chunks behind it.
         """
         newcomer = self._newcomer
-        if newcomer is None or newcomer.state is not PathState.ACTIVE:
+        if newcomer is None or newcomer.state is not PathState.ACTIVE or self._context.state is CLOSED:
             return
         self._newcomer = None
         self._peers.prefer(newcomer)

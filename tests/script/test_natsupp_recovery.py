@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from support.mobile import OURS, Mobile, add
 from support.script import LOCAL, PEER, PEER_TAG
-from support.stage import OTHER, THERE, UDP, Solo, chunks, data, image, kinds
+from support.stage import OTHER, THERE, UDP, Packet, Solo, chunks, data, image, kinds
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted
-from asyncsctp.events import PeerAddressChanged
+from asyncsctp.events import AssociationDown, PeerAddressChanged
 from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
-from asyncsctp.wire import tlv
+from asyncsctp.wire import control, tlv
 from asyncsctp.wire.auth import AuthParameters
 from asyncsctp.wire.constants import (
     ABORT,
@@ -285,6 +285,22 @@ def test_it_is_where_it_answers_a_heartbeat() -> None:
     solo.touch()
     assert [route.address for route, _ in solo.take()] == [OTHER]
     assert len(solo.user.messages) == 2
+
+
+def answer(packets: list[Packet]) -> bytes:
+    """What answers the one HEARTBEAT among these packets."""
+    [probe] = [packet for _, packet in packets if kinds(packet) == [HEARTBEAT]]
+    return tlv.pack(HEARTBEAT_ACK << 8, chunks(probe)[0][4:])
+
+
+def test_one_that_ends_the_association_as_well_moves_nothing_any_more() -> None:
+    solo = server()
+    association = solo.association
+    proof = answer(solo.say(data(1000), source=OTHER) + solo.wait(0.0))
+    solo.say(proof, control.pack_abort(b""), source=OTHER)
+    assert association.state is CLOSED
+    assert solo.endpoint.associations == []
+    assert isinstance(solo.user.events[-1], AssociationDown)
 
 
 def test_it_is_where_it_was_if_it_does_not() -> None:
