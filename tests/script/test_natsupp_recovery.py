@@ -303,6 +303,13 @@ def test_one_that_ends_the_association_as_well_moves_nothing_any_more() -> None:
     assert isinstance(solo.user.events[-1], AssociationDown)
 
 
+def test_its_own_heartbeats_are_answered_at_its_new_udp_port() -> None:
+    solo = server()
+    said = solo.say(control.pack_heartbeat(bytes(20)), source=OTHER, udp_port=UDP + 5) + solo.wait(0.0)
+    assert {route[1:3] for route, _ in said} == {(OTHER, UDP + 5)}
+    assert to(said, OTHER) == [[HEARTBEAT_ACK], [HEARTBEAT]]
+
+
 def test_it_is_where_it_was_if_it_does_not() -> None:
     """RFC 5062: one HEARTBEAT is all that a forged source address brings about."""
     solo = server()
