@@ -310,6 +310,17 @@ def test_its_own_heartbeats_are_answered_at_its_new_udp_port() -> None:
     assert to(said, OTHER) == [[HEARTBEAT_ACK], [HEARTBEAT]]
 
 
+def test_it_may_have_moved_before_it_has_heard_that_the_association_is_up() -> None:
+    """Its COOKIE ECHO is answered once it is verified where it comes from."""
+    solo = Solo(config=NAT)
+    _, echo = solo.cookie(disable_restart=True)
+    solo.receive(echo)
+    proof = answer(solo.receive(echo, OTHER, UDP + 5) + solo.wait(0.0))
+    solo.say(proof, source=OTHER, udp_port=UDP + 5)
+    assert to(solo.receive(echo, OTHER, UDP + 5), OTHER) == [[COOKIE_ACK]]
+    assert solo.association.statistics.restarts == 0
+
+
 def test_it_is_where_it_was_if_it_does_not() -> None:
     """RFC 5062: one HEARTBEAT is all that a forged source address brings about."""
     solo = server()
