@@ -113,7 +113,7 @@ class Heartbeat:
             if path.reply_route is path.route:
                 self._context.queue(answer, path.path_id)
             else:
-                self._context.transmit_along(answer, path.reply_route, self._context.peer_tag)
+                self._reply(path, answer)
 
     def on_heartbeat_ack(self, value: bytes) -> None:
         """HEARTBEAT ACK: with the right nonce it proves the address, clears its errors and measures its round trip."""
@@ -158,6 +158,17 @@ class Heartbeat:
         setup = context.setup
         moves = setup is not None and setup.dynamic_addresses
         return context.paths.is_held or (moves and path.state is PathState.UNCONFIRMED)
+
+    def _reply(self, path: Path, answer: bytes) -> None:
+        """Beside the answers that are to leave along the same way, if there is room."""
+        context = self._context
+        if context.packets:
+            route, tag, body = context.packets[-1]
+            is_alike = route == path.reply_route and tag == context.peer_tag and body[0] == HEARTBEAT_ACK
+            if is_alike and len(body) + len(answer) <= context.room(path, HEARTBEAT_ACK):
+                context.packets.pop()
+                answer = body + answer
+        context.transmit_along(answer, path.reply_route, context.peer_tag)
 
     def _probe(self, path: Path) -> None:
         """Send a HEARTBEAT with a fresh nonce to this path, and wait one RTO for the answer."""
