@@ -154,10 +154,11 @@ class Heartbeat:
             self._probe(path)
 
     def _is_needed(self, path: Path) -> bool:
+        """Whether nothing can go on without this address, or the peer has added it since the handshake."""
         context = self._context
         setup = context.setup
-        moves = setup is not None and setup.dynamic_addresses
-        return context.paths.is_held or (moves and path.state is PathState.UNCONFIRMED)
+        is_new = setup is not None and setup.dynamic_addresses and path.route.address not in setup.addresses
+        return context.paths.is_held or (is_new and path.state is PathState.UNCONFIRMED)
 
     def _reply(self, path: Path, answer: bytes) -> None:
         """Beside the answers that are to leave along the same way, if there is room."""

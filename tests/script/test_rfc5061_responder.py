@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from support.mobile import NEW, OURS, Mobile, add, delete, prefer
-from support.script import LOCAL, PEER, PEER_TSN, B, E, I
+from support.mobile import CHUNKS, NEW, OURS, Mobile, add, delete, prefer
+from support.script import LOCAL, PEER, PEER_TSN, B, E, I, Script
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathState
@@ -15,7 +15,7 @@ from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_RECEIVED, SHU
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.asconf import pack_asconf, pack_disable_restart, pack_vtags
-from asyncsctp.wire.constants import ASCONF_ACK, AUTH, DATA, HEARTBEAT, HEARTBEAT_ACK, SACK
+from asyncsctp.wire.constants import ASCONF_ACK, AUTH, DATA, HEARTBEAT, HEARTBEAT_ACK, SACK, SHUTDOWN, SHUTDOWN_ACK
 
 THIRD = "10.3.0.2"
 UNKNOWN = tlv.pack(0xF00A, b"\0\0\0\x09rest")
@@ -542,6 +542,37 @@ def test_an_old_heartbeat_ack_proves_nothing_of_a_path_with_its_number() -> None
 
 
 # States, and bad input.
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+def test_rfc9260_8_3_in_a_shutdown_only_what_the_peer_has_moved_to_is_probed(by_us: bool) -> None:
+    """Its peer may be gone already, and would abort then what else would have ended well."""
+    script = Script(Mobile().config, paths=2, listed=True, extensions=CHUNKS | {AUTH}, auth=CHUNKS)
+    script.advance(0.5)
+    assert script.path(1).state is PathState.UNCONFIRMED
+    script.take()
+    if by_us:
+        script.shutdown()
+    else:
+        script.send(control.pack_shutdown(script.ours(-1)))
+    script.advance(100.0)
+    assert {kind for packet in script.take() for kind in packet.kinds} <= {SHUTDOWN, SHUTDOWN_ACK}
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+def test_f14_what_the_peer_has_moved_to_is_verified_in_a_shutdown(by_us: bool) -> None:
+    script = Mobile()
+    script.ask(add(NEW))
+    script.advance(0.5)
+    script.take()
+    if by_us:
+        script.shutdown()
+    else:
+        script.send(control.pack_shutdown(script.ours(-1)))
+    script.take()
+    script.advance(1.0)
+    script.verify(NEW)
+    assert (NEW, "confirmed") in script.changes
 
 
 @pytest.mark.parametrize("other", [SHUTDOWN_SENT, SHUTDOWN_RECEIVED])
