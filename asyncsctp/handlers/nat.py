@@ -111,8 +111,11 @@ class Nat:
         if newcomer is path and path.state is PathState.UNCONFIRMED and path.error_count:
             self._newcomer = None
             self._peers.remove(path, self._context.paths.data_path())
-        elif self._is_last_resort(path) and any(map(_seems_cut_off, self._context.paths.paths)):
-            self._ask(path)
+        elif self._is_last_resort(path):
+            if self._recovery is not None and self._recovery.is_ok:
+                self._recovery = None  # NATs have been told: the first time-out after that may have other reasons
+            elif any(map(_seems_cut_off, self._context.paths.paths)):
+                self._ask(path)
 
     def on_unanswered(self, times: int) -> None:
         """SHUTDOWN was not answered so many times, which does not count against a path."""

@@ -24,6 +24,7 @@ from asyncsctp.wire.constants import (
     CAUSE_RESOURCE_SHORTAGE,
     CAUSE_VTAG_COLLISION,
     COOKIE_ACK,
+    DATA,
     ERROR,
     FLAG_MIDDLEBOX,
     FLAG_TAG_REFLECTED,
@@ -209,6 +210,21 @@ def test_time_outs_make_us_ask_even_if_the_peer_is_in_a_private_network_too(path
     script.write(b"into the void")
     script.advance(3.5)
     assert [AUTH, ASCONF] in [packet.kinds for packet in script.take()]
+
+
+def test_one_time_out_after_nats_have_been_told_is_no_reason_to_tell_them_again() -> None:
+    """Else, where one error makes a path fail, each retransmission would leave behind another packet."""
+    script = Mobile(BOTH.replace(path_max_retrans=0))
+    script.write(b"into the void")
+    asked = []
+    for _ in range(6):
+        script.take()
+        packets = script.wait()
+        assert DATA in [kind for packet in packets for kind in packet.kinds]
+        asked.append([AUTH, ASCONF] in [packet.kinds for packet in packets])
+        if asked[-1]:
+            script.acknowledge(sum(asked) - 1)
+    assert asked == [True, False] * 3
 
 
 def test_heartbeats_that_are_not_answered_make_us_ask_however_few_are_counted() -> None:
