@@ -14,7 +14,7 @@ from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import control, tlv
-from asyncsctp.wire.asconf import pack_asconf, pack_disable_restart, pack_vtags
+from asyncsctp.wire.asconf import pack_asconf, pack_asconf_ack, pack_disable_restart, pack_vtags
 from asyncsctp.wire.constants import ASCONF_ACK, AUTH, DATA, HEARTBEAT, HEARTBEAT_ACK, SACK, SHUTDOWN, SHUTDOWN_ACK
 
 THIRD = "10.3.0.2"
@@ -57,6 +57,18 @@ def test_d2_ext_by_the_address_parameter_of_another_in_the_packet() -> None:
     second = script.asconf(add(THIRD))
     script.say(first, second, source=NEW)
     assert script.addresses == [PEER[0], NEW, THIRD]
+
+
+def test_d2_behind_an_answer_that_nobody_waits_for_any_more() -> None:
+    """Who has moved may send both again in one packet."""
+    script = Mobile()
+    script.association.asconf.request_primary(LOCAL[0])
+    script.flush()
+    script.acknowledge(0)
+    script.take()
+    script.say(pack_asconf_ack(script.ours(0)), script.asconf(add(NEW)), source=NEW)
+    assert script.answer(NEW) == (0, [])
+    assert script.addresses == [PEER[0], NEW]
 
 
 def test_d3_otherwise_it_is_out_of_the_blue() -> None:
