@@ -108,7 +108,8 @@ class Heartbeat:
         """
         setup = self._context.setup
         state = self._context.state
-        if state in _ANSWERS or (state is SHUTDOWN_SENT and setup is not None and setup.dynamic_addresses):
+        may_move = setup is not None and (setup.dynamic_addresses or setup.disable_restart)
+        if state in _ANSWERS or (state is SHUTDOWN_SENT and may_move):
             answer = tlv.pack(HEARTBEAT_ACK << 8, value)
             if path.reply_route is path.route:
                 self._context.queue(answer, path.path_id)
@@ -154,10 +155,10 @@ class Heartbeat:
             self._probe(path)
 
     def _is_needed(self, path: Path) -> bool:
-        """Whether nothing can go on without this address, or the peer has added it since the handshake."""
+        """Whether nothing can go on without this address, or the peer may have moved there since the handshake."""
         context = self._context
         setup = context.setup
-        is_new = setup is not None and setup.dynamic_addresses and path.route.address not in setup.addresses
+        is_new = setup is not None and path.route.address not in setup.addresses
         return context.paths.is_held or (is_new and path.state is PathState.UNCONFIRMED)
 
     def _reply(self, path: Path, answer: bytes) -> None:

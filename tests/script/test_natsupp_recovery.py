@@ -11,7 +11,7 @@ from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted
 from asyncsctp.events import AssociationDown, PeerAddressChanged
 from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
-from asyncsctp.handlers.state import CLOSED, ESTABLISHED
+from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.auth import AuthParameters
 from asyncsctp.wire.constants import (
@@ -36,6 +36,7 @@ from asyncsctp.wire.constants import (
     PARAM_VTAGS,
     SACK,
     SHUTDOWN,
+    SHUTDOWN_ACK,
 )
 
 BOTH = Config(nat_support=True, dynamic_addresses=True, heartbeat_interval=None)
@@ -335,6 +336,32 @@ def test_it_may_have_moved_before_it_has_heard_that_the_association_is_up() -> N
     solo.say(proof, source=OTHER, udp_port=UDP + 5)
     assert to(solo.receive(echo, OTHER, UDP + 5), OTHER) == [[COOKIE_ACK]]
     assert solo.association.statistics.restarts == 0
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+def test_it_may_have_moved_while_the_association_is_shut_down(by_us: bool) -> None:
+    """RFC 9260 section 8.3 discontinues HEARTBEATs then; but without this one nothing would come to its end."""
+    solo = server()
+    association = solo.association
+    assert association.context.setup is not None
+    shutdown = control.pack_shutdown(association.context.setup.local_initial_tsn - 1 & 0xFFFFFFFF)
+    if by_us:
+        association.shutdown(solo.now)
+        solo.touch()
+        solo.take()
+    said = solo.say(data(1000) if by_us else shutdown, source=OTHER) + solo.wait(0.0)
+    assert association.state is (SHUTDOWN_SENT if by_us else SHUTDOWN_ACK_SENT)
+    solo.say(answer(said), source=OTHER)
+    assert addresses(solo) == [OTHER]
+    assert to(solo.wait(10.0), OTHER)[0] == [SHUTDOWN if by_us else SHUTDOWN_ACK]
+
+
+def test_who_has_moved_answers_heartbeats_while_it_shuts_down() -> None:
+    solo = server()
+    solo.association.shutdown(solo.now)
+    solo.touch()
+    solo.take()
+    assert to(solo.say(control.pack_heartbeat(bytes(20))), THERE) == [[HEARTBEAT_ACK]]
 
 
 def test_it_is_where_it_was_if_it_does_not() -> None:
