@@ -257,9 +257,9 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
         rooms.reconfig.expire()
     elif kind == T4_RTO and rooms.asconf is not None:
         rooms.asconf.expire()
-    silent, at = rooms.context.silence
-    if rooms.nat is not None and silent is not None and at == rooms.context.now:
-        rooms.nat.on_silence(silent)
+    at, silent = rooms.context.silence
+    if rooms.nat is not None and silent and at == rooms.context.now:
+        rooms.nat.on_silence(silent[-1])
 
 
 def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
