@@ -173,7 +173,8 @@ class Deadlines:
             self._count += 1
             heappush(self._heap, (deadline, self._count, association))
             if len(self._heap) > 4 * self._noted + _SPARE_DEADLINES:
-                self._heap = [entry for entry in self._heap if entry[2].due == entry[0]]
+                # One of each: a deadline that was noted again may be there several times.
+                self._heap = list({entry[2]: entry for entry in self._heap if entry[2].due == entry[0]}.values())
                 heapify(self._heap)
 
     def forget(self, association: Association) -> None:

@@ -166,7 +166,7 @@ def on_reflected(rooms: Rooms, kind: int, flags: int, value: bytes, route: Route
     context = rooms.context
     if kind in _guard(context, False):
         context.statistics.unauthenticated_chunks += 1  # RFC 4895 section 6.3
-    elif kind == ABORT and route.local in context.paths.local.leaving:
+    elif kind == ABORT and context.paths.local.is_being_deleted(route.local):
         context.statistics.unexpected_chunks += 1  # RFC 5061 section 5.3.1
     elif kind == ABORT:
         _abort(rooms, flags, value)
@@ -257,9 +257,9 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
         rooms.reconfig.expire()
     elif kind == T4_RTO and rooms.asconf is not None:
         rooms.asconf.expire()
-    silent, at = rooms.context.silence
-    if rooms.nat is not None and silent is not None and at == rooms.context.now:
-        rooms.nat.on_silence(silent)
+    at, silent = rooms.context.silence
+    if rooms.nat is not None and silent and at == rooms.context.now:
+        rooms.nat.on_silence(silent[-1])
 
 
 def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
@@ -328,7 +328,7 @@ def _on_abort(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: R
     if data[at + 1] & FLAG_TAG_REFLECTED:
         rooms.context.statistics.bad_tags += 1
         raise Discard("an ABORT with the T bit, under our tag and not the peer's (section 8.5.1 B)")
-    if route.local in rooms.context.paths.local.leaving:
+    if rooms.context.paths.local.is_being_deleted(route.local):
         raise Discard("an ABORT to an address that is being deleted (RFC 5061 section 5.3 F4)")
     _abort(rooms, data[at + 1], data[at + tlv.HEADER_SIZE : end])
 

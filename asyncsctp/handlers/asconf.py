@@ -226,8 +226,8 @@ class Asconf:
         the answer is in it that we wait for: who moves as well has no other address to send that from.
         """
         for first16, _, start, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
-            if first16 >> 8 == ASCONF_ACK:
-                return self._requests.awaits(read_asconf_ack(datagram, start, end)[0])
+            if first16 >> 8 == ASCONF_ACK and self._requests.awaits(read_asconf_ack(datagram, start, end)[0]):
+                return True
             if first16 >> 8 == ASCONF:
                 number, address = read_lookup(datagram, start, end)
                 if address in WILDCARDS or self._answers.has_answered(number):

@@ -90,7 +90,9 @@ class Collision:
         # Section 5.1.5 step 3, RFC 5062 section 7.
         ports_and_tag = (context.local_port, context.peer_port, context.local_tag)
         named = (setup.local_port, setup.peer_port, setup.local_tag)
-        if named != ports_and_tag or source.address not in setup.addresses:
+        # With both tags it can but be answered, wherever a NAT has moved its sender meanwhile.
+        is_ours = context.setup is not None and context.setup.disable_restart and setup.peer_tag == context.peer_tag
+        if named != ports_and_tag or (source.address not in setup.addresses and not is_ours):
             context.statistics.unexpected_chunks += 1
             return False
         return self.on_opened_cookie(opened, source)

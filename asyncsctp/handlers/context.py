@@ -182,8 +182,8 @@ class Context:
         #: What is authenticated, and how; None unless that was negotiated. It is there from the INIT ACK on.
         self.keyring: Keyring | None = None
         self.shared_keys: SharedKeys | None = None
-        #: The path that a time-out was counted against last, and when.
-        self.silence: tuple[Path | None, float] = (None, 0.0)
+        #: When time-outs were counted last, and the paths that they were counted against, the last one last.
+        self.silence: tuple[float, tuple[Path, ...]] = (0.0, ())
         self.statistics = Statistics()
         self.timers = TimerTable()
         #: Chunks that wait for the next flush, each with the path it must take, or -1 for any.

@@ -108,12 +108,13 @@ class Heartbeat:
         """
         setup = self._context.setup
         state = self._context.state
-        if state in _ANSWERS or (state is SHUTDOWN_SENT and setup is not None and setup.dynamic_addresses):
+        may_move = setup is not None and (setup.dynamic_addresses or setup.disable_restart)
+        if state in _ANSWERS or (state is SHUTDOWN_SENT and may_move):
             answer = tlv.pack(HEARTBEAT_ACK << 8, value)
             if path.reply_route is path.route:
                 self._context.queue(answer, path.path_id)
             else:
-                self._context.transmit_along(answer, path.reply_route, self._context.peer_tag)
+                self._reply(path, answer)
 
     def on_heartbeat_ack(self, value: bytes) -> None:
         """HEARTBEAT ACK: with the right nonce it proves the address, clears its errors and measures its round trip."""
@@ -154,10 +155,22 @@ class Heartbeat:
             self._probe(path)
 
     def _is_needed(self, path: Path) -> bool:
+        """Whether nothing can go on without this address, or the peer may have moved there since the handshake."""
         context = self._context
         setup = context.setup
-        moves = setup is not None and setup.dynamic_addresses
-        return context.paths.is_held or (moves and path.state is PathState.UNCONFIRMED)
+        is_new = setup is not None and path.route.address not in setup.addresses
+        return context.paths.is_held or (is_new and path.state is PathState.UNCONFIRMED)
+
+    def _reply(self, path: Path, answer: bytes) -> None:
+        """Beside the answers that are to leave along the same way, if there is room."""
+        context = self._context
+        if context.packets:
+            route, tag, body = context.packets[-1]
+            is_alike = route == path.reply_route and tag == context.peer_tag and body[0] == HEARTBEAT_ACK
+            if is_alike and len(body) + len(answer) <= context.room(path, HEARTBEAT_ACK):
+                context.packets.pop()
+                answer = body + answer
+        context.transmit_along(answer, path.reply_route, context.peer_tag)
 
     def _probe(self, path: Path) -> None:
         """Send a HEARTBEAT with a fresh nonce to this path, and wait one RTO for the answer."""

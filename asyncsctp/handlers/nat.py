@@ -25,6 +25,7 @@ from .asconf_requests import PERMITTED
 from .context import Context
 from .heartbeat import Heartbeat
 from .peer_addresses import PeerAddresses
+from .state import CLOSED
 
 __all__ = ["Nat", "Switchboard"]
 
@@ -110,8 +111,11 @@ class Nat:
         if newcomer is path and path.state is PathState.UNCONFIRMED and path.error_count:
             self._newcomer = None
             self._peers.remove(path, self._context.paths.data_path())
-        elif self._is_last_resort(path) and any(map(_seems_cut_off, self._context.paths.paths)):
-            self._ask(path)
+        elif self._is_last_resort(path):
+            if self._recovery is not None and self._recovery.is_ok:
+                self._recovery = None  # NATs have been told: the first time-out after that may have other reasons
+            elif any(map(_seems_cut_off, self._context.paths.paths)):
+                self._ask(path)
 
     def on_unanswered(self, times: int) -> None:
         """SHUTDOWN was not answered so many times, which does not count against a path."""
@@ -151,7 +155,7 @@ class Nat:
         5.4). Not before: the answer may have come from an address that goes by it, with other chunks behind it.
         """
         newcomer = self._newcomer
-        if newcomer is None or newcomer.state is not PathState.ACTIVE:
+        if newcomer is None or newcomer.state is not PathState.ACTIVE or self._context.state is CLOSED:
             return
         self._newcomer = None
         self._peers.prefer(newcomer)

@@ -38,6 +38,7 @@ class PeerAddresses:
         """A path for a packet that may make its source an address of the peer; `adopt` or `dismiss` follows."""
         path = self._prepare(route.address)
         self._context.paths.learn(path, route)
+        path.reply_route = path.route
         return path
 
     def adopt(self, path: Path) -> None:

@@ -17,7 +17,8 @@ __all__ = ["is_counted_by_data", "on_answer", "on_silence", "on_verdict", "tell_
 
 def on_silence(context: Context, path: Path, verdict: Verdict) -> bool:
     """A time-out was counted against this path; whether the association goes on."""
-    context.silence = (path, context.now)
+    at, silent = context.silence
+    context.silence = (context.now, (*silent, path) if at == context.now else (path,))
     on_verdict(context, path, verdict)
     if verdict.exceeded:
         context.owner.end(AssociationTimeout("the peer does not answer any more"))
@@ -29,8 +30,8 @@ def is_counted_by_data(context: Context, path: Path) -> bool:
     """Whether T3-rtx of this path tells of the same silence as another timer that has run out: it is counted once, or
     an outage would end the association in half the time that Association.Max.Retrans gives it.
     """
-    silent, at = context.silence
-    return context.owner.is_timed(path) or (silent is path and at == context.now)
+    at, silent = context.silence
+    return context.owner.is_timed(path) or (at == context.now and path in silent)
 
 
 def on_verdict(context: Context, path: Path, verdict: Verdict) -> None:

@@ -119,6 +119,10 @@ class LocalAddresses:
         """The peer is being asked to."""
         self.unasked = tuple(ours for ours in self.unasked if ours != address)
 
+    def is_being_deleted(self, address: str) -> bool:
+        """Whether the peer may have deleted this one, and takes for out of the blue what comes from there."""
+        return address in self.leaving and address not in self.unasked
+
     def drop(self, address: str) -> None:
         """The peer has deleted this one, or has not added it (F10)."""
         self._forget(address)

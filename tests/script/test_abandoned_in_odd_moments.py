@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import pack
 
 import pytest
-from support.script import B, E, Packet, Script
+from support.script import PEER, B, E, Packet, Script
 
 from asyncsctp.config import Config
 from asyncsctp.errors import MessageAbandoned
@@ -107,6 +107,26 @@ class TestTimers:
         script.advance(1.5 * script.rto)
         assert script.path().error_count == 1
         assert sorted(set(kinds(script.take()))) == [DATA, FORWARD_TSN]
+
+    @pytest.mark.parametrize("number", [0, 1])
+    @pytest.mark.parametrize("what", ["data", "reset"])
+    def test_timers_that_run_out_at_one_instant_tell_of_one_silence(self, number: int, what: str) -> None:
+        """Whichever is the first: that depends on the number of the path."""
+        script = Script(CONFIG.replace(path_max_retrans=20), paths=2, extensions=PR | {RE_CONFIG})
+        script.association.set_primary(PEER[number])
+        submit(script, b"lost", LIMITED, 0)
+        script.advance(script.path(number).rto.rto)
+        assert script.take()[-1].all(FORWARD_TSN)
+        if what == "data":
+            script.association.send(0, b"reliable")
+        else:
+            script.association.reconfig.reset_streams([1], None)
+        script.flush()
+        script.take()
+        errors = script.association.path_manager.error_count
+        sent = script.wait()
+        assert script.association.path_manager.error_count == errors + 1
+        assert sorted(kinds(sent)) == sorted([FORWARD_TSN, DATA if what == "data" else RE_CONFIG])
 
     def test_a_dead_peer_is_noticed_while_messages_are_withdrawn(self) -> None:
         script = partial(max_retrans=3, path_max_retrans=3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from support.mobile import CHUNKS, NEW, OURS, Mobile, add, delete, prefer
 from support.natsupp import NAT_AND_ASCONF, nat_returns
@@ -19,6 +21,7 @@ from asyncsctp.wire.constants import (
     CAUSE_MISSING_STATE,
     CAUSE_VTAG_COLLISION,
     ECNE,
+    RE_CONFIG,
 )
 
 ACTIVE = PathState.ACTIVE
@@ -97,6 +100,21 @@ def test_rfc9260_8_1_a_silence_counts_once_while_data_is_outstanding(asks: bool)
     while script.state is ESTABLISHED:
         script.wait(1.0)
     assert script.now - start == pytest.approx(1 + 2 + 4 + 8 + 16 + 32 + 5 * 60, abs=1.0)
+
+
+def test_rfc9260_8_1_a_silence_counts_once_for_each_of_several_addresses() -> None:
+    """Whatever the order in which timers of both run out at one instant."""
+    config = Config(rto_max=1.0, pf_threshold=0, path_max_retrans=0, heartbeat_interval=None, dynamic_addresses=True)
+    script = Mobile(config, paths=2, extensions=CHUNKS | {RE_CONFIG})
+    script.write(b"lost")
+    script.association.reconfig.reset_streams([1], None)
+    script.association.asconf.request_primary(LOCAL[0])
+    script.flush()
+    counted = [0]
+    while script.state is ESTABLISHED:
+        script.wait()
+        counted.append(script.association.path_manager.error_count)
+    assert max(after - before for before, after in pairwise(counted)) <= 2
 
 
 def test_rfc9260_6_4_1_an_address_that_was_added_takes_a_path_from_one_that_serves_several() -> None:

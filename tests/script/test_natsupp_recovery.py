@@ -6,14 +6,26 @@ import pytest
 from support.mobile import OURS, Mobile, add
 from support.natsupp import NAT, NAT_AND_ASCONF, REFLECTED, by_nat, nat_returns, server
 from support.script import LOCAL, PEER, PEER_TAG
-from support.stage import OTHER, THERE, UDP, Solo, addresses, chunks, data, heartbeat_ack, image, kinds, kinds_to
+from support.stage import (
+    OTHER,
+    THERE,
+    UDP,
+    Solo,
+    addresses,
+    chunks,
+    data,
+    heartbeat_ack,
+    image,
+    kinds,
+    kinds_to,
+)
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted
-from asyncsctp.events import PeerAddressChanged
+from asyncsctp.events import AssociationDown, PeerAddressChanged
 from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
-from asyncsctp.handlers.state import CLOSED, ESTABLISHED
-from asyncsctp.wire import tlv
+from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT
+from asyncsctp.wire import control, tlv
 from asyncsctp.wire.asconf import read_asconf
 from asyncsctp.wire.auth import AuthParameters
 from asyncsctp.wire.constants import (
@@ -26,6 +38,7 @@ from asyncsctp.wire.constants import (
     CAUSE_RESOURCE_SHORTAGE,
     CAUSE_VTAG_COLLISION,
     COOKIE_ACK,
+    DATA,
     ERROR,
     FLAG_MIDDLEBOX,
     HEARTBEAT,
@@ -36,6 +49,7 @@ from asyncsctp.wire.constants import (
     PARAM_VTAGS,
     SACK,
     SHUTDOWN,
+    SHUTDOWN_ACK,
 )
 
 PUBLIC = "198.51.100.1"
@@ -223,6 +237,21 @@ def test_time_outs_make_us_ask_even_if_the_peer_is_in_a_private_network_too(path
     assert [AUTH, ASCONF] in [packet.kinds for packet in script.take()]
 
 
+def test_one_time_out_after_nats_have_been_told_is_no_reason_to_tell_them_again() -> None:
+    """Else, where one error makes a path fail, each retransmission would leave behind another packet."""
+    script = Mobile(NAT_AND_ASCONF.replace(path_max_retrans=0))
+    script.write(b"into the void")
+    asked = []
+    for _ in range(6):
+        script.take()
+        packets = script.wait()
+        assert DATA in [kind for packet in packets for kind in packet.kinds]
+        asked.append([AUTH, ASCONF] in [packet.kinds for packet in packets])
+        if asked[-1]:
+            script.acknowledge(sum(asked) - 1)
+    assert asked == [True, False] * 3
+
+
 def test_heartbeats_that_are_not_answered_make_us_ask_however_few_are_counted() -> None:
     script = Mobile(NAT_AND_ASCONF.replace(path_max_retrans=0, heartbeat_interval=5.0))
     script.advance(30.0)
@@ -279,6 +308,60 @@ def test_it_is_where_it_answers_a_heartbeat() -> None:
     solo.touch()
     assert [route.address for route, _ in solo.take()] == [OTHER]
     assert len(solo.user.messages) == 2
+
+
+def test_one_that_ends_the_association_as_well_moves_nothing_any_more() -> None:
+    solo = server()
+    association = solo.association
+    proof = heartbeat_ack(solo.say(data(1000), source=OTHER) + solo.wait(0.0))
+    solo.say(proof, control.pack_abort(b""), source=OTHER)
+    assert association.state is CLOSED
+    assert solo.endpoint.associations == []
+    assert isinstance(solo.user.events[-1], AssociationDown)
+
+
+def test_its_own_heartbeats_are_answered_at_its_new_udp_port() -> None:
+    solo = server()
+    said = solo.say(control.pack_heartbeat(bytes(20)), source=OTHER, udp_port=UDP + 5) + solo.wait(0.0)
+    assert {route[1:3] for route, _ in said} == {(OTHER, UDP + 5)}
+    assert kinds_to(said, OTHER) == [[HEARTBEAT_ACK], [HEARTBEAT]]
+
+
+def test_it_may_have_moved_before_it_has_heard_that_the_association_is_up() -> None:
+    """Its COOKIE ECHO is answered once it is verified where it comes from."""
+    solo = Solo(config=NAT)
+    _, echo = solo.cookie(disable_restart=True)
+    solo.receive(echo)
+    proof = heartbeat_ack(solo.receive(echo, OTHER, UDP + 5) + solo.wait(0.0))
+    solo.say(proof, source=OTHER, udp_port=UDP + 5)
+    assert kinds_to(solo.receive(echo, OTHER, UDP + 5), OTHER) == [[COOKIE_ACK]]
+    assert solo.association.statistics.restarts == 0
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+def test_it_may_have_moved_while_the_association_is_shut_down(by_us: bool) -> None:
+    """RFC 9260 section 8.3 discontinues HEARTBEATs then; but without this one nothing would come to its end."""
+    solo = server()
+    association = solo.association
+    assert association.context.setup is not None
+    shutdown = control.pack_shutdown(association.context.setup.local_initial_tsn - 1 & 0xFFFFFFFF)
+    if by_us:
+        association.shutdown(solo.now)
+        solo.touch()
+        solo.take()
+    said = solo.say(data(1000) if by_us else shutdown, source=OTHER) + solo.wait(0.0)
+    assert association.state is (SHUTDOWN_SENT if by_us else SHUTDOWN_ACK_SENT)
+    solo.say(heartbeat_ack(said), source=OTHER)
+    assert addresses(solo.association) == [OTHER]
+    assert kinds_to(solo.wait(10.0), OTHER)[0] == [SHUTDOWN if by_us else SHUTDOWN_ACK]
+
+
+def test_who_has_moved_answers_heartbeats_while_it_shuts_down() -> None:
+    solo = server()
+    solo.association.shutdown(solo.now)
+    solo.touch()
+    solo.take()
+    assert kinds_to(solo.say(control.pack_heartbeat(bytes(20))), THERE) == [[HEARTBEAT_ACK]]
 
 
 def test_it_is_where_it_was_if_it_does_not() -> None:

@@ -409,6 +409,18 @@ def test_f4_an_abort_to_an_address_that_is_being_deleted_is_ignored() -> None:
     assert script.state is CLOSED
 
 
+@pytest.mark.parametrize("reflected", [False, True])
+def test_f4_an_abort_counts_as_long_as_the_peer_was_not_asked_to_delete(reflected: bool) -> None:
+    """It can't have deleted the address then, and what we ask for before may leave from there."""
+    script = Mobile(paths=2)
+    script.association.asconf.request_primary(LOCAL[1])
+    script.association.asconf.remove_local(LOCAL[0])
+    script.flush()
+    tag = script.association.context.peer_tag if reflected else None
+    script.arrive(control.pack_abort(reflected=reflected), tag=tag)
+    assert script.state is CLOSED
+
+
 def test_f4_an_address_that_the_peer_does_not_delete_is_used_again() -> None:
     script = Mobile(paths=2)
     ticket = script.association.asconf.remove_local(LOCAL[1])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from support.mobile import NEW, OURS, Mobile, add, delete, prefer
-from support.script import LOCAL, PEER, PEER_TSN, B, E, I
+from support.mobile import CHUNKS, NEW, OURS, Mobile, add, delete, prefer
+from support.script import LOCAL, PEER, PEER_TSN, B, E, I, Script
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathState
@@ -14,8 +14,8 @@ from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import control, tlv
-from asyncsctp.wire.asconf import pack_asconf, pack_disable_restart, pack_vtags
-from asyncsctp.wire.constants import ASCONF_ACK, AUTH, DATA, HEARTBEAT, HEARTBEAT_ACK, SACK
+from asyncsctp.wire.asconf import pack_asconf, pack_asconf_ack, pack_disable_restart, pack_vtags
+from asyncsctp.wire.constants import ASCONF_ACK, AUTH, DATA, HEARTBEAT, HEARTBEAT_ACK, SACK, SHUTDOWN, SHUTDOWN_ACK
 
 THIRD = "10.3.0.2"
 UNKNOWN = tlv.pack(0xF00A, b"\0\0\0\x09rest")
@@ -57,6 +57,18 @@ def test_d2_ext_by_the_address_parameter_of_another_in_the_packet() -> None:
     second = script.asconf(add(THIRD))
     script.say(first, second, source=NEW)
     assert script.addresses == [PEER[0], NEW, THIRD]
+
+
+def test_d2_behind_an_answer_that_nobody_waits_for_any_more() -> None:
+    """Who has moved may send both again in one packet."""
+    script = Mobile()
+    script.association.asconf.request_primary(LOCAL[0])
+    script.flush()
+    script.acknowledge(0)
+    script.take()
+    script.say(pack_asconf_ack(script.ours(0)), script.asconf(add(NEW)), source=NEW)
+    assert script.answer(NEW) == (0, [])
+    assert script.addresses == [PEER[0], NEW]
 
 
 def test_d3_otherwise_it_is_out_of_the_blue() -> None:
@@ -542,6 +554,37 @@ def test_an_old_heartbeat_ack_proves_nothing_of_a_path_with_its_number() -> None
 
 
 # States, and bad input.
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+def test_rfc9260_8_3_in_a_shutdown_only_what_the_peer_has_moved_to_is_probed(by_us: bool) -> None:
+    """Its peer may be gone already, and would abort then what else would have ended well."""
+    script = Script(Mobile().config, paths=2, listed=True, extensions=CHUNKS | {AUTH}, auth=CHUNKS)
+    script.advance(0.5)
+    assert script.path(1).state is PathState.UNCONFIRMED
+    script.take()
+    if by_us:
+        script.shutdown()
+    else:
+        script.send(control.pack_shutdown(script.ours(-1)))
+    script.advance(100.0)
+    assert {kind for packet in script.take() for kind in packet.kinds} <= {SHUTDOWN, SHUTDOWN_ACK}
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+def test_f14_what_the_peer_has_moved_to_is_verified_in_a_shutdown(by_us: bool) -> None:
+    script = Mobile()
+    script.ask(add(NEW))
+    script.advance(0.5)
+    script.take()
+    if by_us:
+        script.shutdown()
+    else:
+        script.send(control.pack_shutdown(script.ours(-1)))
+    script.take()
+    script.advance(1.0)
+    script.verify(NEW)
+    assert (NEW, "confirmed") in script.changes
 
 
 @pytest.mark.parametrize("other", [SHUTDOWN_SENT, SHUTDOWN_RECEIVED])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
-from support.script import PEER, Script
+from support.script import LOCAL, PEER, UDP_PORT, Script
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathChanged, PathState, PeerAddressChanged
 from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import DATA, HEARTBEAT, HEARTBEAT_ACK, PARAM_HEARTBEAT_INFO, SHUTDOWN
 from asyncsctp.wire.control import pack_heartbeat, pack_heartbeat_ack, read_heartbeat
@@ -215,6 +216,22 @@ def test_5_4_confirmed_addresses_are_not_probed_at_once() -> None:
     script = Script(Config(), paths=2)
     script.advance(20.0)
     script.expect_nothing()
+
+
+@pytest.mark.parametrize("local", LOCAL)
+def test_many_heartbeats_in_a_packet_are_answered_by_few(local: str) -> None:
+    """From whatever address of ours the answers leave: the one that they came to."""
+    script = Script(paths=2)
+    script.path().on_rtt(0.1, script.now)  # it stays where it is
+    questions = script.packet(*[pack_heartbeat(bytes(8))] * 90)
+    script.endpoint.receive(questions, Route(local, PEER[0], UDP_PORT), script.now)
+    script.flush()
+    answers = script.take()
+    assert {packet.route.local for packet in answers} == {local}
+    assert [kind for packet in answers for kind in packet.kinds] == [HEARTBEAT_ACK] * 90
+    assert sum(packet.size for packet in answers) < len(questions)
+    assert len(answers) == 2
+    assert all(packet.size <= script.payload for packet in answers)
 
 
 def test_ten_idle_minutes_cost_next_to_nothing() -> None:

@@ -25,7 +25,7 @@ class NattedLife(RoamingLife):
     """What `RoamingLife` does with A behind UDP NATs.
 
     `kind`: `plain` has RFC 9260 alone and one address, so that only ports may change; `authentic` has RFC 4895 besides;
-    `mobile` has RFC 5061 and draft natsupp, and addresses may change.
+    `followed` has draft natsupp alone, so that its packets show where it is; `mobile` has RFC 5061 too, and says so.
     """
 
     #: A may get one behind a NAT and one in the open.
@@ -33,7 +33,7 @@ class NattedLife(RoamingLife):
     most_paths = MAX_PEER_ADDRESSES
 
     def _addresses(self) -> int:
-        self.kind = self.random.choice(("plain", "authentic", "mobile", "mobile"))
+        self.kind = self.random.choice(("plain", "authentic", "followed", "mobile", "mobile"))
         self.places = (A_ADDRESSES, self.random.choice(SERVERS))
         return self.random.choice((1, 1, 2)) if self.kind == "mobile" else 1
 
@@ -47,7 +47,7 @@ class NattedLife(RoamingLife):
             "pf_threshold": pf_threshold,
             "primary_switchover": None if pf_threshold is None else random.choice((None, pf_threshold, 5)),
             "dynamic_addresses": self.kind == "mobile",
-            "nat_support": self.kind == "mobile",
+            "nat_support": self.kind in ("followed", "mobile"),
         }
         if not self.is_rough:
             changes["max_retrans"] = 30  # each move costs some, until it is noticed
@@ -69,7 +69,7 @@ class NattedLife(RoamingLife):
         ]
         for _ in range(self.random.choice((0, 1, 3, 8))):
             nat = self.random.choice(self.nats[: max(self.paths, 1)])
-            moves = self.kind == "mobile" and self.random.random() < 0.5
+            moves = self.kind in ("followed", "mobile") and self.random.random() < 0.5
             when = self.random.random() * self.random.choice((0.5, 3.0, 30.0))
             self._later(when, partial(self._rebind, nat, next(names) if moves else None))
         super().run()

@@ -16,6 +16,7 @@ from asyncsctp import compiled
 from asyncsctp.association import Association, AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.congestion import CongestionController
+from asyncsctp.directory import Deadlines
 from asyncsctp.endpoint import Endpoint
 from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.data_tracker import DataTracker
@@ -25,6 +26,7 @@ from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage
 from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import SeededRandom
+from asyncsctp.timers import AUTOCLOSE, NEVER, T3_RTX
 from asyncsctp.wire.packet import Seal
 from asyncsctp.wire.reconfig import (
     pack_add_streams,
@@ -409,3 +411,28 @@ def test_resetting_listed_streams_costs_each_the_same() -> None:
         return lines(reset) // streams
 
     assert cost(8_000) <= cost(400) * 1.3 + 20
+
+
+def test_a_deadline_costs_the_same_however_often_the_others_had_nearer_ones() -> None:
+    """Each that was noted again stays where it was, beside its equals; what is in vain is to be found only once."""
+    two = Two(200)
+    deadlines = Deadlines()
+    for association in two.associations:
+        association.context.timers.stop_all()
+        association.context.timers.start(AUTOCLOSE, 1e6)
+        association.due = NEVER
+        deadlines.note(association)
+    now = 0.0
+
+    def take_turns() -> None:
+        nonlocal now
+        for association in two.associations:
+            now += 1.0
+            association.context.timers.start(T3_RTX, now)
+            deadlines.note(association)
+            for due in deadlines.take_due(now):
+                due.context.timers.expired(now)
+                deadlines.note(due)
+
+    costs = [lines(take_turns) for _ in range(8)]
+    assert max(costs) <= 2 * costs[0]
