@@ -20,7 +20,7 @@ from ..timers import FORWARD_TSN_RTX, LIFETIME, T3_RTX, timer_key
 from ..wire.constants import MASK_16, MASK_32
 from ..wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
 from .context import Context
-from .reachability import is_counted_by_data, on_answer, on_silence
+from .reachability import is_counted, on_answer, on_silence
 from .state import SENDS_DATA
 
 __all__ = ["Abandonment"]
@@ -144,7 +144,7 @@ class Abandonment:
         path = context.paths.by_id[self.path_id]
         if context.state not in SENDS_DATA or context.owner.is_timed(path):  # T3-rtx ran out too: `on_t3` follows
             return
-        if is_counted_by_data(context, path) or on_silence(context, path, context.paths.on_timeout(path)):
+        if is_counted(context, path) or on_silence(context, path, context.paths.on_timeout(path)):
             self._send(context.paths.retransmit_path(self.path_id))
 
     def on_t3(self, path_id: int) -> None:

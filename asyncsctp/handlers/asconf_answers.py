@@ -56,11 +56,12 @@ _ADDRESS_AT: Final = 8  # in a request
 class Answers:
     """The peer's requests of one association."""
 
-    __slots__ = ("_answers", "_context", "_expected", "_kept", "_packet", "_peers")
+    __slots__ = ("_answers", "_context", "_expected", "_kept", "_packet", "_peers", "_reckons_with_nats")
 
     def __init__(self, context: Context, peers: PeerAddresses, setup: Setup) -> None:
         self._context = context
         self._peers = peers
+        self._reckons_with_nats = setup.disable_restart
         self._expected = setup.peer_initial_tsn  # 'Peer-Sequence-Number' + 1
         #: Number and ASCONF-ACK of the last requests, the oldest first.
         self._kept: list[tuple[int, bytes]] = []
@@ -187,7 +188,7 @@ class Answers:
         if it does not answer, it goes.
         """
         paths = self._context.paths
-        if request.address not in WILDCARDS:
+        if request.address not in WILDCARDS or not self._reckons_with_nats:
             return False
         for other in paths.paths:
             failed = other.error_count > other.settings.max_retrans  # an UNCONFIRMED one too

@@ -15,7 +15,7 @@ from ..paths.encapsulation import Route, is_ipv4, is_translatable
 from ..paths.path import Path
 from ..timers import T4_RTO
 from ..wire import causes
-from ..wire.asconf import ANY_IPV4, WILDCARDS, Response, pack_asconf, pack_disable_restart, pack_vtags
+from ..wire.asconf import ANY_IPV4, ANY_IPV6, WILDCARDS, Response, pack_asconf, pack_disable_restart, pack_vtags
 from ..wire.constants import (
     CAUSE_UNRECOGNIZED_PARAMETERS,
     MASK_32,
@@ -26,7 +26,7 @@ from ..wire.constants import (
 from .asconf_jobs import Job, Ticket, Wish
 from .context import Context, Setup
 from .peer_addresses import PeerAddresses
-from .reachability import is_counted_by_data, on_answer, on_silence, tell_changes
+from .reachability import is_counted, on_answer, on_silence, tell_changes
 from .reconfig_jobs import signed
 from .state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 
@@ -116,7 +116,7 @@ class Requests:
         for address in (self._context.paths.data_path().route.local, *local.sources, *local.leaving):
             if address and address not in WILDCARDS and not (self._disables_restart and is_translatable(address)):
                 return address
-        return ANY_IPV4
+        return ANY_IPV4 if is_ipv4(self._context.paths.data_path().route.address) else ANY_IPV6
 
     def _transmit(self, job: Job) -> None:
         """B4: the same chunk each time, each time along another way if there is one.
@@ -176,7 +176,7 @@ class Requests:
         if self._is_in_vain(job):
             self._withdraw(job, f"nothing came back of what left from {job.source}")
             return
-        uncounted = self._is_waiting or is_counted_by_data(context, path)
+        uncounted = self._is_waiting or is_counted(context, path)
         if uncounted or on_silence(context, path, context.paths.on_timeout(path)):
             self._transmit(job)
 

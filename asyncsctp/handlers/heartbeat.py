@@ -17,7 +17,7 @@ from ..timers import HEARTBEAT_TIMER, NEVER, timer_key
 from ..wire import control, tlv
 from ..wire.constants import HEARTBEAT_ACK
 from .context import Context
-from .reachability import is_counted_by_data, on_answer, on_silence
+from .reachability import is_counted, on_answer, on_silence
 from .state import (
     COOKIE_ECHOED,
     ESTABLISHED,
@@ -143,7 +143,7 @@ class Heartbeat:
             path.heartbeat_nonce = b""
             self._tell(path, None)
             # RFC 7829 section 3.2 rule 6: it MAY be ignored while data is outstanding there.
-            if path.state is not PathState.POTENTIALLY_FAILED or not is_counted_by_data(context, path):
+            if path.state is not PathState.POTENTIALLY_FAILED or not is_counted(context, path):
                 if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
                     return
             self.watch(path, path.heartbeat_at)

@@ -12,7 +12,7 @@ from ..paths.path import Path
 from ..timers import HEARTBEAT_TIMER, timer_key
 from .context import Context
 
-__all__ = ["is_counted_by_data", "on_answer", "on_silence", "on_verdict", "tell_changes"]
+__all__ = ["is_counted", "on_answer", "on_silence", "on_verdict", "tell_changes"]
 
 
 def on_silence(context: Context, path: Path, verdict: Verdict) -> bool:
@@ -26,9 +26,9 @@ def on_silence(context: Context, path: Path, verdict: Verdict) -> bool:
     return True
 
 
-def is_counted_by_data(context: Context, path: Path) -> bool:
-    """Whether T3-rtx of this path tells of the same silence as another timer that has run out: it is counted once, or
-    an outage would end the association in half the time that Association.Max.Retrans gives it.
+def is_counted(context: Context, path: Path) -> bool:
+    """Whether T3-rtx of this path tells, or another timer has told, of the silence that a timer which has run out tells
+    of: it counts once, or an outage would end the association in half the time that Association.Max.Retrans gives it.
     """
     at, silent = context.silence
     return context.owner.is_timed(path) or (at == context.now and path in silent)

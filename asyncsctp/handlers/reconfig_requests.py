@@ -13,7 +13,7 @@ from ..timers import RECONFIG, timer_key
 from ..wire.constants import MASK_32
 from ..wire.reconfig import IN_PROGRESS, NOTHING_TO_DO, PERFORMED, REQUEST_IN_PROGRESS, Parameter, pack_reconfig
 from .context import Context
-from .reachability import is_counted_by_data, on_answer, on_silence
+from .reachability import is_counted, on_answer, on_silence
 from .reconfig_jobs import (
     ADDITION,
     FAILED,
@@ -189,7 +189,7 @@ class Requests(_Waiting):
         if job.is_postponed:  # section 5.2.7 H2: not an error
             job.is_postponed = False
             path.rto.back_off()
-        elif not is_counted_by_data(context, path) and not on_silence(context, path, context.paths.on_timeout(path)):
+        elif not is_counted(context, path) and not on_silence(context, path, context.paths.on_timeout(path)):
             return
         self.send_again()
         self._start_timer()

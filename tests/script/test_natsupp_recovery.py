@@ -216,10 +216,15 @@ def test_addresses_that_a_nat_has_no_more_leave_room_for_those_that_it_has() -> 
         script.take()
 
 
-def test_those_that_answer_stay() -> None:
-    script = Mobile(NAT_AND_ASCONF)
+@pytest.mark.parametrize("nat_support", [True, False])
+def test_those_that_answer_stay_and_all_where_nobody_reckons_with_nats(nat_support: bool) -> None:
+    """RFC 5061 section 5.3 F9."""
+    script = Mobile(NAT_AND_ASCONF.replace(nat_support=nat_support))
     for number in range(1, MAX_PEER_ADDRESSES):
         script.ask(add("0.0.0.0"), source=f"198.51.100.{number}", lookup="0.0.0.0")
+        script.take()
+    if not nat_support:
+        script.advance(1000.0)
         script.take()
     script.ask(add("0.0.0.0"), source="198.51.100.77", lookup="0.0.0.0")
     assert script.codes("198.51.100.77") == [CAUSE_RESOURCE_SHORTAGE]
