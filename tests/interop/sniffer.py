@@ -21,6 +21,7 @@ __all__ = [
     "Chunk",
     "Fragment",
     "Sniffer",
+    "chunks",
     "most_at_a_time",
 ]
 
