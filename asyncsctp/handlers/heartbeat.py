@@ -44,11 +44,12 @@ _AT_NEED: Final = HEARTBEATS_IN | {SHUTDOWN_SENT, SHUTDOWN_ACK_SENT}
 class Heartbeat:
     """The heartbeats of one association."""
 
-    __slots__ = ("_context", "_requested")
+    __slots__ = ("_context", "_late", "_requested")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._requested: tuple[int, ...] = ()  # paths whose next answer the user waits for
+        self._late: tuple[tuple[int, bytes], ...] = ()  # paths and answers that can't leave for them yet, one each
 
     def start(self) -> None:
         """The association is up: verify what is unconfirmed, and watch the rest."""
@@ -90,8 +91,13 @@ class Heartbeat:
             self.forget(path)
 
     def insist(self, path: Path) -> None:
-        """Probe a path again that could not be probed; and at once, if nothing goes on before it is verified."""
+        """Probe a path again that could not be probed; and at once, if nothing goes on before it is verified. And
+        answer the peer there, if that was not possible either.
+        """
         context = self._context
+        if path.route.local:
+            for answer in self._take_late(path):
+                context.queue(answer, path.path_id)
         is_awaited = path.state is PathState.UNCONFIRMED and path is context.paths.data_path()
         if not context.timers.runs(_key(path)) or (is_awaited and not path.heartbeat_nonce):
             self.watch(path, context.now)
@@ -100,6 +106,7 @@ class Heartbeat:
         """The path is no more."""
         self._context.timers.stop(_key(path))
         path.heartbeat_nonce = b""
+        self._take_late(path)
         self._tell(path, None)
 
     def on_heartbeat(self, value: bytes, path: Path) -> None:
@@ -111,7 +118,10 @@ class Heartbeat:
         may_move = setup is not None and (setup.dynamic_addresses or setup.disable_restart)
         if state in _ANSWERS or (state is SHUTDOWN_SENT and may_move):
             answer = tlv.pack(HEARTBEAT_ACK << 8, value)
-            if path.reply_route is path.route:
+            if not path.route.local and self._context.paths.local.may_reach(path.route.address):
+                self._take_late(path)  # RFC 5061 section 5.3 F1: it waits until the peer has agreed to one of ours
+                self._late += ((path.path_id, answer),)
+            elif path.reply_route is path.route:
                 self._context.queue(answer, path.path_id)
             else:
                 self._reply(path, answer)
@@ -194,6 +204,12 @@ class Heartbeat:
 
     def _delay(self, path: Path) -> float:
         return path.heartbeat_delay(self._context.random.bits(16) / 0x10000)
+
+    def _take_late(self, path: Path) -> list[bytes]:
+        taken = [answer for path_id, answer in self._late if path_id == path.path_id]
+        if taken:
+            self._late = tuple(entry for entry in self._late if entry[0] != path.path_id)
+        return taken
 
     def _schedule(self, path: Path, delay: float) -> None:
         if delay != NEVER and path.route.local:  # else there is nowhere to send one from

@@ -515,9 +515,7 @@ async def joined(
     if role == "client":
         async with (
             _between(usrsctp, addresses, **options) as (peer, relay),
-            asyncsctp.connect(
-                "127.0.0.1", peer.port, udp_port=relay.port, local_addrs=ours, config=config
-            ) as association,
+            asyncsctp.connect(ours[0], peer.port, udp_port=relay.port, local_addrs=ours, config=config) as association,
         ):
             await peer.expect("up")
             yield Joined(association, peer, relay, True)

@@ -13,16 +13,20 @@ __all__ = [
     "AUTH",
     "DATA",
     "FORWARD_TSN",
+    "HEARTBEAT",
+    "HEARTBEAT_ACK",
     "I_DATA",
     "I_FORWARD_TSN",
     "SACK",
     "Chunk",
     "Fragment",
     "Sniffer",
+    "chunks",
     "most_at_a_time",
 ]
 
 DATA, SACK, I_DATA, FORWARD_TSN, I_FORWARD_TSN = 0, 3, 0x40, 0xC0, 0xC2
+HEARTBEAT, HEARTBEAT_ACK = 4, 5
 AUTH, ASCONF_ACK, ASCONF = 0x0F, 0x80, 0xC1
 
 

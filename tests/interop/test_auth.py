@@ -12,7 +12,8 @@ import asyncsctp
 from asyncsctp import AuthKeyChanged
 
 from .peers import QUICK, Joined, Traffic, Usrsctp, body, eventually, joined, told, within
-from .sniffer import AUTH, DATA, Sniffer
+from .relay import Relay, free_udp_port
+from .sniffer import ASCONF, ASCONF_ACK, AUTH, DATA, HEARTBEAT, HEARTBEAT_ACK, SACK, Sniffer, chunks
 
 SHA_1 = 1
 COOKIE_ECHO, FORWARD_TSN = 10, 0xC0
@@ -22,6 +23,18 @@ DEMANDING = QUICK.replace(auth=True, auth_chunks=frozenset({DATA}), auth_keys=SE
 OPTIONS = {"auth": 1, "asconf": 0, "auth_chunks": "0", "auth_keys": THEIRS, "auth_active": 1}
 ROLES = pytest.mark.parametrize("role", ["client", "server"])
 SOME = Traffic(count=100, streams=5, sizes=(10, 1000, 5000))
+
+# Both sides demand all that goes on while an association lives and moves, and have one key.
+KEY = 7
+BOTH = _, SECOND = ("127.0.0.1", "127.0.0.2")
+MOBILE = {DATA, SACK, HEARTBEAT, HEARTBEAT_ACK, ASCONF, ASCONF_ACK}
+GUARDED = DEMANDING.replace(
+    auth_chunks=frozenset({DATA, SACK, HEARTBEAT, HEARTBEAT_ACK}), dynamic_addresses=True,
+    auth_keys={KEY: b"the one"}, auth_active_key=KEY,
+)  # fmt: skip
+GUARDED_OPTIONS = {
+    "auth": 1, "asconf": 1, "auth_chunks": "0,3,4,5", "auth_keys": f"{KEY}:{b'the one'.hex()}", "auth_active": KEY
+}  # fmt: skip
 
 
 async def _exchange(joint: Joined, traffic: Traffic = SOME) -> None:
@@ -82,6 +95,89 @@ async def test_all_that_can_be_demanded(usrsctp: Usrsctp, role: str) -> None:
         await within(5, "the end", joint.association.close())
         await joint.peer.expect("down")
         assert joint.association.stats.unauthenticated_chunks == joint.association.stats.auth_failures == 0
+
+
+async def _all_of_it(joint: Joined) -> None:
+    """Each side sends all that both demand, with the one key, and misses nothing."""
+    association, peer, relay, _ = joint
+    sniffer = Sniffer(relay)
+    await _exchange(joint)
+    await within(5, "the answer", association.heartbeat())
+    before = (await peer.status())["heartbeat_acks"]
+    peer.tell("heartbeat 127.0.0.1")
+    await peer.until(lambda status: status["heartbeat_acks"] > before, "theirs is answered")
+    await within(5, "the answer", association.add_local_address(SECOND))
+    await peer.expect("path", address=SECOND, state="confirmed")
+    await peer.add_address(SECOND)
+    await eventually(lambda: len(association.paths) == 2, "it was added")
+    for kind in MOBILE:
+        assert all(sniffer.authenticated(kind, to_server=to_server) for to_server in (True, False)), hex(kind)
+    assert {chunk.value[:4] for chunk in sniffer.chunks if chunk.kind == AUTH} == {KEY.to_bytes(2) + SHA_1.to_bytes(2)}
+    assert association.stats.unauthenticated_chunks == association.stats.auth_failures == 0
+    theirs = await peer.authentication()
+    assert set(theirs["demanded"]) == MOBILE
+    assert theirs["missing"] == theirs["failed"] == theirs["unknown_key"] == 0
+
+
+@ROLES
+async def test_all_of_an_association_that_moves(usrsctp: Usrsctp, role: str) -> None:
+    async with joined(usrsctp, role, GUARDED, addresses=BOTH, **GUARDED_OPTIONS) as joint:
+        await _all_of_it(joint)
+
+
+@ROLES
+async def test_of_what_lacks_its_auth_nothing_is_done(usrsctp: Usrsctp, role: str) -> None:
+    """The first chunk of each kind comes without, in each direction: it is as good as lost, and comes again."""
+    stripped: dict[tuple[int, bool], list[int]] = {}
+
+    def strip(packet: bytes, to_server: bool) -> bytes:
+        kind, *more = [chunk.kind for chunk in chunks(packet, to_server)]
+        if kind != AUTH or (more[0], to_server) in stripped:
+            return packet
+        stripped[more[0], to_server] = more
+        plain = packet[:8] + bytes(4) + packet[12 + 28 :]
+        return plain[:8] + crc32c(plain).to_bytes(4, "little") + plain[12:]
+
+    config = GUARDED.replace(heartbeat_interval=0.1)
+    async with joined(usrsctp, role, config, addresses=BOTH, **GUARDED_OPTIONS, heartbeat=100) as joint:
+        association, peer, relay, ours = joint
+        relay.change = strip
+        await _exchange(joint)
+        await eventually(lambda: association.stats.heartbeat_acks_received > 0, "ours is answered")
+        await peer.until(lambda status: status["heartbeat_acks"] > 0, "theirs is answered")
+        await within(5, "the answer", association.add_local_address(SECOND))
+        await peer.add_address(SECOND)
+        assert set(stripped) == {(kind, to_server) for kind in MOBILE for to_server in (True, False)}
+        came, went = ([stripped[kind, to_server] for kind in MOBILE] for to_server in (not ours, ours))
+        assert association.stats.unauthenticated_chunks == sum(map(len, came))
+        assert (await peer.authentication())["missing"] == sum(len(set(kinds)) for kinds in went)  # DATA counts once
+
+
+@pytest.mark.parametrize("also", [frozenset(), frozenset({COOKIE_ECHO})], ids=["", "cookies"])
+async def test_they_restart(usrsctp: Usrsctp, also: frozenset[int]) -> None:
+    """With the same key. Where cookies have to be authenticated the restart procedure does not work (section 6.3)."""
+    config = GUARDED.replace(auth_chunks=GUARDED.auth_chunks | also)
+    ports = {"port": 6002, "udp_port": free_udp_port()}
+    async with (
+        asyncsctp.open_endpoint(local_addrs=["127.0.0.1"], config=config) as endpoint,
+        Relay(endpoint.udp_port, addresses=BOTH) as relay,
+    ):
+        async with usrsctp.client(endpoint.port, relay.port, **ports, **GUARDED_OPTIONS) as peer:
+            peer.tell("connect")
+            association = await within(5, "the association", endpoint.accept())
+            await peer.expect("up")
+            await _exchange(Joined(association, peer, relay, False))
+        async with usrsctp.client(endpoint.port, relay.port, **ports, **GUARDED_OPTIONS) as peer:
+            peer.tell("connect")
+            if also:
+                await eventually(lambda: endpoint.statistics.cookies_rejected > 1, "it tries in vain")
+                assert (association.state, association.stats.restarts) == (asyncsctp.State.ESTABLISHED, 0)
+            else:
+                await peer.expect("up")
+                assert endpoint.associations == [association]
+                assert association.stats.restarts == 1
+                await _all_of_it(Joined(association, peer, relay, False))
+            association.abort()
 
 
 @ROLES

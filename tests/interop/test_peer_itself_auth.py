@@ -6,8 +6,10 @@ import pytest
 from crc32c import crc32c
 
 from .peers import Traffic, Usrsctp, eventually, pair
-from .sniffer import ASCONF, ASCONF_ACK, AUTH, DATA, SACK, Sniffer
+from .relay import free_udp_port
+from .sniffer import ASCONF, ASCONF_ACK, AUTH, DATA, HEARTBEAT, SACK, Sniffer
 
+V4, V6 = FAMILIES = ("127.0.0.1", "::1")
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 KEYS = {"auth_keys": f"1:{b'one'.hex()},2:{b'another one'.hex()}", "auth_active": 1}
 SOME = Traffic(count=5, sizes=(200,))
@@ -69,6 +71,29 @@ async def test_keys_roll_over(usrsctp: Usrsctp, asks: str) -> None:
         await receiver.got(SOME)
 
 
+@pytest.mark.parametrize("demands", [False, True])
+async def test_the_other_side_restarts(usrsctp: Usrsctp, demands: bool) -> None:
+    """Nothing that is authenticated passes any more, though the key is the same.
+
+    Its INIT ACK has told a new random number, and it goes on with that of the association that was lost.
+    """
+    options = {"auth": 1, "asconf": 0, "auth_chunks": "0" if demands else "", **KEYS}
+    ports = {"port": 6002, "udp_port": free_udp_port()}
+    async with usrsctp.server(**options) as server:
+        for event in ("up", "restarted"):
+            async with usrsctp.client(server.port, server.udp_port, **ports, **options) as client:
+                client.tell("connect")
+                await client.expect("up")
+                await server.expect(event)
+                client.tell(SOME.command)
+                if event == "up" or not demands:
+                    await server.got(SOME)
+                else:
+                    await client.until(lambda status: status["t3_timeouts"] > 0, "it retransmits in vain")
+                    assert (await server.authentication())["failed"] > 0
+                    assert not server.arrivals
+
+
 @ASKS
 async def test_addresses_come_and_go(usrsctp: Usrsctp, asks: str) -> None:
     """An ASCONF-ACK without parameters says that all was done.
@@ -98,6 +123,58 @@ async def test_addresses_come_and_go(usrsctp: Usrsctp, asks: str) -> None:
     assert sniffer.authenticated(ASCONF_ACK, to_server=not to_server)
     answers = {chunk.value for chunk in sniffer.chunks if chunk.kind == ASCONF_ACK}
     assert [len(value) for value in answers] == [4, 4, 4]
+
+
+@ASKS
+async def test_a_socket_of_ipv4_has_no_path_to_ipv6(usrsctp: Usrsctp, asks: str) -> None:
+    """It agrees to an address of IPv6 all the same, and to be sent there, and says that it can't be reached."""
+    inet6 = {"client": int(asks == "client"), "server": int(asks == "server")}
+    options = {"auth": 1, "asconf": 1, "addresses": FAMILIES, **KEYS}
+    async with pair(usrsctp, {"inet6": inet6["server"]}, inet6=inet6["client"], **options) as (client, server, relay):
+        asking, other = (client, server) if asks == "client" else (server, client)
+        sniffer = Sniffer(relay)
+        await asking.add_address(V6)
+        await other.expect("path", address=V6, state="added")
+        await other.expect("path", address=V6, state="unreachable")
+        await asking.ask(f"set-peer-primary {V6}")
+        await other.expect("path", address=V6, state="primary")
+        assert (await other.status())["primary"] == V4
+        assert HEARTBEAT not in sniffer.kinds(to_server=asks == "server")
+        other.tell(SOME.command)
+        await asking.got(SOME)
+        other.tell(f"add-address {V6}")
+        await other.expect("asked", reason="Invalid argument")
+
+
+@ASKS
+async def test_who_listens_at_an_address_can_add_it_no_more(usrsctp: Usrsctp, asks: str) -> None:
+    """An association that was accepted, and has given the address up: it is the listening socket's."""
+    async with pair(usrsctp, {}, auth=1, asconf=1, addresses=ADDRESSES, **KEYS) as (client, server, relay):
+        relay.reflects = False
+        asking, other = (client, server) if asks == "client" else (server, client)
+        await asking.add_address(ADDRESSES[1])
+        await other.expect("path", address=ADDRESSES[1], state="confirmed")
+        await asking.remove_address(ADDRESSES[0])
+        await other.expect("path", address=ADDRESSES[0], state="removed")
+        asking.tell(f"add-address {ADDRESSES[0]}")
+        await asking.expect("asked", reason="" if asks == "client" else "Address already in use")
+
+
+@pytest.mark.parametrize("heartbeat", [0, 50])
+async def test_without_heartbeats_a_new_address_is_probed_once(usrsctp: Usrsctp, heartbeat: int) -> None:
+    """The one HEARTBEAT comes before the ASCONF-ACK. If it gets lost the address stays unconfirmed."""
+    options = {"auth": 1, "asconf": 1, "addresses": ADDRESSES, "rto_initial": 100, "rto_max": 100, **KEYS}
+    async with pair(usrsctp, {}, heartbeat=heartbeat, **options) as (client, server, relay):
+        relay.cut.add(ADDRESSES[1])
+        await client.add_address(ADDRESSES[1])
+        await eventually(lambda: relay.lost > 0, "it is probed")
+        relay.restore()
+        confirmed = server.expect("path", timeout=1.0, address=ADDRESSES[1], state="confirmed")
+        if heartbeat:
+            await confirmed
+        else:
+            with pytest.raises(AssertionError, match="within"):
+                await confirmed
 
 
 async def test_adaptation(usrsctp: Usrsctp) -> None:

@@ -47,6 +47,7 @@ static struct {
     int mode;                                       /* of what comes in: echo it, or only report it */
     int hold;                                       /* 1: read nothing before the command `read` */
     char *bind[MOST_ADDRESSES], *host[MOST_ADDRESSES];
+    int inet6;                                      /* 1: a socket of both families, though the first address is IPv4 */
     int port, peer_port, udp_port, peer_udp_port;   /* our SCTP port, the peer's, and the same of UDP */
     int streams, rcvbuf, sndbuf, heartbeat;         /* heartbeat: the interval in ms, 0: none */
     int most_streams;                               /* that the peer may have, with those added; 0: `streams` */
@@ -169,11 +170,12 @@ int getifaddrs(struct ifaddrs **list)
 void freeifaddrs(struct ifaddrs *list) { (void)list; } /* ours is of two kinds, and needed to the end */
 
 static _Atomic in_addr_t sources[MOST_ADDRESSES];   /* our addresses of IPv4 that the peer knows of; 0: none */
-static in_addr_t leaving;                           /* the one that was removed last: not even the request comes from there */
+static atomic_bool source6;                         /* whether it knows of ::1, the only one of IPv6 that a machine is sure to have */
+static char leaving[INET6_ADDRSTRLEN];              /* the one that was removed last: not even the request comes from there */
 
 /* It leaves the choice of the source address to the system. A machine with two networks would use the address that it has
  * in the network of the destination; here each address is a network, with one host at either end. Where we have none there
- * it is any other of ours. */
+ * it is any other of ours; without one of that family nothing gets there. */
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     static ssize_t (*libc)(int, const struct msghdr *, int);
@@ -182,6 +184,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     in_addr_t ours = 0;
     for (int i = 0; to && to->sin_family == AF_INET && i < MOST_ADDRESSES; i++)
         if (sources[i] && (!ours || sources[i] == to->sin_addr.s_addr)) ours = sources[i];
+    if (to && (to->sin_family == AF_INET ? !ours : to->sin_family == AF_INET6 && !source6)) return 0;
     if (!ours) return libc(fd, message, flags);
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in_pktinfo))] = {0};
     struct msghdr copy = *message;
@@ -477,14 +480,17 @@ static void tell_addresses(struct socket *so)
     int count = usrsctp_getladdrs(so, 0, &ours);
     const char *at = (const char *)ours;
     in_addr_t known[MOST_ADDRESSES] = {0};
+    bool known6 = false;
     for (int i = 0; i < count; i++) {
         bool v4 = ((const struct sockaddr *)at)->sa_family == AF_INET;
         add_to(local, sizeof local, "\"%s\"", written(at, text));
-        if (v4 && i < MOST_ADDRESSES && ((const struct sockaddr_in *)at)->sin_addr.s_addr != leaving)
-            known[i] = ((const struct sockaddr_in *)at)->sin_addr.s_addr;
+        bool stays = strcmp(text, leaving);
+        if (v4 && stays && i < MOST_ADDRESSES) known[i] = ((const struct sockaddr_in *)at)->sin_addr.s_addr;
+        known6 |= !v4 && stays;
         at += v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     }
     for (int i = 0; i < MOST_ADDRESSES; i++) sources[i] = known[i];
+    source6 = known6;
     count = usrsctp_getpaddrs(so, 0, &theirs);
     at = (const char *)theirs;
     for (int i = 0; i < count; i++) {
@@ -615,17 +621,20 @@ static void change_address(struct socket *so, const char *name, const char *text
     struct sockaddr_storage address;
     socklen_t length = parse(text, options.port, &address);
     if (!strcmp(name, "add-address")) {
-        leaving = 0;
+        leaving[0] = 0;
         ask(so, name, SCTP_BINDX_ADD_ADDR, &address, length);
     } else if (!strcmp(name, "remove-address")) {
         in_addr_t v4 = address.ss_family == AF_INET ? ((struct sockaddr_in *)&address)->sin_addr.s_addr : 0;
         int i = 0;
         while (i < MOST_ADDRESSES - 1 && sources[i] != v4) i++;
+        bool before6 = source6;
         if (sources[i] == v4) sources[i] = 0;
-        leaving = v4;
+        source6 = before6 && v4;
+        strcpy(leaving, text);
         if (ask(so, name, SCTP_BINDX_REM_ADDR, &address, length)) return;
         sources[i] = v4;
-        leaving = 0;
+        source6 = before6;
+        leaving[0] = 0;
     } else if (!strcmp(name, "set-peer-primary")) {
         parse(text, 0, &theirs.sspp_addr);
         ask(so, name, SCTP_SET_PEER_PRIMARY_ADDR, &theirs, sizeof theirs);
@@ -767,7 +776,7 @@ static struct socket *open_socket(void)
                                       SCTP_SENDER_DRY_EVENT, SCTP_SEND_FAILED_EVENT, SCTP_STREAM_RESET_EVENT,
                                       SCTP_ASSOC_RESET_EVENT, SCTP_STREAM_CHANGE_EVENT, SCTP_PARTIAL_DELIVERY_EVENT,
                                       SCTP_ADAPTATION_INDICATION, SCTP_AUTHENTICATION_EVENT};
-    int family = strchr(options.bind[0], ':') ? AF_INET6 : AF_INET;
+    int family = options.inet6 || strchr(options.bind[0], ':') ? AF_INET6 : AF_INET;
     struct socket *so = usrsctp_socket(family, SOCK_STREAM, IPPROTO_SCTP, NULL, NULL, 0, NULL);
     if (!so) die("usrsctp_socket");
     int on = 1;
@@ -801,6 +810,7 @@ static struct socket *open_socket(void)
         struct sockaddr_storage address;
         parse(options.bind[i], options.port, &address);
         if (address.ss_family == AF_INET) sources[i] = ((struct sockaddr_in *)&address)->sin_addr.s_addr;
+        else source6 = true;
         if (usrsctp_bindx(so, (struct sockaddr *)&address, 1, SCTP_BINDX_ADD_ADDR) < 0) die("usrsctp_bindx");
     }
     return so;
@@ -840,7 +850,7 @@ int main(int argc, char **argv)
             || NUMBER(sndbuf) || NUMBER(heartbeat) || NUMBER(rto_min) || NUMBER(rto_initial) || NUMBER(rto_max)
             || NUMBER(sack_delay) || NUMBER(path_retrans) || NUMBER(assoc_retrans) || NUMBER(most_streams) || NUMBER(pr)
             || NUMBER(reconfig) || NUMBER(idata) || NUMBER(allow) || NUMBER(scheduler) || NUMBER(delivery_point)
-            || NUMBER(auth) || NUMBER(asconf) || NUMBER(auth_active) || NUMBER(adaptation) || NUMBER(nat))
+            || NUMBER(auth) || NUMBER(asconf) || NUMBER(auth_active) || NUMBER(adaptation) || NUMBER(nat) || NUMBER(inet6))
             continue;
         if (strcmp(a, "mode=echo") && strcmp(a, "mode=sink")) die(a);
         options.mode = strcmp(a, "mode=sink") ? ECHO : SINK;

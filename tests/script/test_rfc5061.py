@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.mobile import OURS, Mobile, prefer
+from support.mobile import OURS, Mobile, add, prefer
 from support.script import LOCAL, PEER, B, E, I
 
 from asyncsctp.config import Config
@@ -530,6 +530,22 @@ def test_a_heartbeat_to_the_new_address_is_answered_once_the_peer_has_agreed() -
     [packet] = script.take()
     assert packet.kinds == [HEARTBEAT_ACK]
     assert packet.route.local == OURS
+
+
+def test_a_heartbeat_to_the_first_address_of_a_family_is_answered_once_the_peer_has_agreed() -> None:
+    """It may come before the ASCONF-ACK, and be the only one for long; F1 bars the one address that can answer it."""
+    theirs, ours = "2001:db8::2", "2001:db8::1"
+    script = Mobile()
+    script.ask(add(theirs))
+    script.association.asconf.add_local(ours)
+    script.flush()
+    script.take()
+    script.say(control.pack_heartbeat(b"too late"), source=theirs, local=ours, genuine=False)
+    script.say(control.pack_heartbeat(b"12345678"), source=theirs, local=ours, genuine=False)
+    script.expect_nothing()
+    script.acknowledge(0)
+    [answer] = [chunk for packet in script.take() if packet.route.local == ours for chunk in packet.all(HEARTBEAT_ACK)]
+    assert answer.value == control.pack_heartbeat(b"12345678")[4:]
 
 
 def test_an_association_that_is_renumbered_ends_if_nobody_answers() -> None:
