@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from support.ports import free_udp_port
 
 import asyncsctp
 from asyncsctp import AssociationAborted, AssociationClosed, AssociationRefused, AssociationTimeout, Config, State
@@ -92,10 +93,8 @@ def test_another_sctp_port_is_a_refusal(run: Run) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems don't tell whom an ICMP message is about")
 def test_nobody_at_the_udp_port_is_a_refusal(run: Run) -> None:
     async def main() -> None:
-        with silent_port() as sock:
-            number = sock.getsockname()[1]
         with pytest.raises(AssociationRefused, match="UDP"):
-            await asyncsctp.connect("127.0.0.1", 5001, udp_port=number)
+            await asyncsctp.connect("127.0.0.1", 5001, udp_port=free_udp_port())
 
     run(main())
 

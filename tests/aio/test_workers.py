@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 import pytest
+from support.ports import free_udp_port
 from support.worker import work
 
 import asyncsctp
@@ -331,10 +332,7 @@ def test_wrong_ways_to_share(run: Run, group: asyncsctp.WorkerGroup) -> None:
 
 @pytest.fixture
 def udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((HERE[0], 0))
-        port: int = sock.getsockname()[1]
-        return port
+    return free_udp_port(HERE[0])
 
 
 def test_processes_that_know_nothing_of_one_another(run: Run, udp_port: int) -> None:

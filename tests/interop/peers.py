@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from support.ports import free_udp_port
+
 import asyncsctp
 
-from .relay import Relay, free_udp_port
+from .relay import Relay
 
 __all__ = [
     "QUICK",

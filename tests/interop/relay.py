@@ -8,7 +8,9 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Self
 
-__all__ = ["Relay", "free_udp_port"]
+from support.ports import ports
+
+__all__ = ["Relay"]
 
 _BUFFER = 4 * 1024 * 1024
 _LARGEST = 65536
@@ -29,11 +31,10 @@ def _bound(address: str, port: int) -> socket.socket:
 
 def _bound_everywhere(addresses: Sequence[str]) -> dict[str, socket.socket]:
     """A socket for each of the addresses, all with the same port."""
-    for _ in range(100):
+    for port in ports():
         socks: dict[str, socket.socket] = {}
         try:
             for address in addresses:
-                port = next(iter(socks.values())).getsockname()[1] if socks else 0
                 socks[address] = _bound(address, port)
         except OSError:
             for sock in socks.values():
@@ -41,15 +42,6 @@ def _bound_everywhere(addresses: Sequence[str]) -> dict[str, socket.socket]:
         else:
             return socks
     raise OSError(f"no UDP port is free at all of {', '.join(addresses)}")
-
-
-def free_udp_port(*addresses: str) -> int:
-    """A port that was free a moment ago at each of these addresses, or everywhere."""
-    socks = _bound_everywhere(addresses or ("0.0.0.0",))
-    port: int = next(iter(socks.values())).getsockname()[1]
-    for sock in socks.values():
-        sock.close()
-    return port
 
 
 class Relay:

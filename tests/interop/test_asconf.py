@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from support.ports import free_udp_port
 
 import asyncsctp
 from asyncsctp import AsconfError, PathState, PeerAddressChanged
 
 from .peers import QUICK, Joined, Traffic, Usrsctp, eventually, joined, told, within
-from .relay import free_udp_port
 from .sniffer import ASCONF, ASCONF_ACK, AUTH, Sniffer
 
 FIRST, SECOND, THIRD = ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from crc32c import crc32c
+from support.ports import free_udp_port
 
 import asyncsctp
 from asyncsctp import AuthKeyChanged
 
 from .peers import QUICK, Joined, Traffic, Usrsctp, body, eventually, joined, told, within
-from .relay import Relay, free_udp_port
+from .relay import Relay
 from .sniffer import ASCONF, ASCONF_ACK, AUTH, DATA, HEARTBEAT, HEARTBEAT_ACK, SACK, Sniffer, chunks
 
 SHA_1 = 1

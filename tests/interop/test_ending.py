@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from support.ports import free_udp_port
 
 import asyncsctp
 from asyncsctp import AssociationAborted, AssociationRestarted, EndOfStream, PeerShutdown, State
 
 from .peers import QUICK, Peer, Traffic, Usrsctp, body, eventually, told, within
-from .relay import Relay, free_udp_port
+from .relay import Relay
 
 ROLES = pytest.mark.parametrize("role", ["client", "server"])
 QUEUED = Traffic(count=600, streams=10, sizes=(1, 900, 5000))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from crc32c import crc32c
+from support.ports import free_udp_port
 
 from .peers import Traffic, Usrsctp, eventually, pair
-from .relay import free_udp_port
 from .sniffer import ASCONF, ASCONF_ACK, AUTH, DATA, HEARTBEAT, SACK, Sniffer
 
 V4, V6 = FAMILIES = ("127.0.0.1", "::1")

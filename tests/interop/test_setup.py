@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from support.ports import free_udp_port
 
 import asyncsctp
 from asyncsctp import Config
 
 from .peers import QUICK, Traffic, Usrsctp, within
-from .relay import Relay, free_udp_port
+from .relay import Relay
 
 INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK = 1, 2, 10, 11
 
