@@ -107,9 +107,10 @@ def test_all_parts_of_a_message_are_authenticated_with_its_key() -> None:
         sent = [record.data for record in network.packets if record.source[0] == A and DATA in kinds(record.data)]
         assert len(sent) > 8
         assert {int.from_bytes(data[16:18]) for data in sent} == {2}  # AUTH stands first
-        for wrong in (1.0, 7):
-            with pytest.raises((TypeError, ValueError), match=str(wrong)):
-                await writer.send_parts([b"data"], auth_key=wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="no key 7"):
+            await writer.send_parts([b"data"], auth_key=7)
+        with pytest.raises(TypeError):  # compiled code says it in words of its own
+            await writer.send_parts([b"data"], auth_key="1")  # type: ignore[arg-type]
 
     run(use, network=network)
 
