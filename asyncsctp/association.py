@@ -27,7 +27,7 @@ from .outbound.message import WHOLE, OutboundMessage, Terms, message_flags
 from .outbox import Outbox
 from .overview import Overview
 from .paths.encapsulation import Route
-from .paths.local_addresses import set_out_from
+from .paths.local_addresses import known_to_client, set_out_from
 from .paths.path import Path
 from .paths.path_manager import PathManager
 from .rooms import Rooms
@@ -99,7 +99,8 @@ class Association(Overview):
     def accept(self, setup: Setup, route: Route, now: float) -> None:
         """Become what a cookie says that came along `route` (section 5.1 D)."""
         # Section 5.4 rule 2: CONFIRMED is where the INIT ACK was sent to, wherever the cookie comes from.
-        self._furnish(self._local_addresses, setup.addresses[:1], setup.udp_port, now)
+        local = known_to_client(self._local_addresses, route.local, setup.disable_restart)
+        self._furnish(local, setup.addresses[:1], setup.udp_port, now)
         context = self.context
         for address in setup.addresses:
             context.paths.add(address)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from ..events import PathState
-from .encapsulation import is_ipv4, is_source_for, normalize, wildcard_of
+from .encapsulation import is_ipv4, is_private, is_source_for, normalize, wildcard_of
 from .path import Path
 
-__all__ = ["NOWHERE", "LocalAddresses", "set_out_from"]
+__all__ = ["NOWHERE", "LocalAddresses", "known_to_client", "set_out_from"]
 
 _NONE: Final[frozenset[str]] = frozenset()
 _UNUSED: Final = frozenset({PathState.UNCONFIRMED, PathState.INACTIVE})
@@ -35,6 +35,19 @@ def set_out_from(
     if not usable or any(local == wildcard_of(local) for local in addresses):
         return tuple(addresses), ()
     return (usable[0],), tuple(local for local in addresses if local != usable[0])
+
+
+def known_to_client(addresses: Sequence[str], local: str, disable_restart: bool) -> tuple[str, ...]:
+    """Those of our addresses that a client knows whose packets come to `local`: it takes none from another.
+
+    Where both reckon with NATs, the INIT ACK names none that are private, nor a single one (draft natsupp section 6.1).
+    """
+    if not disable_restart:
+        return tuple(addresses)
+    public = [ours for ours in addresses if not is_private(ours)]
+    return tuple(
+        ours for ours in addresses if ours in (local, wildcard_of(ours)) or (ours in public and len(public) > 1)
+    )
 
 
 @final

@@ -60,6 +60,20 @@ def test_6_1_the_init_ack_names_no_private_address() -> None:
     assert init_of(answer).addresses == ("10.0.0.1", HERE, "198.51.100.7")
 
 
+@pytest.mark.parametrize("nat_support", [True, False])
+@pytest.mark.parametrize("public", [(), (HERE,), (HERE, "198.51.100.7")])
+def test_6_1_nothing_leaves_from_an_address_that_the_client_was_not_told(
+    public: tuple[str, ...], nat_support: bool
+) -> None:
+    """It would not take it for ours. Several of its own addresses are reached from one, then."""
+    solo = Solo(config=Config(nat_support=nat_support), addresses=("10.0.0.1", "10.1.0.1", *public))
+    init, echo = solo.cookie("10.0.0.2", disable_restart=True, addresses=("10.0.0.2", "10.1.0.2", "10.2.0.2"))
+    solo.receive(echo, "10.0.0.2")
+    paths = solo.association.path_manager
+    assert set(paths.local.sources) == {"10.0.0.1", *init.addresses}
+    assert {path.route.local for path in paths.paths} <= {"10.0.0.1", *init.addresses}
+
+
 def test_6_1_nor_does_the_one_for_an_association_that_there_is() -> None:
     solo = Solo(config=NAT, addresses=("10.0.0.1", HERE, "198.51.100.7"))
     solo.accept("10.0.0.2", disable_restart=True)
