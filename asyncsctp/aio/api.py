@@ -64,6 +64,7 @@ def connect(
             association = await endpoint.associate(peers, port, udp_port)
         except BaseException:
             endpoint.abort()
+            await endpoint.wait_closed()
             raise
         endpoint.close_when_idle()
         return association

@@ -285,7 +285,10 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
         self._driver.abort(reason)
 
     async def wait_closed(self) -> None:
-        """Wait for the end; raises the association's error if it did not end gracefully."""
+        """Wait for the end; raises the association's error if it did not end gracefully.
+
+        One that `connect` made has a UDP port of its own, which is free again then.
+        """
         await self._driver.wait_ended()
         if self._driver.error is not None:
             raise self._driver.closed_error()
@@ -302,8 +305,7 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
     ) -> None:
         if exc_type is not None:
             self.abort()
-        else:
-            await self.close()
+        await self.close()
 
     # Notifications.
 

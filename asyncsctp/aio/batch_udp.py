@@ -50,6 +50,7 @@ ATTEMPTS: Final = 4  # how often errors that belong to others may spoil one send
 PENDING_REPORTS: Final = 256
 NO_BUFFERS_DELAY: Final = 0.001  # the interface's queue is full, which no poll announces the end of
 HIGH_WATER: Final = 256 * 1024
+LINGER: Final = 1.0  # how long a closed transport goes on trying to send what waits
 
 READABLE: Final = 1  # POLLIN, which is EPOLLIN, and so on
 WRITABLE: Final = 4
@@ -555,7 +556,7 @@ class BatchTransport(PacketTransport):
     # The end.
 
     def close(self) -> None:
-        """Read no more, send what waits, then end."""
+        """Read no more, send what waits, then end; what still waits after a second is dropped."""
         if self._closing:
             return
         self._closing = True
@@ -564,6 +565,7 @@ class BatchTransport(PacketTransport):
             self._end(None)
         else:
             self._watch.want(0 if self._retry is not None else WRITABLE)
+            self._loop.call_later(LINGER, self.abort)
 
     def abort(self) -> None:
         """End at once; what waits is dropped."""

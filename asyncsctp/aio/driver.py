@@ -334,20 +334,19 @@ class Driver(Inbox):
         self.check_alive()
 
     async def wait_ended(self) -> None:
-        """Wait for the end, whichever it is."""
+        """Wait for the end, whichever it is, and for that of the sockets if they end with it."""
         while not self.ended:
             await self.changes.wait()
+        await self.engine.wait_ended()
 
     def shutdown(self) -> None:
         """Begin the graceful end (RFC 9260 section 9.2)."""
-        if self.ended:
-            return
         if self.core.state in _SETTING_UP:
             self.abort(b"")
-            return
-        break_off_all(self)
-        self.core.shutdown(self.engine.now())
-        self.engine.flush(self.core)
+        elif not self.ended:
+            break_off_all(self)
+            self.core.shutdown(self.engine.now())
+            self.engine.flush(self.core)
 
     async def close(self) -> None:
         """The graceful end, or the other after `Config.close_timeout`."""
@@ -357,6 +356,7 @@ class Driver(Inbox):
                 await self.wait_ended()
         except TimeoutError:
             self.abort(b"")
+            await self.wait_ended()
 
     def abort(self, reason: bytes) -> None:
         """End at once (RFC 9260 section 9.1)."""

@@ -299,6 +299,7 @@ class Endpoint:
         self.close_when_idle()
         await asyncio.gather(*(association.close() for association in self._associations))
         self._close()
+        await self.wait_closed()
 
     def abort(self) -> None:
         """Abort all associations, and close the sockets, at once."""
@@ -315,12 +316,13 @@ class Endpoint:
         """Close the sockets once the last association has ended."""
         self._closes_when_idle = True
         if not self._associations:
-            self._engine.loop.call_soon(self._close)
+            self._close_soon()
 
     async def wait_closed(self) -> None:
         """Wait until the sockets are closed."""
         while not self._is_closed:
             await self._changes.wait()
+        await self._engine.sockets.wait_closed()
 
     async def __aenter__(self) -> Endpoint:
         return self
@@ -368,11 +370,16 @@ class Endpoint:
         self._associations.pop(association, None)
         self._engine.addresses.leave(association._driver)
         if self._closes_when_idle and not self._associations:
-            self._engine.loop.call_soon(self._close)
+            self._close_soon()
 
     def _on_socket_lost(self, error: Exception) -> None:
         for association in self.associations:
             association.connection_lost(error)
+
+    def _close_soon(self) -> None:
+        """Close once what is in hand has left."""
+        self._engine.is_ending = True
+        self._engine.loop.call_soon(self._close)
 
     def _close(self) -> None:
         if self._is_closed:

@@ -43,6 +43,7 @@ class Engine:
         "_unflushed",
         "addresses",
         "core",
+        "is_ending",
         "loop",
         "now",
         "on_socket_lost",
@@ -62,6 +63,7 @@ class Engine:
         self._handle: asyncio.TimerHandle | None = None
         self._handle_at = inf
         self._is_stopped = False
+        self.is_ending = False  # the sockets are closed, or will be as soon as what is in hand has left
         self._is_debugging = loop.get_debug()
         # The time of uvloop has a resolution of 1 ms, and its timers may fire that much early.
         is_uvloop = type(loop).__module__.partition(".")[0] == "uvloop"
@@ -164,10 +166,15 @@ class Engine:
         """Whether the sockets are closed, and stay so."""
         return self._is_stopped
 
+    async def wait_ended(self) -> None:
+        """Wait until the sockets are closed, if they are to be."""
+        if self.is_ending:
+            await self.sockets.wait_closed()
+
     def stop(self) -> None:
         """Send what is to be sent, and close the sockets."""
         self._send()
-        self._is_stopped = True
+        self._is_stopped = self.is_ending = True
         for handle in (self._handle, self._flush_handle):
             if handle is not None:
                 handle.cancel()

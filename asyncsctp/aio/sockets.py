@@ -169,6 +169,7 @@ class Sockets:
                 if address == "::" and len(addresses) > 1 and exc.errno in _NO_IPV6:
                     return
                 self.close()
+                await self.wait_closed()
                 # A free port at the first address may be taken at the next.
                 if exc.errno != errno.EADDRINUSE or udp_port or len(addresses) == 1 or attempt + 1 == _BIND_ATTEMPTS:
                     raise
@@ -184,9 +185,7 @@ class Sockets:
             return
         while self._leaving is not None and address in self._leaving:
             self._leaving[address].transport.abort()
-            if self._gone is None:
-                self._gone = WaitList()
-            await self._gone.wait()
+            await self._next_gone()
         if self._at(address) is None:
             await self._open(address, self.udp_port, config, open_socket)
         else:
@@ -226,10 +225,18 @@ class Sockets:
 
     def on_closed(self, sock: _Socket) -> None:
         """A socket is closed at the end of this turn of the loop."""
-        if self._leaving is not None and self._leaving.get(sock.local) is sock:
+        if self.by_local.get(sock.local) is sock:  # it has failed
+            del self.by_local[sock.local]
+            sock.forget_full()
+        elif self._leaving is not None and self._leaving.get(sock.local) is sock:
             del self._leaving[sock.local]
-            if self._gone is not None:
-                self._gone.wake()
+        if self._gone is not None:
+            self._gone.wake()
+
+    async def _next_gone(self) -> None:
+        if self._gone is None:
+            self._gone = WaitList()
+        await self._gone.wait()
 
     def note_failures(self, code: int, count: int) -> None:
         """So many packets were refused, or had to wait."""
@@ -304,7 +311,13 @@ class Sockets:
         return default if sock is None else sock.transport.get_extra_info(name, default)
 
     def close(self) -> None:
-        """Close all of them; what waits in a full one is sent first."""
-        for sock in self.by_local.values():
+        """Close all of them; what waits in a full one is sent first, as far as that can be."""
+        closing, self.by_local = self.by_local, {}
+        self._leaving = (self._leaving or {}) | closing
+        for sock in closing.values():
             sock.transport.close()
-        self.by_local = {}
+
+    async def wait_closed(self) -> None:
+        """Until they are closed, and their UDP port is free again."""
+        while self.by_local or self._leaving:
+            await self._next_gone()

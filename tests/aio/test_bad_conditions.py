@@ -193,6 +193,36 @@ def test_a_socket_that_stays_full_does_not_hold_up_the_others(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.ENOBUFS], ids=errno.errorcode.get)
+@pytest.mark.parametrize("lasts", [True, False], ids=["for ever", "for a while"])
+def test_the_end_waits_for_a_full_socket_but_not_for_ever(run: Run, code: int, lasts: bool) -> None:
+    async def main(loop: Loop) -> None:
+        peer_ended = asyncio.Event()
+
+        async def reader(association: asyncsctp.Association) -> None:
+            with pytest.raises(asyncsctp.AssociationAborted):
+                await association.recv()
+            peer_ended.set()
+
+        async with asyncsctp.serve(reader, Z, 5001, udp_port=0, config=PATIENT) as server:
+            endpoint = await asyncsctp.open_endpoint(local_addrs=A, config=PATIENT)
+            await endpoint.connect(Z, 5001, udp_port=server.udp_port)
+            [sock] = endpoint.sockets
+            loop.trouble = lambda local, method, data: code if local == A else 0  # type: ignore[method-assign]
+            endpoint.abort()
+            assert sock.fileno() >= 0
+            if not lasts:
+                loop.call_soon(delattr, loop, "trouble")
+            await endpoint.wait_closed()
+            assert sock.fileno() < 0
+            if lasts:
+                server.associations[0].abort()
+            else:
+                await peer_ended.wait()
+
+    run(main)
+
+
 def test_a_path_whose_mtu_shrinks_loses_nothing(run: Run) -> None:
     async def main(loop: Loop) -> None:
         async with (
