@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from support.vectors import HEADER_SIZE, Captured, Conversation, conversation, names
 
 from asyncsctp.handlers.keyring import GENUINE, WRONG, Keyring, SharedKeys
 from asyncsctp.wire.auth import AuthParameters
 from asyncsctp.wire.constants import AUTH, INIT, INIT_ACK
 from asyncsctp.wire.init import read_init
-
-from ...support.vectors import HEADER_SIZE, Captured, Conversation, conversation, names
 
 AUTH_SIZE = 28
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from support.vectors import Chunk, conversation
+
 from asyncsctp.wire.asconf import Asconf, Response, pack_asconf, pack_request, read_asconf, read_asconf_ack
 from asyncsctp.wire.constants import (
     ASCONF,
@@ -13,8 +15,6 @@ from asyncsctp.wire.constants import (
     PARAM_SET_PRIMARY,
     PARAM_VTAGS,
 )
-
-from ...support.vectors import Chunk, conversation
 
 FIRST, SECOND, THIRD, NOWHERE = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.9"
 NUMBER_ONE = 0x01000000  # 1, in the order of bytes of its machine

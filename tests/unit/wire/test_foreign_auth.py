@@ -9,13 +9,12 @@ import hmac
 from collections.abc import Iterator
 
 import pytest
+from support.vectors import Chunk, Conversation, conversation, names
 
 from asyncsctp.wire.auth import SHA_1, key_vector, read_auth, read_key_vector
 from asyncsctp.wire.constants import ASCONF, ASCONF_ACK, AUTH, COOKIE_ECHO, DATA, INIT, INIT_ACK
 from asyncsctp.wire.init import Init, read_init
 from asyncsctp.wire.packet import checksum_ok
-
-from ...support.vectors import Chunk, Conversation, conversation, names
 
 RANDOM, CHUNKS, HMACS = 0x8002, 0x8003, 0x8004
 FIXED_SIZE = 16  # of INIT and INIT ACK
