@@ -220,9 +220,9 @@ def test_wrong_arguments(requests: list[Request]) -> None:
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         for change in (a.add_local_address, a.remove_local_address, a.request_peer_primary):
-            for wrong in (None, 3, b"10.0.0.1", ["10.0.0.1"]):
+            for no_string in (None, 3, b"10.0.0.1", ["10.0.0.1"]):
                 with pytest.raises(TypeError, match="addr"):
-                    await change(wrong)  # type: ignore[arg-type]
+                    await change(no_string)  # type: ignore[arg-type]
             for wrong in ("", "somewhere", "224.0.0.1", "ff02::1", "0.0.0.0", "::", "255.255.255.255"):
                 with pytest.raises(ValueError, match="addr"):
                     await change(wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.authentic import SHA_1, SHA_256, Authenticator
@@ -422,7 +423,7 @@ class Listener(Solo):
         super().__init__(config=config(*demanded, **changes))
         self.key = key
 
-    def begin(self, chunks: bytes | None = None, **changes: object) -> tuple[int, bytes, Authenticator]:
+    def begin(self, chunks: bytes | None = None, **changes: Any) -> tuple[int, bytes, Authenticator]:
         """After the INIT ACK: its tag, the COOKIE ECHO for it, and the keys."""
         said = THEIRS._replace(chunks=chunks)
         ((_, answer),) = self.init(auth=said, **changes)

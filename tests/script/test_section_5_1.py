@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 from support.stage import (
@@ -493,7 +494,7 @@ def test_inits_use_all_addresses_of_the_peer() -> None:
 @pytest.mark.parametrize(
     "changes", [{"a_rwnd": 1499}, {"outgoing_streams": 0}, {"incoming_streams": 0}, {"cookie": b""}, {"cookie": None}]
 )
-def test_a_flawed_init_ack_is_the_end(changes: dict[str, object]) -> None:
+def test_a_flawed_init_ack_is_the_end(changes: dict[str, Any]) -> None:
     """Section 3.3.3 with erratum 7148; the ABORT bears the Initiate Tag of the INIT ACK."""
     solo = Solo(listening=False)
     solo.connect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -307,7 +308,7 @@ def test_nobody_answers(client: Host) -> None:
         ({"a_rwnd": 1499}, CAUSE_INVALID_PARAMETER),
     ],
 )
-def test_flawed_inits_are_answered_under_their_own_tag(server: Host, changes: dict[str, int], code: int) -> None:
+def test_flawed_inits_are_answered_under_their_own_tag(server: Host, changes: dict[str, Any], code: int) -> None:
     [answer] = server.receive(init_packet(**changes), A)
     assert (kinds(answer), cause_of(answer)) == ([ABORT], code)
     assert read_header(answer) == (B_PORT, A_PORT, 0x4444)
