@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+from support.changing import so_far
 from support.stage import (
     ALL_STATES,
     HERE,
@@ -430,7 +431,7 @@ def test_action_d_in_cookie_echoed() -> None:
     ((_, answer),) = solo.init()
     solo.answer()
     association = solo.association
-    assert association.state is COOKIE_ECHOED
+    assert so_far(association.state) is COOKIE_ECHOED
     ((_, answer),) = solo.say(control.pack_cookie_echo(init_of(answer).cookie or b""))
     assert kinds(answer) == [COOKIE_ACK]
     assert association.state is ESTABLISHED
