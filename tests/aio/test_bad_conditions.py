@@ -66,7 +66,7 @@ class StockLoop(_Sockets, asyncio.SelectorEventLoop):
     """The stock loop."""
 
 
-class UvLoop(_Sockets, uvloop.Loop):
+class UvLoop(_Sockets, uvloop.Loop):  # type: ignore[misc]  # its own two bases do not agree
     """uvloop."""
 
 

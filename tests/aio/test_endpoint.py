@@ -141,7 +141,7 @@ def test_a_cancelled_connect_leaves_nothing_behind(run: Run) -> None:
 def test_wrong_arguments_are_named(arguments: dict[str, Any], error: type[Exception], name: str) -> None:
     async def main() -> None:
         with pytest.raises(error, match=name):
-            await asyncsctp.connect(**({"host": "127.0.0.1", "port": 5001} | arguments))
+            await asyncsctp.connect(**(dict[str, Any](host="127.0.0.1", port=5001) | arguments))
 
     asyncio.run(main())
 

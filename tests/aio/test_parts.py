@@ -168,7 +168,7 @@ def test_short_messages_come_as_one_part_each(config: Config) -> None:
 def test_a_message_written_in_parts_is_one_message_to_who_reads_whole_ones(config: Config, unordered: bool) -> None:
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         _, writer = a.open_stream(1)
-        parts = [b"", b"one ", bytearray(b"two "), b"", memoryview(b"three")]
+        parts: list[bytes | bytearray | memoryview] = [b"", b"one ", bytearray(b"two "), b"", memoryview(b"three")]
         receipt = await writer.send_parts(parts, ppid=3, unordered=unordered)
         await writer.send(b"next")
         assert (await z.recv())[:4] == (b"one two three", 1, 3, unordered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ A, A2 = "10.0.0.1", "10.1.0.1"
 Z, Z2 = "10.0.0.2", "10.1.0.2"
 
 
-def two_hosts(seed: int = 1, **link: float) -> Network:
+def two_hosts(seed: int = 1, **link: Any) -> Network:
     network = Network(seed, link=LinkSettings(**link))
     network.host("a", A, A2)
     network.host("z", Z, Z2)
@@ -246,14 +247,14 @@ def test_a_full_socket_delays_and_loses_nothing() -> None:
             await assoc.send(b"before")
             await assoc.recv()
             await asyncio.sleep(1)
-            transport = network.hosts["a"].port_at(A, assoc.get_extra_info("udp_port")).receiver  # type: ignore[union-attr]
-            transport.get_protocol().pause_writing()  # type: ignore[attr-defined]
+            transport: Any = network.hosts["a"].port_at(A, assoc.get_extra_info("udp_port")).receiver  # type: ignore[union-attr]
+            transport.get_protocol().pause_writing()
             sent = network.counts.total()
             for number in range(100):
                 assoc.write(b"%d" % number)
             await asyncio.sleep(0.2)
             assert network.counts.total() == sent
-            transport.get_protocol().resume_writing()  # type: ignore[attr-defined]
+            transport.get_protocol().resume_writing()
             assert [(await assoc.recv()).data for _ in range(100)] == [b"%d" % number for number in range(100)]
             assert assoc.stats.packets_retransmitted == 0
 

@@ -24,7 +24,7 @@ LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 class Group:
     """Sockets at one port, and what comes to each."""
 
-    def __init__(self, family: int, stack: ExitStack) -> None:
+    def __init__(self, family: socket.AddressFamily, stack: ExitStack) -> None:
         self.family = family
         self.stack = stack
         self.sockets: list[socket.socket] = []

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 import pytest
 from support.ports import free_udp_port
@@ -239,7 +240,7 @@ def test_a_slot_serves_again(run: Run, group: asyncsctp.WorkerGroup) -> None:
     async def main() -> None:
         for _ in range(2):
             async with in_slots(group), AsyncExitStack() as stack:
-                found = set()
+                found: set[bytes] = set()
                 while len(found) < WORKERS:
                     found.add((await ask(await meet(group, stack), HERE[1]))[0])
 
@@ -319,7 +320,7 @@ def test_wrong_ways_to_share(run: Run, group: asyncsctp.WorkerGroup) -> None:
     slot = group.slot(0)
     for arguments in ({"host": "127.0.0.1"}, {"local_addrs": HERE}, {"port": 5002}, {"udp_port": 1}):
         with pytest.raises(ValueError, match="are those of the WorkerGroup"):
-            asyncsctp.serve(handler, reuse_port=slot, **arguments)  # type: ignore[arg-type]
+            asyncsctp.serve(handler, reuse_port=slot, **arguments)
     for arguments in ({}, {"port": 5001, "udp_port": 0}):
         with pytest.raises(ValueError, match="must not be 0"):
             asyncsctp.serve(handler, "127.0.0.1", reuse_port=True, **arguments)  # type: ignore[arg-type]
@@ -422,15 +423,18 @@ def test_who_does_not_share_with_just_anyone_has_no_neighbours(run: Run, group: 
 # In processes.
 
 
+def begin(slot: asyncsctp.WorkerSlot, method: str) -> multiprocessing.process.BaseProcess:
+    context: Any = multiprocessing.get_context(method)  # each has its own class of processes
+    process: multiprocessing.process.BaseProcess = context.Process(target=work, args=(slot,))
+    process.start()
+    return process
+
+
 @contextmanager
 def processes(group: asyncsctp.WorkerGroup, method: str) -> Iterator[list[multiprocessing.process.BaseProcess]]:
-    context = multiprocessing.get_context(method)
     started: list[multiprocessing.process.BaseProcess] = []
     try:
-        for slot in group.slots:
-            process = context.Process(target=work, args=(slot,))
-            process.start()
-            started.append(process)
+        started.extend(begin(slot, method) for slot in group.slots)
         yield started
     finally:
         for process in started:
@@ -464,8 +468,7 @@ def test_four_processes_and_two_paths(group: asyncsctp.WorkerGroup, method: str)
                 for path in HERE:
                     assert int((await ask(association, path))[1]) == pids[associations[association]]
             started[2].close()
-            started[2] = multiprocessing.get_context(method).Process(target=work, args=(group.slot(2),))
-            started[2].start()
+            started[2] = begin(group.slot(2), method)
             for association in lost:  # RFC 9260 section 8.4 rule 8: by one who knows nothing of it
                 with suppress(asyncsctp.AssociationAborted):
                     await association.send(b"are you there?")

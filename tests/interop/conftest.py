@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         async with asyncio.timeout(TIMEOUT):
             await pyfuncitem.obj(**arguments)
 
-    with asyncio.Runner(loop_factory=pyfuncitem.funcargs["loop_factory"]) as runner:
+    loop_factory: Any = pyfuncitem.funcargs["loop_factory"]
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(run())
     return True
 

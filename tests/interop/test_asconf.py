@@ -20,7 +20,7 @@ from .sniffer import ASCONF, ASCONF_ACK, AUTH, Sniffer
 FIRST, SECOND, THIRD = ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 SECRET = b"a secret"
 DYNAMIC = QUICK.replace(dynamic_addresses=True, auth_keys={1: SECRET}, auth_active_key=1, rto_max=0.5)
-OPTIONS = {"auth": 1, "asconf": 1, "auth_keys": f"1:{SECRET.hex()}", "auth_active": 1, "rto_max": 500}
+OPTIONS: dict[str, Any] = {"auth": 1, "asconf": 1, "auth_keys": f"1:{SECRET.hex()}", "auth_active": 1, "rto_max": 500}
 V4, V6 = "127.0.0.1", "::1"  # a network each: nothing goes from an address of one to one of the other
 DIRECTIONS = pytest.mark.parametrize(("first", "second"), [(V4, V6), (V6, V4)], ids=["to-ipv6", "to-ipv4"])
 ROLES = pytest.mark.parametrize("role", ["client", "server"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from crc32c import crc32c
@@ -21,7 +22,7 @@ COOKIE_ECHO, FORWARD_TSN = 10, 0xC0
 SECRETS = {1: b"the first secret", 2: b"another"}
 THEIRS = ",".join(f"{key}:{secret.hex()}" for key, secret in SECRETS.items())
 DEMANDING = QUICK.replace(auth=True, auth_chunks=frozenset({DATA}), auth_keys=SECRETS, auth_active_key=1)
-OPTIONS = {"auth": 1, "asconf": 0, "auth_chunks": "0", "auth_keys": THEIRS, "auth_active": 1}
+OPTIONS: dict[str, Any] = {"auth": 1, "asconf": 0, "auth_chunks": "0", "auth_keys": THEIRS, "auth_active": 1}
 ROLES = pytest.mark.parametrize("role", ["client", "server"])
 SOME = Traffic(count=100, streams=5, sizes=(10, 1000, 5000))
 
@@ -33,7 +34,7 @@ GUARDED = DEMANDING.replace(
     auth_chunks=frozenset({DATA, SACK, HEARTBEAT, HEARTBEAT_ACK}), dynamic_addresses=True,
     auth_keys={KEY: b"the one"}, auth_active_key=KEY,
 )  # fmt: skip
-GUARDED_OPTIONS = {
+GUARDED_OPTIONS: dict[str, Any] = {
     "auth": 1, "asconf": 1, "auth_chunks": "0,3,4,5", "auth_keys": f"{KEY}:{b'the one'.hex()}", "auth_active": KEY
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from .sniffer import DATA, I_DATA, Sniffer, most_at_a_time
 
 MIB = 1 << 20
 INTERLEAVING = QUICK.replace(interleaving=True, recv_buffer=8 * MIB, send_buffer=8 * MIB)
-ROOM = {"idata": 1, "rcvbuf": 8 * MIB}  # for all unfinished messages, see test_peer_itself.py
+ROOM: dict[str, Any] = {"idata": 1, "rcvbuf": 8 * MIB}  # for all unfinished messages, see test_peer_itself.py
 ROLES = pytest.mark.parametrize("role", ["client", "server"])
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ CHOICES = pytest.mark.parametrize("streams", [SOME, ()], ids=["some", "all"])
 
 
 @asynccontextmanager
-async def _eight(usrsctp: Usrsctp, role: str, **options: int) -> AsyncIterator[Joined]:
+async def _eight(usrsctp: Usrsctp, role: str, **options: Any) -> AsyncIterator[Joined]:
     """An association with as many streams, of which three messages each have passed, both ways."""
     async with joined(usrsctp, role, EIGHT, streams=STREAMS, most_streams=MOST, **options) as joint:
         assert (joint.association.outgoing_streams, joint.association.incoming_streams) == (STREAMS, STREAMS)
@@ -170,6 +171,7 @@ async def test_they_add_streams(usrsctp: Usrsctp, role: str) -> None:
 async def test_they_deny(usrsctp: Usrsctp, role: str) -> None:
     async with _eight(usrsctp, role, allow=0) as joint:
         association = joint.association
+        asking: Callable[[], Awaitable[object]]
         for asking in (
             lambda: association.reset_streams(outgoing=[1]),
             lambda: association.reset_streams(incoming=[1]),

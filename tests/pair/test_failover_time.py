@@ -20,7 +20,7 @@ def switch_time(rto: float, threshold: int, rto_max: float) -> float:
     delay is part of; each time-out doubles it (RFC 9260 section 6.3.3 E2). `threshold` is PFMR, or PMR where there is
     none: with one time-out more data leaves the path (RFC 7829 section 3.2 rule 2, RFC 9260 section 8.2).
     """
-    return sum(min(rto * 2**number, max(rto, rto_max)) for number in range(threshold + 1))
+    return sum(min(rto * 2.0**number, max(rto, rto_max)) for number in range(threshold + 1))
 
 
 class Writer:

@@ -104,7 +104,7 @@ MESSAGES = st.lists(st.builds(Sent, st.integers(0, 2), st.booleans(), st.integer
 
 
 def chunks_of(messages: list[Sent], initial_tsn: int) -> tuple[list[Chunk], list[bytes]]:
-    chunks, whole, ssns = [], [], dict[int, int]()
+    chunks, whole, ssns = list[Chunk](), list[bytes](), dict[int, int]()
     for number, sent in enumerate(messages):
         ssn = ssns.get(sent.sid, 0)
         if not sent.unordered:

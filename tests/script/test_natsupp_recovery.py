@@ -285,8 +285,8 @@ def test_a_cookie_from_elsewhere_is_answered_there_and_changes_nothing() -> None
 
 def test_no_other_packet_from_there_is_and_no_other_cookie() -> None:
     solo = Solo(config=NAT_AND_ASCONF)
-    said = {"disable_restart": True, "extensions": frozenset({ASCONF, ASCONF_ACK, AUTH}), "auth": AUTH_PARAMETERS}
-    _, echo = solo.cookie(**said)
+    extensions = frozenset({ASCONF, ASCONF_ACK, AUTH})
+    _, echo = solo.cookie(disable_restart=True, extensions=extensions, auth=AUTH_PARAMETERS)
     solo.receive(echo)
     [cookie] = chunks(echo)
     forged = cookie[:-1] + bytes([cookie[-1] ^ 1])

@@ -23,7 +23,7 @@ class Reader(Recorder):
     def __init__(self) -> None:
         super().__init__("the user")
         self.size = 0
-        self.parts: list[bytes] = []
+        self.begun: list[bytes] = []
         self.ended = 0
         self.aborted: list[int] = []
         self.keeps = False
@@ -32,7 +32,7 @@ class Reader(Recorder):
         assert self.association is not None
         self.size += len(data)
         self.ended += last
-        self.parts.append(data[:16])
+        self.begun.append(data[:16])
         if not self.keeps:
             self.association.consumed(max(len(data), SMALLEST_CHARGE))
 
@@ -109,7 +109,7 @@ def test_an_abandoned_message_ends_with_a_notice(interleaving: bool) -> None:
     stage.send(stage.skip(5, 2, 0), stage.skip(5, 2, 0))
     stage.send(stage.chunk(6, b"next", sid=2, number=1))
     assert stage.reader.aborted == [2]
-    assert stage.reader.parts == [b"begin", b"next"]
+    assert stage.reader.begun == [b"begin", b"next"]
     assert stage.reception._queue.held == 0
 
 

@@ -10,6 +10,7 @@ from support.script import B, Chunk, E, Packet, Script
 from asyncsctp.config import Config
 from asyncsctp.errors import MessageTooLarge
 from asyncsctp.events import SendFailed
+from asyncsctp.handlers.transmission import Transmission
 from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
 from asyncsctp.wire.constants import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, SACK
 
@@ -402,7 +403,7 @@ class TestWithdrawing:
                 assert sender.withdraw(message)
             else:
                 kept.append(message.data)
-        stream = script.association._rooms.transmission.queue._streams[0]
+        stream = transmission(script).queue._streams[0]
         assert len(stream.messages) < 200
         seen = []
         while script.association.buffered:
@@ -446,15 +447,21 @@ class TestWatching:
         assert [(watcher, bool(reason)) for watcher, reason, *_ in script.user.settled] == [("me", True)]
 
 
+def transmission(script: Script) -> Transmission:
+    found = script.association._rooms.transmission
+    assert found is not None
+    return found
+
+
 def acknowledge(script: Script) -> None:
     """A SACK for all that has been sent."""
-    outstanding = script.association._rooms.transmission.outstanding
+    outstanding = transmission(script).outstanding
     script.send(script.sack(outstanding.next_tsn - 1 - script._local_tsn))
 
 
 def script_first(script: Script) -> OutboundMessage:
     """The message of which a part has left."""
-    queue = script.association._rooms.transmission.queue
+    queue = transmission(script).queue
     script.association.flush(script.now)
     while queue._begun is None:
         acknowledge(script)

@@ -9,6 +9,7 @@ import random
 from typing import NamedTuple
 
 import pytest
+from support.script import PEER_TSN, Packet, Script
 
 from asyncsctp.config import Config
 from asyncsctp.errors import ReconfigError
@@ -49,7 +50,6 @@ from asyncsctp.wire.reconfig import (
     pack_tsn_response,
     read_reconfig,
 )
-from tests.support.script import PEER_TSN, Packet, Script
 
 OUT, IN, TSNS, RESPONSE = PARAM_OUTGOING_RESET, PARAM_INCOMING_RESET, PARAM_TSN_RESET, PARAM_RECONFIG_RESPONSE
 ADD_OUT, ADD_IN = PARAM_ADD_OUTGOING_STREAMS, PARAM_ADD_INCOMING_STREAMS

@@ -448,7 +448,7 @@ def test_dormant_3_the_one_with_the_fewest_errors_is_chosen() -> None:
     assert peer.path(1).state is INACTIVE
     peer.take()
     peer.write(b"lost")
-    seen = []
+    seen: list[str] = []
     while len(seen) < 4:
         seen += [to for to, _ in data_of(peer.wait())]
     assert seen == [PEER[0]] * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.changing import so_far
 from support.stage import PEER_TAG, PEER_TSN, Solo, cause_of, chunks, data, init_of, kinds, offer, tag_of
 
 from asyncsctp.handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED
@@ -53,7 +54,7 @@ def test_an_unknown_chunk_in_the_handshake_is_skipped_or_ends_the_packet() -> No
     solo.connect()
     solo.answer()
     assert solo.say(b"\x41\0\0\4", control.pack_cookie_ack()) == []
-    assert solo.association.state is COOKIE_ECHOED
+    assert so_far(solo.association.state) is COOKIE_ECHOED
     solo.say(b"\xc1\0\0\4", control.pack_cookie_ack())
     assert solo.association.state is ESTABLISHED
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.script import B, E, I, Script, U
 
@@ -9,7 +11,7 @@ from asyncsctp.config import Config
 from asyncsctp.wire.constants import ABORT, CAUSE_INVALID_STREAM, CAUSE_NO_USER_DATA, DATA, ERROR, SACK
 from asyncsctp.wire.data import pack_data
 
-QUIET = {"heartbeat_interval": None}
+QUIET: dict[str, Any] = {"heartbeat_interval": None}
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def test_6_5_ssns_start_from_0_and_count_the_ordered_messages_of_a_stream() -> N
 def test_6_5_after_65535_comes_0() -> None:
     script = Script()
     script.path().congestion.cwnd = 1 << 30
-    ssns = []
+    ssns: list[int] = []
     while len(ssns) < 65538:
         for _ in range(1000):
             script.association.send(3, b"x")

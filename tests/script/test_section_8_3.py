@@ -107,7 +107,7 @@ def test_a_heartbeat_on_demand() -> None:
     info = info_of(script)
     script.advance(0.25)
     script.send(pack_heartbeat_ack(info))
-    assert script.user.heartbeats == [(PEER[1], pytest.approx(0.25))]
+    assert script.user.heartbeats == [(PEER[1], 0.25)]
     assert script.path(1).rto.srtt == pytest.approx(0.25)
     script.association.heartbeat(PEER[1], script.now)
     script.advance(10.0)
@@ -197,7 +197,7 @@ def test_5_4_an_unconfirmed_address_is_probed_in_each_rto_and_then_at_the_normal
     """In each RTO a probe MAY be sent; once the address counts as failed, at the normal rate. The association does not
     count these errors."""
     script = Script(Config(path_max_retrans=2, max_retrans=1), paths=2, listed=True)
-    sent = []
+    sent: list[float] = []
     while len(sent) < 6:
         for packet in script.wait(200.0):
             for chunk in packet.all(HEARTBEAT):

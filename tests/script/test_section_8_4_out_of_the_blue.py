@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.stage import HERE, PEER_TSN, THERE, Sim, Solo, chunks, data, kinds, offer, tag_of
 
@@ -140,7 +142,7 @@ def test_forged_inits_do_not_decide_how_many_aborts_we_send(flood: str) -> None:
     solo = Solo(listening=flood != "refused")
     if flood != "refused":
         solo.accept()
-    changes: dict[str, object] = {"addresses": ("203.0.113.1",)} if flood == "restart" else {}
+    changes: dict[str, Any] = {"addresses": ("203.0.113.1",)} if flood == "restart" else {}
     udp_port = 7777 if flood == "port" else 9899
     answers = [solo.init(udp_port=udp_port, initiate_tag=number + 1, **changes) for number in range(3000)]
     assert 100 <= sum(map(len, answers)) <= 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.changing import so_far
 from support.script import PEER, PEER_TAG, Script
 
 from asyncsctp.config import Config
@@ -44,14 +45,14 @@ def test_shutdown_waits_until_all_is_acknowledged() -> None:
     script = Script()
     script.write_packets(8)
     script.shutdown()
-    assert script.state is SHUTDOWN_PENDING
+    assert so_far(script.state) is SHUTDOWN_PENDING
     tsns = {tsn for packet in script.take() for tsn in packet.tsns}
     script.advance(1.0)
     assert script.expect(DATA).tsns == [0]
     while max(tsns) < 7:
         script.send(script.sack(max(tsns)))
         tsns |= {tsn for packet in script.take() for tsn in packet.tsns}
-    assert script.state is SHUTDOWN_PENDING
+    assert so_far(script.state) is SHUTDOWN_PENDING
     script.send(script.sack(7))
     assert script.state is SHUTDOWN_SENT
     script.expect(SHUTDOWN)
@@ -208,7 +209,7 @@ def test_a_shutdown_is_acknowledged_at_once_if_nothing_is_outstanding() -> None:
     script = Script()
     script.send(shutdown_of_peer(script))
     script.expect(SHUTDOWN_ACK)
-    assert script.state is SHUTDOWN_ACK_SENT
+    assert so_far(script.state) is SHUTDOWN_ACK_SENT
     assert PeerShutdown() in script.user.events
     script.send(control.pack_shutdown_complete())
     script.expect_nothing()
@@ -382,11 +383,11 @@ def test_8_5_1_c_a_shutdown_complete_means_nothing_in_any_other_state(reflected:
     chunk = control.pack_shutdown_complete(reflected)
     tag = PEER_TAG if reflected else None
     script.send(chunk, tag=tag)
-    assert script.state is ESTABLISHED
+    assert so_far(script.state) is ESTABLISHED
     script.write(b"outstanding")
     script.shutdown()
     script.send(chunk, tag=tag)
-    assert script.state is SHUTDOWN_PENDING
+    assert so_far(script.state) is SHUTDOWN_PENDING
     script.send(script.sack(0))
     script.send(chunk, tag=tag)
     assert script.state is SHUTDOWN_SENT

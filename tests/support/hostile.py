@@ -157,10 +157,10 @@ class Tap:
     def next_expiry(self) -> float:
         return self.endpoint.next_expiry
 
-    def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool) -> object:
+    def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool) -> None:
         if self.watcher is not None:
             self.watcher(self.side, route, datagram)
-        return self.endpoint.receive(datagram, route, now, congestion_experienced)
+        self.endpoint.receive(datagram, route, now, congestion_experienced)
 
     def flush(self, now: float) -> None:
         self.endpoint.flush(now)
@@ -207,7 +207,7 @@ class TappedPair(Pair):
 
     def check(self, endpoint: object) -> None:
         if self.is_checked:
-            super().check(endpoint.endpoint if isinstance(endpoint, Tap) else endpoint)  # type: ignore[arg-type]
+            super().check(endpoint.endpoint if isinstance(endpoint, Tap) else endpoint)
 
     def travels(self, datagram: Datagram) -> bool:
         self.count += 1

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
+from typing import Any
 
 __all__ = ["lines", "size_of"]
 
@@ -29,7 +30,7 @@ def lines(action: Callable[[], object]) -> int:
     """How many lines of Python it takes."""
     counted = 0
 
-    def trace(frame: FrameType, event: str, argument: object) -> object:
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal counted
         counted += event == "line"
         return trace

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from asyncsctp.association import Association, AssociationUser
 from asyncsctp.config import Config
@@ -53,7 +54,7 @@ class Recorder(AssociationUser):
         self.error: SCTPError | None = None
         self.in_parts: set[int] = set()
         self.parts: dict[tuple[int, int], list[bytes]] = {}
-        self.settled: list[tuple[object, str, str, int]] = []
+        self.settled: list[tuple[Any, str, str, int]] = []
         self.writable = 0  # how often it was told that there is room
         self.is_closed = False
         self.reading = True
@@ -254,8 +255,9 @@ class Pair:
 
     # What must be true of it.
 
-    def check(self, endpoint: Endpoint) -> None:
+    def check(self, endpoint: object) -> None:
         """The invariants of all associations of an endpoint, and of the one that has ended."""
+        assert isinstance(endpoint, Endpoint)
         side = self.endpoints.index(endpoint)
         associations = endpoint.associations
         mine = self.users[side].association

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from random import Random
 
@@ -159,7 +160,7 @@ class Scenario:
 
     # What happens.
 
-    def _later(self, delay: float, action: partial[None]) -> None:
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
         self.pair.network.clock.after(delay, action)
 
     def _send(self, side: int, sid: int, data: bytes, ppid: int, unordered: bool, path: int | None) -> None:

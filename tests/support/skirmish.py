@@ -232,6 +232,7 @@ class Skirmish(Script):
                 entries = [(sid, unordered, mid & 0xFFFFFFFF) for sid, mid in begun]
                 self.send(pack_i_forward_tsn(self.theirs(last), entries))
         else:
+            assert isinstance(queue, DataStreams)
             self.send(self.skip(last))
             for _ in range(3):  # an entry reaches no further than half of all numbers
                 last += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from asyncsctp.association import Association
 from asyncsctp.config import Config
@@ -103,10 +104,10 @@ def check(endpoint: object) -> None:
         check_association(association)
 
 
-def offer(**changes: object) -> Init:
+def offer(**changes: Any) -> Init:
     """What the test's INIT or INIT ACK says."""
     init = Init(PEER_TAG, 100_000, 10, 10, PEER_TSN)
-    return init._replace(**changes)  # type: ignore[arg-type]
+    return init._replace(**changes)
 
 
 class Solo:
@@ -183,17 +184,17 @@ class Solo:
 
     # The handshake.
 
-    def init(self, source: str = THERE, udp_port: int = UDP, **changes: object) -> list[Packet]:
+    def init(self, source: str = THERE, udp_port: int = UDP, **changes: Any) -> list[Packet]:
         return self.receive(self.packet(pack_init(offer(**changes), ack=False), tag=0), source, udp_port)
 
-    def cookie(self, source: str = THERE, udp_port: int = UDP, **changes: object) -> tuple[Init, bytes]:
+    def cookie(self, source: str = THERE, udp_port: int = UDP, **changes: Any) -> tuple[Init, bytes]:
         """Sends an INIT; the INIT ACK, and the packet with the COOKIE ECHO that answers it."""
         ((_, answer),) = self.init(source, udp_port, **changes)
         assert kinds(answer) == [INIT_ACK]
         ack = init_of(answer)
         return ack, self.packet(control.pack_cookie_echo(ack.cookie or b""), tag=ack.initiate_tag)
 
-    def accept(self, source: str = THERE, udp_port: int = UDP, **changes: object) -> Association:
+    def accept(self, source: str = THERE, udp_port: int = UDP, **changes: Any) -> Association:
         """The peer sets an association up."""
         _, echo = self.cookie(source, udp_port, **changes)
         answers = self.receive(echo, source, udp_port)
@@ -208,12 +209,12 @@ class Solo:
         user.association = self.endpoint.connect(addresses, PEER_PORT, self.now, user, config)
         return init_of(self.take()[0][1])
 
-    def answer(self, source: str = THERE, udp_port: int = UDP, **changes: object) -> list[Packet]:
+    def answer(self, source: str = THERE, udp_port: int = UDP, **changes: Any) -> list[Packet]:
         """The peer's INIT ACK comes."""
         init = offer(**{"cookie": b"cookie", **changes})
         return self.say(pack_init(init, ack=True), source=source, udp_port=udp_port)
 
-    def establish(self, named: Sequence[str] = (THERE,), **changes: object) -> Association:
+    def establish(self, named: Sequence[str] = (THERE,), **changes: Any) -> Association:
         """We set an association up."""
         self.connect(named)
         ((_, echo),) = self.answer(**changes)
@@ -226,7 +227,7 @@ class Solo:
         self.endpoint.touch(association or self.association)
 
 
-def into(solo: Solo, state: State, **changes: object) -> Association:
+def into(solo: Solo, state: State, **changes: Any) -> Association:
     """An association in this state, with a peer that is the test."""
     if state in (COOKIE_WAIT, COOKIE_ECHOED):
         solo.connect((THERE, OTHER))

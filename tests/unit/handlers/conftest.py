@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,9 @@ class FakeOwner:
         assert self.context is not None
         self.context.setup = setup
         self.context.state = ESTABLISHED
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)  # what no handler here asks of its owner
 
 
 class Bench:

@@ -406,7 +406,7 @@ def test_the_cookie_ack_goes_to_no_unconfirmed_address(pair: tuple[Bench, Collis
 
 
 @pytest.mark.parametrize("changes", [{"local_tag": FRESH, "peer_tag": 0x4444}, {"peer_tag": 0x4444}])
-def test_a_stale_cookie_is_told_to_whoever_sent_it(pair: tuple[Bench, Collision], changes: dict[str, int]) -> None:
+def test_a_stale_cookie_is_told_to_whoever_sent_it(pair: tuple[Bench, Collision], changes: dict[str, Any]) -> None:
     """Step 3: unless both tags match."""
     bench, collision = pair
     before = snapshot(bench)

@@ -88,7 +88,7 @@ def test_a_long_message_is_fragmented_with_contiguous_tsns() -> None:
     data = bytes(range(256)) * 16
     message = OutboundMessage(2, data, 9, message_flags(unordered=False, immediate=True))
     queue = queue_of(message, OutboundMessage(2, b"next"))
-    chunks = []
+    chunks: list[Chunk] = []
     while queue:
         chunks += packet(queue, tsn=len(chunks) + 1)
     assert [chunk.flags for chunk in chunks] == [BEGIN, MIDDLE, END | IMMEDIATE, WHOLE]

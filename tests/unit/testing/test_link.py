@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def arrivals(a_link: Link, count: int, gap: float = 0.0, **options: bool) -> lis
         ("mark", -1), ("rate", 0), ("queue", 0), ("ecn_threshold", -1), ("mtu", 20),
     ],
 )  # fmt: skip
-def test_a_setting_out_of_range_is_named(field: str, value: object) -> None:
+def test_a_setting_out_of_range_is_named(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=field):
         LinkSettings(**{field: value})
 

@@ -308,7 +308,7 @@ def test_link_and_cut_of_a_natted_address_mean_its_outside() -> None:
 
 
 def test_the_clock_runs_actions_of_one_instant_in_order_and_never_goes_back() -> None:
-    clock, done = Clock(), []
+    clock, done = Clock(), list[str]()
     for name in "abc":
         clock.at(1.0, partial(done.append, name))
     clock.at(0.5, lambda: clock.at(0.1, partial(done.append, "late")))

@@ -182,7 +182,7 @@ class CanNotComeBack(Line):
 
 class GivesNoNumber(Line):
     def next(self) -> int:
-        return next(iter(self.line), None)  # type: ignore[arg-type, return-value]
+        return next(iter(self.line), None)  # type: ignore[return-value]
 
 
 class TooFewPlaces(Line):

@@ -40,7 +40,8 @@ def vector(chunk: Chunk) -> bytes:
 def key(said: Conversation, key_id: int) -> bytes:
     """Section 6.1: the shared key, then the vectors, the smaller number first; of equal ones the shorter."""
     vectors = [vector(said.chunks(kind)[0]) for kind in (INIT, INIT_ACK)]
-    return said.keys[key_id] + b"".join(sorted(vectors, key=lambda it: (int.from_bytes(it), len(it))))
+    vectors.sort(key=lambda it: (int.from_bytes(it), len(it)))
+    return said.keys[key_id] + b"".join(vectors)
 
 
 def init(said: Conversation, kind: int) -> Init:
