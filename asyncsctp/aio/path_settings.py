@@ -77,8 +77,9 @@ class PathControl:
     async def heartbeat(self, addr: str | None = None) -> float:
         """Send a HEARTBEAT now (RFC 9260 section 8.3), to the primary address by default; the round trip in seconds.
 
-        `TimeoutError` without an answer within the path's RTO, `ValueError` for an address that is not the peer's,
-        `AssociationClosed` or the association's error if it has ended.
+        `TimeoutError` without an answer within the path's RTO, and at once if nothing can be sent there, or the address
+        is removed meanwhile; `ValueError` for an address that is not the peer's; `AssociationClosed` if the association
+        is shutting down, that or its error if it has ended.
         """
         return await self._driver.heartbeat(self.peer if addr is None else self._driver.peer_address("addr", addr))
 
