@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..errors import AsconfError
+from ..errors import AsconfError, SCTPError
 from ..handlers.state import ESTABLISHED
 from ..paths.encapsulation import in_scope, is_ipv4, is_source_for
 from .address_book import AddressBook, ours, unicast
@@ -179,7 +180,11 @@ async def share(book: AddressBook, addr: str) -> None:
     if address in book.addresses:
         raise ValueError(f"{address} is an address of the endpoint already")
     await book.share(address)
-    asked = [(driver, await add(driver, address)) for driver in list(book.drivers()) if lacks(driver, address)]
+    asked = []
+    for driver in list(book.drivers()):
+        if lacks(driver, address):
+            with suppress(SCTPError, ValueError):  # it has ended meanwhile, or can't be asked
+                asked.append((driver, await add(driver, address)))
     await asyncio.gather(*(answered(*each) for each in asked))
 
 
@@ -192,11 +197,11 @@ async def unshare(book: AddressBook, addr: str) -> None:
     if len(book.addresses) == 1:
         raise ValueError(f"{address} is the last address of the endpoint")
     book.unshare(address)
-    asked = [
-        (driver, remove(driver, address))
-        for driver in book.users(address)
-        if takes_changes(driver) and len(ours(driver)) > 1
-    ]
+    asked = []
+    for driver in book.users(address):
+        if takes_changes(driver) and len(ours(driver)) > 1:
+            with suppress(SCTPError, ValueError):  # it can't be asked, or can't do without
+                asked.append((driver, remove(driver, address)))
     await asyncio.gather(*(answered(*each) for each in asked))
 
 
