@@ -42,9 +42,11 @@ class DynamicAddresses:
         """Use one more address of this machine, and wait until the peer has agreed (RFC 5061 section 4.2.1).
 
         Cancelling the wait does not withdraw the request. `AsconfError`, with the peer's error causes, if it did not
-        agree, or if RFC 5061 was not negotiated; then the address is not used. `OSError` if it is not the machine's,
-        `ValueError` if it is in use already, or is no unicast address. An address that means nothing where the peer is,
-        as a private one behind a NAT, is told as the one that the request comes from (section 5.3, 0.0.0.0 or ::).
+        agree, or if it can't be asked: RFC 5061 was not negotiated, the association is shutting down, the peer has
+        restarted it meanwhile; then the address is not used. `OSError` if it is not the machine's, `ValueError` if it
+        is in use already or still being removed, or is no unicast address; `AssociationClosed`, or the association's
+        error, if that has ended. An address that means nothing where the peer is, as a private one behind a NAT, is
+        told as the one that the request comes from (section 5.3, 0.0.0.0 or ::).
         """
         driver = self._driver
         address = unicast("addr", addr)
@@ -57,7 +59,7 @@ class DynamicAddresses:
     async def remove_local_address(self, addr: str) -> None:
         """Use an address no more, and wait until the peer has agreed (section 4.2.2). Raises as `add_local_address`.
 
-        `ValueError` if it is not in use, or is the last one.
+        `ValueError` if it is not in use, or is the last one from which the peer can be reached.
         """
         driver = self._driver
         address = unicast("addr", addr)
