@@ -50,7 +50,7 @@ class Roaming:
         self.happenings: list[tuple[float, str]] = []
 
     def say(self, text: str) -> None:
-        print(f"{self.network.now:6.2f} s  {text}")
+        print(f"{self.network.now:6.2f} s  {text}", flush=True)
 
     def schedule(self) -> None:
         """What happens, and when."""
@@ -175,6 +175,8 @@ def main() -> int:
         print(f"\nsent {roaming.sent:,} messages, received {roaming.received:,}, {verdict}")
         if args.plot is not None:
             draw(roaming, args.plot)
+    except KeyboardInterrupt:
+        return 130
     except ImportError:
         print("roaming: --plot needs matplotlib", file=sys.stderr)
         return 1

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..errors import AsconfError
+from ..errors import AsconfError, SCTPError
 from ..handlers.state import ESTABLISHED
 from ..paths.encapsulation import in_scope, is_ipv4, is_source_for
 from .address_book import AddressBook, ours, unicast
@@ -41,9 +42,11 @@ class DynamicAddresses:
         """Use one more address of this machine, and wait until the peer has agreed (RFC 5061 section 4.2.1).
 
         Cancelling the wait does not withdraw the request. `AsconfError`, with the peer's error causes, if it did not
-        agree, or if RFC 5061 was not negotiated; then the address is not used. `OSError` if it is not the machine's,
-        `ValueError` if it is in use already, or is no unicast address. An address that means nothing where the peer is,
-        as a private one behind a NAT, is told as the one that the request comes from (section 5.3, 0.0.0.0 or ::).
+        agree, or if it can't be asked: RFC 5061 was not negotiated, the association is shutting down, the peer has
+        restarted it meanwhile; then the address is not used. `OSError` if it is not the machine's, `ValueError` if it
+        is in use already or still being removed, or is no unicast address; `AssociationClosed`, or the association's
+        error, if that has ended. An address that means nothing where the peer is, as a private one behind a NAT, is
+        told as the one that the request comes from (section 5.3, 0.0.0.0 or ::).
         """
         driver = self._driver
         address = unicast("addr", addr)
@@ -56,7 +59,7 @@ class DynamicAddresses:
     async def remove_local_address(self, addr: str) -> None:
         """Use an address no more, and wait until the peer has agreed (section 4.2.2). Raises as `add_local_address`.
 
-        `ValueError` if it is not in use, or is the last one.
+        `ValueError` if it is not in use, or is the last one from which the peer can be reached.
         """
         driver = self._driver
         address = unicast("addr", addr)
@@ -179,7 +182,11 @@ async def share(book: AddressBook, addr: str) -> None:
     if address in book.addresses:
         raise ValueError(f"{address} is an address of the endpoint already")
     await book.share(address)
-    asked = [(driver, await add(driver, address)) for driver in list(book.drivers()) if lacks(driver, address)]
+    asked = []
+    for driver in list(book.drivers()):
+        if lacks(driver, address):
+            with suppress(SCTPError, ValueError):  # it has ended meanwhile, or can't be asked
+                asked.append((driver, await add(driver, address)))
     await asyncio.gather(*(answered(*each) for each in asked))
 
 
@@ -192,11 +199,11 @@ async def unshare(book: AddressBook, addr: str) -> None:
     if len(book.addresses) == 1:
         raise ValueError(f"{address} is the last address of the endpoint")
     book.unshare(address)
-    asked = [
-        (driver, remove(driver, address))
-        for driver in book.users(address)
-        if takes_changes(driver) and len(ours(driver)) > 1
-    ]
+    asked = []
+    for driver in book.users(address):
+        if takes_changes(driver) and len(ours(driver)) > 1:
+            with suppress(SCTPError, ValueError):  # it can't be asked, or can't do without
+                asked.append((driver, remove(driver, address)))
     await asyncio.gather(*(answered(*each) for each in asked))
 
 

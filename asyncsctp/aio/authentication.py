@@ -16,7 +16,7 @@ class Authenticated:
 
     They are those of `Config.auth_keys` at first; where there are none, it is key 0, the empty one, which stays until
     it is deleted. `ValueError` where authentication was not negotiated, and for an id out of range or of no key;
-    `AssociationClosed` after the end.
+    `TypeError` for a wrong type; `AssociationClosed`, or the association's error, once that has ended.
     """
 
     __slots__ = ()

@@ -402,10 +402,10 @@ class Driver(Inbox):
             self._heartbeats = {}
         waiting = self._heartbeats.setdefault(address, [])
         waiting.append(future)
-        if len(waiting) == 1:
-            self.core.heartbeat(address, self.engine.now())
-            self.engine.flush(self.core)
         try:
+            if len(waiting) == 1:
+                self.core.heartbeat(address, self.engine.now())
+                self.engine.flush(self.core)
             return await future
         finally:
             if future in waiting:

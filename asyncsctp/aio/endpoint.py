@@ -219,7 +219,8 @@ class Endpoint:
         await addresses.share(self._engine.addresses, addr)
 
     async def remove_local_address(self, addr: str) -> None:
-        """Use an address no more. Waits as `add_local_address`; associations whose peers don't agree keep it.
+        """Use an address no more. Waits as `add_local_address`; associations that can't do without, or whose peers
+        don't agree, keep it.
 
         `ValueError` if the endpoint does not have it, or it is the last one; `AssociationClosed` once it is closed.
         """

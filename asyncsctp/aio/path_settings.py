@@ -50,7 +50,10 @@ class Path:
 
 
 class PathControl:
-    """The side of an `Association` that deals with the peer's addresses, and with settings."""
+    """The side of an `Association` that deals with the peer's addresses, and with settings.
+
+    What changes something raises `AssociationClosed`, or the association's error, once that has ended.
+    """
 
     __slots__ = ("_driver",)
 
@@ -69,7 +72,7 @@ class PathControl:
     def set_primary_path(self, addr: str) -> None:
         """Send to this address of the peer while it works (RFC 9260 section 6.4).
 
-        `ValueError` if it is not one of the peer's.
+        `ValueError` if it is not one of the peer's; `TypeError` for a wrong type.
         """
         self._driver.check_alive()
         self._driver.core.set_primary(self._driver.peer_address("addr", addr))
@@ -77,8 +80,9 @@ class PathControl:
     async def heartbeat(self, addr: str | None = None) -> float:
         """Send a HEARTBEAT now (RFC 9260 section 8.3), to the primary address by default; the round trip in seconds.
 
-        `TimeoutError` without an answer within the path's RTO, `ValueError` for an address that is not the peer's,
-        `AssociationClosed` or the association's error if it has ended.
+        `TimeoutError` without an answer within the path's RTO, and at once if nothing can be sent there, or the address
+        is removed meanwhile; `ValueError` for an address that is not the peer's; `AssociationClosed` if the association
+        is shutting down, that or its error if it has ended.
         """
         return await self._driver.heartbeat(self.peer if addr is None else self._driver.peer_address("addr", addr))
 

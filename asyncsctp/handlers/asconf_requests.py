@@ -139,12 +139,18 @@ class Requests:
         """The peer's addresses to send it to, each with one of ours to send it from; the best first.
 
         F6 holds: nothing leaves any more from what is being deleted. None to an address that is to be verified (F1),
-        but where we have moved as well as the peer: no HEARTBEAT can leave before this was answered.
+        unless no HEARTBEAT can be exchanged with it before this was answered: we have no other address of its family
+        yet, or have moved as well as the peer.
         """
         paths = self._context.paths
         data_path = paths.data_path()
+        moved_too = not data_path.route.local
         order = sorted(
-            (path for path in paths.paths if path.state is not PathState.UNCONFIRMED or not data_path.route.local),
+            (
+                path
+                for path in paths.paths
+                if path.state is not PathState.UNCONFIRMED or not path.route.local or moved_too
+            ),
             key=lambda path: 0 if path is data_path else 1 if path.state is PathState.ACTIVE else 2,
         )
         moved = _from(job.source, order) if job.source else []

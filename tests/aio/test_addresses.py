@@ -15,6 +15,7 @@ from support.changing import so_far
 import asyncsctp
 from asyncsctp import AsconfError, AssociationClosed, Cause, Config
 from asyncsctp.testing import Network
+from asyncsctp.wire.constants import ASCONF, CAUSE_UNRECOGNIZED_CHUNK
 
 A, A2, A3 = "10.0.0.1", "10.1.0.1", "10.2.0.1"
 Z, Z2 = "10.0.0.2", "10.1.0.2"
@@ -302,6 +303,43 @@ def test_an_endpoint_changes_for_all_its_associations_and_those_to_come(requests
                 await a.remove_local_address(A)
 
     network.run(main())
+
+
+def test_an_endpoint_asks_the_others_where_one_association_can_not_do_without_the_address() -> None:
+    network = Network(1)
+    network.host("a", A, "fd00::1")
+    network.host("z", Z, "fd00::2")
+
+    async def main() -> None:
+        async with (
+            asyncsctp.open_endpoint(local_addrs=[Z, "fd00::2"], port=5001, udp_port=9899, config=DYNAMIC) as z,
+            asyncsctp.connect(Z, 5001, local_addrs=A, config=DYNAMIC),
+            asyncsctp.connect("fd00::2", 5001, local_addrs="fd00::1", config=DYNAMIC),
+        ):
+            stuck, able = await z.accept(), await z.accept()
+            await z.remove_local_address(Z)
+            assert stuck.local_addresses == (Z, "fd00::2")
+            assert able.local_addresses == ("fd00::2",)
+            assert await stuck.heartbeat() > 0  # it has the address still
+
+    network.run(main())
+
+
+@pytest.mark.parametrize("is_added", [False, True])
+def test_an_endpoint_asks_the_others_where_one_peer_has_said_that_it_does_not_understand(is_added: bool) -> None:
+    async def main() -> None:
+        async with (
+            asyncsctp.open_endpoint(local_addrs=[A, A2], port=5001, udp_port=9899, config=DYNAMIC) as a,
+            asyncsctp.connect(A, 5001, local_addrs=Z, config=DYNAMIC),
+            asyncsctp.connect(A, 5001, local_addrs=Z2, config=DYNAMIC),
+        ):
+            unable, able = await a.accept(), await a.accept()
+            unable.core.asconf.on_error((Cause(CAUSE_UNRECOGNIZED_CHUNK, bytes([ASCONF])),))
+            await (a.add_local_address(A3) if is_added else a.remove_local_address(A2))
+            assert unable.local_addresses == (A, A2)
+            assert able.local_addresses == ((A, A2, A3) if is_added else (A,))
+
+    network_of_two().run(main())
 
 
 def test_a_server_passes_it_on(requests: list[Request]) -> None:

@@ -427,6 +427,21 @@ def test_a_heartbeat_that_waits_when_the_association_ends_says_how_it_ended(run:
     run(main())
 
 
+def test_no_heartbeat_leaves_and_none_is_awaited_while_the_association_shuts_down(run: Run, pair: Pair) -> None:
+    async def main() -> None:
+        async with pair() as (a, _):
+            a.write(bytes(100))
+            closing = asyncio.ensure_future(a.close())
+            await asyncio.sleep(0)
+            for _ in range(2):
+                assert a.state is State.SHUTDOWN_PENDING
+                with pytest.raises(AssociationClosed, match="shutdown-pending"):
+                    await a.heartbeat()
+            await closing
+
+    run(main())
+
+
 def test_live_settings_change_and_others_are_refused(run: Run, pair: Pair) -> None:
     async def main() -> None:
         async with pair() as (a, z):

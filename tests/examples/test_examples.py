@@ -279,6 +279,15 @@ def test_roaming_with_loss_loses_nothing() -> None:
     assert "each once and in order" in done.stdout
 
 
+@needs_signals
+def test_roaming_ctrl_c(start: Start) -> None:
+    process = start("roaming.py")
+    line_of(process, "up, from")
+    code, output = end_by_ctrl_c(process)
+    assert code == 130
+    assert "Traceback" not in output
+
+
 def test_roaming_refuses_what_makes_no_sense() -> None:
     done = run(*command("roaming.py", "--megabits", "0"))
     assert done.returncode == 1

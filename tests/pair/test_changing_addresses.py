@@ -149,6 +149,27 @@ def test_ipv6_is_added_over_ipv4_and_ipv4_removed_over_ipv6() -> None:
     finish(pair)
 
 
+def test_ipv4_is_removed_while_the_answer_is_lost_that_lets_the_other_side_use_ipv6() -> None:
+    """Nothing leaves any more from where the request went (section 5.3 F4), and where it did not go nothing can be
+    verified: no HEARTBEAT is answered from an address that is not agreed on (F1).
+    """
+    pair = established(paths=2, link=LinkSettings(delay=0.02))
+    for side, address in ((0, "2001:db8::1"), (1, "2001:db8::2")):
+        give(pair, side, address)
+    ours, theirs = (pair.association(side).asconf for side in (0, 1))
+    done(pair, 1, theirs.add_local("2001:db8::2"))
+    adding = ours.add_local("2001:db8::1")
+    pair.endpoints[0].touch(pair.association(0))
+    pair.network.cut("10.0.0.2", "10.0.0.1", one_way=True)
+    pair.run_until(lambda: "2001:db8::1" in addresses(pair, 1))
+    pair.network.heal("10.0.0.2", "10.0.0.1")
+    theirs.remove_local("10.1.0.2")
+    done(pair, 1, theirs.remove_local("10.0.0.2"))
+    done(pair, 0, adding)
+    talk(pair)
+    finish(pair)
+
+
 def test_an_association_that_the_peer_restarts_goes_on_without_what_was_asked() -> None:
     pair = established(3)
     ticket = pair.association(1).asconf.add_local(NEW[1])
