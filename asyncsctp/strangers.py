@@ -92,7 +92,8 @@ class Strangers:
             # Section 8.5.1 A: tag 0 and INIT belong together, and with nothing else.
             if tag == 0 and len(chunks) == 1 and chunks[0].kind == INIT:
                 init = read_init(datagram, chunks[0].start, chunks[0].end)
-                init = init._replace(addresses=as_seen(init.addresses, route.address))
+                if init.addresses:
+                    init = init._replace(addresses=as_seen(init.addresses, route.address))
                 return self._on_init(init, peer_port, route, now)
             self._host.statistics.malformed_packets += 1
             return None
