@@ -168,9 +168,8 @@ class Driver(Inbox):
         self.wake_readers()
         self.sending.release()
         self.changes.wake()
-        if self._heartbeats is not None:
-            for address in list(self._heartbeats):
-                self.on_heartbeat(address, None)
+        for address in list(self._heartbeats or ()):
+            self.on_heartbeat(address, None)
         if self._listeners is not None:
             self._listeners.tell(None)
         self._on_ended(self.association)
@@ -352,11 +351,11 @@ class Driver(Inbox):
         """The graceful end, or the other after `Config.close_timeout`."""
         self.shutdown()
         if not self.ended:
+            limit = self.engine.loop.call_later(self.core.context.config.close_timeout, self.abort, b"")
             try:
-                async with asyncio.timeout(self.core.context.config.close_timeout):
-                    await self.wait_ended()
-            except TimeoutError:
-                self.abort(b"")
+                await self.wait_ended()
+            finally:
+                limit.cancel()
         await self.wait_ended()
 
     def abort(self, reason: bytes) -> None:
