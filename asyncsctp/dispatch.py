@@ -115,7 +115,7 @@ def walk(
     context = rooms.context
     end = len(data)
     unknown = 0
-    guard = _guard(context, authenticated)
+    guard = _NONE if context.keyring is None else _guard(context, authenticated)
     guarded = bool(guard)
     while end - at >= tlv.HEADER_SIZE:
         kind = data[at]

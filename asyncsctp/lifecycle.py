@@ -78,13 +78,13 @@ class Lifecycle:
 
     _context: Context
     _rooms: Rooms
+    #: What the peer's packets start with, and how their checksums are checked; there is none before the first `retag`.
+    seal: Seal
 
     def __init__(self, association: Association, user: AssociationUser, registry: Registry) -> None:
         self._association = association
         self._user = user
         self._registry = registry
-        #: What the peer's packets start with, and how their checksums are checked.
-        self.seal = Seal(0, 0, 0)
         self.last_message = 0.0  # when user data came last
 
     def move_in(self, context: Context, rooms: Rooms) -> None:

@@ -45,10 +45,11 @@ class Packetizer:
         "_context", "_ecn", "_lead", "_marks", "_outbox", "_reception", "_seal", "_transmission",
     )  # fmt: skip
 
+    _seal: Seal  # there is none before the first `retag`
+
     def __init__(self, context: Context, outbox: Outbox) -> None:
         self._context = context
         self._outbox = outbox
-        self._seal = Seal(context.local_port, context.peer_port, 0)
         self._lead: list[bytes] = []  # chunks that open the next packet to the data path
         self._marks = Marks()
         self.furnish(None, None, None)
@@ -106,9 +107,9 @@ class Packetizer:
         for route, tag, body in packets:
             if not route.local:
                 continue
-            ours = tag == context.peer_tag != 0
+            ours = tag == context.peer_tag
             seal = self._seal if ours else Seal(context.local_port, context.peer_port, tag)
-            if ours and context.keyring is not None and context.keyring.owed(body):
+            if ours and tag and context.keyring is not None and context.keyring.owed(body):
                 body = context.keyring.cover(body)
             path = context.paths.find(route.address)
             if path is not None and path.settings.dscp >= 0:

@@ -88,16 +88,18 @@ class Strangers:
         if port != self._port:
             self._at_another_port(datagram, chunks, (peer_port, port), tag, route, now)
             return None
-        if any(chunk.kind == INIT for chunk in chunks) or tag == 0:
+        kinds = [chunk.kind for chunk in chunks]
+        if INIT in kinds or tag == 0:
             # Section 8.5.1 A: tag 0 and INIT belong together, and with nothing else.
-            if tag == 0 and len(chunks) == 1 and chunks[0].kind == INIT:
+            if tag == 0 and kinds == [INIT]:
                 init = read_init(datagram, chunks[0].start, chunks[0].end)
-                init = init._replace(addresses=as_seen(init.addresses, route.address))
+                if init.addresses:
+                    init = init._replace(addresses=as_seen(init.addresses, route.address))
                 return self._on_init(init, peer_port, route, now)
             self._host.statistics.malformed_packets += 1
             return None
         auth = chunks.pop(0) if chunks and chunks[0].kind == AUTH else None  # RFC 4895 section 6.3: of no account else
-        if chunks and chunks[0].kind == COOKIE_ECHO and not any(chunk.kind == ABORT for chunk in chunks):
+        if chunks and chunks[0].kind == COOKIE_ECHO and ABORT not in kinds:
             association = self._on_cookie_echo(datagram, auth, chunks[0], (peer_port, tag), route, now)
             if association is not None:
                 # Section 5.1.5 step 7: what follows the COOKIE ECHO is for the association that it made.

@@ -20,7 +20,7 @@ from ..wire.constants import MASK_32
 from .flow_control import SendBuffer, WaitList
 from .inbox import Inbox
 from .listeners import EventStream, Listeners
-from .parts import break_off_all
+from .parts import break_off_all, open_messages
 from .receipts import Delivery, Receipt, Watch
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Driver(Inbox):
             self._listeners.tell(event)
         if isinstance(event, SchedulerFailed):
             self.engine.loop.call_exception_handler({"message": str(event.error), "exception": event.error})
-        elif isinstance(event, PeerShutdown):
+        elif isinstance(event, PeerShutdown) and open_messages(self):
             self.engine.loop.call_soon(break_off_all, self)
 
     def on_writable(self) -> None:
@@ -168,9 +168,8 @@ class Driver(Inbox):
         self.wake_readers()
         self.sending.release()
         self.changes.wake()
-        if self._heartbeats is not None:
-            for address in list(self._heartbeats):
-                self.on_heartbeat(address, None)
+        for address in list(self._heartbeats or ()):
+            self.on_heartbeat(address, None)
         if self._listeners is not None:
             self._listeners.tell(None)
         self._on_ended(self.association)
@@ -351,12 +350,13 @@ class Driver(Inbox):
     async def close(self) -> None:
         """The graceful end, or the other after `Config.close_timeout`."""
         self.shutdown()
-        try:
-            async with asyncio.timeout(self.core.context.config.close_timeout):
+        if not self.ended:
+            limit = self.engine.loop.call_later(self.core.context.config.close_timeout, self.abort, b"")
+            try:
                 await self.wait_ended()
-        except TimeoutError:
-            self.abort(b"")
-            await self.wait_ended()
+            finally:
+                limit.cancel()
+        await self.wait_ended()
 
     def abort(self, reason: bytes) -> None:
         """End at once (RFC 9260 section 9.1)."""

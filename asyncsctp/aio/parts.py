@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .driver import Driver
     from .inbox import Inbox
 
-__all__ = ["Part", "PartReader", "break_off_all", "send_parts"]
+__all__ = ["Part", "PartReader", "break_off_all", "open_messages", "send_parts"]
 
 
 class Part(NamedTuple):
@@ -178,7 +178,11 @@ def break_off(driver: Driver, terms: Terms) -> None:
 
 def break_off_all(driver: Driver) -> None:
     """No more messages are taken: what is begun can't be ended, and must not hold up the others."""
+    for terms in open_messages(driver):
+        break_off(driver, terms)
+
+
+def open_messages(driver: Driver) -> list[Terms]:
+    """Those that are begun, and not ended."""
     submission = driver.core.submission
-    if submission is not None:
-        for terms in submission.open_messages():
-            break_off(driver, terms)
+    return [] if submission is None else submission.open_messages()

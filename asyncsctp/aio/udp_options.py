@@ -15,6 +15,7 @@ import sys
 from struct import Struct
 from typing import Final
 
+from ..paths.encapsulation import is_ipv4, normalize
 from .datagram import Address, DatagramError, SockAddr, address_of, sockaddr_of
 
 __all__ = [
@@ -59,12 +60,11 @@ def open_socket(local_addr: Address, buffer: int, *, reuse_port: bool = False) -
 
     `reuse_port` shares the port with others that do the same.
     """
-    host = local_addr[0]
-    version = ipaddress.ip_address(host.partition("%")[0]).version
-    sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+    family = socket.AF_INET if is_ipv4(normalize(local_addr[0])) else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        if version == 6:
+        if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         ask_for_buffers(sock, buffer)
         if reuse_port:
@@ -151,7 +151,7 @@ def traffic_class_kind(sock: socket.socket) -> int:
 
 def is_wildcard(sock: socket.socket) -> bool:
     """Is the socket bound to all addresses of its family?"""
-    return ipaddress.ip_address(sock.getsockname()[0].partition("%")[0]).is_unspecified
+    return sock.getsockname()[0] in ("0.0.0.0", "::")
 
 
 def report_local_address(sock: socket.socket) -> int:

@@ -170,6 +170,8 @@ def peer_addresses(
     Left out are families that we have no address of, and addresses that mean another host to the peer than to us,
     unless our own user named them: those are `known`.
     """
+    if not init.addresses:
+        return (source,)
     families = {is_ipv4(address) for address in local_addresses}
     addresses = {source: None}
     for address in init.addresses:

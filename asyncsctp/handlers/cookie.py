@@ -79,8 +79,7 @@ class CookieJar:
         if shared is not None:
             self._epoch = int.from_bytes(hmac_digest(shared, _EPOCH_LABEL, sha256)[: _EPOCH_BITS // 8])
         self._period = 0
-        self._secret = random.token(_SECRET_SIZE)
-        self._previous = random.token(_SECRET_SIZE)
+        self._secret = self._previous = b""  # made with the first cookie
         self._changes_at = -inf
 
     def seal(self, setup: Setup, now: float, tie_tags: tuple[int, int] = NO_TIE_TAGS, extension: float = 0.0) -> bytes:

@@ -91,6 +91,9 @@ class Handshake:
         "offer",
     )
 
+    #: What our INIT says; an INIT ACK in answer to the peer's own INIT says the same (section 5.2.1).
+    offer: Init
+
     def __init__(self, context: Context, local_addresses: Sequence[str]) -> None:
         self._context = context
         self._local_addresses = local_addresses
@@ -101,8 +104,6 @@ class Handshake:
         self._collisions = 0  # with others behind the same NAT
         self._setup: Setup | None = None
         self._cookie_echo = b""
-        #: What our INIT says; an INIT ACK in answer to the peer's own INIT says the same (section 5.2.1).
-        self.offer = Init(0, 0, 0, 0, 0)
 
     # What the user says.
 
@@ -126,7 +127,8 @@ class Handshake:
         """INIT ACK, in a packet that carried our tag."""
         context = self._context
         paths = context.paths
-        init = init._replace(addresses=as_seen(init.addresses, source.address))
+        if init.addresses:
+            init = init._replace(addresses=as_seen(init.addresses, source.address))
         # Section 5.2.3: of no meaning in other states. Section 5.1.2 D: one of its addresses must be ours to know.
         if context.state is not COOKIE_WAIT or not any(map(paths.find, (source.address, *init.addresses))):
             context.statistics.unexpected_chunks += 1

@@ -112,9 +112,7 @@ class OutstandingQueue(Records):
     )  # fmt: skip
 
     def __init__(self, initial_tsn: int, paths: int = 1) -> None:
-        super().__init__(initial_tsn)
         self.summary = _SUMMARY
-        self.doubtful: list[PacketRecord] | None = None
         self.delivered: list[Terms] | None = None
         self.in_flight = [0] * paths
         self._earliest: list[PacketRecord | None] = [None] * paths
@@ -125,7 +123,7 @@ class OutstandingQueue(Records):
         """Nothing has been sent, and the first TSN will be this one."""
         self.next_tsn = initial_tsn
         self.cumulative_tsn = initial_tsn - 1
-        self.doubtful = None
+        self.doubtful: list[PacketRecord] | None = None
         self.renumbered = None
         self.in_flight_user_bytes = 0
         self.user_bytes = 0
@@ -256,6 +254,8 @@ class OutstandingQueue(Records):
 
         A message of which the send queue still has a part is left to `SendQueue.abandon_all`.
         """
+        if not self.records:
+            return []
         messages = unacknowledged(self.records[self.head :])
         self.restart(self.next_tsn)
         return [(message, True) for message in messages]

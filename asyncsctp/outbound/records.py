@@ -29,12 +29,11 @@ class Records:
 
     __slots__ = ("cumulative_tsn", "head", "next_tsn", "records", "renumbered")
 
-    def __init__(self, initial_tsn: int) -> None:
-        self.records: list[PacketRecord] = []
-        self.head = 0
-        self.next_tsn = initial_tsn
-        self.cumulative_tsn = initial_tsn - 1
-        self.renumbered: dict[int, int] | None = None
+    cumulative_tsn: int
+    head: int
+    next_tsn: int
+    records: list[PacketRecord]
+    renumbered: dict[int, int] | None
 
     def __bool__(self) -> bool:
         return self.head < len(self.records)

@@ -5,7 +5,7 @@ Knows addresses as text. It does not know sockets, nor which associations use an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, NamedTuple
@@ -120,12 +120,14 @@ def as_seen(addresses: tuple[str, ...], source: str) -> tuple[str, ...]:
     )
 
 
-def listed_addresses(local_addresses: Iterable[str], peer: str) -> tuple[str, ...]:
+def listed_addresses(local_addresses: Sequence[str], peer: str) -> tuple[str, ...]:
     """The local addresses to list in an INIT or INIT ACK that goes to `peer` (RFC 9260 section 5.1.2).
 
     None for a single-homed endpoint: the peer takes the source of the packet then, and RFC 6951 section 3.2 says that
     addresses MUST NOT be listed, as a NAT might change them.
     """
+    if len(local_addresses) < 2:
+        return ()
     listed = tuple(dict.fromkeys(normalize(address) for address in local_addresses if in_scope(address, peer)))
     return listed if len(listed) > 1 else ()
 

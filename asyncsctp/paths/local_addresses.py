@@ -79,6 +79,8 @@ class LocalAddresses:
         """What to send to this one from: of its family, and if there are any, of a scope that meets its own."""
         ipv4 = is_ipv4(address)
         family = [local for local in self.sources if is_ipv4(local) == ipv4]
+        if len(family) < 2:
+            return family
         return [local for local in family if is_source_for(local, address)] or family
 
     def may_reach(self, address: str) -> bool:
@@ -191,7 +193,10 @@ class LocalAddresses:
         """What to send to this one from, so that it has as little as may be in common with what these use (section
         6.4.1): the one that serves the fewest of them.
         """
-        return min(self.sources_for(address), key=lambda local: _share(local, paths), default=NOWHERE)
+        sources = self.sources_for(address)
+        if len(sources) == 1:
+            return sources[0]
+        return min(sources, key=lambda local: _share(local, paths), default=NOWHERE)
 
     def _move(self, path: Path, paths: Sequence[Path]) -> bool:
         """Let a path leave from one that may be a source; false if there is none of its family."""

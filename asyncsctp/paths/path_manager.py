@@ -73,22 +73,25 @@ class PathManager(Failover):
         """The path to an address of the peer, made where it is new; None if no local address is of its family."""
         address = normalize(address)
         path = self._by_address.get(address)
-        if path is None and self.local.sources_for(address):
-            path = self.prepare(address, confirmed=confirmed)
+        local = self.local.most_divergent(address, self.paths) if path is None else NOWHERE
+        if local != NOWHERE:
+            path = self._make(address, local, _ACTIVE if confirmed else _UNCONFIRMED)
             self.attach(path)
         return path
 
-    def prepare(self, address: str, *, confirmed: bool = False) -> Path:
+    def prepare(self, address: str) -> Path:
         """A path to what may become an address of the peer; nothing but what is sent to it by name goes there, and
         nothing at all where we have no address of its family.
         """
+        return self._make(address, self.local.most_divergent(address, self.paths), _UNCONFIRMED)
+
+    def _make(self, address: str, local: str, state: PathState) -> Path:
         ipv4 = is_ipv4(address)
-        local = self.local.most_divergent(address, self.paths)
         config = self._config
         path = Path(
             self._free.pop() if self._free else len(self.by_id),
             Route(local, address, self._udp_port),
-            _ACTIVE if confirmed else _UNCONFIRMED,
+            state,
             self._settings,
             RtoEstimator(config.rto_initial, config.rto_min, config.rto_max),
             (config.congestion or RFC9260)(chunk_room(self._settings.mtu, ipv4) - self.reserved, ipv4),

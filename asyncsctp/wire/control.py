@@ -50,6 +50,10 @@ __all__ = [
 _U32: Final = Struct("!I")
 _TWO_U32: Final = Struct("!II")
 
+_COOKIE_ACK: Final = tlv.pack(COOKIE_ACK << 8)
+_SHUTDOWN_ACK: Final = tlv.pack(SHUTDOWN_ACK << 8)
+_SHUTDOWN_COMPLETE: Final = tlv.pack(SHUTDOWN_COMPLETE << 8)
+
 
 def pack_heartbeat(info: bytes) -> bytes:
     return tlv.pack_enclosing(HEARTBEAT << 8, tlv.pack(PARAM_HEARTBEAT_INFO, info))
@@ -82,7 +86,7 @@ def pack_cookie_echo(cookie: bytes) -> bytes:
 
 
 def pack_cookie_ack() -> bytes:
-    return tlv.pack(COOKIE_ACK << 8)
+    return _COOKIE_ACK
 
 
 def pack_shutdown(wire_cumulative_tsn: int) -> bytes:
@@ -95,11 +99,11 @@ def read_shutdown(data: bytes, start: int, end: int) -> int:
 
 
 def pack_shutdown_ack() -> bytes:
-    return tlv.pack(SHUTDOWN_ACK << 8)
+    return _SHUTDOWN_ACK
 
 
 def pack_shutdown_complete(reflected: bool = False) -> bytes:
-    return tlv.pack(SHUTDOWN_COMPLETE << 8 | (FLAG_TAG_REFLECTED if reflected else 0))
+    return tlv.pack(SHUTDOWN_COMPLETE << 8 | FLAG_TAG_REFLECTED) if reflected else _SHUTDOWN_COMPLETE
 
 
 def pack_ecne(wire_lowest_tsn: int) -> bytes:

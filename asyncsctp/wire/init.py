@@ -104,7 +104,8 @@ def pack_init(init: Init, ack: bool) -> bytes:
     if ack:
         # Section 3.2.2: they MUST go into the INIT ACK.
         items += map(parameters.pack_unrecognized, init.unrecognized)
-    return tlv.pack_enclosing((INIT_ACK if ack else INIT) << 8, b"".join(items), fixed)
+    last = items.pop() if items else b""  # whose padding does not count
+    return tlv.pack_enclosing((INIT_ACK if ack else INIT) << 8, last, fixed + b"".join(items))
 
 
 def read_init(data: bytes, start: int, end: int) -> Init:

@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 _U32: Final = Struct("!I")
+_ECN_CAPABLE: Final = tlv.pack(PARAM_ECN_CAPABLE)
 _KEPT: Final = 64  # lists of extensions: few are in use
 
 
@@ -79,7 +80,7 @@ def read_supported_address_types(value: bytes) -> frozenset[int]:
 
 def pack_ecn_capable() -> bytes:
     """ECN Capable, RFC 4960 appendix A."""
-    return tlv.pack(PARAM_ECN_CAPABLE)
+    return _ECN_CAPABLE
 
 
 @lru_cache(maxsize=_KEPT)

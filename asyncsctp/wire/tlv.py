@@ -63,9 +63,11 @@ def walk(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     if end > len(data):
         raise Malformed("the list ends beyond the packet")
     while end - at >= HEADER_SIZE:
-        first16, value_end = item(data, at, end)
-        yield first16, at, at + HEADER_SIZE, value_end
-        at += value_end - at + 3 & -4
+        first16, length = read_item(data, at)
+        if length < HEADER_SIZE or length > end - at:
+            item(data, at, end)  # which says what is wrong
+        yield first16, at, at + HEADER_SIZE, at + length
+        at += length + 3 & -4
 
 
 def skips_chunk(chunk_type: int) -> bool:
@@ -98,7 +100,10 @@ def pack_enclosing(first16: int, items: bytes, fixed: bytes = b"") -> bytes:
 
     Its length counts the padding of the items, but not that of the last (section 3.2).
     """
-    end = max((value_end for _, _, _, value_end in walk(items, 0, len(items))), default=0)
+    at = end = 0
+    while len(items) - at >= HEADER_SIZE:
+        _, end = item(items, at, len(items))
+        at = end + 3 & -4
     return pack(first16, fixed + items[:end])
 
 
