@@ -99,7 +99,8 @@ def process(
         return False
     carried = reception.packet_done(path)
     if context.state is not ESTABLISHED and rooms.shutdown is not None:
-        rooms.shutdown.on_packet(carried)
+        if carried:
+            rooms.shutdown.on_data()
         rooms.shutdown.advance()
     return carried
 

@@ -67,13 +67,13 @@ class Shutdown:
             if not context.timers.runs(T4_RTO):
                 self._acknowledge()
 
-    def on_packet(self, carried_data: bool) -> None:
-        """A packet came in SHUTDOWN-SENT: the peer lives, and may have much to send before it answers."""
-        context = self._context
-        if context.state is not SHUTDOWN_SENT:
-            return
-        self._begin_t2()
-        if carried_data:
+    def on_data(self) -> None:
+        """A packet brought user data: in SHUTDOWN-SENT the peer may have much to send before it answers.
+
+        Nothing else gives it more time. A peer that sends HEARTBEATs may not have the SHUTDOWN.
+        """
+        if self._context.state is SHUTDOWN_SENT:
+            self._begin_t2()
             self._send()
 
     # What the peer says.

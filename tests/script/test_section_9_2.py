@@ -130,8 +130,8 @@ def test_t2_gives_up_after_association_max_retrans(limit: int) -> None:
     assert isinstance(script.user.error, AssociationTimeout)
 
 
-def test_any_packet_of_the_peer_gives_it_more_time() -> None:
-    """Any packet SHOULD clear the retransmission count and restart T2."""
+def test_data_of_the_peer_gives_it_more_time() -> None:
+    """MUST restart T2, and SHOULD clear the retransmission count, as the peer sends all of its queued DATA chunks."""
     script = Script(Config(heartbeat_interval=None, shutdown_guard=86400.0, max_retrans=1))
     script.shutdown()
     script.take()
@@ -145,6 +145,25 @@ def test_any_packet_of_the_peer_gives_it_more_time() -> None:
         script.send(script.data(number, ssn=0))
         script.take()
     assert script.state is SHUTDOWN_SENT
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+def test_a_peer_that_says_other_things_is_told_again(paths: int) -> None:
+    """Its HEARTBEATs are no sign that it has the SHUTDOWN: one was lost, and T2 runs on, and counts on."""
+    script = Script(Config(heartbeat_interval=None, shutdown_guard=86400.0, max_retrans=4), paths=paths)
+    script.shutdown()
+    script.take()
+    start = script.now
+    again = []
+    for number in range(100):
+        script.advance(0.6)
+        again += [packet.at - start for packet in script.take() if SHUTDOWN in packet.kinds]
+        if so_far(script.state) is CLOSED:
+            break
+        script.send(control.pack_heartbeat(b"are you there?"), source=number % paths)
+    expected = [1.0, 3.0, 7.0, 15.0] if paths == 1 else [1.0, 2.0, 4.0, 6.0]
+    assert again == pytest.approx(expected)
+    assert isinstance(script.user.error, AssociationTimeout)
 
 
 def test_data_is_taken_in_shutdown_sent_and_each_packet_answered_by_a_shutdown() -> None:
