@@ -272,10 +272,10 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
     skips = transmission.abandonment is not None and (
         transmission.abandonment.partial.advance_peer_ack_point() > outstanding.cumulative_tsn
     )
-    if skips != context.timers.runs(FORWARD_TSN_RTX) and (context.state in SENDS_DATA or not skips):
+    if skips != context.timers.runs(FORWARD_TSN_RTX):
         yield "the timer for FORWARD TSN is wrong about TSNs that the peer is to skip"  # RFC 3758 section 3.5 C5
-    if context.state not in SENDS_DATA and transmission.pending:
-        yield "data waits in a state in which none is sent"
+    if context.state not in SENDS_DATA and not transmission.all_acknowledged:
+        yield "data waits, or the peer is to be told of what was given up, in a state in which neither is sent"
     for path_id, runs_here in enumerate(runs):
         if runs_here and not outstanding.has_outstanding(path_id):
             yield f"T3-rtx of path {path_id} runs for nothing"

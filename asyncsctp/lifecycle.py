@@ -175,6 +175,10 @@ class Lifecycle:
         """Whether user data waits to be sent or to be acknowledged."""
         return self._rooms.transmission is not None and self._rooms.transmission.pending
 
+    def all_acknowledged(self) -> bool:
+        """Whether the peer has all user data, and knows of what was given up."""
+        return self._rooms.transmission is None or self._rooms.transmission.all_acknowledged
+
     def is_timed(self, path: Path) -> bool:
         """Whether T3-rtx runs for this path, or has just run out."""
         transmission = self._rooms.transmission

@@ -21,7 +21,6 @@ from ..wire.constants import MASK_16, MASK_32
 from ..wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
 from .context import Context
 from .reachability import is_counted, on_answer, on_silence
-from .state import SENDS_DATA
 
 __all__ = ["Abandonment"]
 
@@ -136,13 +135,10 @@ class Abandonment:
             context.timers.start(LIFETIME, following)
 
     def expire_forward_tsn(self) -> None:
-        """C5: the peer did not answer a FORWARD TSN (section 6.3.3 of RFC 9260 for what that means).
-
-        In SHUTDOWN-SENT it need not: nothing waits behind what was abandoned.
-        """
+        """C5: the peer did not answer a FORWARD TSN (section 6.3.3 of RFC 9260 for what that means)."""
         context = self._context
         path = context.paths.by_id[self.path_id]
-        if context.state not in SENDS_DATA or context.owner.is_timed(path):  # T3-rtx ran out too: `on_t3` follows
+        if context.owner.is_timed(path):  # T3-rtx ran out too: `on_t3` follows
             return
         if is_counted(context, path) or on_silence(context, path, context.paths.on_timeout(path)):
             self._send(context.paths.retransmit_path(self.path_id))

@@ -127,6 +127,9 @@ class Owner(Protocol):
     def data_pending(self) -> bool:
         """Whether user data waits to be sent or to be acknowledged."""
 
+    def all_acknowledged(self) -> bool:
+        """Whether the peer has all user data, and knows of what was given up."""
+
     def is_timed(self, path: Path) -> bool:
         """Whether T3-rtx runs for this path, or has just run out and is still to be dealt with. It does not where data
         is unacknowledged that can't be sent again for now.

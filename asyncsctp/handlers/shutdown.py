@@ -52,16 +52,20 @@ class Shutdown:
     # What the association's progress says.
 
     def advance(self) -> None:
-        """Go on to the next step if no data is in the way any more; called whenever data was acknowledged."""
+        """Go on to the next step if no data is in the way any more; called whenever data was acknowledged.
+
+        A FORWARD TSN is in the way until it is acknowledged, as what is outstanding (section 9.2): a peer in
+        SHUTDOWN-RECEIVED takes user data no more, nor what is told of it.
+        """
         context = self._context
         if context.state is SHUTDOWN_PENDING:
-            if not context.owner.data_pending():
+            if context.owner.all_acknowledged():
                 context.state = SHUTDOWN_SENT
                 self._path_id = context.paths.data_path().path_id
                 self._begin_t2()
                 context.timers.start(T5_GUARD, context.now + self._guard())
                 self._send()
-        elif context.state is SHUTDOWN_RECEIVED and not context.owner.data_pending():
+        elif context.state is SHUTDOWN_RECEIVED and context.owner.all_acknowledged():
             # RFC 5061 section 5.1.1 C4: in SHUTDOWN-ACK-SENT no ASCONF is sent again. The one under way may have been
             # carried out, so that nothing would be heard any more from where we believe to be.
             if not context.timers.runs(T4_RTO):

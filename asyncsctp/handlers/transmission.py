@@ -121,6 +121,16 @@ class Transmission:
         return queue.buffered > 0 or self.outstanding.user_bytes > 0 or queue.waiting > 0
 
     @property
+    def all_acknowledged(self) -> bool:
+        """Whether nothing waits to be sent, and the peer has acknowledged every TSN that was.
+
+        What was given up needs no answer for its own sake, but the FORWARD TSN that tells of it does (RFC 3758 section
+        3.5 C5).
+        """
+        queue = self.queue
+        return queue.buffered == 0 and queue.waiting == 0 and not self.outstanding
+
+    @property
     def buffered(self) -> int:
         """User bytes that were written and are not acknowledged."""
         return self.queue.buffered + self.queue.waiting + self.outstanding.user_bytes

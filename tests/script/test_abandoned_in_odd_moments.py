@@ -9,12 +9,12 @@ from support.changing import so_far
 from support.script import PEER, B, E, Packet, Script
 
 from asyncsctp.config import Config
-from asyncsctp.errors import MessageAbandoned
+from asyncsctp.errors import AssociationTimeout, MessageAbandoned
 from asyncsctp.events import SenderDry
-from asyncsctp.handlers.state import SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_SENT
+from asyncsctp.handlers.state import SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
 from asyncsctp.wire import control
-from asyncsctp.wire.constants import DATA, FORWARD_TSN, RE_CONFIG, SHUTDOWN
+from asyncsctp.wire.constants import DATA, FORWARD_TSN, RE_CONFIG, SHUTDOWN, SHUTDOWN_ACK
 from asyncsctp.wire.reconfig import PERFORMED, pack_reconfig, pack_response
 
 CONFIG = Config(heartbeat_interval=None, mtu=1200, max_burst=None, nodelay=True)
@@ -250,9 +250,55 @@ class TestShutdown:
         script.flush()
         assert script.state is SHUTDOWN_SENT
 
-    def test_what_the_peer_need_not_be_told_any_more_is_no_silence(self) -> None:
-        """Section 9.2: in SHUTDOWN-SENT the peer may go on sending, and does not take a FORWARD TSN then."""
-        script = partial(max_retrans=2, path_max_retrans=2, shutdown_guard=1000.0)
+    def gone(self, by_us: bool) -> Script:
+        """A message was lost and given up, and so was the FORWARD TSN, while one of the two shuts down."""
+        script = partial()
+        submit(script, b"lost", LIMITED, 0)
+        if by_us:
+            script.shutdown()
+        else:
+            script.send(control.pack_shutdown(script.ours(-1)))
+        assert kinds(script.take()) == [DATA]
+        assert kinds(script.wait()) == [FORWARD_TSN]
+        return script
+
+    @pytest.mark.parametrize("by_us", [True, False])
+    def test_a_lost_forward_tsn_is_sent_again_by_its_timer(self, by_us: bool) -> None:
+        """RFC 3758 section 3.5 C5. It is outstanding until it is acknowledged, and so nobody has shut down before."""
+        script = self.gone(by_us)
+        for _ in range(3):
+            assert kinds(script.wait()) == [FORWARD_TSN]
+        assert script.state is (SHUTDOWN_PENDING if by_us else SHUTDOWN_RECEIVED)
+        if by_us:
+            script.send(script.sack(0))
+            assert kinds(script.take()) == [SHUTDOWN]
+            assert FORWARD_TSN not in kinds(script.wait())
+            script.send(control.pack_shutdown_ack())
+        else:
+            script.send(control.pack_shutdown(script.ours(0)))
+            assert kinds(script.take()) == [SHUTDOWN_ACK]
+            assert FORWARD_TSN not in kinds(script.wait())
+            script.send(control.pack_shutdown_complete())
+        assert script.user.is_closed
+        assert script.user.error is None
+
+    @pytest.mark.parametrize("by_us", [True, False])
+    def test_who_does_not_know_of_what_was_given_up_is_told_again(self, by_us: bool) -> None:
+        """C3. Also by a SHUTDOWN, whose cumulative TSN is one as that of a SACK is."""
+        script = self.gone(by_us)
+        script.advance(0.9 * script.rto)
+        script.send(script.sack(-1) if by_us else control.pack_shutdown(script.ours(-1)))
+        script.advance(0.05)
+        script.expect_nothing()
+        for _ in range(3):
+            script.advance(script.rto / 2)
+            script.send(script.sack(-1) if by_us else control.pack_shutdown(script.ours(-1)))
+            script.advance(script.rto / 2)
+            assert FORWARD_TSN in kinds(script.take())
+
+    def test_a_peer_that_is_never_told_is_given_up_as_silent(self) -> None:
+        """RFC 9260 section 8.1: its data is no answer."""
+        script = partial(max_retrans=2, path_max_retrans=2)
         message = submit(script, b"x", LIMITED, 9)
         script.association.sender().withdraw(message)
         script.flush()
@@ -260,7 +306,8 @@ class TestShutdown:
         for tsn in range(100):
             script.send(script.data(tsn))
             script.advance(0.5)
-        assert script.state is SHUTDOWN_SENT
+        assert SHUTDOWN not in kinds(script.take())
+        assert isinstance(script.user.error, AssociationTimeout)
 
 
 class TestReset:
