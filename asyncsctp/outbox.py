@@ -14,11 +14,13 @@ __all__ = ["Outbox"]
 class Outbox:
     """What the associations of an endpoint put, and its sockets take out; seen one by one, (route, packet)."""
 
-    __slots__ = ("runs",)
+    __slots__ = ("runs", "takes_trains")
 
     def __init__(self) -> None:
         #: Each a route, and the packets that leave along it one behind the other.
         self.runs: list[tuple[Route, list[bytes]]] = []
+        #: Whether packets of one size that leave one behind the other cost less than others (UDP_SEGMENT).
+        self.takes_trains = False
 
     def __len__(self) -> int:
         return sum(len(packets) for _, packets in self.runs)

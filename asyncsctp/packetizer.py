@@ -22,14 +22,15 @@ from .paths.marks import Marks
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
 from .wire import control
-from .wire.constants import FLAG_IMMEDIATE, HEARTBEAT, HEARTBEAT_ACK
+from .wire.constants import FLAG_IMMEDIATE, HEARTBEAT, HEARTBEAT_ACK, PAD
 from .wire.octets import Writer, take_all
 from .wire.packet import Seal
 
 __all__ = ["Packetizer"]
 
 _UNLIMITED: Final = 1 << 30
-#: RFC 4820 section 3: PAD fills a packet up. A tenth of a packet at most, where that makes it equal to those before it.
+#: RFC 4820 section 3: PAD fills a packet up. A tenth of a packet at most, where that makes it equal to those before it,
+#: so that they leave by one system call, and the peer says that it takes PAD: others drop what they don't know.
 _MOST_PADDING: Final = 10
 #: Control chunks that wait while nothing but HEARTBEATs may leave.
 _MOST_HELD: Final = 32
@@ -42,7 +43,7 @@ class Packetizer:
     """The way out of one association."""
 
     __slots__ = (
-        "_context", "_ecn", "_lead", "_marks", "_outbox", "_reception", "_seal", "_transmission",
+        "_context", "_ecn", "_lead", "_marks", "_outbox", "_pads", "_reception", "_seal", "_transmission",
     )  # fmt: skip
 
     _seal: Seal  # there is none before the first `retag`
@@ -59,6 +60,8 @@ class Packetizer:
         self._reception = reception
         self._transmission = transmission
         self._ecn = ecn
+        setup = self._context.setup
+        self._pads = setup is not None and PAD in setup.extensions
         self._lead.clear()
 
     def retag(self) -> None:
@@ -288,6 +291,7 @@ class Packetizer:
         tsn = first_tsn = outstanding.next_tsn
         user_bytes = 0
         total = 0
+        pads = self._pads and self._outbox.takes_trains
         train = 0  # the size of the packets that go with one system call: of equal ones, before a shorter one
         sent = 0
         last_tsn = transmission.window.last_new_tsn()
@@ -317,7 +321,7 @@ class Packetizer:
                 lead.clear()
             if len(body) != train:
                 gap = train - len(body)
-                if 0 < gap * _MOST_PADDING <= train and queue.buffered:
+                if pads and 0 < gap * _MOST_PADDING <= train and queue.buffered:
                     body += control.pack_pad(gap)
                 else:
                     train = len(body)

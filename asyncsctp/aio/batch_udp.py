@@ -179,6 +179,10 @@ class _Errors:
         """The system has no room for a packet now."""
         self._protocol.send_failed(code)
 
+    def segmentation_changed(self, works: bool) -> None:
+        """A train was refused for what it is, or for the size of its packets after all."""
+        self._protocol.segmentation_changed(works)
+
     def _deliver(self) -> None:
         reports = self._reports
         self._reports = {}
@@ -291,16 +295,21 @@ class _Sender:
                     singly = end
                     refusal = code
                     if refusal in NO_SEGMENTATION:
-                        self.segmenting = False
+                        self._segment(False)
                     attempt = 0
                     continue
                 if refusal and code in (refusal, errno.EMSGSIZE):
                     # A lone packet fails too, so it was not for being a train; for its size older kernels say EINVAL.
-                    self.segmenting = True
+                    self._segment(True)
                 self._errors.refused(code, packets[at], addr, mtu)
             at = end
             attempt = 0
         return count
+
+    def _segment(self, works: bool) -> None:
+        if works is not self.segmenting:
+            self.segmenting = works
+            self._errors.segmentation_changed(works)
 
     def _end_of_train(self, packets: Sequence[bytes], at: int, count: int) -> int:
         """The index after the packets that can go as one train: as long as the first, but the last may be shorter."""

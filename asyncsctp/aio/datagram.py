@@ -67,6 +67,9 @@ class PacketProtocol(asyncio.DatagramProtocol):
     def batch_done(self) -> None:
         """No more datagrams in this wake-up: time to answer."""
 
+    def segmentation_changed(self, works: bool) -> None:
+        """Trains of datagrams can be sent (UDP GSO), or can't any more. May come from inside a send."""
+
     def send_failed(self, code: int) -> None:
         """The system refused packets or made them wait, or ICMP came; to count it. May come from inside a send."""
 

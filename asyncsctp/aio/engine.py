@@ -126,6 +126,10 @@ class Engine:
             self.core.expire(now)
         self.flush()
 
+    def on_segmentation(self, works: bool) -> None:
+        """Each of the sockets sends trains of packets in one system call; or there is one that does not."""
+        self.outbox.takes_trains = works
+
     def on_error(self, route: Route, error: OSError) -> None:
         """A packet was too large, or ICMP says that it did not arrive: of interest to associations, and never fatal."""
         now = self.now()

@@ -44,12 +44,15 @@ class Receiver(Protocol):
     def on_socket_lost(self, error: Exception) -> None:
         """A socket has failed."""
 
+    def on_segmentation(self, works: bool) -> None:
+        """Each of the sockets sends trains of packets in one system call; or there is one that does not."""
+
 
 @final
 class _Socket(PacketProtocol):
     """One socket as its transport sees it."""
 
-    __slots__ = ("_is_full", "_receiver", "_routes", "_routes_at", "_sockets", "local", "transport")
+    __slots__ = ("_is_full", "_receiver", "_routes", "_routes_at", "_sockets", "local", "segments", "transport")
 
     def __init__(self, sockets: Sockets, receiver: Receiver, local: str) -> None:
         self._sockets = sockets
@@ -57,12 +60,14 @@ class _Socket(PacketProtocol):
         self._routes: dict[Address, Route] = {}
         self._routes_at: dict[tuple[Address, str], Route] = {}
         self._is_full = False
+        self.segments = False
         self.local = local
         self.transport: PacketTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("PacketTransport", transport)  # a simulated one is no subclass of ours
         self._sockets.by_local[self.local] = self
+        self.segmentation_changed(self.transport.get_extra_info("gso", False))
 
     def route_from(self, addr: Address) -> Route:
         """The route of what comes from an address: one object each, so that comparing is cheap."""
@@ -102,6 +107,10 @@ class _Socket(PacketProtocol):
         address: Address | None = getattr(exc, "address", None)
         if isinstance(exc, OSError) and address is not None:
             self._receiver.on_error(self.route_from(address), exc)
+
+    def segmentation_changed(self, works: bool) -> None:
+        self.segments = works
+        self._sockets.note_segmentation()
 
     def send_failed(self, code: int) -> None:
         self._sockets.note_failures(code, 1)
@@ -218,6 +227,7 @@ class Sockets:
         if self._leaving is None:
             self._leaving = {}
         self._leaving[address] = sock
+        self.note_segmentation()
         sock.transport.close()
         sock.forget_full()
         self._receiver.flush()  # it may have been the full one that others waited for
@@ -228,6 +238,7 @@ class Sockets:
         if self.by_local.get(sock.local) is sock:  # it has failed
             del self.by_local[sock.local]
             sock.forget_full()
+            self.note_segmentation()
         elif self._leaving is not None and self._leaving.get(sock.local) is sock:
             del self._leaving[sock.local]
         if self._gone is not None:
@@ -237,6 +248,10 @@ class Sockets:
         if self._gone is None:
             self._gone = WaitList()
         await self._gone.wait()
+
+    def note_segmentation(self) -> None:
+        """Say whether all of them send trains."""
+        self._receiver.on_segmentation(all(sock.segments for sock in self.by_local.values()))
 
     def note_failures(self, code: int, count: int) -> None:
         """So many packets were refused, or had to wait."""

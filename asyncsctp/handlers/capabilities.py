@@ -20,6 +20,7 @@ from ..wire.constants import (
     FORWARD_TSN,
     I_DATA,
     I_FORWARD_TSN,
+    PAD,
     PARAM_HMAC_ALGORITHMS,
     PARAM_IPV4_ADDRESS,
     PARAM_IPV6_ADDRESS,
@@ -73,6 +74,8 @@ def _offered(
             types.add(I_FORWARD_TSN)
     if stream_reconfig:
         types.add(RE_CONFIG)
+    if types:  # where nothing is offered, the INIT stays as bare as it can be
+        types.add(PAD)  # it is taken always, and sent to those alone who say the same
     return frozenset(types)
 
 

@@ -34,6 +34,7 @@ class Listener:
         self.received: list[tuple[list[bytes], Route]] = []
         self.errors: list[OSError] = []
         self.flushes = 0
+        self.trains: list[bool] = []
         self._changed = asyncio.Event()
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -55,6 +56,9 @@ class Listener:
 
     def on_socket_lost(self, error: Exception) -> None:
         raise AssertionError(error)
+
+    def on_segmentation(self, works: bool) -> None:
+        self.trains.append(works)
 
 
 def opener(full: set[str], code: int = errno.EAGAIN) -> Callable[[Address, int], socket.socket]:
@@ -207,5 +211,32 @@ def test_processes_that_share_a_port_can_not_bind_more(run: Run) -> None:
                 with pytest.raises(NotImplementedError, match="share"):
                     await server.add_local_address(TWO)
                 assert server.endpoint.local_addrs == (ONE,)
+
+    run(main())
+
+
+def test_trains_are_sent_while_each_of_them_sends_them(run: Run) -> None:
+    async def main() -> None:
+        def open_socket(local_addr: Address, buffer: int) -> socket.socket:
+            wrapped: Any = Wrapped(
+                udp_options.open_socket(local_addr, buffer),
+                lambda method, data: errno.EIO if local_addr[0] == TWO and method == "sendmsg" else 0,
+            )
+            return wrapped  # type: ignore[no-any-return]
+
+        listener = Listener()
+        sockets = Sockets(listener)
+        await sockets.bind((ONE, TWO), 0, Config(), open_socket)
+        if not sockets.info(ONE, "gso"):
+            pytest.skip("no GSO here")
+        assert listener.trains[-1:] == [True]
+        port = sockets.udp_port
+        sockets.send([(Route(ONE, TWO, port), [b"0123456789ab"] * 3)])
+        assert listener.trains[-1:] == [True]
+        sockets.send([(Route(TWO, ONE, port), [b"0123456789ab"] * 3)])
+        assert listener.trains[-1:] == [False]
+        assert sockets.remove(TWO)
+        assert listener.trains[-1:] == [True]
+        sockets.close()
 
     run(main())
