@@ -121,34 +121,3 @@ def test_a_packet_of_padding_alone_means_nothing() -> None:
     script.expect_nothing()
     script.write(b"x")
     script.expect(DATA)
-
-
-def sizes_of(script: Script, *messages: int) -> list[int]:
-    """The sizes of the packets that carry messages of these sizes, written together."""
-    script.write(*(bytes(size) for size in messages))
-    packets = script.take()
-    carried = [chunk for packet in packets for chunk in packet.chunks if chunk.kind == DATA]
-    assert [len(chunk.data) for chunk in carried] == list(messages)
-    return [packet.size for packet in packets]
-
-
-def test_small_differences_between_packets_are_evened_out() -> None:
-    """RFC 4820 section 3: PAD fills up a packet, so that runs of packets are equal and leave together."""
-    script = Script()
-    assert len(set(sizes_of(script, 1000, 980, 910, 1000, 960)[:4])) == 1
-
-
-def test_not_more_than_a_tenth_of_a_packet_is_padding_and_the_last_one_has_none() -> None:
-    script = Script()
-    whole, less, last = sizes_of(script, 1000, 880, 860)
-    assert (whole - less, less - last) == (120, 20)
-
-
-def test_what_is_sent_again_has_no_padding() -> None:
-    script = Script()
-    sizes_of(script, 1000, 980, 1000, 960)
-    script.send(script.sack(0))
-    script.advance(1.0)
-    again = script.take()[0]
-    assert [chunk.kind for chunk in again.chunks] == [DATA]
-    assert again.size < 1000 + 28
