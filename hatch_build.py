@@ -23,7 +23,9 @@ INTERPRETED = {"_source", "aio", "testing", "cli", "config", "errors", "events",
 COMPILED_SHELL = {"aio/batch_udp", "aio/engine", "aio/receipts", "aio/sockets"}
 #: The same, with coroutines. mypyc throws exceptions into what they await in a way that Python warns of from 3.12 on.
 if sys.version_info < (3, 12):
-    COMPILED_SHELL |= {"aio/claims", "aio/driver", "aio/flow_control", "aio/inbox", "aio/streams"}
+    COMPILED_SHELL |= {
+        "aio/claims", "aio/driver", "aio/flow_control", "aio/inbox", "aio/streams", "aio/unclaimed",
+    }  # fmt: skip
 #: What the compiled modules need at run time beside what the plain ones do.
 LIBRT = "librt>=0.16"
 

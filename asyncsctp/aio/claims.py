@@ -17,28 +17,25 @@ _OUTGOING: Final = 2
 class Claims:
     """The streams of one association of which at least one direction was reset, or is about to be."""
 
-    __slots__ = ("_finished", "closing", "ends")
+    __slots__ = ("_finished", "closing")
 
     def __init__(self) -> None:
         self._finished: dict[int, int] = {}  # claimed streams: the directions that were reset
         #: Streams whose writer was closed, and whose reset is not yet answered.
         self.closing: dict[int, None] = {}
-        #: Unclaimed streams that the peer has reset: the TSN of the last message before that, which nobody has read.
-        self.ends: dict[int, int] = {}
 
     def is_held(self, sid: int) -> bool:
         """Whether the id is not to be handed out."""
-        return sid in self._finished or sid in self.closing or sid in self.ends
+        return sid in self._finished or sid in self.closing
 
     def is_closing(self, sid: int) -> bool:
         """Whether a reset of ours is not yet answered."""
         return sid in self.closing
 
-    def take(self, sid: int) -> int:
-        """The stream is claimed anew: what is not finished is no longer waited for. What `ends` has, or -1."""
+    def take(self, sid: int) -> None:
+        """The stream is claimed anew: what is not finished is no longer waited for."""
         self._finished.pop(sid, None)
         self.closing.pop(sid, None)
-        return self.ends.pop(sid, -1)
 
     def close(self, sid: int) -> None:
         """Its writer was closed."""

@@ -16,6 +16,7 @@ from .claims import Claims
 from .flow_control import Turn
 from .parts import Part
 from .streams import Message, MessageQueue, StreamReader
+from .unclaimed import Unclaimed
 
 __all__ = ["Inbox"]
 
@@ -29,37 +30,32 @@ class Inbox(AssociationUser):
     """
 
     __slots__ = (
-        "_accepting", "_by_stream", "_lowest", "_readers", "_used", "_written", "claims", "ended", "error",
-        "unclaimed",
+        "_accepting", "_lowest", "_readers", "_used", "_written", "claims", "ended", "error", "unclaimed",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.ended = False
         self.error: SCTPError | None = None
-        self.unclaimed = MessageQueue(self)
+        self.unclaimed = Unclaimed(self)
         self._readers: dict[int, StreamReader] = {}
-        self._used: set[int] | None = None  # the streams that the peer has used; claimed ones are not listed
+        self._used: set[int] | None = None  # the streams that the peer has used since their reset, and nobody claimed
         self._written: set[int] | None = None  # those that we have used
         self.claims: Claims | None = None  # made when the first stream is reset
         self._lowest = 0
         self._accepting: Turn | None = None
-        #: The unclaimed messages once more, sorted by stream; None until `accept` needs it.
-        self._by_stream: dict[int, list[Message]] | None = None
 
     def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
         """The core has a message."""
+        message: Message = _NEW(Message, (data, sid, ppid, unordered, ssn, tsn))
         queue: MessageQueue | None = self._readers.get(sid)
         if queue is None:
-            message: Message = _NEW(Message, (data, sid, ppid, unordered, ssn, tsn))
-            queue = self.unclaimed
             self.use(sid)
-            if self._by_stream is not None:
-                self._by_stream.setdefault(sid, []).append(message)
-            queue.messages.append(message)
+            self.unclaimed.put(message)
             if self._accepting is not None:
                 self._accepting.wake()
+            queue = self.unclaimed
         else:
-            queue.messages.append(_NEW(Message, (data, sid, ppid, unordered, ssn, tsn)))
+            queue.messages.append(message)
         if queue.is_waited_for:
             queue.wake()
 
@@ -72,16 +68,12 @@ class Inbox(AssociationUser):
     def abort_parts(self, sid: int) -> None:
         """A message that a reader has a part of will not be completed."""
         reader = self._readers.get(sid)
-        if reader is not None and reader._parts is not None:
-            reader._parts.abort()
+        if reader is not None:
+            reader.abort_parts()
 
     def deliver_parts(self, sid: int, wanted: bool) -> None:
         """The reader of a stream wants parts from now on, or no more."""
         raise NotImplementedError
-
-    def end_of(self, sid: int) -> Exception | None:
-        """What to raise to one who waits on this stream; None while more may come."""
-        return self.end_of_stream() if self.ended else None
 
     def use(self, sid: int) -> None:
         """The peer has used this stream."""
@@ -119,44 +111,21 @@ class Inbox(AssociationUser):
         return self._claim(sid)
 
     def _claim(self, sid: int) -> StreamReader:
+        """The reader comes to its end at once if the peer has reset the stream before its messages were claimed. What
+        came after that stays, for the next who claims the stream.
+        """
         reader = StreamReader(self, sid)
         if self.claims is not None:
-            ends_at = self.claims.take(sid)
-            if ends_at >= 0:
-                return self._claim_ended(reader, ends_at)
-        queue = self.unclaimed
-        if self._used is not None and sid in self._used:
-            if self._by_stream is not None:
-                reader.messages.extend(self._by_stream.pop(sid, ()))
-            else:
-                reader.messages.extend([message for message in queue.unread() if message[1] == sid])
+            self.claims.take(sid)
+        is_used = self._used is not None and sid in self._used
+        if is_used or self.unclaimed.has_ended(sid):
+            reader.messages, reader.is_ended = self.unclaimed.take_stream(sid)
+        if reader.is_ended:
+            self.open_claims().finish_incoming(sid)
+            return reader
         self._readers[sid] = reader
-        if reader.messages:
-            queue.skipped = self._readers
-            queue.skip()
-        return reader
-
-    def _claim_ended(self, reader: StreamReader, ends_at: int) -> StreamReader:
-        """A reader for a stream that the peer has reset already, after the message with this TSN.
-
-        What came after it is left for the next who claims the stream.
-        """
-        sid = reader.stream
-        taken: list[Message] = []
-        left: list[Message] = []
-        for message in self.unclaimed.unread():
-            if message[1] == sid and not reader.is_ended:
-                taken.append(message)
-                reader.is_ended = message[5] == ends_at
-            else:
-                left.append(message)
-        if not reader.is_ended:  # the last of them was read: this is a stream like others
-            return self._claim(sid)
-        reader.messages = taken
-        self.unclaimed.replace(left)
-        self._by_stream = None
-        if self.claims is not None:
-            self.claims.finish_incoming(sid)
+        if is_used and self._used is not None:
+            self._used.discard(sid)
         return reader
 
     def note(self, event: Event) -> None:
@@ -187,27 +156,26 @@ class Inbox(AssociationUser):
         if reader is not None:
             reader.end()
             if claims.finish_incoming(sid):
-                self._free(sid)
+                self.free(sid)
         elif self._used is not None and sid in self._used:
             self._used.discard(sid)
-            self._free(sid)
-            for message in self.unclaimed.unread():
-                if message[1] == sid:
-                    claims.ends[sid] = message[5]
+            if not self.unclaimed.end(sid):
+                self.free(sid)
 
     def _end_outgoing(self, claims: Claims, sid: int) -> None:
         """The peer has agreed to the reset of this stream of ours."""
         if self._written is not None and self.is_idle(sid):
             self._written.discard(sid)
-            self._free(sid)
+            self.free(sid)
         if claims.finish_outgoing(sid):
-            self._free(sid)
+            self.free(sid)
 
     def is_idle(self, sid: int) -> bool:
         """Whether nothing was written to this stream while it was reset."""
         return True
 
-    def _free(self, sid: int) -> None:
+    def free(self, sid: int) -> None:
+        """This id may be one to hand out."""
         if sid < self._lowest:
             self._lowest = sid
 
@@ -216,13 +184,15 @@ class Inbox(AssociationUser):
         used = self._used or ()
         written = self._written or ()
         claims = self.claims
-        if claims is not None and claims.ends:
-            waiting = {message[1] for message in self.unclaimed.unread()}
-            for read in [ended for ended in claims.ends if ended not in waiting]:
-                del claims.ends[read]
-                self._free(read)
+        unclaimed = self.unclaimed
         sid = self._lowest
-        while sid in used or sid in written or sid in self._readers or (claims is not None and claims.is_held(sid)):
+        while (
+            sid in used
+            or sid in written
+            or sid in self._readers
+            or unclaimed.has_ended(sid)
+            or (claims is not None and claims.is_held(sid))
+        ):
             sid += 1
         self._lowest = sid
         return sid if sid < limit else -1
@@ -232,28 +202,20 @@ class Inbox(AssociationUser):
         if self._accepting is None:
             self._accepting = Turn("accept_stream")
         self._accepting.claim()
-        queue = self.unclaimed
-        while not queue:
+        unclaimed = self.unclaimed
+        while unclaimed.is_empty():
             if self.ended:
                 raise self.end_of_stream()
             await self._accepting.wait()
-        if self._by_stream is None:
-            self._by_stream = {}
-            for message in queue.unread():
-                self._by_stream.setdefault(message[1], []).append(message)
-        return self._claim(queue.first()[1])  # the peer has begun anew on it, whatever of before is not finished
+        return self._claim(unclaimed.first_stream())  # begun anew by the peer, whatever of before is not finished
 
     async def receive(self) -> Message:
         """The next message that belongs to no claimed stream."""
-        message = await self.unclaimed.read()
-        self._by_stream = None
-        return message
+        return await self.unclaimed.read()
 
     async def receive_many(self, limit: int | None) -> list[Message]:
         """The messages that belong to no claimed stream."""
-        messages = await self.unclaimed.read_many(limit)
-        self._by_stream = None
-        return messages
+        return await self.unclaimed.read_many(limit)
 
     def wake_readers(self) -> None:
         """The association has ended."""
@@ -261,6 +223,4 @@ class Inbox(AssociationUser):
         if self._accepting is not None:
             self._accepting.wake()
         for reader in self._readers.values():
-            reader.wake()
-            if reader._parts is not None:
-                reader._parts.wake()
+            reader.wake_all()

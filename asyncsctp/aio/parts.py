@@ -18,6 +18,7 @@ from .receipts import Receipt
 if TYPE_CHECKING:
     from .driver import Driver
     from .inbox import Inbox
+    from .streams import StreamReader
 
 __all__ = ["Part", "PartReader", "break_off_all", "open_messages", "send_parts"]
 
@@ -42,12 +43,11 @@ class Part(NamedTuple):
 class PartReader:
     """The parts that have arrived in a stream and are not yet read; what `StreamReader.parts` iterates over."""
 
-    def __init__(self, inbox: Inbox, sid: int) -> None:
+    def __init__(self, reader: StreamReader, inbox: Inbox) -> None:
+        self._reader = reader
         self._inbox = inbox
-        self._sid = sid
         self._parts: deque[Part | None] = deque()  # None: the message before it will not be completed
         self._waiter: asyncio.Future[None] | None = None
-        self._ended = False
         self._filling = -1  # the TSN of a message of which a part, and not the last, has come
         self._inside = -1  # the same of one of which a part has been read
 
@@ -58,16 +58,16 @@ class PartReader:
         return len(self._parts)
 
     async def __anext__(self) -> Part:
+        self._reader.parts()  # it may have read whole messages in between
         while not self._parts:
-            error = EndOfStream() if self._ended else self._inbox.end_of(self._sid)
-            if isinstance(error, EndOfStream):
+            if self._reader.is_ended or self._inbox.ended:
+                error = self._inbox.end_of_stream()
+                if not self._reader.is_ended and not isinstance(error, EndOfStream):
+                    raise error
                 if self._inside >= 0:  # the sender has ended without it
                     raise self._abandoned()
                 raise StopAsyncIteration
-            if error is not None:
-                raise error
-            if self._waiter is not None:
-                raise RuntimeError("another coroutine is already waiting for the next part")
+            self.check_alone()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
@@ -82,6 +82,11 @@ class PartReader:
             self._inside = -1
         self._inbox.consumed(max(len(part.data), SMALLEST_CHARGE))
         return part
+
+    def check_alone(self) -> None:
+        """`RuntimeError` if a coroutine waits here."""
+        if self._waiter is not None:
+            raise RuntimeError("another coroutine is already waiting for the next part")
 
     def _abandoned(self) -> MessageAbandoned:
         self._inside = -1
@@ -103,11 +108,6 @@ class PartReader:
             self._parts.append(None)
             self.wake()
 
-    def end(self) -> None:
-        """The peer has reset the stream: no more will come."""
-        self._ended = True
-        self.wake()
-
     def wake(self) -> None:
         """There is a part, or something else to be told of."""
         if self._waiter is not None and not self._waiter.done():
@@ -115,6 +115,7 @@ class PartReader:
 
     def take_whole(self) -> list[Part]:
         """All that is here, which must be whole messages: the reader goes on without parts."""
+        self.check_alone()
         parts = [part for part in self._parts if part is not None and part.last]
         if self._inside >= 0 or len(parts) < len(self._parts):
             raise RuntimeError("a message is being read in parts: read the rest of it by parts() first")

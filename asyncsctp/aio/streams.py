@@ -42,15 +42,13 @@ class Message(NamedTuple):
     tsn: int
 
 
-
-
 class MessageQueue:
     """Messages that have arrived and are not yet read. They count against the receive window until they are.
 
     The oldest are turned around, so that the next one is taken from an end of a list.
     """
 
-    __slots__ = ("_inbox", "_taken", "_turned", "is_ended", "is_waited_for", "messages", "skipped", "waiter")
+    __slots__ = ("_inbox", "_taken", "_turned", "is_ended", "is_waited_for", "messages", "waiter")
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
@@ -63,21 +61,30 @@ class MessageQueue:
         self.is_waited_for = False
         #: Those behind them, in order of arrival: where new ones are appended.
         self.messages: list[Message] = []
-        #: The streams whose messages are read elsewhere by now; None: there are none of theirs here.
-        self.skipped: dict[int, StreamReader] | None = None
 
     def __len__(self) -> int:
         return len(self._turned) + len(self.messages)
 
-    def unread(self) -> list[Message]:
-        """All of them, the next one to be read first."""
-        return self._turned[::-1] + self.messages
+    def is_empty(self) -> bool:
+        """Whether there is nothing to be read."""
+        return not self._turned and not self.messages
 
-    def first(self) -> Message:
-        """The next one to be read, of one or more."""
+    def put(self, message: Message) -> None:
+        """A message has come."""
+        self.messages.append(message)
+
+    def pop(self) -> Message:
+        """Take out the next one, of one or more."""
         if not self._turned:
             self._turn_around()
-        return self._turned[-1]
+        return self._turned.pop()
+
+    def take_all(self) -> list[Message]:
+        """Take out all of them, the next one first."""
+        taken = self._turned[::-1] + self.messages if self._turned else self.messages
+        self._turned = []
+        self.messages = []
+        return taken
 
     def _turn_around(self) -> None:
         self._turned = self.messages
@@ -85,17 +92,18 @@ class MessageQueue:
         self.messages = []
 
     async def read(self) -> Message:
-        """The next message; see `StreamReader.read`."""
-        if self.waiter is not None or not (self._turned or self.messages):
+        """The next message; it doesn't suspend if there is one.
+
+        What has arrived can be read after the peer has reset the stream (RFC 6525), and after the association has
+        ended. Then this raises `EndOfStream`, or the association's error if it did not end gracefully.
+        `RuntimeError` if another coroutine is reading this stream already. Cancelling a read loses no message.
+        """
+        if self.waiter is not None or self.is_empty():
             await self.wait()
-        if not self._turned:
-            self._turn_around()
-        message = self._turned.pop()
-        if self.skipped is not None:
-            self.skip()
+        message = self.pop()
         size = len(message[0])
         self._taken += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
-        if self._taken >= _REPORTED_AT or not (self._turned or self.messages):
+        if self._taken >= _REPORTED_AT or self.is_empty():
             self.report()
         return message
 
@@ -106,23 +114,18 @@ class MessageQueue:
         self._inbox.consumed(taken)
 
     async def read_many(self, limit: int | None = None) -> list[Message]:
-        """All that is queued, but at least one; see `StreamReader.read_many`."""
+        """All messages that have arrived, at most `limit`, and at least one: waits and raises as `read` does.
+
+        `ValueError` for a `limit` below 1.
+        """
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
             raise TypeError(f"limit must be an int or None, not {limit!r}")
         if limit is not None and limit < 1:
             raise ValueError(f"limit must be at least 1, or None, not {limit}")
-        if self.waiter is not None or not (self._turned or self.messages):
+        if self.waiter is not None or self.is_empty():
             await self.wait()
-        taken = self.unread() if self._turned else self.messages
-        self._turned = []
-        self.messages = []
-        if self.skipped is not None:
-            skipped = self.skipped
-            taken = [message for message in taken if message[1] not in skipped]
-            self.skipped = None
-        if limit is not None and len(taken) > limit:
-            self._turned = taken[: limit - 1 : -1]
-            del taken[limit:]
+        some = limit is not None and limit < len(self)
+        taken = [self.pop() for _ in range(limit or 0)] if some else self.take_all()
         sizes = [len(message[0]) for message in taken]
         self._taken += sum(sizes)
         if min(sizes) < SMALLEST_CHARGE:
@@ -134,7 +137,7 @@ class MessageQueue:
         """Until there is a message. Raises what `StreamReader.read` does."""
         if self.waiter is not None:
             raise RuntimeError("another coroutine is already waiting for the next message")
-        while not (self._turned or self.messages):
+        while self.is_empty():
             if self.is_ended:
                 raise EndOfStream("the peer has reset the stream")
             if self._inbox.ended:
@@ -147,27 +150,11 @@ class MessageQueue:
                 self.waiter = None
                 self.is_waited_for = False
 
-    def replace(self, messages: list[Message]) -> None:
-        """These are left of those that were not read."""
-        self._turned = []
-        self.messages = messages
-
     def wake(self) -> None:
         """There is a message, or there never will be one."""
         self.is_waited_for = False
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
-
-    def skip(self) -> None:
-        """Drop messages from the front that are read elsewhere: so the first message, if any, is always one to be read
-        here.
-        """
-        if self.skipped is not None:
-            while self:
-                if self.first()[1] not in self.skipped:
-                    return
-                self._turned.pop()
-            self.skipped = None
 
 
 @final
@@ -178,12 +165,14 @@ class StreamReader(MessageQueue):
     streams.
     """
 
-    __slots__ = ("_parts", "_sid")
+    __slots__ = ("_parts", "_sid", "reads_parts")
 
     def __init__(self, inbox: Inbox, sid: int) -> None:
         super().__init__(inbox)
         self._sid = sid
         self._parts: PartReader | None = None
+        #: Whether messages come in parts; else there are none where parts wait.
+        self.reads_parts = False
 
     def __repr__(self) -> str:
         return f"<StreamReader of stream {self._sid}: {len(self)} messages>"
@@ -193,70 +182,57 @@ class StreamReader(MessageQueue):
         """The stream's id."""
         return self._sid
 
-    async def read(self) -> Message:
-        """The next message; it doesn't suspend if there is one.
-
-        What has arrived can be read after the peer has reset the stream (RFC 6525), and after the association has
-        ended. Then this raises `EndOfStream`, or the association's error if it did not end gracefully.
-        `RuntimeError` if another coroutine is reading this stream already. Cancelling a read loses no message.
-        """
-        if self.waiter is not None or not (self._turned or self.messages):
-            await self.wait()
-        if not self._turned:
-            self._turn_around()
-        message = self._turned.pop()
-        size = len(message[0])
-        self._taken += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
-        if self._taken >= _REPORTED_AT or not (self._turned or self.messages):
-            self.report()
-        return message
-
-    async def read_many(self, limit: int | None = None) -> list[Message]:
-        """All messages that have arrived, at most `limit`, and at least one: waits and raises as `read` does.
-
-        `ValueError` for a `limit` below 1.
-        """
-        return await super().read_many(limit)
-
     def parts(self) -> PartReader:
         """The messages of the stream in parts, as they arrive (RFC 6458 section 6.1.7): `async for part in ...`.
 
         A message of which `Config.partial_delivery_point` bytes have come does not wait for its end, and may be of any
         length; a shorter one comes as one part. It ends, and raises, as `read` does; `MessageAbandoned` if a message
         that has begun will not be completed. `read` can be used again once the last part of a message was read.
+        `RuntimeError` if another coroutine is waiting for the next message.
         """
-        if self._parts is None:
-            self._parts = PartReader(self._inbox, self._sid)
-            for message in self.unread():
-                self._parts.put(Part(message.data, True, *message[1:]))
-            if self.is_ended:
-                self._parts.end()
-            self._turned = []
-            self.messages = []
+        parts = self._parts
+        if parts is None:
+            parts = self._parts = PartReader(self, self._inbox)
+        if not self.reads_parts:
+            if self.waiter is not None:
+                raise RuntimeError("another coroutine is already waiting for the next message")
+            self.reads_parts = True
+            for message in self.take_all():
+                parts.put(Part(message.data, True, *message[1:]))
             if not self.is_ended:
                 self._inbox.deliver_parts(self._sid, True)
-        return self._parts
+        return parts
 
     def end(self) -> None:
         """The peer has reset the stream: what is here can be read, and nothing more comes."""
-        if self._parts is not None:
+        if self.reads_parts:
             self._inbox.deliver_parts(self._sid, False)
-            self._parts.end()
         self.is_ended = True
+        self.wake_all()
+
+    def wake_all(self) -> None:
+        """Nothing more comes: whoever waits is to look again."""
         self.wake()
+        if self._parts is not None:
+            self._parts.wake()
 
     def on_part(self, part: Part) -> None:
         """A part has come; after the change to whole messages maybe the rest of one."""
         if self._parts is not None:
             self._parts.put(part)
 
+    def abort_parts(self) -> None:
+        """No more will come of the message of which parts have."""
+        if self._parts is not None:
+            self._parts.abort()
+
     async def wait(self) -> None:
         """Until there is a message. Raises what `read` does."""
         parts = self._parts
-        if parts is not None:
+        if parts is not None and self.reads_parts:
             for part in parts.take_whole():
                 self.messages.append(Message(part.data, *part[2:]))
-            self._parts = None
+            self.reads_parts = False
             if not self.is_ended:
                 self._inbox.deliver_parts(self._sid, False)
         await super().wait()

@@ -570,6 +570,34 @@ def test_one_coroutine_alone_reads_parts() -> None:
     run(test)
 
 
+def test_whole_messages_and_parts_are_not_waited_for_at_once() -> None:
+    async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
+        reader, _ = z.open_stream(1)
+        parts = reader.parts()
+        for wait, other in ((one(reader), reader.read), (reader.read(), parts.__anext__)):
+            waiting = asyncio.ensure_future(wait)
+            await asyncio.sleep(0.1)
+            with pytest.raises(RuntimeError, match="another coroutine"):
+                await other()
+            a.write(b"x", stream=1)
+            assert await waiting
+
+    run(test)
+
+
+def test_parts_go_on_after_whole_messages() -> None:
+    async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
+        reader, _ = z.open_stream(1)
+        parts = reader.parts()
+        for text in (b"1", b"2"):
+            a.write(text, stream=1)
+            assert (await anext(parts)).data == text
+            a.write(text, stream=1)
+            assert (await reader.read()).data == text
+
+    run(test)
+
+
 @BOTH
 def test_a_stream_that_is_reset_ends_the_parts(config: Config) -> None:
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:

@@ -251,6 +251,87 @@ def test_a_stream_that_nobody_claimed_is_unused_again_once_it_was_read() -> None
     run(test)
 
 
+def test_what_was_read_by_a_claim_is_not_received_once_more_after_the_streams_end() -> None:
+    async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
+        a.write(b"other")
+        _, writer = a.open_stream(1)
+        writer.write_many([b"1", b"2", b"3"])
+        await settle()
+        reader, _ = z.open_stream(1)
+        writer.close()
+        assert [message.data async for message in reader] == [b"1", b"2", b"3"]
+        assert (await z.recv()).data == b"other"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await z.recv()
+
+    run(test)
+
+
+def test_a_stream_is_accepted_once_whatever_ends_beside_it() -> None:
+    async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
+        _, short = a.open_stream(2)
+        a.write(b"first", stream=1)
+        short.write(b"short")
+        a.write(b"second", stream=1)
+        short.close()
+        await settle()
+        first, _ = await z.accept_stream()
+        second, _ = await z.accept_stream()
+        assert (first.stream, second.stream) == (1, 2)
+        assert [message.data async for message in second] == [b"short"]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await z.accept_stream()
+        assert [message.data for message in await first.read_many()] == [b"first", b"second"]
+        waiting = asyncio.ensure_future(first.read())
+        await settle()
+        await a.close()
+        with pytest.raises(asyncsctp.EndOfStream):
+            await waiting
+
+    run(test)
+
+
+def test_what_came_between_two_resets_is_a_conversation_of_its_own() -> None:
+    async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
+        for text in (b"1", b"2", b"3"):
+            await a.send(text, stream=5)
+            await a.reset_streams(outgoing=[5])
+        await settle()
+        for text in (b"1", b"2", b"3"):
+            reader, _ = await z.accept_stream()
+            assert [message.data async for message in reader] == [text]
+
+    run(test)
+
+
+def test_an_accepted_stream_is_free_again_once_both_directions_are_finished() -> None:
+    async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
+        _, ours = a.open_stream(0)
+        await ours.send(b"x")
+        reader, writer = await z.accept_stream()
+        ours.close()
+        assert [message.data async for message in reader] == [b"x"]
+        writer.close()
+        await writer.wait_closed()
+        assert z.open_stream()[0].stream == 0
+
+    run(test)
+
+
+def test_what_an_unclaimed_stream_had_can_be_claimed_though_we_wrote_to_it() -> None:
+    async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
+        z.write(b"ours", stream=3)
+        await a.send(b"theirs", stream=3)
+        await a.reset_streams(outgoing=[3])
+        await settle()
+        reader, _ = z.open_stream(3)
+        assert [message.data async for message in reader] == [b"theirs"]
+
+    run(test)
+
+
 def test_what_is_written_during_a_reset_leaves_after_it() -> None:
     network = network_of_two()
 
