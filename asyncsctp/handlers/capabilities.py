@@ -122,7 +122,7 @@ def flaw(init: Init, ack: bool, config: Config | None = None, ours: Init | None 
         return causes.pack_unresolvable_address(init.host_name)  # section 5.1.2 B
     if init.a_rwnd < _SMALLEST_RWND or init.outgoing_streams == 0 or init.incoming_streams == 0:
         return causes.pack_invalid_parameter()
-    if ack and not init.cookie:
+    if ack and init.cookie is None:  # section 5.1 C: what it holds is its sender's business, be it nothing
         return causes.pack_missing_parameters((PARAM_STATE_COOKIE,))
     return _flaw_of_auth(init, config, ours) if config is not None and config.offers_auth else b""
 

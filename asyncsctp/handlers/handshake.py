@@ -58,6 +58,7 @@ def acknowledge(
 ) -> bytes:
     """The INIT ACK for an INIT, with the whole of the setup in its cookie (section 5.1 B)."""
     answer = ours._replace(
+        outgoing_streams=setup.outgoing_streams,  # section 3.3.3: no more than the INIT allows
         cookie=cookies.seal(setup, now, tie_tags, theirs.preservative_ms / 1000),
         ecn=setup.ecn,
         unrecognized=theirs.unrecognized,

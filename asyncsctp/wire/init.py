@@ -186,7 +186,7 @@ def read_init(data: bytes, start: int, end: int) -> Init:
 def _hear(said: AuthParameters, kind: int, value: bytes) -> AuthParameters:
     """What a side says of authentication, with one more of its parameters; each MUST come once (RFC 4895 section 3)."""
     if kind == PARAM_RANDOM:
-        return said._replace(random=value, flawed=said.flawed or said.random != b"")
+        return said._replace(random=value, flawed=said.flawed or not value or said.random != b"")
     if kind == PARAM_CHUNK_LIST:
         return said._replace(chunks=value, flawed=said.flawed or said.chunks is not None)
     if said.hmacs or len(value) & 1:

@@ -81,7 +81,7 @@ def test_3_what_we_say_of_it() -> None:
     ("auth", "cause"),
     [
         (None, CAUSE_MISSING_PARAMETER),
-        (AuthParameters(b"", None, (1,)), CAUSE_MISSING_PARAMETER),
+        (AuthParameters(b"", None, (1,)), CAUSE_PROTOCOL_VIOLATION),  # it is there, and not of 32 bytes
         (AuthParameters(bytes(32), None, ()), CAUSE_MISSING_PARAMETER),
         (AuthParameters(bytes(32), None, (2, 4)), CAUSE_MISSING_PARAMETER),
         (AuthParameters(bytes(31), None, (1,)), CAUSE_PROTOCOL_VIOLATION),
@@ -115,8 +115,9 @@ HMAC_ALGO = tlv.pack(PARAM_HMAC_ALGORITHMS, b"\0\1")
         RANDOM + HMAC_ALGO * 2,
         RANDOM + CHUNKS * 2 + HMAC_ALGO,
         RANDOM + tlv.pack(PARAM_HMAC_ALGORITHMS, b"\0\1\0"),
+        tlv.pack(PARAM_RANDOM) + HMAC_ALGO,
     ],
-    ids=["two RANDOM", "two HMAC-ALGO", "two CHUNKS", "half an identifier"],
+    ids=["two RANDOM", "two HMAC-ALGO", "two CHUNKS", "half an identifier", "a random number of no bytes"],
 )  # fmt: skip
 def test_3_what_contradicts_itself_is_refused(parameters: bytes) -> None:
     solo = Solo(config=config(DATA))

@@ -35,6 +35,7 @@ from asyncsctp.testing.network import Datagram
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.constants import (
     ABORT,
+    CAUSE_MISSING_PARAMETER,
     CAUSE_OUT_OF_RESOURCE,
     CAUSE_STALE_COOKIE,
     COOKIE_ACK,
@@ -252,6 +253,20 @@ def test_5_1_1_streams_are_what_both_can() -> None:
     assert (association.outgoing_streams, association.incoming_streams) == (2, 3)
 
 
+@pytest.mark.parametrize("state", ["closed", "up", "waiting"])
+def test_an_init_ack_asks_for_no_more_streams_than_the_init_allows(state: str) -> None:
+    """Section 3.3.3: its OS MUST NOT be greater than the MIS of the INIT, be the INIT expected or not."""
+    solo = Solo(config=Config(outgoing_streams=1000, max_incoming_streams=700))
+    if state == "up":
+        solo.accept(incoming_streams=800)
+    elif state == "waiting":
+        solo.connect()
+    ((_, answer),) = solo.init(incoming_streams=3, outgoing_streams=9)
+    assert (init_of(answer).outgoing_streams, init_of(answer).incoming_streams) == (3, 700)
+    ((_, answer),) = solo.init(incoming_streams=1001)
+    assert init_of(answer).outgoing_streams == 1000
+
+
 # Section 5.1.2.
 
 
@@ -282,6 +297,21 @@ def test_addresses_of_a_family_that_we_lack_are_ignored_without_a_word() -> None
 
 
 # The cookie.
+
+
+def test_a_cookie_of_length_zero_is_returned_like_any_other() -> None:
+    """Sections 3.3.3.1.1 and 5.1 C: its contents are its sender's business. Only where there is none, it is missing."""
+    solo = Solo(listening=False)
+    solo.connect()
+    ((_, echo),) = solo.answer(cookie=b"")
+    assert chunks(echo) == [b"\x0a\0\0\x04"]
+    assert tag_of(echo) == PEER_TAG
+    solo.say(control.pack_cookie_ack())
+    assert solo.association.state is ESTABLISHED
+    solo = Solo(listening=False)
+    solo.connect()
+    ((_, abort),) = solo.answer(cookie=None)
+    assert (kinds(abort), cause_of(chunks(abort)[0])) == ([ABORT], CAUSE_MISSING_PARAMETER)
 
 
 def test_a_listener_is_as_it_was_after_many_inits() -> None:
@@ -493,7 +523,7 @@ def test_inits_use_all_addresses_of_the_peer() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"a_rwnd": 1499}, {"outgoing_streams": 0}, {"incoming_streams": 0}, {"cookie": b""}, {"cookie": None}]
+    "changes", [{"a_rwnd": 1499}, {"outgoing_streams": 0}, {"incoming_streams": 0}, {"cookie": None}]
 )
 def test_a_flawed_init_ack_is_the_end(changes: dict[str, Any]) -> None:
     """Section 3.3.3 with erratum 7148; the ABORT bears the Initiate Tag of the INIT ACK."""
