@@ -32,7 +32,7 @@ from .paths.path import Path
 from .paths.path_manager import PathManager
 from .rooms import Rooms
 from .timers import AUTOCLOSE, NEVER, timer_kind, timer_path
-from .wire import causes, control
+from .wire import causes
 from .wire.constants import COMMON_HEADER_SIZE
 from .wire.init import Init
 from .wire.tlv import Malformed
@@ -104,12 +104,12 @@ class Association(Overview):
         context = self.context
         for address in setup.addresses:
             context.paths.add(address)
-        path = self._path_from(route) or context.paths.primary
+        self._path_from(route)
         context.local_tag = setup.local_tag
         context.peer_tag = setup.peer_tag
         self._life.retag()
-        context.queue(control.pack_cookie_ack(), context.paths.reply_path(path).path_id)
         self._life.establish(setup)
+        self._rooms.collision.confirm(route)
 
     def _furnish(self, local: Sequence[str], addresses: Sequence[str], udp_port: int, now: float) -> None:
         paths = PathManager(self._config, local, addresses, udp_port)

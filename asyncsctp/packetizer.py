@@ -22,7 +22,7 @@ from .paths.marks import Marks
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
 from .wire import control
-from .wire.constants import FLAG_IMMEDIATE, HEARTBEAT, HEARTBEAT_ACK, PAD
+from .wire.constants import COOKIE_ACK, FLAG_IMMEDIATE, HEARTBEAT, HEARTBEAT_ACK, PAD
 from .wire.octets import Writer, take_all
 from .wire.packet import Seal
 
@@ -133,7 +133,9 @@ class Packetizer:
                 context.control.append((chunk, path_id))
 
     def _send_control(self) -> None:
-        """Control chunks come first in a packet (section 6.10), in the order in which they were queued."""
+        """Control chunks come first in a packet (section 6.10), in the order in which they were queued; COOKIE ACK MUST
+        be the first (section 5.1 D).
+        """
         context = self._context
         data_path = context.paths.data_path()
         keyring = context.keyring
@@ -146,7 +148,7 @@ class Packetizer:
             path = context.paths.by_id[path_id]
             parts = self._lead if path is data_path else []
             for chunk in chunks:
-                if parts and _size(parts) + len(chunk) > path.payload:
+                if parts and (chunk[0] == COOKIE_ACK or _size(parts) + len(chunk) > path.payload):
                     self._emit(path, b"".join(parts))
                     parts.clear()
                 parts.append(chunk)
@@ -160,9 +162,9 @@ class Packetizer:
         """The chunks among those that wait which are to be authenticated, where others need not (RFC 4895 section 6.2).
         """
         control = self._context.control
-        owed = [entry for entry in control if entry[0][0] in keyring.owes]
+        owed = [entry for entry in control if keyring.owed(entry[0])]
         if owed:
-            self._context.control = [entry for entry in control if entry[0][0] not in keyring.owes]
+            self._context.control = [entry for entry in control if not keyring.owed(entry[0])]
         return owed
 
     def _send_owed(self, owed: list[tuple[bytes, int]], keyring: Keyring) -> None:
@@ -178,11 +180,11 @@ class Packetizer:
             path = paths.by_id[path_id]
             parts: list[bytes] = []
             for chunk in chunks:
-                if parts and _size(parts) + len(chunk) > path.payload - keyring.size:
-                    self._emit_along(path, path.route, keyring.protect(b"".join(parts)))
+                if parts and (chunk[0] == COOKIE_ACK or _size(parts) + len(chunk) > path.payload - keyring.size):
+                    self._emit_along(path, path.route, keyring.cover(b"".join(parts)))
                     parts.clear()
                 parts.append(chunk)
-            self._emit_along(path, path.route, keyring.protect(b"".join(parts)))
+            self._emit_along(path, path.route, keyring.cover(b"".join(parts)))
 
     def _acknowledge(self, reception: Reception, data_path: Path, data_travels: bool) -> None:
         """SACKs go back the way the data came (section 6.4); the last one waits for data that takes it too."""

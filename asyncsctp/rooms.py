@@ -58,8 +58,8 @@ class Rooms:
 
     def __init__(self, context: Context, cookies: CookieJar, outbox: Outbox) -> None:
         self.context = context
-        self.collision = Collision(context, cookies)
         self.heartbeat = Heartbeat(context)
+        self.collision = Collision(context, cookies, self.heartbeat)
         self.violations = Violations(context)
         self.packetizer = Packetizer(context, outbox)
         self.nat = Nat(context, self.heartbeat, self) if context.config.nat_support else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, final
 
+from ..events import PathState
 from ..paths.encapsulation import Route
 from ..paths.path import Path
 from ..timers import T1_COOKIE, T1_INIT
@@ -20,6 +21,7 @@ from .auth import admits
 from .context import Context, Setup
 from .cookie import NO_TIE_TAGS, CookieJar, OpenedCookie
 from .handshake import acknowledge, adopt
+from .heartbeat import Heartbeat
 from .keyring import Keyring, SharedKeys
 from .state import COOKIE_ECHOED, COOKIE_WAIT, SHUTDOWN_ACK_SENT
 
@@ -40,11 +42,12 @@ class Reply(NamedTuple):
 class Collision:
     """What one association answers to setup chunks that it did not wait for."""
 
-    __slots__ = ("_context", "_cookies", "_tie_tags")
+    __slots__ = ("_context", "_cookies", "_heartbeat", "_tie_tags")
 
-    def __init__(self, context: Context, cookies: CookieJar) -> None:
+    def __init__(self, context: Context, cookies: CookieJar, heartbeat: Heartbeat) -> None:
         self._context = context
         self._cookies = cookies
+        self._heartbeat = heartbeat
         self._tie_tags = NO_TIE_TAGS
 
     def on_init(self, init: Init, source: Route, tag: int, offer: Init | None) -> Reply | None:
@@ -172,7 +175,7 @@ class Collision:
         context.peer_tag = opened.setup.peer_tag
         context.owner.retag()
         context.owner.restart(opened.setup)
-        self._confirm(source)
+        self.confirm(source)
 
     def _update(self, opened: OpenedCookie, source: Route) -> None:
         context = self._context
@@ -184,10 +187,10 @@ class Collision:
             self._complete(opened, source)
         elif context.setup is not None and _is_as_it_was(context.setup, setup):
             context.take_keys(setup)  # RFC 4895 section 6.1: its random number goes with its tag
-            self._confirm(source)
+            self.confirm(source)
         else:  # another tag and other TSNs: what the peer has now is not what we have
             context.owner.restart(setup)
-            self._confirm(source)
+            self.confirm(source)
 
     def _complete(self, opened: OpenedCookie, source: Route) -> None:
         context = self._context
@@ -196,11 +199,18 @@ class Collision:
             context.timers.stop(T1_COOKIE)
             adopt(context.paths, opened.setup)
             context.owner.establish(opened.setup)
-        self._confirm(source)
+        self.confirm(source)
 
-    def _confirm(self, source: Route) -> None:
-        """COOKIE ACK, which MUST be the first chunk of its packet (section 5.1 D)."""
-        self._context.control.insert(0, (control.pack_cookie_ack(), self._reply_path(source).path_id))
+    def confirm(self, source: Route) -> None:
+        """Send a COOKIE ACK to where the COOKIE ECHO came from (section 6.4). To an address that is still to be
+        verified it MUST be bundled with a HEARTBEAT (section 5.4).
+        """
+        paths = self._context.paths
+        path = paths.find(source.address) or paths.data_path()
+        answer = control.pack_cookie_ack()
+        if path.state is PathState.UNCONFIRMED:
+            answer += self._heartbeat.probe_again(path)
+        self._context.control.insert(0, (answer, path.path_id))  # before what a restart has queued
 
     def _reply_path(self, source: Route) -> Path:
         """Where the packet came from, if that is the peer's address for sure (section 5.4), else where data goes."""

@@ -76,6 +76,14 @@ class Heartbeat:
             self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
             self.watch(path, self._context.now)
 
+    def probe_again(self, path: Path) -> bytes:
+        """A HEARTBEAT that proves an UNCONFIRMED address, to travel beside a COOKIE ACK (section 5.4): the one that is
+        under way once more, or a fresh one.
+        """
+        if not path.heartbeat_nonce:
+            return self._make(path)
+        return control.pack_heartbeat(_INFO.pack(path.path_id, path.heartbeat_nonce))
+
     def request(self, path: Path) -> None:
         """The user wants a HEARTBEAT now (section 8.3 D); its round trip, or that there was none, will be told."""
         if path.path_id not in self._requested:
@@ -183,13 +191,17 @@ class Heartbeat:
         context.transmit_along(answer, path.reply_route, context.peer_tag)
 
     def _probe(self, path: Path) -> None:
-        """Send a HEARTBEAT with a fresh nonce to this path, and wait one RTO for the answer."""
+        """Send a HEARTBEAT with a fresh nonce to this path."""
+        self._context.queue(self._make(path), path.path_id)
+
+    def _make(self, path: Path) -> bytes:
+        """A HEARTBEAT with a fresh nonce, whose answer is awaited for one RTO."""
         context = self._context
         path.heartbeat_nonce = context.random.token(_NONCE_SIZE)
         path.heartbeat_at = context.now
-        context.queue(control.pack_heartbeat(_INFO.pack(path.path_id, path.heartbeat_nonce)), path.path_id)
         context.statistics.heartbeats_sent += 1
         self._schedule(path, path.rto.rto)
+        return control.pack_heartbeat(_INFO.pack(path.path_id, path.heartbeat_nonce))
 
     def _answered(self, info: bytes) -> Path | None:
         """The path whose HEARTBEAT this answers. Section 5.4: only the nonce that was sent to that very address counts.

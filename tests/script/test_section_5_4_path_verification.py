@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from support.stage import PEER_TSN, THERE, Sim, Solo, chunks, data, kinds, kinds_to
+from support.stage import HERE, PEER_TSN, THERE, UDP, Sim, Solo, chunks, data, heartbeat_ack, kinds, kinds_to
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathState, PeerAddressChanged
 from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.constants import (
     COOKIE_ACK,
@@ -75,12 +76,46 @@ def test_a_heartbeat_from_there_is_answered_there() -> None:
     assert kinds(answer) == [HEARTBEAT_ACK]
 
 
-def test_a_cookie_echo_again_from_there_is_confirmed_elsewhere() -> None:
+def test_a_cookie_echo_from_there_is_answered_there_beside_a_heartbeat() -> None:
+    """Section 6.4: COOKIE ACK goes where the COOKIE ECHO came from. Section 5.4: it MUST be bundled with a HEARTBEAT,
+    which proves the address.
+    """
+    solo = Solo()
+    _, echo = solo.cookie(addresses=(CLAIMED,))
+    said = solo.receive(echo, CLAIMED)
+    assert [(route.address, kinds(packet)) for route, packet in said] == [(CLAIMED, [COOKIE_ACK, HEARTBEAT])]
+    solo.say(heartbeat_ack(said), source=CLAIMED)
+    assert states(solo) == {THERE: PathState.ACTIVE, CLAIMED: PathState.ACTIVE}
+
+
+def test_a_cookie_echo_again_from_there_is_answered_there_with_the_same_proof() -> None:
+    """Its copies neither put off the time-out of the HEARTBEAT nor spoil its nonce."""
     solo = Solo()
     _, echo = solo.cookie(addresses=(CLAIMED,))
     solo.receive(echo)
-    said = solo.receive(echo, CLAIMED)
-    assert [route.address for route, packet in said if COOKIE_ACK in kinds(packet)] == [THERE]
+    ((route, packet),) = solo.receive(echo, CLAIMED)
+    assert (route.address, kinds(packet)) == (CLAIMED, [COOKIE_ACK, HEARTBEAT])
+    path = solo.association.path_manager.find(CLAIMED)
+    assert path is not None
+    for _ in range(8):
+        solo.wait(0.2)
+        ((_, again),) = [each for each in solo.receive(echo, CLAIMED) if COOKIE_ACK in kinds(each[1])]
+        assert kinds(again) == [COOKIE_ACK, HEARTBEAT]
+    assert path.error_count == 1
+    solo.say(heartbeat_ack([(route, again)]), source=CLAIMED)
+    assert path.state is PathState.ACTIVE
+
+
+def test_a_cookie_ack_comes_first_among_answers_of_a_batch() -> None:
+    """Section 5.1 D, whatever was due to that address before."""
+    solo = Solo()
+    _, echo = solo.cookie(addresses=(CLAIMED,))
+    solo.receive(echo)
+    route = Route(HERE, CLAIMED, UDP)
+    heartbeat = solo.packet(control.pack_heartbeat(b"x"))
+    solo.endpoint.receive_batch([heartbeat, echo, heartbeat], route, solo.now)
+    said = solo.take()
+    assert kinds_to(said, CLAIMED) == [[COOKIE_ACK, HEARTBEAT, HEARTBEAT_ACK, HEARTBEAT_ACK]]
 
 
 def test_our_abort_and_our_data_avoid_it_even_if_our_user_prefers_it() -> None:

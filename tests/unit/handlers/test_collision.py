@@ -10,6 +10,7 @@ import pytest
 from asyncsctp.handlers.collision import Collision, Reply
 from asyncsctp.handlers.context import Setup
 from asyncsctp.handlers.cookie import OpenedCookie
+from asyncsctp.handlers.heartbeat import Heartbeat
 from asyncsctp.handlers.state import (
     COOKIE_ECHOED,
     COOKIE_WAIT,
@@ -21,14 +22,16 @@ from asyncsctp.handlers.state import (
     State,
 )
 from asyncsctp.timers import T1_COOKIE, T1_INIT
-from asyncsctp.wire import control
+from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import (
     ABORT,
     CAUSE_COOKIE_WHILE_SHUTTING_DOWN,
     CAUSE_NEW_ENCAPSULATION_PORT,
     CAUSE_RESTART_NEW_ADDRESSES,
     CAUSE_STALE_COOKIE,
+    COOKIE_ACK,
     ERROR,
+    HEARTBEAT,
     SHUTDOWN_ACK,
 )
 
@@ -48,7 +51,7 @@ def _established(bench: Bench) -> tuple[Bench, Collision]:
     bench.echo()
     bench.handshake.on_cookie_ack()
     bench.sent()
-    return bench, Collision(bench.context, bench.cookies)
+    return bench, Collision(bench.context, bench.cookies, Heartbeat(bench.context))
 
 
 def reopen(bench: Bench, reply: Reply | None) -> tuple[OpenedCookie, bytes]:
@@ -90,7 +93,7 @@ def snapshot(bench: Bench) -> tuple[object, ...]:
 def test_init_in_cookie_wait_is_answered_with_what_our_init_said(bench: Bench) -> None:
     bench.handshake.associate(0x1111)
     bench.sent()
-    collision = Collision(bench.context, bench.cookies)
+    collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     before = snapshot(bench)
     reply = collision.on_init(bench.peer_init(tag=0x4444), bench.route(), FRESH, bench.handshake.offer)
     assert reply is not None
@@ -106,7 +109,7 @@ def test_init_in_cookie_wait_is_answered_with_what_our_init_said(bench: Bench) -
 def test_in_cookie_wait_the_answer_goes_only_where_our_user_wanted_to(bench: Bench) -> None:
     """Rules 1 and 2."""
     bench.handshake.associate(0x1111)
-    collision = Collision(bench.context, bench.cookies)
+    collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     known = bench.peer_init(tag=0x4444, addresses=(bench.peer_address,))
     reply = collision.on_init(known, bench.route(OTHER), FRESH, bench.handshake.offer)
     assert reply is not None
@@ -116,7 +119,7 @@ def test_in_cookie_wait_the_answer_goes_only_where_our_user_wanted_to(bench: Ben
 
 def test_init_in_cookie_echoed_keeps_the_tag_and_has_tie_tags(bench: Bench) -> None:
     bench.echo()
-    collision = Collision(bench.context, bench.cookies)
+    collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     before = snapshot(bench)
     reply = collision.on_init(bench.peer_init(tag=0x4444), bench.route(), FRESH, bench.handshake.offer)
     cookie, _ = reopen(bench, reply)
@@ -127,7 +130,7 @@ def test_init_in_cookie_echoed_keeps_the_tag_and_has_tie_tags(bench: Bench) -> N
 
 def test_init_in_cookie_echoed_may_add_no_address(bench: Bench) -> None:
     bench.echo()
-    collision = Collision(bench.context, bench.cookies)
+    collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     before = snapshot(bench)
     reply = collision.on_init(bench.peer_init(addresses=(OTHER,)), bench.route(), FRESH, bench.handshake.offer)
     assert reply is not None
@@ -186,7 +189,7 @@ def test_a_restart_may_list_fewer_addresses(make_bench: Callable[..., Bench]) ->
     bench = make_bench(addresses=("192.0.2.2", OTHER))
     bench.echo(bench.peer_init(cookie=b"c", addresses=("192.0.2.2", OTHER)))
     bench.handshake.on_cookie_ack()
-    collision = Collision(bench.context, bench.cookies)
+    collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     reply = collision.on_init(bench.peer_init(), bench.route(OTHER), FRESH, None)
     assert reopen(bench, reply)[0].setup.addresses == (OTHER,)
 
@@ -311,7 +314,7 @@ def test_action_b_in_cookie_wait(bench: Bench) -> None:
     """M 0 A A: both began, and the peer's INIT was answered before its INIT ACK came."""
     bench.handshake.associate(0x1111)
     bench.sent()
-    collision = Collision(bench.context, bench.cookies)
+    collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     init = bench.peer_init(tag=0x4444, addresses=(OTHER,))
     cookie, raw = reopen(bench, collision.on_init(init, bench.route(), FRESH, bench.handshake.offer))
     assert collision.on_cookie_echo(raw, bench.route())
@@ -326,7 +329,7 @@ def test_action_b_in_cookie_wait(bench: Bench) -> None:
 def test_action_b_in_cookie_echoed(bench: Bench) -> None:
     """M X A A: the peer answered our INIT before it began itself, with another tag."""
     bench.echo()
-    collision = Collision(bench.context, bench.cookies)
+    collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     reply = collision.on_init(bench.peer_init(tag=0x4444), bench.route(), FRESH, bench.handshake.offer)
     _, raw = reopen(bench, reply)
     assert collision.on_cookie_echo(raw, bench.route())
@@ -358,7 +361,7 @@ def test_action_c_a_late_cookie_is_discarded(bench: Bench, state: State) -> None
     """X M 0 0."""
     bench.echo()
     bench.context.state = state
-    collision = Collision(bench.context, bench.cookies)
+    collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     before = snapshot(bench)
     assert not collision.on_opened_cookie(opened(bench, local_tag=FRESH), bench.route())
     assert snapshot(bench) == before
@@ -369,7 +372,7 @@ def test_action_c_a_late_cookie_is_discarded(bench: Bench, state: State) -> None
 def test_action_d_in_cookie_echoed(bench: Bench) -> None:
     """M M A A: the collision in which both sides kept their tags."""
     bench.echo()
-    collision = Collision(bench.context, bench.cookies)
+    collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     reply = collision.on_init(bench.peer_init(tag=0x2222), bench.route(), FRESH, bench.handshake.offer)
     cookie, raw = reopen(bench, reply)
     assert collision.on_cookie_echo(raw, bench.route())
@@ -397,12 +400,16 @@ def test_the_cookie_ack_is_the_first_chunk(pair: tuple[Bench, Collision]) -> Non
     assert bench.queued()[0][0] == control.pack_cookie_ack()
 
 
-def test_the_cookie_ack_goes_to_no_unconfirmed_address(pair: tuple[Bench, Collision]) -> None:
+def test_the_cookie_ack_goes_to_an_unconfirmed_address_beside_a_heartbeat(pair: tuple[Bench, Collision]) -> None:
     """Section 5.4."""
     bench, collision = pair
-    bench.context.paths.add(OTHER)
+    path = bench.context.paths.add(OTHER)
+    assert path is not None
     assert collision.on_opened_cookie(opened(bench), bench.route(OTHER))
-    assert [path for _, path in bench.queued()] == [bench.context.paths.primary.path_id]
+    ((body, path_id),) = bench.queued()
+    assert path_id == path.path_id
+    assert [first16 >> 8 for first16, *_ in tlv.walk(body, 0, len(body))] == [COOKIE_ACK, HEARTBEAT]
+
 
 
 @pytest.mark.parametrize("changes", [{"local_tag": FRESH, "peer_tag": 0x4444}, {"peer_tag": 0x4444}])
