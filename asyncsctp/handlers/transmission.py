@@ -6,7 +6,7 @@ gets into packets is the packetizer's business.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from ..errors import SCTPError
 from ..events import SchedulerFailed, SenderDry, SendFailed
@@ -34,6 +34,8 @@ from .violations import Violations
 
 __all__ = ["Transmission"]
 
+#: Chunks are not made smaller than this for a small window, but only for small packets.
+_SMALL_CHUNK: Final = 512
 
 
 @final
@@ -83,10 +85,10 @@ class Transmission:
     def measure(self) -> None:
         """Take over the largest DATA chunk that all paths carry (section 7.3).
 
-        And at most half the peer's first window, so that a chunk comes to fit without the sender being silly (section
-        6.1 A).
+        And at most half the largest window that the peer has announced so far, so that a chunk comes to fit without the
+        sender being silly (section 6.1 A, RFC 1122 section 4.2.3.4).
         """
-        self.queue.max_chunk = max(min(self._context.paths.amdcs, self.window.a_rwnd >> 1), 512)
+        self.queue.max_chunk = min(self._context.paths.amdcs, max(self.window.largest_rwnd >> 1, _SMALL_CHUNK))
 
     def change_scheduler(self) -> None:
         """Let another scheduler choose from now on: the one that the settings name."""
@@ -295,6 +297,8 @@ class Transmission:
             return False
         if summary.stale:
             return False
+        if self.queue.max_chunk < self._context.paths.amdcs:
+            self.measure()  # the peer's window may be larger than ever
         if summary.any_new or summary.reneged_paths:
             self._tell_paths(summary, sacks)
         if self.abandonment is not None:

@@ -23,11 +23,11 @@ class RetransmissionQueue:
     """Keeps the peer's window, fast recovery and the retransmissions of an `OutstandingQueue`.
 
     `in_recovery`: cwnd neither shrinks by another loss nor grows (sections 7.2.1 and 7.2.4). `fast_retransmit_due`: one
-    packet of retransmissions may go regardless of cwnd. The T3-rtx timer is never decided here; what is returned is
-    what it takes.
+    packet of retransmissions may go regardless of cwnd. `largest_rwnd`: of the windows announced so far. The T3-rtx
+    timer is never decided here; what is returned is what it takes.
     """
 
-    __slots__ = ("_exit_point", "_outstanding", "a_rwnd", "fast_retransmit_due", "in_recovery")
+    __slots__ = ("_exit_point", "_outstanding", "a_rwnd", "fast_retransmit_due", "in_recovery", "largest_rwnd")
 
     def __init__(self, outstanding: OutstandingQueue, a_rwnd: int) -> None:
         self._outstanding = outstanding
@@ -35,7 +35,7 @@ class RetransmissionQueue:
 
     def restart(self, a_rwnd: int) -> None:
         """Section 6.2.1 A: the window that the peer's INIT or INIT ACK announced."""
-        self.a_rwnd = a_rwnd
+        self.a_rwnd = self.largest_rwnd = a_rwnd
         self.in_recovery = False
         self.fast_retransmit_due = False
         self._exit_point = 0
@@ -63,6 +63,8 @@ class RetransmissionQueue:
         if summary.stale or summary.violation:
             return summary
         self.a_rwnd = a_rwnd  # section 6.2.1 D ii
+        if a_rwnd > self.largest_rwnd:
+            self.largest_rwnd = a_rwnd
         if summary.lost_paths and not self.in_recovery:
             self.in_recovery = True
             self.fast_retransmit_due = True

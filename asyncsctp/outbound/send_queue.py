@@ -36,12 +36,12 @@ SMALLEST_TAIL: Final = 256
 class SendQueue(Turns):
     """What the user has written and no packet has carried yet. A subclass says how it becomes chunks.
 
-    `max_chunk` is the longest chunk to make, header included: the AMDCS (section 7.3), and not above half the window
-    that the peer announced first, so that a chunk always comes to fit (RFC 1122 section 4.2.3.4). `buffered` counts
-    user bytes; `waiting` those that wait for streams to be reset. `directed`: a message may want a path of its own.
-    `urgent_flags` are set in every chunk: FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0. `tracked` receives,
-    as (TSN, message), the last chunks of messages that were fragmented, and all of those that have terms; its user
-    empties it.
+    `max_chunk` is the longest chunk to make, header included: the AMDCS (section 7.3), and not above half the largest
+    window that the peer has announced, so that a chunk always comes to fit (RFC 1122 section 4.2.3.4). `buffered`
+    counts user bytes; `waiting` those that wait for streams to be reset. `directed`: a message may want a path of its
+    own. `urgent_flags` are set in every chunk: FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0. `tracked`
+    receives, as (TSN, message), the last chunks of messages that were fragmented, and all of those that have terms;
+    its user empties it.
     """
 
     __slots__ = (

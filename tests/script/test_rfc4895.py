@@ -182,6 +182,23 @@ def test_6_2_where_data_is_owed_all_packets_are_authenticated() -> None:
     assert all_are_authenticated(script_.take())
 
 
+@pytest.mark.parametrize("mtu", range(576, 604, 4))
+@pytest.mark.parametrize("narrowed", [False, True])
+def test_6_2_all_sizes_of_messages_leave_beside_auth(mtu: int, narrowed: bool) -> None:
+    """Fragmentation MUST take the AUTH chunk into account; ICMP may bring a path of any size to such packets."""
+    script_ = Script(config(mtu=1400 if narrowed else mtu), auth=frozenset({DATA}))
+    if narrowed:
+        script_.association.on_message_size(script_.path().route, mtu, script_.now)
+    tsn = -1
+    for size in range(440, 600, 3):
+        script_.write(bytes(size))
+        packets = script_.take()
+        assert sum(len(chunk.data) for packet in packets for chunk in packet.all(DATA)) == size
+        assert max(packet.size for packet in packets) + 12 + 8 + 20 <= mtu
+        tsn = packets[-1].tsns[-1]
+        script_.send(script_.sack(tsn), auth=0)
+
+
 def test_6_2_what_is_sent_again_is_authenticated_again() -> None:
     script_ = script(owed=frozenset({DATA}))
     script_.write(b"lost")

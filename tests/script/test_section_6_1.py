@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from support.script import PEER, Script
 
@@ -45,6 +47,35 @@ def test_a_chunks_are_not_cut_to_fit_a_small_window() -> None:
     script.send(script.sack(0, a_rwnd=2000))
     [chunk] = script.expect(DATA).all(DATA)
     assert len(chunk.data) == script.payload - 16
+
+
+def test_a_chunks_are_as_long_as_the_largest_window_so_far_allows() -> None:
+    """RFC 1122 section 4.2.3.4: half of the largest window seen on the association, which may come late."""
+    script = Script(peer_rwnd=1500)
+    script.write(bytes(5000))
+    assert [len(chunk.data) for chunk in script.take()[0].all(DATA)] == [732, 476]
+    script.send(script.sack(0, a_rwnd=100_000))
+    assert len(script.take()[0].one(DATA).data) == script.payload - 16
+
+
+def remeasured_by_icmp(script: Script) -> None:
+    script.association.on_message_size(script.path().route, 1200, script.now)
+
+
+def remeasured_by_the_user(script: Script) -> None:
+    script.association.configure_path(PEER[0], {"mtu": 1200}, script.now)
+
+
+@pytest.mark.parametrize("remeasured", [remeasured_by_icmp, remeasured_by_the_user])
+def test_a_a_small_window_does_not_make_chunks_small_for_good(remeasured: Callable[[Script], None]) -> None:
+    """Packets are measured anew while the peer's window is nearly closed."""
+    script = Script()
+    closed(script)
+    script.send(script.sack(0, a_rwnd=600))
+    remeasured(script)
+    script.send(script.sack(0, a_rwnd=100_000))
+    script.write(bytes(5000))
+    assert len(script.take()[0].one(DATA).data) == script.payload - 16
 
 
 def test_a_the_first_probe_comes_after_one_rto_and_the_next_ever_later() -> None:
