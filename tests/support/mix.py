@@ -43,6 +43,7 @@ class MixedLife(Scenario):
         #: What is written in parts: its terms, and the number of those that are still to be written.
         self.parts: tuple[dict[int, Terms], dict[int, Terms]] = ({}, {})
         self.writing = [0, 0]
+        self.ended: tuple[set[int], set[int]] = (set(), set())  # those of which the last part was taken
         #: A as it was before it lost its state, and what it had sent.
         self.before: Recorder | None = None
         self.sent_before: list[tuple[int, int, bool, bytes]] = []
@@ -142,7 +143,7 @@ class MixedLife(Scenario):
         self.before = pair.users[0]
         self.sent_before = pair.sent[0][:]
         self.writing[0] = 0
-        for numbers in (self.watched[0], self.known[0], self.broken[0]):
+        for numbers in (self.watched[0], self.known[0], self.broken[0], self.ended[0]):
             numbers.clear()
         self.messages[0].clear()
         self.parts[0].clear()
@@ -190,6 +191,8 @@ class MixedLife(Scenario):
             association.sender().send_piece(sid, pieces[at], number, flags, terms, at + 1 == len(pieces))
         except (AssociationClosed, MessageAbandoned, RuntimeError):
             return False
+        if at + 1 == len(pieces):
+            self.ended[side].add(number)
         self.pair.endpoints[side].touch(association)
         return True
 
@@ -286,8 +289,8 @@ class MixedLife(Scenario):
         """Each message whole at most once, reliable ones exactly once, in the order of their stream."""
         for side in (0, 1):
             writer, reader = self.pair.users[side], self.pair.users[1 - side]
-            for number, terms in self.parts[side].items():
-                if terms.open:  # it was never ended, as the association was shut down before
+            for number in self.parts[side]:
+                if number not in self.ended[side]:  # the association was shut down before
                     self.broken[side].add(number)
                     self.policies[side][number] = TIMED
             self._verify(side, writer, reader)

@@ -1,0 +1,29 @@
+"""Whatever limits, sizes, timers and features meet, nothing comes wrong, and it goes on: see `support.meeting`.
+
+Each seed is a plan of its own, which an error prints; `python -m tests.campaign --family meeting` tries more of them,
+and finds out what one takes to fail.
+"""
+
+from __future__ import annotations
+
+import pytest
+from support.meeting import live
+from support.plan import draw
+from support.seeds import replayable, seeds
+
+
+@pytest.mark.parametrize("seed", seeds(50))
+def test_it_goes_on(seed: int) -> None:
+    with replayable(seed, "tests/properties/test_meetings.py"):
+        live(seed)
+
+
+@pytest.mark.parametrize("seed", seeds(20))
+def test_a_plan_without_a_feature_has_the_rest(seed: int) -> None:
+    plan = draw(seed)
+    assert plan == draw(seed)
+    for feature in plan.features:
+        less = plan.without([feature])
+        assert less != plan
+        assert feature not in less.features or feature.startswith("deed ")
+        assert all(deed in plan.deeds for deed in less.deeds)
