@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from .association import Association
 from .events import PathState
 from .handlers.asconf import Asconf
+from .handlers.asconf_requests import PERMITTED
 from .handlers.context import Context
 from .handlers.heartbeat import HEARTBEATS_IN
 from .handlers.reception import Reception
@@ -163,7 +164,7 @@ def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
 
 def _asconf(context: Context, asconf: Asconf) -> Iterator[str]:
     requests = asconf._requests
-    if (requests.current is not None) != context.timers.runs(T4_RTO):
+    if (requests.current is not None and context.state in PERMITTED) != context.timers.runs(T4_RTO):
         yield "an ASCONF is under way and T4-rto does not run, or the other way round"  # RFC 5061 section 5.1 A4, A5
     if requests.queue and requests.current is None:
         yield "an ASCONF waits for nothing"

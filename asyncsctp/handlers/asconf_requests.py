@@ -83,7 +83,7 @@ class Requests:
         if self.current is None and not self.queue:
             return
         if self._context.state not in PERMITTED:
-            self.give_up("the association is shutting down")
+            self._stop()
         elif self.current is None:
             self._begin(self.queue.pop(0))
 
@@ -302,12 +302,24 @@ class Requests:
             self.push(job.otherwise)
             self.flush()
 
+    def _stop(self) -> None:
+        """Section 5.1.1 C4: none is sent any more. The answer to the one under way is still heard: until then nobody
+        knows whether it was carried out.
+        """
+        self._context.timers.stop(T4_RTO)
+        self._drop_queue("the association is shutting down")
+
     def give_up(self, reason: str) -> None:
         """Nobody waits any more for what was asked."""
-        jobs = self.queue if self.current is None else [self.current, *self.queue]
-        self.queue = []
-        self.current = None
+        if self.current is not None:
+            self.queue.insert(0, self.current)
+            self.current = None
         self._context.timers.stop(T4_RTO)
+        self._drop_queue(reason)
+
+    def _drop_queue(self, reason: str) -> None:
+        jobs = self.queue
+        self.queue = []
         for job in jobs:
             self._settle(job.wishes, [False] * len(job.wishes))
             job.ticket.settle(reason)

@@ -65,11 +65,8 @@ class Shutdown:
                 self._begin_t2()
                 context.timers.start(T5_GUARD, context.now + self._guard())
                 self._send()
-        elif context.state is SHUTDOWN_RECEIVED and context.owner.all_acknowledged():
-            # RFC 5061 section 5.1.1 C4: in SHUTDOWN-ACK-SENT no ASCONF is sent again. The one under way may have been
-            # carried out, so that nothing would be heard any more from where we believe to be.
-            if not context.timers.runs(T4_RTO):
-                self._acknowledge()
+        elif context.state is SHUTDOWN_RECEIVED and context.owner.all_acknowledged() and not self._is_moving():
+            self._acknowledge()
 
     def on_data(self) -> None:
         """A packet brought user data: in SHUTDOWN-SENT the peer may have much to send before it answers.
@@ -92,7 +89,7 @@ class Shutdown:
             context.state = SHUTDOWN_RECEIVED
             context.emit(PeerShutdown())
             self.advance()
-        elif state is SHUTDOWN_SENT or state is SHUTDOWN_ACK_SENT:
+        elif state is SHUTDOWN_ACK_SENT or (state is SHUTDOWN_SENT and not self._is_moving()):
             self._acknowledge()
 
     def on_shutdown_ack(self, path: Path) -> None:
@@ -137,6 +134,14 @@ class Shutdown:
             self._path_id = other
 
     # Steps.
+
+    def _is_moving(self) -> bool:
+        """Whether nothing can be acknowledged, as the peer is just being told of the only address to send from: nothing
+        but ASCONF leaves (RFC 5061 section 5.3 F1 and F4), and that would not any more in SHUTDOWN-ACK-SENT (section
+        5.1.1 C4). No other ASCONF is waited for.
+        """
+        context = self._context
+        return context.timers.runs(T4_RTO) and not context.paths.data_path().route.local
 
     def _acknowledge(self) -> None:
         context = self._context

@@ -258,19 +258,50 @@ def test_c4_what_waits_when_the_association_is_shut_down_is_told_so() -> None:
     assert tickets[1].reason == "the association has ended"
 
 
-def test_c4_in_shutdown_ack_sent_nothing_is_asked() -> None:
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_c4_in_shutdown_ack_sent_nothing_is_asked(is_answered: bool) -> None:
+    """RFC 9260 section 9.2: the SHUTDOWN ACK MUST be sent all the same. An answer may be under way."""
     script = Mobile()
     tickets = [script.association.asconf.request_primary(LOCAL[0]) for _ in range(2)]
     script.flush()
     script.take()
     script.send(control.pack_shutdown(script.ours(-1)))
-    script.expect_nothing()  # the one under way is waited for: it may have been carried out
-    script.acknowledge(0)
-    assert [(ticket.is_done, ticket.is_ok) for ticket in tickets] == [(True, True), (True, False)]
-    assert [packet.kinds for packet in script.take()] == [[SHUTDOWN_ACK]]
+    script.expect(SHUTDOWN_ACK)
+    assert [(ticket.is_done, ticket.reason) for ticket in tickets] == [
+        (False, ""),
+        (True, "the association is shutting down"),
+    ]
+    if is_answered:
+        script.acknowledge(0)
+        assert tickets[0].is_ok
+    assert [packet.kinds for packet in script.wait()] == [[SHUTDOWN_ACK]]
+    script.send(control.pack_shutdown_complete())
+    assert script.user.error is None
+    assert [ticket.is_done for ticket in tickets] == [True, True]
 
 
-def test_c4_who_moves_while_the_peer_shuts_down_acknowledges_from_where_it_is_then() -> None:
+@pytest.mark.parametrize("what", ["add", "remove"])
+@pytest.mark.parametrize("by_both", [False, True])
+def test_c4_addresses_that_come_or_go_hold_up_no_shutdown_ack(what: str, by_both: bool) -> None:
+    """It leaves from an address that the peer has in any case."""
+    script = Mobile(paths=2)
+    asconf = script.association.asconf
+    ticket = asconf.add_local(OURS) if what == "add" else asconf.remove_local(LOCAL[0])
+    script.flush()
+    if by_both:
+        script.shutdown()
+    script.take()
+    script.send(control.pack_shutdown(script.ours(-1)))
+    for packet in [*script.take(), *script.wait(), *script.wait()]:
+        assert packet.kinds == [SHUTDOWN_ACK]
+        assert packet.route.local in (LOCAL if what == "add" else LOCAL[1:])
+    script.send(control.pack_shutdown_complete())
+    assert script.user.error is None
+    assert ticket.reason == "the association has ended"
+
+
+def test_f1_who_moves_while_the_peer_shuts_down_acknowledges_from_where_it_is_then() -> None:
+    """Nothing but ASCONF may leave from the one address, nor from the other (F4)."""
     script = Mobile()
     ticket = script.association.asconf.change_local(OURS, LOCAL[0])
     script.flush()
@@ -279,6 +310,21 @@ def test_c4_who_moves_while_the_peer_shuts_down_acknowledges_from_where_it_is_th
     script.expect_nothing()
     script.acknowledge(0, local=OURS)
     assert ticket.is_ok
+    assert [(packet.kinds, packet.route.local) for packet in script.take()] == [([SHUTDOWN_ACK], OURS)]
+
+
+def test_f1_so_does_who_has_shut_down_itself() -> None:
+    script = Mobile()
+    script.association.asconf.change_local(OURS, LOCAL[0])
+    script.flush()
+    script.shutdown()
+    script.take()
+    script.say(control.pack_shutdown(script.ours(-1)), local=OURS, genuine=False)
+    script.expect_nothing()
+    assert [packet.all(ASCONF) != [] for packet in script.wait()] == [True]
+    script.acknowledge(0, local=OURS)
+    script.take()
+    script.say(control.pack_shutdown(script.ours(-1)), local=OURS, genuine=False)
     assert [(packet.kinds, packet.route.local) for packet in script.take()] == [([SHUTDOWN_ACK], OURS)]
 
 
