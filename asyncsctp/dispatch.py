@@ -350,8 +350,8 @@ def _on_error(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: R
 def _on_shutdown(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     wire_cumulative_tsn = control.read_shutdown(data, at + tlv.HEADER_SIZE, end)
     if rooms.transmission is not None and rooms.shutdown is not None:
-        if rooms.transmission.on_cumulative_tsn(wire_cumulative_tsn):
-            rooms.shutdown.on_shutdown(path)
+        rooms.transmission.on_cumulative_tsn(wire_cumulative_tsn)
+        rooms.shutdown.on_shutdown(path)
 
 
 def _on_shutdown_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:

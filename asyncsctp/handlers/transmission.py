@@ -202,11 +202,16 @@ class Transmission:
             self._heard = True
             self._apply(self.window.on_sack(self._train_tsn, self._train_a_rwnd, (), self._context.now), sacks)
 
-    def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> bool:
-        """What a SHUTDOWN acknowledges; false if that is not to be believed, and the association has ended."""
+    def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> None:
+        """What a SHUTDOWN acknowledges.
+
+        Section 12.4 aborts for a SACK that acknowledges what was never sent. A SHUTDOWN that does is a SHUTDOWN: some
+        peers put a TSN of their own there.
+        """
         self.settle()
-        summary = self.window.on_shutdown(self.unwrap(wire_cumulative_tsn), self._context.now)
-        return self._apply(summary, 1) or summary.stale
+        cumulative_tsn = self.unwrap(wire_cumulative_tsn)
+        if cumulative_tsn < self.outstanding.next_tsn:
+            self._apply(self.window.on_shutdown(cumulative_tsn, self._context.now), 1)
 
     def unwrap(self, wire_tsn: int) -> int:
         """A TSN of ours as it came back from the wire."""
