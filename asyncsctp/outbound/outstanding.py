@@ -180,7 +180,8 @@ class OutstandingQueue(Records):
         if cumulative_tsn < self.cumulative_tsn:
             summary.stale = True
             return summary
-        if cumulative_tsn >= self.next_tsn:
+        highest = cumulative_tsn + gap_offsets[-1][1] if gap_offsets else cumulative_tsn
+        if highest >= self.next_tsn:  # section 12.4: whichever way it is acknowledged
             summary.violation = True
             return summary
         if cumulative_tsn > self.cumulative_tsn:
@@ -339,13 +340,8 @@ class OutstandingQueue(Records):
 
     def _apply_gaps(self, cumulative_tsn: int, gap_offsets: Sequence[tuple[int, int]]) -> int:
         """Compare with the gap ranges of the SACK before. The highest TSN newly acknowledged, 0 for none."""
-        last_sent = self.next_tsn - 1
         before = self._gaps
-        gaps = self._gaps = [
-            (cumulative_tsn + start, min(cumulative_tsn + end, last_sent))
-            for start, end in gap_offsets
-            if cumulative_tsn < cumulative_tsn + start <= last_sent
-        ]
+        gaps = self._gaps = [(cumulative_tsn + start, cumulative_tsn + end) for start, end in gap_offsets if start]
         if gaps == before:
             return 0
         highest = 0

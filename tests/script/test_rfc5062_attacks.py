@@ -21,6 +21,7 @@ from support.stage import (
 )
 
 from asyncsctp.config import Config
+from asyncsctp.errors import AssociationAborted
 from asyncsctp.events import AssociationRestarted, PathState
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.wire import causes, control, sack
@@ -146,16 +147,33 @@ def test_section_8_an_init_of_many_addresses_is_answered_once_and_to_its_source(
     assert [route.address for route, _ in said] == [THERE]
 
 
-def test_optimistic_acknowledgements_are_a_violation() -> None:
-    """A SACK for what was never sent: no window is to be had by it."""
+@pytest.mark.parametrize("how", [(10_000, []), (-1, [(2, 2), (10_000, 10_001)]), (-1, [(3, 65535)])])
+def test_optimistic_acknowledgements_are_a_violation(how: tuple[int, list[tuple[int, int]]]) -> None:
+    """A SACK for what was never sent: no window is to be had by it. RFC 9260 section 12.4: nor by Gap Ack Blocks."""
     solo = Solo()
     association = solo.accept()
     association.send(0, bytes(100_000))
     solo.touch()
     solo.take()
     tsn = association.context.setup.local_initial_tsn  # type: ignore[union-attr]
-    said = solo.say(sack.pack_sack(tsn + 10_000 & 0xFFFFFFFF, 100_000, [], []))
+    ahead, gaps = how
+    said = solo.say(sack.pack_sack(tsn + ahead & 0xFFFFFFFF, 100_000, gaps, []))
     assert [kinds(packet) for _, packet in said] == [[ABORT]]
+    assert isinstance(solo.user.error, AssociationAborted)
+
+
+def test_a_late_sack_for_what_was_never_sent_is_dropped() -> None:
+    """Section 6.2.1 D i: it is not looked into; TSNs may have begun anew since (RFC 6525)."""
+    solo = Solo()
+    association = solo.accept()
+    for _ in range(2):
+        association.send(0, b"x")
+    solo.touch()
+    solo.take()
+    tsn = association.context.setup.local_initial_tsn  # type: ignore[union-attr]
+    solo.say(sack.pack_sack(tsn + 1 & 0xFFFFFFFF, 100_000))
+    assert solo.say(sack.pack_sack(tsn, 100_000, [(3, 500)])) == []
+    assert association.state is ESTABLISHED
 
 
 def test_blind_aborts_need_the_tag() -> None:
