@@ -112,9 +112,9 @@ class Association(Overview):
         self._rooms.collision.confirm(route)
 
     def _furnish(self, local: Sequence[str], addresses: Sequence[str], udp_port: int, now: float) -> None:
-        paths = PathManager(self._config, local, addresses, udp_port)
         self._life = Lifecycle(self, self.user, self._registry)
-        self.context = context = Context(self._config, self._random, paths, self._life, *self._ports)
+        self.context = context = Context(self._config, self._random, self._life, *self._ports)
+        context.paths = PathManager(self._config, local, addresses, udp_port, context.on_controller_failed)
         context.now = now
         self._rooms = Rooms(context, self._cookies, self._outbox)
         self._life.move_in(context, self._rooms)

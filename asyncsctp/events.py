@@ -13,6 +13,7 @@ __all__ = [
     "AssociationRestarted",
     "AssociationUp",
     "AuthKeyChanged",
+    "CongestionControllerFailed",
     "Event",
     "PartialDeliveryAborted",
     "PathChanged",
@@ -82,6 +83,15 @@ class PeerAddressChanged(Event):
 
     address: str
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class CongestionControllerFailed(Event):
+    """A congestion controller of `Config.congestion`, or what makes it, made a mistake, which `error` describes: it
+    raised, or has a window that is no int. From now on the built-in one decides for that path (RFC 9260 section 7.2).
+    """
+
+    error: Exception
 
 
 @dataclass(frozen=True, slots=True)

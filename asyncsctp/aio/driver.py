@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from ..association import Association as Core
 from ..config import Config
 from ..errors import AssociationClosed, MessageAbandoned, SCTPError
-from ..events import Event, PartialDeliveryAborted, PeerShutdown, SchedulerFailed
+from ..events import CongestionControllerFailed, Event, PartialDeliveryAborted, PeerShutdown, SchedulerFailed
 from ..handlers.state import CLOSED, ESTABLISHED, State
 from ..outbound.message import ANY_PATH, LIMITED, PRIORITY, TIMED, WHOLE, Terms, message_flags
 from ..wire.constants import MASK_32
@@ -127,7 +127,7 @@ class Driver(Inbox):
             self.changes.wake()
         if self._listeners is not None:
             self._listeners.tell(event)
-        if isinstance(event, SchedulerFailed):
+        if isinstance(event, (SchedulerFailed, CongestionControllerFailed)):
             self.engine.loop.call_exception_handler({"message": str(event.error), "exception": event.error})
         elif isinstance(event, PeerShutdown) and open_messages(self):
             self.engine.loop.call_soon(break_off_all, self)

@@ -346,14 +346,14 @@ class Endpoint:
         driver.attach(core, association, self._config.send_buffer)
         self._associations[association] = None
         if self.on_accept is not None:
-            self.on_accept(association)
+            self._engine.loop.call_soon(_hand_over, association, self.on_accept)  # it is being set up
         elif len(self._accepted) < _BACKLOG:
             self._accepted.append(association)
             self._accept_turn.wake()
         else:
             self._engine.loop.call_soon(association.abort)
         if self._auto_asconf is not None or self._engine.addresses.shared:
-            self._engine.loop.call_soon(self._greet, driver)  # it is being set up
+            self._engine.loop.call_soon(self._greet, driver)  # the same
         return driver
 
     def _drivers(self) -> list[Driver]:
@@ -394,6 +394,15 @@ class Endpoint:
         self._changes.wake()
         with suppress(StopIteration, RuntimeError):  # it has nothing to wait for; or it is what closes us
             self._guard.aclose().send(None)
+
+
+def _hand_over(association: Association, on_accept: Callable[[Association], object]) -> None:
+    """Give an association to whoever takes it; if that fails, nobody has it, and the loop tells why."""
+    try:
+        on_accept(association)
+    except Exception:
+        association.abort()
+        raise
 
 
 def check_port(name: str, number: object, lowest: int = 0) -> None:

@@ -28,10 +28,11 @@ class CongestionController:
     """Decides how much data may be in flight to one of the peer's addresses.
 
     A subclass goes into `Config.congestion`, which is called with `pmdcs` and `ipv4` for each path. The subclass moves
-    `cwnd` (bytes, an int, read each time data could leave; keep it at `pmdcs` or more) and, where it means something,
-    `ssthresh`, which is only reported. `on_ack` and `on_fast_retransmit` are what it must write. Sizes are those of
-    DATA chunks with their headers and padding, `now` is a monotonic clock in seconds. Nothing here may block or raise,
-    and `on_ack` is called for each SACK.
+    `cwnd` (bytes, an int, looked at after each call of a method here; less than `pmdcs` counts as that) and, where it
+    means something, `ssthresh`, which is only reported. `on_ack` and `on_fast_retransmit` are what it must write. Sizes
+    are those of DATA chunks with their headers and padding, `now` is a monotonic clock in seconds. Nothing here may
+    block, and `on_ack` is called for each SACK. If a method raises, or a window is no int, `RFC9260` takes over for
+    that path, and a `CongestionControllerFailed` event tells.
 
     For example, an additive increase and multiplicative decrease that gives up a fifth at a loss, once per round trip:
 

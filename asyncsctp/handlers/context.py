@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol, final
 
 from ..config import Config
 from ..errors import SCTPError
-from ..events import Event
+from ..events import CongestionControllerFailed, Event
 from ..paths.encapsulation import Route
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
@@ -168,12 +168,13 @@ class Context:
         "timers",
     )
 
+    paths: PathManager  # which the association makes next
+
     def __init__(
-        self, config: Config, random: Random, paths: PathManager, owner: Owner, local_port: int, peer_port: int
+        self, config: Config, random: Random, owner: Owner, local_port: int, peer_port: int
     ) -> None:
         self.config = config
         self.random = random
-        self.paths = paths
         self.owner = owner
         self.local_port = local_port
         self.peer_port = peer_port
@@ -240,6 +241,10 @@ class Context:
             for chunk, where in self.control
             if where != path_id or chunk[0] not in (HEARTBEAT, HEARTBEAT_ACK)
         ]
+
+    def on_controller_failed(self, error: Exception) -> None:
+        """The user's congestion controller has made a mistake."""
+        self.events.append(CongestionControllerFailed(error))
 
     def emit(self, event: Event) -> None:
         """Tell the user."""

@@ -6,11 +6,11 @@ and tells nobody: what changed is returned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, final
 
 from ..config import Config
-from ..congestion.rfc9260 import RFC9260
+from ..congestion.guard import make
 from ..events import PathState
 from .choice import best
 from .encapsulation import Route, chunk_room, is_ipv4, normalize, wildcard_of
@@ -40,6 +40,7 @@ class PathManager(Failover):
     __slots__ = (
         "_by_address",
         "_free",
+        "_report",  # called with what goes wrong with a congestion controller
         "_settings",  # of the paths that have none of their own
         "_turns",  # to be probed: when, and when the next path may be
         "_udp_port",
@@ -48,10 +49,19 @@ class PathManager(Failover):
         "reserved",
     )
 
-    def __init__(self, config: Config, local_addresses: Sequence[str], addresses: Sequence[str], udp_port: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        local_addresses: Sequence[str],
+        addresses: Sequence[str],
+        udp_port: int,
+        report: Callable[[Exception], object],
+    ) -> None:
         """`addresses` are CONFIRMED from the start (section 5.4 rules 1 and 2): those that the user gave to `connect`,
-        or the one that an INIT ACK was sent to. `udp_port` is the peer's where no other was learned."""
+        or the one that an INIT ACK was sent to. `udp_port` is the peer's where no other was learned.
+        `report` is told of the mistakes of congestion controllers."""
         super().__init__(config)
+        self._report = report
         self._settings = common_settings(config)
         self.local = LocalAddresses(local_addresses)
         self._udp_port = udp_port
@@ -94,7 +104,7 @@ class PathManager(Failover):
             state,
             self._settings,
             RtoEstimator(config.rto_initial, config.rto_min, config.rto_max),
-            (config.congestion or RFC9260)(chunk_room(self._settings.mtu, ipv4) - self.reserved, ipv4),
+            make(config.congestion, chunk_room(self._settings.mtu, ipv4) - self.reserved, ipv4, self._report),
             self.reserved,
         )
         if path.path_id == len(self.by_id):
@@ -310,7 +320,7 @@ class PathManager(Failover):
             path.rto.configure(config.rto_initial, config.rto_min, config.rto_max)
             path.settings = its_settings
             if other_controller:
-                path.congestion = (config.congestion or RFC9260)(path.payload, is_ipv4(path.route.address))
+                path.congestion = make(config.congestion, path.payload, is_ipv4(path.route.address), self._report)
         return [(path, self._judge(path)) for path in self.paths]
 
     def configure_path(self, path: Path, changes: dict[str, Any]) -> Verdict:

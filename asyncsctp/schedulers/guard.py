@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import final
 
+from ..plugins import describe, fault
 from .base import NO_STREAM, StreamScheduler
 from .fair import FairBandwidth, WeightedFairQueueing
 from .fcfs import FirstComeFirstServed
@@ -23,10 +24,10 @@ def make(factory: Callable[[], object] | None, report: Callable[[Exception], obj
     try:
         made = factory()
     except Exception as error:
-        report(_fault(f"scheduler {factory!r} could not be made: {_describe(error)}", error))
+        report(fault(f"scheduler {factory!r} could not be made: {describe(error)}", error))
         return FirstComeFirstServed()
     if not isinstance(made, StreamScheduler):
-        report(_fault(f"scheduler {factory!r} made {made!r}, which is not a StreamScheduler", None))
+        report(fault(f"scheduler {factory!r} made {made!r}, which is not a StreamScheduler", None))
         return FirstComeFirstServed()
     return guard(made, report)
 
@@ -124,7 +125,7 @@ class GuardedScheduler(StreamScheduler):
             self._raised(f"set_priority({sid}, {value})", error)
 
     def _raised(self, call: str, error: Exception) -> None:
-        self._take_over(f"{call} raised {_describe(error)}", error)
+        self._take_over(f"{call} raised {describe(error)}", error)
 
     def _take_over(self, what: str, error: Exception | None) -> None:
         name = type(self._scheduler).__qualname__
@@ -133,20 +134,4 @@ class GuardedScheduler(StreamScheduler):
             other.activate(sid, order)
         self._scheduler = other
         self.failed = True
-        self._report(_fault(f"scheduler {name}: {what}; FirstComeFirstServed has taken over", error))
-
-
-def _describe(error: Exception) -> str:
-    """Even one that can't say what it is."""
-    name = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:
-        return name
-    return f"{name}: {text}" if text else name
-
-
-def _fault(text: str, cause: Exception | None) -> RuntimeError:
-    fault = RuntimeError(text)
-    fault.__cause__ = cause
-    return fault
+        self._report(fault(f"scheduler {name}: {what}; FirstComeFirstServed has taken over", error))

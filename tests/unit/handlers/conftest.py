@@ -107,8 +107,8 @@ class Bench:
         self.local = local
         self.random = Seeded(seed)
         self.owner = FakeOwner()
-        paths = PathManager(self.config, local, addresses, UDP_PORT)
-        self.context = Context(self.config, self.random, paths, self.owner, LOCAL_PORT, PEER_PORT)
+        self.context = Context(self.config, self.random, self.owner, LOCAL_PORT, PEER_PORT)
+        self.context.paths = PathManager(self.config, local, addresses, UDP_PORT, self.context.on_controller_failed)
         self.owner.context = self.context
         self.cookies = CookieJar(self.random, self.config.cookie_lifetime)
         self.handshake = Handshake(self.context, local)

@@ -14,7 +14,7 @@ PEER, PEER_SIX = "192.0.2.2", "2001:db8::2"
 
 
 def manager(*local: str, peer: tuple[str, ...] = (PEER,)) -> PathManager:
-    return PathManager(Config(), local, peer, 9899)
+    return PathManager(Config(), local, peer, 9899, print)
 
 
 def test_an_address_is_a_source_once_the_peer_has_agreed() -> None:

@@ -12,7 +12,7 @@ V6 = "2001:db8::1"
 
 
 def path(address: str = V4, config: Config | None = None) -> Path:
-    return PathManager(config or Config(), ["192.0.2.100", "2001:db8::100"], [address], 9899).primary
+    return PathManager(config or Config(), ["192.0.2.100", "2001:db8::100"], [address], 9899, print).primary
 
 
 def test_the_first_window_is_that_of_the_family() -> None:

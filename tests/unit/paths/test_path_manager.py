@@ -18,7 +18,7 @@ PEERS = ["198.51.100.1", "198.51.100.2", "198.51.100.3"]
 
 
 def manager(*peers: str, config: Config | None = None, locals_: list[str] | None = None) -> PathManager:
-    return PathManager(config or Config(), locals_ or LOCALS, peers or PEERS, 9899)
+    return PathManager(config or Config(), locals_ or LOCALS, peers or PEERS, 9899, print)
 
 
 def fail(paths: PathManager, path: Path) -> None:
@@ -352,7 +352,7 @@ def test_an_idle_association_keeps_little() -> None:
     manager("198.51.100.1", config=config)
     tracemalloc.start()
     try:
-        kept = [PathManager(config, LOCALS, ["198.51.100.1"], 9899) for _ in range(100)]
+        kept = [PathManager(config, LOCALS, ["198.51.100.1"], 9899, print) for _ in range(100)]
         size = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
