@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from .config import Config
 from .handlers.asconf import Asconf
 from .handlers.auth import Authentication
@@ -73,6 +75,17 @@ class Overview:
         """User bytes that were written and are not acknowledged."""
         transmission = self._rooms.transmission
         return 0 if transmission is None else transmission.buffered
+
+    @property
+    def movable(self) -> int:
+        """Of these, the bytes that go without a message that is being written in parts being ended first."""
+        transmission = self._rooms.transmission
+        return 0 if transmission is None else transmission.movable
+
+    def pressing(self, sids: Collection[int]) -> list[int]:
+        """Those of these streams whose message in parts has begun to leave, and holds up others until it is ended."""
+        transmission = self._rooms.transmission
+        return [] if transmission is None else transmission.queue.pressing(sids)
 
     def buffered_of(self, sid: int) -> int:
         """User bytes of one stream that were written and have not left."""

@@ -290,6 +290,12 @@ class Driver(Inbox):
         await self.sending.wait_for_room(sid)
         self.check_alive()
 
+    async def drain_part(self, sid: int) -> None:
+        """The same for who writes a message in parts."""
+        self.check_alive()
+        await self.sending.wait_for_part(sid)
+        self.check_alive()
+
     async def flush_written(self) -> None:
         """See `Association.flush`."""
         if not self.ended:

@@ -6,6 +6,7 @@ Knows water marks and futures. Does not know messages, nor why there is room aga
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Protocol, final
 
 __all__ = ["SendBuffer", "Turn", "WaitList"]
@@ -82,6 +83,13 @@ class Buffered(Protocol):
     def buffered(self) -> int:
         """User bytes written and not yet acknowledged."""
 
+    @property
+    def movable(self) -> int:
+        """Of these, the bytes that go without a message that is being written in parts being ended first."""
+
+    def pressing(self, sids: Collection[int]) -> list[int]:
+        """Those of these streams whose message in parts has begun to leave, and holds up others until it is ended."""
+
     def buffered_of(self, sid: int) -> int:
         """User bytes of a stream that were written and not yet sent."""
 
@@ -92,9 +100,12 @@ class SendBuffer:
 
     Whoever writes waits above `Config.send_buffer` until half of it is left. A stream whose unsent messages fill half
     of the buffer waits for itself, until a quarter is left: so no stream can take the room of all others.
+
+    A message in parts that has begun to leave, and must end before others may leave, does not wait for these: the same
+    marks hold for it, but what can't move does not count.
     """
 
-    __slots__ = ("_core", "_dry", "_room", "_streams", "credit", "size")
+    __slots__ = ("_core", "_dry", "_parts", "_room", "_streams", "credit", "size")
 
     def __init__(self, core: Buffered, size: int) -> None:
         self._core = core
@@ -102,6 +113,7 @@ class SendBuffer:
         #: While it is above 0 no mark can have been reached. Whoever writes takes the size of the message from it.
         self.credit = 0
         self._room = WaitList()
+        self._parts: dict[int, WaitList] = {}  # who writes a message in parts, by stream
         self._streams: dict[int, WaitList] = {}
         self._dry: WaitList | None = None
 
@@ -111,8 +123,20 @@ class SendBuffer:
         self.credit = self.size // 2 - core.buffered
         if core.buffered > self.size or self._room:
             await self._room.wait()
+        await self._wait_for_stream(sid)
+
+    async def wait_for_part(self, sid: int) -> None:
+        """The same for who writes a message in parts to this stream."""
+        core = self._core
+        self.credit = self.size // 2 - core.buffered
+        is_full = core.movable > self.size if core.pressing((sid,)) else core.buffered > self.size or bool(self._room)
+        if is_full:
+            await self._parts.setdefault(sid, WaitList()).wait()
+        await self._wait_for_stream(sid)
+
+    async def _wait_for_stream(self, sid: int) -> None:
         # Asked only after the association has room, so that there are never more than a few streams in this table.
-        if sid in self._streams or core.buffered_of(sid) > self.size // 2:
+        if sid in self._streams or self._core.buffered_of(sid) > self.size // 2:
             await self._streams.setdefault(sid, WaitList()).wait()
 
     async def wait_until_dry(self) -> None:
@@ -125,8 +149,13 @@ class SendBuffer:
     def check(self) -> None:
         """Something was acknowledged: wake those who have room now."""
         core = self._core
-        if self._room and core.buffered <= self.size // 2:
-            self._room.wake()
+        half = self.size // 2
+        if self._room or self._parts:
+            if core.buffered <= half:
+                self._room.wake()
+                self._wake_parts(list(self._parts))
+            elif self._parts and core.movable <= half:
+                self._wake_parts(core.pressing(self._parts))
         if self._streams:
             low = self.size // 4
             for sid, waiting in list(self._streams.items()):
@@ -137,9 +166,14 @@ class SendBuffer:
             self._dry.wake()
             self._dry = None
 
+    def _wake_parts(self, sids: list[int]) -> None:
+        for sid in sids:
+            self._parts.pop(sid).wake()
+
     def release(self) -> None:
         """The association has ended: nobody waits any more."""
         self._room.wake()
+        self._wake_parts(list(self._parts))
         for waiting in self._streams.values():
             waiting.wake()
         self._streams.clear()

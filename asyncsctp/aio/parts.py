@@ -161,7 +161,7 @@ async def _next(driver: Driver, sid: int, waiting: bytes, part: Any, ppid: int, 
 async def _send(driver: Driver, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> None:
     driver.write_piece(sid, data, ppid, flags, terms, last)
     if driver.sending.credit < 0:
-        await driver.drain(sid)
+        await driver.drain_part(sid)
 
 
 def break_off(driver: Driver, terms: Terms) -> None:

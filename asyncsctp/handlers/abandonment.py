@@ -11,7 +11,7 @@ from math import inf
 from typing import Final, final
 
 from ..events import SendFailed
-from ..outbound.message import LIMITED, PIECE, PRIORITY, RELIABLE, TIMED, Terms
+from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED, WHOLE, Terms
 from ..outbound.outstanding import OutstandingQueue
 from ..outbound.partial_reliability import PartialReliability
 from ..outbound.send_queue import SendQueue
@@ -76,7 +76,7 @@ class Abandonment:
         """Abandon a message; the bytes of the send buffer that become free."""
         context = self._context
         message = terms.message
-        data = b"" if message is None or message.path_id == PIECE else message.data
+        data = b"" if message is None or message.flags & WHOLE != WHOLE else message.data
         watcher = terms.watcher
         reason = _REASONS[policy]
         abandoned = self.partial.abandon(terms, policy, reason)

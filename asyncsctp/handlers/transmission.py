@@ -14,7 +14,7 @@ from ..outbound.data_queue import DataQueue
 from ..outbound.idata_queue import IDataQueue
 from ..outbound.message import (
     LOST,
-    PIECE,
+    WHOLE,
     OutboundMessage,
     Terms,
 )
@@ -136,6 +136,11 @@ class Transmission:
     def buffered(self) -> int:
         """User bytes that were written and are not acknowledged."""
         return self.queue.buffered + self.queue.waiting + self.outstanding.user_bytes
+
+    @property
+    def movable(self) -> int:
+        """Of these, what leaves, or is acknowledged, without a message that is being written in parts being ended."""
+        return self.queue.movable + self.outstanding.user_bytes
 
     def take_probe(self) -> bool:
         """Whether a chunk may leave that the peer's window has no room for (section 6.1 A); once for each time that its
@@ -287,7 +292,7 @@ class Transmission:
                 message.terms.settle(reason)
             elif terms not in told:
                 told.add(terms)
-                data = b"" if message.path_id == PIECE else message.data
+                data = b"" if message.flags & WHOLE != WHOLE else message.data
                 self._context.emit(SendFailed(message.sid, message.ppid, data, terms.context, sent, reason))
                 if terms.watcher is not None:
                     self._context.owner.message_settled(terms.watcher, reason, None, terms.transmissions)

@@ -3,12 +3,13 @@ stream, since the TSNs of a message are consecutive."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import final
 
 from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED, MASK_16, MASK_32
 from ..wire.octets import Writer, write_data
 from ..wire.tlv import PADDING
-from .message import ANY_PATH, BEGUN, LEFT, PIECE, OutboundMessage
+from .message import ANY_PATH, BEGUN, KEYED, LEFT, PIECE, WHOLE, OutboundMessage
 from .send_queue import SMALLEST_TAIL, SendQueue
 from .turns import GONE, OutgoingStream
 
@@ -29,6 +30,15 @@ class DataQueue(SendQueue):
     def interleaves(self) -> bool:
         return False
 
+    @property
+    def movable(self) -> int:
+        begun = self._begun
+        return self.buffered if begun is None or begun.open is None else begun.buffered
+
+    def pressing(self, sids: Collection[int]) -> list[int]:
+        begun = self._begun
+        return [] if begun is None or begun.open is None or begun.sid not in sids else [begun.sid]
+
     def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
         if self._competing:
             self._begin_packet()
@@ -36,6 +46,7 @@ class DataQueue(SendQueue):
         first_tsn = tsn
         user_before = max_user
         max_chunk = self.max_chunk
+        is_keyed = path_id >= KEYED
         while room > DATA_HEADER_SIZE:
             stream = self._begun or self._turn()
             if stream is None or not stream.messages:
@@ -43,7 +54,7 @@ class DataQueue(SendQueue):
             message = stream.messages[stream.head]
             if message.path_id != path_id and (message.path_id != PIECE or path_id != ANY_PATH):
                 break
-            if stream.begun or len(message.data) + DATA_HEADER_SIZE > max_chunk or message.path_id == PIECE:
+            if stream.begun or len(message.data) + DATA_HEADER_SIZE > max_chunk or message.flags & WHOLE != WHOLE:
                 taken = self._fragment(stream, message, writer, room, tsn, max_user)
                 if not taken:
                     break
@@ -65,6 +76,8 @@ class DataQueue(SendQueue):
                 data = message.data
                 size = len(data)
                 length = size + DATA_HEADER_SIZE
+                if is_keyed and message.flags & WHOLE != WHOLE:  # a piece; else `path_id` tells it
+                    break
                 if length > room or length > max_chunk or size > max_user or message.path_id != path_id:
                     break
                 messages[head] = GONE

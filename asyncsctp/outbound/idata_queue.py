@@ -3,6 +3,7 @@ of one stream follow one another."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED, I_DATA, I_DATA_HEADER_SIZE, MASK_32
@@ -30,6 +31,16 @@ class IDataQueue(SendQueue):
     @property
     def interleaves(self) -> bool:
         return True
+
+    @property
+    def movable(self) -> int:
+        return self.buffered
+
+    def pressing(self, sids: Collection[int]) -> list[int]:
+        if not self.waiting:  # for a reset that one of them may put off; else there is nothing that they hold up
+            return []
+        streams = self._streams
+        return [sid for sid in sids if sid in streams and streams[sid].begun and streams[sid].open is not None]
 
     def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
         if self._competing:

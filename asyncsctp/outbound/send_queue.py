@@ -7,7 +7,7 @@ what became of a chunk once it was put into a packet: room and TSN come in as nu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from ..schedulers.base import StreamScheduler
@@ -132,7 +132,7 @@ class SendQueue(Turns):
         stream = self._stream(sid)
         begins = stream.open is not terms
         flags = (flags & ~WHOLE) | (FLAG_BEGIN if begins else 0) | (FLAG_END if last else 0)
-        piece = OutboundMessage(sid, data, ppid, flags, terms, PIECE)
+        piece = OutboundMessage(sid, data, ppid, flags, terms, ANY_PATH if begins and last else PIECE)
         if terms.fate == WAITING:
             if terms.pieces is None:
                 terms.pieces = []
@@ -156,6 +156,15 @@ class SendQueue(Turns):
     def open_messages(self) -> list[Terms]:
         """The messages that are being written in parts."""
         return [stream.open for stream in self._streams.values() if stream.open is not None]
+
+    @property
+    def movable(self) -> int:
+        """User bytes that leave without a message that is being written in parts being ended first."""
+        raise NotImplementedError
+
+    def pressing(self, sids: Collection[int]) -> list[int]:
+        """Those of these streams whose message in parts has begun to leave, and holds up others until it is ended."""
+        raise NotImplementedError
 
     def is_begun(self, message: OutboundMessage) -> bool:
         """Whether a part of this message, and no more, has left."""

@@ -115,6 +115,32 @@ def test_all_parts_of_a_message_are_authenticated_with_its_key() -> None:
     run(use, network=network)
 
 
+def test_short_parts_with_a_key_of_their_own_are_one_message() -> None:
+    async def use(assoc: asyncsctp.Association, server: asyncsctp.Server) -> None:
+        more = asyncio.Event()
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"first "
+            yield b"second "
+            await more.wait()
+            yield b"last"
+
+        for each in (assoc, *server.associations):
+            each.set_auth_key(2, b"two")
+        reader, writer = assoc.open_stream(3)
+        sending = asyncio.ensure_future(writer.send_parts(parts(), auth_key=2))
+        await asyncio.sleep(1.0)
+        assoc.write(b"of another stream", auth_key=2)
+        await asyncio.sleep(1.0)
+        more.set()
+        await (await sending)
+        assert (await reader.read()).data == b"first second last"
+        writer.write(b"behind it")
+        assert (await reader.read()).data == b"behind it"
+
+    run(use)
+
+
 def test_wrong_keys_are_errors_that_say_what_is_allowed() -> None:
     async def use(assoc: asyncsctp.Association, server: asyncsctp.Server) -> None:
         _, writer = assoc.open_stream(3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
 import pytest
@@ -17,10 +17,18 @@ class Counting:
     def __init__(self) -> None:
         self.unacknowledged = 0
         self.unsent: dict[int, int] = {}
+        self.under_way = -1  # the stream whose message must end before others leave
 
     @property
     def buffered(self) -> int:
         return self.unacknowledged + sum(self.unsent.values())
+
+    @property
+    def movable(self) -> int:
+        return self.buffered if self.under_way < 0 else self.unacknowledged + self.unsent.get(self.under_way, 0)
+
+    def pressing(self, sids: Collection[int]) -> list[int]:
+        return [sid for sid in sids if sid == self.under_way]
 
     def buffered_of(self, sid: int) -> int:
         return self.unsent.get(sid, 0)
@@ -148,6 +156,49 @@ def test_dry_is_when_nothing_is_unacknowledged() -> None:
     run(test)
 
 
+def test_a_part_does_not_wait_for_what_can_not_move_before_its_message_ends() -> None:
+    async def test() -> None:
+        core = Counting()
+        buffer = SendBuffer(core, 1000)
+        core.unsent = {1: 200, 2: 900}
+        parts = [begin(buffer.wait_for_part(sid)) for sid in (1, 2)]
+        assert await is_waiting(parts[0]) and await is_waiting(parts[1])
+        core.under_way = 1
+        buffer.check()
+        await parts[0]
+        assert await is_waiting(parts[1])
+        core.unsent[1] = 450
+        core.unacknowledged = 600
+        again = begin(buffer.wait_for_part(1))
+        assert await is_waiting(again), "for what moves it waits as all do"
+        core.unacknowledged = 50
+        buffer.check()
+        await again
+        core.under_way = -1
+        core.unsent = {2: 250}
+        buffer.check()
+        await parts[1]
+
+    run(test)
+
+
+def test_a_part_takes_its_turn_among_those_who_wait() -> None:
+    async def test() -> None:
+        core = Counting()
+        buffer = SendBuffer(core, 1000)
+        core.unacknowledged = 1001
+        first = begin(buffer.wait_for_room(1))
+        assert await is_waiting(first)
+        core.unacknowledged = 900
+        second = begin(buffer.wait_for_part(2))
+        assert await is_waiting(second)
+        core.unacknowledged = 500
+        buffer.check()
+        await asyncio.gather(first, second)
+
+    run(test)
+
+
 def test_the_end_releases_all() -> None:
     async def test() -> None:
         core = Counting()
@@ -157,9 +208,10 @@ def test_the_end_releases_all() -> None:
         assert await is_waiting(stream)
         core.unacknowledged = 2000
         room = begin(buffer.wait_for_room(2))
-        assert await is_waiting(room)
+        part = begin(buffer.wait_for_part(3))
+        assert await is_waiting(room) and await is_waiting(part)
         buffer.release()
-        await asyncio.gather(stream, room)
+        await asyncio.gather(stream, room, part)
 
     run(test)
 
