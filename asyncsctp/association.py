@@ -104,7 +104,7 @@ class Association(Overview):
         context = self.context
         for address in setup.addresses:
             context.paths.add(address)
-        self._path_from(route)
+        self._path_from(route, True)
         context.local_tag = setup.local_tag
         context.peer_tag = setup.peer_tag
         self._life.retag()
@@ -142,7 +142,7 @@ class Association(Overview):
             return
         path = self._path
         if path is None or route is not self._route:
-            path = self._path_from(route)
+            path = self._path_from(route, self._rooms.vouches(datagram))
             if path is None:
                 self._receive_newcomer(datagram, route, congestion_experienced)
                 return
@@ -188,7 +188,7 @@ class Association(Overview):
 
     def receive_rest(self, datagram: bytes, at: int, route: Route, now: float, authenticated: bool) -> None:
         """What stands behind the COOKIE ECHO that made or restarted this association."""
-        path = self._path_from(route)
+        path = self._path_from(route, True)  # the cookie was right
         if path is not None:
             self.context.now = now
             self._walk(datagram, at, path, route, False, authenticated)
@@ -367,12 +367,16 @@ class Association(Overview):
             rooms.transmission.measure()
         self._life.tell()
 
-    def _path_from(self, route: Route) -> Path | None:
-        """The path that a packet with the right tag came over; remembered for those that follow along the route."""
+    def _path_from(self, route: Route, vouched: bool) -> Path | None:
+        """The path that a packet with the right tag came over; remembered for those that follow along the route, if it
+        is to be believed where it came from.
+        """
         paths = self.context.paths
         path = paths.find(route.address)
         if path is None:
             return paths.primary if self.context.state is COOKIE_WAIT else None
+        if not vouched:
+            return path
         paths.learn(path, route)
         is_usual = path.route == route or not path.route.local or route.local in paths.local.barred
         path.reply_route = path.route if is_usual else route

@@ -6,7 +6,7 @@ from typing import final
 
 from .errors import AsconfError, ReconfigError
 from .handlers.asconf import Asconf
-from .handlers.auth import Authentication
+from .handlers.auth import Authentication, vouches
 from .handlers.collision import Collision
 from .handlers.context import Context, Setup
 from .handlers.cookie import CookieJar
@@ -176,7 +176,16 @@ class Rooms:
         asconf = self.open_asconf()
         if asconf is not None:
             return asconf.admit(datagram, route)
-        return self.nat.admit(route) if self.nat is not None else None
+        return self.nat.admit(route) if self.nat is not None and self.vouches(datagram) else None
+
+    def vouches(self, datagram: bytes) -> bool:
+        """Whether a packet with our tag is to be believed where it came from."""
+        if self.context.keyring is None:
+            return True
+        try:
+            return vouches(self.context, datagram)
+        except Malformed:
+            return False
 
     def readmit(self, datagram: bytes, route: Route) -> None:
         """There is none: the packet is dropped, but for the answer that its sender may need to be heard at all."""

@@ -7,21 +7,42 @@ stand behind an AUTH chunk, and what leaves behind one, is known where packets a
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from ..config import Config, check_auth_key
 from ..events import AuthKeyChanged
 from ..outbound.message import Terms, lane
-from ..wire import causes
-from ..wire.auth import read_auth
-from ..wire.constants import COOKIE_ECHO
+from ..wire import causes, tlv
+from ..wire.auth import NEVER_AUTHENTICATED, read_auth
+from ..wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO, PAD
 from ..wire.tlv import HEADER_SIZE
 from .context import Context, Setup
 from .keyring import GENUINE, UNSUPPORTED, Keyring, SharedKeys
-from .state import CLOSED
+from .state import CLOSED, MEANINGFUL
 from .violations import Violations
 
-__all__ = ["Authentication", "admits", "is_genuine"]
+__all__ = ["Authentication", "admits", "is_genuine", "vouches"]
+
+#: They say nothing of who has sent them: PAD nothing at all, the others no more than that somebody knows the tag.
+_SAYS_NOTHING: Final = NEVER_AUTHENTICATED | {PAD}
+
+
+def vouches(context: Context, data: bytes) -> bool:
+    """Tell whether a packet with the right tag is to be believed where it came from (RFC 6951 section 5.4): by what
+    chunks themselves are believed. Where the peer must authenticate some, it has to have AUTH that is right, or a chunk
+    that means something here and need not be authenticated. `Malformed` for what can't be read.
+    """
+    keyring = context.keyring
+    if keyring is None or not keyring.demands:
+        return True
+    meaningful = MEANINGFUL[context.state]
+    for first16, at, _, end in tlv.walk(data, COMMON_HEADER_SIZE, len(data)):
+        kind = first16 >> 8
+        if kind == AUTH:
+            return keyring.verify(data, at, end) == GENUINE
+        if kind in meaningful and kind not in keyring.demands and kind not in _SAYS_NOTHING:
+            return True
+    return False
 
 
 def is_genuine(

@@ -6,6 +6,8 @@ And what RFC 9260 section 5.1.2 has about addresses: families, scopes, links.
 from __future__ import annotations
 
 import pytest
+from support.authentic import SHA_1, SHA_256
+from support.script import LOCAL, PEER, Script
 from support.stage import (
     OTHER,
     PEER_PORT,
@@ -28,7 +30,23 @@ from asyncsctp.events import PathState
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.paths.encapsulation import Route, as_seen, in_scope, is_source_for, listed_addresses
 from asyncsctp.wire import control
-from asyncsctp.wire.constants import ABORT, CAUSE_NEW_ENCAPSULATION_PORT, COOKIE_ACK, INIT_ACK, SACK
+from asyncsctp.wire.auth import NEVER_AUTHENTICATED, pack_auth
+from asyncsctp.wire.constants import (
+    ABORT,
+    CAUSE_NEW_ENCAPSULATION_PORT,
+    COOKIE_ACK,
+    COOKIE_ECHO,
+    DATA,
+    ERROR,
+    HEARTBEAT,
+    HEARTBEAT_ACK,
+    INIT_ACK,
+    SACK,
+    SHUTDOWN,
+    SHUTDOWN_ACK,
+)
+from asyncsctp.wire.data import pack_data
+from asyncsctp.wire.init import Init, pack_init
 
 # Section 5.4: the peer's port is learned from packets whose tag was right.
 
@@ -388,3 +406,72 @@ def test_nothing_is_answered_to_a_reflected_complete_of_another_port() -> None:
     assert solo.receive(
         solo.packet(control.pack_shutdown_complete(reflected=True), tag=PEER_TAG, peer_port=PEER_PORT + 1), udp_port=1
     ) == []
+
+
+# Where chunks must be authenticated, the tag alone proves nothing of who can read packets (RFC 4895 section 6.3).
+
+EVERYTHING = frozenset(range(256)) - NEVER_AUTHENTICATED
+COMMON = frozenset({DATA, SACK, HEARTBEAT, HEARTBEAT_ACK, ABORT, ERROR, SHUTDOWN, SHUTDOWN_ACK, COOKIE_ECHO})
+INIT_ACK_OF_NOBODY = pack_init(Init(7, 1 << 20, 1, 1, 1, cookie=b"cookie"), True)
+
+
+def authenticating(demanded: frozenset[int]) -> Script:
+    return Script(Config(auth=True, auth_chunks=demanded, heartbeat_interval=None), auth=frozenset())
+
+
+def send_from(script: Script, udp_port: int, *said: bytes) -> None:
+    script.endpoint.receive(script.packet(*said), Route(LOCAL[0], PEER[0], udp_port), script.now)
+    script.flush()
+
+
+def port_in_use(script: Script) -> int:
+    """Where the next message goes to."""
+    script.take()
+    script.write(b"to the peer")
+    [packet] = script.take()
+    return packet.route.udp_port
+
+
+@pytest.mark.parametrize("demanded", [EVERYTHING, COMMON], ids=["everything", "all that is common"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        (),
+        (pack_data(3, 0, 0, 0, 0, b"forged"),),
+        (control.pack_heartbeat(b"x"),),
+        (control.pack_heartbeat(b"x"), control.pack_pad(100)),
+        (control.pack_error(b""),),
+        (control.pack_pad(100),),
+        (control.pack_shutdown_complete(),),
+        (INIT_ACK_OF_NOBODY,),
+        (control.pack_cookie_ack(),),
+        (bytes.fromhex("be000004"),),
+        (bytes.fromhex("3e000004"),),
+        (bytes.fromhex("00000001"),),
+        (pack_auth(0, SHA_256, bytes(32)), control.pack_heartbeat(b"x")),
+        (control.pack_pad(4), pack_auth(0, SHA_1, bytes(20)), control.pack_heartbeat(b"x")),
+    ],
+    ids=lambda said: b"".join(said)[:8].hex(),
+)
+def test_the_port_does_not_move_with_what_nobody_vouches_for(said: tuple[bytes, ...], demanded: frozenset[int]) -> None:
+    script = authenticating(demanded)
+    send_from(script, 4444, *said)
+    assert port_in_use(script) == UDP
+    script.send(script.data(1), auth=0)
+    assert {packet.route.udp_port for packet in script.wait()} == {UDP}
+
+
+@pytest.mark.parametrize("demanded", [EVERYTHING, frozenset({DATA})], ids=["everything", "DATA"])
+def test_the_port_moves_with_what_is_authenticated(demanded: frozenset[int]) -> None:
+    script = authenticating(demanded)
+    send_from(script, 4444, script.authenticated(control.pack_heartbeat(b"x")))
+    assert [packet.route.udp_port for packet in script.take()] == [4444]
+    assert port_in_use(script) == 4444
+
+
+def test_the_port_moves_with_a_chunk_that_need_not_be_authenticated() -> None:
+    """It is believed by what the chunk itself is believed by: a peer that only sends SACKs may stand behind a NAT."""
+    script = authenticating(frozenset({DATA}))
+    script.write(b"to the peer")
+    send_from(script, 4444, script.sack(0))
+    assert port_in_use(script) == 4444
