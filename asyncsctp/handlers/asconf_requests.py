@@ -12,6 +12,7 @@ from typing import Final, final
 from ..errors import AssociationAborted, Cause
 from ..events import PathState
 from ..paths.encapsulation import Route, is_ipv4, is_translatable
+from ..paths.failover import OF_REQUESTS
 from ..paths.path import Path
 from ..timers import T4_RTO
 from ..wire import causes
@@ -183,7 +184,7 @@ class Requests:
             self._withdraw(job, f"nothing came back of what left from {job.source}")
             return
         uncounted = self._is_waiting or is_counted(context, path)
-        if uncounted or on_silence(context, path, context.paths.on_timeout(path)):
+        if uncounted or on_silence(context, path, context.paths.on_timeout(path, OF_REQUESTS)):
             self._transmit(job)
 
     def _is_in_vain(self, job: Job) -> bool:
@@ -220,7 +221,7 @@ class Requests:
             # RFC 7829 section 3.2 rule 9: of several addresses nobody knows which one it reached.
             alone = all(address == path.route.address for address, _ in self._ways_taken)
             pending = context.owner.data_pending()
-            on_answer(context, path, context.paths.on_heartbeat_acknowledged(path, pending, alone))
+            on_answer(context, path, context.paths.on_answered(path, OF_REQUESTS, pending, alone))
         self.current = None
         self._returned.clear()
         self._judge(job, responses)

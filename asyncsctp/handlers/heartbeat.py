@@ -12,6 +12,7 @@ from struct import Struct
 from typing import Final, final
 
 from ..events import PathState
+from ..paths.failover import OF_HEARTBEATS
 from ..paths.path import Path
 from ..timers import HEARTBEAT_TIMER, NEVER, timer_key
 from ..wire import control, tlv
@@ -146,7 +147,7 @@ class Heartbeat:
         context.statistics.heartbeat_acks_received += 1
         path.on_rtt(round_trip, context.now)
         confirmed = context.paths.confirm(path)
-        became_active = context.paths.on_heartbeat_acknowledged(path, context.owner.data_pending())
+        became_active = context.paths.on_answered(path, OF_HEARTBEATS, context.owner.data_pending())
         on_answer(context, path, became_active, confirmed)
         self._tell(path, round_trip)
         self.watch(path, path.heartbeat_at)

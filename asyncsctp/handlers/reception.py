@@ -184,18 +184,43 @@ class Reception(Acknowledging):
         self._queue.reset_streams(sids)
         self._context.statistics.messages_received += self._queue.delivered - delivered
 
+    def defer_reset(self, wire_tsn: int, sids: Sequence[int] | None) -> None:
+        """The reset of these streams waits for what is missing up to this TSN; what lies above it waits for the reset
+        (RFC 6525 section 5.2.2 E2).
+        """
+        tracker = self.tracker
+        ahead = wire_tsn - tracker.cumulative_tsn & MASK_32
+        self._queue.defer(tracker.cumulative_tsn + ahead, sids)
+
+    def release_deferred(self) -> None:
+        """What waited for the reset of its stream is taken in (E4)."""
+        delivered = self._queue.delivered
+        violation = self._queue.release()
+        self._context.statistics.messages_received += self._queue.delivered - delivered
+        if violation:
+            self._violations.protocol_violation(violation)
+
+    def expect_restart(self, is_expected: bool) -> None:
+        """Whether the peer may let its TSNs begin anew at any time, and its word of that may come late or be lost (RFC
+        6525 section 5.2.4): what is sent by the new count is not to be taken for what is sent by the old one.
+        """
+        self.tracker.narrow(is_expected)
+        self._queue.watch(is_expected)
+
     def restart_tsns(self, initial_tsn: int) -> None:
-        """The peer's next TSN is this one, as on the wire, and all its streams begin anew (RFC 6525 section 5.2.4).
+        """The peer's TSNs go on from this one, as on the wire, and all its streams begin anew (RFC 6525 section 5.2.4).
 
         What has come whole is delivered; nothing is acknowledged any more of what came before.
         """
-        delivered = self._queue.delivered
-        self._queue.restart()
-        self._context.statistics.messages_received += self._queue.delivered - delivered
         self._sacks = []
         self._train.clear()
-        self.tracker.restart(initial_tsn)
+        first_tsn = self.tracker.restart(initial_tsn)
         self._context.timers.stop(DELAYED_ACK)
+        delivered = self._queue.delivered
+        violation = self._queue.restart(first_tsn)
+        self._context.statistics.messages_received += self._queue.delivered - delivered
+        if violation:
+            self._violations.protocol_violation(violation)
 
     def lowest_tsn(self, data: bytes, at: int, end: int) -> int:
         """The TSN, unwrapped, of the DATA chunk at `at`, the first of its packet."""

@@ -12,6 +12,7 @@ from typing import Final, final
 
 from ..errors import ReconfigError
 from ..events import StreamsAdded, StreamsReset, TsnsReset
+from ..inbound.data_tracker import NARROW_SPAN
 from ..paths.path import Path
 from ..wire import causes
 from ..wire.constants import (
@@ -60,7 +61,6 @@ _MOST_COPIES: Final = 3
 #: would look like one from far ahead. With so much less they are known as old.
 _TSN_STEP: Final = 0x80000000 - 0x10000
 _SMALLEST_CHUNK: Final = 16  # what a TSN takes of a window at the least
-_SMALLEST_STEP: Final = 4096  # as far as some receivers look ahead, whatever their window
 
 
 @final
@@ -269,10 +269,13 @@ class Reconfig:
             if deferred is not None and not same:
                 return REQUEST_IN_PROGRESS
             self._deferred = request  # some peers ask again under a new number
+            self._incoming.defer(request.last_tsn, request.streams)
             return IN_PROGRESS
         if same:
             self._deferred = None
         self._perform_reset(request.streams)
+        if same:
+            self._incoming.release()
         return PERFORMED
 
     def _has_arrived(self, request: Parameter) -> bool:
@@ -313,11 +316,9 @@ class Reconfig:
         """SSN/TSN Reset Request, section 5.2.4. What we have under way is acknowledged first: G3 would lose it."""
         if not self._permits("reset_tsns"):
             return DENIED
-        current = self.requests.current
-        both = current is not None and current.kind == TSNS
-        if self._deferred is not None or self._tsn_number >= 0:
-            return REQUEST_IN_PROGRESS
-        if both and self._goes_first():
+        # While ours is unanswered the peer may have carried it out: nobody here knows the TSNs in force. Of two that
+        # cross both are refused, and chance decides which comes again first.
+        if self._deferred is not None or self._tsn_number >= 0 or self.requests.expects_restart:
             return REQUEST_IN_PROGRESS
         self._tsn_number = request.number
         self._tsn_copies = 0
@@ -332,9 +333,10 @@ class Reconfig:
         number = self._tsn_number
         self._tsn_number = -1
         # G2 says the TSN after the last one. But what overtakes the answer would be taken under the old numbers: it is
-        # to lie beyond what the peer has room for, who drops it until then.
+        # to lie beyond what the peer has room for, who drops it until then; no less than what our own side looks ahead
+        # meanwhile, and no more, as some peers abort an association that goes beyond their window.
         window = self._context.setup.peer_rwnd if self._context.setup is not None else 0
-        our_tsn = self._outgoing.next_tsn + max(window // _SMALLEST_CHUNK, _SMALLEST_STEP) + 1 & MASK_32
+        our_tsn = self._outgoing.next_tsn + max(window // _SMALLEST_CHUNK, NARROW_SPAN) + 1 & MASK_32
         self._outgoing.restart(our_tsn)
         next_tsn = self._incoming.cumulative_tsn + 1 + _TSN_STEP & MASK_32  # G1
         self._incoming.restart(next_tsn)  # G4 and G5
@@ -385,6 +387,7 @@ class Reconfig:
         if deferred is not None and self._has_arrived(deferred):
             self._deferred = None
             self._perform_reset(deferred.streams)
+            self._incoming.release()
             self._answer_late(self._note(deferred.number, pack_response(deferred.number, PERFORMED)))
             sends = True
         if self._tsn_number >= 0:

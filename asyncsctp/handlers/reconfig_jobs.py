@@ -76,6 +76,9 @@ class OutgoingStreams(Protocol):
     def restart(self, wire_tsn: int) -> None:
         """All that has left is acknowledged, and this TSN is assigned next."""
 
+    def expect_restart(self, is_expected: bool) -> None:
+        """Whether the peer may acknowledge by another count of TSNs than ours."""
+
     def add(self, count: int) -> None:
         """So many more streams may be used."""
 
@@ -97,8 +100,17 @@ class IncomingStreams(Protocol):
     def reset(self, streams: tuple[int, ...]) -> None:
         """The peer's sequence numbers begin with 0."""
 
+    def defer(self, last_tsn: int, streams: tuple[int, ...]) -> None:
+        """What comes with a TSN above this one waits until `release`."""
+
+    def release(self) -> None:
+        """The end of `defer`: the reset has been carried out."""
+
+    def expect_restart(self, is_expected: bool) -> None:
+        """Whether the peer may let its TSNs begin anew at any time."""
+
     def restart(self, wire_tsn: int) -> None:
-        """The peer's next TSN will be this one, and all sequence numbers begin with 0."""
+        """The peer's TSNs go on from this one, and all sequence numbers begin with 0."""
 
     def add(self, count: int) -> None:
         """The peer may use so many more streams."""

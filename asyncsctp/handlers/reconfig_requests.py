@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from ..events import Event, StreamsAdded, StreamsReset, TsnsReset
+from ..paths.failover import OF_REQUESTS
 from ..timers import RECONFIG, timer_key
 from ..wire.constants import MASK_32
 from ..wire.reconfig import IN_PROGRESS, NOTHING_TO_DO, PERFORMED, REQUEST_IN_PROGRESS, Parameter, pack_reconfig
@@ -25,7 +26,6 @@ from .reconfig_jobs import (
     Ticket,
     is_success,
     result_name,
-    signed,
 )
 from .state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
 
@@ -103,6 +103,7 @@ class Requests(_Waiting):
         "_stalled",
         "asked_streams",
         "chunk",
+        "expects_restart",
         "peer_number",
     )
 
@@ -124,6 +125,8 @@ class Requests(_Waiting):
         #: The last request number that was taken from the peer.
         self.peer_number = peer_number
         self.chunk = b""  # of the one that is under way
+        #: The peer may have carried out an SSN/TSN reset of ours, and we have not heard of it.
+        self.expects_restart = False
         #: Incoming streams that the peer has agreed to add, and has not yet added.
         self.asked_streams = 0
 
@@ -162,6 +165,8 @@ class Requests(_Waiting):
         self._stalled = 0
         context = self._context
         self.current = job
+        if job.kind == TSNS:
+            self._expect_restart(True)
         self.chunk = pack_reconfig(parameters)
         self._path_id = context.paths.data_path().path_id
         self._astray = False
@@ -189,8 +194,9 @@ class Requests(_Waiting):
         if job.is_postponed:  # section 5.2.7 H2: not an error
             job.is_postponed = False
             path.rto.back_off()
-        elif not is_counted(context, path) and not on_silence(context, path, context.paths.on_timeout(path)):
-            return
+        elif not is_counted(context, path):
+            if not on_silence(context, path, context.paths.on_timeout(path, OF_REQUESTS)):
+                return
         self.send_again()
         self._start_timer()
 
@@ -225,6 +231,8 @@ class Requests(_Waiting):
             # It has had all that it waits for: usrsctp, whose answer got lost, says so for ever. Another request, which
             # it takes for a new one, does no harm.
             result = REQUEST_IN_PROGRESS
+        elif job.kind == TSNS:
+            self._expect_restart(False)
         if response.number == job.out_number:
             job.out_number = -1
             job.tsns = (response.sender_tsn, response.receiver_tsn)
@@ -265,11 +273,19 @@ class Requests(_Waiting):
             return True
         return False
 
+    def _expect_restart(self, is_expected: bool) -> None:
+        """Whether the peer may have carried out an SSN/TSN reset that we have not heard of: each count of TSNs, ours
+        and the peer's, may begin anew.
+        """
+        self.expects_restart = is_expected
+        self._outgoing.expect_restart(is_expected)
+        self._incoming.expect_restart(is_expected)
+
     def _hear(self) -> None:
         context = self._context
         path = context.paths.by_id[self._path_id]
         pending = context.owner.data_pending()
-        on_answer(context, path, context.paths.on_heartbeat_acknowledged(path, pending, not self._astray))
+        on_answer(context, path, context.paths.on_answered(path, OF_REQUESTS, pending, not self._astray))
 
     def _settle(self, job: Job) -> None:
         """Part of it was answered: if nothing else of it is under way, carry it out."""
@@ -321,11 +337,7 @@ class Requests(_Waiting):
         if result == PERFORMED:  # H5
             sender_tsn, receiver_tsn = job.tsns
             self._outgoing.restart(receiver_tsn)
-            # What the peer sent since may have overtaken its answer; that is not to be forgotten.
-            if signed(sender_tsn - (self._incoming.cumulative_tsn + 1)) > 0:
-                self._incoming.restart(sender_tsn)
-            else:
-                self._incoming.reset(())
+            self._incoming.restart(sender_tsn)
         self._release((), result == PERFORMED)
         self._context.emit(TsnsReset(result_name(result)))
         _note(job, result)

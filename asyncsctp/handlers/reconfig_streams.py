@@ -84,6 +84,10 @@ class Outgoing:
         next_tsn = outstanding.next_tsn
         outstanding.restart(next_tsn + (wire_tsn - next_tsn & MASK_32))  # what was counted before stays lower
 
+    def expect_restart(self, is_expected: bool) -> None:
+        """Whether the peer may acknowledge by another count of TSNs than ours."""
+        self._transmission.is_renumbered = is_expected
+
     def add(self, count: int) -> None:
         """So many more streams may be used."""
         self._submission.outgoing_streams += count
@@ -119,8 +123,20 @@ class Incoming:
         """The peer's sequence numbers begin with 0."""
         self._reception.reset_streams(streams or None)
 
+    def defer(self, last_tsn: int, streams: tuple[int, ...]) -> None:
+        """What comes with a TSN above this one waits until `release`."""
+        self._reception.defer_reset(last_tsn, streams or None)
+
+    def release(self) -> None:
+        """The end of `defer`: the reset has been carried out."""
+        self._reception.release_deferred()
+
+    def expect_restart(self, is_expected: bool) -> None:
+        """Whether the peer may let its TSNs begin anew at any time."""
+        self._reception.expect_restart(is_expected)
+
     def restart(self, wire_tsn: int) -> None:
-        """The peer's next TSN will be this one, and all sequence numbers begin with 0."""
+        """The peer's TSNs go on from this one, and all sequence numbers begin with 0."""
         self._reception.restart_tsns(wire_tsn)
 
     def add(self, count: int) -> None:

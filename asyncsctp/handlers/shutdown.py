@@ -59,7 +59,8 @@ class Shutdown:
         """
         context = self._context
         if context.state is SHUTDOWN_PENDING:
-            if context.owner.all_acknowledged():
+            # What the peer sends by new TSNs is acknowledged only once we have heard of these (RFC 6525 section 5.2.7).
+            if context.owner.all_acknowledged() and not self._reception.tracker.is_narrow:
                 context.state = SHUTDOWN_SENT
                 self._path_id = context.paths.data_path().path_id
                 self._begin_t2()

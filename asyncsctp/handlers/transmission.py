@@ -51,6 +51,7 @@ class Transmission:
         "_violations",
         "abandonment",
         "in_flight_before",
+        "is_renumbered",
         "outstanding",
         "probe_due",
         "probing",
@@ -69,6 +70,7 @@ class Transmission:
         scheduler = make(context.config.scheduler, self._report)
         self.queue: SendQueue = IDataQueue(scheduler, 0) if setup.interleaving else DataQueue(scheduler, 0)
         self.abandonment: Abandonment | None = None  # made when first there is something that may be given up
+        self.is_renumbered = False  # the peer may have given us other TSNs, which we have not heard yet (section 5.2.4)
         self.suspended = False  # no new data leaves: TSNs are about to begin anew (RFC 6525 section 5.1.3)
         #: Per path, what was in flight when data could last leave: cwnd grows only if that filled it (section 7.2.1).
         self.in_flight_before: list[int] = [0] * len(context.paths.by_id)
@@ -242,7 +244,7 @@ class Transmission:
             # What goes into a closed window is a probe, and isn't counted as long as the peer answers (section 6.1 A);
             # nor is what ran out while the answer was on its way.
             self.probing = True
-            context.paths.error_count = 0
+            context.paths.silence.end_all()
             path.rto.back_off()
         elif not on_silence(context, path, context.paths.on_timeout(path)):
             return
@@ -302,6 +304,8 @@ class Transmission:
 
     def _apply(self, summary: AckSummary, sacks: int) -> bool:
         """Carry out what so many SACKs have changed; whether they were to be believed."""
+        if summary.violation and self.is_renumbered:
+            return False  # it is by the count that we are still to hear of, and nothing of ours is outstanding
         if summary.violation:
             self._violations.protocol_violation("a SACK acknowledges a TSN that was never sent")
             return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_16, MASK_32
+from .deferral import Chunk
 from .reassembly import OVERHEAD, ReassemblyQueue, Recipient
 
 __all__ = ["NO_TSN", "UNORDERED_KEY", "DataRuns", "Given", "Run", "violation"]
@@ -16,6 +17,8 @@ __all__ = ["NO_TSN", "UNORDERED_KEY", "DataRuns", "Given", "Run", "violation"]
 NO_TSN: Final = -2
 #: Stands for the SSN in the key of an unordered message.
 UNORDERED_KEY: Final = 1 << 32
+
+_HALF: Final = 1 << 15
 
 
 @final
@@ -64,6 +67,12 @@ class DataRuns(ReassemblyQueue):
     def _add_beside_others(self, tsn: int, flags: int, sid: int, ssn: int, ppid: int, payload: bytes) -> str | None:
         if self._giving and tsn in self._giving:
             return self._give_on(tsn, flags, sid, ssn, ppid, payload)
+        if self._is_watching and flags & FLAG_UNORDERED == 0 and ssn - self._next_ssn.get(sid, 0) & MASK_16 >= _HALF:
+            self.defer(tsn - 1, None)  # that one has been delivered: it goes by new numbers
+        deferral = self._deferral
+        if deferral is not None and deferral.covers(tsn, sid):
+            self._put_aside(deferral, Chunk(tsn, flags, sid, ssn, ppid, payload))
+            return None
         begins = flags & FLAG_BEGIN != 0
         ends = flags & FLAG_END != 0
         # Section 3.3.1: the receiver MUST ignore the SSN of an unordered chunk.
@@ -205,6 +214,8 @@ class DataRuns(ReassemblyQueue):
 
     def _give_up(self, tsn: int) -> None:
         """Let go of the largest TSN held: the last fragment of its run, which is then incomplete."""
+        if self._give_up_aside(tsn):
+            return
         run = self._edges.pop(tsn)
         if run.begun and run.ended:
             self._stop_waiting(run)

@@ -20,6 +20,7 @@ from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_16, MASK_32
 from .data_runs import NO_TSN, UNORDERED_KEY, DataRuns, Run, violation
+from .deferral import Chunk
 from .reassembly import OVERHEAD, SMALLEST_CHARGE, Recipient
 
 __all__ = ["DataStreams"]
@@ -65,8 +66,9 @@ class DataStreams(DataRuns):
         """Set the longest message that is accepted."""
         self._max_message_size = max_message_size
         # The fast lane doesn't look at sizes: it is open only while no single chunk can be too long. Neither lane looks
-        # at who wants parts.
-        self._front_kind = _NEVER if self._wanted or self._giving else FLAG_BEGIN
+        # at who wants parts, nor at what is to be put aside.
+        is_open = not (self._wanted or self._giving or self._is_watching) and self._deferral is None
+        self._front_kind = FLAG_BEGIN if is_open else _NEVER
         self._fast_kind = _WHOLE if max_message_size >= _LARGEST_CHUNK and self._front_kind != _NEVER else _NEVER
         # The message in progress is not held against the window, so its bookkeeping must not outgrow its data.
         self._most_fragments = _FEW_FRAGMENTS + max_message_size // OVERHEAD
@@ -177,6 +179,9 @@ class DataStreams(DataRuns):
         if tsn == previous:
             return
         self.settle()
+        deferral = self._deferral
+        if deferral is not None and tsn > deferral.skipped_to:
+            deferral.skipped_to = tsn
         under_way = self._drop_incomplete(previous, tsn)
         for sid, ssn in entries:
             expected = self._next_ssn.get(sid, 0)
@@ -215,8 +220,18 @@ class DataStreams(DataRuns):
             for sid in sids:
                 self._next_ssn.pop(sid, None)
 
-    def restart(self) -> None:
-        """All streams begin anew, and the TSNs too: nothing more comes for what is incomplete."""
+    def restart(self, first_tsn: int) -> str | None:
+        """All streams begin anew, and the TSNs too, with this one; what has come from it on is taken in anew."""
+        self.settle()
+        deferral = self._deferral
+        self._deferral = None
+        self._is_watching = False
+        anew = [] if deferral is None else self._retrieve(deferral, first_tsn)
+        for number, run in list(self._edges.items()):
+            if number == run.first and run.last >= first_tsn:
+                if run.begun and run.ended:
+                    self._stop_waiting(run)
+                anew += self._unmake(run)
         self.reset_streams(None)
         for given in list(self._giving.values()):
             self._abort(given)
@@ -224,6 +239,31 @@ class DataStreams(DataRuns):
             if number == run.first:
                 self._drop(run)
         self._skipped = NO_TSN
+        if deferral is not None and deferral.after >= first_tsn:
+            self._deferral = deferral  # by the new count, that is: it is still to be waited for
+        self.limit_messages(self._max_message_size)
+        return self._take_in(anew)
+
+    def drop_incomplete(self, previous: int, tsn: int) -> None:
+        """No more comes up to this TSN."""
+        self.skip(previous, tsn, ())
+
+    def _unmake(self, run: Run) -> list[Chunk]:
+        """The chunks of a run, as they came; it is held no longer."""
+        del self._edges[run.first]
+        if run.first != run.last:
+            del self._edges[run.last]
+        found: list[Chunk] = []
+        is_unordered = run.key >= UNORDERED_KEY
+        for tsn in range(run.first, run.last + 1):
+            flags = FLAG_UNORDERED if is_unordered else 0
+            if run.begun and tsn == run.first:
+                flags |= FLAG_BEGIN
+            if run.ended and tsn == run.last:
+                flags |= FLAG_END
+            payload = self._release(tsn, tsn)
+            found.append(Chunk(tsn, flags, run.key >> 16 & MASK_16, run.key & MASK_16, run.ppid, payload))
+        return found
 
     def recount(self) -> int:
         """What `held` should be."""

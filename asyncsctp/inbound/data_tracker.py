@@ -13,7 +13,7 @@ from typing import Final, final
 from ..wire.constants import MASK_16, MASK_32
 from .intervals import Intervals
 
-__all__ = ["ACK_DELAYED", "ACK_NOW", "BEYOND", "DUPLICATE", "NO_ACK", "DataTracker"]
+__all__ = ["ACK_DELAYED", "ACK_NOW", "BEYOND", "DUPLICATE", "NARROW_SPAN", "NO_ACK", "DataTracker"]
 
 #: The TSN was received before.
 DUPLICATE: Final = -1
@@ -31,6 +31,10 @@ ACK_NOW: Final = 2
 MAX_GAP_RANGES: Final = 4096
 #: Duplicates kept for one SACK.
 MAX_DUPLICATES: Final = 64
+
+#: How far above the cumulative TSN anything is taken while the peer's TSNs may begin anew at any time: those of this
+#: stack begin further ahead than that.
+NARROW_SPAN: Final = 4096
 
 _HALF: Final = 1 << 31
 _SMALLEST_CHUNK: Final = 16  # bytes of window that a TSN is taken to use at the least, a DATA chunk's header
@@ -64,7 +68,9 @@ class DataTracker:
         "sack_frequency",
         "_gaps",
         "_duplicates",
+        "is_narrow",
         "_span",
+        "_window",
         "_packets",
         "_at_once",
         "_settled",
@@ -84,11 +90,25 @@ class DataTracker:
         self._packets = 0
         self._at_once = True  # section 5.1: the first DATA chunk of an association MUST be acknowledged immediately
         self._settled = initial_tsn - 1  # the cumulative TSN after the packet before this one
+        #: Whether the peer's TSNs may begin anew at any time.
+        self.is_narrow = False
         self.resize(window)
 
     def resize(self, window: int) -> None:
         """Set the receive buffer's size in bytes, which bounds how far above the cumulative TSN a chunk may be."""
+        self._window = window
         self._span = max(window // _SMALLEST_CHUNK, _SMALLEST_SPAN)
+        if self.is_narrow:
+            self._span = min(self._span, NARROW_SPAN)
+
+    def narrow(self, is_narrow: bool) -> None:
+        """Set whether the peer's TSNs may begin anew at any time (RFC 6525 section 5.2.4).
+
+        Its chunks, which can't say by which count they go, are taken then as far above the cumulative TSN alone as the
+        old count can be meant.
+        """
+        self.is_narrow = is_narrow
+        self.resize(self._window)
 
     @property
     def highest_tsn(self) -> int:
@@ -139,7 +159,7 @@ class DataTracker:
         if ahead == 0 or ahead >= _HALF:
             self.ack_state = ACK_NOW
             return DUPLICATE
-        if ahead > furthest:
+        if ahead > furthest or (self.is_narrow and ahead > self._span):
             return BEYOND
         tsn = self.cumulative_tsn + ahead
         gaps = self._gaps
@@ -150,19 +170,27 @@ class DataTracker:
         self._advance(tsn)
         return tsn
 
-    def restart(self, initial_tsn: int) -> None:
-        """The peer's next TSN is this one, as on the wire (RFC 6525 section 5.2.4); nothing is owed for those before.
+    def restart(self, initial_tsn: int) -> int:
+        """Let the peer's TSNs go on from this one, as on the wire (RFC 6525 section 5.2.4); it comes back unwrapped.
 
-        Unwrapped TSNs go on upwards.
+        Nothing is owed for those before it. What has come from it on has overtaken the news, and is not forgotten.
         """
-        self._gaps = None
+        first_tsn = self.cumulative_tsn + 1 + ((initial_tsn - self.expected + _HALF & MASK_32) - _HALF)
+        has_come = first_tsn <= self.cumulative_tsn
+        if not has_come:
+            gaps = self._gaps
+            if gaps is not None:
+                gaps.drop_below(first_tsn)
+                has_come = bool(gaps)
+                if not gaps:
+                    self._gaps = None
+            self._advance(first_tsn - 1)
         self._duplicates = []
-        self.cumulative_tsn += (initial_tsn - self.expected) & MASK_32
-        self.expected = initial_tsn & MASK_32
-        self.ack_state = NO_ACK
+        self.ack_state = ACK_NOW if has_come else NO_ACK
         self._packets = 0
         self._at_once = True
         self._settled = self.cumulative_tsn
+        return first_tsn
 
     def _accept_among_gaps(self, wire_tsn: int) -> int:
         gaps = self._gaps

@@ -109,7 +109,9 @@ class Fragments(ReassemblyQueue):
 
     def recount(self) -> int:
         """What `held` should be."""
-        held = open_ = 0
+        deferred = self._deferral.chunks.values() if self._deferral is not None else ()
+        held = sum([len(chunk.payload) + OVERHEAD for chunk in deferred])
+        open_ = 0
         for streams in (self._ordered, self._unordered):
             for stream in streams.values():
                 for message in stream.messages.values():
@@ -185,6 +187,8 @@ class Fragments(ReassemblyQueue):
 
     def _give_up(self, tsn: int) -> None:
         """Let go of the largest TSN held, wherever it stands in its message."""
+        if self._give_up_aside(tsn):
+            return
         owners = self._owners
         assert owners is not None  # `settle` was called
         message = owners.pop(tsn)

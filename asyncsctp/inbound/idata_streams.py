@@ -16,6 +16,7 @@ from heapq import heapify, heappop
 from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_32
+from .deferral import Chunk
 from .fragments import HALF, Fragments, Message, Stream, close_hole
 from .reassembly import OVERHEAD, SMALLEST_CHARGE, Recipient
 
@@ -47,8 +48,9 @@ class IDataStreams(Fragments):
     def limit_messages(self, max_message_size: int) -> None:
         """Set the longest message that is accepted."""
         self._max_message_size = max_message_size
-        # The fast lane looks neither at sizes nor at who wants parts.
-        self._fast_kind = _WHOLE if max_message_size >= _LARGEST_CHUNK and not self._wanted else _NEVER
+        # The fast lane looks neither at sizes, nor at who wants parts, nor at what is to be put aside.
+        is_open = not (self._wanted or self._is_watching) and self._deferral is None
+        self._fast_kind = _WHOLE if max_message_size >= _LARGEST_CHUNK and is_open else _NEVER
         # Messages in progress are not held against the window, so their bookkeeping must not outgrow their data.
         self._most_fragments = _FEW_FRAGMENTS + max_message_size // OVERHEAD
 
@@ -86,6 +88,12 @@ class IDataStreams(Fragments):
                 self.recipient.on_message(sid, number, ppid, False, tsn & MASK_32, payload)
                 return None
         unordered = flags & FLAG_UNORDERED != 0
+        if self._is_watching and self._is_over(sid, unordered, number):
+            self.defer(tsn - 1, None)  # that one has been delivered: it goes by new numbers
+        deferral = self._deferral
+        if deferral is not None and deferral.covers(tsn, sid):
+            self._put_aside(deferral, Chunk(tsn, flags, sid, number, ppid, payload))
+            return None
         stream = self._stream(sid, unordered, number)
         mid = stream.unwrap(number)
         if mid < stream.next:
@@ -145,9 +153,43 @@ class IDataStreams(Fragments):
                     self._finish(stream, max(stream.messages))
                 streams.pop(sid, None)
 
-    def restart(self) -> None:
-        """All streams begin anew, and the TSNs too: nothing more comes for what is incomplete."""
+    def restart(self, first_tsn: int) -> str | None:
+        """All streams begin anew, and the TSNs too, with this one; what has come from it on is taken in anew."""
+        deferral = self._deferral
+        self._deferral = None
+        self._is_watching = False
+        anew = [] if deferral is None else self._retrieve(deferral, first_tsn)
+        for streams in (self._ordered, self._unordered):
+            for stream in streams.values():
+                for message in list(stream.messages.values()):
+                    if min([*message.tsns, *message.later_tsns.values()], default=-1) >= first_tsn and not message.gone:
+                        anew += self._unmake(stream, message)
         self.reset_streams(None)
+        if deferral is not None and deferral.after >= first_tsn:
+            self._deferral = deferral  # by the new count, that is: it is still to be waited for
+        self.limit_messages(self._max_message_size)
+        return self._take_in(anew)
+
+    def _unmake(self, stream: Stream, message: Message) -> list[Chunk]:
+        """The fragments of a message, as they came; it is held no longer."""
+        fragments = [*zip(message.tsns, message.parts, strict=True)]
+        positions = dict(enumerate(fragments))
+        for position, payload in message.later.items():
+            positions[position] = (message.later_tsns[position], payload)
+        found: list[Chunk] = []
+        for position, (tsn, payload) in positions.items():
+            flags = FLAG_UNORDERED if stream.unordered else 0
+            flags |= FLAG_BEGIN if position == 0 else 0
+            flags |= FLAG_END if position == message.end else 0
+            number = message.ppid if position == 0 else position - self._shift
+            found.append(Chunk(tsn, flags, stream.sid, message.mid & MASK_32, number & MASK_32, payload))
+        self._drop(stream, message)
+        return found
+
+    def _is_over(self, sid: int, unordered: bool, wire_mid: int) -> bool:
+        """Whether a message has been delivered, by the numbers of its stream as they are."""
+        stream = (self._unordered if unordered else self._ordered).get(sid)
+        return stream is not None and stream.unwrap(wire_mid) < stream.next
 
     def _stream(self, sid: int, unordered: bool, wire_mid: int) -> Stream:
         streams = self._unordered if unordered else self._ordered

@@ -16,6 +16,7 @@ from mypy_extensions import mypyc_attr
 
 from ..wire.constants import MASK_32
 from .data_tracker import DataTracker
+from .deferral import Chunk, Deferral
 
 __all__ = ["OVERHEAD", "SMALLEST_CHARGE", "Recipient", "ReassemblyQueue"]
 
@@ -62,6 +63,8 @@ class ReassemblyQueue:
         "_wanted",
         "point",
         "_given",
+        "_deferral",
+        "_is_watching",
     )
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
@@ -80,6 +83,8 @@ class ReassemblyQueue:
         #: So many bytes of a message must be there before a first part of it is given.
         self.point = 0
         self._given: dict[int, None] = {}  # the streams of which a message has been given in part
+        self._deferral: Deferral | None = None
+        self._is_watching = False
 
     def add(self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes) -> str | None:
         """Take in a chunk that is new; complete messages whose turn it is are delivered before this returns.
@@ -118,9 +123,75 @@ class ReassemblyQueue:
         """
         raise NotImplementedError
 
-    def restart(self) -> None:
-        """All streams begin anew, and the TSNs too: nothing more comes for what is incomplete (RFC 6525 5.2.4)."""
+    def restart(self, first_tsn: int) -> str | None:
+        """All streams begin anew, and the TSNs too, with this one (RFC 6525 section 5.2.4).
+
+        Nothing more comes for what is incomplete below it. What has come from it on is taken in anew, by the new
+        numbers; a text says how that violates the protocol.
+        """
         raise NotImplementedError
+
+    def defer(self, after: int, sids: Sequence[int] | None) -> None:
+        """Put aside what comes with a TSN above `after` for these streams (None: all), whose reset waits for what is
+        missing up to there (RFC 6525 section 5.2.2 E2); until `release`.
+        """
+        if self._deferral is None:
+            self._deferral = Deferral(after, sids)
+            self.limit_messages(self._max_message_size)
+
+    def release(self) -> str | None:
+        """Take in what was put aside (E4); a text says how it violates the protocol."""
+        deferral = self._deferral
+        if deferral is None:
+            return None
+        self._deferral = None
+        self.limit_messages(self._max_message_size)
+        found = self._take_in(self._retrieve(deferral, deferral.after + 1))
+        if deferral.skipped_to > deferral.after:
+            self.drop_incomplete(deferral.after, deferral.skipped_to)
+        return found
+
+    def watch(self, is_watching: bool) -> None:
+        """Whether the peer may have let all numbers begin anew without our knowing: what can't go by the old ones is
+        put aside, with all that comes after it, until `restart` (RFC 6525 section 5.2.4).
+        """
+        self._is_watching = is_watching
+        self.limit_messages(self._max_message_size)
+
+    def drop_incomplete(self, previous: int, tsn: int) -> None:
+        """No more comes up to this TSN, as `skip` would have it."""
+
+    def _put_aside(self, deferral: Deferral, chunk: Chunk) -> None:
+        deferral.chunks[chunk.tsn] = chunk
+        self._hold(chunk.tsn, chunk.payload)
+
+    def _retrieve(self, deferral: Deferral, first_tsn: int) -> list[Chunk]:
+        """What was put aside, held no longer; only that from a TSN on."""
+        chunks = deferral.chunks
+        deferral.chunks = {}
+        for chunk in chunks.values():
+            self.held -= len(chunk.payload) + OVERHEAD
+            self._chunks.pop(chunk.tsn, None)
+        return [chunk for chunk in chunks.values() if chunk.tsn >= first_tsn]
+
+    def _take_in(self, chunks: list[Chunk]) -> str | None:
+        """Chunks come anew, in the order of their TSNs."""
+        found: str | None = None
+        for chunk in sorted(chunks):
+            found = self.add(chunk.tsn, chunk.flags, chunk.sid, chunk.number, chunk.ppid, chunk.payload)
+            if found:
+                break
+        return found
+
+    def _give_up_aside(self, tsn: int) -> bool:
+        """Whether the largest TSN held was put aside; then it is not any more."""
+        deferral = self._deferral
+        chunk = deferral.chunks.pop(tsn, None) if deferral is not None else None
+        if chunk is None:
+            return False
+        self.held -= len(chunk.payload) + OVERHEAD
+        self._chunks.pop(tsn, None)
+        return True
 
     def succeed(self, before: ReassemblyQueue) -> None:
         """Take the place of another one, which gives up all it holds."""
@@ -134,6 +205,8 @@ class ReassemblyQueue:
 
     def reset(self) -> None:
         """Give up all that is held (the peer has restarted)."""
+        self._deferral = None
+        self._is_watching = False
         self.held = 0
         self._chunks = {}
         self._largest = None

@@ -7,14 +7,19 @@ returned.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, final
 
 from ..config import Config
 from ..events import PathState
 from .choice import best
 from .path import Path
 
-__all__ = ["ROTATE_AT", "Failover", "Verdict"]
+__all__ = ["OF_DATA", "OF_HEARTBEATS", "OF_REQUESTS", "ROTATE_AT", "Failover", "Silence", "Verdict"]
+
+#: What was not answered in time: user data and what belongs to it, HEARTBEATs, RE-CONFIG and ASCONF.
+OF_DATA: Final = 0
+OF_HEARTBEATS: Final = 1
+OF_REQUESTS: Final = 2
 
 _UNCONFIRMED: Final = PathState.UNCONFIRMED
 _ACTIVE: Final = PathState.ACTIVE
@@ -35,10 +40,42 @@ class Verdict(NamedTuple):
     switched: bool = False  # another path has become the primary path (RFC 7829 section 5)
 
 
+@final
+class Silence:
+    """Counts what the peer leaves unanswered, whichever path it took (section 8.1).
+
+    An answer to a question ends the silence about questions of its kind. To user data alone it ends no silence: a peer
+    that answers HEARTBEATs but never acknowledges data would be waited for without end (section 8.1: it MAY stay).
+    """
+
+    __slots__ = ("_counts", "total")
+
+    def __init__(self) -> None:
+        #: Time-outs, of all kinds, since the last answers.
+        self.total = 0
+        self._counts = [0, 0, 0]
+
+    def add(self, kind: int) -> None:
+        """One more time-out."""
+        self.total += 1
+        self._counts[kind] += 1
+
+    def end(self, kind: int) -> None:
+        """Something of this kind was answered."""
+        self.total -= self._counts[kind]
+        self._counts[kind] = 0
+
+    def end_all(self) -> None:
+        """The peer is there, whatever was asked."""
+        self.total = 0
+        for kind in range(len(self._counts)):
+            self._counts[kind] = 0
+
+
 class Failover:
     """The paths in use. `primary` is the user's choice, or the one that section 5 of RFC 7829 has put in its place."""
 
-    __slots__ = ("_config", "_current", "by_id", "error_count", "paths", "primary")
+    __slots__ = ("_config", "_current", "by_id", "paths", "primary", "silence")
 
     _current: Path
     primary: Path
@@ -47,7 +84,12 @@ class Failover:
         self._config = config
         self.by_id: list[Path] = []
         self.paths: list[Path] = []
-        self.error_count = 0
+        self.silence = Silence()
+
+    @property
+    def error_count(self) -> int:
+        """The association's error counter (section 8.1)."""
+        return self.silence.total
 
     def rotate_local(self, path: Path) -> bool:
         """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""
@@ -85,8 +127,9 @@ class Failover:
 
     # Errors
 
-    def on_timeout(self, path: Path, counts: bool = True) -> Verdict:
+    def on_timeout(self, path: Path, kind: int = OF_DATA, counts: bool = True) -> Verdict:
         """Nothing came back from this path within its RTO; `counts` is whether the association's counter takes notice.
+        `kind` is what was sent there.
 
         Backs the RTO off (rule E2 of section 6.3.3), counts (sections 8.1 and 8.2), and after repeated errors tries
         the next local address. `Path.expire_t3` comes before it where the time-out was T3's.
@@ -99,8 +142,8 @@ class Failover:
         # another while nothing can leave for the one in use, and an ASCONF goes to those that are to be verified.
         current = self._current
         if counts and (path.state is not _UNCONFIRMED or path is current or not current.route.local):
-            self.error_count += 1
-            exceeded = self.error_count > self._config.max_retrans
+            self.silence.add(kind)
+            exceeded = self.silence.total > self._config.max_retrans
         if path.error_count >= ROTATE_AT:
             self.rotate_local(path)
         return self._judge(path)._replace(exceeded=exceeded)
@@ -110,7 +153,7 @@ class Failover:
         if path.error_count >= self._most_errors(path):
             path.error_count -= 1  # section 8.3: the counter stops once the path is inactive
         # Section 8.1: only on the path that data uses does it say that the peer is gone.
-        return self.on_timeout(path, path is self._current)
+        return self.on_timeout(path, OF_HEARTBEATS, path is self._current)
 
     def on_acknowledged(self, path: Path, alone: bool = True) -> bool:
         """A SACK acknowledged data sent to this path (sections 8.1 and 8.2); whether the path became ACTIVE by that.
@@ -118,7 +161,24 @@ class Failover:
         `alone`: some of it was sent to no other address. RFC 7829 section 3.2 rules 9 and 10: unless it was, nobody
         knows which address it reached, and one that has failed stays failed.
         """
-        self.error_count = 0
+        self.silence.end_all()
+        return self._hear(path, alone)
+
+    def on_answered(self, path: Path, kind: int, outstanding: bool, alone: bool = True) -> bool:
+        """A question of this kind, a HEARTBEAT or a request, which went to this path, was answered; `outstanding` tells
+        whether data waits to be acknowledged, without which the peer is silent about nothing.
+
+        Whether the path became ACTIVE by it, from INACTIVE; see `confirm`
+        for UNCONFIRMED.
+        """
+        if outstanding:
+            self.silence.end(kind)
+        else:
+            self.silence.end_all()
+        return self._hear(path, alone)
+
+    def _hear(self, path: Path, alone: bool) -> bool:
+        """An answer to what was sent to this path; whether it became ACTIVE by that."""
         state = path.state
         if not alone and state is not _ACTIVE and path.settings.pf_threshold is not None:
             return False
@@ -128,19 +188,6 @@ class Failover:
         path.state = _ACTIVE
         self._select()
         return True
-
-    def on_heartbeat_acknowledged(self, path: Path, outstanding: bool, alone: bool = True) -> bool:
-        """A HEARTBEAT to this path was answered; `outstanding` tells whether data awaits acknowledgement.
-
-        Section 8.1: then the association's counter MAY stay. It does, or a peer that answers HEARTBEATs but never data
-        would be waited for without end. Whether the path became ACTIVE by it, from INACTIVE; see `confirm` for
-        UNCONFIRMED.
-        """
-        errors = self.error_count
-        became_active = self.on_acknowledged(path, alone)
-        if outstanding:
-            self.error_count = errors
-        return became_active
 
     def confirm(self, path: Path) -> bool:
         """The peer has shown that this address is its own (section 5.4); whether that was news."""

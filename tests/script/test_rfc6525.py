@@ -9,19 +9,20 @@ import random
 from typing import NamedTuple
 
 import pytest
-from support.script import PEER_TSN, Packet, Script
+from support.script import PEER_TSN, B, E, Packet, Script, U
 
 from asyncsctp.config import Config
 from asyncsctp.errors import ReconfigError
 from asyncsctp.events import Event, StreamsAdded, StreamsReset, TsnsReset
 from asyncsctp.handlers.reconfig_jobs import Ticket
-from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_SENT
+from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import (
     CAUSE_PROTOCOL_VIOLATION,
     CAUSE_UNRECOGNIZED_PARAMETERS,
     DATA,
     ERROR,
+    FORWARD_TSN,
     PARAM_ADD_INCOMING_STREAMS,
     PARAM_ADD_OUTGOING_STREAMS,
     PARAM_INCOMING_RESET,
@@ -32,6 +33,7 @@ from asyncsctp.wire.constants import (
     SACK,
     SHUTDOWN,
 )
+from asyncsctp.wire.forward_tsn import pack_forward_tsn
 from asyncsctp.wire.reconfig import (
     BAD_NUMBER,
     DENIED,
@@ -72,7 +74,7 @@ class Reconfigured(Script):
     """An association with a peer that knows RE-CONFIG."""
 
     def __init__(self, config: Config | None = None, *, paths: int = 1, negotiated: bool = True) -> None:
-        extensions = frozenset({RE_CONFIG}) if negotiated else frozenset()
+        extensions = frozenset({RE_CONFIG, FORWARD_TSN}) if negotiated else frozenset()
         super().__init__(config or Config(heartbeat_interval=None), paths=paths, extensions=extensions)
 
     # The user.
@@ -549,6 +551,49 @@ def test_the_reset_waits_for_data_that_is_missing(script: Reconfigured) -> None:
     assert script.user.messages[-1][3] == b"new"
 
 
+def test_what_lies_above_a_reset_that_waits_waits_for_it(script: Reconfigured) -> None:
+    """E2 and E4, with a peer that goes on by new numbers before it was told that they are in force."""
+    script.send(script.data(0, b"old 0", sid=2, ssn=0), script.data(2, b"old 2", sid=2, ssn=2))
+    script.take()
+    assert script.request(script.out_request(0, 2, last_tsn=2)) == [result(0, IN_PROGRESS)]
+    new = [script.data(3 + ssn, b"new %d" % ssn, sid=2, ssn=ssn) for ssn in range(3)]
+    script.send(*new, script.data(6, b"other", sid=3, ssn=0), script.data(7, b"loose", flags=B | E | U, sid=2))
+    assert [data for *_, data in script.user.messages] == [b"old 0", b"other"]
+    script.send(script.data(1, b"old 1", sid=2, ssn=1))
+    came = [data for *_, data in script.user.messages][2:]
+    assert came == [b"old 1", b"old 2", b"new 0", b"new 1", b"new 2", b"loose"]
+    script.take()
+    script.send(script.data(8, b"new 3", sid=2, ssn=3))
+    assert script.user.messages[-1][3] == b"new 3"
+
+
+def test_what_waits_above_a_reset_gives_way_to_what_the_reset_waits_for() -> None:
+    """What is put aside fills the window: a chunk that comes for the hole displaces it, and it is to be sent again."""
+    script = Reconfigured(Config(heartbeat_interval=None, recv_buffer=4096, max_message_size=4096))
+    script.request(script.out_request(0, 2, last_tsn=0))
+    for ssn in range(8):
+        script.send(script.data(1 + ssn, bytes([ssn]) * 1000, sid=2, ssn=ssn))
+    assert script.user.messages == []
+    script.take()
+    script.send(script.data(0, bytes(1400), sid=2, ssn=0))
+    taken = [data[0] for *_, data in script.user.messages[1:]]
+    assert taken == list(range(len(taken)))
+    assert len(taken) >= 1
+    for ssn in range(len(taken), 8):
+        script.send(script.data(1 + ssn, bytes([ssn]) * 1000, sid=2, ssn=ssn))
+    assert [data[0] for *_, data in script.user.messages[1:]] == list(range(8))
+
+
+def test_what_was_abandoned_above_a_reset_that_waits(script: Reconfigured) -> None:
+    script.send(script.data(0, b"old 0", sid=2, ssn=0))
+    script.request(script.out_request(0, 2, last_tsn=1))
+    script.send(script.data(2, b"half", flags=B, sid=2, ssn=0), script.data(4, b"new 1", sid=2, ssn=1))
+    script.send(pack_forward_tsn(script.theirs(3), [(2, 1)]))
+    script.send(script.data(5, b"new 0", sid=2, ssn=0))
+    assert [data for *_, data in script.user.messages] == [b"old 0", b"new 0", b"new 1"]
+    assert script.association._rooms.reception._queue.held == 0  # type: ignore[union-attr]
+
+
 def test_the_reset_that_waits_may_be_asked_for_under_a_new_number(script: Reconfigured) -> None:
     """dcSCTP does so."""
     assert script.request(script.out_request(0, 2, last_tsn=0)) == [result(0, IN_PROGRESS)]
@@ -727,6 +772,87 @@ def test_a_peer_that_acknowledges_nothing_gets_no_tsn_reset(script: Reconfigured
     assert len(codes) >= 2
     script.send(script.sack(0))
     assert script.events() == []
+
+
+def test_what_overtakes_the_answer_waits_for_it(script: Reconfigured) -> None:
+    """A peer whose TSNs go on, as 5.2.4 G2 has it, sends by new numbers before its answer has come."""
+    for ssn in range(3):
+        script.send(script.data(ssn, bytes([ssn]), sid=5, ssn=ssn))
+    script.reset_tsns()
+    script.user.messages.clear()
+    script.send(script.data(3, b"new 0", sid=5, ssn=0), script.data(4, b"new 1", sid=5, ssn=1))
+    script.send(script.data(6, b"new 3", sid=5, ssn=3), script.data(7, b"unordered", flags=B | E | U, sid=5))
+    assert script.user.messages == []
+    script.send(pack_reconfig([pack_tsn_response(script.ours(0), PERFORMED, script.theirs(3), script.ours(5000))]))
+    assert [data for *_, data in script.user.messages] == [b"new 0", b"new 1", b"unordered"]
+    script.send(script.data(5, b"new 2", sid=5, ssn=2))
+    assert [data for *_, data in script.user.messages][3:] == [b"new 2", b"new 3"]
+    assert script.take()[-1].one(SACK).tsn == 7
+
+
+def test_what_goes_by_a_new_count_is_not_taken_before_the_answer() -> None:
+    """A FORWARD TSN, or DATA, far ahead: the answer that explains it was overtaken, or is lost."""
+    script = Reconfigured(Config(heartbeat_interval=None, recv_buffer=4 << 20))
+    script.send(script.data(0, b"old", sid=5))
+    script.reset_tsns()
+    script.take()
+    script.user.messages.clear()
+    script.send(pack_forward_tsn(script.theirs(4098 + 3), [(5, 0)]), script.data(4098 + 4, b"new", sid=5, ssn=1))
+    assert [packet.one(SACK).tsn for packet in script.take()] == [0]
+    script.send(
+        pack_reconfig([pack_tsn_response(script.ours(0), PERFORMED, script.theirs(4098 + 2), script.ours(5000))])
+    )
+    script.take()
+    assert script.user.messages == []
+    script.send(pack_forward_tsn(script.theirs(4098 + 3), [(5, 0)]), script.data(4098 + 4, b"new", sid=5, ssn=1))
+    assert [data for *_, data in script.user.messages] == [b"new"]
+
+
+def test_a_sack_by_the_new_count_before_the_answer_is_no_violation(script: Reconfigured) -> None:
+    """The answer is late, and the peer's window opens meanwhile: it acknowledges by TSNs that we don't know yet."""
+    script.write(b"a", sid=3)
+    script.send(script.sack(0))
+    script.reset_tsns()
+    script.take()
+    script.send(script.sack(0x7FFF0000))
+    script.send(control.pack_shutdown(script.ours(0x7FFF0000)))
+    assert script.state is SHUTDOWN_ACK_SENT
+
+
+def test_requests_for_new_tsns_that_cross_are_refused_and_come_again(script: Reconfigured) -> None:
+    """While ours is unanswered we can't say which TSNs are in force."""
+    ticket = script.reset_tsns()
+    script.take()
+    assert script.request(pack_tsn_reset(script.theirs(0))) == [result(0, REQUEST_IN_PROGRESS)]
+    script.respond(0, REQUEST_IN_PROGRESS)
+    script.expect_nothing()
+    script.wait()
+    script.send(pack_reconfig([pack_tsn_response(script.ours(1), PERFORMED, script.theirs(1000), script.ours(0))]))
+    assert ticket.is_ok
+
+
+def test_a_shutdown_waits_for_the_answer_to_our_request_for_new_tsns(script: Reconfigured) -> None:
+    """What the peer sends by them could not be acknowledged in SHUTDOWN-SENT, where nothing is asked again."""
+    script.reset_tsns()
+    script.take()
+    script.shutdown()
+    script.expect_nothing()
+    script.wait()
+    script.send(pack_reconfig([pack_tsn_response(script.ours(0), PERFORMED, script.theirs(1000), script.ours(7))]))
+    assert script.take()[-1].kinds[-1] == SHUTDOWN
+
+
+def test_a_peer_that_is_busy_is_heard_although_our_data_waits_for_its_answer() -> None:
+    """8.1: what is held until TSNs begin anew is not outstanding; each refusal is an answer."""
+    script = Reconfigured(Config(heartbeat_interval=None, rto_min=0.1, rto_max=0.2, max_retrans=3))
+    script.reset_tsns()
+    script.write(b"held", sid=3)
+    script.take()
+    for number in range(6):
+        for _ in range(3):
+            assert len(script.wait()) == 1
+        script.respond(number, REQUEST_IN_PROGRESS)
+    assert script.state is ESTABLISHED
 
 
 # 5.1.5, 5.1.6, 5.2.5, 5.2.6: more streams.

@@ -54,6 +54,9 @@ class FakeOutgoing:
     def restart(self, wire_tsn: int) -> None:
         self.next_tsn = wire_tsn
 
+    def expect_restart(self, is_expected: bool) -> None:
+        pass
+
     def add(self, count: int) -> None:
         self.count += count
 
@@ -71,6 +74,15 @@ class FakeIncoming:
 
     def reset(self, streams: tuple[int, ...]) -> None:
         self.was_reset.append(streams)
+
+    def defer(self, last_tsn: int, streams: tuple[int, ...]) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+    def expect_restart(self, is_expected: bool) -> None:
+        pass
 
     def restart(self, wire_tsn: int) -> None:
         self.cumulative_tsn = wire_tsn - 1

@@ -122,7 +122,7 @@ def test_a_message_given_in_part_is_aborted_once(how: str) -> None:
     elif how == "restart":
         r.streams.reset()
     else:
-        r.streams.restart()
+        r.streams.restart(100)
     assert r.aborted == [4]
     assert r.streams.held == 0
     r.add(9, B | E, b"next", sid=4, ssn=ssn)

@@ -10,6 +10,7 @@ from asyncsctp.config import Config
 from asyncsctp.congestion import RFC9260
 from asyncsctp.events import PathState
 from asyncsctp.paths import Path, PathManager, Route, Verdict
+from asyncsctp.paths.failover import OF_HEARTBEATS, OF_REQUESTS
 
 ACTIVE, INACTIVE, UNCONFIRMED = PathState.ACTIVE, PathState.INACTIVE, PathState.UNCONFIRMED
 POTENTIALLY_FAILED = PathState.POTENTIALLY_FAILED
@@ -268,9 +269,9 @@ class TestErrors:
         first, second, _ = paths.paths
         paths.on_timeout(first)
         paths.on_timeout(second)
-        assert not paths.on_heartbeat_acknowledged(second, True)
+        assert not paths.on_answered(second, OF_HEARTBEATS, True)
         assert (paths.error_count, second.error_count) == (2, 0)
-        paths.on_heartbeat_acknowledged(second, False)
+        paths.on_answered(second, OF_HEARTBEATS, False)
         assert (paths.error_count, first.error_count) == (0, 1)
 
     def test_a_peer_that_answers_heartbeats_but_no_data_is_given_up(self) -> None:
@@ -278,8 +279,21 @@ class TestErrors:
         for count in range(11):
             assert paths.error_count == count
             exceeded = paths.on_timeout(paths.primary).exceeded
-            paths.on_heartbeat_acknowledged(paths.primary, True)
+            paths.on_answered(paths.primary, OF_HEARTBEATS, True)
         assert exceeded
+
+    def test_heartbeats_count_in_a_row_whatever_else_is_unanswered(self) -> None:
+        """Section 8.1: an answer ends the silence about its kind, and data that waits is counted all the same."""
+        paths = manager("198.51.100.1")
+        path = paths.primary
+        paths.on_timeout(path)
+        for _ in range(30):
+            assert not paths.on_heartbeat_timeout(path).exceeded
+            assert not paths.on_timeout(path, OF_REQUESTS).exceeded
+            paths.on_answered(path, OF_HEARTBEATS, True)
+            paths.on_answered(path, OF_REQUESTS, True)
+        assert paths.error_count == 1
+        assert [paths.on_heartbeat_timeout(path).exceeded for _ in range(10)] == [False] * 9 + [True]
 
     def test_lost_heartbeats_count_for_the_association_only_where_data_goes(self) -> None:
         paths = manager()
@@ -378,7 +392,7 @@ def test_data_goes_to_an_active_path_as_long_as_there_is_one_and_never_to_an_unc
         elif what == "c":
             assert paths.confirm(path) == (before is UNCONFIRMED)
         elif what == "k":
-            assert paths.on_heartbeat_acknowledged(path, True) == (before is INACTIVE)
+            assert paths.on_answered(path, OF_HEARTBEATS, True) == (before is INACTIVE)
         elif what == "p":
             paths.set_primary(path.route.address)
         assert (before is UNCONFIRMED) or (path.state is not UNCONFIRMED)
@@ -432,7 +446,7 @@ class TestPotentiallyFailed:
         paths = self.failing()
         for path in paths.paths:
             paths.on_timeout(path)
-        assert paths.on_heartbeat_acknowledged(paths.paths[2], True)
+        assert paths.on_answered(paths.paths[2], OF_HEARTBEATS, True)
         assert paths.data_path() is paths.paths[2]
 
     def test_a_peer_that_begins_anew_has_paths_that_may_work(self) -> None:

@@ -1,0 +1,23 @@
+"""RFC 6525 in bad weather: whatever is reset when, each message comes whole, once and in order, and nobody is cut off.
+
+Each seed is a life with resets of every kind from both sides at random instants, with loss, reordering, late answers,
+partial reliability and slow readers; see `support.resetting`. A single one is had again by ASYNCSCTP_SEED, which takes
+a range as well.
+"""
+
+from __future__ import annotations
+
+import pytest
+from support.resetting import ResettingLife
+from support.seeds import replayable, seeds
+
+
+@pytest.mark.parametrize("seed", seeds(300))
+def test_resets_lose_nothing_and_end_nothing(seed: int) -> None:
+    life = ResettingLife(seed)
+    with replayable(seed, "tests/properties/test_resets.py"):
+        try:
+            life.run()
+        except BaseException as error:
+            error.add_note(life.describe())
+            raise
