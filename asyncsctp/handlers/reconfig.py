@@ -58,8 +58,9 @@ _NO_ANSWER: Final = -1
 #: Copies of an SSN/TSN reset request, after which it is refused if our data is still not acknowledged.
 _MOST_COPIES: Final = 3
 #: Section 5.1.7 D4 says 2^31, where the halves of the number space meet: a SACK or DATA chunk that is late by one TSN
-#: would look like one from far ahead. With so much less they are known as old.
-_TSN_STEP: Final = 0x80000000 - 0x10000
+#: would look like one from far ahead, and two resets would lead back to where the first began. By these 5/16 of all
+#: numbers what is late is old or beyond reach, and no number comes near one that was used in the 15 resets before.
+_TSN_STEP: Final = 0x50000000
 _SMALLEST_CHUNK: Final = 16  # what a TSN takes of a window at the least
 
 

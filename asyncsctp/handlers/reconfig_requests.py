@@ -165,6 +165,7 @@ class Requests(_Waiting):
         self._stalled = 0
         context = self._context
         self.current = job
+        job.is_postponed = False
         if job.kind == TSNS:
             self._expect_restart(True)
         self.chunk = pack_reconfig(parameters)
@@ -221,18 +222,16 @@ class Requests(_Waiting):
             return False
         self._hear()
         result = response.result if response.result <= IN_PROGRESS else FAILED
-        if result == IN_PROGRESS:
+        job.is_postponed = result == IN_PROGRESS
+        if job.is_postponed:
             if self._outgoing.is_acknowledged:
                 self._stalled += 1
             if self._stalled < _MOST_STALLED:
-                job.is_postponed = True
                 self._start_timer()
                 return True
             # It has had all that it waits for: usrsctp, whose answer got lost, says so for ever. Another request, which
             # it takes for a new one, does no harm.
             result = REQUEST_IN_PROGRESS
-        elif job.kind == TSNS:
-            self._expect_restart(False)
         if response.number == job.out_number:
             job.out_number = -1
             job.tsns = (response.sender_tsn, response.receiver_tsn)
@@ -329,15 +328,18 @@ class Requests(_Waiting):
 
     def _finish_tsns(self, job: Job) -> None:
         result = job.out_result
-        if self._is_repeated(job, result):
-            self._repeat(job)
-            return
-        if result == NOTHING_TO_DO:
-            result = FAILED  # there is no such answer to it
         if result == PERFORMED:  # H5
             sender_tsn, receiver_tsn = job.tsns
             self._outgoing.restart(receiver_tsn)
             self._incoming.restart(sender_tsn)
+        if self._is_repeated(job, result):
+            if not job.is_postponed:  # else it may have been carried out
+                self._expect_restart(False)
+            self._repeat(job)
+            return
+        self._expect_restart(False)
+        if result == NOTHING_TO_DO:
+            result = FAILED  # there is no such answer to it
         self._release((), result == PERFORMED)
         self._context.emit(TsnsReset(result_name(result)))
         _note(job, result)
@@ -406,6 +408,8 @@ class Requests(_Waiting):
         """Those that have not left will not."""
         jobs = self.queue
         self.queue = []
+        if self.expects_restart and self.current is None:
+            self._expect_restart(False)
         for job in jobs:
             streams = () if job.kind == TSNS else job.outgoing
             if streams is not None:

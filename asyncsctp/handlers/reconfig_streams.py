@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import final
+from math import inf
+from typing import Final, final
 
 from ..wire.constants import MASK_32
 from .context import Context
@@ -11,6 +12,9 @@ from .submission import Submission
 from .transmission import Transmission
 
 __all__ = ["Incoming", "Outgoing"]
+
+#: Seconds for which a packet may be under way (section 5.1.4).
+_MSL: Final = 30.0
 
 
 @final
@@ -82,11 +86,12 @@ class Outgoing:
         """All that has left is acknowledged, and this TSN is assigned next."""
         outstanding = self._transmission.outstanding
         next_tsn = outstanding.next_tsn
+        self._transmission.doubted_until = self._context.now + _MSL
         outstanding.restart(next_tsn + (wire_tsn - next_tsn & MASK_32))  # what was counted before stays lower
 
     def expect_restart(self, is_expected: bool) -> None:
         """Whether the peer may acknowledge by another count of TSNs than ours."""
-        self._transmission.is_renumbered = is_expected
+        self._transmission.doubted_until = inf if is_expected else self._context.now + _MSL
 
     def add(self, count: int) -> None:
         """So many more streams may be used."""

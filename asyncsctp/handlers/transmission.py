@@ -6,6 +6,7 @@ gets into packets is the packetizer's business.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final, final
 
 from ..errors import SCTPError
@@ -51,7 +52,7 @@ class Transmission:
         "_violations",
         "abandonment",
         "in_flight_before",
-        "is_renumbered",
+        "doubted_until",
         "outstanding",
         "probe_due",
         "probing",
@@ -70,7 +71,9 @@ class Transmission:
         scheduler = make(context.config.scheduler, self._report)
         self.queue: SendQueue = IDataQueue(scheduler, 0) if setup.interleaving else DataQueue(scheduler, 0)
         self.abandonment: Abandonment | None = None  # made when first there is something that may be given up
-        self.is_renumbered = False  # the peer may have given us other TSNs, which we have not heard yet (section 5.2.4)
+        #: Until then SACKs may come that go by another count of TSNs: one that we have not heard of yet, or one that is
+        #: over (RFC 6525 section 5.2.4).
+        self.doubted_until = -inf
         self.suspended = False  # no new data leaves: TSNs are about to begin anew (RFC 6525 section 5.1.3)
         #: Per path, what was in flight when data could last leave: cwnd grows only if that filled it (section 7.2.1).
         self.in_flight_before: list[int] = [0] * len(context.paths.by_id)
@@ -304,8 +307,8 @@ class Transmission:
 
     def _apply(self, summary: AckSummary, sacks: int) -> bool:
         """Carry out what so many SACKs have changed; whether they were to be believed."""
-        if summary.violation and self.is_renumbered:
-            return False  # it is by the count that we are still to hear of, and nothing of ours is outstanding
+        if summary.violation and self._context.now < self.doubted_until:
+            return False
         if summary.violation:
             self._violations.protocol_violation("a SACK acknowledges a TSN that was never sent")
             return False

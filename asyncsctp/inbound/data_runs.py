@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_16, MASK_32
-from .deferral import Chunk
+from .deferral import Chunk, Deferral
 from .reassembly import OVERHEAD, ReassemblyQueue, Recipient
 
 __all__ = ["NO_TSN", "UNORDERED_KEY", "DataRuns", "Given", "Run", "violation"]
@@ -67,8 +67,9 @@ class DataRuns(ReassemblyQueue):
     def _add_beside_others(self, tsn: int, flags: int, sid: int, ssn: int, ppid: int, payload: bytes) -> str | None:
         if self._giving and tsn in self._giving:
             return self._give_on(tsn, flags, sid, ssn, ppid, payload)
-        if self._is_watching and flags & FLAG_UNORDERED == 0 and ssn - self._next_ssn.get(sid, 0) & MASK_16 >= _HALF:
-            self.defer(tsn - 1, None)  # that one has been delivered: it goes by new numbers
+        if self._is_watching and flags & (FLAG_UNORDERED | FLAG_BEGIN) == FLAG_BEGIN:
+            if ssn - self._next_ssn.get(sid, 0) & MASK_16 >= _HALF:
+                self._defer(Deferral(tsn - 1, None, True))  # that one has been delivered: it goes by new numbers
         deferral = self._deferral
         if deferral is not None and deferral.covers(tsn, sid):
             self._put_aside(deferral, Chunk(tsn, flags, sid, ssn, ppid, payload))

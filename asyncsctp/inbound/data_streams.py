@@ -222,11 +222,8 @@ class DataStreams(DataRuns):
 
     def restart(self, first_tsn: int) -> str | None:
         """All streams begin anew, and the TSNs too, with this one; what has come from it on is taken in anew."""
+        deferral, anew = self._part(first_tsn)
         self.settle()
-        deferral = self._deferral
-        self._deferral = None
-        self._is_watching = False
-        anew = [] if deferral is None else self._retrieve(deferral, first_tsn)
         for number, run in list(self._edges.items()):
             if number == run.first and run.last >= first_tsn:
                 if run.begun and run.ended:
@@ -239,8 +236,7 @@ class DataStreams(DataRuns):
             if number == run.first:
                 self._drop(run)
         self._skipped = NO_TSN
-        if deferral is not None and deferral.after >= first_tsn:
-            self._deferral = deferral  # by the new count, that is: it is still to be waited for
+        self._deferral = deferral
         self.limit_messages(self._max_message_size)
         return self._take_in(anew)
 

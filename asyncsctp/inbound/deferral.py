@@ -24,12 +24,16 @@ class Chunk(NamedTuple):
 
 @final
 class Deferral:
-    """What is put aside: the chunks above a TSN, of some streams or of all."""
+    """What is put aside: the chunks above a TSN, of some streams or of all.
 
-    __slots__ = ("_streams", "after", "chunks", "skipped_to")
+    `is_guess`: nobody has said that a reset is due, the chunks themselves seem to.
+    """
 
-    def __init__(self, after: int, streams: Sequence[int] | None) -> None:
+    __slots__ = ("_streams", "after", "chunks", "is_guess", "skipped_to")
+
+    def __init__(self, after: int, streams: Sequence[int] | None, is_guess: bool) -> None:
         self.after = after
+        self.is_guess = is_guess
         self._streams = None if streams is None else frozenset(streams)
         self.chunks: dict[int, Chunk] = {}
         self.skipped_to = after  # the peer has abandoned what is missing up to here

@@ -16,7 +16,7 @@ from heapq import heapify, heappop
 from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_32
-from .deferral import Chunk
+from .deferral import Chunk, Deferral
 from .fragments import HALF, Fragments, Message, Stream, close_hole
 from .reassembly import OVERHEAD, SMALLEST_CHARGE, Recipient
 
@@ -88,8 +88,8 @@ class IDataStreams(Fragments):
                 self.recipient.on_message(sid, number, ppid, False, tsn & MASK_32, payload)
                 return None
         unordered = flags & FLAG_UNORDERED != 0
-        if self._is_watching and self._is_over(sid, unordered, number):
-            self.defer(tsn - 1, None)  # that one has been delivered: it goes by new numbers
+        if self._is_watching and flags & FLAG_BEGIN and not unordered and self._is_over(sid, number):
+            self._defer(Deferral(tsn - 1, None, True))  # that one has been delivered: it goes by new numbers
         deferral = self._deferral
         if deferral is not None and deferral.covers(tsn, sid):
             self._put_aside(deferral, Chunk(tsn, flags, sid, number, ppid, payload))
@@ -155,18 +155,14 @@ class IDataStreams(Fragments):
 
     def restart(self, first_tsn: int) -> str | None:
         """All streams begin anew, and the TSNs too, with this one; what has come from it on is taken in anew."""
-        deferral = self._deferral
-        self._deferral = None
-        self._is_watching = False
-        anew = [] if deferral is None else self._retrieve(deferral, first_tsn)
+        deferral, anew = self._part(first_tsn)
         for streams in (self._ordered, self._unordered):
             for stream in streams.values():
                 for message in list(stream.messages.values()):
                     if min([*message.tsns, *message.later_tsns.values()], default=-1) >= first_tsn and not message.gone:
                         anew += self._unmake(stream, message)
         self.reset_streams(None)
-        if deferral is not None and deferral.after >= first_tsn:
-            self._deferral = deferral  # by the new count, that is: it is still to be waited for
+        self._deferral = deferral
         self.limit_messages(self._max_message_size)
         return self._take_in(anew)
 
@@ -186,9 +182,9 @@ class IDataStreams(Fragments):
         self._drop(stream, message)
         return found
 
-    def _is_over(self, sid: int, unordered: bool, wire_mid: int) -> bool:
-        """Whether a message has been delivered, by the numbers of its stream as they are."""
-        stream = (self._unordered if unordered else self._ordered).get(sid)
+    def _is_over(self, sid: int, wire_mid: int) -> bool:
+        """Whether an ordered message has been delivered, by the numbers of its stream as they are."""
+        stream = self._ordered.get(sid)
         return stream is not None and stream.unwrap(wire_mid) < stream.next
 
     def _stream(self, sid: int, unordered: bool, wire_mid: int) -> Stream:

@@ -135,9 +135,7 @@ class ReassemblyQueue:
         """Put aside what comes with a TSN above `after` for these streams (None: all), whose reset waits for what is
         missing up to there (RFC 6525 section 5.2.2 E2); until `release`.
         """
-        if self._deferral is None:
-            self._deferral = Deferral(after, sids)
-            self.limit_messages(self._max_message_size)
+        self._defer(Deferral(after, sids, False))
 
     def release(self) -> str | None:
         """Take in what was put aside (E4); a text says how it violates the protocol."""
@@ -146,7 +144,7 @@ class ReassemblyQueue:
             return None
         self._deferral = None
         self.limit_messages(self._max_message_size)
-        found = self._take_in(self._retrieve(deferral, deferral.after + 1))
+        found = self._take_in(self._retrieve(deferral))
         if deferral.skipped_to > deferral.after:
             self.drop_incomplete(deferral.after, deferral.skipped_to)
         return found
@@ -157,6 +155,14 @@ class ReassemblyQueue:
         """
         self._is_watching = is_watching
         self.limit_messages(self._max_message_size)
+        if not is_watching and self._deferral is not None and self._deferral.is_guess:
+            self.release()
+
+    def _defer(self, deferral: Deferral) -> None:
+        """Put aside what this one covers, unless another one does already."""
+        if self._deferral is None:
+            self._deferral = deferral
+            self.limit_messages(self._max_message_size)
 
     def drop_incomplete(self, previous: int, tsn: int) -> None:
         """No more comes up to this TSN, as `skip` would have it."""
@@ -165,14 +171,29 @@ class ReassemblyQueue:
         deferral.chunks[chunk.tsn] = chunk
         self._hold(chunk.tsn, chunk.payload)
 
-    def _retrieve(self, deferral: Deferral, first_tsn: int) -> list[Chunk]:
-        """What was put aside, held no longer; only that from a TSN on."""
+    def _part(self, first_tsn: int) -> tuple[Deferral | None, list[Chunk]]:
+        """The end of `watch`: all TSNs go on from this one. What was put aside and lies below is taken in by the old
+        numbers; the rest comes back, and the deferral if it is to go on.
+        """
+        self._is_watching = False
+        deferral = self._deferral
+        self._deferral = None
+        self.limit_messages(self._max_message_size)
+        if deferral is None:
+            return None, []
+        chunks = self._retrieve(deferral)
+        self._take_in([chunk for chunk in chunks if chunk.tsn < first_tsn])
+        goes_on = not deferral.is_guess and deferral.after >= first_tsn  # by the new count, that is
+        return deferral if goes_on else None, [chunk for chunk in chunks if chunk.tsn >= first_tsn]
+
+    def _retrieve(self, deferral: Deferral) -> list[Chunk]:
+        """What was put aside, held no longer."""
         chunks = deferral.chunks
         deferral.chunks = {}
         for chunk in chunks.values():
             self.held -= len(chunk.payload) + OVERHEAD
             self._chunks.pop(chunk.tsn, None)
-        return [chunk for chunk in chunks.values() if chunk.tsn >= first_tsn]
+        return list(chunks.values())
 
     def _take_in(self, chunks: list[Chunk]) -> str | None:
         """Chunks come anew, in the order of their TSNs."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from random import Random
 from struct import unpack_from
 
+import pytest
 from support.pair import A_PORT, UDP_PORT, Z_PORT, Pair
 
 from asyncsctp.config import Config
@@ -79,3 +81,22 @@ def test_a_peer_that_answers_with_old_sacks_alone_is_not_probed_for_ever() -> No
     )
     pair.run_until(lambda: pair.users[0].is_closed, 1000.0)
     assert isinstance(pair.users[0].error, SCTPError)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 5])
+def test_a_lossy_line_to_a_peer_that_does_not_read_is_kept(seed: int) -> None:
+    """Section 8.1: most HEARTBEATs are answered. Those that are not add up no more than they come in a row."""
+    config = Config(heartbeat_interval=0.05, rto_min=0.1, rto_initial=0.2, path_max_retrans=10, recv_buffer=8000)
+    pair = Pair(seed, config=config)
+    pair.establish()
+    pair.stop_reading(1)
+    for _ in range(30):
+        pair.send(0, 0, bytes(1000))
+    pair.run_for(5.0)
+    chance = Random(seed)
+    pair.network.on_datagram = lambda datagram: chance.random() >= 0.2
+    pair.run_for(300.0)
+    assert not any(user.is_closed for user in pair.users)
+    pair.network.on_datagram = None
+    pair.resume_reading(1)
+    pair.run_until(pair.is_delivered)

@@ -92,6 +92,29 @@ def test_8_1_but_not_on_other_paths() -> None:
     assert states(script, PEER[1]) == [PathState.INACTIVE]
 
 
+def test_8_1_heartbeats_that_are_lost_now_and_then_end_nothing_while_data_waits() -> None:
+    """The peer has no room for what waits and answers, but for every third HEARTBEAT: those in a row are counted."""
+    script = Script(Config(max_retrans=3, path_max_retrans=3, heartbeat_interval=0.2, rto_max=60.0, rto_min=0.1))
+    script.write(b"first")
+    script.take()
+    script.send(script.sack(0, a_rwnd=0))
+    script.write(b"no room for this")
+    count = 0
+    while script.now < 1000.0:
+        for packet in script.wait():
+            for chunk in packet.all(HEARTBEAT):
+                count += 1
+                if count % 3:
+                    script.send(pack_heartbeat_ack(read_heartbeat(chunk.value, 0, len(chunk.value))))
+            if packet.all(DATA):
+                script.send(script.sack(0, a_rwnd=0))
+        assert script.state is ESTABLISHED
+    assert count > 500
+    while script.state is ESTABLISHED and script.now < 2000.0:
+        script.wait()
+    assert isinstance(script.user.error, AssociationTimeout)  # when nothing is answered any more
+
+
 def test_8_1_a_heartbeat_ack_resets_the_counter() -> None:
     """SHOULD also be reset when a HEARTBEAT ACK is received."""
     script = Script(Config(max_retrans=4))

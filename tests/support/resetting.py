@@ -29,6 +29,7 @@ class ResettingLife(MixedLife):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.tickets: list[Ticket] = []
+        self.is_aborted = False  # by a user
         #: How a packet with RE-CONFIG fares, beside what the link does: lost so often, late so often and so much.
         self.lost = self.random.choice((0.0, 0.0, 0.2, 0.3))
         self.late = self.random.choice((0.0, 0.3))
@@ -42,7 +43,7 @@ class ResettingLife(MixedLife):
         super().verify()
         errors = [user.error for user in self.pair.users]
         # One that has ended gracefully has no word for what comes late but ABORT.
-        assert None in errors, f"the association ended although the network works: {errors}"
+        assert self.is_aborted or None in errors, f"the association ended although the network works: {errors}"
         assert all(ticket.is_done for ticket in self.tickets), "who asked for a reset was never told of its end"
 
     # What is drawn.
@@ -91,13 +92,25 @@ class ResettingLife(MixedLife):
                 send = partial(self._send_if, side, sid, data, ppid, random.random() < 0.1)
                 self._later(random.random() * 4, send)
 
+    def _plan_readers(self) -> None:
+        random, pair = self.random, self.pair
+        for side in (0, 1):
+            kind = random.choice(("eager", "slow", "stopped"))
+            if kind == "stopped":
+                self._later(random.random(), partial(pair.stop_reading, side))
+                self._later(1 + random.choice((0.1, 3.0, 10.0)), partial(pair.resume_reading, side))
+            elif kind == "slow":
+                pair.stop_reading(side)
+                self._read_slowly(side, random.choice((0.02, 0.2, 2.0)))
+
     def _plan_cuts(self) -> None:
         """The network works all the time."""
 
     # What happens.
 
     def _abort(self, side: int) -> None:
-        """Nobody does."""
+        super()._abort(side)
+        self.is_aborted = True
 
     def _crash(self) -> None:
         """Nobody does."""
