@@ -56,6 +56,7 @@ from .wire.constants import (
     SHUTDOWN_COMPLETE,
 )
 from .wire.init import read_init
+from .wire.sack import SACK_HEADER_SIZE
 from .wire.tlv import Malformed
 
 __all__ = ["Discard", "expire", "on_reflected", "process", "walk"]
@@ -80,7 +81,7 @@ def process(
     reception = rooms.reception
     end = len(data)
     try:
-        # Most packets are DATA and nothing else; the walk is for all others.
+        # Most packets are DATA, or a SACK, and nothing else; the walk is for all others.
         if (
             reception is not None
             and at < end
@@ -90,6 +91,17 @@ def process(
             and context.keyring is None
         ):
             at = reception.take(data, at, end, path)
+        elif (
+            end - at == SACK_HEADER_SIZE
+            and data[at] == SACK
+            and data[at + 3] == SACK_HEADER_SIZE
+            and not data[at + 2]
+            and context.state is ESTABLISHED
+            and context.keyring is None
+            and rooms.transmission is not None
+        ):
+            rooms.transmission.on_sack(data, at, SACK_HEADER_SIZE)
+            at = end
         if at < end:
             walk(rooms, data, at, path, route, marked, authenticated)
     except Malformed:

@@ -94,8 +94,7 @@ class Packetizer:
                 self._send_lost(transmission, path)
             if transmission.queue.buffered:
                 self._send_new(transmission, path)
-            transmission.in_flight_before[:] = transmission.outstanding.in_flight
-            transmission.sacks = 0
+            transmission.flushed()
         if self._lead:
             self._emit(path, b"".join(self._lead))
             self._lead.clear()

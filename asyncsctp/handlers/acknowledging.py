@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..inbound.data_streams import DataStreams
-from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW, NO_ACK, DataTracker
+from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW, ACK_REPORT, NO_ACK, DataTracker
 from ..inbound.idata_streams import IDataStreams
 from ..inbound.reassembly import ReassemblyQueue, Recipient
 from ..paths.path import Path
@@ -21,9 +21,15 @@ __all__ = ["SILLY_WINDOW", "Acknowledging"]
 
 #: A window below this is announced as closed (section 6.2: the receiver's side of silly window avoidance).
 SILLY_WINDOW: Final = 512
-#: SACKs for one batch of packets, beside the final one. Those of a larger batch came at the same instant, and each SACK
-#: costs the peer as much as sending two packets (section 6.2: every second packet is a SHOULD).
-_LONGEST_TRAIN: Final = 8
+#: SACKs for one batch of packets, beside the final one, that say how far all has come, where more are of no use: each
+#: costs the peer as much as sending two packets.
+_SHORT_TRAIN: Final = 8
+#: And those that tell of gaps or duplicates as well: it takes three to see what is missing (section 7.2.4).
+_MOST_REPORTS: Final = 8
+#: In slow start a peer's window grows with each SACK (section 7.2.1): one for every second packet (section 6.2) makes
+#: it half as large again in each round trip. Once so many receive windows have come, without a loss or a pause, it is
+#: as large as ours by that, and no longer what holds the peer back.
+_WINDOWS_OF_SLOW_START: Final = 3
 
 
 class Acknowledging:
@@ -36,9 +42,13 @@ class Acknowledging:
         "_edge",
         "_exempt",
         "_immediate",
+        "_last_at",
+        "_last_path",
         "_messages",
         "_queue",
+        "_reports",
         "_sacks",
+        "_slow_start_ends",
         "_streams",
         "_train",
         "_window",
@@ -62,9 +72,13 @@ class Acknowledging:
         self._carried = False
         self._immediate = False
         self._sacks: list[bytes] = []
+        self._reports = 0  # how many of them tell of gaps or duplicates
         self._train: list[int] = []  # wire cumulative TSNs of SACKs not yet packed, later than those
         self.tracker = DataTracker(setup.peer_initial_tsn, config.sack_frequency, config.recv_buffer)
         self.path_id = context.paths.primary.path_id  # where the last DATA came from: SACKs go there (section 6.4)
+        self._last_path = self.path_id  # that, and when, as a SACK left last
+        self._last_at = context.now
+        self.expect_slow_start()
 
     @property
     def a_rwnd(self) -> int:
@@ -88,13 +102,17 @@ class Acknowledging:
             timers = self._context.timers
             if not timers.runs(DELAYED_ACK):
                 timers.start(DELAYED_ACK, self._context.now + self._context.config.sack_delay)
-        elif state == ACK_NOW and len(self._sacks) + len(self._train) < _LONGEST_TRAIN:
-            # One for each packet that asks for it, although those of a batch leave together: the peer's window grows by
-            # them (section 7.2.1), and it counts them when something is missing (section 7.2.4).
+        elif (
+            len(self._train) < _SHORT_TRAIN
+            or state == ACK_REPORT
+            or self._context.statistics.bytes_received < self._slow_start_ends
+        ):
+            # One for each packet that asks for it, although those of a batch leave together.
             wire_cumulative_tsn = self.tracker.settle()
             if wire_cumulative_tsn >= 0:
                 self._train.append(wire_cumulative_tsn)
-            else:
+            elif self._reports < _MOST_REPORTS:
+                self._reports += 1
                 self._pack_train()
                 self._sacks.append(self._sack((path.payload - SACK_HEADER_SIZE) >> 2))
         return True
@@ -111,6 +129,13 @@ class Acknowledging:
             sacks.append(self._sack((room - SACK_HEADER_SIZE) >> 2))
         if sacks:
             self._sacks = []
+            self._reports = 0
+            now = self._context.now
+            rto = self._context.paths.by_id[self.path_id].rto.rto
+            if self.path_id != self._last_path or now - self._last_at >= rto:
+                self._last_path = self.path_id
+                self.expect_slow_start()
+            self._last_at = now
             if self.tracker.ack_state == NO_ACK:  # else the last packet of the batch waits for another still
                 self._context.timers.stop(DELAYED_ACK)
             self._context.statistics.sacks_sent += len(sacks)
@@ -130,6 +155,10 @@ class Acknowledging:
         """What is owed must leave with the next flush."""
         if self.tracker.ack_state == ACK_DELAYED:
             self.tracker.force()
+
+    def expect_slow_start(self) -> None:
+        """The peer's window is small: it begins, was idle (section 7.2.1), takes another path, or loses packets."""
+        self._slow_start_ends = self._context.statistics.bytes_received + _WINDOWS_OF_SLOW_START * self._window
 
     def expire_delayed_ack(self) -> None:
         """SACK.Delay has passed since the first packet that is not acknowledged."""
@@ -160,6 +189,8 @@ class Acknowledging:
         a_rwnd = self._announce()
         wire_cumulative_tsn, gaps, duplicates = self.tracker.sack(room)
         self._context.statistics.duplicate_tsns_reported += len(duplicates)
+        if gaps:
+            self.expect_slow_start()
         return pack_sack(wire_cumulative_tsn, a_rwnd, gaps, duplicates)
 
     def _announce(self) -> int:

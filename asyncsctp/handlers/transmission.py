@@ -37,6 +37,8 @@ __all__ = ["Transmission"]
 
 #: Chunks are not made smaller than this for a small window, but only for small packets.
 _SMALL_CHUNK: Final = 512
+#: A SACK that is carried out alone.
+_ONE: Final = [1]
 
 
 @final
@@ -46,9 +48,9 @@ class Transmission:
     __slots__ = (
         "_context",
         "_heard",
+        "_refilled",
         "_train",
         "_train_a_rwnd",
-        "_train_tsn",
         "_violations",
         "abandonment",
         "in_flight_before",
@@ -81,9 +83,9 @@ class Transmission:
         self.probe_due = False
         self._heard = False  # a SACK has come since the last probe left, or since T3-rtx last ran out
         self.sacks = 0  # that have come since data could last leave
-        self._train = 0  # SACKs not yet carried out, and what the last of them says
-        self._train_tsn = 0
+        self._train: list[int] = []  # what SACKs acknowledge that are not yet carried out, and what the last says else
         self._train_a_rwnd = 0
+        self._refilled = 0  # bytes that would have left by now, had data left after each SACK of this batch
         self.released = False  # the send buffer has shrunk since the user was last told
         self.measure()
 
@@ -179,15 +181,14 @@ class Transmission:
         self.sacks += 1
         if not gaps and not self.probing and context.state is ESTABLISHED and self.window.is_smooth():
             outstanding = self.outstanding
-            reached = self._train_tsn if self._train else outstanding.cumulative_tsn
-            if reached <= cumulative_tsn < outstanding.next_tsn:
-                self._train += 1
-                self._train_tsn = cumulative_tsn
+            train = self._train
+            if (train[-1] if train else outstanding.cumulative_tsn) <= cumulative_tsn < outstanding.next_tsn:
+                train.append(cumulative_tsn)
                 self._train_a_rwnd = a_rwnd
                 return
         self.settle()
         summary = self.window.on_sack(cumulative_tsn, a_rwnd, gaps, context.now)
-        if not self._apply(summary, 1):
+        if not self._apply(summary, _ONE):
             return
         self._heard = True
         if self.probing and a_rwnd:
@@ -206,11 +207,19 @@ class Transmission:
 
     def settle(self) -> None:
         """Carry out the SACKs that wait; before anything else is done about outstanding data, and before a flush."""
-        sacks = self._train
-        if sacks:
-            self._train = 0
+        train = self._train
+        if train:
+            self._train = []
             self._heard = True
-            self._apply(self.window.on_sack(self._train_tsn, self._train_a_rwnd, (), self._context.now), sacks)
+            before = self.outstanding.cumulative_tsn
+            summary = self.window.on_sack(train[-1], self._train_a_rwnd, (), self._context.now)
+            self._apply(summary, [tsn - before for tsn in train])
+
+    def flushed(self) -> None:
+        """All that could leave has left."""
+        self.in_flight_before[:] = self.outstanding.in_flight
+        self.sacks = 0
+        self._refilled = 0
 
     def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> None:
         """What a SHUTDOWN acknowledges.
@@ -221,7 +230,7 @@ class Transmission:
         self.settle()
         cumulative_tsn = self.unwrap(wire_cumulative_tsn)
         if cumulative_tsn < self.outstanding.next_tsn:
-            self._apply(self.window.on_shutdown(cumulative_tsn, self._context.now), 1)
+            self._apply(self.window.on_shutdown(cumulative_tsn, self._context.now), _ONE)
 
     def unwrap(self, wire_tsn: int) -> int:
         """A TSN of ours as it came back from the wire."""
@@ -305,8 +314,8 @@ class Transmission:
 
     # Steps.
 
-    def _apply(self, summary: AckSummary, sacks: int) -> bool:
-        """Carry out what so many SACKs have changed; whether they were to be believed."""
+    def _apply(self, summary: AckSummary, steps: list[int]) -> bool:
+        """Carry out what SACKs have changed, each of which says how far it went; whether they were to be believed."""
         if summary.violation and self._context.now < self.doubted_until:
             return False
         if summary.violation:
@@ -317,7 +326,7 @@ class Transmission:
         if self.queue.max_chunk < self._context.paths.amdcs:
             self.measure()  # the peer's window may be larger than ever
         if summary.any_new or summary.reneged_paths:
-            self._tell_paths(summary, sacks)
+            self._tell_paths(summary, steps)
         if self.abandonment is not None:
             self.abandonment.on_sack()
         if summary.released:
@@ -347,7 +356,7 @@ class Transmission:
                 path = self._context.paths.by_id[terms.path_id]
                 self._context.owner.message_settled(terms.watcher, "", path, terms.transmissions)
 
-    def _tell_paths(self, summary: AckSummary, sacks: int) -> None:
+    def _tell_paths(self, summary: AckSummary, steps: list[int]) -> None:
         context = self._context
         now = context.now
         paths = context.paths
@@ -358,11 +367,7 @@ class Transmission:
             key = timer_key(T3_RTX, path_id)
             if acked:
                 path = paths.by_id[path_id]
-                share = acked // sacks
-                for _ in range(sacks - 1):
-                    path.on_ack(share, self.in_flight_before[path_id], True, recovering, now)
-                last = acked - share * (sacks - 1)
-                path.on_ack(last, self.in_flight_before[path_id], summary.cum_advanced, recovering, now)
+                self._grow(path, acked, steps, summary.cum_advanced, recovering)
                 on_answer(context, path, paths.on_acknowledged(path, summary.was_alone(path_id)))
             if not outstanding.has_outstanding(path_id):
                 if acked:
@@ -380,6 +385,41 @@ class Transmission:
             context.statistics.reneged += 1
             if not context.timers.runs(timer_key(T3_RTX, path_id)):
                 context.timers.start(timer_key(T3_RTX, path_id), now + paths.by_id[path_id].rto.rto)  # R4
+
+    def _grow(self, path: Path, acked: int, steps: list[int], cum_advanced: bool, recovering: bool) -> None:
+        """Let a window grow by each of some SACKs, as if data had left after each; they have acknowledged so much.
+
+        Section 7.2.1 asks whether the window was full: of SACKs that come together the first sees it so, and the others
+        would, had they come one by one.
+        """
+        now = self._context.now
+        path_id = path.path_id
+        flight = self.in_flight_before[path_id]
+        supply = self._supply(path)
+        told = 0
+        for step in steps:
+            share = acked * step // steps[-1] - told
+            if share:
+                path.on_ack(share, flight, cum_advanced, recovering, now)
+                told += share
+                flight -= share
+                room = path.congestion.cwnd - flight
+                if room > 0 and supply > 0:
+                    room = min(-(-room // path.payload) * path.payload, supply)  # section 6.1 B
+                    flight += room
+                    supply -= room
+                    self._refilled += room
+        self.in_flight_before[path_id] = flight
+
+    def _supply(self, path: Path) -> int:
+        """What could have left for this path by now, had data left after each SACK of this batch: about so many bytes.
+        """
+        outstanding = self.outstanding
+        if self.window.earliest_lost() is not None:
+            return outstanding.user_bytes - outstanding.in_flight_user_bytes - self._refilled
+        if self.suspended or not (self.queue.directed or path is self._context.paths.data_path()):
+            return 0
+        return min(self.queue.buffered, self.window.peer_rwnd()) - self._refilled
 
     def _reopen(self, a_rwnd: int, accepted: bool) -> None:
         """The peer's window opens. What was dropped there while it was closed is sent again, over the same path."""

@@ -13,7 +13,7 @@ from typing import Final, final
 from ..wire.constants import MASK_16, MASK_32
 from .intervals import Intervals
 
-__all__ = ["ACK_DELAYED", "ACK_NOW", "BEYOND", "DUPLICATE", "NARROW_SPAN", "NO_ACK", "DataTracker"]
+__all__ = ["ACK_DELAYED", "ACK_NOW", "ACK_REPORT", "BEYOND", "DUPLICATE", "NARROW_SPAN", "NO_ACK", "DataTracker"]
 
 #: The TSN was received before.
 DUPLICATE: Final = -1
@@ -26,6 +26,8 @@ NO_ACK: Final = 0
 ACK_DELAYED: Final = 1
 #: A SACK is due at once.
 ACK_NOW: Final = 2
+#: The same after a packet that leaves gaps: the SACK has more to tell than how far all has come.
+ACK_REPORT: Final = 3
 
 #: Ranges held above the cumulative TSN: a peer that sends every other TSN gets no further.
 MAX_GAP_RANGES: Final = 4096
@@ -240,7 +242,8 @@ class DataTracker:
         self.ack_state = ACK_NOW
 
     def packet_done(self, immediate: bool) -> int:
-        """A packet with DATA chunks has been taken in, `immediate` if one had the I bit. The `ack_state` comes back.
+        """A packet with DATA chunks has been taken in, `immediate` if one had the I bit. The `ack_state` comes back, or
+        `ACK_REPORT`.
 
         At once for the I bit, for a packet with nothing new, while there are gaps, for the packet that closes the last
         one (RFC 5681 section 4.2, which section 6.2 follows), and for every `sack_frequency`-th packet; else delayed.
@@ -263,7 +266,7 @@ class DataTracker:
             self.ack_state = state
         self._at_once = gaps
         self._settled = cumulative_tsn
-        return state
+        return ACK_REPORT if gaps else state
 
     def settle(self) -> int:
         """What a SACK says if it is the cumulative TSN alone, as on the wire; what was owed counts as acknowledged.

@@ -169,6 +169,42 @@ def test_a_batch_of_packets_gets_a_sack_for_every_second_of_them(script: Script)
     assert [packet.one(SACK).tsn for packet in script.take()] == [2, 4, 6]
 
 
+def test_a_large_batch_gets_as_many_while_the_peer_may_be_in_slow_start() -> None:
+    """Its window grows by each of them (section 7.2.1): nine for a hundred packets would hold it back."""
+    script = Script(Config(recv_buffer=300_000, heartbeat_interval=None))
+    settle(script)
+    found = [batch(script, 1 + number * 100, 100) for number in range(15)]
+    assert found[:9] == [50] * 9
+    assert found[-1] == 9  # so many windows have come that a wider one would not let it send more
+    script.send(script.data(1502))
+    script.send(script.data(1501))  # a loss begins it anew
+    script.take()
+    found = [batch(script, 1503 + number * 100, 100) for number in range(15)]
+    assert found[0] == 50
+    assert found[-1] == 9
+    script.advance(3.0)
+    script.take()
+    assert batch(script, 3003, 2) == 1  # and so does a pause, in which the window decays
+    assert batch(script, 3005, 100) == 50
+
+
+def batch(script: Script, first: int, count: int) -> int:
+    """So many packets come together; the SACKs that answer them."""
+    for tsn in range(first, first + count):
+        script.arrive(script.data(tsn, bytes(1000)))
+    script.flush()
+    return sum(len(packet.all(SACK)) for packet in script.take())
+
+
+def test_a_gap_late_in_a_batch_is_reported_by_three_sacks_as_well(script: Script) -> None:
+    """The peer needs them to send again what is missing (section 7.2.4), whatever the batch began with."""
+    settle(script)
+    for tsn in (*range(1, 60), *range(61, 80)):
+        script.arrive(script.data(tsn))
+    script.flush()
+    assert sum(bool(packet.one(SACK).gaps) for packet in script.take()) >= 3
+
+
 def test_the_sack_delay_cannot_be_above_half_a_second() -> None:
     """Section 6.2: an implementation MUST NOT allow SACK.Delay above 500 ms."""
     with pytest.raises(ValueError, match="sack_delay"):

@@ -49,6 +49,56 @@ def test_7_2_1_slow_start_adds_what_is_acknowledged_up_to_one_packet() -> None:
     assert script.cwnd == cwnd + script.payload
 
 
+def acknowledged(script: Script, packets: list[int], every: int, together: bool) -> None:
+    """A SACK for every so many of these TSNs, and for the last; all of them in one batch, or each alone."""
+    for tsn in [*packets[every - 1 : -1 : every], packets[-1]]:
+        script.arrive(script.sack(tsn))
+        if not together:
+            script.flush()
+    script.flush()
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("avoiding", [False, True])
+@pytest.mark.parametrize("packets", [400, 1000])
+def test_7_2_1_sacks_that_come_together_widen_the_window_as_if_each_came_alone(
+    every: int, avoiding: bool, packets: int
+) -> None:
+    """What the first of them allows would have left before the second one came, as long as there is data."""
+    scripts = Script(peer_rwnd=1 << 24), Script(peer_rwnd=1 << 24)
+    for script in scripts:
+        script.path().congestion.cwnd = 20 * script.payload
+        if avoiding:
+            script.path().congestion.ssthresh = script.payload
+        script.write_packets(packets)
+    rounds = 0
+    while scripts[0].association.buffered > 3 * scripts[0].in_flight:
+        for script, together in zip(scripts, (False, True), strict=True):
+            sent = [packet.tsns[0] for packet in script.take()]
+            acknowledged(script, sent, every, together)
+        assert scripts[0].cwnd == scripts[1].cwnd, f"after {rounds} round trips"
+        assert scripts[0].in_flight == scripts[1].in_flight
+        rounds += 1
+    assert rounds > 1
+
+
+def test_7_2_1_sacks_that_come_together_widen_no_window_that_was_not_filled() -> None:
+    script = Script()
+    script.path().congestion.cwnd = 20 * script.payload
+    script.write_packets(12)
+    script.write_packets(3)
+    acknowledged(script, list(range(10)), 1, True)
+    assert script.cwnd == 20 * script.payload
+
+
+def test_7_2_1_a_window_update_among_them_takes_nothing_from_the_others() -> None:
+    script = Script()
+    cwnd = script.cwnd
+    script.write_packets(40)
+    acknowledged(script, [0, 0, 1, 1], 1, True)
+    assert script.cwnd == cwnd + 2 * script.payload
+
+
 def test_7_2_1_a_window_that_is_not_used_does_not_grow() -> None:
     """MUST NOT be increased unless the current congestion window is fully utilized."""
     script = Script()

@@ -5,6 +5,7 @@ import pytest
 from asyncsctp.inbound.data_tracker import (
     ACK_DELAYED,
     ACK_NOW,
+    ACK_REPORT,
     BEYOND,
     DUPLICATE,
     MAX_DUPLICATES,
@@ -120,7 +121,7 @@ def test_a_gap_is_reported_with_each_packet_until_it_is_closed() -> None:
         states.append(packet(t, wire))
         t.sack(100)
     # opens, stays, stays open at 12, closes, and then as usual
-    assert states == [ACK_NOW, ACK_NOW, ACK_NOW, ACK_NOW, ACK_DELAYED, ACK_DELAYED]
+    assert states == [ACK_REPORT, ACK_REPORT, ACK_REPORT, ACK_NOW, ACK_DELAYED, ACK_DELAYED]
 
 
 def test_chunks_out_of_order_within_one_packet_leave_no_gap() -> None:
