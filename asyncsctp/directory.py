@@ -27,7 +27,10 @@ _tag_of: Final = Struct("!I").unpack_from
 class Directory:
     """The associations of one endpoint, by tag and ports and by the peer's addresses, and the tags that must rest."""
 
-    __slots__ = ("_by_address", "_keys", "_neighbours", "_random", "_rest", "_resting", "_tags", "by_prefix", "now")
+    __slots__ = (
+        "_by_address", "_completed", "_keys", "_neighbours", "_random", "_rest", "_resting", "_tags", "by_prefix",
+        "now",
+    )  # fmt: skip
 
     def __init__(self, random: Random, rest: float) -> None:
         self._random = random
@@ -41,6 +44,7 @@ class Directory:
         self._keys: dict[Association, tuple[bytes, list[tuple[str, int]]]] = {}
         self._tags: set[int] = set()
         self._resting: dict[int, float] = {}
+        self._completed: set[int] = set()  # of those: the association ended by a SHUTDOWN COMPLETE of ours
         self.now = 0.0
 
     def __len__(self) -> int:
@@ -65,6 +69,7 @@ class Directory:
         self.by_prefix[prefix] = association
         self._tags.add(_tag(prefix))
         self._resting.pop(_tag(prefix), None)
+        self._completed.discard(_tag(prefix))
         for key in addresses:
             # Two can't have the same: who has it keeps it, whatever another peer claims to be (RFC 5062 section 2).
             holder = self._by_address.setdefault(key, association)
@@ -77,7 +82,9 @@ class Directory:
         """The association has ended. Section 5.3.1: its tag rests until nothing of it can be under way any more."""
         if association in self._keys:
             self._drop_keys(association)
-            del self._keys[association]
+            prefix, _ = self._keys.pop(association)
+            if association.context.linger:
+                self._completed.add(_tag(prefix))
 
     def peers_at(self, addresses: Sequence[str], port: int) -> Iterator[Association]:
         """All associations with a peer at this port of any of these addresses."""
@@ -107,6 +114,12 @@ class Directory:
         """Whether the tag was that of an association which ended a short while ago, or is taken."""
         return self._resting.get(tag, -NEVER) > self.now or tag in self._tags
 
+    def is_completed(self, tag: int) -> bool:
+        """Whether this is the tag of an association that ended a short while ago by a SHUTDOWN COMPLETE of ours. The
+        peer has sent all that it had to send, but may lack that one.
+        """
+        return tag in self._completed and self._resting.get(tag, -NEVER) > self.now
+
     def _drop_keys(self, association: Association) -> None:
         keys = self._keys.get(association)
         if keys is None:
@@ -119,10 +132,13 @@ class Directory:
         for key in addresses:
             self._drop_address(key, association)
         self._resting.pop(tag, None)
+        self._completed.discard(tag)
         self._resting[tag] = self.now + self._rest
         # In order of time: what is due to be forgotten comes first.
         while self._resting and (len(self._resting) > _MOST_RESTING or next(iter(self._resting.values())) <= self.now):
-            del self._resting[next(iter(self._resting))]
+            oldest = next(iter(self._resting))
+            del self._resting[oldest]
+            self._completed.discard(oldest)
 
     def _drop_address(self, key: tuple[str, int], association: Association) -> None:
         neighbours = self._neighbours.get(key, []) if self._neighbours is not None else []

@@ -89,6 +89,9 @@ class Strangers:
             self._at_another_port(datagram, chunks, (peer_port, port), tag, route, now)
             return None
         kinds = [chunk.kind for chunk in chunks]
+        if self._directory.is_completed(tag):
+            self._on_completed(kinds, peer_port, tag, route)
+            return None
         if INIT in kinds or tag == 0:
             # Section 8.5.1 A: tag 0 and INIT belong together, and with nothing else.
             if tag == 0 and kinds == [INIT]:
@@ -131,6 +134,14 @@ class Strangers:
             return None
         association.statistics.bad_tags += 1
         return None
+
+    def _on_completed(self, kinds: list[int], peer_port: int, tag: int, route: Route) -> None:
+        """A packet of an association that we have completed. Rule 5 of section 8.4 whoever else asks for answers; and
+        what else comes is late: an ABORT (rule 8) would be believed by a peer that waits for the SHUTDOWN COMPLETE.
+        """
+        self._host.statistics.out_of_the_blue += 1
+        if SHUTDOWN_ACK in kinds and ABORT not in kinds:
+            self._send(route, peer_port, tag, control.pack_shutdown_complete(reflected=True))
 
     def _out_of_the_blue(
         self, datagram: bytes, chunks: list[Chunk], peer_port: int, tag: int, route: Route, now: float

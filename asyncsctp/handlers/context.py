@@ -151,6 +151,7 @@ class Context:
         "control",
         "events",
         "keyring",
+        "linger",
         "local_port",
         "local_tag",
         "now",
@@ -183,6 +184,8 @@ class Context:
         self.now = 0.0
         self.state: State = CLOSED
         self.setup: Setup | None = None
+        #: After the end: for how many seconds the peer may still ask for our SHUTDOWN COMPLETE, which may be lost.
+        self.linger = 0.0
         #: What is authenticated, and how; None unless that was negotiated. It is there from the INIT ACK on.
         self.keyring: Keyring | None = None
         self.shared_keys: SharedKeys | None = None

@@ -6,7 +6,7 @@ asks the association whether any does.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from ..errors import AssociationAborted, AssociationTimeout
 from ..events import PeerShutdown
@@ -25,7 +25,8 @@ from .state import (
     SHUTDOWN_SENT,
 )
 
-_T5_RTO_MAX_FACTOR = 5  # section 9.2: RECOMMENDED value of T5-shutdown-guard
+_T5_RTO_MAX_FACTOR: Final = 5  # section 9.2: RECOMMENDED value of T5-shutdown-guard
+_LINGER_RTOS: Final = 4  # the peer repeats its SHUTDOWN ACK after one, and after three
 
 
 @final
@@ -97,7 +98,9 @@ class Shutdown:
         """SHUTDOWN ACK: in the right states the association is over."""
         context = self._context
         if context.state is SHUTDOWN_SENT or context.state is SHUTDOWN_ACK_SENT:
-            context.transmit(control.pack_shutdown_complete(), context.paths.reply_path(path).path_id, context.peer_tag)
+            path = context.paths.reply_path(path)
+            context.transmit(control.pack_shutdown_complete(), path.path_id, context.peer_tag)
+            context.linger = _LINGER_RTOS * path.rto.rto
             context.owner.end(None)
 
     def on_shutdown_complete(self) -> None:

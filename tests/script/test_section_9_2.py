@@ -401,6 +401,53 @@ def test_a_lost_shutdown_complete_is_answered_again_although_nothing_is_left() -
     assert packet.tag == script.association.context.local_tag
 
 
+def closed_by_us() -> Script:
+    script = Script()
+    script.shutdown()
+    script.send(SHUTDOWN_ACK_CHUNK)
+    script.take()
+    return script
+
+
+def test_what_is_late_does_not_abort_a_peer_that_waits_for_shutdown_complete() -> None:
+    """Section 8.4 rule 8 is for packets of no association; this one is known to have ended well, and so the peer's."""
+    script = closed_by_us()
+    late = [script.data(0), script.sack(-1), shutdown_of_peer(script), control.pack_heartbeat(b"x")]
+    for chunk in [*late, control.pack_cookie_echo(b"x"), control.pack_abort()]:
+        script.send(chunk)
+        script.send(control.pack_shutdown_ack(), control.pack_abort())
+        script.expect_nothing()
+    script.send(SHUTDOWN_ACK_CHUNK)
+    script.expect(SHUTDOWN_COMPLETE)
+
+
+def test_who_waits_for_shutdown_complete_has_it_however_many_strangers_ask_for_answers() -> None:
+    script = closed_by_us()
+    for number in range(1000):
+        script.arrive(control.pack_heartbeat(b"x"), tag=number + 1)
+    script.flush()
+    assert len(script.take()) < 1000
+    script.send(SHUTDOWN_ACK_CHUNK)
+    script.expect(SHUTDOWN_COMPLETE)
+
+
+def test_that_an_association_ended_well_is_forgotten_with_its_tag() -> None:
+    """Section 5.3.1: the tag rests, and then it is nobody's."""
+    script = closed_by_us()
+    script.advance(241.0)
+    script.send(script.data(0))
+    assert script.expect(ABORT).chunks[0].flags == 1
+
+
+def test_other_ends_are_not_remembered() -> None:
+    script = Script()
+    script.association.abort(script.now, b"")
+    script.flush()
+    script.take()
+    script.send(script.data(0))
+    script.expect(ABORT)
+
+
 @pytest.mark.parametrize(
     ("tag", "reflected", "accepted"),
     [(None, False, True), (PEER_TAG, True, True), (None, True, False), (PEER_TAG, False, False)],
