@@ -287,7 +287,8 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
     async def wait_closed(self) -> None:
         """Wait for the end; raises the association's error if it did not end gracefully.
 
-        One that `connect` made has a UDP port of its own, which is free again then.
+        One that `connect` made has a UDP port of its own, which the next endpoint can bind then; if the system has
+        chosen it, others only after some moments, in which a lost SHUTDOWN COMPLETE is sent again (section 8.4).
         """
         await self._driver.wait_ended()
         if self._driver.error is not None:

@@ -602,5 +602,6 @@ class BatchTransport(PacketTransport):
 
     def __del__(self) -> None:
         if not self._closing:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=2, source=self)
+            if not self._protocol.is_expendable():
+                warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=2, source=self)
             self._sock.close()

@@ -73,6 +73,10 @@ class PacketProtocol(asyncio.DatagramProtocol):
     def send_failed(self, code: int) -> None:
         """The system refused packets or made them wait, or ICMP came; to count it. May come from inside a send."""
 
+    def is_expendable(self) -> bool:
+        """Whether nobody has to close the transport: it may go with its loop, without a warning."""
+        return False
+
 
 class PacketTransport(asyncio.DatagramTransport):
     """A datagram transport that takes many packets at a time."""

@@ -27,6 +27,7 @@ from .auto_asconf import AutoAsconf
 from .driver import Driver
 from .engine import Engine
 from .flow_control import Turn, WaitList
+from .lingering import LONGEST, Stay, give_way, linger
 from .membership import Membership, Sole
 from .resolve import Opening, peer_candidates, race
 from .transport import simulated
@@ -89,8 +90,12 @@ class Endpoint:
         "_core",
         "_engine",
         "_guard",
+        "_has_left",
         "_is_closed",
+        "_lingers_until",
+        "_may_linger",
         "_membership",
+        "_stay",
         "on_accept",
     )
 
@@ -107,6 +112,10 @@ class Endpoint:
         self._changes = WaitList()
         self._guard = self._until_loop_ends()
         self._is_closed = False
+        self._has_left = False
+        self._may_linger = False  # the system chose the UDP port, so that nobody else waits for it
+        self._lingers_until = 0.0
+        self._stay: Stay | None = None
         self._closes_when_idle = False
         #: Who gets the associations that peers set up, if not `accept`.
         self.on_accept: Callable[[Association], object] | None = None
@@ -140,6 +149,8 @@ class Endpoint:
         loop = asyncio.get_running_loop()
         simulation = simulated(loop)
         engine = Engine(loop, on_socket_lost)
+        if udp_port:
+            await give_way(loop, udp_port)
         await engine.sockets.bind(tuple(map(normalize, local_addrs)), udp_port, config, membership.open_socket)
         window = engine.sockets.window(config.recv_buffer)
         if window != config.recv_buffer:
@@ -157,6 +168,7 @@ class Endpoint:
         )
         engine.core.statistics.send_failures = engine.sockets.failures
         endpoint = cls(engine, engine.core, membership)
+        endpoint._may_linger = not udp_port
         engine.addresses = AddressBook(engine, config, membership, endpoint._drivers)
         if config.auto_asconf:
             endpoint._auto_asconf = AutoAsconf(engine.addresses)
@@ -187,20 +199,18 @@ class Endpoint:
 
     @property
     def udp_port(self) -> int:
-        """The UDP port of its sockets; 0 once they are closed."""
-        return self._engine.sockets.udp_port
+        """The UDP port of its sockets; 0 once it is closed."""
+        return 0 if self._is_closed else self._engine.sockets.udp_port
 
     @property
     def local_addrs(self) -> tuple[str, ...]:
-        """The local addresses, one for each UDP socket."""
-        return tuple(self._engine.sockets.by_local)
+        """The local addresses, one for each UDP socket; none once it is closed."""
+        return () if self._is_closed else tuple(self._engine.sockets.by_local)
 
     @property
     def sockets(self) -> tuple[Any, ...]:
         """The UDP sockets, where the transports have real ones."""
-        sockets = self._engine.sockets
-        found = (sockets.info(local, "socket") for local in sockets.by_local)
-        return tuple(sock for sock in found if sock is not None)
+        return () if self._is_closed else self._engine.sockets.all_there_are()
 
     @property
     def statistics(self) -> EndpointStatistics:
@@ -294,7 +304,8 @@ class Endpoint:
     async def close(self) -> None:
         """Take no more associations, shut down those that there are (see `Association.close`), close the sockets.
 
-        Idempotent; returns when all is closed.
+        Idempotent; returns when all is closed. If the system has chosen the UDP port, a socket stays for some moments
+        where an association has just ended, as of `Association.wait_closed`; `abort` closes it.
         """
         self.stop_listening()
         self.close_when_idle()
@@ -306,7 +317,10 @@ class Endpoint:
         """Abort all associations, and close the sockets, at once."""
         for association in self.associations:
             association.abort()
+        self._lingers_until = 0.0
         self._close()
+        if self._stay is not None:
+            self._stay.end()
 
     def stop_listening(self) -> None:
         """Refuse new associations of peers from now on."""
@@ -323,7 +337,7 @@ class Endpoint:
         """Wait until the sockets are closed."""
         while not self._is_closed:
             await self._changes.wait()
-        await self._engine.sockets.wait_closed()
+        await self._engine.wait_ended()
 
     async def __aenter__(self) -> Endpoint:
         return self
@@ -367,8 +381,11 @@ class Endpoint:
             addresses.greet(driver)
 
     def _on_closed(self, association: Association) -> None:
-        """An association has ended; its last packet may still have to be sent."""
+        """An association has ended; its last packet may still have to be sent, and be asked for again."""
         self._associations.pop(association, None)
+        stay = association.core.context.linger
+        if stay and self._may_linger:
+            self._lingers_until = max(self._lingers_until, self._engine.now() + min(stay, LONGEST))
         self._engine.addresses.leave(association._driver)
         if self._closes_when_idle and not self._associations:
             self._close_soon()
@@ -378,20 +395,36 @@ class Endpoint:
             association.connection_lost(error)
 
     def _close_soon(self) -> None:
-        """Close once what is in hand has left."""
-        self._engine.is_ending = True
-        self._engine.loop.call_soon(self._close)
+        """Close once what is in hand has left; at once, where that may leave later."""
+        if self._engine.now() < self._lingers_until:
+            self._close()
+        else:
+            self._engine.is_ending = True
+            self._engine.loop.call_soon(self._close)
 
     def _close(self) -> None:
+        """Be closed for those who use it, if not for late packets."""
         if self._is_closed:
             return
         self._is_closed = True
         self.stop_listening()
         if self._auto_asconf is not None:
             self._auto_asconf.close()
-        self._engine.stop()
+        seconds = self._lingers_until - self._engine.now()
+        if seconds > 0.0:
+            self._engine.linger()
+            self._stay = linger(self._engine, seconds, self._leave)
+        else:
+            self._leave()
         self._membership.leave()
         self._changes.wake()
+
+    def _leave(self) -> None:
+        """Close the sockets."""
+        if self._has_left:
+            return
+        self._has_left = True
+        self._engine.stop()
         with suppress(StopIteration, RuntimeError):  # it has nothing to wait for; or it is what closes us
             self._guard.aclose().send(None)
 

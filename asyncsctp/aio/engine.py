@@ -44,6 +44,7 @@ class Engine:
         "addresses",
         "core",
         "is_ending",
+        "is_lingering",
         "loop",
         "now",
         "on_socket_lost",
@@ -64,6 +65,7 @@ class Engine:
         self._handle_at = inf
         self._is_stopped = False
         self.is_ending = False  # the sockets are closed, or will be as soon as what is in hand has left
+        self.is_lingering = False  # closed for all but late packets
         self._is_debugging = loop.get_debug()
         # The time of uvloop has a resolution of 1 ms, and its timers may fire that much early.
         is_uvloop = type(loop).__module__.partition(".")[0] == "uvloop"
@@ -167,13 +169,17 @@ class Engine:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the sockets are closed, and stay so."""
-        return self._is_stopped
+        """Whether the endpoint is closed, and stays so."""
+        return self._is_stopped or self.is_lingering
 
     async def wait_ended(self) -> None:
         """Wait until the sockets are closed, if they are to be."""
         if self.is_ending:
             await self.sockets.wait_closed()
+
+    def linger(self) -> None:
+        """The endpoint is closed for all but late packets; `stop` follows, or the end of the loop."""
+        self.is_lingering = self.sockets.are_expendable = True
 
     def stop(self) -> None:
         """Send what is to be sent, and close the sockets."""

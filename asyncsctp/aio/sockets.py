@@ -115,6 +115,9 @@ class _Socket(PacketProtocol):
     def send_failed(self, code: int) -> None:
         self._sockets.note_failures(code, 1)
 
+    def is_expendable(self) -> bool:
+        return self._sockets.are_expendable
+
     def pause_writing(self) -> None:
         self._is_full = True
         self._sockets.paused += 1
@@ -141,7 +144,7 @@ class _Socket(PacketProtocol):
 class Sockets:
     """All sockets of an endpoint."""
 
-    __slots__ = ("_gone", "_leaving", "_narrow", "_receiver", "by_local", "failures", "paused")
+    __slots__ = ("_gone", "_leaving", "_narrow", "_receiver", "are_expendable", "by_local", "failures", "paused")
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -151,6 +154,7 @@ class Sockets:
         self.by_local: dict[str, _Socket] = {}
         self.failures: dict[str, int] = {}  # of sends, by the name of the error
         self.paused = 0  # how many of them are full
+        self.are_expendable = False  # nobody has to close them
 
     @property
     def is_full(self) -> bool:
@@ -324,6 +328,11 @@ class Sockets:
         """`get_extra_info` of the transport at a local address."""
         sock = self._at(local)
         return default if sock is None else sock.transport.get_extra_info(name, default)
+
+    def all_there_are(self) -> tuple[Any, ...]:
+        """The sockets themselves, where the transports have real ones."""
+        found = (self.info(local, "socket") for local in self.by_local)
+        return tuple(sock for sock in found if sock is not None)
 
     def close(self) -> None:
         """Close all of them; what waits in a full one is sent first, as far as that can be."""

@@ -1,14 +1,20 @@
-"""Once an association, a server or an endpoint is closed, its UDP port is free: the next may have it at once."""
+"""Once an association, a server or an endpoint is closed, its UDP port is free: the next may have it at once.
+
+One that the system has chosen is kept for some moments, for who asks again for a SHUTDOWN COMPLETE.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import gc
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+import uvloop
 from support.ports import free_udp_port
 
 import asyncsctp
@@ -149,3 +155,63 @@ def test_an_endpoint_that_lacks_an_address_leaves_the_others_ports_free(run: Run
             pass
 
     run(main())
+
+
+@pytest.mark.parametrize("many", [1, 100])
+def test_a_port_that_was_kept_after_the_end_is_given_up_for_whoever_wants_it(run: Run, many: int) -> None:
+    async def main() -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        async with asyncsctp.serve(echo, A, 5001, udp_port=0) as server:
+            for _ in range(many):
+                async with asyncsctp.connect(A, 5001, udp_port=server.udp_port, local_addrs=A) as association:
+                    await ask(association)
+                    port = association.get_extra_info("udp_port")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other, pytest.raises(OSError):
+                other.bind((A, port))
+            assert len(os.listdir("/proc/self/fd")) - before < 80  # uvloop takes two for each
+            async with asyncsctp.connect(A, 5001, udp_port=server.udp_port, local_addrs=A, local_udp_port=port):
+                pass
+
+    run(main())
+
+
+def test_an_endpoint_that_is_aborted_keeps_none(run: Run) -> None:
+    async def main() -> None:
+        async with asyncsctp.serve(echo, A, 5001, udp_port=0) as server:
+            endpoint = await asyncsctp.open_endpoint(local_addrs=A)
+            port = endpoint.udp_port
+            async with endpoint.connect(A, 5001, udp_port=server.udp_port) as association:
+                await ask(association)
+            await endpoint.close()
+            assert (endpoint.udp_port, endpoint.local_addrs, endpoint.sockets) == (0, (), ())
+            with pytest.raises(asyncsctp.AssociationClosed):
+                await endpoint.add_local_address(Z)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other, pytest.raises(OSError):
+                other.bind((A, port))
+            endpoint.abort()
+            await asyncio.sleep(0)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                other.bind((A, port))
+
+    run(main())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_what_is_kept_goes_with_its_loop(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Also where nobody shuts down its generators; without a warning, as there was nothing left to close."""
+
+    async def main() -> int:
+        async with (
+            asyncsctp.serve(echo, A, 5001, udp_port=0) as server,
+            asyncsctp.connect(A, 5001, udp_port=server.udp_port, local_addrs=A) as association,
+        ):
+            await ask(association)
+            port: int = association.get_extra_info("udp_port")
+            return port
+
+    loop = new_loop()
+    port = loop.run_until_complete(main())
+    loop.close()
+    gc.collect()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind((A, port))

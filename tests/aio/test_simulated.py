@@ -295,33 +295,56 @@ def test_a_forged_icmp_message_is_not_believed() -> None:
     network.run(main())
 
 
-def test_a_lost_shutdown_complete_is_no_error() -> None:
-    """Its sender has closed its socket behind it; that nobody is there any more tells the peer as much."""
-    network = Network(seed=3, icmp=True)
+@pytest.mark.parametrize(("udp_port", "icmp"), [(0, False), (9899, True)])
+def test_a_lost_shutdown_complete_is_no_error(udp_port: int, icmp: bool) -> None:
+    """RFC 9260 section 8.4 rule 5: who has sent it says it again. Where the UDP port is somebody's choice, it is free
+    at once, and that nobody is there any more tells the peer as much.
+    """
+    network = Network(seed=3, icmp=icmp)
     network.host("client", "10.0.0.1")
     network.host("server", "10.0.0.2")
     ended: list[float] = []
-    lost: list[bytes] = []
+    sent: list[bytes] = []
 
-    def lose_shutdown_complete(datagram: Datagram) -> bool:
+    def lose_the_first(datagram: Datagram) -> bool:
         if datagram.data[12] == SHUTDOWN_COMPLETE:
-            lost.append(datagram.data)
-            return False
+            sent.append(datagram.data)
+            return len(sent) > 1
         return True
 
     async def handler(assoc: asyncsctp.Association) -> None:
         async for _ in assoc:
             pass
+        await assoc.wait_closed()
         ended.append(network.now)
 
     async def main() -> None:
         async with asyncsctp.serve(handler, "10.0.0.2", 5001):
-            async with asyncsctp.connect("10.0.0.2", 5001, local_addrs="10.0.0.1") as assoc:
+            async with asyncsctp.connect("10.0.0.2", 5001, local_addrs="10.0.0.1", local_udp_port=udp_port) as assoc:
                 await assoc.send(b"x")
+                begin = network.now
+            assert network.now - begin < 0.1, "closing waits for no more than the SHUTDOWN ACK"
             await asyncio.sleep(5)
 
-    network.on_datagram = lose_shutdown_complete
+    network.on_datagram = lose_the_first
     network.run(main())
-    assert len(lost) == 1
+    assert len(sent) == (1 if icmp else 2)
     [when] = ended
-    assert when < 3.0  # T2-shutdown once
+    assert when < 1.2  # T2-shutdown once
+
+
+def test_who_has_closed_answers_for_a_few_round_trips_and_not_for_ever() -> None:
+    network = Network(seed=3)
+    client = network.host("client", "10.0.0.1")
+    network.host("server", "10.0.0.2")
+    config = Config(rto_initial=0.5, rto_min=0.5)
+
+    async def main() -> None:
+        async with asyncsctp.serve(echo, "10.0.0.2", 5001):
+            async with asyncsctp.connect("10.0.0.2", 5001, local_addrs="10.0.0.1", config=config) as assoc:
+                port = assoc.get_extra_info("udp_port")
+            for seconds, is_bound in ((1.9, True), (0.2, False)):
+                await asyncio.sleep(seconds)
+                assert (client.port_at("10.0.0.1", port) is not None) == is_bound
+
+    network.run(main())
