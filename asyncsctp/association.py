@@ -20,6 +20,7 @@ from .handlers.collision import Reply
 from .handlers.context import Context, Random, Setup
 from .handlers.cookie import CookieJar, OpenedCookie
 from .handlers.handshake import Handshake
+from .handlers.notices import WRITABLE
 from .handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
 from .handlers.submission import Submission
 from .lifecycle import AssociationUser, Lifecycle, Registry
@@ -243,8 +244,8 @@ class Association(Overview):
             rooms.authentication.advance()
         if transmission is not None and transmission.released:
             transmission.released = False
-            self.user.on_writable()
-        if self.context.events:
+            self.context.notices.append(WRITABLE)
+        if self.context.notices:
             self._life.tell()
 
     # What the user says.
@@ -391,7 +392,13 @@ class Association(Overview):
     def _walk(
         self, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool = False
     ) -> None:
-        if process(self._rooms, data, at, path, route, marked, authenticated):
-            self._life.last_message = self.context.now
-        if self.context.events:
-            self._life.tell()
+        life = self._life
+        was_at_work = life.is_at_work  # a packet may come in a callback
+        life.is_at_work = True
+        try:
+            if process(self._rooms, data, at, path, route, marked, authenticated):
+                life.last_message = self.context.now
+        finally:
+            life.is_at_work = was_at_work
+        if self.context.notices:
+            life.tell()

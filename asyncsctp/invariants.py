@@ -77,7 +77,7 @@ def _complaints(association: Association) -> Iterator[str]:
     yield from _timers(context)
     if context.packets or (context.control and not context.paths.is_held):
         yield "control chunks or packets were left behind by the flush"
-    if context.events:
+    if context.notices:
         yield "the user was not told of everything"
     if context.state is CLOSED:
         if rooms.reception is not None or rooms.transmission is not None or rooms.handshake is not None:

@@ -13,6 +13,7 @@ from mypy_extensions import mypyc_attr
 from .errors import AssociationAborted, SCTPError
 from .events import AdaptationIndication, AssociationDown, AssociationRestarted, AssociationUp, AuthKeyChanged, Event
 from .handlers.context import Context, Setup
+from .handlers.notices import Completion, HeartbeatAnswer, Settlement, Writable
 from .handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT
 from .inbound.reassembly import Recipient
 from .paths.path import Path
@@ -28,7 +29,11 @@ __all__ = ["AssociationUser", "Lifecycle", "Registry"]
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class AssociationUser(Recipient):
-    """What an association calls back. Derive from it, and take what is of interest."""
+    """What an association calls back. Derive from it, and take what is of interest.
+
+    Messages and parts come as soon as they are whole, in the middle of a packet. All else is told after the packet, the
+    timer or the call that it came of, one thing after the other. Any of these may call verbs of the association.
+    """
 
     __slots__ = ()
 
@@ -74,7 +79,9 @@ class Registry(Protocol):
 class Lifecycle:
     """One association's way through its states."""
 
-    __slots__ = ("_association", "_context", "_registry", "_rooms", "_user", "last_message", "seal")
+    __slots__ = (
+        "_association", "_context", "_is_over", "_registry", "_rooms", "_user", "is_at_work", "last_message", "seal",
+    )  # fmt: skip
 
     _context: Context
     _rooms: Rooms
@@ -85,6 +92,9 @@ class Lifecycle:
         self._association = association
         self._user = user
         self._registry = registry
+        self._is_over = False  # the user has been told of the end
+        #: In the middle of a step, or while the user is being told: nothing is to be told from within.
+        self.is_at_work = False
         self.last_message = 0.0  # when user data came last
 
     def move_in(self, context: Context, rooms: Rooms) -> None:
@@ -186,26 +196,38 @@ class Lifecycle:
             return True
         return transmission is not None and transmission.outstanding.in_flight[path.path_id] > 0
 
-    def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
-        """The answer, or none, to a HEARTBEAT that the user asked for."""
-        self._user.on_heartbeat(path.route.address, round_trip)
-
-    def message_settled(self, watcher: object, reason: str, path: Path | None, transmissions: int) -> None:
-        """What became of a message that someone watches."""
-        self._user.on_settled(watcher, reason, "" if path is None else path.route.address, transmissions)
-
     # The way to the user.
 
+
     def tell(self) -> None:
-        """Call the user back with what has happened; what happens in these calls is told as well."""
-        context = self._context
-        while context.events:
-            events = context.events
-            context.events = []
-            for event in events:
-                self._user.on_event(event)
-                if isinstance(event, AssociationDown):
-                    self._user.on_closed(event.error)
+        """Call the user back with what has happened, in that order, unless a step is at work or the user is being told:
+        what happens meanwhile is told after it. After the end nothing is.
+        """
+        if self.is_at_work:
+            return
+        notices = self._context.notices
+        user = self._user
+        self.is_at_work = True
+        try:
+            while notices and not self._is_over:
+                notice = notices.popleft()
+                if isinstance(notice, Writable):
+                    user.on_writable()
+                elif isinstance(notice, Settlement):
+                    user.on_settled(notice.watcher, notice.reason, notice.address, notice.transmissions)
+                elif isinstance(notice, HeartbeatAnswer):
+                    user.on_heartbeat(notice.address, notice.round_trip)
+                elif isinstance(notice, Completion):
+                    notice.callback()
+                else:
+                    user.on_event(notice)
+                    if isinstance(notice, AssociationDown):
+                        self._is_over = True
+                        user.on_closed(notice.error)
+        finally:
+            self.is_at_work = False
+        if self._is_over:
+            notices.clear()
 
     def _furnish(self, setup: Setup) -> None:
         context = self._context

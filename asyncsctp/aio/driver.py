@@ -146,7 +146,7 @@ class Driver(Inbox):
 
     def on_heartbeat(self, address: str, round_trip: float | None) -> None:
         """A HEARTBEAT that the user asked for was answered; or it was not (None)."""
-        if not self.ended and self.core.state is CLOSED:
+        if round_trip is None and not self.ended and self.core.state is CLOSED:
             return  # it is no longer awaited; `on_closed` tells why
         waiting = self._heartbeats.pop(address, ()) if self._heartbeats is not None else ()
         for future in waiting:

@@ -122,4 +122,6 @@ def _watch(driver: Driver, receipt: Receipt) -> asyncio.Future[Delivery]:
             watch.settle(MessageAbandoned(f"the association ended before it was known to arrive: {driver.error}"))
     elif not submission.watch(receipt, watch):
         watch.settle(Delivery())
+    elif driver.core.context.notices:
+        driver.engine.flush_soon(driver.core)  # it is over already, and that is told with the next flush
     return future

@@ -11,7 +11,7 @@ from math import inf
 from typing import Final, final
 
 from ..events import SendFailed
-from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED, WHOLE, Terms
+from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED, Terms
 from ..outbound.outstanding import OutstandingQueue
 from ..outbound.partial_reliability import PartialReliability
 from ..outbound.send_queue import SendQueue
@@ -21,6 +21,7 @@ from ..wire.constants import MASK_16, MASK_32
 from ..wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
 from .context import Context
 from .reachability import is_counted, on_answer, on_silence
+from .state import SENDS_DATA
 
 __all__ = ["Abandonment"]
 
@@ -75,8 +76,10 @@ class Abandonment:
     def give_up(self, terms: Terms, policy: int) -> int:
         """Abandon a message; the bytes of the send buffer that become free."""
         context = self._context
+        if context.state not in SENDS_DATA:
+            return 0  # nothing is unacknowledged, it was never ended: the end of the association tells of it
         message = terms.message
-        data = b"" if message is None or message.flags & WHOLE != WHOLE else message.data
+        data = b"" if message is None or terms.order else message.data
         watcher = terms.watcher
         reason = _REASONS[policy]
         abandoned = self.partial.abandon(terms, policy, reason)
@@ -90,7 +93,7 @@ class Abandonment:
             context.emit(SendFailed(message.sid, message.ppid, data, terms.context, abandoned.sent, reason))
             message.data = b""  # what is outstanding of it may refer to it for long
         if watcher is not None:
-            context.owner.message_settled(watcher, reason, None, terms.transmissions)
+            context.tell_settled(watcher, reason, None, terms.transmissions)
         context.statistics.messages_abandoned += 1
         self.released = True
         if abandoned.sent:

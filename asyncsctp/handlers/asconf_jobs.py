@@ -10,6 +10,7 @@ from typing import NamedTuple, final
 
 from ..errors import Cause
 from ..wire.asconf import pack_request
+from .context import Context
 
 __all__ = ["Job", "Ticket", "Wish"]
 
@@ -32,13 +33,12 @@ class Ticket:
         """Whether all was done as asked."""
         return self.is_done and not self.reason
 
-    def settle(self, reason: str = "", causes: Sequence[Cause] = ()) -> None:
+    def settle(self, context: Context, reason: str = "", causes: Sequence[Cause] = ()) -> None:
         """It is done; not as asked, if there is a reason."""
         self.reason = reason
         self.causes = tuple(causes)
         self.is_done = True
-        if self.on_done is not None:
-            self.on_done()
+        context.tell_done(self.on_done)
 
 
 class Wish(NamedTuple):

@@ -245,10 +245,10 @@ class Requests:
                     self._on_not_understood(wish.kind)
         self._settle(job.wishes, outcomes)
         if all(outcomes):
-            job.ticket.settle()
+            job.ticket.settle(self._context)
         else:
             reason = "; ".join(map(str, found)) or "no cause was given"
-            job.ticket.settle(f"the peer refused: {reason}", found)
+            job.ticket.settle(self._context, f"the peer refused: {reason}", found)
 
     def _on_not_understood(self, kind: int) -> None:
         if kind == PARAM_SET_PRIMARY:  # F3b
@@ -298,7 +298,7 @@ class Requests:
         self._context.timers.stop(T4_RTO)
         self._settle(job.wishes, [False] * len(job.wishes))
         if job.otherwise is None or found:
-            job.ticket.settle(reason, found)
+            job.ticket.settle(self._context, reason, found)
         else:
             self.push(job.otherwise)
             self.flush()
@@ -323,7 +323,7 @@ class Requests:
         self.queue = []
         for job in jobs:
             self._settle(job.wishes, [False] * len(job.wishes))
-            job.ticket.settle(reason)
+            job.ticket.settle(self._context, reason)
 
 
 def _from(local: str, paths: list[Path]) -> list[tuple[Path, str]]:

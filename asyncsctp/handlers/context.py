@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, final
 
 from ..config import Config
@@ -25,6 +27,7 @@ from ..wire.constants import (
     RE_CONFIG,
 )
 from .keyring import Keyring, SharedKeys
+from .notices import Completion, HeartbeatAnswer, Settlement, Writable
 from .state import CLOSED, State
 
 __all__ = ["Context", "Owner", "Random", "Setup"]
@@ -135,12 +138,6 @@ class Owner(Protocol):
         is unacknowledged that can't be sent again for now.
         """
 
-    def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
-        """A HEARTBEAT that the user asked for was answered after so many seconds, or was not (None)."""
-
-    def message_settled(self, watcher: object, reason: str, path: Path | None, transmissions: int) -> None:
-        """A message that someone watches was acknowledged, the last of it over this path; or abandoned for a reason."""
-
 
 @final
 class Context:
@@ -149,11 +146,11 @@ class Context:
     __slots__ = (
         "config",
         "control",
-        "events",
         "keyring",
         "linger",
         "local_port",
         "local_tag",
+        "notices",
         "now",
         "owner",
         "packets",
@@ -198,7 +195,7 @@ class Context:
         #: Packets of their own that wait for the next flush: route, verification tag and chunks of each.
         self.packets: list[tuple[Route, int, bytes]] = []
         #: What the user is to be told, once the packet or the call that is at work has been dealt with.
-        self.events: list[Event] = []
+        self.notices: deque[Event | Settlement | HeartbeatAnswer | Writable | Completion] = deque()
 
     def queue(self, chunk: bytes, path_id: int = -1) -> None:
         """Send a control chunk with the next flush, bundled with whatever else goes to that path."""
@@ -247,11 +244,24 @@ class Context:
 
     def on_controller_failed(self, error: Exception) -> None:
         """The user's congestion controller has made a mistake."""
-        self.events.append(CongestionControllerFailed(error))
+        self.notices.append(CongestionControllerFailed(error))
 
     def emit(self, event: Event) -> None:
         """Tell the user."""
-        self.events.append(event)
+        self.notices.append(event)
+
+    def tell_heartbeat(self, path: Path, round_trip: float | None) -> None:
+        """Tell the user of the answer to a HEARTBEAT that it asked for, or that there was none (None)."""
+        self.notices.append(HeartbeatAnswer(path.route.address, round_trip))
+
+    def tell_settled(self, watcher: object, reason: str, path: Path | None, transmissions: int) -> None:
+        """Tell the user that a watched message was acknowledged, the last of it over this path; or why it was not."""
+        self.notices.append(Settlement(watcher, reason, "" if path is None else path.route.address, transmissions))
+
+    def tell_done(self, callback: Callable[[], None] | None) -> None:
+        """Tell the user that a request is done, if it wished to be called then."""
+        if callback is not None:
+            self.notices.append(Completion(callback))
 
     def abort(self, cause: bytes, error: SCTPError) -> None:
         """Send an ABORT with this cause (packed; may be empty) to the peer, and end the association with this error."""

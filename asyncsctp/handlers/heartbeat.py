@@ -231,7 +231,7 @@ class Heartbeat:
     def _tell(self, path: Path, round_trip: float | None) -> None:
         if path.path_id in self._requested:
             self._requested = tuple(path_id for path_id in self._requested if path_id != path.path_id)
-            self._context.owner.heartbeat_answered(path, round_trip)
+            self._context.tell_heartbeat(path, round_trip)
 
 
 def _key(path: Path) -> int:

@@ -18,6 +18,7 @@ from ..wire.reconfig import (
     pack_outgoing_reset,
     pack_tsn_reset,
 )
+from .context import Context
 
 __all__ = [
     "ADDITION",
@@ -148,12 +149,12 @@ class Ticket:
             self.result = result
             self.reason = reason
 
-    def drop_part(self) -> None:
+    def drop_part(self, context: Context) -> None:
         """One of its requests is done."""
         self.left -= 1
         self.is_done = self.left <= 0
-        if self.is_done and self.on_done is not None:
-            self.on_done()
+        if self.is_done:
+            context.tell_done(self.on_done)
 
 
 @final

@@ -299,7 +299,7 @@ class Requests(_Waiting):
         else:
             self._finish_addition(job)
         if job not in self.queue and job.ticket is not None:
-            job.ticket.drop_part()
+            job.ticket.drop_part(self._context)
         _await_turn(self._context, self.queue)
 
     def _finish_reset(self, job: Job) -> None:
@@ -418,7 +418,7 @@ class Requests(_Waiting):
                     self._outgoing.release(free, False)
             for event in _failures(job, self._outgoing.count, self._incoming.count):
                 self._context.emit(event)
-            _drop(job, reason)
+            _drop(self._context, job, reason)
 
     def end(self, reason: str) -> None:
         """The association has ended, or begins anew: nobody waits any more."""
@@ -428,7 +428,7 @@ class Requests(_Waiting):
             jobs.append(self.current)
             self.current = None
         for job in jobs:
-            _drop(job, reason)
+            _drop(self._context, job, reason)
 
 
 def _not_under_way(job: Job | None, streams: tuple[int, ...], count: int) -> tuple[int, ...] | None:
@@ -461,10 +461,10 @@ def _note(job: Job, result: int) -> None:
         job.ticket.note(result, "")
 
 
-def _drop(job: Job, reason: str) -> None:
+def _drop(context: Context, job: Job, reason: str) -> None:
     if job.ticket is not None:
         job.ticket.note(FAILED, reason)
-        job.ticket.drop_part()
+        job.ticket.drop_part(context)
 
 
 def _failures(job: Job, outgoing: int, incoming: int) -> list[Event]:

@@ -105,7 +105,7 @@ class Submission:
         settled = message.terms
         if settled is None or not settled.reason:
             return False
-        self._context.owner.message_settled(watcher, settled.reason, None, settled.transmissions)
+        self._context.tell_settled(watcher, settled.reason, None, settled.transmissions)
         return True
 
     def withdraw(self, message: OutboundMessage) -> bool:

@@ -15,7 +15,6 @@ from ..outbound.data_queue import DataQueue
 from ..outbound.idata_queue import IDataQueue
 from ..outbound.message import (
     LOST,
-    WHOLE,
     OutboundMessage,
     Terms,
 )
@@ -306,10 +305,10 @@ class Transmission:
                 message.terms.settle(reason)
             elif terms not in told:
                 told.add(terms)
-                data = b"" if message.flags & WHOLE != WHOLE else message.data
+                data = b"" if terms.order else message.data
                 self._context.emit(SendFailed(message.sid, message.ppid, data, terms.context, sent, reason))
                 if terms.watcher is not None:
-                    self._context.owner.message_settled(terms.watcher, reason, None, terms.transmissions)
+                    self._context.tell_settled(terms.watcher, reason, None, terms.transmissions)
                 terms.settle(reason)
 
     # Steps.
@@ -354,7 +353,7 @@ class Transmission:
             self.outstanding.delivered = None
             for terms in delivered:
                 path = self._context.paths.by_id[terms.path_id]
-                self._context.owner.message_settled(terms.watcher, "", path, terms.transmissions)
+                self._context.tell_settled(terms.watcher, "", path, terms.transmissions)
 
     def _tell_paths(self, summary: AckSummary, steps: list[int]) -> None:
         context = self._context

@@ -75,6 +75,9 @@ _SKIPPING: Final = "properties.test_skipping:test_what_was_not_abandoned_arrives
 FAMILIES: Final = [
     Family("meeting", "support.meeting:live", 240),
     Family("association", "properties.test_association:test_nothing_is_lost_in_silence", 40),
+    Family("meddling", "properties.test_meddling:test_users_may_call_back", 40),
+    Family("claims", "properties.test_claims:test_each_message_is_in_one_place", 10),
+    Family("senders", "aio.test_senders_side_by_side:test_a_crowd_of_senders", 20),
     Family("messages", "properties.test_messages_and_streams:test_what_was_said_holds", 60),
     Family("roaming", "properties.test_roaming:test_nothing_is_lost_on_the_way", 30),
     Family("natted", "properties.test_natted:test_nothing_is_lost_behind_nats", 20),

@@ -77,9 +77,6 @@ class FakeOwner:
     def is_timed(self, path: Path) -> bool:
         return False
 
-    def heartbeat_answered(self, path: Path, round_trip: float | None) -> None:
-        raise AssertionError("nobody asked for a HEARTBEAT")
-
     def _enter(self, setup: Setup) -> None:
         assert self.context is not None
         self.context.setup = setup

@@ -1,0 +1,56 @@
+"""What the user is to be told, once the packet, the timer or the call that is at work has been dealt with.
+
+In the middle of a step nothing may change that the step relies on, and a user who is called back may change anything.
+So handlers leave notices, and the lifecycle reads them out between two steps. Beside these there are events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, final
+
+__all__ = ["WRITABLE", "Completion", "HeartbeatAnswer", "Settlement", "Writable"]
+
+
+@final
+class Settlement:
+    """A message that someone watches was acknowledged, the last of it over `address`; or given up for a reason."""
+
+    __slots__ = ("address", "reason", "transmissions", "watcher")
+
+    def __init__(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
+        self.watcher: Final = watcher
+        self.reason: Final = reason
+        self.address: Final = address
+        self.transmissions: Final = transmissions
+
+
+@final
+class HeartbeatAnswer:
+    """A HEARTBEAT that the user asked for was answered after so many seconds, or was not (None)."""
+
+    __slots__ = ("address", "round_trip")
+
+    def __init__(self, address: str, round_trip: float | None) -> None:
+        self.address: Final = address
+        self.round_trip: Final = round_trip
+
+
+@final
+class Writable:
+    """There is more room in the send buffer."""
+
+    __slots__ = ()
+
+
+@final
+class Completion:
+    """A request of the user is done: it wished to be called then."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Final = callback
+
+
+WRITABLE: Final = Writable()

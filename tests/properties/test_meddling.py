@@ -1,0 +1,13 @@
+"""Users may call verbs from every callback, and nothing is told in the middle of a step (see `support.meddling`)."""
+
+from __future__ import annotations
+
+import pytest
+from support.meddling import live
+from support.seeds import replayable, seeds
+
+
+@pytest.mark.parametrize("seed", seeds(200))
+def test_users_may_call_back(seed: int) -> None:
+    with replayable(seed, "tests/properties/test_meddling.py"):
+        live(seed)

@@ -1,0 +1,148 @@
+"""What a user may do when it is called back, and when it is: after a step, never in the middle of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from support.script import Script
+
+from asyncsctp.config import Config
+from asyncsctp.errors import AssociationAborted, SCTPError
+from asyncsctp.events import AssociationDown, Event, SendFailed
+from asyncsctp.handlers.state import CLOSED
+from asyncsctp.outbound.message import LIMITED, OutboundMessage, Terms
+from asyncsctp.wire.constants import ABORT, FORWARD_TSN, HEARTBEAT, RE_CONFIG
+from asyncsctp.wire.control import pack_abort, pack_heartbeat_ack, read_heartbeat
+from asyncsctp.wire.reconfig import PERFORMED, pack_reconfig, pack_response
+
+CONFIG = Config(heartbeat_interval=None, nodelay=True)
+
+
+def tell(script: Script, callback: str, do: Callable[[], object]) -> list[str]:
+    """Do this in the first call of a callback; the names of all calls from then on, in order."""
+    calls: list[str] = []
+    names = ("on_message", "on_event", "on_settled", "on_heartbeat", "on_writable", "on_closed")
+    for name in names:
+        setattr(script.user, name, wrapped(getattr(script.user, name), name, callback, do, calls))
+    return calls
+
+
+def abort(script: Script) -> None:
+    script.association.abort(script.now, b"")
+    script.endpoint.touch(script.association)
+
+
+def wrapped(
+    original: Callable[..., None], name: str, callback: str, do: Callable[[], object], calls: list[str]
+) -> Callable[..., None]:
+    def call(*arguments: object) -> None:
+        is_first = name == callback and callback not in calls
+        calls.append(name)
+        original(*arguments)
+        if is_first:
+            do()
+            assert calls[-1] == name, "another call came from within"
+
+    return call
+
+
+def limited(script: Script, data: bytes) -> OutboundMessage:
+    message = script.association.send(0, data, terms=Terms(data, LIMITED, 0))
+    submission = script.association.submission
+    assert submission is not None and submission.watch(message, data)
+    script.flush()
+    return message
+
+
+def test_a_message_that_is_withdrawn_when_another_is_given_up_is_given_up_once() -> None:
+    """T3-rtx finds both worth no retransmission; the watcher of the first withdraws the second."""
+    script = Script(CONFIG, extensions=frozenset({FORWARD_TSN}))
+    limited(script, b"first")
+    second = limited(script, b"second")
+    script.take()
+    submission = script.association.sender()
+    withdrawn: list[bool] = []
+    calls = tell(script, "on_settled", lambda: withdrawn.append(submission.withdraw(second)))
+    script.advance(3.5)
+    assert withdrawn == [False]
+    assert [event.context for event in script.user.failed] == [b"first", b"second"]
+    assert calls.count("on_settled") == 2
+    packets = script.take()
+    assert packets[-1].one(FORWARD_TSN).value[:4] == script.ours(1).to_bytes(4, "big")
+    script.send(script.sack(1))
+    script.advance(60.0)
+    script.expect_nothing()
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_abort_when_a_heartbeat_is_told_of_leaves_nothing_behind(answered: bool) -> None:
+    script = Script(CONFIG)
+    association = script.association
+    association.heartbeat(None, script.now)
+    script.flush()
+    calls = tell(script, "on_heartbeat", lambda: abort(script))
+    if answered:
+        chunk = script.expect(HEARTBEAT).one(HEARTBEAT)
+        script.send(pack_heartbeat_ack(read_heartbeat(chunk.value, 0, len(chunk.value))))
+    else:
+        script.take()
+        script.advance(5.0)
+    assert calls == ["on_heartbeat", "on_event", "on_closed"]
+    assert association.next_expiry == float("inf")
+    script.expect(ABORT)
+
+
+@pytest.mark.parametrize("callback", ["on_message", "on_event", "on_settled", "on_heartbeat", "on_writable"])
+def test_nothing_is_told_after_the_end(callback: str) -> None:
+    """One packet brings an answer of each kind; the first callback aborts."""
+    script = Script(CONFIG)
+    association = script.association
+    watched = association.send(0, b"watched")
+    submission = association.submission
+    assert submission is not None and submission.watch(watched, "me")
+    association.heartbeat(None, script.now)
+    script.flush()
+    probes = [chunk for packet in script.take() for chunk in packet.all(HEARTBEAT)]
+    answers = [pack_heartbeat_ack(read_heartbeat(chunk.value, 0, len(chunk.value))) for chunk in probes]
+    calls = tell(script, callback, lambda: abort(script))
+    script.send(script.data(0), *answers, script.sack(0))
+    assert callback in calls
+    assert calls[-1] == "on_closed" and calls.count("on_closed") == 1
+    assert association.state is CLOSED
+    assert isinstance(script.user.error, AssociationAborted)
+
+
+def test_what_waits_to_be_told_comes_before_what_a_callback_brings_about() -> None:
+    script = Script(CONFIG)
+    script.write(b"lost")
+    events: list[type[Event]] = []
+    original = script.user.on_event
+
+    def on_event(event: Event) -> None:
+        events.append(type(event))
+        original(event)
+
+    script.user.on_event = on_event  # type: ignore[method-assign]
+    tell(script, "on_event", lambda: abort(script))
+    script.send(pack_abort(b""))
+    assert events == [SendFailed, AssociationDown]
+    error: SCTPError | None = script.user.error
+    assert isinstance(error, AssociationAborted) and error.by_peer
+
+
+def test_a_request_that_is_done_is_told_of_between_two_steps() -> None:
+    """Its answer comes in the middle of a packet, and who waits for it ends the association."""
+    script = Script(CONFIG, extensions=frozenset({RE_CONFIG}))
+    association = script.association
+    ticket = association.reconfig.reset_streams([1], None)
+    ticket.on_done = lambda: abort(script)
+    script.flush()
+    script.expect(RE_CONFIG)
+    calls = tell(script, "on_message", lambda: None)
+    script.send(pack_reconfig([pack_response(script.ours(0), PERFORMED)]), script.data(0))
+    assert ticket.is_ok
+    assert calls == ["on_message", "on_event", "on_event", "on_closed"], "of the reset, and of the end"
+    script.expect(ABORT)
+    script.advance(60.0)
+    script.expect_nothing()
