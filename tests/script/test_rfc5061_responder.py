@@ -431,6 +431,7 @@ def test_an_address_of_a_family_that_we_do_not_have_waits_until_we_have() -> Non
     script.advance(200.0)
     assert {packet.to for packet in script.take()} == {PEER[0]}
     script.association.heartbeat("2001:db8::2", script.now)
+    script.flush()
     assert script.user.heartbeats == [("2001:db8::2", None)]
     script.association.asconf.add_local("2001:db8::1")
     script.flush()

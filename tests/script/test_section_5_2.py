@@ -262,6 +262,7 @@ def test_action_a_ends_what_was_written_before(initial_tsn: int) -> None:
     for number, message in enumerate(messages):
         assert sender.watch(message, number) is (number > 0)
         assert not sender.withdraw(message)
+    association.flush(solo.now)
     assert [(watcher, "restart" in reason) for watcher, reason, *_ in solo.user.settled] == [
         (number, True) for number in range(1, len(sizes))
     ]
