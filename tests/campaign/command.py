@@ -74,7 +74,8 @@ def _campaign(options: argparse.Namespace, names: Sequence[str]) -> int:
             print(f"... {count:,} seeds after {(told - started) / 60:.0f} min", flush=True)
 
     try:
-        work_off(plan(options.seeds, names, options.first, ledger), options.jobs, options.limit, on_failure, on_done)
+        chunks = plan(options.seeds, names, options.first, ledger)
+        work_off(chunks, options.jobs, options.limit, on_failure, on_done, options.without)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on with it where there is a --state", flush=True)
     print("\n".join(ledger.summary()))
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--list", action="store_true", help="name the families, with weight and function")
     add("--verbose", action="store_true", help="print tracebacks at the end")
     add("--seed", type=int, metavar="S", help="have this one again, of the one --family")
-    add("--without", type=lambda text: text.split(","), default=[], metavar="A,B", help="without these of its features")
+    without = "without these of their features, where they have such"
+    add("--without", type=lambda text: text.split(","), default=[], metavar="A,B", help=without)
     add("--shrink", action="store_true", help="find out which features it does not take to fail")
     return parser

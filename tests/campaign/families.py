@@ -36,7 +36,7 @@ class Family:
         """One seed; raises what is wrong. `without`: some of its `features`."""
         if self.hypothesis:
             self._run_hypothesis(seed)
-        elif without:
+        elif without and hasattr(self._module(), "features"):
             self._function()(seed, *self.arguments, without=frozenset(without))
         else:
             self._function()(seed, *self.arguments)
@@ -74,6 +74,7 @@ _SKIPPING: Final = "properties.test_skipping:test_what_was_not_abandoned_arrives
 
 FAMILIES: Final = [
     Family("meeting", "support.meeting:live", 240),
+    Family("conversation", "support.conversation:live", 60),
     Family("association", "properties.test_association:test_nothing_is_lost_in_silence", 40),
     Family("meddling", "properties.test_meddling:test_users_may_call_back", 40),
     Family("claims", "properties.test_claims:test_each_message_is_in_one_place", 10),

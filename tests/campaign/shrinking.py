@@ -13,17 +13,20 @@ __all__ = ["brief", "shrink"]
 
 
 def shrink(family: Family, failure: Failure, limit: float, without: Iterable[str] = ()) -> list[str]:
-    """The features without which, all together, the seed fails as it did; as many as can be, and those given."""
+    """The features without which, all together, the seed fails as it did; as many as can be, and those given.
+
+    First half of them are left out at once, then the other half, then quarters, and so on, down to each by itself.
+    """
     left_out = list(without)
-    progress = True
-    while progress:
-        progress = False
-        for feature in family.features(failure.seed):
-            if feature not in left_out:
-                less = attempt(family, failure.seed, limit, [*left_out, feature])
-                if less is not None and _kind(less) == _kind(failure):
-                    left_out.append(feature)
-                    progress = True
+    size = len(family.features(failure.seed))
+    while size:
+        rest = [feature for feature in family.features(failure.seed) if feature not in left_out]
+        size = min(size, len(rest))
+        for at in range(0, len(rest), max(size, 1)):
+            less = attempt(family, failure.seed, limit, [*left_out, *rest[at : at + size]])
+            if less is not None and _kind(less) == _kind(failure):
+                left_out += rest[at : at + size]
+        size //= 2
     return left_out
 
 

@@ -12,7 +12,7 @@ import resource
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -61,7 +61,7 @@ def attempt(family: Family, seed: int, limit: float, without: Iterable[str] = ()
     return None
 
 
-def _serve(pipe: Connection, limit: float) -> None:
+def _serve(pipe: Connection, limit: float, without: Sequence[str]) -> None:
     """The life of a process: chunks come in, seeds go out as they are done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(ValueError):
@@ -73,22 +73,24 @@ def _serve(pipe: Connection, limit: float) -> None:
             name, first, end = pipe.recv()
             for seed in range(first, end):
                 started = time.monotonic()
-                failure = attempt(by_name[name], seed, limit)
+                failure = attempt(by_name[name], seed, limit, without)
                 pipe.send((seed, time.monotonic() - started, failure))
 
 
 class Worker:
     """One process, and what it is at."""
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, without: Sequence[str]) -> None:
         self._limit = limit
+        self._without = without
         self.chunk: Chunk | None = None
         self._start()
 
     def _start(self) -> None:
         context: Any = multiprocessing.get_context("fork")
         self.pipe, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(target=_serve, args=(theirs, self._limit), daemon=True)
+        arguments = (theirs, self._limit, self._without)
+        self._process: BaseProcess = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
 
@@ -124,10 +126,11 @@ def work_off(
     limit: float,
     on_failure: Callable[[Failure], object],
     on_done: Callable[[Chunk, int, float], object],
+    without: Sequence[str] = (),
 ) -> None:
-    """Try the first so many seeds of each of these chunks, in `jobs` processes."""
+    """Try the first so many seeds of each of these chunks, in `jobs` processes, without some features."""
     waiting = iter(chunks)
-    workers = [Worker(limit) for _ in range(jobs)]
+    workers = [Worker(limit, without) for _ in range(jobs)]
     spent: dict[Chunk, float] = {}
     busy: list[Worker] = []
 

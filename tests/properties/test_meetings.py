@@ -1,4 +1,5 @@
-"""Whatever limits, sizes, timers and features meet, nothing comes wrong, and it goes on: see `support.meeting`.
+"""Whatever limits, sizes, timers and features meet, nothing comes wrong, and it goes on: see `support.meeting`
+for the core, and `support.conversation` for the public interface.
 
 Each seed is a plan of its own, which an error prints; `python -m tests.campaign --family meeting` tries more of them,
 and finds out what one takes to fail.
@@ -7,15 +8,22 @@ and finds out what one takes to fail.
 from __future__ import annotations
 
 import pytest
+from support.conversation import live as converse
 from support.meeting import live
 from support.plan import draw
 from support.seeds import replayable, seeds
 
 
-@pytest.mark.parametrize("seed", seeds(50))
+@pytest.mark.parametrize("seed", seeds(40))
 def test_it_goes_on(seed: int) -> None:
     with replayable(seed, "tests/properties/test_meetings.py"):
         live(seed)
+
+
+@pytest.mark.parametrize("seed", seeds(50))
+def test_programs_come_to_their_end(seed: int) -> None:
+    with replayable(seed, "tests/properties/test_meetings.py"):
+        converse(seed)
 
 
 @pytest.mark.parametrize("seed", seeds(20))

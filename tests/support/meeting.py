@@ -24,7 +24,7 @@ from asyncsctp.errors import (
 )
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.outbound.message import RELIABLE, SETTLED, TIMED, OutboundMessage, Terms, message_flags
-from asyncsctp.timers import FORWARD_TSN_RTX, RECONFIG, T4_RTO
+from asyncsctp.timers import FORWARD_TSN_RTX, RECONFIG, T4_RTO, timer_kind, timer_path
 
 from .pair import Pair, Recorder
 from .plan import KEYS, Deed, Plan, draw
@@ -39,10 +39,11 @@ _SLACK: Final = 70_000
 def live(seed: int, *, without: Collection[str] = ()) -> None:
     """One seed, less some of its features; an error has the plan with it."""
     plan = draw(seed).without(without)
+    meeting = Meeting(plan)
     try:
-        Meeting(plan).run()
+        meeting.run()
     except BaseException as error:
-        error.add_note(str(plan))
+        error.add_note(f"{plan}\n{meeting}")
         raise
 
 
@@ -80,10 +81,12 @@ class Lives(Pair):
         self.lives: tuple[list[Recorder], list[Recorder]] = ([self.users[0]], [self.users[1]])
 
     def accept(self, association: Association) -> Recorder:
+        self.accepted += 1
         if self.users[1].association is not None:
             self.users = (self.users[0], Recorder("z again"))
             self.lives[1].append(self.users[1])
-        return super().accept(association)
+        self.users[1].association = association
+        return self.users[1]
 
     def reborn(self) -> None:
         super().reborn()
@@ -102,9 +105,15 @@ class Meeting:
         self.writing: dict[tuple[int, int], Sent] = {}  # by side and number: what is not yet written to its end
         self.has_aborted = False
         self.has_restarted = False
-        self.has_shut_down = False
         self.is_calm = False
         self.was_up = False
+
+    def __str__(self) -> str:
+        """How it stands."""
+        lines = [f"at {self.pair.now:.3f} s:"]
+        for side in (0, 1):
+            lines += [f"{user.name}: {_standing(user)}" for user in self.pair.lives[side]]
+        return "\n".join(lines)
 
     def run(self) -> None:
         pair, plan = self.pair, self.plan
@@ -410,11 +419,11 @@ class Meeting:
         self.pair.abort(side)
 
     def _shutdown(self, side: int) -> None:
-        user = self.pair.users[side]
-        if user.association is not None and not user.is_closed:
-            self.has_shut_down = True
-            self._break_off_all(side)
-            self.pair.shutdown(side)
+        for user in self.pair.lives[side]:
+            if user.association is not None and user.association in self.pair.endpoints[side].associations:
+                self._break_off_all(side)
+                user.association.shutdown(self.pair.now)
+                self.pair.endpoints[side].touch(user.association)
 
     def _calm_down(self) -> None:
         """The line is good from now on, all readers read, and nothing new is begun."""
@@ -440,7 +449,11 @@ class Meeting:
         return any(user.is_closed for user in self.pair.users)
 
     def _is_over(self) -> bool:
-        return all(user.is_closed or user.association is None for user in self.pair.users)
+        return self._has_ended(self.pair.users[0]) and all(map(self._has_ended, self.pair.lives[1]))
+
+    @staticmethod
+    def _has_ended(user: Recorder) -> bool:
+        return user.is_closed or user.association is None
 
     def _is_quiet(self) -> bool:
         """Nothing is under way."""
@@ -511,6 +524,8 @@ class Meeting:
         text = str(error)
         if "is longer than" in text:
             return self._is_any_too_long()
+        if "guard timer" in text:  # five times RTO.Max may be less than what is left takes
+            return self.plan.configs[side].shutdown_guard is None
         if "violated the protocol" in text or "Protocol Violation" in text:
             return False
         return self.has_aborted or self.has_restarted
@@ -549,8 +564,9 @@ class Meeting:
             assert len(set(told)) == len(told), "a message was given back twice"
             for event in user.failed:
                 message = sent[event.ppid]
-                whole = b"" if message.in_parts else message.data
-                assert event.data == whole, f"message {event.ppid} was not given back as it was written"
+                # What was written in parts is not kept, unless it is one that has not left.
+                given = event.data == message.data or (message.in_parts and not event.data)
+                assert given, f"message {event.ppid} was not given back as it was written"
                 must = message.policy == RELIABLE and message.is_whole and not message.is_given_up
                 assert failed or not must, f"message {event.ppid} is reliable, and was given up: {event.reason}"
             for message in sent.values():
@@ -580,3 +596,24 @@ def pair_count(plan: Plan) -> int:
     return plan.paths[1] if plan.seed % 2 else 1
 
 
+
+
+def _standing(user: Recorder) -> str:
+    """What an association waits for, for whoever has to find out why it does."""
+    association = user.association
+    if association is None:
+        return "never was"
+    if user.is_closed:
+        return f"ended: {user.error!r}"
+    timers = {(timer_kind(key), timer_path(key)): when for key, when in association.context.timers._deadlines.items()}
+    transmission, reception = association._rooms.transmission, association._rooms.reception
+    text = f"{association.state.value}, {len(user.unread)} unread, timers {timers}"
+    if transmission is not None and reception is not None:
+        outstanding, queue = transmission.outstanding, reception._queue
+        text += (
+            f", {association.buffered} bytes buffered, TSNs {outstanding.cumulative_tsn} to {outstanding.next_tsn} "
+            f"outstanding, peer's window {transmission.window.a_rwnd}; "
+            f"received up to {reception.tracker.cumulative_tsn}, gaps {reception.tracker.gap_ranges()[:5]}, "
+            f"held {queue.held}, unread {queue.unread}"
+        )
+    return text

@@ -145,6 +145,7 @@ class Pair:
             self._endpoint(z_config or config, Z_PORT, self.addresses[1], f"{seed} z", True),
         )
         self.accepted = 0
+        self.others: list[Recorder] = []
         self._checked: list[object] = [None, None]
         self.attach()
 
@@ -162,6 +163,9 @@ class Pair:
     def accept(self, association: Association) -> Recorder:
         self.accepted += 1
         user = self.users[1]
+        if user.is_closed:  # A has come again after Z had given it up
+            user = Recorder("z again")
+            self.others.append(user)
         user.association = association
         return user
 

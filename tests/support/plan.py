@@ -250,6 +250,7 @@ class _Drawer:
             "sack_delay": random.choice((0.0, 0.05, 0.2, 0.5)),
             "sack_frequency": random.choice((1, 2, 2, 5)),
             "max_burst": random.choice((None, 1, 4)),
+            "shutdown_guard": random.choice((None, 600.0, 600.0)),
             "nodelay": random.random() < 0.7,
             "outgoing_streams": random.choice((1, 2, 5, 5, 40)),
             "max_incoming_streams": random.choice((1, 3, 65535, 65535)),
