@@ -151,14 +151,18 @@ class Association(Overview):
         self._walk(datagram, COMMON_HEADER_SIZE, path, route, congestion_experienced)
 
     def _receive_newcomer(self, datagram: bytes, route: Route, marked: bool) -> None:
-        """A packet with our tag from an address that isn't the peer's, and may become it (RFC 5061 section 5.2)."""
-        path = self._rooms.admit(datagram, route)
-        if path is None:
-            self._rooms.readmit(datagram, route)
+        """A packet with our tag from an address that isn't one that we send to, and may become it (RFC 5061 section
+        5.2).
+        """
+        rooms = self._rooms
+        path = rooms.admit(datagram, route)
+        if path is None and not rooms.hears(route.address):
+            rooms.readmit(datagram, route)
             return
         self.context.statistics.packets_received += 1
-        self._walk(datagram, COMMON_HEADER_SIZE, path, route, marked)
-        self._rooms.dismiss(path)
+        self._walk(datagram, COMMON_HEADER_SIZE, path or self.context.paths.data_path(), route, marked)
+        if path is not None:
+            rooms.dismiss(path)
 
     def receive_reflected(self, kind: int, flags: int, value: bytes, route: Route, now: float) -> None:
         """An ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1 B and
@@ -190,6 +194,8 @@ class Association(Overview):
     def receive_rest(self, datagram: bytes, at: int, route: Route, now: float, authenticated: bool) -> None:
         """What stands behind the COOKIE ECHO that made or restarted this association."""
         path = self._path_from(route, True)  # the cookie was right
+        if path is None and self._rooms.hears(route.address):
+            path = self.context.paths.data_path()
         if path is not None:
             self.context.now = now
             self._walk(datagram, at, path, route, False, authenticated)

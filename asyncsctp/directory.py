@@ -61,6 +61,8 @@ class Directory:
         port = association.context.peer_port
         addresses = [(path.route.address, port) for path in association.path_manager.paths]
         setup = association.context.setup
+        if setup is not None:
+            addresses += [(address, port) for address in setup.further]
         shares = setup is not None and setup.disable_restart  # which is known later than the rest
         if self._keys.get(association) == (prefix, addresses) and not shares:
             return

@@ -330,7 +330,7 @@ def _on_sack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Ro
 
 
 def _on_heartbeat(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    rooms.heartbeat.on_heartbeat(data[at + tlv.HEADER_SIZE : end], path)
+    rooms.heartbeat.on_heartbeat(data[at + tlv.HEADER_SIZE : end], path, route)
 
 
 def _on_heartbeat_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:

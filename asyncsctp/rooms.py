@@ -167,6 +167,13 @@ class Rooms:
             self.asconf.end(reason)
             self.asconf = None
 
+    def hears(self, address: str) -> bool:
+        """Whether packets are taken from this address of the peer, which nothing is sent to."""
+        setup = self.context.setup
+        if setup is None and self.handshake is not None:
+            setup = self.handshake.setup
+        return setup is not None and setup.hears(address)
+
     # Paths that come and go.
 
     def admit(self, datagram: bytes, route: Route) -> Path | None:

@@ -273,4 +273,4 @@ def _is_returned(setup: Setup, port: int, source: tuple[int, int], route: Route)
     `source` are the peer's port and the tag of the packet.
     """
     ports_and_tag = (setup.local_port, setup.peer_port, setup.local_tag)
-    return ports_and_tag == (port, *source) and route.address in setup.addresses
+    return ports_and_tag == (port, *source) and setup.lists(route.address)

@@ -206,12 +206,14 @@ class Answers:
             for other in list(paths.paths):
                 if other is not path:
                     self._peers.remove(other, path)
+            self._peers.hear_no_more()
             return _DONE
         address = _meant(request, route)
         if not address:
             return CAUSE_UNRESOLVABLE_ADDRESS
         target = paths.find(address)
         if target is None:
+            self._peers.hear_no_more(address)
             return _DONE
         rest = [other for other in paths.paths if other is not target and paths.local.may_reach(other.route.address)]
         if not rest:

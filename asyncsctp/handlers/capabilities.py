@@ -43,7 +43,7 @@ __all__ = [
     "without_private",
 ]
 
-#: How many addresses of a peer are used. Each costs a path, HEARTBEATs, and room in the cookie.
+#: How many addresses of a peer are sent to. Each costs a path and HEARTBEATs; from the others it is heard only.
 MAX_PEER_ADDRESSES: Final = 16
 
 _SMALLEST_RWND: Final = 1500  # sections 3.3.2 and 3.3.3
@@ -180,8 +180,6 @@ def peer_addresses(
     for address in init.addresses:
         if address in known or (is_ipv4(address) in families and in_scope(address, source)):
             addresses[address] = None
-            if len(addresses) == MAX_PEER_ADDRESSES:
-                break
     return tuple(addresses)
 
 
@@ -199,14 +197,16 @@ def agree(ours: Init, theirs: Init, ports: tuple[int, int], source: Route, addre
         incoming_streams=min(ours.incoming_streams, theirs.outgoing_streams),
         local_port=local_port,
         peer_port=peer_port,
-        addresses=addresses,
+        addresses=addresses[:MAX_PEER_ADDRESSES],
         udp_port=source.udp_port,
         ecn=ours.ecn and theirs.ecn,
         extensions=_common(ours.extensions, theirs.extensions),
         auth=(ours.auth, theirs.auth) if ours.auth and theirs.auth and _authenticates(theirs.auth) else None,
         adaptation=theirs.adaptation,
-        preferred=addresses.index(theirs.primary) if theirs.primary in addresses else 0,
+        preferred=addresses.index(theirs.primary) if theirs.primary in addresses[:MAX_PEER_ADDRESSES] else 0,
         disable_restart=ours.disable_restart and theirs.disable_restart,
+        further=addresses[MAX_PEER_ADDRESSES:],
+        lists_more=theirs.lists_more,
     )
 
 

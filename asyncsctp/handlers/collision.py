@@ -67,6 +67,9 @@ class Collision:
             context.transmit(control.pack_shutdown_ack(), self._reply_path(source).path_id, context.peer_tag)
             return None
         known = [known.route.address for known in context.paths.paths]
+        setup = context.setup
+        if setup is not None:
+            known += setup.further
         addresses = capabilities.peer_addresses(init, source.address, context.paths.local.bound, known)
         if context.state is COOKIE_WAIT:
             if path is None:
@@ -76,7 +79,7 @@ class Collision:
                     return None
                 source = path.route
         else:
-            added = [address for address in addresses if context.paths.find(address) is None]
+            added = [address for address in addresses if address not in known]
             if added:  # sections 5.2.1 and 5.2.2
                 cause = causes.pack_restart_with_new_addresses(added)
                 return Reply(source, init.initiate_tag, control.pack_abort(cause))
@@ -95,7 +98,7 @@ class Collision:
         named = (setup.local_port, setup.peer_port, setup.local_tag)
         # With both tags it can but be answered, wherever a NAT has moved its sender meanwhile.
         is_ours = context.setup is not None and context.setup.disable_restart and setup.peer_tag == context.peer_tag
-        if named != ports_and_tag or (source.address not in setup.addresses and not is_ours):
+        if named != ports_and_tag or (not setup.lists(source.address) and not is_ours):
             context.statistics.unexpected_chunks += 1
             return False
         return self.on_opened_cookie(opened, source)

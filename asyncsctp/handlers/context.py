@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, final
 from ..config import Config
 from ..errors import SCTPError
 from ..events import CongestionControllerFailed, Event
-from ..paths.encapsulation import Route
+from ..paths.encapsulation import Route, in_scope
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..statistics import Statistics
@@ -71,6 +71,22 @@ class Setup(NamedTuple):
     preferred: int = 0
     #: Both disabled restarts: the peer's address and port may be those of several associations (draft natsupp).
     disable_restart: bool = False
+    #: More addresses of the peer: packets come from there, and none are sent there.
+    further: tuple[str, ...] = ()
+    #: The peer listed even more, which are not known here.
+    lists_more: bool = False
+
+    def lists(self, address: str) -> bool:
+        """Whether the peer has said that this address is its own, or may have."""
+        return address in self.addresses or self.hears(address)
+
+    def hears(self, address: str) -> bool:
+        """Whether packets with the right tag are taken from this address, which nothing is sent to: section 5.1.2 C has
+        all recorded that the peer lists. Beyond what can be recorded, the tag has to do.
+        """
+        if address in self.further:
+            return True
+        return self.lists_more and address not in self.addresses and in_scope(address, self.addresses[0])
 
     @property
     def interleaving(self) -> bool:

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, final
 from ..paths.encapsulation import as_seen
 from ..wire.auth import RANDOM_SIZE, AuthParameters, key_vector, read_key_vector
 from ..wire.constants import MASK_32
+from .capabilities import MAX_PEER_ADDRESSES
 from .context import Random, Setup
 
 __all__ = ["NO_TIE_TAGS", "CookieJar", "OpenedCookie"]
@@ -44,6 +45,7 @@ _ECN: Final = 1
 _DISABLE_RESTART: Final = 2
 _AUTH: Final = 4  # the key vectors are there
 _ADAPTATION: Final = 8  # an indication of the peer is there
+_LISTS_MORE: Final = 16
 _U16: Final = Struct("!H")
 _U32: Final = Struct("!I")
 _ADDRESS_SIZES: Final = frozenset({4, 16})
@@ -113,6 +115,7 @@ class CookieJar:
                 _pack_extensions(setup.extensions),
                 *_pack_options(setup),
                 *map(_pack_address, setup.addresses),
+                *map(_pack_address, setup.further),
             )
         )
         return self._mac(self._secret, content) + content
@@ -161,7 +164,7 @@ class CookieJar:
         age = self._stamp(now) - created
         if not (local_tag and peer_tag and outgoing_streams and incoming_streams and addresses) or age < 0:
             return None
-        if preferred >= len(addresses):
+        if preferred >= len(addresses[:MAX_PEER_ADDRESSES]):
             return None
         setup = Setup(
             local_tag=local_tag,
@@ -173,7 +176,7 @@ class CookieJar:
             incoming_streams=incoming_streams,
             local_port=local_port,
             peer_port=peer_port,
-            addresses=addresses,
+            addresses=addresses[:MAX_PEER_ADDRESSES],
             udp_port=udp_port,
             ecn=bool(flags & _ECN),
             extensions=_read_extensions(content[_FIXED.size : options_at]),
@@ -181,6 +184,8 @@ class CookieJar:
             adaptation=adaptation,
             preferred=preferred,
             disable_restart=bool(flags & _DISABLE_RESTART),
+            further=addresses[MAX_PEER_ADDRESSES:],
+            lists_more=bool(flags & _LISTS_MORE),
         )
         return OpenedCookie(setup, (local_tie_tag, peer_tie_tag), min(max(age - life, 0), MASK_32))
 
@@ -215,6 +220,8 @@ def _flags(setup: Setup) -> int:
     flags = _ECN if setup.ecn else 0
     if setup.disable_restart:
         flags |= _DISABLE_RESTART
+    if setup.lists_more:
+        flags |= _LISTS_MORE
     if setup.auth is not None:
         flags |= _AUTH
     if setup.adaptation is not None:

@@ -87,9 +87,9 @@ class Handshake:
         "_path",
         "_retransmissions",
         "_sent_at",
-        "_setup",
         "_stale_cookies",
         "offer",
+        "setup",
     )
 
     #: What our INIT says; an INIT ACK in answer to the peer's own INIT says the same (section 5.2.1).
@@ -103,7 +103,8 @@ class Handshake:
         self._sent_at = 0.0
         self._stale_cookies = 0
         self._collisions = 0  # with others behind the same NAT
-        self._setup: Setup | None = None
+        #: What the INIT ACK has brought.
+        self.setup: Setup | None = None
         self._cookie_echo = b""
 
     # What the user says.
@@ -146,9 +147,9 @@ class Handshake:
         known = [path.route.address for path in paths.paths]
         addresses = capabilities.peer_addresses(init, source.address, self._local_addresses, known)
         ports = (context.local_port, context.peer_port)
-        self._setup = capabilities.agree(self.offer, init, ports, source, addresses)
-        adopt(paths, self._setup)
-        context.take_keys(self._setup)
+        self.setup = capabilities.agree(self.offer, init, ports, source, addresses)
+        adopt(paths, self.setup)
+        context.take_keys(self.setup)
         self._choose_path(source)
         context.timers.stop(T1_INIT)
         context.state = COOKIE_ECHOED
@@ -165,12 +166,12 @@ class Handshake:
     def on_cookie_ack(self) -> None:
         """COOKIE ACK: section 5.1 E; section 5.2.5 in other states."""
         context = self._context
-        if context.state is not COOKIE_ECHOED or self._setup is None:
+        if context.state is not COOKIE_ECHOED or self.setup is None:
             context.statistics.unexpected_chunks += 1
             return
         context.timers.stop(T1_COOKIE)
         self._answered(self._path)
-        context.owner.establish(self._setup)
+        context.owner.establish(self.setup)
 
     def on_stale_cookie(self, cause: Cause) -> None:
         """Stale Cookie: section 5.2.6, option 3, as often as INITs may be retransmitted."""
@@ -190,7 +191,7 @@ class Handshake:
         context.peer_tag = 0
         context.owner.retag()
         context.keyring = None
-        self._setup = None
+        self.setup = None
         self._retransmissions = 0
         self.offer = self.offer._replace(preservative_ms=int(extension * 1000))
         self._send_init()

@@ -12,6 +12,7 @@ from struct import Struct
 from typing import Final, final
 
 from ..events import PathState
+from ..paths.encapsulation import Route
 from ..paths.failover import OF_HEARTBEATS
 from ..paths.path import Path
 from ..timers import HEARTBEAT_TIMER, NEVER, timer_key
@@ -118,9 +119,10 @@ class Heartbeat:
         self._take_late(path)
         self._tell(path, None)
 
-    def on_heartbeat(self, value: bytes, path: Path) -> None:
+    def on_heartbeat(self, value: bytes, path: Path, source: Route) -> None:
         """HEARTBEAT: its value goes back unchanged, with whatever else was in it, to the address that it came from, and
-        from the one that it came to: the peer may have none other of ours.
+        from the one that it came to: the peer may have none other of ours. For a `source` that is only heard, `path` is
+        that of another address.
         """
         setup = self._context.setup
         state = self._context.state
@@ -130,10 +132,12 @@ class Heartbeat:
             if not path.route.local and self._context.paths.local.may_reach(path.route.address):
                 self._take_late(path)  # RFC 5061 section 5.3 F1: it waits until the peer has agreed to one of ours
                 self._late += ((path.path_id, answer),)
+            elif source.address != path.route.address:
+                self._reply(path, answer, source)
             elif path.reply_route is path.route:
                 self._context.queue(answer, path.path_id)
             else:
-                self._reply(path, answer)
+                self._reply(path, answer, path.reply_route)
 
     def on_heartbeat_ack(self, value: bytes) -> None:
         """HEARTBEAT ACK: with the right nonce it proves the address, clears its errors and measures its round trip."""
@@ -180,16 +184,16 @@ class Heartbeat:
         is_new = setup is not None and path.route.address not in setup.addresses
         return context.paths.is_held or (is_new and path.state is PathState.UNCONFIRMED)
 
-    def _reply(self, path: Path, answer: bytes) -> None:
+    def _reply(self, path: Path, answer: bytes, back: Route) -> None:
         """Beside the answers that are to leave along the same way, if there is room."""
         context = self._context
         if context.packets:
             route, tag, body = context.packets[-1]
-            is_alike = route == path.reply_route and tag == context.peer_tag and body[0] == HEARTBEAT_ACK
+            is_alike = route == back and tag == context.peer_tag and body[0] == HEARTBEAT_ACK
             if is_alike and len(body) + len(answer) <= context.room(path, HEARTBEAT_ACK):
                 context.packets.pop()
                 answer = body + answer
-        context.transmit_along(answer, path.reply_route, context.peer_tag)
+        context.transmit_along(answer, back, context.peer_tag)
 
     def _probe(self, path: Path) -> None:
         """Send a HEARTBEAT with a fresh nonce to this path."""

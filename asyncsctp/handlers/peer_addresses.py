@@ -74,6 +74,15 @@ class PeerAddresses:
         if paths.primary is not primary:
             context.emit(PeerAddressChanged(paths.primary.route.address, "primary"))  # F12
 
+    def hear_no_more(self, address: str = "") -> None:
+        """Take no packets from an address of the peer that is only heard; without one, from none of these."""
+        context = self._context
+        setup = context.setup
+        if setup is not None and (setup.further or setup.lists_more):
+            rest = tuple(other for other in setup.further if address and other != address)
+            context.setup = setup._replace(further=rest, lists_more=setup.lists_more and address != "")
+            context.owner.rebind()
+
     def prefer(self, path: Path) -> None:
         """Make a path the primary one (section 5.4)."""
         if self._context.paths.set_primary(path.route.address):

@@ -53,6 +53,8 @@ class Init(NamedTuple):
     incoming_streams: int
     initial_tsn: int
     addresses: tuple[str, ...] = ()
+    #: Read: there were more addresses than are looked at.
+    lists_more: bool = False
     #: INIT alone. None: any type will do (section 3.3.2, note 4).
     supported_address_types: frozenset[int] | None = None
     #: INIT ACK alone, where it is mandatory.
@@ -114,6 +116,7 @@ def read_init(data: bytes, start: int, end: int) -> Init:
         raise Malformed(f"an INIT or INIT ACK with a value of {end - start} bytes")
     tag, a_rwnd, outgoing_streams, incoming_streams, initial_tsn = _FIXED.unpack_from(data, start)
     addresses: dict[tuple[int, bytes], None] = {}
+    lists_more = False
     supported_address_types: frozenset[int] | None = None
     cookie: bytes | None = None
     preservative_ms = 0
@@ -131,6 +134,8 @@ def read_init(data: bytes, start: int, end: int) -> Init:
         if kind in ADDRESS_SIZES:
             if len(addresses) < MAX_ADDRESSES:
                 addresses[kind, value] = None
+            else:
+                lists_more = True
         elif kind == PARAM_STATE_COOKIE:
             cookie = value
         elif kind == PARAM_SUPPORTED_ADDRESS_TYPES:
@@ -168,6 +173,7 @@ def read_init(data: bytes, start: int, end: int) -> Init:
         incoming_streams=incoming_streams,
         initial_tsn=initial_tsn,
         addresses=_destinations(addresses),
+        lists_more=lists_more,
         supported_address_types=supported_address_types,
         cookie=cookie,
         preservative_ms=preservative_ms,

@@ -683,3 +683,24 @@ def test_authenticated_garbage_disturbs_nothing(seed: int) -> None:
     assert len(paths.paths) <= MAX_PEER_ADDRESSES
     assert len(paths.by_id) <= MAX_PEER_ADDRESSES + 1
     assert len(script.association.context.control) <= 32
+
+
+def test_addresses_that_are_only_heard_can_be_deleted_too() -> None:
+    """Section 4.2.2, where the peer listed more addresses than are sent to."""
+    script = Mobile()
+    context = script.association.context
+    assert context.setup is not None
+    context.setup = context.setup._replace(further=("198.51.100.1", "198.51.100.2", "198.51.100.3"))
+    for number, address in enumerate(context.setup.further):
+        script.say(script.data(number, b"heard"), source=address)
+    assert len(script.user.messages) == 3
+    script.ask(delete("198.51.100.2"))
+    chunk = script.data(3)
+    script.say(chunk, source="198.51.100.2")
+    assert len(script.user.messages) == 3
+    script.say(chunk, source="198.51.100.1")
+    assert len(script.user.messages) == 4
+    script.ask(delete("0.0.0.0"))
+    for address in ("198.51.100.1", "198.51.100.3"):
+        script.say(script.data(4, b"deleted"), source=address)
+    assert len(script.user.messages) == 4

@@ -43,6 +43,7 @@ from asyncsctp.wire.constants import (
     DATA,
     ERROR,
     HEARTBEAT,
+    HEARTBEAT_ACK,
     INIT,
     INIT_ACK,
     SACK,
@@ -587,3 +588,62 @@ def test_ports_and_udp_are_as_they_were() -> None:
     ((route, answer),) = Solo().init(udp_port=4242)
     assert (route.address, route.udp_port) == (THERE, 4242)
     assert answer[:4] == PORT.to_bytes(2) + PEER_PORT.to_bytes(2)
+
+
+# Section 5.1.2 C: all addresses that the peer lists are recorded.
+
+
+MANY = tuple(f"198.51.{number}.7" for number in range(60))
+EVEN_MORE = tuple(f"198.51.{number % 250}.{number // 250 + 1}" for number in range(5000))
+
+
+@pytest.mark.parametrize("addresses", [MANY, EVEN_MORE], ids=["60", "5000"])
+@pytest.mark.parametrize("listening", [True, False])
+def test_packets_are_taken_from_all_addresses_that_the_peer_lists(addresses: tuple[str, ...], listening: bool) -> None:
+    """Not from the few alone that are sent to; and what comes from elsewhere is not the peer's."""
+    solo = Solo(listening=listening)
+    association = solo.accept(addresses=addresses) if listening else solo.establish(addresses=addresses)
+    assert len(association.path_manager.paths) == 16
+    for number, source in enumerate((THERE, *addresses[::7])):
+        said = solo.say(data(PEER_TSN + number, b"%d" % number, ssn=number), source=source) + solo.wait(0.3)
+        assert any(SACK in kinds(packet) for _, packet in said)
+    assert [message for *_, message in solo.user.messages] == [b"%d" % number for number in range(number + 1)]
+    elsewhere = "203.0.113.9" if len(addresses) == len(MANY) else "127.0.0.1"
+    said = solo.say(data(PEER_TSN + number + 1, ssn=number + 1), source=elsewhere)
+    assert len(solo.user.messages) == number + 1
+
+
+def test_a_heartbeat_from_any_listed_address_is_answered_there() -> None:
+    solo = Solo()
+    solo.accept(addresses=MANY)
+    said = solo.say(control.pack_heartbeat(b"x"), control.pack_heartbeat(b"y"), source=MANY[-1])
+    assert [(route.address, kinds(packet)) for route, packet in said] == [(MANY[-1], [HEARTBEAT_ACK, HEARTBEAT_ACK])]
+
+
+def test_a_handshake_goes_on_whichever_listed_address_its_packets_come_from() -> None:
+    solo = Solo()
+    _, echo = solo.cookie(addresses=MANY)
+    said = solo.receive(echo, MANY[-1])
+    assert [(route.address, kinds(packet)) for route, packet in said] == [(THERE, [COOKIE_ACK])]
+    solo = Solo(listening=False)
+    solo.connect()
+    solo.answer(addresses=MANY)
+    solo.say(control.pack_cookie_ack(), source=MANY[-1])
+    assert solo.association.state is ESTABLISHED
+
+
+@pytest.mark.parametrize("source", [THERE, MANY[3], MANY[-1]])
+def test_a_peer_may_restart_from_any_address_that_it_listed(source: str) -> None:
+    """None of them is new (section 5.2.2), and any tells which association it is about (section 5.1.2 D)."""
+    solo = Solo()
+    association = solo.accept(addresses=MANY)
+    ack, echo = solo.cookie(source, initiate_tag=0x77, addresses=(THERE, *reversed(MANY)))
+    assert COOKIE_ACK in kinds(solo.receive(echo, source)[0][1])
+    assert association.statistics.restarts == 1
+    assert association.context.local_tag == ack.initiate_tag
+    assert solo.endpoint.associations == [association]
+    solo = Solo()
+    association = solo.accept(addresses=MANY)
+    ((_, answer),) = solo.init(source, initiate_tag=0x77, addresses=(*MANY, "203.0.113.9"))
+    assert kinds(answer) == [ABORT]
+    assert association.state is ESTABLISHED

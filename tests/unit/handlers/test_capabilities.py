@@ -87,11 +87,13 @@ def test_addresses_that_our_user_named_stay_whatever_their_scope() -> None:
     assert found == ("203.0.113.9", "10.0.0.1")
 
 
-def test_a_peer_with_too_many_addresses_is_bounded() -> None:
+def test_a_peer_with_too_many_addresses_is_sent_to_some_and_heard_from_all() -> None:
     init = THEIRS._replace(addresses=tuple(f"198.51.100.{number}" for number in range(1, 60)))
     found = capabilities.peer_addresses(init, "203.0.113.9", ["203.0.113.1"])
-    assert len(found) == capabilities.MAX_PEER_ADDRESSES
-    assert found[0] == "203.0.113.9"
+    ours = capabilities.offer(Config(), 1, 2)
+    setup = capabilities.agree(ours, init, (1, 2), Route("203.0.113.1", "203.0.113.9", 9899), found)
+    assert len(setup.addresses) == capabilities.MAX_PEER_ADDRESSES
+    assert (*setup.addresses, *setup.further) == ("203.0.113.9", *init.addresses)
 
 
 def test_we_list_only_types_that_the_peer_supports() -> None:
