@@ -111,9 +111,15 @@ class Packetizer:
                 continue
             ours = tag == context.peer_tag
             seal = self._seal if ours else Seal(context.local_port, context.peer_port, tag)
-            if ours and tag and context.keyring is not None and context.keyring.owed(body):
-                body = context.keyring.cover(body)
             path = context.paths.find(route.address)
+            room = context.paths.data_path().payload if path is None else path.payload
+            if ours and tag and context.keyring is not None and context.keyring.owed(body):
+                reserved = 0 if context.keyring.blanket else context.keyring.size
+                body = context.keyring.cover(control.fit(body, room - reserved))
+            else:
+                body = control.fit(body, room)
+            if not body:
+                continue
             if path is not None and path.settings.dscp >= 0:
                 route = self._marks.of(path, route, False)
             self._outbox.add(route, [seal.pack(body)])
@@ -127,7 +133,9 @@ class Packetizer:
         for chunk, path_id in waiting:
             path = context.paths.by_id[path_id] if path_id >= 0 else None
             if path is not None and path.route.local and chunk[0] in (HEARTBEAT, HEARTBEAT_ACK):
-                self._emit(path, chunk)
+                chunk = control.fit(chunk, path.payload)
+                if chunk:
+                    self._emit(path, chunk)
             elif len(context.control) < _MOST_HELD and chunk[0] != HEARTBEAT:
                 context.control.append((chunk, path_id))
 
@@ -147,11 +155,14 @@ class Packetizer:
             path = context.paths.by_id[path_id]
             parts = self._lead if path is data_path else []
             for chunk in chunks:
+                chunk = control.fit(chunk, path.payload)
+                if not chunk:
+                    continue
                 if parts and (chunk[0] == COOKIE_ACK or _size(parts) + len(chunk) > path.payload):
                     self._emit(path, b"".join(parts))
                     parts.clear()
                 parts.append(chunk)
-            if path is not data_path or context.state is COOKIE_ECHOED or self._reception is None:
+            if parts and (path is not data_path or context.state is COOKIE_ECHOED or self._reception is None):
                 self._emit(path, b"".join(parts))
                 parts.clear()
         if owed and keyring is not None:
@@ -178,12 +189,17 @@ class Packetizer:
         for path_id, chunks in waiting.items():
             path = paths.by_id[path_id]
             parts: list[bytes] = []
+            room = path.payload - keyring.size
             for chunk in chunks:
-                if parts and (chunk[0] == COOKIE_ACK or _size(parts) + len(chunk) > path.payload - keyring.size):
+                chunk = control.fit(chunk, room)
+                if not chunk:
+                    continue
+                if parts and (chunk[0] == COOKIE_ACK or _size(parts) + len(chunk) > room):
                     self._emit_along(path, path.route, keyring.cover(b"".join(parts)))
                     parts.clear()
                 parts.append(chunk)
-            self._emit_along(path, path.route, keyring.cover(b"".join(parts)))
+            if parts:
+                self._emit_along(path, path.route, keyring.cover(b"".join(parts)))
 
     def _acknowledge(self, reception: Reception, data_path: Path, data_travels: bool) -> None:
         """SACKs go back the way the data came (section 6.4); the last one waits for data that takes it too."""

@@ -22,6 +22,7 @@ from .handlers.state import COOKIE_ECHOED, COOKIE_WAIT
 from .out_of_the_blue import Chunk, TokenBucket, answer, is_answer_reflected, is_unicast, read_chunks
 from .outbox import Outbox
 from .paths.encapsulation import Route, as_seen
+from .paths.settings import usual_room
 from .statistics import EndpointStatistics
 from .wire import causes, control
 from .wire.constants import ABORT, AUTH, COOKIE_ECHO, INIT, SHUTDOWN_ACK
@@ -199,7 +200,11 @@ class Strangers:
             ours = capabilities.offer(self._host.config, *tag_and_tsn, listed, auth_random)
             addresses = capabilities.peer_addresses(init, route.address, self._host.local_addresses)
             setup = capabilities.agree(ours, init, (self._port, peer_port), route, addresses)
-            self._send(route, peer_port, tag, acknowledge(ours, init, setup, self._cookies, now))
+            body = acknowledge(ours, init, setup, self._cookies, now, self._room(route))
+            if body[0] == ABORT:
+                self._answer(route, peer_port, tag, body, now)
+            else:
+                self._send(route, peer_port, tag, body)
         return None
 
     def _on_cookie_echo(
@@ -264,7 +269,11 @@ class Strangers:
 
     def _send(self, route: Route, peer_port: int, tag: int, body: bytes, port: int = 0) -> None:
         # Draft udp-encaps-cons section 3: to the UDP port that the packet came from.
-        self._outbox.add(route, [Seal(port or self._port, peer_port, tag).pack(body)])
+        packet = Seal(port or self._port, peer_port, tag).pack(control.fit(body, self._room(route)))
+        self._outbox.add(route, [packet])
+
+    def _room(self, route: Route) -> int:
+        return usual_room(self._host.config.mtu, route.address)
 
 
 def _is_returned(setup: Setup, port: int, source: tuple[int, int], route: Route) -> bool:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, final
 from ..events import PathState
 from ..paths.encapsulation import Route
 from ..paths.path import Path
+from ..paths.settings import usual_room
 from ..timers import T1_COOKIE, T1_INIT
 from ..wire import causes, control, tlv
 from ..wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO
@@ -236,7 +237,9 @@ class Collision:
             offer = capabilities.offer(context.config, tag, context.random.bits(32), listed, auth_random)
         ports = (context.local_port, context.peer_port)
         setup = capabilities.agree(offer, init, ports, source, addresses)
-        return acknowledge(offer, init, setup, self._cookies, context.now, self._ties())
+        path = context.paths.find(source.address)
+        room = usual_room(context.config.mtu, source.address) if path is None else path.payload
+        return acknowledge(offer, init, setup, self._cookies, context.now, room, self._ties())
 
     def _ties(self) -> tuple[int, int]:
         # Section 5.2.2: none in COOKIE-WAIT, else random and not 0.

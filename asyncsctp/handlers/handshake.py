@@ -15,7 +15,7 @@ from ..paths.encapsulation import Route, as_seen
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..timers import T1_COOKIE, T1_INIT
-from ..wire import causes, control
+from ..wire import causes, control, parameters, tlv
 from ..wire.constants import (
     CAUSE_NEW_ENCAPSULATION_PORT,
     CAUSE_OUT_OF_RESOURCE,
@@ -23,6 +23,7 @@ from ..wire.constants import (
     CAUSE_RESTART_NEW_ADDRESSES,
     CAUSE_VTAG_COLLISION,
     ERROR,
+    INIT_ACK,
 )
 from ..wire.init import Init, pack_init
 from . import capabilities
@@ -54,16 +55,32 @@ def acknowledge(
     setup: Setup,
     cookies: CookieJar,
     now: float,
+    room: int,
     tie_tags: tuple[int, int] = NO_TIE_TAGS,
 ) -> bytes:
-    """The INIT ACK for an INIT, with the whole of the setup in its cookie (section 5.1 B)."""
+    """The INIT ACK for an INIT, with the whole of the setup in its cookie (section 5.1 B), for a packet with so much
+    room; an ABORT where that is not enough.
+
+    Section 12.4: as small as may be. Unknown parameters are reported as far as there is room, and addresses of the
+    peer are recorded likewise.
+    """
+    extension = theirs.preservative_ms / 1000
     answer = ours._replace(
         outgoing_streams=setup.outgoing_streams,  # section 3.3.3: no more than the INIT allows
-        cookie=cookies.seal(setup, now, tie_tags, theirs.preservative_ms / 1000),
+        cookie=cookies.seal(setup, now, tie_tags, extension),
         ecn=setup.ecn,
-        unrecognized=theirs.unrecognized,
     )
-    return pack_init(answer, ack=True)
+    chunk = pack_init(answer, ack=True)
+    if len(chunk) > room and len(setup.addresses) > 1:
+        for kept in (setup.addresses, setup.addresses[:1]):
+            fewer = setup._replace(addresses=kept, further=(), lists_more=True, preferred=setup.preferred % len(kept))
+            chunk = pack_init(answer._replace(cookie=cookies.seal(fewer, now, tie_tags, extension)), ack=True)
+            if len(chunk) <= room:
+                return chunk
+    if len(chunk) > room:
+        return control.pack_abort(causes.pack_out_of_resource())
+    reports = tlv.take_whole(map(parameters.pack_unrecognized, theirs.unrecognized), room - len(chunk))
+    return tlv.pack_enclosing(INIT_ACK << 8, b"".join(reports), chunk[tlv.HEADER_SIZE :]) if reports else chunk
 
 
 def adopt(paths: PathManager, setup: Setup) -> None:

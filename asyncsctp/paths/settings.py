@@ -8,10 +8,16 @@ from __future__ import annotations
 from typing import Any, Final, final
 
 from ..config import Config, check_path_setting
+from .encapsulation import chunk_room, is_ipv4
 
-__all__ = ["DEFAULT_MTU", "PathSettings", "common_settings"]
+__all__ = ["DEFAULT_MTU", "PathSettings", "common_settings", "usual_room"]
 
 DEFAULT_MTU: Final = 1280  # IPv6 guarantees it; IPv4 tunnels carry it too
+
+
+def usual_room(mtu: int | None, address: str) -> int:
+    """The bytes of chunks in a packet where nothing is known of the way to this address but `Config.mtu`."""
+    return chunk_room(mtu or DEFAULT_MTU, is_ipv4(address))
 
 
 @final

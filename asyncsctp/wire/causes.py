@@ -73,9 +73,10 @@ __all__ = [
     "read_causes",
     "read_causes_leniently",
     "read_staleness",
+    "shorten",
 ]
 
-#: Cause-specific information that we send is cut to this, so that an ABORT fits an IP packet of 1,280 bytes over UDP.
+#: Cause-specific information that we send is cut to this at once, and to what a packet has room for when it leaves.
 MAX_INFO_SIZE: Final = 1200
 #: How many causes of one chunk are looked at.
 MAX_CAUSES: Final = 64
@@ -92,6 +93,14 @@ _PARAMETERS: Final = {
     PARAM_RANDOM: "Random",
     PARAM_HMAC_ALGORITHMS: "Requested HMAC Algorithm",
 }
+
+#: Causes whose information is a list of parameters.
+_OF_PARAMETERS: Final = frozenset(
+    {
+        CAUSE_UNRESOLVABLE_ADDRESS, CAUSE_UNRECOGNIZED_PARAMETERS, CAUSE_RESTART_NEW_ADDRESSES,
+        CAUSE_DELETE_LAST_ADDRESS, CAUSE_RESOURCE_SHORTAGE, CAUSE_DELETE_SOURCE_ADDRESS, CAUSE_NO_AUTHORIZATION,
+    }
+)  # fmt: skip
 
 Item = TypeVar("Item")
 
@@ -114,7 +123,7 @@ def pack_out_of_resource() -> bytes:
 
 
 def pack_unresolvable_address(parameter: bytes) -> bytes:
-    return _pack(CAUSE_UNRESOLVABLE_ADDRESS, parameter)
+    return _pack_copies(CAUSE_UNRESOLVABLE_ADDRESS, (parameter,))
 
 
 def pack_unrecognized_chunk(chunk: bytes) -> bytes:
@@ -177,6 +186,23 @@ def pack_illegal_asconf_ack() -> bytes:
 
 def pack_no_authorization(parameter: bytes) -> bytes:
     return _pack_copies(CAUSE_NO_AUTHORIZATION, (parameter,))
+
+
+def shorten(packed: bytes, room: int) -> bytes:
+    """As many of these causes as fit into `room` bytes, and of the first that doesn't as much as fits: where it repeats
+    parameters, none of these is cut.
+    """
+    for code, at, start, end in tlv.walk(packed, 0, len(packed)):
+        if end + 3 & -4 <= room:
+            continue
+        if start > room:
+            return packed[:at]
+        info = packed[start:end]
+        if code in _OF_PARAMETERS:
+            items = [info[first:last] for _, first, _, last in _before_malformed(tlv.walk(info, 0, len(info)))]
+            return packed[:at] + tlv.pack_enclosing(code, b"".join(map(tlv.pad, tlv.take_whole(items, room - start))))
+        return packed[:at] + tlv.pack(code, info[: room - start & -4])
+    return packed
 
 
 def read_causes(data: bytes, start: int, end: int) -> tuple[Cause, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from . import tlv
+from . import causes, tlv
 from .constants import (
     ABORT,
     COOKIE_ACK,
@@ -20,6 +20,8 @@ from .constants import (
     FLAG_TAG_REFLECTED,
     HEARTBEAT,
     HEARTBEAT_ACK,
+    INIT,
+    INIT_ACK,
     PAD,
     PARAM_HEARTBEAT_INFO,
     SHUTDOWN,
@@ -29,6 +31,7 @@ from .constants import (
 from .tlv import HEADER_SIZE, Malformed
 
 __all__ = [
+    "fit",
     "pack_abort",
     "pack_cookie_ack",
     "pack_cookie_echo",
@@ -46,6 +49,9 @@ __all__ = [
     "read_heartbeat",
     "read_shutdown",
 ]
+
+#: What can't do without any of its bytes.
+_WHOLE: Final = frozenset({COOKIE_ECHO, INIT, INIT_ACK})
 
 _U32: Final = Struct("!I")
 _TWO_U32: Final = Struct("!II")
@@ -71,13 +77,34 @@ def read_heartbeat(data: bytes, start: int, end: int) -> bytes:
     raise Malformed("a HEARTBEAT without Heartbeat Info")
 
 
-def pack_abort(causes: bytes = b"", reflected: bool = False) -> bytes:
-    """`reflected` sets the T bit: the packet carries the tag that we received, for want of the right one."""
-    return tlv.pack_enclosing(ABORT << 8 | (FLAG_TAG_REFLECTED if reflected else 0), causes)
+def pack_abort(packed: bytes = b"", reflected: bool = False) -> bytes:
+    """With these causes. `reflected` sets the T bit: the packet carries the tag that we received, for want of the right
+    one.
+    """
+    return tlv.pack_enclosing(ABORT << 8 | (FLAG_TAG_REFLECTED if reflected else 0), packed)
 
 
-def pack_error(causes: bytes) -> bytes:
-    return tlv.pack_enclosing(ERROR << 8, causes)
+def pack_error(packed: bytes) -> bytes:
+    """With these causes."""
+    return tlv.pack_enclosing(ERROR << 8, packed)
+
+
+def fit(body: bytes, room: int) -> bytes:
+    """Chunks that are to leave in a packet with room for so many bytes, with what repeats the peer's bytes cut to that.
+
+    Of ABORT and ERROR the causes are shortened. A HEARTBEAT ACK is worth nothing unless it is whole, and is left out.
+    What is left needs all of its bytes: a COOKIE ECHO is as large as the peer has made its cookie.
+    """
+    if len(body) <= room:
+        return body
+    kept = b""
+    for first16, at, start, end in tlv.walk(body, 0, len(body)):
+        kind = first16 >> 8
+        if len(kept) + (end - at + 3 & -4) <= room or kind in _WHOLE:
+            kept += tlv.pad(body[at:end])
+        elif kind in (ABORT, ERROR) and len(kept) + HEADER_SIZE <= room:
+            kept += tlv.pack_enclosing(first16, causes.shorten(body[start:end], room - len(kept) - HEADER_SIZE))
+    return kept
 
 
 def pack_cookie_echo(cookie: bytes) -> bytes:

@@ -37,7 +37,7 @@ __all__ = ["MAX_ADDRESSES", "Init", "pack_init", "read_init"]
 
 #: How many addresses of a peer's list are looked at.
 MAX_ADDRESSES: Final = 64
-#: So many bytes of unrecognized parameters are reported back: a forged INIT must not be answered by something larger.
+#: So many bytes of unrecognized parameters are kept to be reported back, as far as a packet has room for them.
 MAX_UNRECOGNIZED_SIZE: Final = 1024
 
 _FIXED: Final = Struct("!IIHHI")

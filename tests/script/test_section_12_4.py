@@ -1,0 +1,201 @@
+"""RFC 9260 section 12.4, and sections 3.2, 3.3.2 and 6.9: what we answer is small, and fits a packet of the path.
+
+Everything that repeats the peer's bytes is a way to have us send more than a packet holds.
+"""
+
+from __future__ import annotations
+
+from struct import pack
+
+import pytest
+from support.stage import (
+    OTHER,
+    Packet,
+    Solo,
+    chunks,
+    init_of,
+    kinds,
+    offer,
+    victims,
+)
+
+from asyncsctp.config import Config
+from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.wire import control, tlv
+from asyncsctp.wire.auth import AuthParameters
+from asyncsctp.wire.constants import (
+    ABORT,
+    CAUSE_OUT_OF_RESOURCE,
+    CAUSE_RESTART_NEW_ADDRESSES,
+    CAUSE_UNRECOGNIZED_CHUNK,
+    CAUSE_UNRECOGNIZED_PARAMETERS,
+    CAUSE_UNRESOLVABLE_ADDRESS,
+    COOKIE_ACK,
+    COOKIE_ECHO,
+    ERROR,
+    HEARTBEAT_ACK,
+    INIT_ACK,
+    PARAM_HOST_NAME,
+    PARAM_UNRECOGNIZED,
+)
+from asyncsctp.wire.init import pack_init
+
+MTUS = (576, 1280, 1500)
+HEADERS = 20 + 8
+
+
+def raw_init(*parameters: bytes, **changes: object) -> bytes:
+    """An INIT with parameters that nobody knows, or knows better."""
+    init = pack_init(offer(**changes), ack=False)
+    body = init + b"".join(map(tlv.pad, parameters))
+    return body[:2] + len(body).to_bytes(2) + body[4:]
+
+
+def unknown(size: int) -> bytes:
+    """A parameter whose type asks to be skipped and reported."""
+    return tlv.pack(0xFFFF, bytes(size - 4))
+
+
+def check_sizes(said: list[Packet], mtu: int) -> None:
+    for _, packet in said:
+        assert HEADERS + len(packet) <= mtu
+        chunks(packet)  # which are well-formed
+
+
+def named(chunk: bytes) -> list[tuple[int, bytes]]:
+    """Code and information of the causes of an ABORT or ERROR."""
+    return [(code, chunk[start:end]) for code, _, start, end in tlv.walk(chunk, 4, len(chunk))]
+
+
+@pytest.mark.parametrize("mtu", MTUS)
+@pytest.mark.parametrize("size", [4, 5, 8, 100, 400, 1000])
+def test_unknown_parameters_are_reported_as_far_as_there_is_room(mtu: int, size: int) -> None:
+    """Section 12.4: some or all of them MAY be omitted. None is cut (section 3.2.2)."""
+    solo = Solo(config=Config(mtu=mtu))
+    sent = [unknown(size)] * (4000 // size)
+    ((_, answer),) = said = solo.receive(solo.packet(raw_init(*sent), tag=0))
+    check_sizes(said, mtu)
+    assert kinds(answer) == [INIT_ACK]
+    reported = [
+        answer[start:end]
+        for kind, _, start, end in tlv.walk(answer, 12 + 20, len(answer))
+        if kind == PARAM_UNRECOGNIZED
+    ]
+    assert set(reported) <= {unknown(size)[:size]}
+    ack = init_of(answer)
+    assert COOKIE_ACK in kinds(solo.say(control.pack_cookie_echo(ack.cookie or b""), tag=ack.initiate_tag)[0][1])
+    ((_, answer),) = solo.receive(solo.packet(raw_init(unknown(4), unknown(4)), tag=0, peer_port=7))
+    assert [kind for kind, *_ in tlv.walk(answer, 12 + 20, len(answer))].count(PARAM_UNRECOGNIZED) == 2
+
+
+@pytest.mark.parametrize("mtu", MTUS)
+def test_an_unknown_chunk_is_reported_as_far_as_there_is_room(mtu: int) -> None:
+    solo = Solo(config=Config(mtu=mtu))
+    solo.accept()
+    ((_, answer),) = said = solo.say(tlv.pack(0xFE << 8, bytes(1300)))
+    check_sizes(said, mtu)
+    ((code, info),) = named(chunks(answer)[0])
+    assert code == CAUSE_UNRECOGNIZED_CHUNK
+    assert info[:4] == pack("!BBH", 0xFE, 0, 1304)
+
+
+@pytest.mark.parametrize("mtu", MTUS)
+def test_unknown_parameters_of_an_init_ack_are_reported_as_far_as_there_is_room(mtu: int) -> None:
+    solo = Solo(config=Config(mtu=mtu), listening=False)
+    solo.connect()
+    init_ack = raw_init(*[unknown(100)] * 12)
+    cookie = tlv.pack(7, b"cookie")
+    init_ack = b"\2\0" + (len(init_ack) + len(cookie)).to_bytes(2) + init_ack[4:] + cookie
+    ((_, answer),) = said = solo.say(init_ack)
+    check_sizes(said, mtu)
+    assert kinds(answer)[0] == COOKIE_ECHO
+    for chunk in chunks(answer)[1:]:
+        assert (chunk[0], named(chunk)[0][0]) == (ERROR, CAUSE_UNRECOGNIZED_PARAMETERS)
+
+
+@pytest.mark.parametrize("mtu", MTUS)
+@pytest.mark.parametrize("size", [20, 700, 1188, 3000])
+@pytest.mark.parametrize("ack", [False, True])
+def test_a_host_name_is_refused_in_a_packet(mtu: int, size: int, ack: bool) -> None:
+    """Section 3.3.2.1.4: the parameter is in the ABORT where that has room for it."""
+    solo = Solo(config=Config(mtu=mtu), listening=not ack)
+    host_name = tlv.pack(PARAM_HOST_NAME, b"x" * size)
+    if ack:
+        solo.connect()
+        init_ack = raw_init(host_name)
+        said = solo.say(b"\2" + init_ack[1:])
+    else:
+        said = solo.receive(solo.packet(raw_init(host_name), tag=0))
+    ((_, answer),) = said
+    check_sizes(said, mtu)
+    ((code, info),) = named(chunks(answer)[0])
+    assert (chunks(answer)[0][0], code) == (ABORT, CAUSE_UNRESOLVABLE_ADDRESS)
+    assert info in (b"", host_name)
+    assert (info == b"") == (len(host_name) + 8 > mtu - HEADERS - 12 or len(host_name) > 1200)
+
+
+@pytest.mark.parametrize("mtu", MTUS)
+def test_new_addresses_of_a_restart_are_listed_as_far_as_there_is_room(mtu: int) -> None:
+    solo = Solo(config=Config(mtu=mtu))
+    association = solo.accept()
+    ((_, answer),) = said = solo.init(addresses=(OTHER, *(f"2001:db8::{number:x}" for number in range(1, 60))))
+    check_sizes(said, mtu)
+    ((_, answer),) = said = solo.init(addresses=tuple(victims(64)))
+    check_sizes(said, mtu)
+    ((code, info),) = named(chunks(answer)[0])
+    assert code == CAUSE_RESTART_NEW_ADDRESSES
+    assert {length for _, at, _, end in tlv.walk(info, 0, len(info)) for length in (end - at,)} == {8}
+    assert association.state is ESTABLISHED
+
+
+@pytest.mark.parametrize("mtu", MTUS)
+@pytest.mark.parametrize("size", [10, 500, 1200, 1410, 1800, 60_000])
+def test_a_heartbeat_is_answered_if_the_answer_fits(mtu: int, size: int) -> None:
+    """Cut, it would prove nothing to anybody; and a packet that is too large does not arrive."""
+    solo = Solo(config=Config(mtu=mtu))
+    solo.accept()
+    value = bytes(control.pack_heartbeat(b"x" * size)[4:])
+    said = solo.say(tlv.pack(4 << 8, value))
+    check_sizes(said, mtu)
+    fits = HEADERS + 12 + 4 + (len(value) + 3 & ~3) <= mtu
+    assert [chunk for _, packet in said for chunk in chunks(packet)] == [tlv.pack(HEARTBEAT_ACK << 8, value)] * fits
+
+
+def test_a_reason_of_our_user_is_cut_to_the_packet() -> None:
+    solo = Solo(config=Config(mtu=576))
+    association = solo.accept()
+    association.abort(solo.now, b"because " * 200)
+    solo.touch()
+    ((_, answer),) = said = solo.take()
+    check_sizes(said, 576)
+    ((_, info),) = named(chunks(answer)[0])
+    assert b"because because" in info
+    assert len(answer) > 500
+
+
+@pytest.mark.parametrize("mtu", MTUS)
+@pytest.mark.parametrize("family", ["198.51.{}.7", "2001:db8::{}"])
+def test_the_addresses_of_the_peer_are_recorded_as_far_as_there_is_room(mtu: int, family: str) -> None:
+    addresses = tuple(family.format(number) for number in range(1, 65))
+    ours = ("192.0.2.1", "192.0.2.77", "2001:db8::ffff")
+    solo = Solo(config=Config(mtu=mtu), addresses=ours)
+    ((_, answer),) = said = solo.init(addresses=addresses)
+    check_sizes(said, mtu)
+    ack = init_of(answer)
+    solo.say(control.pack_cookie_echo(ack.cookie or b""), tag=ack.initiate_tag)
+    assert solo.association.state is ESTABLISHED
+    said = solo.say(tlv.pack(4 << 8, tlv.pack(1, b"x")), source=addresses[-1])
+    assert [route.address for route, packet in said if HEARTBEAT_ACK in kinds(packet)] == [addresses[-1]]
+
+
+def test_what_the_peer_says_of_authentication_is_recorded_or_refused() -> None:
+    """It is part of the keys, so that it can't be cut (RFC 4895 section 6.1)."""
+    solo = Solo(config=Config(mtu=576, auth=True))
+    said = solo.init(auth=AuthParameters(bytes(32), bytes(range(256)), (1, 3)))
+    check_sizes(said, 576)
+    ((_, answer),) = said
+    assert kinds(answer) == [INIT_ACK]
+    ((_, answer),) = said = solo.init(auth=AuthParameters(bytes(32), bytes(range(256)), (1,) * 300))
+    check_sizes(said, 576)
+    assert kinds(answer) == [ABORT]
+    assert named(chunks(answer)[0])[0][0] == CAUSE_OUT_OF_RESOURCE
