@@ -138,6 +138,7 @@ class Association(Overview):
         """Take in a packet that starts with `prefix`. Whatever it holds, this does not raise."""
         context = self.context
         context.now = now
+        context.open_answers()
         if not self._life.seal.opens(datagram):
             context.statistics.checksum_errors += 1
             return
@@ -186,6 +187,7 @@ class Association(Overview):
         association.
         """
         self.context.now = now
+        self.context.open_answers()
         self._path = None  # a peer that has restarted may have fewer addresses
         goes_on = self._rooms.collision.on_opened_cookie(opened, route)
         self._life.tell()
@@ -406,5 +408,6 @@ class Association(Overview):
                 life.last_message = self.context.now
         finally:
             life.is_at_work = was_at_work
+        self.context.close_answers()
         if self.context.notices:
             life.tell()

@@ -59,13 +59,15 @@ from .wire.init import read_init
 from .wire.sack import SACK_HEADER_SIZE
 from .wire.tlv import Malformed
 
-__all__ = ["Discard", "expire", "on_reflected", "process", "walk"]
+__all__ = ["MOST_CONTROL", "Discard", "expire", "on_reflected", "process", "walk"]
 
 
 class Discard(Malformed):
     """A rule says that a packet is not to be processed from here on, although it is well formed."""
 
 
+#: So many chunks of a packet are looked at besides user data; nobody has more to say, and each costs.
+MOST_CONTROL: Final = 32
 #: The chunk types that must be authenticated where nothing must.
 _NONE: Final[frozenset[int]] = frozenset()
 
@@ -128,13 +130,15 @@ def walk(
     context = rooms.context
     end = len(data)
     unknown = 0
+    others = 0
     guard = _NONE if context.keyring is None else _guard(context, authenticated)
     guarded = bool(guard)
     while end - at >= tlv.HEADER_SIZE:
         kind = data[at]
         if guarded and kind in guard:  # RFC 4895 section 6.3
             context.statistics.unauthenticated_chunks += 1
-            if kind in (ASCONF, ASCONF_ACK):
+            others += 1
+            if kind in (ASCONF, ASCONF_ACK) or others > MOST_CONTROL:
                 return  # RFC 5061 section 5.2 D5
             at += tlv.item(data, at, end)[1] - at + 3 & -4
             continue
@@ -149,6 +153,9 @@ def walk(
             if following > at:
                 at = following
                 continue
+        others += 1
+        if others > MOST_CONTROL:
+            raise Discard(f"more than {MOST_CONTROL} control chunks in a packet")
         _, value_end = tlv.item(data, at, end)
         handler = _HANDLERS.get(kind)
         if handler is None and kind == AUTH:

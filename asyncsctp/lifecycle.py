@@ -156,7 +156,7 @@ class Lifecycle:
             self._rooms.submission.lose()
             self._rooms.transmission.fail_all(AssociationAborted("the peer restarted the association", by_peer=True))
         context.timers.stop_all()
-        context.control.clear()
+        context.clear_control()
         context.statistics.restarts += 1
         context.paths.restart(setup.addresses)
         self._furnish(setup)
@@ -176,7 +176,7 @@ class Lifecycle:
         if self._rooms.transmission is not None:
             self._rooms.transmission.fail_all(error)
         context.timers.stop_all()
-        context.control.clear()
+        context.clear_control()
         self._rooms.clear()
         context.emit(AssociationDown(error))
         self._registry.unbind(self._association)

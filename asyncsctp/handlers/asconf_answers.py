@@ -112,6 +112,7 @@ class Answers:
 
     def _queue(self, answer: bytes, path: Path, route: Route) -> None:
         """V4, E6: it goes where the request came from, whatever that is now."""
+        self._context.answer_apart()
         entry = self._answers.get(route.address)
         if entry is not None:
             if answer not in entry[2] and len(entry[2]) < _KEPT:

@@ -214,7 +214,7 @@ class Collision:
         answer = control.pack_cookie_ack()
         if path.state is PathState.UNCONFIRMED:
             answer += self._heartbeat.probe_again(path)
-        self._context.control.insert(0, (answer, path.path_id))  # before what a restart has queued
+        self._context.control.insert(self._context.answers_at, (answer, path.path_id))  # before what a restart queues
 
     def _reply_path(self, source: Route) -> Path:
         """Where the packet came from, if that is the peer's address for sure (section 5.4), else where data goes."""

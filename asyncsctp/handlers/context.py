@@ -160,6 +160,9 @@ class Context:
     """One association as its handlers see it."""
 
     __slots__ = (
+        "_answered_apart",
+        "_packets_before",
+        "answers_at",
         "config",
         "control",
         "keyring",
@@ -210,6 +213,10 @@ class Context:
         self.control: list[tuple[bytes, int]] = []
         #: Packets of their own that wait for the next flush: route, verification tag and chunks of each.
         self.packets: list[tuple[Route, int, bytes]] = []
+        #: Where in `control` the answers to the packet begin that is being processed.
+        self.answers_at = 0
+        self._packets_before = 0
+        self._answered_apart = False
         #: What the user is to be told, once the packet or the call that is at work has been dealt with.
         self.notices: deque[Event | Settlement | HeartbeatAnswer | Writable | Completion] = deque()
 
@@ -226,6 +233,70 @@ class Context:
     def transmit_along(self, body: bytes, route: Route, tag: int) -> None:
         """The same to a given address, from a given one of ours: where neither is in use (yet)."""
         self.packets.append((route, tag, body))
+
+    # The answers to one packet.
+
+    def open_answers(self) -> None:
+        """A packet is about to be processed: what is queued until `close_answers` is due to it."""
+        self.answers_at = len(self.control)
+        self._packets_before = len(self.packets)
+        self._answered_apart = False
+
+    def answer_apart(self) -> None:
+        """It is answered by a packet of its own, which is made later: nothing else is due to it."""
+        self._answered_apart = True
+
+    def clear_control(self) -> None:
+        """What waits is of no account any more."""
+        self.control.clear()
+        self.answers_at = 0
+
+    def close_answers(self) -> None:
+        """The packet has been processed. Section 12.4: all answers to it together MUST NOT take more than one packet.
+
+        Those go that come first, and that fit; the peer asks again for what it needs. SACK is no such answer.
+        """
+        if len(self.control) > self.answers_at or len(self.packets) > self._packets_before:
+            self._bound_answers()
+
+    def _bound_answers(self) -> None:
+        at = self.answers_at
+        answers = self.control[at:]
+        alone = self.packets[self._packets_before :]
+        if len(answers) + len(alone) + self._answered_apart < 2:
+            return
+        del self.control[at:]
+        del self.packets[self._packets_before :]
+        if self.state is CLOSED:  # the last word counts
+            self.packets += alone[-1:]
+        elif self._answered_apart:
+            pass
+        elif answers:
+            self.control += self._in_one_packet(answers)
+        else:
+            self.packets.append(alone[0])
+
+    def _in_one_packet(self, answers: list[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
+        """As many of these chunks as one packet takes, all to where the first of them goes."""
+        by_default = self.paths.data_path().path_id
+        wanted = answers[0][1] if answers[0][1] >= 0 else by_default
+        path = self.paths.by_id[wanted]
+        keyring = self.keyring
+        room = path.payload
+        if keyring is not None and not keyring.blanket and any(keyring.owed(chunk) for chunk, _ in answers):
+            room -= keyring.size
+        kept: list[tuple[bytes, int]] = []
+        for chunk, path_id in answers:
+            if (path_id if path_id >= 0 else by_default) != wanted:
+                continue
+            chunk = control.fit(chunk, room)
+            if chunk and (len(chunk) <= room or not kept):
+                kept.append((chunk, wanted))
+                room -= len(chunk)
+        if len(kept) > 1 and room < path.payload and keyring is not None and not keyring.blanket:
+            # Chunks that are to be authenticated leave in packets of their own: with all that is due beside them.
+            return [(b"".join(chunk for chunk, _ in kept), wanted)]
+        return kept
 
     def take_keys(self, setup: Setup) -> None:
         """Authenticate as this setup says, if it does (RFC 4895 section 6.1). The shared keys stay those that they are.

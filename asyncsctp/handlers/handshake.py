@@ -16,6 +16,7 @@ from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..timers import T1_COOKIE, T1_INIT
 from ..wire import causes, control, parameters, tlv
+from ..wire.auth import is_longer
 from ..wire.constants import (
     CAUSE_NEW_ENCAPSULATION_PORT,
     CAUSE_OUT_OF_RESOURCE,
@@ -59,10 +60,10 @@ def acknowledge(
     tie_tags: tuple[int, int] = NO_TIE_TAGS,
 ) -> bytes:
     """The INIT ACK for an INIT, with the whole of the setup in its cookie (section 5.1 B), for a packet with so much
-    room; an ABORT where that is not enough.
+    room; an ABORT where the peer says more of authentication than that holds.
 
     Section 12.4: as small as may be. Unknown parameters are reported as far as there is room, and addresses of the
-    peer are recorded likewise.
+    peer are recorded likewise. What is too large by what we have to say ourselves is sent nevertheless.
     """
     extension = theirs.preservative_ms / 1000
     answer = ours._replace(
@@ -77,7 +78,7 @@ def acknowledge(
             chunk = pack_init(answer._replace(cookie=cookies.seal(fewer, now, tie_tags, extension)), ack=True)
             if len(chunk) <= room:
                 return chunk
-    if len(chunk) > room:
+    if len(chunk) > room and setup.auth is not None and is_longer(setup.auth[1], setup.auth[0]):
         return control.pack_abort(causes.pack_out_of_resource())
     reports = tlv.take_whole(map(parameters.pack_unrecognized, theirs.unrecognized), room - len(chunk))
     return tlv.pack_enclosing(INIT_ACK << 8, b"".join(reports), chunk[tlv.HEADER_SIZE :]) if reports else chunk

@@ -28,6 +28,7 @@ __all__ = [
     "SHA_1",
     "SHA_256",
     "AuthParameters",
+    "is_longer",
     "key_vector",
     "pack_auth",
     "pack_auth_parameters",
@@ -75,6 +76,11 @@ def pack_auth_parameters(said: AuthParameters) -> bytes:
 def key_vector(said: AuthParameters) -> bytes:
     """Section 6.1: the three parameters one behind the other, in this order, without padding."""
     return b"".join(_parameters(said))
+
+
+def is_longer(said: AuthParameters, other: AuthParameters) -> bool:
+    """Whether the first of two takes more bytes."""
+    return len(key_vector(said)) > len(key_vector(other))
 
 
 def read_key_vector(vector: bytes) -> AuthParameters:

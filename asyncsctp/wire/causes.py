@@ -79,7 +79,7 @@ __all__ = [
 #: Cause-specific information that we send is cut to this at once, and to what a packet has room for when it leaves.
 MAX_INFO_SIZE: Final = 1200
 #: How many causes of one chunk are looked at.
-MAX_CAUSES: Final = 64
+MAX_CAUSES: Final = 16
 #: How many characters of a peer's text, and how many items of a list, are shown to people.
 MAX_TEXT: Final = 200
 MAX_SHOWN: Final = 8

@@ -6,6 +6,7 @@ gives it, and ignore what may stand behind the fields that they know. A chunk wi
 
 from __future__ import annotations
 
+from itertools import islice
 from struct import Struct
 from typing import Final
 
@@ -50,6 +51,8 @@ __all__ = [
     "read_shutdown",
 ]
 
+#: So many parameters of a HEARTBEAT ACK are looked at for the one that we sent.
+_MOST_PARAMETERS: Final = 8
 #: What can't do without any of its bytes.
 _WHOLE: Final = frozenset({COOKIE_ECHO, INIT, INIT_ACK})
 
@@ -71,7 +74,7 @@ def pack_heartbeat_ack(info: bytes) -> bytes:
 
 def read_heartbeat(data: bytes, start: int, end: int) -> bytes:
     """The Sender-Specific Heartbeat Info of a HEARTBEAT or HEARTBEAT ACK, which is mandatory."""
-    for kind, _, value_start, value_end in tlv.walk(data, start, end):
+    for kind, _, value_start, value_end in islice(tlv.walk(data, start, end), _MOST_PARAMETERS):
         if kind == PARAM_HEARTBEAT_INFO:
             return data[value_start:value_end]
     raise Malformed("a HEARTBEAT without Heartbeat Info")

@@ -5,26 +5,36 @@ Everything that repeats the peer's bytes is a way to have us send more than a pa
 
 from __future__ import annotations
 
+from random import Random
 from struct import pack
 
 import pytest
+from support.script import Script
 from support.stage import (
+    ALL_STATES,
     OTHER,
+    PEER_TSN,
+    THERE,
+    UDP,
     Packet,
     Solo,
     chunks,
+    data,
     init_of,
+    into,
     kinds,
     offer,
     victims,
 )
 
 from asyncsctp.config import Config
-from asyncsctp.handlers.state import ESTABLISHED
-from asyncsctp.wire import control, tlv
+from asyncsctp.handlers.state import CLOSED, ESTABLISHED
+from asyncsctp.paths.encapsulation import Route
+from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.auth import AuthParameters
 from asyncsctp.wire.constants import (
     ABORT,
+    AUTH,
     CAUSE_OUT_OF_RESOURCE,
     CAUSE_RESTART_NEW_ADDRESSES,
     CAUSE_UNRECOGNIZED_CHUNK,
@@ -32,13 +42,18 @@ from asyncsctp.wire.constants import (
     CAUSE_UNRESOLVABLE_ADDRESS,
     COOKIE_ACK,
     COOKIE_ECHO,
+    DATA,
     ERROR,
     HEARTBEAT_ACK,
     INIT_ACK,
     PARAM_HOST_NAME,
     PARAM_UNRECOGNIZED,
+    RE_CONFIG,
+    SACK,
+    SHUTDOWN_COMPLETE,
 )
 from asyncsctp.wire.init import pack_init
+from asyncsctp.wire.reconfig import pack_outgoing_reset, pack_reconfig
 
 MTUS = (576, 1280, 1500)
 HEADERS = 20 + 8
@@ -199,3 +214,122 @@ def test_what_the_peer_says_of_authentication_is_recorded_or_refused() -> None:
     check_sizes(said, 576)
     assert kinds(answer) == [ABORT]
     assert named(chunks(answer)[0])[0][0] == CAUSE_OUT_OF_RESOURCE
+
+
+# One packet at most is due to one packet.
+
+UNKNOWN = tlv.pack(0xFE << 8, b"z" * 296)
+HEARTBEAT = tlv.pack(4 << 8, tlv.pack(1, b"h" * 292))
+CLAIMED = "198.51.100.66"
+
+
+def of_control(said: list[Packet]) -> list[tuple[str, list[int]]]:
+    """The packets with other chunks than DATA and SACK, and where they go."""
+    found = [(route.address, kinds(packet)) for route, packet in said]
+    return [(address, chunk_types) for address, chunk_types in found if set(chunk_types) - {DATA, SACK}]
+
+
+@pytest.mark.parametrize(
+    "items", [[UNKNOWN] * 8, [HEARTBEAT] * 20, [HEARTBEAT, UNKNOWN] * 10, [UNKNOWN, HEARTBEAT] * 10]
+)
+@pytest.mark.parametrize("source", [THERE, CLAIMED])
+@pytest.mark.parametrize("local", ["192.0.2.1", "192.0.2.77"])
+def test_one_packet_is_answered_by_one(items: list[bytes], source: str, local: str) -> None:
+    """Be it one to several addresses: to one that is not verified no ERROR may go, and HEARTBEAT ACKs do."""
+    solo = Solo(addresses=("192.0.2.1", "192.0.2.77"))
+    solo.accept(addresses=(CLAIMED,))
+    solo.wait(0.1)
+    said = solo.receive(solo.packet(*items, data(PEER_TSN)), source, local=local)
+    ((_, answer),) = of_control(said)
+    assert len(answer) >= 3
+    check_sizes(said, 1280)
+    assert any(SACK in kinds(packet) for _, packet in said)
+
+
+def test_packets_of_a_batch_are_answered_by_one_each() -> None:
+    solo = Solo()
+    solo.accept()
+    packets = [solo.packet(*[HEARTBEAT] * 9), solo.packet(*[UNKNOWN] * 2), solo.packet(*[HEARTBEAT] * 9)] * 5
+    solo.endpoint.receive_batch(packets, Route("192.0.2.1", THERE, UDP), solo.now)
+    said = solo.take()
+    check_sizes(said, 1280)
+    assert 2 < len(of_control(said)) <= len(packets)
+
+
+def test_a_shutdown_ack_during_the_handshake_is_answered_once_a_packet() -> None:
+    """Section 8.5.1 E."""
+    solo = Solo(listening=False)
+    solo.connect()
+    said = solo.say(*[control.pack_shutdown_ack()] * 30)
+    assert [chunk_types for _, chunk_types in of_control(said)] == [[SHUTDOWN_COMPLETE]]
+
+
+def test_an_abort_is_the_only_answer() -> None:
+    solo = Solo()
+    solo.accept()
+    no_data = pack("!BBHIHHI", 0, 3, 16, PEER_TSN, 0, 0, 0)
+    said = solo.say(HEARTBEAT, UNKNOWN, no_data)
+    assert [chunk_types for _, chunk_types in of_control(said)] == [[ABORT]]
+
+
+def test_what_is_to_be_authenticated_leaves_with_what_is_not() -> None:
+    """RFC 4895 section 6.2: AUTH is for what stands behind it, and more may stand there than must."""
+    config = Config(heartbeat_interval=None, auth=True)
+    script = Script(config, auth=frozenset({RE_CONFIG}), extensions=frozenset({RE_CONFIG, AUTH}))
+    reset = pack_reconfig([pack_outgoing_reset(script.theirs(0), 0, script.theirs(-1), (1,))])
+    script.send(UNKNOWN, reset, UNKNOWN)
+    script.expect(AUTH, ERROR, RE_CONFIG, ERROR)
+    script.send(UNKNOWN)
+    script.expect(ERROR)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_nothing_is_answered_by_two_packets(seed: int) -> None:
+    """Whatever comes in one packet, in whatever state, from whichever address."""
+    chance = Random(seed)
+    solo = Solo(addresses=("192.0.2.1", "192.0.2.77"), config=Config(mtu=chance.choice(MTUS)))
+    association = into(solo, chance.choice(ALL_STATES))
+    solo.wait(0.0)
+    menu = [
+        UNKNOWN, HEARTBEAT, tlv.pack(0x41 << 8, b"stop"), control.pack_shutdown_ack(), control.pack_shutdown(5),
+        control.pack_shutdown_complete(), control.pack_cookie_ack(), control.pack_cookie_echo(b"cookie"),
+        control.pack_error(causes.pack_stale_cookie(3)), control.pack_heartbeat_ack(b"x" * 20), data(PEER_TSN),
+        data(PEER_TSN + 3), data(PEER_TSN + 1, sid=60000), tlv.pack(0xC0 << 8, pack("!I", PEER_TSN)),
+        control.pack_ecne(4), tlv.pack(0xC1 << 8, pack("!I", 1)),
+        tlv.pack(0x82 << 8, tlv.pack(13, pack("!III", PEER_TSN, 0, PEER_TSN - 1))),
+        pack("!BBHIHHI", 0, 3, 16, PEER_TSN, 0, 0, 0),
+    ]  # fmt: skip
+    for _ in range(12):
+        items = chance.choices(menu, k=chance.randrange(1, 30))
+        tag = association.context.local_tag
+        if chance.random() < 0.2 and association.state is not CLOSED:
+            init = solo.packet(pack_init(offer(initiate_tag=chance.getrandbits(30) + 1), ack=False), tag=0)
+            answers = solo.receive(init)
+            if answers and kinds(answers[0][1]) == [INIT_ACK]:
+                ack = init_of(answers[0][1])
+                tag = ack.initiate_tag
+                items.insert(0, control.pack_cookie_echo(ack.cookie or b""))
+        source = chance.choice((THERE, OTHER))
+        said = solo.receive(solo.packet(*items, tag=tag), source, local=chance.choice(solo.addresses))
+        assert len(of_control(said)) <= 1, f"{[item[0] for item in items]}: {of_control(said)}"
+
+
+# What one packet may cost.
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [tlv.pack(9 << 8), *(tlv.pack(kind << 8, tlv.pack(1)) for kind in (4, 5, 0x84, 0xFE))],
+    ids=["ERROR", "HEARTBEAT", "HEARTBEAT ACK", "PAD", "unknown"],
+)
+def test_only_so_many_control_chunks_of_a_packet_are_looked_at(chunk: bytes) -> None:
+    """Data behind them has to come again, in a packet that is fit to be read."""
+    solo = Solo()
+    association = solo.accept()
+    solo.say(*[chunk] * 32, data(PEER_TSN))
+    assert len(solo.user.messages) == 1
+    solo.say(*[chunk] * 33, data(PEER_TSN + 1, ssn=1))
+    assert len(solo.user.messages) == 1
+    assert association.statistics.malformed_packets == 1
+    solo.say(*[data(PEER_TSN + 1 + number, b"x", ssn=1 + number) for number in range(500)])
+    assert len(solo.user.messages) == 501
