@@ -233,8 +233,12 @@ def test_where_only_a_rare_chunk_is_owed_it_alone_is_authenticated() -> None:
 
 def test_owed_chunks_do_not_overtake_what_was_queued_beside_them() -> None:
     script_ = script(owed=frozenset({SHUTDOWN_ACK}))
-    script_.send(control.pack_heartbeat(b"hello"), control.pack_shutdown(script_.ours(-1)))
+    script_.arrive(control.pack_heartbeat(b"hello"))
+    script_.send(control.pack_shutdown(script_.ours(-1)))
     script_.expect_each([HEARTBEAT_ACK], [AUTH, SHUTDOWN_ACK])
+    script_ = script(owed=frozenset({SHUTDOWN_ACK}))  # RFC 9260 section 12.4: one packet is answered by one
+    script_.send(control.pack_heartbeat(b"hello"), control.pack_shutdown(script_.ours(-1)))
+    script_.expect(AUTH, HEARTBEAT_ACK, SHUTDOWN_ACK)
 
 
 @pytest.mark.parametrize("owed", [frozenset({ABORT}), frozenset({ABORT, DATA, SACK})])
