@@ -1,16 +1,16 @@
 """Packets of no association (RFC 9260 section 8.4): which are answered, how, and how often.
 
-INIT and COOKIE ECHO are the endpoint's own business and never come here. The packet is well-formed and its checksum
-right.
+INIT and COOKIE ECHO are the endpoint's own business and never come here. The packet's checksum is right. Reading it
+makes no objects, and stops after a few chunks: whoever it comes from may send another at once.
 """
 
 from __future__ import annotations
 
 from math import inf
-from typing import Final, NamedTuple, final
+from typing import Final, final
 
 from .paths.encapsulation import Route, in_scope
-from .wire import causes, control, tlv
+from .wire import control, tlv
 from .wire.constants import (
     ABORT,
     CAUSE_STALE_COOKIE,
@@ -22,23 +22,62 @@ from .wire.constants import (
     SHUTDOWN_ACK,
     SHUTDOWN_COMPLETE,
 )
+from .wire.tlv import HEADER_SIZE
 
-__all__ = ["Chunk", "TokenBucket", "answer", "is_answer_reflected", "is_unicast", "read_chunks"]
+__all__ = ["TokenBucket", "answer", "holds", "is_answer_reflected", "is_unicast", "reflected", "survey"]
+
+#: A stranger's packet with more chunks than this is dropped: nothing that is to be answered needs as many.
+MOST_CHUNKS: Final = 16
+#: So many causes of an ERROR are looked at for a stale cookie.
+_MOST_CAUSES: Final = 4
+
+_ABORT: Final = 1 << ABORT
+_SHUTDOWN_ACK: Final = 1 << SHUTDOWN_ACK
+#: Section 8.4 rules 6 and 7: what is never answered.
+_FINAL: Final = 1 << SHUTDOWN_COMPLETE | 1 << COOKIE_ACK
+_OTHERS: Final = 1 << 16
+_STALE_COOKIE: Final = 1 << 17
 
 
-class Chunk(NamedTuple):
-    """Where a chunk stands in its packet."""
+def survey(datagram: bytes, at: int = COMMON_HEADER_SIZE) -> int:
+    """Which chunk types a packet holds from `at` on, as bits: 1 << type, others together. 0 if there are none, or too
+    many.
 
-    kind: int
-    flags: int
-    start: int  # of its value
-    end: int
+    `Malformed` if one of the lengths can't be: then nothing in the packet is believed.
+    """
+    end = len(datagram)
+    seen = 0
+    count = 0
+    while end - at >= HEADER_SIZE:
+        count += 1
+        if count > MOST_CHUNKS:
+            return 0
+        first16, value_end = tlv.item(datagram, at, end)
+        kind = first16 >> 8
+        seen |= 1 << kind if kind < 16 else _OTHERS
+        if kind == ERROR and _is_stale_cookie(datagram, at + HEADER_SIZE, value_end):
+            seen |= _STALE_COOKIE
+        at = value_end + 3 & -4
+    return seen
 
 
-def read_chunks(datagram: bytes) -> list[Chunk]:
-    """All chunks of a packet. `Malformed` if one of the lengths can't be: then nothing in the packet is believed."""
-    items = tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram))
-    return [Chunk(first16 >> 8, first16 & 0xFF, start, end) for first16, _, start, end in items]
+def holds(seen: int, kind: int) -> bool:
+    """Whether a chunk of this type, below 16, was seen."""
+    return seen & 1 << kind != 0
+
+
+def reflected(datagram: bytes) -> int:
+    """Where the first chunk stands that answers a packet under the tag which that carried; 0 if there is none."""
+    end = len(datagram)
+    at = COMMON_HEADER_SIZE
+    count = 0
+    while end - at >= HEADER_SIZE and count < MOST_CHUNKS:
+        first16, value_end = tlv.item(datagram, at, end)
+        if is_answer_reflected(first16 >> 8, first16 & 0xFF):
+            return at
+        at = value_end + 3 & -4
+        count += 1
+    return 0
 
 
 def is_unicast(route: Route) -> bool:
@@ -56,23 +95,28 @@ def is_answer_reflected(kind: int, flags: int) -> bool:
     return kind in (ABORT, SHUTDOWN_COMPLETE) or (kind == ERROR and flags & FLAG_MIDDLEBOX != 0)
 
 
-def answer(datagram: bytes, chunks: list[Chunk]) -> bytes | None:
-    """The chunk to answer with, under the tag that the packet carried; None where silence is due."""
-    kinds = {chunk.kind for chunk in chunks}
-    if not kinds or ABORT in kinds:  # rule 2
+def answer(seen: int) -> bytes | None:
+    """The chunk to answer a packet with where these were seen, under the tag that it carried; None where silence is
+    due.
+    """
+    if not seen or seen & _ABORT:  # rule 2
         return None
-    if SHUTDOWN_ACK in kinds:  # rule 5
+    if seen & _SHUTDOWN_ACK:  # rule 5
         return control.pack_shutdown_complete(reflected=True)
-    if SHUTDOWN_COMPLETE in kinds or COOKIE_ACK in kinds:  # rules 6 and 7
+    if seen & (_FINAL | _STALE_COOKIE):  # rules 6 and 7
         return None
-    for chunk in chunks:
-        if chunk.kind == ERROR and _is_stale_cookie(datagram, chunk):  # rule 7
-            return None
     return control.pack_abort(reflected=True)  # rule 8
 
 
-def _is_stale_cookie(datagram: bytes, error: Chunk) -> bool:
-    return any(cause.code == CAUSE_STALE_COOKIE for cause in causes.read_causes(datagram, error.start, error.end))
+def _is_stale_cookie(datagram: bytes, at: int, end: int) -> bool:
+    count = 0
+    while end - at >= HEADER_SIZE and count < _MOST_CAUSES:
+        code, value_end = tlv.item(datagram, at, end)
+        if code == CAUSE_STALE_COOKIE:
+            return True
+        at = value_end + 3 & -4
+        count += 1
+    return False
 
 
 @final
@@ -87,11 +131,20 @@ class TokenBucket:
         self._tokens = burst
         self._at = inf
 
-    def take(self, now: float) -> bool:
+    def has(self, now: float) -> bool:
         """Whether one more may go."""
-        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._at) * self._rate)
-        self._at = now
-        if self._tokens < 1.0:
+        if now != self._at:
+            self._tokens = min(self._burst, self._tokens + max(0.0, now - self._at) * self._rate)
+            self._at = now
+        return self._tokens >= 1.0
+
+    def take(self, now: float) -> bool:
+        """Let one more go, if it may; whether it does."""
+        if not self.has(now):
             return False
         self._tokens -= 1.0
         return True
+
+    def give_back(self) -> None:
+        """One that went has turned out to be no stranger's."""
+        self._tokens = min(self._burst, self._tokens + 1.0)

@@ -19,14 +19,14 @@ from .handlers.context import Random, Setup
 from .handlers.cookie import CookieJar
 from .handlers.handshake import acknowledge
 from .handlers.state import COOKIE_ECHOED, COOKIE_WAIT
-from .out_of_the_blue import Chunk, TokenBucket, answer, is_answer_reflected, is_unicast, read_chunks
+from .out_of_the_blue import TokenBucket, answer, holds, is_unicast, reflected, survey
 from .outbox import Outbox
 from .paths.encapsulation import Route, as_seen
 from .paths.settings import usual_room
 from .statistics import EndpointStatistics
-from .wire import causes, control
-from .wire.constants import ABORT, AUTH, COOKIE_ECHO, INIT, SHUTDOWN_ACK
-from .wire.init import Init, read_init
+from .wire import causes, control, tlv
+from .wire.constants import ABORT, AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO, INIT, SHUTDOWN_ACK
+from .wire.init import read_init
 from .wire.packet import Seal, checksum_ok, read_header
 from .wire.tlv import HEADER_SIZE
 
@@ -35,6 +35,11 @@ __all__ = ["Host", "Strangers"]
 #: Answers to packets that belong to no association: so many a second, and so many at once.
 _ANSWER_RATE: Final = 200.0
 _ANSWER_BURST: Final = 400.0
+#: INITs that are answered although no COOKIE ECHO comes of them. Whoever returns a cookie makes room for another.
+_INIT_RATE: Final = 1000.0
+_INIT_BURST: Final = 2000.0
+_OF_SETUP: Final = frozenset({INIT, AUTH, COOKIE_ECHO})
+_NO_CHUNK: Final = -1
 
 
 class Host(Protocol):
@@ -60,7 +65,7 @@ class Host(Protocol):
 class Strangers:
     """What comes for nobody, and what is answered."""
 
-    __slots__ = ("_answers", "_cookies", "_directory", "_host", "_outbox", "_port", "_random")
+    __slots__ = ("_answers", "_cookies", "_directory", "_host", "_inits", "_outbox", "_port", "_random")
 
     def __init__(
         self, host: Host, port: int, directory: Directory, cookies: CookieJar, random: Random, outbox: Outbox
@@ -72,6 +77,7 @@ class Strangers:
         self._random = random
         self._outbox = outbox
         self._answers = TokenBucket(_ANSWER_RATE, _ANSWER_BURST)
+        self._inits = TokenBucket(_INIT_RATE, _INIT_BURST)
 
     def receive(self, datagram: bytes, route: Route, now: float) -> Association | None:
         """A packet whose ports and tag are nobody's; the association that it has to do with after all.
@@ -79,44 +85,56 @@ class Strangers:
         `Malformed` for what can't be read.
         """
         peer_port, port, tag = read_header(datagram)
+        statistics = self._host.statistics
+        end = len(datagram)
+        at = COMMON_HEADER_SIZE
+        first = datagram[at] if at < end else _NO_CHUNK
+        known = port == self._port and self._directory.find_peer((route.address,), peer_port) is not None
+        completed = port == self._port and self._directory.is_completed(tag)
+        if tag and not (known or completed or first in _OF_SETUP or self._answers.has(now)):
+            # It could but be answered: not even its checksum is worth a look.
+            statistics.out_of_the_blue += 1
+            statistics.answers_suppressed += 1
+            return None
         if not checksum_ok(datagram):
-            self._host.statistics.checksum_errors += 1
+            statistics.checksum_errors += 1
             return None
         if peer_port == 0 or not is_unicast(route):
-            self._host.statistics.out_of_the_blue += 1
+            statistics.out_of_the_blue += 1
             return None
-        chunks = read_chunks(datagram)
         if port != self._port:
-            self._at_another_port(datagram, chunks, (peer_port, port), tag, route, now)
+            self._at_another_port(datagram, (peer_port, port), tag, route, now)
             return None
-        kinds = [chunk.kind for chunk in chunks]
-        if self._directory.is_completed(tag):
-            self._on_completed(kinds, peer_port, tag, route)
+        if completed:
+            self._on_completed(datagram, peer_port, tag, route)
             return None
-        if INIT in kinds or tag == 0:
+        if tag == 0 or first == INIT:
             # Section 8.5.1 A: tag 0 and INIT belong together, and with nothing else.
-            if tag == 0 and kinds == [INIT]:
-                init = read_init(datagram, chunks[0].start, chunks[0].end)
-                if init.addresses:
-                    init = init._replace(addresses=as_seen(init.addresses, route.address))
-                return self._on_init(init, peer_port, route, now)
-            self._host.statistics.malformed_packets += 1
+            value_end = tlv.item(datagram, at, end)[1]
+            if tag == 0 and first == INIT and end - (value_end + 3 & -4) < HEADER_SIZE:
+                return self._on_init(datagram, value_end, peer_port, route, now)
+            statistics.malformed_packets += 1
             return None
-        auth = chunks.pop(0) if chunks and chunks[0].kind == AUTH else None  # RFC 4895 section 6.3: of no account else
-        if chunks and chunks[0].kind == COOKIE_ECHO and ABORT not in kinds:
-            association = self._on_cookie_echo(datagram, auth, chunks[0], (peer_port, tag), route, now)
+        auth_end = 0
+        if first == AUTH:  # RFC 4895 section 6.3: of no account but before a COOKIE ECHO
+            auth_end = tlv.item(datagram, at, end)[1]
+            at = auth_end + 3 & -4
+        if at < end and datagram[at] == COOKIE_ECHO:
+            value_end = tlv.item(datagram, at, end)[1]
+            cookie = datagram[at + HEADER_SIZE : value_end]
+            association = self._on_cookie_echo(datagram, cookie, auth_end, (peer_port, tag), route, now)
             if association is not None:
                 # Section 5.1.5 step 7: what follows the COOKIE ECHO is for the association that it made.
-                association.receive_rest(datagram, chunks[0].end + 3 & ~3, route, now, auth is not None)
+                association.receive_rest(datagram, value_end + 3 & -4, route, now, auth_end != 0)
             return association
-        known = list(self._directory.peers_at((route.address,), peer_port))
         if known:
-            return self._on_other_tag(known, datagram, chunks, tag, route, now)
-        self._out_of_the_blue(datagram, chunks, peer_port, tag, route, now)
+            peers = list(self._directory.peers_at((route.address,), peer_port))
+            return self._on_other_tag(peers, datagram, tag, route, now)
+        self._out_of_the_blue(datagram, at, peer_port, tag, route, now)
         return None
 
     def _on_other_tag(
-        self, known: list[Association], datagram: bytes, chunks: list[Chunk], tag: int, route: Route, now: float
+        self, known: list[Association], datagram: bytes, tag: int, route: Route, now: float
     ) -> Association | None:
         """A packet of a peer that we know, with a tag that is not ours: section 8.5, and the exceptions of 8.5.1."""
         association = known[0]
@@ -125,54 +143,74 @@ class Strangers:
             # Draft natsupp section 6.4.1: so does a NAT that has lost its state.
             if tag == each.context.peer_tag != 0:
                 association = each
-                for kind, flags, start, end in chunks:
-                    if is_answer_reflected(kind, flags):
-                        association.receive_reflected(kind, flags, datagram[start:end], route, now)
-                        return association
+                at = reflected(datagram)
+                if at:
+                    first16, value_end = tlv.item(datagram, at, len(datagram))
+                    value = datagram[at + HEADER_SIZE : value_end]
+                    association.receive_reflected(first16 >> 8, first16 & 0xFF, value, route, now)
+                    return association
         # E: it still shuts down the association before this one.
-        if association.state in (COOKIE_WAIT, COOKIE_ECHOED) and any(chunk.kind == SHUTDOWN_ACK for chunk in chunks):
-            self._out_of_the_blue(datagram, chunks, association.context.peer_port, tag, route, now)
+        if association.state in (COOKIE_WAIT, COOKIE_ECHOED) and holds(survey(datagram), SHUTDOWN_ACK):
+            self._out_of_the_blue(datagram, COMMON_HEADER_SIZE, association.context.peer_port, tag, route, now)
             return None
         association.statistics.bad_tags += 1
         return None
 
-    def _on_completed(self, kinds: list[int], peer_port: int, tag: int, route: Route) -> None:
+    def _on_completed(self, datagram: bytes, peer_port: int, tag: int, route: Route) -> None:
         """A packet of an association that we have completed. Rule 5 of section 8.4 whoever else asks for answers; and
         what else comes is late: an ABORT (rule 8) would be believed by a peer that waits for the SHUTDOWN COMPLETE.
         """
         self._host.statistics.out_of_the_blue += 1
-        if SHUTDOWN_ACK in kinds and ABORT not in kinds:
+        seen = survey(datagram)
+        if holds(seen, SHUTDOWN_ACK) and not holds(seen, ABORT):
             self._send(route, peer_port, tag, control.pack_shutdown_complete(reflected=True))
 
-    def _out_of_the_blue(
-        self, datagram: bytes, chunks: list[Chunk], peer_port: int, tag: int, route: Route, now: float
-    ) -> None:
+    def _out_of_the_blue(self, datagram: bytes, at: int, peer_port: int, tag: int, route: Route, now: float) -> None:
         self._host.statistics.out_of_the_blue += 1
-        body = answer(datagram, chunks)
+        seen = survey(datagram, at)
+        if holds(seen, INIT):  # section 8.5.1 A
+            self._host.statistics.malformed_packets += 1
+            return
+        body = answer(seen)
         if body is not None:
             self._answer(route, peer_port, tag, body, now)
 
     def _at_another_port(
-        self, datagram: bytes, chunks: list[Chunk], ports: tuple[int, int], tag: int, route: Route, now: float
+        self, datagram: bytes, ports: tuple[int, int], tag: int, route: Route, now: float
     ) -> None:
         """A packet for an SCTP port where nobody is: section 8.4, rule 3 for an INIT."""
         self._host.statistics.out_of_the_blue += 1
-        body = answer(datagram, chunks)
-        if tag == 0 and len(chunks) == 1 and chunks[0].kind == INIT:
-            tag = read_init(datagram, chunks[0].start, chunks[0].end).initiate_tag
+        body: bytes | None
+        if tag == 0:
+            at = COMMON_HEADER_SIZE
+            first16, value_end = tlv.item(datagram, at, len(datagram))
+            if first16 >> 8 != INIT or len(datagram) - value_end > HEADER_SIZE:
+                return
+            tag = int.from_bytes(datagram[at + HEADER_SIZE : min(at + 2 * HEADER_SIZE, value_end)])
             body = control.pack_abort()
+        else:
+            body = answer(survey(datagram))
         if body is not None and tag:
             peer_port, port = ports
             self._answer(route, peer_port, tag, body, now, port)
 
     # INIT and COOKIE ECHO.
 
-    def _on_init(self, init: Init, peer_port: int, route: Route, now: float) -> Association | None:
+    def _on_init(
+        self, datagram: bytes, value_end: int, peer_port: int, route: Route, now: float
+    ) -> Association | None:
         """INIT: sections 5.1 B, 5.2.1 and 5.2.2. Nothing is remembered of it."""
-        self._host.statistics.inits_received += 1
+        statistics = self._host.statistics
+        statistics.inits_received += 1
+        if not self._inits.take(now):
+            statistics.answers_suppressed += 1
+            return None
+        init = read_init(datagram, COMMON_HEADER_SIZE + HEADER_SIZE, value_end)
+        if init.addresses:
+            init = init._replace(addresses=as_seen(init.addresses, route.address))
         tag = init.initiate_tag
         if tag == 0:  # section 3.3.2
-            self._host.statistics.malformed_packets += 1
+            statistics.malformed_packets += 1
             return None
         cause = capabilities.flaw(init, False, self._host.config)
         if cause:
@@ -208,20 +246,26 @@ class Strangers:
         return None
 
     def _on_cookie_echo(
-        self, datagram: bytes, auth: Chunk | None, echo: Chunk, source: tuple[int, int], route: Route, now: float
+        self, datagram: bytes, cookie: bytes, auth_end: int, source: tuple[int, int], route: Route, now: float
     ) -> Association | None:
-        """COOKIE ECHO under a tag that nobody has (sections 5.1.5, 5.2.4); the association that takes the packet."""
-        opened = self._cookies.open(datagram[echo.start : echo.end], now, route.address)
+        """COOKIE ECHO under a tag that nobody has (sections 5.1.5, 5.2.4); the association that takes the packet.
+
+        `auth_end`: where an AUTH chunk in front of it ends; 0 if there is none.
+        """
+        opened = self._cookies.open(cookie, now, route.address)
         if opened is None or not _is_returned(opened.setup, self._port, source, route):
             self._host.statistics.cookies_rejected += 1
             return None
+        if any(first16 >> 8 == ABORT for first16, *_ in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram))):
+            self._host.statistics.out_of_the_blue += 1
+            return None  # section 8.4 rule 2
+        self._inits.give_back()
         setup = opened.setup
         association = self._concerned((route.address, *setup.addresses), setup.peer_port, setup.peer_tag)
         # RFC 4895 section 6.3: if there is an association, its keys count and not those of the cookie.
         ours = self._host.config
         keyring, config = (None, ours) if association is None else (association.keyring, association.config)
-        at, end = (0, 0) if auth is None else (auth.start - HEADER_SIZE, auth.end)
-        if not admits(setup, config, keyring, datagram, at, end):
+        if not admits(setup, config, keyring, datagram, COMMON_HEADER_SIZE if auth_end else 0, auth_end):
             self._host.statistics.cookies_rejected += 1
             return None
         if association is not None:

@@ -29,6 +29,7 @@ NO_TIE_TAGS: Final = (0, 0)
 
 _MAC_SIZE: Final = 16  # keyed BLAKE2s (RFC 7693): a MAC, at a tenth of what HMAC takes for so little
 _SECRET_SIZE: Final = 32
+_LONGEST: Final = 4096  # bytes; no setup takes as many
 _ADDRESSES_KEPT: Final = 1024
 _EXTENSIONS_KEPT: Final = 64
 _SECRET_LIFE: Final = 3600.0  # section 5.1.3: changed reasonably frequently, e.g. hourly
@@ -127,7 +128,7 @@ class CookieJar:
         """
         self._change_secret(now)
         mac, content = cookie[:_MAC_SIZE], cookie[_MAC_SIZE:]
-        if len(content) < _FIXED.size:
+        if not _FIXED.size <= len(content) <= _LONGEST:
             return None
         secret = self._secret if content[0] == self._period & _GENERATION else self._previous
         if not compare_digest(mac, self._mac(secret, content)):

@@ -219,8 +219,10 @@ def test_5_4_confirmed_addresses_are_not_probed_at_once() -> None:
 
 
 @pytest.mark.parametrize("local", LOCAL)
-def test_many_heartbeats_in_a_packet_are_answered_by_few(local: str) -> None:
-    """From whatever address of ours the answers leave: the one that they came to."""
+def test_many_heartbeats_in_a_packet_are_answered_by_one(local: str) -> None:
+    """From whatever address of ours that leaves: the one that they came to. Nobody has so many to send; what one packet
+    may cost is bounded, and one answers it (section 12.4).
+    """
     script = Script(paths=2)
     script.path().on_rtt(0.1, script.now)  # it stays where it is
     questions = script.packet(*[pack_heartbeat(bytes(8))] * 90)
@@ -228,9 +230,9 @@ def test_many_heartbeats_in_a_packet_are_answered_by_few(local: str) -> None:
     script.flush()
     answers = script.take()
     assert {packet.route.local for packet in answers} == {local}
-    assert [kind for packet in answers for kind in packet.kinds] == [HEARTBEAT_ACK] * 90
+    assert [kind for packet in answers for kind in packet.kinds] == [HEARTBEAT_ACK] * 32
     assert sum(packet.size for packet in answers) < len(questions)
-    assert len(answers) == 2
+    assert len(answers) == 1
     assert all(packet.size <= script.payload for packet in answers)
 
 

@@ -27,6 +27,9 @@ from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import SeededRandom
 from asyncsctp.timers import AUTOCLOSE, NEVER, T3_RTX
+from asyncsctp.wire import control, tlv
+from asyncsctp.wire.constants import CAUSE_USER_ABORT, HEARTBEAT, HEARTBEAT_ACK
+from asyncsctp.wire.init import Init, pack_init
 from asyncsctp.wire.packet import Seal
 from asyncsctp.wire.reconfig import (
     pack_add_streams,
@@ -437,3 +440,70 @@ def test_a_deadline_costs_the_same_however_often_the_others_had_nearer_ones() ->
 
     costs = [lines(take_turns) for _ in range(8)]
     assert max(costs) <= 2 * costs[0]
+
+
+# Hostile packets.
+
+SMALL = [
+    control.pack_error(b""), tlv.pack(HEARTBEAT << 8), tlv.pack(HEARTBEAT_ACK << 8, tlv.pack(1)), tlv.pack(0xFF << 8),
+]  # fmt: skip
+LISTS = [
+    control.pack_error(tlv.pack(CAUSE_USER_ABORT) * 8000), tlv.pack(HEARTBEAT_ACK << 8, tlv.pack(9) * 8000),
+    control.pack_abort(tlv.pack(CAUSE_USER_ABORT) * 8000),
+]  # fmt: skip
+
+
+def hostile(chunk: bytes, size: int, tag: int) -> bytes:
+    """A packet that is full of such chunks, or of one that is cut to the size."""
+    if len(chunk) > size:
+        size &= ~3
+        chunk = chunk[:2] + size.to_bytes(2) + chunk[4:size]
+    return Seal(10000, 5001, tag).pack(chunk * (size // len(chunk)))
+
+
+@pytest.mark.parametrize("chunk", [*SMALL, *LISTS], ids=lambda chunk: f"{chunk[0]} {len(chunk)}")
+def test_a_packet_of_a_peer_costs_no_more_for_what_it_is_stuffed_with(chunk: bytes) -> None:
+    def cost(size: int) -> int:
+        two = Two()
+        tag = two.accepted[0].context.local_tag
+        packet = hostile(chunk, size, tag)
+
+        def take() -> None:
+            two.z.receive(packet, TO_Z, 0.0)
+            two.z.flush(0.0)
+
+        return lines(take)
+
+    assert cost(60_000) <= cost(1400) * 1.1 + 20
+    assert cost(60_000) < 4000
+
+
+@pytest.mark.parametrize("chunk", SMALL, ids=lambda chunk: f"{chunk[0]} {len(chunk)}")
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("spent", [False, True])
+def test_a_packet_of_a_stranger_costs_next_to_nothing(chunk: bytes, known: bool, spent: bool) -> None:
+    """Where it may be answered a few chunks are looked at, else none: not even its checksum is reckoned."""
+    two = Two()
+    route = TO_Z if known else Route(Z, "10.9.9.9", 9899)
+
+    def cost(size: int) -> int:
+        packet = hostile(chunk, size, 0x12345)
+        return lines(lambda: two.z.receive(packet, route, 0.0))
+
+    cost(100)
+    for _ in range(401 if spent else 0):
+        two.z.receive(hostile(chunk, 4, 0x12345), Route(Z, "10.9.9.9", 9899), 0.0)
+    assert cost(60_000) <= cost(1400)
+    assert cost(1400) < (40 if spent and not known else 400)
+    assert cost(60_000) <= cost(20 * len(chunk)) + 5
+
+
+def test_an_init_of_a_stranger_costs_next_to_nothing_once_enough_were_answered() -> None:
+    two = Two()
+    init = pack_init(Init(7, 100_000, 10, 10, 1), ack=False) + tlv.pack(0xFFFF, b"1234") * 5000
+    packet = Seal(4001, 5001, 0).pack(init[:2] + len(init).to_bytes(2) + init[4:])
+    stranger = Route(Z, "10.9.9.9", 9899)
+    small = Seal(4001, 5001, 0).pack(pack_init(Init(7, 100_000, 10, 10, 1), ack=False))
+    for _ in range(2100):
+        two.z.receive(small, stranger, 0.0)
+    assert lines(lambda: two.z.receive(packet, stranger, 0.0)) < 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncsctp.out_of_the_blue import TokenBucket, answer, is_unicast, read_chunks
+from asyncsctp.out_of_the_blue import TokenBucket, answer, is_unicast, survey
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.constants import CAUSE_STALE_COOKIE, DATA, INIT_ACK, SACK
@@ -19,7 +19,7 @@ SOME_DATA = tlv.pack(DATA << 8 | 3, bytes(12) + b"data")
 
 def answer_to(*chunks: bytes) -> bytes | None:
     datagram = Seal(6000, 5000, 0x1234).pack(b"".join(chunks))
-    return answer(datagram, read_chunks(datagram))
+    return answer(survey(datagram))
 
 
 @pytest.mark.parametrize(
