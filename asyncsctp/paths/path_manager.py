@@ -328,7 +328,10 @@ class PathManager(Failover):
 
         `ValueError` or `TypeError` for a value that can't be, and all is as before.
         """
+        dscp = path.settings.dscp
         path.settings = path.settings.changed(self._config, changes)
+        if path.settings.dscp != dscp:
+            path.congestion.reinitialize()  # section 7.2.5.1
         if "mtu" in changes:
             path.set_mtu(path.settings.mtu)
             self._measure()

@@ -331,3 +331,20 @@ def test_6_2_1_d_what_the_receiver_gave_up_is_missed_once() -> None:
     report(script, 0, (2, 3))  # 1 was given up: one
     report(script, 0, (2, 4))  # two
     assert report(script, 0, (2, 5)) == [[1]]
+
+
+def test_7_2_5_1_another_service_class_is_an_unknown_network() -> None:
+    """The congestion control parameters of the affected destination MUST be reset to their initial values."""
+    script = Script(paths=2)
+    initial = script.cwnd, script.ssthresh
+    for number in (0, 1):
+        script.path(number).congestion.cwnd = 50_000
+        script.path(number).congestion.ssthresh = 40_000
+    script.association.configure_path(PEER[0], {"dscp": 46}, script.now)
+    assert (script.cwnd, script.ssthresh) == initial
+    script.path().congestion.cwnd = 50_000
+    script.association.configure_path(PEER[0], {"dscp": 46, "max_retrans": 3}, script.now)
+    assert script.cwnd == 50_000  # it is the same as before
+    script.association.configure_path(PEER[0], {"dscp": 0}, script.now)
+    assert (script.cwnd, script.ssthresh) == initial
+    assert script.path(1).congestion.cwnd == 50_000
