@@ -20,13 +20,12 @@ __all__ = ["Ecn"]
 class Ecn:
     """The ECN conversation of one association, as receiver and as sender of data."""
 
-    __slots__ = ("_context", "_marked_tsn", "_reacted_to", "_transmission")
+    __slots__ = ("_context", "_marked_tsn", "_transmission")
 
     def __init__(self, context: Context, transmission: Transmission) -> None:
         self._context = context
         self._transmission = transmission
         self._marked_tsn = -1
-        self._reacted_to = -1
 
     # As receiver of data.
 
@@ -52,13 +51,8 @@ class Ecn:
         """ECNE: reduce the window once for each window of data (RFC 3168 section 6.1.2), and say so with CWR."""
         context = self._context
         context.statistics.ecn_echoes_received += 1
-        highest_sent = self._transmission.outstanding.next_tsn - 1
         tsn = self._transmission.unwrap(wire_tsn)
-        if tsn > highest_sent:
+        if tsn >= self._transmission.outstanding.next_tsn:
             return  # never sent
-        if tsn > self._reacted_to:
-            path_id = self._transmission.outstanding.path_of(tsn)
-            path = context.paths.by_id[path_id] if path_id >= 0 else context.paths.data_path()
-            path.congestion.on_congestion_experienced(context.now)
-            self._reacted_to = highest_sent
+        self._transmission.on_congestion_experienced(tsn)
         context.queue(control.pack_cwr(wire_tsn))

@@ -47,6 +47,7 @@ class Transmission:
     __slots__ = (
         "_context",
         "_heard",
+        "_reduced",
         "_refilled",
         "_train",
         "_train_a_rwnd",
@@ -78,6 +79,8 @@ class Transmission:
         self.suspended = False  # no new data leaves: TSNs are about to begin anew (RFC 6525 section 5.1.3)
         #: Per path, what was in flight when data could last leave: cwnd grows only if that filled it (section 7.2.1).
         self.in_flight_before: list[int] = [0] * len(context.paths.by_id)
+        #: Per path, the highest TSN that had been sent when its window was last reduced.
+        self._reduced: list[int] = [-1] * len(context.paths.by_id)
         self.probing = False  # the peer's window is closed; what is outstanding, if anything, it had no room for
         self.probe_due = False
         self._heard = False  # a SACK has come since the last probe left, or since T3-rtx last ran out
@@ -109,6 +112,7 @@ class Transmission:
         if path_id == len(self.outstanding.in_flight):
             self.outstanding.add_path()
             self.in_flight_before.append(0)
+            self._reduced.append(-1)
         self.measure()
 
     def vacate(self, path_id: int, other: int) -> None:
@@ -116,6 +120,7 @@ class Transmission:
         self.settle()
         rehome(self.outstanding, path_id, other)
         self.in_flight_before[path_id] = 0
+        self._reduced[path_id] = -1
         self.queue.redirect(path_id)
         if self.abandonment is not None and self.abandonment.path_id == path_id:
             self.abandonment.path_id = other
@@ -236,6 +241,16 @@ class Transmission:
         reference = self.outstanding.cumulative_tsn
         return reference + ((wire_tsn - reference + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
 
+    def on_congestion_experienced(self, tsn: int) -> None:
+        """The peer has seen a congestion mark on the packet with this TSN, of those that were sent."""
+        self.settle()
+        path_id = self.outstanding.path_of(tsn)
+        if path_id < 0:  # it was acknowledged before; if that window was reduced, which path it took is forgotten
+            path_id = self._context.paths.data_path().path_id
+            tsn = -1 if tsn <= max(self._reduced) else tsn
+        if self._is_new_congestion(path_id, tsn):
+            self._context.paths.by_id[path_id].congestion.on_congestion_experienced(self._context.now)
+
     # What time says.
 
     def expire_t3(self, path_id: int) -> None:
@@ -247,6 +262,7 @@ class Transmission:
         context.statistics.t3_timeouts += 1
         if not self.probing:  # section 6.1 A: probing does not affect cwnd
             path.expire_t3(context.now)
+            self._reduced[path_id] = self.outstanding.next_tsn - 1
         answered = self._heard
         self._heard = False
         # What was made for a larger path may not fit although others would.
@@ -362,6 +378,8 @@ class Transmission:
         outstanding = self.outstanding
         # Section 7.2.4, note: windows grow by what was acknowledged before they shrink by what was lost.
         recovering = self.window.in_recovery and not summary.entered_recovery
+        for path_id, round_trip in summary.round_trips:  # timers are to take what it makes of the RTO (section 6.3.3)
+            paths.by_id[path_id].on_rtt(round_trip, now)
         for path_id, acked in enumerate(summary.acked):
             key = timer_key(T3_RTX, path_id)
             if acked:
@@ -374,16 +392,25 @@ class Transmission:
                     paths.by_id[path_id].congestion.on_all_acked()
             elif summary.earliest_acked[path_id]:
                 context.timers.start(key, now + paths.by_id[path_id].rto.rto)  # R3
-        for path_id, round_trip in summary.round_trips:
-            paths.by_id[path_id].on_rtt(round_trip, now)
         if summary.entered_recovery:
             context.statistics.fast_retransmits += 1
-            for path_id in summary.lost_paths:
-                paths.by_id[path_id].congestion.on_fast_retransmit(now)
+            for path_id, tsn in summary.lost_paths.items():
+                if self._is_new_congestion(path_id, tsn):
+                    paths.by_id[path_id].congestion.on_fast_retransmit(now)
         for path_id in summary.reneged_paths:
             context.statistics.reneged += 1
             if not context.timers.runs(timer_key(T3_RTX, path_id)):
                 context.timers.start(timer_key(T3_RTX, path_id), now + paths.by_id[path_id].rto.rto)  # R4
+
+    def _is_new_congestion(self, path_id: int, tsn: int) -> bool:
+        """A TSN sent to this path was lost, or marked; whether its window is to be reduced for that.
+
+        Once for each window of data, whether it is losses or marks that tell (RFC 3168 section 6.1.2).
+        """
+        if tsn <= self._reduced[path_id]:
+            return False
+        self._reduced[path_id] = self.outstanding.next_tsn - 1
+        return True
 
     def _grow(self, path: Path, acked: int, steps: list[int], cum_advanced: bool, recovering: bool) -> None:
         """Let a window grow by each of some SACKs, as if data had left after each; they have acknowledged so much.

@@ -38,8 +38,8 @@ class AckSummary:
     * `cum_advanced`; `released`: user bytes that left the send buffer by that.
     * `round_trips`: (path_id, seconds) measurements, at most one per path.
     * `earliest_acked[path_id]`: the earliest outstanding TSN of the path was acknowledged (section 6.3.2 R3).
-    * `lost_paths`: where the records that have been missed three times were last sent; `entered_recovery` if that began
-      a fast recovery.
+    * `lost_paths`: where the records that have been missed three times were last sent, and the highest TSN of these;
+      one that was sent again counts as higher than all. `entered_recovery` if that began a fast recovery.
     * `reneged_paths`: paths on which data is outstanding again (section 6.3.2 R4); `reneged`: how many records that is.
     """
 
@@ -53,7 +53,7 @@ class AckSummary:
         self.astray: dict[int, int] = {}
         self.earliest_acked: list[bool] = []
         self.round_trips: list[tuple[int, float]] = []
-        self.lost_paths: list[int] = []
+        self.lost_paths: dict[int, int] = {}
         self.reneged_paths: list[int] = []
         self.clear(1)
 
@@ -402,8 +402,9 @@ class OutstandingQueue(Records):
 
     def _lose(self, record: PacketRecord) -> None:
         self._mark(record, LOST)
-        if record.path_id not in self.summary.lost_paths:
-            self.summary.lost_paths.append(record.path_id)
+        lost_paths = self.summary.lost_paths
+        tsn = record.last_tsn if record.transmissions == 1 else self.next_tsn
+        lost_paths[record.path_id] = max(lost_paths.get(record.path_id, tsn), tsn)
 
     def _mark(self, record: PacketRecord, state: int) -> None:
         """Mark for retransmission: it no longer counts as in flight (section 6.2.1 C)."""

@@ -76,6 +76,72 @@ def test_repeated_echoes_reduce_it_once_for_a_window_of_data_and_are_all_answere
     assert script.cwnd == 10 * script.payload
 
 
+def lost(script: Script, first: int, last: int) -> None:
+    """Three SACKs report that this TSN is missing."""
+    for highest in range(first + 1, last + 1):
+        script.send(script.sack(first - 1, [(first + 1, highest)]))
+    script.take()
+
+
+@pytest.mark.parametrize("mark_first", [False, True])
+def test_a_loss_and_a_mark_in_one_window_reduce_it_once(mark_first: bool) -> None:
+    """RFC 3168 section 6.1.2: only once in response to a series of dropped and marked packets from a single window."""
+    script = Script(MARKED, ecn=True)
+    script.path().congestion.cwnd = 40 * script.payload
+    script.write_packets(20)
+    script.take()
+    if mark_first:
+        script.send(ecne(script, 5))
+    lost(script, 0, 3)
+    if not mark_first:
+        script.send(ecne(script, 5))
+        script.expect(CWR)
+    assert script.ssthresh == 20 * script.payload
+    script.send(script.sack(19))
+    script.path().congestion.cwnd = 40 * script.payload
+    script.write_packets(20)
+    script.take()
+    lost(script, 20, 23)
+    assert script.ssthresh == 20 * script.payload
+
+
+def test_a_mark_in_the_window_that_a_time_out_ended_reduces_nothing_more() -> None:
+    script = Script(MARKED, ecn=True)
+    script.path().congestion.cwnd = 40 * script.payload
+    script.write_packets(20)
+    script.advance(1.0)
+    script.take()
+    script.send(ecne(script, 5), script.sack(0))
+    assert script.ssthresh == 20 * script.payload
+
+
+def test_a_loss_on_one_path_and_a_mark_on_another_reduce_both() -> None:
+    """One reaction for each window and path: each of them has its own (RFC 9260 section 7.2)."""
+    script = Script(MARKED, ecn=True, paths=2)
+    for number in (0, 1):
+        script.path(number).congestion.cwnd = 40_000
+    for _ in range(4):
+        script.write(bytes(1000))
+    script.write(bytes(1000), path=PEER[1])
+    script.take()
+    script.send(ecne(script, 4))
+    lost(script, 0, 3)
+    assert script.cwnd == 20_000
+    assert script.path(1).congestion.cwnd == 20_000
+
+
+def test_an_echo_repeated_after_its_packet_was_acknowledged_reduces_no_other_path() -> None:
+    script = Script(MARKED, ecn=True, paths=2)
+    script.path(1).congestion.cwnd = 40_000
+    script.write(bytes(1000), path=PEER[1])
+    script.take()
+    before = script.cwnd
+    script.send(ecne(script, 0), script.sack(0))
+    script.send(ecne(script, 0))
+    assert script.cwnd == before
+    assert script.path(1).congestion.cwnd == 20_000
+
+
 def test_the_window_of_the_path_that_was_marked_is_reduced() -> None:
     script = Script(MARKED, ecn=True, paths=2)
     script.path(1).congestion.cwnd = 40_000

@@ -59,7 +59,7 @@ def test_fast_retransmit_enters_recovery_once_until_the_exit_point() -> None:
         assert not queue.on_sack(0, 10000, ((3, top),), 1.0).entered_recovery
     summary = queue.on_sack(0, 10000, ((3, 5),), 1.0)
     assert summary.entered_recovery
-    assert summary.lost_paths == [0]
+    assert list(summary.lost_paths) == [0]
     assert so_far(queue.in_recovery)
     assert so_far(queue.fast_retransmit_due)
     parts: list[bytes] = []
@@ -70,7 +70,7 @@ def test_fast_retransmit_enters_recovery_once_until_the_exit_point() -> None:
     queue.on_sack(2, 10000, ((1, 3), (5, 5)), 3.0)
     queue.on_sack(5, 10000, ((2, 3),), 3.0)
     summary = queue.on_sack(5, 10000, ((2, 4),), 3.0)
-    assert summary.lost_paths == [0]
+    assert list(summary.lost_paths) == [0]
     assert so_far(queue.in_recovery)
     assert not summary.entered_recovery
     assert not queue.fast_retransmit_due
