@@ -10,6 +10,7 @@ h.) Reneged records have been missed less often and are counted one by one.
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import Final, final
 
 from .message import IN_FLIGHT, PacketRecord
@@ -21,6 +22,62 @@ _MISSES: Final = 3
 
 
 @final
+class Reneged:
+    """Records that were acknowledged by a gap ack block and no longer are, and how often each has been missed since.
+
+    A SACK touches those alone that it counts a miss for, and each is counted three times at most.
+    """
+
+    __slots__ = ("_counts", "_fresh", "_records", "_waiting")
+
+    def __init__(self) -> None:
+        self._fresh: list[PacketRecord] = []  # reneged on by the SACK in hand
+        # By the last TSN of each, which is in the heap as well.
+        self._records: dict[int, PacketRecord] = {}
+        self._counts: dict[int, int] = {}
+        self._waiting: list[int] = []
+
+    def __contains__(self, record: PacketRecord) -> bool:
+        return self._records.get(record.last_tsn) is record
+
+    def add(self, record: PacketRecord) -> None:
+        """Begin to count; the miss of this SACK is about to be counted."""
+        self._fresh.append(record)
+
+    def split(self, record: PacketRecord, rest: PacketRecord) -> None:
+        """Count on for both parts of a record that was cut in two."""
+        if self._records.get(rest.last_tsn) is record:
+            self._records[rest.last_tsn] = rest
+            self._wait(record, self._counts[rest.last_tsn])
+
+    def take_missed(self, highest: int) -> list[PacketRecord]:
+        """Count a miss for those below `highest`; those that have been missed three times now."""
+        missed: list[PacketRecord] = []
+        again: list[PacketRecord] = []
+        while self._waiting and self._waiting[0] < highest:
+            again.append(self._records[heappop(self._waiting)])
+        for record in again:
+            count = self._counts.pop(record.last_tsn) + 1
+            del self._records[record.last_tsn]
+            if record.state != IN_FLIGHT or record.transmissions > 1:
+                continue
+            if count < _MISSES:
+                self._wait(record, count)
+            else:
+                missed.append(record)
+        for record in self._fresh:
+            self._wait(record, 1)
+        self._fresh.clear()
+        return missed
+
+    def _wait(self, record: PacketRecord, count: int) -> None:
+        if record.last_tsn not in self._records:
+            heappush(self._waiting, record.last_tsn)
+        self._records[record.last_tsn] = record
+        self._counts[record.last_tsn] = count
+
+
+@final
 class MissIndications:
     """The frontier below which everything outstanding has been missed often enough. First transmissions only."""
 
@@ -28,7 +85,7 @@ class MissIndications:
 
     def __init__(self, cumulative_tsn: int) -> None:
         self._largest = [cumulative_tsn] * _MISSES  # the highest newly acknowledged TSNs, ascending
-        self.reneged: dict[PacketRecord, int] = {}  # and how often they were missed
+        self.reneged: Reneged | None = None  # made for the first one
         #: Records that end below it have been missed three times; up to `passed` they have been looked at.
         self.frontier = cumulative_tsn
         self.passed = cumulative_tsn
@@ -44,29 +101,24 @@ class MissIndications:
 
     def is_due(self, record: PacketRecord) -> bool:
         """Whether a record that the frontier passes is lost by that."""
-        return record.state == IN_FLIGHT and record.transmissions == 1 and record not in self.reneged
+        return record.state == IN_FLIGHT and record.transmissions == 1 and (
+            self.reneged is None or record not in self.reneged
+        )
 
     def on_reneged(self, record: PacketRecord) -> None:
         """The record was acknowledged by a gap ack block, and no longer is; the miss of this SACK is about to be
         counted.
         """
         if record.transmissions == 1:
-            self.reneged[record] = 0
+            if self.reneged is None:
+                self.reneged = Reneged()
+            self.reneged.add(record)
 
     def on_split(self, record: PacketRecord, rest: PacketRecord) -> None:
         """A record was cut in two."""
-        if record in self.reneged:
-            self.reneged[rest] = self.reneged[record]
+        if self.reneged is not None:
+            self.reneged.split(record, rest)
 
     def take_missed(self, highest: int) -> list[PacketRecord]:
         """The reneged records that have now been missed three times."""
-        missed: list[PacketRecord] = []
-        for record, misses in list(self.reneged.items()):
-            if record.state != IN_FLIGHT or record.transmissions > 1:
-                del self.reneged[record]
-            elif misses == 0 or record.last_tsn < highest:
-                self.reneged[record] = misses + 1
-                if misses + 1 >= _MISSES:
-                    del self.reneged[record]
-                    missed.append(record)
-        return missed
+        return self.reneged.take_missed(highest) if self.reneged is not None else []

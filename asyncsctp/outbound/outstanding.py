@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Final, final
 
+from .gap_blocks import Withdrawn, subtract
 from .message import (
     ABANDONED,
     ACKED,
@@ -108,7 +109,7 @@ class OutstandingQueue(Records):
 
     __slots__ = (
         "_earliest", "_gaps", "_lost_tsns", "_misses", "_timed", "delivered", "doubtful", "in_flight",
-        "in_flight_user_bytes", "summary", "user_bytes",
+        "_withdrawn", "in_flight_user_bytes", "summary", "user_bytes",
     )  # fmt: skip
 
     def __init__(self, initial_tsn: int, paths: int = 1) -> None:
@@ -130,6 +131,7 @@ class OutstandingQueue(Records):
         self.records = []
         self.head = 0
         self._gaps: list[tuple[int, int]] = []  # acknowledged above the cumulative TSN
+        self._withdrawn: Withdrawn | None = None  # reneged on, above the cumulative TSN
         self._misses = MissIndications(initial_tsn - 1)
         self._lost_tsns: list[int] = []  # heap of first TSNs; entries whose record is no longer lost are skipped
         for path_id in range(len(self.in_flight)):
@@ -187,6 +189,8 @@ class OutstandingQueue(Records):
         if cumulative_tsn > self.cumulative_tsn:
             summary.cum_advanced = True
             self._advance(cumulative_tsn)
+            if self._withdrawn is not None and not self._withdrawn.advance(cumulative_tsn):
+                self._withdrawn = None
         highest = 0
         if gap_offsets is None:
             if summary.cum_advanced and self._gaps:
@@ -197,7 +201,7 @@ class OutstandingQueue(Records):
             highest = self._apply_gaps(cumulative_tsn, gap_offsets)
             if in_recovery and summary.cum_advanced and self._gaps:
                 highest = self._gaps[-1][1]  # section 7.2.4: a miss for all that this SACK reports missing
-        if self._misses.reneged:
+        if self._misses.reneged is not None:
             for record in self._misses.take_missed(highest):
                 self._lose(record)
         if highest and self._misses.note(highest):
@@ -341,14 +345,17 @@ class OutstandingQueue(Records):
     def _apply_gaps(self, cumulative_tsn: int, gap_offsets: Sequence[tuple[int, int]]) -> int:
         """Compare with the gap ranges of the SACK before. The highest TSN newly acknowledged, 0 for none."""
         before = self._gaps
-        gaps = self._gaps = [(cumulative_tsn + start, cumulative_tsn + end) for start, end in gap_offsets if start]
+        gaps = [(cumulative_tsn + start, cumulative_tsn + end) for start, end in gap_offsets if start]
+        if self._withdrawn is not None:
+            gaps = self._withdrawn.strike_out(gaps)
+        self._gaps = gaps
         if gaps == before:
             return 0
         highest = 0
-        for first, last in _subtract(gaps, before):
+        for first, last in subtract(gaps, before):
             self._acknowledge(first, last)
             highest = last
-        for first, last in _subtract(before, gaps):
+        for first, last in subtract(before, gaps):
             if last > cumulative_tsn:
                 self._renege(max(first, cumulative_tsn + 1), last)
         return highest
@@ -369,6 +376,9 @@ class OutstandingQueue(Records):
     def _renege(self, first: int, last: int) -> None:
         """These TSNs, acknowledged by a gap ack block, no longer are (section 6.2.1 D iii)."""
         summary = self.summary
+        if self._withdrawn is None:
+            self._withdrawn = Withdrawn()
+        self._withdrawn.add(first, last)
         for record in self.cut_out(first, last):
             if record.state == ABANDONED:
                 continue
@@ -443,22 +453,3 @@ class OutstandingQueue(Records):
             if record.path_id == path_id and record.state < ACKED:
                 return record
         return None
-
-
-def _subtract(ranges: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What `ranges` cover and `others` do not; all ascending and disjoint."""
-    result: list[tuple[int, int]] = []
-    at = 0
-    count = len(others)
-    for first, last in ranges:
-        while at < count and others[at][1] < first:
-            at += 1
-        look = at
-        while look < count and others[look][0] <= last:
-            if others[look][0] > first:
-                result.append((first, others[look][0] - 1))
-            first = others[look][1] + 1
-            look += 1
-        if first <= last:
-            result.append((first, last))
-    return result

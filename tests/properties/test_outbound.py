@@ -31,10 +31,14 @@ class Sent:
 
 
 class Model:
-    """Section 7.2.4 and 6.2.1, literally: a miss counter for each chunk, and every chunk visited for each SACK."""
+    """Section 7.2.4 and 6.2.1, literally: a miss counter for each chunk, and every chunk visited for each SACK.
+
+    What was reneged on is acknowledged by the cumulative TSN alone from then on.
+    """
 
     def __init__(self) -> None:
         self.chunks: dict[int, Sent] = {}
+        self.withdrawn: set[int] = set()
         self.cumulative_tsn = 0
 
     def apply(self, cumulative_tsn: int, gaps: set[int], in_recovery: bool) -> tuple[list[int], set[int], bool]:
@@ -43,6 +47,8 @@ class Model:
         reneged = False
         advanced = cumulative_tsn > self.cumulative_tsn
         self.cumulative_tsn = cumulative_tsn
+        self.withdrawn = {tsn for tsn in self.withdrawn if tsn > cumulative_tsn}
+        gaps = gaps - self.withdrawn
         for tsn, chunk in list(self.chunks.items()):
             reported = tsn <= cumulative_tsn or tsn in gaps
             if reported and not chunk.acked:
@@ -54,6 +60,7 @@ class Model:
                 chunk.acked = False
                 chunk.misses = -1  # consecutive ones only, and the one for having been reneged on
                 reneged = True
+                self.withdrawn.add(tsn)
             if tsn <= cumulative_tsn:
                 del self.chunks[tsn]
         highest = max((tsn for tsn in newly if tsn > cumulative_tsn), default=0)
@@ -158,6 +165,7 @@ def test_outstanding_against_one_entry_per_tsn(commands: list[tuple]) -> None:  
             assert lost_tsns(queue) - before == lost
             assert bool(summary.lost_paths) == bool(lost)
             assert bool(summary.reneged) == reneged
+            assert len(ranges_of(model.withdrawn, 0)) <= 16, "beyond, they are taken for one"
         elif command[0] == "t3":
             queue.expire(command[1])
             for chunk in model.chunks.values():

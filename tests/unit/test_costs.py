@@ -38,6 +38,7 @@ from asyncsctp.wire.reconfig import (
     pack_reconfig,
     pack_response,
 )
+from asyncsctp.wire.sack import pack_sack
 
 pytestmark = pytest.mark.skipif(compiled, reason="compiled code has no lines to count; ASYNCSCTP_PURE=1 has")
 
@@ -140,6 +141,38 @@ def test_a_sack_costs_the_same_whatever_is_in_flight(lost: int) -> None:
     few = cost_of_a_sack(100, lost)
     many = cost_of_a_sack(10_000, lost)
     assert many <= few * 1.1 + 20
+
+
+def said(two: Two, cumulative: int, gaps: list[tuple[int, int]]) -> bytes:
+    """A SACK that need not be true; offsets from before the first TSN."""
+    association = two.associations[0]
+    setup = association.context.setup
+    assert setup is not None
+    blocks = [(first - cumulative, last - cumulative) for first, last in gaps]
+    chunk = pack_sack(setup.local_initial_tsn + cumulative - 1 & 0xFFFFFFFF, 1 << 28, blocks, [])
+    return Seal(5001, association.context.local_port, association.context.local_tag).pack(chunk)
+
+
+@pytest.mark.parametrize("story", ["all, none, ...", "all, none, none, ...", "odd, even, ...", "more and more"])
+def test_a_peer_that_takes_back_what_it_has_acknowledged_costs_no_more_however_much_that_is(story: str) -> None:
+    """RFC 9260 section 6.2.1 D iii, over and over: each SACK is small, and all that is outstanding changes."""
+
+    def cost(in_flight: int) -> int:
+        two = Two()
+        two.send(in_flight)
+        every = [(2, in_flight - 40)]
+        low = [(tsn, tsn) for tsn in range(2, 60, 2)]
+        stories = {
+            "all, none, ...": [every, []] * 20,
+            "all, none, none, ...": [every, [], [], [], [], []] * 6,
+            "odd, even, ...": [low, [(first + 1, last + 1) for first, last in low]] * 20,
+            "more and more": [blocks for more in range(38) for blocks in (every, [(in_flight - 39, in_flight - more)])],
+        }
+        costs = [lines(partial(two.take, said(two, 0, blocks))) for blocks in stories[story]]
+        assert two.associations[0].statistics.packets_retransmitted < in_flight
+        return max(costs[4:])  # each TSN is acknowledged once, and taken back once
+
+    assert cost(1500) <= cost(100) * 1.1 + 50
 
 
 def test_a_chunk_costs_the_same_whatever_is_held() -> None:
