@@ -64,21 +64,28 @@ class Directory:
         if setup is not None:
             addresses += [(address, port) for address in setup.further]
         shares = setup is not None and setup.disable_restart  # which is known later than the rest
-        if self._keys.get(association) == (prefix, addresses) and not shares:
+        before = self._keys.get(association)
+        if before == (prefix, addresses) and not shares:
             return
-        self._drop_keys(association)
+        if before is not None and before[0] == prefix:
+            for key in set(before[1]).difference(addresses):
+                self._drop_address(key, association)
+        else:
+            self._drop_keys(association)
+            self.by_prefix[prefix] = association
+            self._tags.add(_tag(prefix))
+            self._resting.pop(_tag(prefix), None)
+            self._completed.discard(_tag(prefix))
         self._keys[association] = (prefix, addresses)
-        self.by_prefix[prefix] = association
-        self._tags.add(_tag(prefix))
-        self._resting.pop(_tag(prefix), None)
-        self._completed.discard(_tag(prefix))
         for key in addresses:
             # Two can't have the same: who has it keeps it, whatever another peer claims to be (RFC 5062 section 2).
             holder = self._by_address.setdefault(key, association)
             if holder is not association and shares:  # but behind a NAT they can: draft natsupp section 6.3.2
                 if self._neighbours is None:
                     self._neighbours = {}
-                self._neighbours.setdefault(key, []).append(association)
+                neighbours = self._neighbours.setdefault(key, [])
+                if association not in neighbours:
+                    neighbours.append(association)
 
     def unbind(self, association: Association) -> None:
         """The association has ended. Section 5.3.1: its tag rests until nothing of it can be under way any more."""

@@ -80,7 +80,8 @@ class Lifecycle:
     """One association's way through its states."""
 
     __slots__ = (
-        "_association", "_context", "_is_over", "_registry", "_rooms", "_user", "is_at_work", "last_message", "seal",
+        "_association", "_context", "_is_moved", "_is_over", "_registry", "_rooms", "_user", "is_at_work",
+        "last_message", "seal",
     )  # fmt: skip
 
     _context: Context
@@ -92,6 +93,7 @@ class Lifecycle:
         self._association = association
         self._user = user
         self._registry = registry
+        self._is_moved = False  # the endpoint does not know all addresses of the peer yet
         self._is_over = False  # the user has been told of the end
         #: In the middle of a step, or while the user is being told: nothing is to be told from within.
         self.is_at_work = False
@@ -116,8 +118,8 @@ class Lifecycle:
         return self._registry.new_tag()
 
     def rebind(self) -> None:
-        """The peer's addresses have changed."""
-        self._registry.bind(self._association)
+        """The peer's addresses have changed, maybe not for the last time in this step: `tell` follows."""
+        self._is_moved = True
 
     def is_taken(self, address: str) -> bool:
         """Whether another association has a peer at this address and the same port (RFC 5062 section 2)."""
@@ -198,7 +200,6 @@ class Lifecycle:
 
     # The way to the user.
 
-
     def tell(self) -> None:
         """Call the user back with what has happened, in that order, unless a step is at work or the user is being told:
         what happens meanwhile is told after it. After the end nothing is.
@@ -210,6 +211,10 @@ class Lifecycle:
         self.is_at_work = True
         try:
             while notices and not self._is_over:
+                if self._is_moved:
+                    self._is_moved = False
+                    if self._context.state is not CLOSED:
+                        self._registry.bind(self._association)
                 notice = notices.popleft()
                 if isinstance(notice, Writable):
                     user.on_writable()

@@ -124,7 +124,9 @@ class Owner(Protocol):
         """Enter CLOSED: stop every timer, fail what was not delivered, tell the user once."""
 
     def rebind(self) -> None:
-        """The peer's addresses have changed: tell the endpoint."""
+        """The peer's addresses have changed: tell the endpoint at the end of this step, in which an event tells the
+        user of it.
+        """
 
     def new_tag(self) -> int:
         """A tag that nobody has (section 5.3.1)."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final, NamedTuple
 
 from ..wire.constants import COMMON_HEADER_SIZE, IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
@@ -35,10 +35,8 @@ _LINK: Final = 1
 _PRIVATE: Final = 2
 _GLOBAL: Final = 3
 
-# RFC 1918 and RFC 6598; RFC 4193 and, as an old neighbour of link-local, the site-local prefix of RFC 3879.
-_PRIVATE_IPV4: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+# RFC 4193 and, as an old neighbour of link-local, the site-local prefix of RFC 3879.
 _PRIVATE_IPV6: Final = tuple(map(IPv6Network, ("fc00::/7", "fec0::/10")))
-_BROADCAST: Final = IPv4Address("255.255.255.255")
 
 
 class Route(NamedTuple):
@@ -152,12 +150,25 @@ def _scope(address: str) -> int:
         ip = _parse(address)
     except ValueError:
         return _NOWHERE
-    if ip.is_multicast or ip.is_unspecified or ip == _BROADCAST:
+    if isinstance(ip, IPv4Address):
+        return _scope_ipv4(int(ip))
+    if ip.is_multicast or ip.is_unspecified:
         return _NOWHERE
     if ip.is_loopback:
         return _LOOPBACK
     if ip.is_link_local:
         return _LINK
-    if isinstance(ip, IPv4Address):
-        return _PRIVATE if any(ip in network for network in _PRIVATE_IPV4) else _GLOBAL
     return _PRIVATE if any(ip in network for network in _PRIVATE_IPV6) else _GLOBAL
+
+
+def _scope_ipv4(number: int) -> int:
+    """Multicast, any and broadcast; 127.0.0.0/8; 169.254.0.0/16; RFC 1918 and RFC 6598; all others."""
+    if number >> 28 == 0xE or number in (0, 0xFFFFFFFF):
+        return _NOWHERE
+    if number >> 24 == 127:
+        return _LOOPBACK
+    if number >> 16 == 0xA9FE:
+        return _LINK
+    if number >> 24 == 10 or number >> 20 == 0xAC1 or number >> 16 == 0xC0A8 or number >> 22 == 0x191:
+        return _PRIVATE
+    return _GLOBAL

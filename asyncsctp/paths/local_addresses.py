@@ -184,6 +184,8 @@ class LocalAddresses:
         """Where one of ours has become free, paths that share another with more of them leave from that one from now
         on: what fails then is not all that there is (RFC 9260 section 6.4.1).
         """
+        if len(self.sources) < 2:
+            return
         for path in movable:
             local = self.most_divergent(path.route.address, paths)
             if local and path.route.local and _share(path.route.local, paths) > _share(local, paths) + 1:

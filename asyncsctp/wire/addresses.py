@@ -17,7 +17,9 @@ __all__ = ["ADDRESS_SIZES", "address_type", "pack_address", "read_address"]
 
 #: How long the value of each kind of address parameter is.
 ADDRESS_SIZES: Final = {PARAM_IPV4_ADDRESS: 4, PARAM_IPV6_ADDRESS: 16}
-_BROADCAST: Final = IPv4Address("255.255.255.255")
+_ANY: Final = bytes(4)
+_BROADCAST: Final = b"\xff\xff\xff\xff"
+_MULTICAST: Final = 0xE0  # the first four bits
 
 
 def address_type(address: str) -> int:
@@ -35,10 +37,18 @@ def read_address(parameter_type: int, value: bytes) -> str | None:
     """The literal, in its one canonical form; None for an address that is no destination."""
     if len(value) != ADDRESS_SIZES[parameter_type]:
         raise Malformed(f"address parameter {parameter_type} of {len(value)} bytes")
-    address = _unmapped(ip_address(value))
-    if address.is_multicast or address.is_unspecified or address == _BROADCAST:
+    if parameter_type == PARAM_IPV4_ADDRESS:
+        return _read_ipv4(value)
+    address = IPv6Address(value)
+    if address.ipv4_mapped is not None:
+        return _read_ipv4(value[12:])
+    return None if address.is_multicast or address.is_unspecified else str(address)
+
+
+def _read_ipv4(value: bytes) -> str | None:
+    if value[0] & 0xF0 == _MULTICAST or value in (_ANY, _BROADCAST):
         return None
-    return str(address)
+    return f"{value[0]}.{value[1]}.{value[2]}.{value[3]}"
 
 
 def _parse(address: str) -> IPv4Address | IPv6Address:

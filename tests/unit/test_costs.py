@@ -11,6 +11,7 @@ from struct import unpack_from
 
 import pytest
 from support.measure import lines
+from support.mobile import LOCAL, PEER, Mobile, add, delete
 
 from asyncsctp import compiled
 from asyncsctp.association import Association, AssociationUser
@@ -540,3 +541,31 @@ def test_an_init_of_a_stranger_costs_next_to_nothing_once_enough_were_answered()
     for _ in range(2100):
         two.z.receive(small, stranger, 0.0)
     assert lines(lambda: two.z.receive(packet, stranger, 0.0)) < 60
+
+
+@pytest.mark.parametrize("story", ["come", "go", "come and go"])
+def test_each_change_of_an_address_costs_as_little_however_many_are_asked_for_at_once(story: str) -> None:
+    """ASCONF (RFC 5061 section 4.1): what a request of 16 bytes takes, with as many addresses as a peer can have."""
+    requests = [(add(f"10.3.0.{number}", number), delete(f"10.3.0.{number}", number)) for number in range(1, 16)]
+    coming = [arrival for arrival, _ in requests]
+    going = [departure for _, departure in requests]
+    asked = {"come": coming, "go": going, "come and go": [each for pair in requests for each in pair]}[story]
+
+    def cost() -> int:
+        peer = Mobile()
+        for _ in range(2):
+            if story == "go":
+                peer.ask(*coming)
+            packet = peer.packet(peer.authenticated(peer.asconf(*asked)))
+
+            def take(packet: bytes = packet) -> None:
+                peer.endpoint.receive(packet, Route(LOCAL[0], PEER[0], 9899), peer.now)
+                peer.endpoint.touch(peer.association)
+                peer.endpoint.flush(peer.now)
+
+            spent = lines(take)
+            assert len(peer.association.path_manager.paths) == (16 if story == "come" else 1)
+            peer.ask(*going)
+        return spent
+
+    assert cost() <= 320 * len(asked)

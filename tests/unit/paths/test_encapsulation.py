@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv4Network
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncsctp.paths import in_scope, is_ipv4, listed_addresses, normalize
-from asyncsctp.paths.encapsulation import chunk_room
+from asyncsctp.paths.encapsulation import chunk_room, is_private
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,26 @@ def test_only_a_multihomed_endpoint_lists_addresses_and_only_those_that_mean_som
     )
     assert listed_addresses(["127.0.0.1", "127.0.0.2", "127.0.0.1"], "127.0.0.1") == ("127.0.0.1", "127.0.0.2")
     assert listed_addresses(["0.0.0.0", "::"], "127.0.0.1") == ()
+
+
+PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+EDGES = [number + by for network in PRIVATE for number in (int(network[0]), int(network[-1])) for by in (-1, 0, 1)]
+
+
+@given(
+    st.one_of(
+        st.integers(0, 2**32 - 1),
+        st.sampled_from(EDGES),
+        st.sampled_from([0, 2**32 - 1, 0x7F000000, 0x80000000, 0xA9FE0000, 0xA9FEFFFF, 0xE0000000, 0xF0000000]),
+    )
+)
+def test_scopes_are_those_of_the_registries(number: int) -> None:
+    """RFC 1918, RFC 6598, RFC 3927 and RFC 1112."""
+    address = IPv4Address(number)
+    is_destination = not (address.is_multicast or address.is_unspecified or number == 2**32 - 1)
+    has_link_scope = address.is_loopback or address.is_link_local
+    is_local = has_link_scope or any(address in network for network in PRIVATE)
+    assert in_scope(str(address), str(address)) is is_destination
+    assert is_private(str(address)) is (is_local or not is_destination)
+    assert in_scope(str(address), "10.0.0.1") is (is_destination and not has_link_scope)
+    assert in_scope(str(address), "127.0.0.1") is is_destination
