@@ -11,7 +11,8 @@ from struct import unpack_from
 
 import pytest
 from support.measure import lines
-from support.mobile import LOCAL, PEER, Mobile, add, delete
+from support.mobile import Mobile, add, delete
+from support.script import LOCAL, PEER
 
 from asyncsctp import compiled
 from asyncsctp.association import Association, AssociationUser
