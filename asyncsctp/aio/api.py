@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from socket import AF_UNSPEC
@@ -21,6 +22,8 @@ __all__ = ["connect", "open_endpoint", "run", "serve"]
 
 T = TypeVar("T")
 
+#: Somebody has the port, or it is for the privileged.
+_NOT_TO_BE_HAD: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 _DEFAULT: Final = Config()  # one object for all who don't say otherwise
 
 
@@ -45,7 +48,9 @@ def connect(
       `Config.udp_port`.
     * `local_addrs`: our addresses, IP literals; more than one makes us multihomed. By default the one, or those, that
       the system would use towards the peer.
-    * `local_port`, `local_udp_port`: our SCTP and UDP port; 0 takes a free one.
+    * `local_port`, `local_udp_port`: our SCTP and UDP port; 0 takes a free one. With a `local_port` the UDP port is the
+      one with the same number, if that is free: a peer that still holds the association of a program which was killed
+      lets nobody take it over from another UDP port (cause 14), and from the same one it is a restart (section 5.2).
     * `config`: `Config()` by default. `family`: AF_INET or AF_INET6 for one family alone.
 
     Raises `AssociationRefused`, `AssociationTimeout` (after `Config.init_max_retrans` retransmissions),
@@ -59,7 +64,7 @@ def connect(
             ours = await source_addresses(peers, settings.udp_port if udp_port == UDP_PORT else udp_port)
         else:
             ours = literals("local_addrs", local_addrs)
-        endpoint = await Endpoint.open(ours, local_port, local_udp_port, settings)
+        endpoint = await _open_alike(ours, local_port, local_udp_port, settings)
         try:
             association = await endpoint.associate(peers, port, udp_port)
         except BaseException:
@@ -157,14 +162,28 @@ def open_endpoint(
 ) -> Opening[Endpoint]:
     """The one-to-many form: an `Endpoint` that sets up and accepts any number of associations from one port.
 
-    The arguments are as in `serve`; `udp_port` takes a free one by default. `await` it, or enter it by `async with`.
+    The arguments are as in `serve`; `udp_port` takes a free one by default, as in `connect`: with a `port` the one with
+    the same number, if that is free. `await` it, or enter it by `async with`.
     """
 
     async def open_() -> Endpoint:
         ours = await local_addresses(None, local_addrs)
-        return await Endpoint.open(ours, port, udp_port, config or _DEFAULT, listening=True)
+        return await _open_alike(ours, port, udp_port, config or _DEFAULT, listening=True)
 
     return Opening(open_)
+
+
+async def _open_alike(
+    local_addrs: Sequence[str], port: int, udp_port: int, config: Config, *, listening: bool = False
+) -> Endpoint:
+    """Open an endpoint; where an SCTP port is named and no UDP port, preferably at the UDP port with that number."""
+    if port and udp_port == 0:
+        try:
+            return await Endpoint.open(local_addrs, port, port, config, listening=listening)
+        except OSError as error:
+            if error.errno not in _NOT_TO_BE_HAD:
+                raise
+    return await Endpoint.open(local_addrs, port, udp_port, config, listening=listening)
 
 
 def run(
