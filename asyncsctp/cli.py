@@ -22,7 +22,7 @@ from .config import Config
 from .errors import SCTPError
 from .wire.octets import COMPILED
 
-__all__ = ["main"]
+__all__ = ["form", "main"]
 
 _REQUIREMENTS = ("uvloop", "crc32c")
 _HERE: Final = Path(__file__).resolve().parent.parent  # `-m` looks there first: the server is of the package that runs
@@ -32,6 +32,18 @@ _NO_BENCHMARKS = """\
 The benchmarks are not part of the installed package: they are in the folder benchmarks/ of the sources.
 Get the sources (the project's repository, or its sdist: pip download --no-deps --no-binary :all: asyncsctp),
 and there run: python -m benchmarks"""
+
+
+def form() -> str:
+    """Say which form of the package runs, and of plain Python what makes it faster."""
+    if COMPILED:
+        return "compiled"
+    text = "plain Python, at about a third of the speed of the compiled form"
+    if os.environ.get("ASYNCSCTP_PURE", "") not in {"", "0"}:
+        return f"{text}: ASYNCSCTP_PURE asks for it"
+    if (_HERE / "hatch_build.py").is_file():
+        return f"{text}: these are the sources in {_HERE}. To compile them: pip install {_HERE} (without -e)"
+    return f"{text}. To have it compiled, install it again from its sources where there is a C compiler"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _version() -> int:
-    print(f"asyncsctp {_version_of('asyncsctp')}, {'compiled' if COMPILED else 'plain Python'}")
+    print(f"asyncsctp {_version_of('asyncsctp')}, {form()}")
     print(f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}")
     for package in _REQUIREMENTS:
         print(f"{package} {_version_of(package)}")
@@ -136,6 +148,7 @@ async def _demo_client(size: int, streams: int) -> int:
         ports = [int(number) for number in (await server.stdout.readline()).split()]
         if len(ports) != 2:
             raise EOFError("the server's process did not start")
+        print(f"asyncsctp {_version_of('asyncsctp')}, {form()}", flush=True)
         print(f"server: SCTP port {ports[0]} over UDP port {ports[1]} of 127.0.0.1", flush=True)
         started = time.perf_counter()
         async with connect("127.0.0.1", ports[0], udp_port=ports[1], config=_DEMO_CONFIG) as association:

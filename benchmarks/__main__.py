@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from asyncsctp.cli import form
+
 from . import plot
 from .machine import is_compiled, machine, versions
 from .peers import OURS, PEERS, AbsentError, Peer
@@ -84,6 +86,7 @@ def _measure(
         "versions": versions(),
         "compiled": is_compiled(),
     }
+    print(f"asyncsctp: {form()}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="asyncsctp-benchmarks-") as directory:
         present, absent = _prepare(wanted, Path(directory))
         found = {name: version for name, (_, version) in present.items()}

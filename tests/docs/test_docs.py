@@ -169,3 +169,18 @@ def test_every_public_name_is_in_a_page() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     missing = [each for each in asyncsctp.__all__ if re.search(rf"\b{each}\b", text) is None]
     assert not missing
+
+
+def test_the_tests_leave_the_compiled_form_alone() -> None:
+    """What `pip install -e` installs is plain Python: in the environment of the demonstration it would replace it."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = dict(re.findall(r"<!-- command: (\w+) -->\n```sh\n(.*)\n```", page))
+    assert commands.keys() == {"demo", "tests"}
+    environments = {}
+    for name, command in commands.items():
+        [environments[name]] = re.findall(r"-m venv (\S+)", command)
+        assert set(re.findall(r"(\S+)/bin/", command)) == {environments[name]}
+    assert environments["demo"] != environments["tests"]
+    assert " -e " not in commands["demo"]
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"(\S+)/bin/", contributing)) == {environments["tests"]}

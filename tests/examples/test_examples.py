@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+import asyncsctp.cli
 
 pytestmark = pytest.mark.process
 
@@ -189,8 +192,27 @@ def test_earliest_deadline_first() -> None:
 def test_demo_of_the_command() -> None:
     done = run(sys.executable, "-X", "dev", "-W", "error", "-m", "asyncsctp", "demo", "--megabytes", "2")
     assert done.returncode == 0, done.stderr
+    assert asyncsctp.cli.form() in done.stdout.splitlines()[0]
     assert re.search(r"2 MiB on 4 streams in [\d.]+ s: [\d,]+ Mbit/s", done.stdout)
     assert done.stdout.endswith("SHA-256 of what arrived: that of what was sent\n")
+
+
+def test_the_command_says_which_form_runs_and_what_to_do_about_plain_python() -> None:
+    done = run(sys.executable, "-m", "asyncsctp", "version")
+    form = done.stdout.splitlines()[0].partition(", ")[2]
+    if asyncsctp.compiled:
+        assert form == "compiled"
+    else:
+        assert form.startswith("plain Python, at about a third of the speed of the compiled form")
+        assert "pip install" in form or "install it again" in form or "ASYNCSCTP_PURE" in form
+
+
+def test_plain_python_that_was_asked_for_is_called_that() -> None:
+    environment = {**os.environ, "ASYNCSCTP_PURE": "1"}
+    command = [sys.executable, "-m", "asyncsctp", "version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True, env=environment)
+    assert "plain Python" in done.stdout
+    assert "ASYNCSCTP_PURE asks for it" in done.stdout
 
 
 @pytest.mark.parametrize("program", sorted(path.name for path in EXAMPLES.glob("*.py")))
