@@ -91,6 +91,10 @@ FAMILIES: Final = [
     Family("packet soup", "fuzz.test_hostile_packets:test_soup", 10),
     Family("rich packet soup", "fuzz.test_hostile_packets:test_soup_in_rich_lives", 5),
     Family("address packet soup", "fuzz.test_hostile_addresses:test_soup", 5),
+    *(
+        Family(f"harness of {name}", "coverage_guided.blind:attempt", 10, (name,))
+        for name in ("packets", "inits", "cookies", "asconf", "reconfig", "commands")
+    ),
     *_by_hypothesis(
         "properties.test_inbound", "test_intervals_are_a_set", "test_the_tracker_is_a_set_of_tsns",
         "test_each_message_once_whole_in_stream_order_and_as_soon_as_it_can",

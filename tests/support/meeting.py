@@ -305,6 +305,7 @@ class Meeting:
             association.submission.give_up(sent.terms)
         except ValueError:
             self._abort(side)
+        self.pair.endpoints[side].touch(association)
 
     def _break_off_all(self, side: int) -> None:
         for other, number in list(self.writing):
