@@ -325,6 +325,8 @@ class Packetizer:
                 if sent or not queue.next_size(space) or not transmission.take_probe():
                     break
                 count, taken = queue.fill(writer, space, tsn, queue.next_size(space), wanted)
+                if not count:  # a scheduler that changes its mind, or the next message wants another path
+                    break
             body = take_all(writer)
             size = len(body)
             record = PacketRecord(tsn, tsn + count - 1, body, taken, path_id, now)

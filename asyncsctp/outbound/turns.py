@@ -178,12 +178,12 @@ class Turns:
         return chosen
 
     def _peek(self) -> OutgoingStream | None:
-        """The stream that the next packet begins with."""
-        stream = self._begun or self._turn()
-        if stream is None and self._active:  # what it had for the packet before is all gone
-            self._scheduler.begin_packet()
-            stream = self._turn()
-        return stream
+        """The stream that the next packet begins with, whatever the one before it may still have had room for."""
+        if self._begun is not None:
+            return self._begun
+        if self._competing:
+            self._begin_packet()
+        return self._turn()
 
     def _end_turn(self, stream: OutgoingStream, size: int) -> None:
         """A turn of this stream is over: a message has left, or a chunk where they interleave; all, if it is alone."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from asyncsctp.outbound.data_queue import DataQueue
 from asyncsctp.outbound.message import OutboundMessage, Terms, message_flags
 from asyncsctp.outbound.send_queue import SendQueue
-from asyncsctp.schedulers import NO_STREAM, FirstComeFirstServed, StreamScheduler
+from asyncsctp.schedulers import NO_STREAM, FirstComeFirstServed, RoundRobinPerPacket, StreamScheduler
 from asyncsctp.wire.octets import Writer, read_data
 
 ROOM = 1440
@@ -193,6 +193,18 @@ def test_a_users_scheduler_decides_between_messages_and_may_end_a_packet() -> No
     assert scheduler.turns == [(1, 2000), (3, 10), (3, 10)]
     assert not scheduler.active
     assert not queue
+
+
+def test_the_next_packet_is_another_streams_whatever_the_last_one_had_room_for() -> None:
+    """What is said of the next packet before it is filled is said of the stream that it is then filled from."""
+    queue = queue_of(scheduler=RoundRobinPerPacket())
+    for path_id in (0, 0, 0):
+        queue.push(OutboundMessage(1, bytes(500), path_id=path_id))
+    queue.push(OutboundMessage(2, bytes(100), path_id=1))
+    writer = Writer()
+    assert queue.fill(writer, 600, 1, UNLIMITED, queue.next_path()) == (1, 500)
+    assert (queue.next_path(), queue.next_size(ROOM)) == (1, 100)
+    assert queue.fill(writer, 600, 2, UNLIMITED, 1) == (1, 100)
 
 
 def test_a_scheduler_can_be_replaced_in_the_middle_of_a_message() -> None:
