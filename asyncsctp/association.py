@@ -322,6 +322,13 @@ class Association(Overview):
             self.abort(now, b"")
         self._life.tell()
 
+    def leave(self, now: float) -> bool:
+        """End gracefully at once if nothing but SHUTDOWN COMPLETE is missing (section 9.2); whether that is so."""
+        self.context.now = now
+        has_left = self._rooms.shutdown is not None and self._rooms.shutdown.leave()
+        self._life.tell()
+        return has_left
+
     def abort(self, now: float, reason: bytes) -> None:
         """End at once (section 9.1); `reason` travels in a User-Initiated Abort cause."""
         context = self.context

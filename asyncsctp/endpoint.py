@@ -36,6 +36,7 @@ class Endpoint:
         "_cookies",
         "_deadlines",
         "_directory",
+        "_leaving",
         "_random",
         "_sharing",
         "_strangers",
@@ -75,6 +76,8 @@ class Endpoint:
         self.outbox = Outbox() if outbox is None else outbox
         self.statistics = EndpointStatistics()
         self._accept = accept
+        #: Those that wait for nothing but SHUTDOWN COMPLETE, the longest first: they don't count against `limit`.
+        self._leaving: dict[Association, None] = {}
         self._random = random
         #: Of associations to come. Those that there are ask their peers for others by `Association.asconf`.
         self.local_addresses = tuple(dict.fromkeys(map(normalize, local_addresses)))
@@ -199,8 +202,13 @@ class Endpoint:
         """Its tags, its peer's port or the peer's addresses are known, or are others than before."""
         self._directory.bind(association)
 
+    def await_completion(self, association: Association) -> None:
+        """It waits for nothing but SHUTDOWN COMPLETE: its place is free for another."""
+        self._leaving[association] = None
+
     def unbind(self, association: Association) -> None:
         """It has ended."""
+        self._leaving.pop(association, None)
         self._directory.unbind(association)
         self._deadlines.forget(association)
 
@@ -213,12 +221,16 @@ class Endpoint:
     @property
     def is_full(self) -> bool:
         """Whether there are as many associations as there may be."""
-        return self.limit is not None and len(self._directory) >= self.limit
+        return self.limit is not None and len(self._directory) - len(self._leaving) >= self.limit
 
     def welcome(self, setup: Setup, route: Route, now: float) -> Association | None:
         """An association as a cookie says that came along this route; None where nobody takes it."""
         if self._accept is None:
             return None
+        if self.limit is not None and len(self._directory) >= self.limit:
+            for leaving in self._leaving:  # the one that has waited longest
+                leaving.leave(now)
+                break
         association = self._make(self.config, setup.peer_port, AssociationUser())
         association.user = self._accept(association)
         association.accept(setup, route, now)

@@ -13,7 +13,7 @@ from mypy_extensions import mypyc_attr
 from .errors import AssociationAborted, SCTPError
 from .events import AdaptationIndication, AssociationDown, AssociationRestarted, AssociationUp, AuthKeyChanged, Event
 from .handlers.context import Context, Setup
-from .handlers.notices import Completion, HeartbeatAnswer, Settlement, Writable
+from .handlers.notices import COMPLETE, Complete, Completion, HeartbeatAnswer, Settlement, Writable
 from .handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT
 from .inbound.reassembly import Recipient
 from .paths.path import Path
@@ -55,6 +55,9 @@ class AssociationUser(Recipient):
         `transmissions` is the most that one of its chunks took.
         """
 
+    def on_complete(self) -> None:
+        """The peer has shut down, and each side has all that the other sent; what is left of the end brings nothing."""
+
     def on_closed(self, error: SCTPError | None) -> None:
         """The association has ended, gracefully if `error` is None. Nothing is called after this."""
 
@@ -67,6 +70,9 @@ class Registry(Protocol):
 
     def unbind(self, association: Association) -> None:
         """The association has ended."""
+
+    def await_completion(self, association: Association) -> None:
+        """The association waits for nothing but SHUTDOWN COMPLETE: it may go when its place is wanted."""
 
     def find(self, address: str, port: int) -> Association | None:
         """The association with a peer at this address and port."""
@@ -187,6 +193,11 @@ class Lifecycle:
         """Whether user data waits to be sent or to be acknowledged."""
         return self._rooms.transmission is not None and self._rooms.transmission.pending
 
+    def await_completion(self) -> None:
+        """Nothing is missing but the SHUTDOWN COMPLETE."""
+        self._context.notices.append(COMPLETE)
+        self._registry.await_completion(self._association)
+
     def all_acknowledged(self) -> bool:
         """Whether the peer has all user data, and knows of what was given up."""
         return self._rooms.transmission is None or self._rooms.transmission.all_acknowledged
@@ -220,6 +231,8 @@ class Lifecycle:
                     user.on_writable()
                 elif isinstance(notice, Settlement):
                     user.on_settled(notice.watcher, notice.reason, notice.address, notice.transmissions)
+                elif isinstance(notice, Complete):
+                    user.on_complete()
                 elif isinstance(notice, HeartbeatAnswer):
                     user.on_heartbeat(notice.address, notice.round_trip)
                 elif isinstance(notice, Completion):

@@ -357,12 +357,18 @@ class Driver(Inbox):
         """The graceful end, or the other after `Config.close_timeout`."""
         self.shutdown()
         if not self.ended:
-            limit = self.engine.loop.call_later(self.core.context.config.close_timeout, self.abort, b"")
+            limit = self.engine.loop.call_later(self.core.context.config.close_timeout, self._leave)
             try:
                 await self.wait_ended()
             finally:
                 limit.cancel()
         await self.wait_ended()
+
+    def _leave(self) -> None:
+        """It takes too long: end gracefully, if all has been delivered, else abort."""
+        if not self.ended and self.core.leave(self.engine.now()):
+            self.engine.flush(self.core)
+        self.abort(b"")
 
     def abort(self, reason: bytes) -> None:
         """End at once (RFC 9260 section 9.1)."""

@@ -30,11 +30,14 @@ class Inbox(AssociationUser):
     """
 
     __slots__ = (
-        "_accepting", "_lowest", "_readers", "_used", "_written", "claims", "ended", "error", "unclaimed",
+        "_accepting", "_lowest", "_readers", "_used", "_written", "claims", "ended", "error", "is_complete",
+        "unclaimed",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.ended = False
+        #: The peer has shut down, and each side has all that the other sent, although the end may still take time.
+        self.is_complete = False
         self.error: SCTPError | None = None
         self.unclaimed = Unclaimed(self)
         self._readers: dict[int, StreamReader] = {}
@@ -97,7 +100,9 @@ class Inbox(AssociationUser):
 
     def end_of_stream(self) -> Exception:
         """What to raise when there will be no more messages."""
-        return EndOfStream("the association has ended") if self.error is None else self.error.with_traceback(None)
+        if self.error is not None:
+            return self.error.with_traceback(None)
+        return EndOfStream("the association has ended" if self.ended else "the peer has shut the association down")
 
     def claim(self, sid: int) -> StreamReader:
         """A reader for a stream, which gets its messages from now on, and those that nobody has read. `ValueError` if
@@ -204,7 +209,7 @@ class Inbox(AssociationUser):
         self._accepting.claim()
         unclaimed = self.unclaimed
         while unclaimed.is_empty():
-            if self.ended:
+            if self.ended or self.is_complete:
                 raise self.end_of_stream()
             await self._accepting.wait()
         return self._claim(unclaimed.first_stream())  # begun anew by the peer, whatever of before is not finished
@@ -217,8 +222,13 @@ class Inbox(AssociationUser):
         """The messages that belong to no claimed stream."""
         return await self.unclaimed.read_many(limit)
 
+    def on_complete(self) -> None:
+        """No message is missing, and none comes any more (RFC 9260 section 9.2)."""
+        self.is_complete = True
+        self.wake_readers()
+
     def wake_readers(self) -> None:
-        """The association has ended."""
+        """No more messages come: the association has ended, or will."""
         self.unclaimed.wake()
         if self._accepting is not None:
             self._accepting.wake()

@@ -60,7 +60,7 @@ class PartReader:
     async def __anext__(self) -> Part:
         self._reader.parts()  # it may have read whole messages in between
         while not self._parts:
-            if self._reader.is_ended or self._inbox.ended:
+            if self._reader.is_ended or self._inbox.ended or self._inbox.is_complete:
                 error = self._inbox.end_of_stream()
                 if not self._reader.is_ended and not isinstance(error, EndOfStream):
                     raise error

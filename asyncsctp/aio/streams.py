@@ -94,8 +94,9 @@ class MessageQueue:
     async def read(self) -> Message:
         """The next message; it doesn't suspend if there is one.
 
-        What has arrived can be read after the peer has reset the stream (RFC 6525), and after the association has
-        ended. Then this raises `EndOfStream`, or the association's error if it did not end gracefully.
+        What has arrived can be read after the peer has reset the stream (RFC 6525), or has shut the association down,
+        and after that has ended. Then this raises `EndOfStream`, or the association's error if it did not end
+        gracefully.
         `RuntimeError` if another coroutine is reading this stream already. Cancelling a read loses no message.
         """
         if self.waiter is not None or self.is_empty():
@@ -140,7 +141,7 @@ class MessageQueue:
         while self.is_empty():
             if self.is_ended:
                 raise EndOfStream("the peer has reset the stream")
-            if self._inbox.ended:
+            if self._inbox.ended or self._inbox.is_complete:
                 raise self._inbox.end_of_stream()
             self.waiter = asyncio.get_running_loop().create_future()
             self.is_waited_for = True
@@ -238,8 +239,11 @@ class StreamReader(MessageQueue):
         await super().wait()
 
     def at_eof(self) -> bool:
-        """Whether all messages have been read, and the peer has reset the stream or the association has ended."""
-        return (self.is_ended or self._inbox.ended) and not self and not self._parts
+        """Whether all messages have been read, and no more come: the peer has reset the stream, or shut the association
+        down, or that has ended.
+        """
+        inbox = self._inbox
+        return (self.is_ended or inbox.ended or inbox.is_complete) and not self and not self._parts
 
     def __aiter__(self) -> StreamReader:
         return self

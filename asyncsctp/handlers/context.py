@@ -27,7 +27,7 @@ from ..wire.constants import (
     RE_CONFIG,
 )
 from .keyring import Keyring, SharedKeys
-from .notices import Completion, HeartbeatAnswer, Settlement, Writable
+from .notices import Complete, Completion, HeartbeatAnswer, Settlement, Writable
 from .state import CLOSED, State
 
 __all__ = ["Context", "Owner", "Random", "Setup"]
@@ -148,6 +148,9 @@ class Owner(Protocol):
     def data_pending(self) -> bool:
         """Whether user data waits to be sent or to be acknowledged."""
 
+    def await_completion(self) -> None:
+        """Nothing is missing but the SHUTDOWN COMPLETE: tell the user. It may go if its place is wanted."""
+
     def all_acknowledged(self) -> bool:
         """Whether the peer has all user data, and knows of what was given up."""
 
@@ -220,7 +223,7 @@ class Context:
         self._packets_before = 0
         self._answered_apart = False
         #: What the user is to be told, once the packet or the call that is at work has been dealt with.
-        self.notices: deque[Event | Settlement | HeartbeatAnswer | Writable | Completion] = deque()
+        self.notices: deque[Event | Settlement | HeartbeatAnswer | Writable | Complete | Completion] = deque()
 
     def queue(self, chunk: bytes, path_id: int = -1) -> None:
         """Send a control chunk with the next flush, bundled with whatever else goes to that path."""

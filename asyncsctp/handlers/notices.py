@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-__all__ = ["WRITABLE", "Completion", "HeartbeatAnswer", "Settlement", "Writable"]
+__all__ = ["COMPLETE", "WRITABLE", "Complete", "Completion", "HeartbeatAnswer", "Settlement", "Writable"]
 
 
 @final
@@ -44,6 +44,13 @@ class Writable:
 
 
 @final
+class Complete:
+    """Each side has all that the other sent, and nothing is missing of the end but the SHUTDOWN COMPLETE."""
+
+    __slots__ = ()
+
+
+@final
 class Completion:
     """A request of the user is done: it wished to be called then."""
 
@@ -54,3 +61,4 @@ class Completion:
 
 
 WRITABLE: Final = Writable()
+COMPLETE: Final = Complete()

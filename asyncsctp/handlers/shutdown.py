@@ -110,12 +110,24 @@ class Shutdown:
 
     # What time says.
 
+    def leave(self) -> bool:
+        """Wait no longer for SHUTDOWN COMPLETE, if nothing else is missing; whether that is so.
+
+        Each side has all that the other sent, and both have said so: the end is a graceful one, although nobody may be
+        there any more to say the last word.
+        """
+        if self._context.state is not SHUTDOWN_ACK_SENT:
+            return False
+        self._context.owner.end(None)
+        return True
+
     def expire_t2(self) -> None:
         """T2-shutdown: send again, over another path or from another address if there is one, until the limit."""
         context = self._context
         self.retransmissions += 1
         if self.retransmissions > context.config.max_retrans:
-            context.owner.end(AssociationTimeout("the peer did not answer the shutdown"))
+            if not self.leave():
+                context.owner.end(AssociationTimeout("the peer did not answer the shutdown"))
             return
         path = context.paths.by_id[self._path_id]
         path.rto.back_off()
@@ -127,10 +139,11 @@ class Shutdown:
 
     def expire_t5(self) -> None:
         """T5-shutdown-guard: the shutdown as a whole took too long; abort."""
-        self._context.abort(
-            causes.pack_protocol_violation("T5-shutdown-guard expired"),
-            AssociationAborted("the shutdown took longer than its guard timer allows"),
-        )
+        if not self.leave():
+            self._context.abort(
+                causes.pack_protocol_violation("T5-shutdown-guard expired"),
+                AssociationAborted("the shutdown took longer than its guard timer allows"),
+            )
 
     def vacate(self, path_id: int, other: int) -> None:
         """This path is no more."""
@@ -151,6 +164,7 @@ class Shutdown:
         context = self._context
         if context.state is not SHUTDOWN_ACK_SENT:
             context.state = SHUTDOWN_ACK_SENT
+            context.owner.await_completion()
             self._begin_t2()
         self._send()
 

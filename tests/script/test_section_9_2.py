@@ -333,7 +333,10 @@ def test_the_users_shutdown_is_ignored_then() -> None:
 
 
 def test_t2_sends_shutdown_ack_again_until_the_limit() -> None:
-    """If T2 expires MUST resend SHUTDOWN ACK; SHOULD limit that to Association.Max.Retrans."""
+    """If T2 expires MUST resend SHUTDOWN ACK; SHOULD limit that to Association.Max.Retrans.
+
+    All has been delivered both ways, and the peer has said so: that nobody is there for the last word is no error.
+    """
     script = Script()
     script.send(shutdown_of_peer(script))
     start = script.now
@@ -343,7 +346,38 @@ def test_t2_sends_shutdown_ack_again_until_the_limit() -> None:
     waited = [later.at - earlier.at for earlier, later in zip(packets, packets[1:], strict=False)]
     assert waited[:7] == pytest.approx([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0])
     assert packets[0].at == start
-    assert isinstance(script.user.error, AssociationTimeout)
+    assert script.user.is_closed and script.user.error is None
+
+
+@pytest.mark.parametrize("outstanding", [False, True])
+def test_the_user_hears_when_nothing_is_missing_but_the_last_word(outstanding: bool) -> None:
+    """In SHUTDOWN-RECEIVED our own data may still fail; not in SHUTDOWN-ACK-SENT."""
+    script = Script()
+    if outstanding:
+        script.write(b"outstanding")
+        script.take()
+    assert not script.association.leave(script.now)
+    script.send(shutdown_of_peer(script))
+    assert script.user.completed == (not outstanding)
+    assert outstanding or script.state is SHUTDOWN_ACK_SENT
+    if outstanding:
+        assert not script.association.leave(script.now)
+        script.send(script.sack(0))
+        assert script.user.completed
+    assert script.association.leave(script.now)
+    assert script.user.is_closed and script.user.error is None
+    assert not script.association.leave(script.now)
+    assert script.association.next_expiry == float("inf")
+
+
+def test_the_guard_is_no_error_either_when_all_is_delivered() -> None:
+    script = Script(Config(heartbeat_interval=None, shutdown_guard=20.0))
+    script.shutdown()
+    script.send(shutdown_of_peer(script))
+    script.take()
+    script.advance(25.0)
+    assert {kind for packet in script.take() for kind in packet.kinds} == {SHUTDOWN_ACK}
+    assert script.user.is_closed and script.user.error is None
 
 
 def test_a_repeated_shutdown_is_acknowledged_again() -> None:

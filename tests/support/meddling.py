@@ -72,6 +72,10 @@ class Meddler(Recorder):
         with self.told("on_settled"):
             super().on_settled(watcher, reason, address, transmissions)
 
+    def on_complete(self) -> None:
+        with self.told("on_complete"):
+            super().on_complete()
+
     def on_closed(self, error: SCTPError | None) -> None:
         with self.told("on_closed"):
             super().on_closed(error)

@@ -56,6 +56,7 @@ class Recorder(AssociationUser):
         self.parts: dict[tuple[int, int], list[bytes]] = {}
         self.settled: list[tuple[Any, str, str, int]] = []
         self.writable = 0  # how often it was told that there is room
+        self.completed = False
         self.is_closed = False
         self.reading = True
         self.unread: list[int] = []
@@ -98,6 +99,11 @@ class Recorder(AssociationUser):
 
     def on_settled(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
         self.settled.append((watcher, reason, address, transmissions))
+
+    def on_complete(self) -> None:
+        assert not self.is_closed
+        assert not self.completed
+        self.completed = True
 
     def on_closed(self, error: SCTPError | None) -> None:
         assert not self.is_closed
