@@ -170,12 +170,13 @@ class PacketRecord:
     `len(body)` is what counts against cwnd (section 7.2.2), `user_bytes` what counts against the peer's window.
     `message`: that of which the last of several chunks is here, so that it can be given back: as acknowledgements are
     cumulative, it is the last to go. Each chunk of a message that has terms is named, and has a record of its own.
-    `astray`: it was sent to several paths, so that nobody knows which of them it came along.
+    `astray`: it was sent to several paths, so that nobody knows which of them it came along. `hurried`: it was sent
+    again by a fast retransmit, which happens once (section 7.2.4).
     """
 
     __slots__ = (
-        "astray", "body", "first_tsn", "last_tsn", "message", "path_id", "sent_at", "state", "transmissions",
-        "user_bytes",
+        "astray", "body", "first_tsn", "hurried", "last_tsn", "message", "path_id", "sent_at", "state",
+        "transmissions", "user_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -190,6 +191,7 @@ class PacketRecord:
         self.message: OutboundMessage | None = None
         self.transmissions = 1
         self.astray = False
+        self.hurried = False
         self.state = IN_FLIGHT
 
     def key_id(self) -> int:
@@ -221,6 +223,7 @@ class PacketRecord:
         rest = PacketRecord(tsn, self.last_tsn, body[at:], self.user_bytes - user_bytes, self.path_id, self.sent_at)
         rest.transmissions = self.transmissions
         rest.astray = self.astray
+        rest.hurried = self.hurried
         rest.state = self.state
         if self.message is not None and self.message.tsn >= tsn:
             rest.message = self.message

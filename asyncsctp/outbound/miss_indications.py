@@ -6,11 +6,17 @@ TSN below it, such a TSN t was outstanding whenever an h above t was reported, s
 h > t there ever was: three times, if and only if the third largest h exceeds t. That third largest only grows; every
 record is passed by it once. (In Fast Recovery a SACK that advances the cumulative TSN has its highest TSN reported as
 h.) Reneged records have been missed less often and are counted one by one.
+
+What T3-rtx has sent again left later than many TSNs above it: only an h that left after it tells of a miss. What was
+sent again leaves in order of TSN, as all else does; so it is kept in order of leaving, and what has been missed three
+times by that is at the front. A fast retransmit makes ineligible for another one.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heappop, heappush
+from math import inf
 from typing import Final, final
 
 from .message import IN_FLIGHT, PacketRecord
@@ -79,9 +85,11 @@ class Reneged:
 
 @final
 class MissIndications:
-    """The frontier below which everything outstanding has been missed often enough. First transmissions only."""
+    """The frontier below which everything outstanding has been missed often enough that was sent once; and the same for
+    what was sent again.
+    """
 
-    __slots__ = ("_largest", "reneged", "frontier", "passed")
+    __slots__ = ("_largest", "_latest", "again", "reneged", "frontier", "passed")
 
     def __init__(self, cumulative_tsn: int) -> None:
         self._largest = [cumulative_tsn] * _MISSES  # the highest newly acknowledged TSNs, ascending
@@ -89,6 +97,9 @@ class MissIndications:
         #: Records that end below it have been missed three times; up to `passed` they have been looked at.
         self.frontier = cumulative_tsn
         self.passed = cumulative_tsn
+        #: Of what was sent again without being fast retransmitted: when it left last, its first and its last TSN.
+        self.again: deque[tuple[float, int, int]] = deque()
+        self._latest = [(-inf, 0)] * _MISSES  # of the highest newly acknowledged TSNs, when they left; ascending
 
     def note(self, highest: int) -> bool:
         """A SACK counts a miss for what is missing below `highest`; whether the frontier has moved by it."""
@@ -104,6 +115,30 @@ class MissIndications:
         return record.state == IN_FLIGHT and record.transmissions == 1 and (
             self.reneged is None or record not in self.reneged
         )
+
+    def on_sent_again(self, record: PacketRecord) -> None:
+        """The record has left once more."""
+        if not record.hurried:
+            self.again.append((record.sent_at, record.first_tsn, record.last_tsn))
+
+    def take_overtaken(self, sent_at: float, highest: int, cumulative_tsn: int) -> list[tuple[float, int, int]]:
+        """What was sent again and has now been missed three times; a SACK counts a miss for what is below `highest` and
+        left before that did, at `sent_at`.
+        """
+        latest = self._latest
+        if (sent_at, highest) > latest[0]:
+            latest[0] = (sent_at, highest)
+            latest.sort()
+        again = self.again
+        overtaken: list[tuple[float, int, int]] = []
+        while again:
+            first = again[0]
+            if first[2] > cumulative_tsn:
+                if (first[0], first[2]) >= latest[0]:
+                    break
+                overtaken.append(first)
+            again.popleft()
+        return overtaken
 
     def on_reneged(self, record: PacketRecord) -> None:
         """The record was acknowledged by a gap ack block, and no longer is; the miss of this SACK is about to be

@@ -7,6 +7,7 @@ proportional to what a SACK changes: gap ranges are compared with those of the S
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Final, final
@@ -206,6 +207,8 @@ class OutstandingQueue(Records):
                 self._lose(record)
         if highest and self._misses.note(highest):
             self._lose_missed()
+        if self._misses.again:
+            self._lose_again(highest)
         self._settle(now)
         return summary
 
@@ -224,6 +227,7 @@ class OutstandingQueue(Records):
         record.state = IN_FLIGHT
         record.transmissions += 1
         record.sent_at = now
+        self._misses.on_sent_again(record)
         self.in_flight[path_id] += len(record.body)
         self.in_flight_user_bytes += record.user_bytes
         last_path, record.path_id = record.path_id, path_id
@@ -252,6 +256,8 @@ class OutstandingQueue(Records):
         marked = [record for record in since if record.path_id == path_id and record.state < ACKED]
         for record in marked:
             self._mark(record, state)
+        if self._misses.again:
+            self._misses.again = deque([entry for entry in self._misses.again if self._is_under_way(*entry)])
         return len(marked)
 
     def abandon_all(self) -> list[tuple[OutboundMessage, bool]]:
@@ -410,7 +416,26 @@ class OutstandingQueue(Records):
                 self._lose(record)
             index += 1
 
+    def _lose_again(self, highest: int) -> None:
+        """The same for what was sent again. None is newly acknowledged if `highest` is 0."""
+        records = self.records
+        sent_at = records[self.index(highest)].sent_at if highest else 0.0
+        for left_at, first_tsn, last_tsn in self._misses.take_overtaken(sent_at, highest, self.cumulative_tsn):
+            index = self.index(first_tsn)
+            while index < len(records) and records[index].last_tsn <= min(last_tsn, highest):
+                record = records[index]
+                if record.state == IN_FLIGHT and record.sent_at == left_at:
+                    self._lose(record)
+                index += 1
+
+    def _is_under_way(self, sent_at: float, first_tsn: int, last_tsn: int) -> bool:
+        """Whether the record with these TSNs is in flight, and has not left again since."""
+        index = self.index(first_tsn)
+        record = self.records[index] if index < len(self.records) else None
+        return record is not None and record.state == IN_FLIGHT and record.sent_at == sent_at
+
     def _lose(self, record: PacketRecord) -> None:
+        record.hurried = True
         self._mark(record, LOST)
         lost_paths = self.summary.lost_paths
         tsn = record.last_tsn if record.transmissions == 1 else self.next_tsn

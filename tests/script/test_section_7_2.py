@@ -273,6 +273,53 @@ def test_7_2_4_what_was_fast_retransmitted_is_not_so_again() -> None:
     assert [packet.tsns for packet in script.wait()] == [[0]]
 
 
+def test_7_2_4_what_a_time_out_sent_again_is_fast_retransmitted_if_that_is_lost() -> None:
+    """Only what was fast retransmitted is ineligible; what left before it, and is acknowledged late, tells nothing."""
+    script = wide()
+    script.advance(1.0)
+    assert script.expect(DATA).tsns == [0]
+    for first in (19, 18, 17, 16):
+        assert [0] not in report(script, -1, (first, 19))
+    script.path().congestion.cwnd = 40 * script.payload
+    script.write_packets(10)
+    assert script.take()[-1].tsns == [29]
+    ssthresh = script.ssthresh
+    assert [0] not in report(script, -1, (16, 20))
+    assert [0] not in report(script, -1, (16, 21))
+    assert [0] in report(script, -1, (16, 22))
+    assert script.ssthresh > ssthresh  # half of what it was by then: another instance of congestion
+    for last in range(23, 27):
+        assert [0] not in report(script, -1, (16, last))
+
+
+def test_7_2_4_of_what_a_time_out_sent_again_another_loss_is_found_at_once() -> None:
+    script = wide(10)
+    script.advance(1.0)
+    script.take()
+    assert report(script, 0) == [[1], [2]]
+    assert report(script, 1) == [[3], [4]]
+    script.path().congestion.cwnd = 20 * script.payload
+    report(script, 2)  # 3 is lost once more
+    for last in (4, 5):
+        report(script, 2, (4, last))
+    assert [3] in report(script, 2, (4, 6))
+
+
+def test_7_2_4_what_a_time_out_sent_again_costs_a_sack_nothing_for_good() -> None:
+    """It is forgotten with its acknowledgement, however often it had to be sent."""
+    script = wide(10)
+    for _ in range(8):
+        script.wait()
+    transmission = script.association._rooms.transmission
+    assert transmission is not None
+    misses = transmission.outstanding._misses
+    assert len(misses.again) == 1
+    script.send(script.sack(9))
+    script.write_packets(1)
+    script.send(script.sack(10))
+    assert not misses.again
+
+
 def test_7_2_4_the_timer_starts_anew_with_the_retransmission_of_the_earliest() -> None:
     """T3-rtx is restarted only if the lowest outstanding TSN was acknowledged or is being retransmitted."""
     script = wide(10)
