@@ -9,6 +9,7 @@ import json
 import shlex
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 
 from asyncsctp.cli import form
 
-from . import plot
+from . import figures, plot
+from .figures import Run
 from .machine import is_compiled, machine, versions
 from .peers import OURS, PEERS, AbsentError, Peer
 from .profiling import PERF, SAMPLER, describe, perf_works
@@ -37,30 +39,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, or read what was measured; print and write. 0 if every run gave results."""
     parser = _parser()
     arguments = parser.parse_args(argv)
+    made: list[tuple[Run, list[Measurement]]] = []
     try:
         scenarios = select(arguments.only)
         wanted = _peers(arguments.peers)
         earlier = load(arguments.compare) if arguments.compare else None
+        if earlier is not None and max(arguments.runs, len(arguments.from_json or ())) > 1:
+            raise ValueError("--compare is for one run: each of several has its own spread")
         if arguments.plot:
             plot.check(arguments.plot)
         if arguments.profile == PERF and not perf_works():
             raise ValueError("--profile perf: there is no perf here, or the system does not let us use it")
-        if arguments.from_json:
-            document, runs = read(arguments.from_json)
-        else:
-            command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if argv is None else argv)])
+        command = shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if argv is None else argv)])
+        for file in arguments.from_json or ():
+            document, runs = read(file)
+            made.append((Run(document, samples(runs)), runs))
+        while len(made) < arguments.runs and not arguments.from_json:
+            if made:
+                time.sleep(arguments.pause)
             document, runs = _measure(scenarios, wanted, _settings(arguments), command)
+            made.append((Run(document, samples(runs)), runs))
+            if arguments.json:
+                file = _numbered(arguments.json, len(made), arguments.runs)
+                file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        if arguments.figures:
+            figures.write(arguments.figures, figures.block([run for run, _ in made]))
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    for line in _report(document, runs, earlier):
+    last, measured = made[-1]
+    for line in _report_all([run for run, _ in made]) if len(made) > 1 else _report(last.document, measured, earlier):
         print(line)
     if arguments.plot:
-        for file in plot.draw(document, samples(runs), arguments.plot):
+        for file in plot.draw(last.document, last.found, arguments.plot):
             print(f"\nwritten: {file}", end="")
         print()
-    return 1 if any(run.error for run in runs) else 0
+    return 1 if any(measurement.error for _, runs in made for measurement in runs) else 0
+
+
+def _numbered(file: Path, number: int, runs: int) -> Path:
+    """The file of one of several runs: run.json, or run-2.json."""
+    return file if runs == 1 else file.with_stem(f"{file.stem}-{number}")
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -106,9 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=_positive(float), metavar="S", help="that each run lasts (1.5)")
     add("--loop", choices=loops, default=loops[0], help="the event loop of those in Python (%(default)s)")
     add("--mtu", type=_positive(int), default=1500, metavar="B", help="the largest IP packet (%(default)s)")
+    add("--runs", type=_positive(int), metavar="N", default=1, help="of all this: so many separate runs (1)")
+    add("--pause", type=_positive(float), metavar="S", default=1.0, help="seconds between separate runs (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write machine, versions, command, medians and all runs there")
     add("--compare", type=Path, metavar="FILE", help="with an earlier run: the ratio of each figure, and its spread")
-    add("--from-json", type=Path, metavar="FILE", help="measure nothing, and report what an earlier run has written")
+    add("--from-json", type=Path, metavar="FILE", nargs="+", help="measure nothing; report what earlier runs wrote")
+    add("--figures", type=Path, metavar="PAGE", help="put medians over the runs and their range into README.md")
     add("--plot", type=Path, metavar="FILE", help="draw it, as FILE.svg and FILE.png (needs matplotlib)")
     add("--quick", action="store_true", help="one short round with few associations, to see that everything works")
     add(
@@ -150,6 +171,24 @@ def _prepare(peers: Sequence[Peer], directory: Path) -> tuple[dict[str, tuple[Pe
         except AbsentError as reason:
             absent[peer.name] = str(reason)
     return present, absent
+
+
+def _report_all(runs: Sequence[Run]) -> Iterator[str]:
+    """The lines to print of several runs: each form of the package for itself."""
+    for compiled in (True, False):
+        those = [run for run in runs if run.compiled is compiled]
+        if not those:
+            continue
+        on, settings = those[0].document["machine"], those[0].document["settings"]
+        form_ = "compiled" if compiled else "uncompiled"
+        rounds = f"{settings['rounds']} x {settings['seconds']:g} s"
+        peers = dict.fromkeys(peer for run in those for peer in run.document["peers"])
+        yield f"{on['processor']}, {on['cpus']} CPUs, {on['system']}"
+        yield f"asyncsctp {form_}; {settings['loop']}, IP packets of {settings['mtu']} B"
+        yield f"medians over {len(those)} runs, and their range; each of {rounds}"
+        yield ""
+        yield from figures.over_runs(those, list(peers))
+        yield ""
 
 
 def _report(document: Mapping[str, Any], runs: Sequence[Measurement], earlier: Samples | None) -> Iterator[str]:

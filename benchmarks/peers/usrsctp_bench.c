@@ -150,7 +150,8 @@ static int on_receive(struct socket *socket, union sctp_sockstore from, void *da
         return 1;
     }
     if (!(flags & MSG_NOTIFICATION)) {
-        pthread_mutex_lock(&link->lock);
+        if (!is_server) /* there nobody but the library's one thread looks at the link */
+            pthread_mutex_lock(&link->lock);
         link->bytes += length;
         link->partial += length;
         if (flags & MSG_EOR) {
@@ -160,9 +161,11 @@ static int on_receive(struct socket *socket, union sctp_sockstore from, void *da
             if (is_server)
                 answer(link, socket, data, link->partial);
             link->partial = 0;
-            pthread_cond_broadcast(&link->changed);
         }
-        pthread_mutex_unlock(&link->lock);
+        if (!is_server) {
+            pthread_cond_broadcast(&link->changed);
+            pthread_mutex_unlock(&link->lock);
+        }
     }
     free(data);
     return 1;
