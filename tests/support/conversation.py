@@ -630,6 +630,8 @@ class Conversation:
                 for each in (0, 1)
                 for written in self.written[each].values()
             )
+        if "there is no room for the rest" in text:  # what is written in parts is not held back
+            return any(line.what in ("parts", "configure") for part in self.script.parts for line in part.lines)
         if "violated" in text:
             return False
         # Who closes while a message is being written in parts can't take it back without partial reliability.

@@ -79,6 +79,18 @@ class Lives(Pair):
             z_paths=plan.paths[1],
         )  # fmt: skip
         self.lives: tuple[list[Recorder], list[Recorder]] = ([self.users[0]], [self.users[1]])
+        #: The largest receive buffer that each side has had.
+        self.windows = [config.recv_buffer for config in plan.configs]
+
+    def check(self, endpoint: object) -> None:
+        super().check(endpoint)
+        side = self.endpoints.index(endpoint)
+        for association in self.endpoints[side].associations:
+            reception = association._rooms.reception
+            if reception is not None:
+                queue, config = reception._queue, association.context.config
+                most = self.windows[side] + 2 * config.max_message_size + _SLACK
+                assert queue.held + queue.unread <= most, f"side {side} holds {queue.held} and {queue.unread} bytes"
 
     def accept(self, association: Association) -> Recorder:
         self.accepted += 1
@@ -331,6 +343,7 @@ class Meeting:
         config = association.context.config
         if changes.get("rto_max", config.rto_max) < config.rto_min:
             changes = changes | {"rto_max": config.rto_min}
+        self.pair.windows[side] = max(self.pair.windows[side], changes.get("recv_buffer", 0))
         association.configure(config.replace(**changes), self.pair.now)
 
     def _set_primary(self, side: int, number: int) -> None:
@@ -516,7 +529,8 @@ class Meeting:
     def _is_legitimate(self, side: int, error: SCTPError) -> bool:
         if isinstance(error, AssociationAborted) and error.by_peer:  # who did it must have had a reason
             causes = [user.error for user in self.pair.lives[1 - side] if user.error is not None]
-            return any(not isinstance(each, AssociationAborted) or not each.by_peer for each in causes)
+            # A that has come again knows nothing of an association with what was its address before.
+            return self.has_restarted or any(not isinstance(e, AssociationAborted) or not e.by_peer for e in causes)
         if isinstance(error, AssociationRefused) or not self.was_up:
             return not self.was_up or self.has_restarted or self.has_aborted  # or it was looked at before
         if isinstance(error, AssociationTimeout):
@@ -527,9 +541,18 @@ class Meeting:
             return self._is_any_too_long()
         if "guard timer" in text:  # five times RTO.Max may be less than what is left takes
             return self.plan.configs[side].shutdown_guard is None
+        if "there is no room for the rest" in text:
+            return self._is_any_too_much(side)
         if "violated the protocol" in text or "Protocol Violation" in text:
             return False
         return self.has_aborted or self.has_restarted
+
+    def _is_any_too_much(self, side: int) -> bool:
+        """Whether there may be no room for what is begun: only what is written in parts is not held back by the writer,
+        and a window may have become smaller since.
+        """
+        changed = any(deed.what == "configure" and deed.side == side for deed in self.plan.deeds)
+        return changed or any(sent.in_parts for sent in self.sent[1 - side].values())
 
     def _is_any_too_long(self) -> bool:
         """Whether a message is longer than the other side takes."""
