@@ -284,11 +284,21 @@ class Reception(Acknowledging):
         tsn = tracker.classify(wire_tsn)
         if tsn < 0:
             return True  # a duplicate takes no room, and is to be reported
-        if self._queue.make_room(tracker, tsn, size):
+        if self._displace(tsn, size):
             return True
         self._context.statistics.dropped_out_of_window += 1
         tracker.refuse()
         return False
+
+    def _displace(self, tsn: int, size: int) -> bool:
+        """Make room by what the peer has to send again: it counts as received when it comes then, and once."""
+        queue = self._queue
+        chunks, user_bytes = queue.displaced, queue.displaced_bytes
+        found = queue.make_room(self.tracker, tsn, size)
+        statistics = self._context.statistics
+        statistics.data_chunks_received -= queue.displaced - chunks
+        statistics.bytes_received -= queue.displaced_bytes - user_bytes
+        return found
 
     def _judge_length(self, length: int, wire_tsn: int) -> None:
         if length == DATA_HEADER_SIZE:

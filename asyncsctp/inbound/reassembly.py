@@ -57,6 +57,8 @@ class ReassemblyQueue:
         "recipient",
         "unread",
         "delivered",
+        "displaced",
+        "displaced_bytes",
         "_max_message_size",
         "_chunks",
         "_largest",
@@ -74,6 +76,8 @@ class ReassemblyQueue:
         self.unread = 0
         #: How many messages were delivered.
         self.delivered = 0
+        #: Chunks that had to make room, and their user bytes: they come again.
+        self.displaced = self.displaced_bytes = 0
         self.recipient = recipient
         self._max_message_size = max_message_size
         self._chunks: dict[int, bytes] = {}
@@ -247,8 +251,11 @@ class ReassemblyQueue:
             largest = self._largest_held()
             if largest < tsn:
                 return False
+            size = self.held
             self._give_up(largest)
             tracker.forget(largest)
+            self.displaced += 1
+            self.displaced_bytes += size - self.held - OVERHEAD
         return True
 
     def _deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:

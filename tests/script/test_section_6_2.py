@@ -332,6 +332,28 @@ def test_a_closed_window_takes_what_fills_a_hole_and_gives_up_the_largest() -> N
     assert [len(message[3]) for message in script.user.messages] == [1000] * (report.tsn + 1)
 
 
+def test_a_chunk_that_was_given_up_and_comes_again_is_counted_once() -> None:
+    script = Script(Config(recv_buffer=6_000, **QUIET))
+    script.user.reading = False
+    for tsn in (1, 2, 3, 4, 5):
+        script.send(script.data(tsn, bytes(1000 + tsn), ssn=tsn))
+    script.send(script.data(0, bytes(1000), ssn=0))
+    kept = script.take()[-1].one(SACK).tsn + 1
+    statistics = script.association.statistics
+    assert kept < 6
+    assert statistics.data_chunks_received == kept
+    assert statistics.bytes_received == sum(1000 + tsn for tsn in range(kept))
+    script.user.read()
+    script.flush()
+    for tsn in (1, 2, 3, 4, 5, 5):
+        script.send(script.data(tsn, bytes(1000 + tsn), ssn=tsn))
+    script.user.read()
+    script.flush()
+    assert script.take()[-1].one(SACK).tsn == 5
+    assert (statistics.data_chunks_received, statistics.messages_received) == (6, 6)
+    assert statistics.bytes_received == 6015
+
+
 def test_a_small_window_is_announced_as_none() -> None:
     """Section 6.2: the receiver MUST avoid the silly window syndrome (RFC 1122 section 4.2.3.3)."""
     script = Script(Config(recv_buffer=10_000, **QUIET))
