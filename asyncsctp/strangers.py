@@ -21,7 +21,8 @@ from .handlers.handshake import acknowledge
 from .handlers.state import COOKIE_ECHOED, COOKIE_WAIT
 from .out_of_the_blue import TokenBucket, answer, holds, is_unicast, reflected, survey
 from .outbox import Outbox
-from .paths.encapsulation import Route, as_seen
+from .paths.encapsulation import Route, as_seen, is_ipv4
+from .paths.local_addresses import known_to_client
 from .paths.settings import usual_room
 from .statistics import EndpointStatistics
 from .wire import causes, control, tlv
@@ -279,6 +280,8 @@ class Strangers:
         elif self._directory.rests(setup.local_tag) or not self._host.listening:
             # It was used, and that association has ended; or nobody listens any more.
             self._refuse(route, setup.peer_port, setup.peer_tag, b"", now)
+        elif not self._is_at_home(setup, route):
+            self._refuse(route, setup.peer_port, setup.peer_tag, b"", now)
         elif self._host.is_full:
             self._refuse(route, setup.peer_port, setup.peer_tag, causes.pack_out_of_resource(), now)
         else:
@@ -287,6 +290,13 @@ class Strangers:
         return association
 
     # Steps.
+
+    def _is_at_home(self, setup: Setup, route: Route) -> bool:
+        """Whether there is an address of ours for the one that the INIT ACK went to, which alone is CONFIRMED (section
+        5.4 rule 2). It may be gone, or not known to a client whose cookie comes along another route.
+        """
+        known = known_to_client(self._host.local_addresses, route.local, setup.disable_restart)
+        return any(is_ipv4(local) == is_ipv4(setup.addresses[0]) for local in known)
 
     def _concerned(self, addresses: Sequence[str], port: int, peer_tag: int) -> Association | None:
         """The association that an INIT, or a cookie for another tag than ours, is about: one with that peer.

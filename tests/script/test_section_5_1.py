@@ -647,3 +647,34 @@ def test_a_peer_may_restart_from_any_address_that_it_listed(source: str) -> None
     ((_, answer),) = solo.init(source, initiate_tag=0x77, addresses=(*MANY, "203.0.113.9"))
     assert kinds(answer) == [ABORT]
     assert association.state is ESTABLISHED
+
+
+# A cookie that comes when, or where, we can't be at home for it.
+
+BOTH = ("10.0.0.9", "fd00::9")  # of the peer, and private: a NAT may stand before them
+
+
+def test_a_cookie_of_an_address_that_we_have_no_more_is_refused() -> None:
+    """Section 5.4 rule 2: CONFIRMED is where the INIT ACK went to, for which there is nothing to send from any more."""
+    solo = Solo(addresses=("10.0.0.1", "fd00::1"))
+    _, echo = solo.cookie(BOTH[1], addresses=BOTH)
+    solo.endpoint.local_addresses = ("10.0.0.1",)
+    ((_, answer),) = solo.receive(echo, BOTH[0])
+    assert kinds(answer) == [ABORT]
+    assert (solo.users, solo.endpoint.associations) == ([], [])
+    assert solo.accept(BOTH[0], addresses=BOTH).state is ESTABLISHED
+
+
+def test_a_cookie_that_comes_along_a_route_by_which_the_client_does_not_know_us_is_refused() -> None:
+    """Draft natsupp section 6.1: to a client that reckons with NATs private addresses are not listed."""
+    solo = Solo(config=Config(nat_support=True), addresses=("10.0.0.1", "fd00::1"))
+    ((_, answer),) = solo.receive(
+        solo.packet(pack_init(offer(addresses=BOTH, disable_restart=True), ack=False), tag=0), BOTH[1], local="fd00::1"
+    )
+    ack = init_of(answer)
+    echo = solo.packet(control.pack_cookie_echo(ack.cookie or b""), tag=ack.initiate_tag)
+    ((_, answer),) = solo.receive(echo, BOTH[0], local="10.0.0.1")
+    assert kinds(answer) == [ABORT]
+    assert (solo.users, solo.endpoint.associations) == ([], [])
+    solo.receive(echo, BOTH[1], local="fd00::1")
+    assert solo.association.state is ESTABLISHED
