@@ -253,8 +253,8 @@ class Strangers:
 
         `auth_end`: where an AUTH chunk in front of it ends; 0 if there is none.
         """
-        opened = self._cookies.open(cookie, now, route.address)
-        if opened is None or not _is_returned(opened.setup, self._port, source, route):
+        opened = self._cookies.open(cookie, now, (self._port, *source), route.address)
+        if opened is None or not opened.setup.lists(route.address):
             self._host.statistics.cookies_rejected += 1
             return None
         if any(first16 >> 8 == ABORT for first16, *_ in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram))):
@@ -328,12 +328,3 @@ class Strangers:
 
     def _room(self, route: Route) -> int:
         return usual_room(self._host.config.mtu, route.address)
-
-
-def _is_returned(setup: Setup, port: int, source: tuple[int, int], route: Route) -> bool:
-    """Whether a cookie came back to `port` from where it was sent to (section 5.1.5 step 3, RFC 5062 section 7).
-
-    `source` are the peer's port and the tag of the packet.
-    """
-    ports_and_tag = (setup.local_port, setup.peer_port, setup.local_tag)
-    return ports_and_tag == (port, *source) and setup.lists(route.address)

@@ -89,17 +89,14 @@ class Collision:
     def on_cookie_echo(self, cookie: bytes, source: Route) -> bool:
         """COOKIE ECHO, first in a packet that carried our tag. Whether what follows it there may be processed."""
         context = self._context
-        opened = self._cookies.open(cookie, context.now, source.address)
+        opened = self._open(cookie, source)
         if opened is None:
             context.statistics.unexpected_chunks += 1
             return False
         setup = opened.setup
-        # Section 5.1.5 step 3, RFC 5062 section 7.
-        ports_and_tag = (context.local_port, context.peer_port, context.local_tag)
-        named = (setup.local_port, setup.peer_port, setup.local_tag)
         # With both tags it can but be answered, wherever a NAT has moved its sender meanwhile.
         is_ours = context.setup is not None and context.setup.disable_restart and setup.peer_tag == context.peer_tag
-        if named != ports_and_tag or (not setup.lists(source.address) and not is_ours):
+        if not setup.lists(source.address) and not is_ours:
             context.statistics.unexpected_chunks += 1
             return False
         return self.on_opened_cookie(opened, source)
@@ -122,9 +119,8 @@ class Collision:
                 context.setup, context.config, context.keyring, datagram, *auth
             ):
                 return False
-            opened = self._cookies.open(datagram[start:end], context.now, source.address)
-            tags = context.local_tag, context.peer_tag
-            if opened is None or (opened.setup.local_tag, opened.setup.peer_tag) != tags:
+            opened = self._open(datagram[start:end], source)
+            if opened is None or opened.setup.peer_tag != context.peer_tag:
                 return False
             context.transmit_along(control.pack_cookie_ack(), source, context.peer_tag)
             return True
@@ -133,7 +129,7 @@ class Collision:
     def keys_in(self, cookie: bytes, source: Route) -> Keyring | None:
         """What an AUTH chunk in front of this COOKIE ECHO is to be judged by, while the association is being set up."""
         context = self._context
-        opened = self._cookies.open(cookie, context.now, source.address)
+        opened = self._open(cookie, source)
         if opened is None or opened.setup.auth is None:
             return None
         return Keyring(opened.setup.auth, SharedKeys(context.config.auth_keys, context.config.auth_active_key))
@@ -221,6 +217,12 @@ class Collision:
         paths = self._context.paths
         path = paths.find(source.address)
         return paths.data_path() if path is None else paths.reply_path(path)
+
+    def _open(self, cookie: bytes, source: Route) -> OpenedCookie | None:
+        """What a cookie says that came in a packet with our tag."""
+        context = self._context
+        bound = (context.local_port, context.peer_port, context.local_tag)
+        return self._cookies.open(cookie, context.now, bound, source.address)
 
     # Answers to INIT
 

@@ -34,19 +34,28 @@ _ADDRESSES_KEPT: Final = 1024
 _EXTENSIONS_KEPT: Final = 64
 _SECRET_LIFE: Final = 3600.0  # section 5.1.3: changed reasonably frequently, e.g. hourly
 _EPOCH_BITS: Final = 48
+_EPOCH_MASK: Final = (1 << _EPOCH_BITS) - 1
+_LONGEST_AGE: Final = 1 << _EPOCH_BITS - 1  # else it is of the future
 _EPOCH_LABEL: Final = b"epoch"
 _PERIOD: Final = Struct("!q")
 _GENERATION: Final = 0xFF  # as much of a period's number as a cookie holds
 _MICROSECONDS: Final = 1_000_000
 
-# Generation of the secret, flags, created, life; tags, TSNs, window; streams; ports; tie-tags; number of extensions,
-# and which address is preferred.
-_FIXED: Final = Struct("!BBQQ IIIII HH HHH II BB")
+# Generation of the secret, flags, created (48 bits); the peer's tag, TSNs, window; streams; UDP port; number of
+# extensions. Ports and our tag are those of the packet with the COOKIE ECHO: they are authenticated, not sent.
+_FIXED: Final = Struct("!BBHI IIII HH H B")
+_BOUND: Final = Struct("!HHI")
+_LIFE: Final = Struct("!Q")
+_TIES: Final = Struct("!II")
 _ECN: Final = 1
 _DISABLE_RESTART: Final = 2
 _AUTH: Final = 4  # the key vectors are there
 _ADAPTATION: Final = 8  # an indication of the peer is there
 _LISTS_MORE: Final = 16
+_EXTENDED: Final = 32  # its life is not what the jar gives to all
+_TIED: Final = 64
+_PREFERRED: Final = 128  # and it is not the first address
+_RARE: Final = _AUTH | _ADAPTATION | _EXTENDED | _TIED | _PREFERRED
 _U16: Final = Struct("!H")
 _U32: Final = Struct("!I")
 _ADDRESS_SIZES: Final = frozenset({4, 16})
@@ -91,79 +100,101 @@ class CookieJar:
         RFC 5062 section 6.3: long lives are not allowed even if requested; at most twice our own is.
         """
         self._change_secret(now)
-        life = self.lifetime + min(max(extension, 0.0), self.lifetime)
-        content = b"".join(
-            (
-                _FIXED.pack(
-                    self._period & _GENERATION,
-                    _flags(setup),
-                    self._stamp(now),
-                    int(life * _MICROSECONDS),
-                    setup.local_tag,
-                    setup.peer_tag,
-                    setup.local_initial_tsn,
-                    setup.peer_initial_tsn,
-                    setup.peer_rwnd,
-                    setup.outgoing_streams,
-                    setup.incoming_streams,
-                    setup.local_port,
-                    setup.peer_port,
-                    setup.udp_port,
-                    *tie_tags,
-                    len(setup.extensions),
-                    setup.preferred,
-                ),
-                _pack_extensions(setup.extensions),
-                *_pack_options(setup),
-                *map(_pack_address, setup.addresses),
-                *map(_pack_address, setup.further),
-            )
-        )
-        return self._mac(self._secret, content) + content
+        flags = _flags(setup)
+        extension = min(max(extension, 0.0), self.lifetime)
+        created = self._stamp(now)
+        if extension:
+            flags |= _EXTENDED
+        if tie_tags != NO_TIE_TAGS:
+            flags |= _TIED
+        parts = [
+            _FIXED.pack(
+                self._period & _GENERATION,
+                flags,
+                created >> 32,
+                created & MASK_32,
+                setup.peer_tag,
+                setup.local_initial_tsn,
+                setup.peer_initial_tsn,
+                setup.peer_rwnd,
+                setup.outgoing_streams,
+                setup.incoming_streams,
+                setup.udp_port,
+                len(setup.extensions),
+            ),
+            _pack_extensions(setup.extensions),
+        ]
+        if flags & _RARE:
+            if extension:
+                parts.append(_LIFE.pack(int((self.lifetime + extension) * _MICROSECONDS)))
+            if flags & _TIED:
+                parts.append(_TIES.pack(*tie_tags))
+            if flags & _PREFERRED:
+                parts.append(bytes((setup.preferred,)))
+            parts += _pack_options(setup)
+        parts += map(_pack_address, setup.addresses)
+        if setup.further:
+            parts += map(_pack_address, setup.further)
+        content = b"".join(parts)
+        return self._mac(self._secret, content, (setup.local_port, setup.peer_port, setup.local_tag)) + content
 
-    def open(self, cookie: bytes, now: float, source: str = "") -> OpenedCookie | None:
-        """What a cookie that came from `source` says, if it is of our making under this secret or the one before.
+    def open(
+        self, cookie: bytes, now: float, bound: tuple[int, int, int], source: str = ""
+    ) -> OpenedCookie | None:
+        """What a cookie that came from `source` says, if it is of our making under this secret or the one before, and
+        for these: our port, the peer's, and our tag (section 5.1.5 step 3, RFC 5062 section 7).
 
-        Else None (section 5.1.5).
+        Else None.
         """
         self._change_secret(now)
         mac, content = cookie[:_MAC_SIZE], cookie[_MAC_SIZE:]
         if not _FIXED.size <= len(content) <= _LONGEST:
             return None
         secret = self._secret if content[0] == self._period & _GENERATION else self._previous
-        if not compare_digest(mac, self._mac(secret, content)):
+        if not compare_digest(mac, self._mac(secret, content, bound)):
             return None
         try:
-            return self._read(content, now, source)
+            return self._read(content, now, bound, source)
         except ValueError:
             return None
 
-    def _read(self, content: bytes, now: float, source: str) -> OpenedCookie | None:
+    def _read(
+        self, content: bytes, now: float, bound: tuple[int, int, int], source: str
+    ) -> OpenedCookie | None:
         (
             _,
             flags,
-            created,
-            life,
-            local_tag,
+            created_high,
+            created_low,
             peer_tag,
             local_initial_tsn,
             peer_initial_tsn,
             peer_rwnd,
             outgoing_streams,
             incoming_streams,
-            local_port,
-            peer_port,
             udp_port,
-            local_tie_tag,
-            peer_tie_tag,
             extension_count,
-            preferred,
         ) = _FIXED.unpack_from(content)
-        options_at = _FIXED.size + extension_count
-        auth, adaptation, addresses_at = _read_options(content, options_at, flags)
+        local_port, peer_port, local_tag = bound
+        at = extensions_end = _FIXED.size + extension_count
+        life = int(self.lifetime * _MICROSECONDS)
+        tie_tags = NO_TIE_TAGS
+        preferred = 0
+        if flags & _EXTENDED:
+            life = int.from_bytes(content[at : at + _LIFE.size])
+            at += _LIFE.size
+        if flags & _TIED:
+            tie_tags = int.from_bytes(content[at : at + 4]), int.from_bytes(content[at + 4 : at + _TIES.size])
+            at += _TIES.size
+        if flags & _PREFERRED:
+            preferred = int.from_bytes(content[at : at + 1])
+            at += 1
+        auth, adaptation, addresses_at = _read_options(content, at, flags)
         addresses = as_seen(_read_addresses(content, addresses_at), source)
-        age = self._stamp(now) - created
-        if not (local_tag and peer_tag and outgoing_streams and incoming_streams and addresses) or age < 0:
+        age = self._stamp(now) - (created_high << 32 | created_low)
+        if age < 0:
+            age += 1 << _EPOCH_BITS
+        if not (local_tag and peer_tag and outgoing_streams and incoming_streams and addresses) or age >= _LONGEST_AGE:
             return None
         if preferred >= len(addresses[:MAX_PEER_ADDRESSES]):
             return None
@@ -180,7 +211,7 @@ class CookieJar:
             addresses=addresses[:MAX_PEER_ADDRESSES],
             udp_port=udp_port,
             ecn=bool(flags & _ECN),
-            extensions=_read_extensions(content[_FIXED.size : options_at]),
+            extensions=_read_extensions(content[_FIXED.size : extensions_end]),
             auth=auth,
             adaptation=adaptation,
             preferred=preferred,
@@ -188,7 +219,7 @@ class CookieJar:
             further=addresses[MAX_PEER_ADDRESSES:],
             lists_more=bool(flags & _LISTS_MORE),
         )
-        return OpenedCookie(setup, (local_tie_tag, peer_tie_tag), min(max(age - life, 0), MASK_32))
+        return OpenedCookie(setup, tie_tags, min(max(age - life, 0), MASK_32))
 
     def _change_secret(self, now: float) -> None:
         if now < self._changes_at:
@@ -210,17 +241,19 @@ class CookieJar:
         return hmac_digest(self._shared, _PERIOD.pack(period), sha256)
 
     def _stamp(self, now: float) -> int:
-        return self._epoch + ceil(now * _MICROSECONDS)
+        return self._epoch + ceil(now * _MICROSECONDS) & _EPOCH_MASK
 
     @staticmethod
-    def _mac(secret: bytes, content: bytes) -> bytes:
-        return blake2s(content, key=secret, digest_size=_MAC_SIZE).digest()
+    def _mac(secret: bytes, content: bytes, bound: tuple[int, int, int]) -> bytes:
+        return blake2s(_BOUND.pack(*bound) + content, key=secret, digest_size=_MAC_SIZE).digest()
 
 
 def _flags(setup: Setup) -> int:
     flags = _ECN if setup.ecn else 0
     if setup.disable_restart:
         flags |= _DISABLE_RESTART
+    if setup.preferred:
+        flags |= _PREFERRED
     if setup.lists_more:
         flags |= _LISTS_MORE
     if setup.auth is not None:

@@ -268,14 +268,15 @@ def test_jars_that_share_a_secret_open_each_others_cookies() -> None:
         incoming_streams=7, local_port=PORT, peer_port=PEER_PORT, addresses=(THERE,), udp_port=9899,
     )  # fmt: skip
     now = 3599.0
+    bound = (PORT, PEER_PORT, 1)
     one = CookieJar(SeededRandom(1), 60.0, SECRET)
     one.seal(setup, 0.0)
     cookie = one.seal(setup, now)
     other = CookieJar(SeededRandom(2), 60.0, SECRET)  # knows nothing of the hour in which the cookie was made
-    assert other.open(cookie, 3601.0) == one.open(cookie, 3601.0) is not None
-    assert other.open(cookie, 7201.0) is None
-    assert CookieJar(SeededRandom(1), 60.0, SECRET[::-1]).open(cookie, now) is None
-    assert CookieJar(SeededRandom(1), 60.0).open(cookie, now) is None
+    assert other.open(cookie, 3601.0, bound) == one.open(cookie, 3601.0, bound) is not None
+    assert other.open(cookie, 7201.0, bound) is None
+    assert CookieJar(SeededRandom(1), 60.0, SECRET[::-1]).open(cookie, now, bound) is None
+    assert CookieJar(SeededRandom(1), 60.0).open(cookie, now, bound) is None
     assert SECRET not in cookie
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from asyncsctp.handlers.context import Setup
 from asyncsctp.handlers.cookie import CookieJar
+from asyncsctp.wire.auth import AuthParameters
 
 SETUP = Setup(
     local_tag=0x11111111,
@@ -23,6 +24,9 @@ SETUP = Setup(
     ecn=True,
     extensions=frozenset({0x82, 0xC1}),
 )
+
+
+BOUND = (SETUP.local_port, SETUP.peer_port, SETUP.local_tag)
 
 
 class Seeded:
@@ -42,7 +46,7 @@ def jar(lifetime: float = 60.0, seed: int = 1) -> CookieJar:
 
 def test_a_cookie_gives_back_all_that_went_into_it() -> None:
     cookies = jar()
-    opened = cookies.open(cookies.seal(SETUP, 100.0, (3, 4)), 101.0)
+    opened = cookies.open(cookies.seal(SETUP, 100.0, (3, 4)), 101.0, BOUND)
     assert opened is not None
     assert opened.setup == SETUP
     assert opened.tie_tags == (3, 4)
@@ -52,9 +56,9 @@ def test_a_cookie_gives_back_all_that_went_into_it() -> None:
 def test_the_jar_keeps_nothing_of_a_cookie() -> None:
     """Section 5.1 B: two INITs of the same peer are two cookies, each good by itself and in any order."""
     cookies = jar()
-    first, second = cookies.seal(SETUP, 1.0), cookies.seal(SETUP._replace(local_tag=9), 2.0)
+    first, second = cookies.seal(SETUP, 1.0), cookies.seal(SETUP._replace(peer_tag=9), 2.0)
     for cookie in (second, first, second):
-        assert cookies.open(cookie, 3.0) is not None
+        assert cookies.open(cookie, 3.0, BOUND) is not None
 
 
 def test_each_changed_bit_spoils_a_cookie() -> None:
@@ -64,19 +68,45 @@ def test_each_changed_bit_spoils_a_cookie() -> None:
         for bit in (1, 0x80):
             changed = bytearray(cookie)
             changed[position] ^= bit
-            assert cookies.open(bytes(changed), 0.0) is None, position
+            assert cookies.open(bytes(changed), 0.0, BOUND) is None, position
 
 
 def test_a_cut_or_lengthened_cookie_is_no_cookie() -> None:
     cookies = jar()
     cookie = cookies.seal(SETUP, 0.0)
     for size in range(len(cookie)):
-        assert cookies.open(cookie[:size], 0.0) is None
-    assert cookies.open(cookie + b"\0", 0.0) is None
+        assert cookies.open(cookie[:size], 0.0, BOUND) is None
+    assert cookies.open(cookie + b"\0", 0.0, BOUND) is None
 
 
 def test_another_endpoints_cookie_is_not_ours() -> None:
-    assert jar(seed=2).open(jar(seed=1).seal(SETUP, 0.0), 0.0) is None
+    assert jar(seed=2).open(jar(seed=1).seal(SETUP, 0.0), 0.0, BOUND) is None
+
+
+@pytest.mark.parametrize("other", [(5001, 6000, 0x11111111), (5000, 6001, 0x11111111), (5000, 6000, 0x11111112)])
+def test_a_cookie_is_good_for_the_ports_and_the_tag_that_it_was_made_for(other: tuple[int, int, int]) -> None:
+    """Section 5.1.5 step 3, RFC 5062 section 7. It need not hold them: the packet that brings it back does."""
+    cookies = jar()
+    assert cookies.open(cookies.seal(SETUP, 0.0), 0.0, other) is None
+
+
+@pytest.mark.parametrize("ties", [(0, 0), (3, 4)])
+@pytest.mark.parametrize("extension", [0.0, 5.0])
+@pytest.mark.parametrize("preferred", [0, 1])
+@pytest.mark.parametrize("further", [(), tuple(f"198.51.100.{number}" for number in range(1, 40))])
+def test_a_cookie_gives_back_what_is_rarely_in_one(
+    ties: tuple[int, int], extension: float, preferred: int, further: tuple[str, ...]
+) -> None:
+    addresses = tuple(f"192.0.2.{number}" for number in range(1, 17))
+    setup = SETUP._replace(
+        addresses=addresses, further=further, preferred=preferred, adaptation=7, lists_more=bool(further),
+        auth=(AuthParameters(bytes(32), b"\x01", (1,)), AuthParameters(bytes(range(32)), None, (3, 1))),
+    )  # fmt: skip
+    cookies = jar()
+    opened = cookies.open(cookies.seal(setup, 1.0, ties, extension), 62.0, BOUND)
+    assert opened is not None
+    assert (opened.setup, opened.tie_tags) == (setup, ties)
+    assert opened.staleness_us == (0 if extension else 1_000_000)
 
 
 def test_a_cookie_is_read_as_if_anyone_could_have_authenticated_it() -> None:
@@ -101,8 +131,8 @@ def test_a_cookie_is_read_as_if_anyone_could_have_authenticated_it() -> None:
     a_family_of_its_own[fixed_size + 2] = 5
     address_beyond_the_end = genuine[:-1]
     no_addresses = genuine[: fixed_size + 2]
-    no_tag = genuine[:18] + bytes(4) + genuine[22:]
-    from_the_future = genuine[:2] + struct.pack("!Q", 1 << 63) + genuine[10:]
+    no_tag = genuine[:8] + bytes(4) + genuine[12:]
+    from_the_future = genuine[:2] + struct.pack("!HI", 1 << 15, 0) + genuine[8:]
     for forged in (
         too_many_extensions,
         a_family_of_its_own,
@@ -113,9 +143,9 @@ def test_a_cookie_is_read_as_if_anyone_could_have_authenticated_it() -> None:
         genuine[:1],
         b"",
     ):
-        cookie = cookies._mac(bytes(32), bytes(forged)) + bytes(forged)
-        assert cookies.open(cookie, 0.0) is None
-    assert cookies.open(cookies._mac(bytes(32), genuine) + genuine, 0.0) is not None
+        cookie = cookies._mac(bytes(32), bytes(forged), BOUND) + bytes(forged)
+        assert cookies.open(cookie, 0.0, BOUND) is None
+    assert cookies.open(cookies._mac(bytes(32), genuine, BOUND) + genuine, 0.0, BOUND) is not None
 
 
 def test_a_cookie_goes_stale_by_the_microsecond_rounded_up() -> None:
@@ -146,16 +176,16 @@ def test_the_secret_changes_and_the_one_before_still_opens() -> None:
     old = cookies.seal(SETUP, 0.0)
     late = cookies.seal(SETUP, 3599.0)
     assert cookies.seal(SETUP, 3601.0)[16] != late[16]
-    assert cookies.open(late, 3602.0) is not None
-    assert cookies.open(old, 3602.0) is not None  # stale, but known
+    assert cookies.open(late, 3602.0, BOUND) is not None
+    assert cookies.open(old, 3602.0, BOUND) is not None  # stale, but known
     cookies.seal(SETUP, 7300.0)
-    assert cookies.open(late, 7301.0) is None
+    assert cookies.open(late, 7301.0, BOUND) is None
 
 
 def test_secrets_that_nobody_used_for_long_are_forgotten_both() -> None:
     cookies = jar()
     cookie = cookies.seal(SETUP, 0.0)
-    assert cookies.open(cookie, 20_000.0) is None
+    assert cookies.open(cookie, 20_000.0, BOUND) is None
 
 
 def test_no_cookie_outlives_its_secret() -> None:
@@ -173,13 +203,13 @@ def test_a_cookie_holds_nothing_local() -> None:
     assert int(now * 1_000_000).to_bytes(8) not in cookie
     assert struct.pack("!d", now) not in cookie
     assert cookies._secret not in cookie
-    assert len(cookie) <= 96
-    # Everything but MAC, time and life is what the peer has sent us or is sent beside the cookie.
+    assert len(cookie) <= 52
+    # Everything but MAC and time is what the peer has sent us or is sent beside the cookie.
     other = jar(seed=5).seal(SETUP._replace(addresses=("192.0.2.2",), extensions=frozenset()), now)
-    assert other[34:] == cookie[34:]
+    assert other[24:] == cookie[24:]
 
 
 def _staleness(cookies: CookieJar, cookie: bytes, now: float) -> int:
-    opened = cookies.open(cookie, now)
+    opened = cookies.open(cookie, now, BOUND)
     assert opened is not None
     return opened.staleness_us
