@@ -28,7 +28,7 @@ from .statistics import EndpointStatistics
 from .wire import causes, control, tlv
 from .wire.constants import ABORT, AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO, INIT, SHUTDOWN_ACK
 from .wire.init import read_init
-from .wire.packet import Seal, checksum_ok, read_header
+from .wire.packet import checksum_ok, pack_once, read_header
 from .wire.tlv import HEADER_SIZE
 
 __all__ = ["Host", "Strangers"]
@@ -323,7 +323,7 @@ class Strangers:
 
     def _send(self, route: Route, peer_port: int, tag: int, body: bytes, port: int = 0) -> None:
         # Draft udp-encaps-cons section 3: to the UDP port that the packet came from.
-        packet = Seal(port or self._port, peer_port, tag).pack(control.fit(body, self._room(route)))
+        packet = pack_once(port or self._port, peer_port, tag, control.fit(body, self._room(route)))
         self._outbox.add(route, [packet])
 
     def _room(self, route: Route) -> int:

@@ -62,14 +62,18 @@ def acknowledge(
     """The INIT ACK for an INIT, with the whole of the setup in its cookie (section 5.1 B), for a packet with so much
     room; an ABORT where the peer says more of authentication than that holds.
 
-    Section 12.4: as small as may be. Unknown parameters are reported as far as there is room, and addresses of the
-    peer are recorded likewise. What is too large by what we have to say ourselves is sent nevertheless.
+    Section 12.4: as small as may be. What the peer does not know it is not told; unknown parameters are reported as far
+    as there is room, and addresses of the peer are recorded likewise. What is too large by what we have to say
+    ourselves is sent nevertheless.
     """
     extension = theirs.preservative_ms / 1000
     answer = ours._replace(
         outgoing_streams=setup.outgoing_streams,  # section 3.3.3: no more than the INIT allows
         cookie=cookies.seal(setup, now, tie_tags, extension),
         ecn=setup.ecn,
+        extensions=setup.extensions,
+        auth=ours.auth if theirs.auth is not None else None,
+        disable_restart=setup.disable_restart,
     )
     chunk = pack_init(answer, ack=True)
     if len(chunk) > room and len(setup.addresses) > 1:

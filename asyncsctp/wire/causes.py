@@ -123,7 +123,7 @@ def pack_out_of_resource() -> bytes:
 
 
 def pack_unresolvable_address(parameter: bytes) -> bytes:
-    return _pack_copies(CAUSE_UNRESOLVABLE_ADDRESS, (parameter,))
+    return _pack(CAUSE_UNRESOLVABLE_ADDRESS, parameter if len(parameter) <= MAX_INFO_SIZE else b"")
 
 
 def pack_unrecognized_chunk(chunk: bytes) -> bytes:

@@ -6,6 +6,7 @@ acceptable, and what to answer, is for the handshake to say.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -41,6 +42,7 @@ MAX_ADDRESSES: Final = 64
 MAX_UNRECOGNIZED_SIZE: Final = 1024
 
 _FIXED: Final = Struct("!IIHHI")
+_HEADER: Final = Struct("!HH")
 _OF_AUTH: Final = frozenset({PARAM_RANDOM, PARAM_CHUNK_LIST, PARAM_HMAC_ALGORITHMS})
 
 
@@ -82,32 +84,59 @@ class Init(NamedTuple):
 
 def pack_init(init: Init, ack: bool) -> bytes:
     """The chunk. An INIT of nothing but the fixed part is what the plainest peers understand."""
-    fixed = _FIXED.pack(init.initiate_tag, init.a_rwnd, init.outgoing_streams, init.incoming_streams, init.initial_tsn)
     items = []
     if ack and init.cookie is not None:
         items.append(parameters.pack_cookie(init.cookie))
-    items += map(pack_address, init.addresses)
     if not ack and init.supported_address_types is not None:
         items.append(parameters.pack_supported_address_types(init.supported_address_types))
     if not ack and init.preservative_ms:
         items.append(parameters.pack_cookie_preservative(init.preservative_ms))
-    if init.ecn:
-        items.append(parameters.pack_ecn_capable())
-    if init.extensions:
-        items.append(parameters.pack_extensions(init.extensions))
     if init.auth is not None:
         items.append(auth.pack_auth_parameters(init.auth))
-    if init.adaptation is not None:
-        items.append(parameters.pack_adaptation(init.adaptation))
-    if init.primary:
-        items.append(parameters.pack_primary(init.primary))
-    if init.disable_restart:
-        items.append(parameters.pack_disable_restart())
-    if ack:
+    if ack and init.unrecognized:
         # Section 3.2.2: they MUST go into the INIT ACK.
         items += map(parameters.pack_unrecognized, init.unrecognized)
-    last = items.pop() if items else b""  # whose padding does not count
-    return tlv.pack_enclosing((INIT_ACK if ack else INIT) << 8, last, fixed + b"".join(items))
+    common, padding = _pack_common(
+        init.addresses, init.ecn, init.extensions, init.adaptation, init.primary, init.disable_restart
+    )
+    value = b"".join(
+        (
+            _FIXED.pack(
+                init.initiate_tag, init.a_rwnd, init.outgoing_streams, init.incoming_streams, init.initial_tsn
+            ),
+            *items,
+            common,
+        )
+    )
+    if not common and items:
+        return tlv.pack_enclosing((INIT_ACK if ack else INIT) << 8, items[-1], value[: -len(items[-1])])
+    return _HEADER.pack((INIT_ACK if ack else INIT) << 8, tlv.HEADER_SIZE + len(value) - padding) + value
+
+
+@lru_cache(maxsize=64)
+def _pack_common(
+    addresses: tuple[str, ...],
+    ecn: bool,
+    extensions: frozenset[int],
+    adaptation: int | None,
+    primary: str,
+    disable_restart: bool,
+) -> tuple[bytes, int]:
+    """What an endpoint says to everybody alike, or to all who offer the same; and how much of it is the padding of the
+    last parameter, which does not count (section 3.2).
+    """
+    items = list(map(pack_address, addresses))
+    if ecn:
+        items.append(parameters.pack_ecn_capable())
+    if adaptation is not None:
+        items.append(parameters.pack_adaptation(adaptation))
+    if primary:
+        items.append(parameters.pack_primary(primary))
+    if disable_restart:
+        items.append(parameters.pack_disable_restart())
+    if extensions:
+        items.append(parameters.pack_extensions(extensions))
+    return b"".join(items), -len(extensions) & 3
 
 
 def read_init(data: bytes, start: int, end: int) -> Init:

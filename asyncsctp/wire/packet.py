@@ -16,7 +16,7 @@ from .constants import COMMON_HEADER_SIZE
 from .octets import pack_packet, read_checksum
 from .tlv import Malformed
 
-__all__ = ["PREFIX_SIZE", "Seal", "checksum_ok", "read_header"]
+__all__ = ["PREFIX_SIZE", "Seal", "checksum_ok", "pack_once", "read_header"]
 
 #: Source port, destination port and verification tag: what the checksum follows.
 PREFIX_SIZE: Final = 8
@@ -46,6 +46,13 @@ class Seal:
             return False
         checksum: int = crc32c(datagram[COMMON_HEADER_SIZE:], self._seed)
         return checksum == read_checksum(datagram)
+
+
+def pack_once(source_port: int, destination_port: int, tag: int, body: bytes) -> bytes:
+    """A packet with these chunks, where no other of the kind is to be expected."""
+    prefix = _PREFIX.pack(source_port, destination_port, tag)
+    checksum: int = crc32c(body, crc32c(prefix + _NO_CHECKSUM))
+    return pack_packet(prefix, checksum, body)
 
 
 def read_header(datagram: bytes) -> tuple[int, int, int]:

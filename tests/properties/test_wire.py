@@ -53,6 +53,7 @@ NOT_IN_EVERY: dict[str, st.SearchStrategy[object]] = {
     "adaptation": st.none() | u32,
     "primary": st.just("") | destinations,
     "disable_restart": st.booleans(),
+    "lists_more": st.just(False),
 }
 inits = st.builds(
     init_chunk.Init,
