@@ -24,6 +24,7 @@ from .wire.tlv import Malformed
 
 __all__ = ["Endpoint"]
 
+_MOST_WAITING: Final = 256  # more than comes in one turn of the loop
 _TAG_REST: Final = 240.0  # seconds: twice the two minutes that a packet may wander about
 
 
@@ -41,6 +42,7 @@ class Endpoint:
         "_sharing",
         "_strangers",
         "_touched",
+        "_waiting",
         "config",
         "limit",
         "listening",
@@ -90,6 +92,8 @@ class Endpoint:
         self._deadlines = Deadlines()
         #: An ordered set: what must be flushed after this batch.
         self._touched: dict[Association, None] = {}
+        #: Packets that belong to none of the associations.
+        self._waiting: list[tuple[bytes, Route, bool]] = []
 
     @property
     def associations(self) -> list[Association]:
@@ -151,31 +155,61 @@ class Endpoint:
     def receive_batch(
         self, datagrams: list[bytes], route: Route, now: float, congestion_experienced: bool = False
     ) -> None:
-        """SCTP packets that came along one route together. The associations that they touch take part in `flush`."""
+        """SCTP packets that came along one route together. The associations that they touch take part in `flush`, and
+        what belongs to none of them is looked at after these.
+        """
         directory = self._directory
         directory.now = now
         by_prefix = directory.by_prefix
         touched = None
         for datagram in datagrams:
             association = by_prefix.get(datagram[:PREFIX_SIZE])
-            if association is not None:
+            if association is None:
+                self._put_off(datagram, route, now, congestion_experienced)
+                continue
+            association.receive(datagram, route, now, congestion_experienced)
+            if association is not touched:
+                self._touched[association] = None
+                touched = association
+
+    def _put_off(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool) -> None:
+        """A packet of none of the associations: it waits until they have been served (section 12.2.4.1)."""
+        try:
+            sharing = self._sharing
+            if sharing is not None and sharing.take(datagram, route, now, congestion_experienced, self):
+                self.statistics.handed_over += 1
+            elif len(self._waiting) < _MOST_WAITING:
+                self._waiting.append((datagram, route, congestion_experienced))
+            else:
+                self.statistics.answers_suppressed += 1
+        except Malformed:
+            self.statistics.malformed_packets += 1
+
+    def _attend(self, now: float) -> None:
+        """Turn to those that have waited, in the order in which they came."""
+        waiting = self._waiting
+        self._waiting = []
+        for datagram, route, congestion_experienced in waiting:
+            association = self._directory.by_prefix.get(datagram[:PREFIX_SIZE])
+            if association is not None:  # a COOKIE ECHO among these has made it
                 association.receive(datagram, route, now, congestion_experienced)
             else:
                 try:
-                    sharing = self._sharing
-                    if sharing is not None and sharing.take(datagram, route, now, congestion_experienced, self):
-                        self.statistics.handed_over += 1
-                        continue
                     association = self._strangers.receive(datagram, route, now)
                 except Malformed:
                     self.statistics.malformed_packets += 1
-            if association is not None and association is not touched:
+            if association is not None:
                 self._touched[association] = None
-                touched = association
 
     def flush(self, now: float) -> None:
         """Send what the packets and calls since the last flush gave rise to; due after every batch of packets."""
         self._directory.now = now
+        self._flush_touched(now)
+        if self._waiting:
+            self._attend(now)
+            self._flush_touched(now)
+
+    def _flush_touched(self, now: float) -> None:
         while self._touched:
             touched = self._touched
             self._touched = {}

@@ -14,6 +14,7 @@ from asyncsctp.config import Config
 from asyncsctp.endpoint import Endpoint
 from asyncsctp.errors import AssociationAborted, AssociationRefused, AssociationTimeout, SCTPError
 from asyncsctp.events import AssociationRestarted, Event
+from asyncsctp.handlers import capabilities
 from asyncsctp.handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
 from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
@@ -31,6 +32,7 @@ from asyncsctp.wire.constants import (
     ERROR,
     INIT,
     INIT_ACK,
+    SACK,
     SHUTDOWN_COMPLETE,
 )
 from asyncsctp.wire.init import Init, pack_init, read_init
@@ -475,6 +477,7 @@ def test_an_init_of_a_known_peer_from_another_udp_port_is_refused_there(client: 
     """Draft udp-encaps-cons section 4, rule 7."""
     establish(client, server)
     server.endpoint.receive(init_packet(), Route(B, A, 40000), 0.0)
+    server.endpoint.flush(0.0)
     [(route, answer)] = server.take()
     assert route.udp_port == 40000
     assert (kinds(answer), cause_of(answer)) == ([ABORT], CAUSE_NEW_ENCAPSULATION_PORT)
@@ -570,6 +573,7 @@ def test_a_tag_is_never_given_twice_within_its_rest() -> None:
 
 def test_strangers_are_answered_where_they_came_from(server: Host) -> None:
     server.endpoint.receive(packet(0x9999, control.pack_heartbeat(b"hello")), Route(B, C, 40000), 0.0)
+    server.endpoint.flush(0.0)
     [(route, answer)] = server.take()
     assert route == Route(B, C, 40000)
     assert read_header(answer) == (B_PORT, A_PORT, 0x9999)
@@ -680,3 +684,91 @@ def test_deadlines_that_move_do_not_pile_up() -> None:
     assert len(client.endpoint._deadlines._heap) < 100
     assert len(server.endpoint._deadlines._heap) < 100
     assert server.users[0].messages == [b"x"] * 500
+
+
+# Floods (section 12.2.4.1).
+
+
+def stranger(number: int) -> Route:
+    return Route(B, f"198.51.{number >> 8 & 0xFF}.{number & 0xFF}", 1024 + number)
+
+
+def test_associations_are_served_before_strangers(client: Host, server: Host) -> None:
+    """Whatever came first in this turn of the loop."""
+    establish(client, server)
+    client.endpoint.associations[0].send(0, b"hello")
+    client.endpoint.touch(client.endpoint.associations[0])
+    client.endpoint.flush(0.0)
+    data = [each for _, each in client.take()]
+    for number in range(20):
+        server.endpoint.receive(init_packet(number + 1), stranger(number), 0.0)
+    server.endpoint.receive_batch(data, Route(B, A, UDP), 0.0)
+    server.endpoint.flush(0.0)
+    answered = [kinds(answer) for _, answer in server.take()]
+    assert answered == [[SACK], *[[INIT_ACK]] * 20]
+    assert server.users[0].messages == [b"hello"]
+
+
+def test_more_than_a_turn_brings_does_not_wait(server: Host) -> None:
+    """The sockets are full, and nothing is taken from the core: what comes meanwhile is not kept without end."""
+    for number in range(5000):
+        server.endpoint.receive(init_packet(number + 1), stranger(number), 0.0)
+    server.endpoint.flush(0.0)
+    assert len(server.take()) == 256
+    assert server.endpoint.statistics.answers_suppressed == 5000 - 256
+
+
+def test_inits_that_nothing_comes_of_are_answered_at_a_rate(server: Host) -> None:
+    """5,000 a second, of which 1,000 are answered once the first 2,000 have been."""
+    answered = []
+    for second in range(4):
+        count = 0
+        for number in range(5000):
+            now = second + number / 5000
+            count += len(server.receive(init_packet(number + 1), f"198.51.{number >> 8}.{number & 0xFF}", now))
+        answered.append(count)
+    assert 2900 < answered[0] < 3100
+    assert answered[1:] == pytest.approx([1000] * 3, abs=2)
+
+
+def test_clients_are_not_taken_for_a_flood(server: Host) -> None:
+    """Who returns the cookie makes room for the next, however many there are at once."""
+    for number in range(3000):
+        source = f"198.51.{number >> 8}.{number & 0xFF}"
+        [answer] = server.receive(init_packet(number + 1), source)
+        ack = init_ack_of(answer)
+        echo = packet(ack.initiate_tag, control.pack_cookie_echo(ack.cookie or b""))
+        assert kinds(server.receive(echo, source)[0])[0] == COOKIE_ACK
+    assert len(server.endpoint.associations) == 3000
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(ecn=False, partial_reliability=False, stream_reconfig=False),
+        Config(),
+        Config(interleaving=True, nat_support=True),
+    ],
+    ids=["plain", "default", "more"],
+)
+@pytest.mark.parametrize("known", [False, True])
+def test_an_init_is_answered_by_no_more_than_twice_its_bytes(config: Config, known: bool) -> None:
+    """Its source may be forged. Counted with the headers of IPv4 and UDP; parameters that nobody knows included.
+
+    Where there is an association, the tie-tags of section 5.2.2 come on top.
+    """
+    server = Host(B, B_PORT, 2, listening=True, config=config)
+    if known:
+        client = Host(A, A_PORT, 1, config=config)
+        client.endpoint.connect([B], B_PORT, 0.0, User())
+        carry(client, server)
+    ours = capabilities.offer(config, 7, 8)
+    for init in (Init(7, 9999, 5, 5, 8), ours):
+        for unknown in (b"", tlv.pack(0xFFFF) * 3, tlv.pack(0xFFFF) * 100, tlv.pack(0xC123, bytes(100)) * 8):
+            body = pack_init(init, ack=False)
+            body += bytes(-len(body) & 3) + unknown
+            body = body[:2] + len(body).to_bytes(2) + body[4:]
+            question = packet(0, body)
+            [answer] = server.receive(question, A)
+            assert kinds(answer) == [INIT_ACK]
+            assert len(answer) + 28 <= 2 * (len(question) + 28) + (8 if known else 0)
