@@ -19,6 +19,7 @@ from .inbound.reassembly import Recipient
 from .paths.path import Path
 from .rooms import Rooms
 from .timers import AUTOCLOSE, T3_RTX, timer_key
+from .wire import causes
 from .wire.packet import Seal
 
 if TYPE_CHECKING:
@@ -188,6 +189,20 @@ class Lifecycle:
         self._rooms.clear()
         context.emit(AssociationDown(error))
         self._registry.unbind(self._association)
+
+    def close_submission(self) -> None:
+        """What is being written in parts will not be ended. The peer must not take it for a whole message: where it
+        can't be told of that, the association is aborted.
+        """
+        submission = self._rooms.submission
+        if submission is None:
+            return
+        try:
+            for terms in submission.open_messages():
+                submission.give_up(terms)
+        except ValueError:
+            text = "a message that was begun can't be ended"
+            self._context.abort(causes.pack_user_abort(text.encode()), AssociationAborted(text))
 
     def data_pending(self) -> bool:
         """Whether user data waits to be sent or to be acknowledged."""

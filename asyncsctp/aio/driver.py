@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, final
 from ..association import Association as Core
 from ..config import Config
 from ..errors import AssociationClosed, MessageAbandoned, SCTPError
-from ..events import CongestionControllerFailed, Event, PartialDeliveryAborted, PeerShutdown, SchedulerFailed
+from ..events import CongestionControllerFailed, Event, PartialDeliveryAborted, SchedulerFailed
 from ..handlers.state import CLOSED, ESTABLISHED, State
 from ..outbound.message import ANY_PATH, LIMITED, PRIORITY, TIMED, WHOLE, Terms, message_flags
 from ..wire.constants import MASK_32
 from .flow_control import SendBuffer, WaitList
 from .inbox import Inbox
 from .listeners import EventStream, Listeners
-from .parts import break_off_all, open_messages
 from .receipts import Delivery, Receipt, Watch
 
 if TYPE_CHECKING:
@@ -129,8 +128,6 @@ class Driver(Inbox):
             self._listeners.tell(event)
         if isinstance(event, (SchedulerFailed, CongestionControllerFailed)):
             self.engine.loop.call_exception_handler({"message": str(event.error), "exception": event.error})
-        elif isinstance(event, PeerShutdown) and open_messages(self):
-            self.engine.loop.call_soon(break_off_all, self)
 
     def on_writable(self) -> None:
         """There is more room in the send buffer."""
@@ -349,7 +346,6 @@ class Driver(Inbox):
         if self.core.state in _SETTING_UP:
             self.abort(b"")
         elif not self.ended:
-            break_off_all(self)
             self.core.shutdown(self.engine.now())
             self.engine.flush(self.core)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .inbox import Inbox
     from .streams import StreamReader
 
-__all__ = ["Part", "PartReader", "break_off_all", "open_messages", "send_parts"]
+__all__ = ["Part", "PartReader", "send_parts"]
 
 
 class Part(NamedTuple):
@@ -175,15 +175,3 @@ def break_off(driver: Driver, terms: Terms) -> None:
         driver.abort(b"a message that was begun can't be ended")
     else:
         driver.engine.flush_soon(driver.core)
-
-
-def break_off_all(driver: Driver) -> None:
-    """No more messages are taken: what is begun can't be ended, and must not hold up the others."""
-    for terms in open_messages(driver):
-        break_off(driver, terms)
-
-
-def open_messages(driver: Driver) -> list[Terms]:
-    """Those that are begun, and not ended."""
-    submission = driver.core.submission
-    return [] if submission is None else submission.open_messages()

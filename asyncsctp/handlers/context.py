@@ -145,6 +145,9 @@ class Owner(Protocol):
         endpoint.
         """
 
+    def close_submission(self) -> None:
+        """No messages are taken any more: what is being written in parts will not be ended. It is given up."""
+
     def data_pending(self) -> bool:
         """Whether user data waits to be sent or to be acknowledged."""
 

@@ -48,6 +48,7 @@ class Shutdown:
         """Begin: what was written is delivered first. Nothing happens if either side has begun already."""
         if self._context.state is ESTABLISHED:
             self._context.state = SHUTDOWN_PENDING
+            self._context.owner.close_submission()
             self.advance()
 
     # What the association's progress says.
@@ -90,6 +91,7 @@ class Shutdown:
         if state is ESTABLISHED or state is SHUTDOWN_PENDING:
             context.state = SHUTDOWN_RECEIVED
             context.emit(PeerShutdown())
+            context.owner.close_submission()
             self.advance()
         elif state is SHUTDOWN_ACK_SENT or (state is SHUTDOWN_SENT and not self._is_moving()):
             self._acknowledge()

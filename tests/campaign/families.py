@@ -80,6 +80,7 @@ FAMILIES: Final = [
     Family("claims", "properties.test_claims:test_each_message_is_in_one_place", 10),
     Family("senders", "aio.test_senders_side_by_side:test_a_crowd_of_senders", 20),
     Family("messages", "properties.test_messages_and_streams:test_what_was_said_holds", 60),
+    Family("ending", "properties.test_ending:test_both_sides_end_gracefully_and_soon", 40),
     Family("roaming", "properties.test_roaming:test_nothing_is_lost_on_the_way", 30),
     Family("natted", "properties.test_natted:test_nothing_is_lost_behind_nats", 20),
     Family("authentication", "properties.test_authentication:test_nothing_is_lost_in_silence", 20),

@@ -9,12 +9,12 @@ from support.changing import so_far
 from support.script import PEER, B, E, Packet, Script
 
 from asyncsctp.config import Config
-from asyncsctp.errors import AssociationTimeout, MessageAbandoned
+from asyncsctp.errors import AssociationAborted, AssociationTimeout, MessageAbandoned
 from asyncsctp.events import SenderDry
 from asyncsctp.handlers.state import SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
-from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
+from asyncsctp.outbound.message import LIMITED, PRIORITY, SETTLED, TIMED, OutboundMessage, Terms
 from asyncsctp.wire import control
-from asyncsctp.wire.constants import DATA, FORWARD_TSN, RE_CONFIG, SHUTDOWN, SHUTDOWN_ACK
+from asyncsctp.wire.constants import ABORT, DATA, FORWARD_TSN, RE_CONFIG, SHUTDOWN, SHUTDOWN_ACK
 from asyncsctp.wire.reconfig import PERFORMED, pack_reconfig, pack_response
 
 CONFIG = Config(heartbeat_interval=None, mtu=1200, max_burst=None, nodelay=True)
@@ -308,6 +308,48 @@ class TestShutdown:
             script.advance(0.5)
         assert SHUTDOWN not in kinds(script.take())
         assert isinstance(script.user.error, AssociationTimeout)
+
+
+    @pytest.mark.parametrize("how", ["by us", "by the peer", "by autoclose"])
+    def test_what_is_being_written_in_parts_is_given_up_before(self, how: str) -> None:
+        """RFC 9260 section 9.2: no more of it is taken. It is outstanding until the peer knows of that."""
+        script = partial(autoclose=5.0 if how == "by autoclose" else None)
+        terms = begin(script, 0, b"part")
+        script.send(script.sack(0))
+        script.take()
+        self.shut_down(script, how)
+        assert [event.reason for event in script.user.failed] == ["it was withdrawn"]
+        assert terms.fate == SETTLED
+        assert kinds(script.take()) == [FORWARD_TSN]
+        script.send(script.sack(1))
+        assert kinds(script.take()) == [SHUTDOWN_ACK if how == "by the peer" else SHUTDOWN]
+
+    @pytest.mark.parametrize("how", ["by us", "by the peer", "by autoclose"])
+    def test_the_association_is_aborted_where_the_peer_can_not_be_told(self, how: str) -> None:
+        script = Script(CONFIG.replace(autoclose=5.0 if how == "by autoclose" else None))
+        begin(script, 0, b"part")
+        script.send(script.sack(0))
+        script.take()
+        self.shut_down(script, how)
+        assert kinds(script.take()) == [ABORT]
+        assert isinstance(script.user.error, AssociationAborted)
+        assert [event.context for event in script.user.failed] == ["parts"]
+
+    def test_what_has_not_begun_to_leave_needs_no_telling(self) -> None:
+        script = Script(CONFIG)
+        script.write_packets(20)
+        begin(script, 0, b"part")
+        script.shutdown()
+        assert script.state is SHUTDOWN_PENDING
+        assert len(script.user.failed) == 1
+
+    def shut_down(self, script: Script, how: str) -> None:
+        if how == "by us":
+            script.shutdown()
+        elif how == "by the peer":
+            script.send(control.pack_shutdown(script.ours(0)))
+        else:
+            script.advance(5.1)
 
 
 class TestReset:

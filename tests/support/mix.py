@@ -35,6 +35,9 @@ SCHEDULERS = (
 class MixedLife(Scenario):
     """What `Scenario` does, with everything that can be said about messages and streams."""
 
+    #: What each side may have, beside what it begins with.
+    more: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         #: By side and PPID, which is the message's number: its policy, and the message itself.
@@ -307,7 +310,7 @@ class MixedLife(Scenario):
         for number, reason, address, transmissions in writer.settled:
             if not reason:
                 assert number in came, f"message {number} did not come, and its watcher was told otherwise"
-                assert address in self.pair.addresses[1 - side]
+                assert address in (*self.pair.addresses[1 - side], *self.more[1 - side])
                 assert transmissions > 0
             elif writer.error is None and reader.error is None and self.before is None:
                 assert self.policies[side][number] != RELIABLE, f"message {number} is reliable: {reason}"

@@ -71,6 +71,9 @@ class FakeOwner:
         assert self.context is not None
         self.tags.append((self.context.local_tag, self.context.peer_tag))
 
+    def close_submission(self) -> None:
+        """Nothing is being written."""
+
     def data_pending(self) -> bool:
         return False
 

@@ -1,0 +1,31 @@
+"""However an association ends, and in the middle of what: both sides come to it, and to the same.
+
+Each seed is a life of its own, checked after every event; see `support.ending`. A single one is had again by
+ASYNCSCTP_SEED, which takes a range as well.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from support.ending import EndingLife
+from support.seeds import replayable, seeds
+
+#: Seeds that failed once.
+FOUND = {
+    74: "the peer shut down, and a message in parts that it had in part was given up after the SHUTDOWN ACK",
+    261: "the same after our SHUTDOWN",
+    359: "the same with messages that interleave",
+}
+
+
+@pytest.mark.parametrize("seed", sorted({*seeds(300), *([] if os.environ.get("ASYNCSCTP_SEED") else FOUND)}))
+def test_both_sides_end_gracefully_and_soon(seed: int) -> None:
+    life = EndingLife(seed)
+    with replayable(seed, "tests/properties/test_ending.py"):
+        try:
+            life.run()
+        except BaseException as error:
+            error.add_note(life.describe())
+            raise
