@@ -113,13 +113,15 @@ class Packetizer:
             seal = self._seal if ours else Seal(context.local_port, context.peer_port, tag)
             path = context.paths.find(route.address)
             room = context.paths.data_path().payload if path is None else path.payload
-            if ours and tag and context.keyring is not None and context.keyring.owed(body):
-                reserved = 0 if context.keyring.blanket else context.keyring.size
-                body = context.keyring.cover(control.fit(body, room - reserved))
-            else:
-                body = control.fit(body, room)
+            keyring = context.keyring if ours and tag else None
+            owed = keyring is not None and keyring.owed(body)
+            if keyring is not None and owed and not keyring.blanket:
+                room -= keyring.size
+            body = control.fit(body, room)
             if not body:
                 continue
+            if keyring is not None and owed:
+                body = keyring.cover(body)
             if path is not None and path.settings.dscp >= 0:
                 route = self._marks.of(path, route, False)
             self._outbox.add(route, [seal.pack(body)])

@@ -90,8 +90,9 @@ class Strangers:
         end = len(datagram)
         at = COMMON_HEADER_SIZE
         first = datagram[at] if at < end else _NO_CHUNK
-        known = port == self._port and self._directory.find_peer((route.address,), peer_port) is not None
-        completed = port == self._port and self._directory.is_completed(tag)
+        is_tagged = tag != 0 and port == self._port
+        known = is_tagged and self._directory.find_peer((route.address,), peer_port) is not None
+        completed = is_tagged and self._directory.is_completed(tag)
         if tag and not (known or completed or first in _OF_SETUP or self._answers.has(now)):
             # It could but be answered: not even its checksum is worth a look.
             statistics.out_of_the_blue += 1

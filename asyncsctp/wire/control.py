@@ -13,6 +13,8 @@ from typing import Final
 from . import causes, tlv
 from .constants import (
     ABORT,
+    ASCONF,
+    ASCONF_ACK,
     COOKIE_ACK,
     COOKIE_ECHO,
     CWR,
@@ -54,7 +56,7 @@ __all__ = [
 #: So many parameters of a HEARTBEAT ACK are looked at for the one that we sent.
 _MOST_PARAMETERS: Final = 8
 #: What can't do without any of its bytes.
-_WHOLE: Final = frozenset({COOKIE_ECHO, INIT, INIT_ACK})
+_WHOLE: Final = frozenset({ASCONF, ASCONF_ACK, COOKIE_ECHO, INIT, INIT_ACK})
 
 _U32: Final = Struct("!I")
 _TWO_U32: Final = Struct("!II")
@@ -96,7 +98,8 @@ def fit(body: bytes, room: int) -> bytes:
     """Chunks that are to leave in a packet with room for so many bytes, with what repeats the peer's bytes cut to that.
 
     Of ABORT and ERROR the causes are shortened. A HEARTBEAT ACK is worth nothing unless it is whole, and is left out.
-    What is left needs all of its bytes: a COOKIE ECHO is as large as the peer has made its cookie.
+    What is left needs all of its bytes: a COOKIE ECHO is as large as the peer has made its cookie, an ASCONF-ACK as
+    what it answers.
     """
     if len(body) <= room:
         return body
