@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["describe", "fault"]
+__all__ = ["describe", "fault", "spell"]
+
+
+def spell(value: object) -> str:
+    """Write a value as `repr` does, even one that can't be written so."""
+    try:
+        return repr(value)
+    except Exception:
+        return f"<{type(value).__qualname__}>"
 
 
 def describe(error: Exception) -> str:

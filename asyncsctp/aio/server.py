@@ -132,7 +132,7 @@ class Server:
         return f"<Server at {self._endpoint!r}>"
 
     def _serve(self, association: Association) -> None:
-        self._start(self._handle(association))
+        self._start(self._see_through(association))
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -141,10 +141,17 @@ class Server:
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _logger.error("closing an association failed", exc_info=error)
         if not self._tasks:
             self._changes.wake()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _logger.error("closing an association failed", exc_info=error)
+
+    async def _see_through(self, association: Association) -> None:
+        """See to it that nothing is left of an association, even if telling what has failed fails too."""
+        try:
+            await self._handle(association)
+        finally:
+            association.abort()
 
     async def _handle(self, association: Association) -> None:
         """One association from its beginning to its end."""

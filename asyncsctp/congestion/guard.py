@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, final
 
-from ..plugins import describe, fault
+from ..plugins import describe, fault, spell
 from .base import CongestionController
 from .rfc9260 import RFC9260
 
@@ -23,10 +23,11 @@ def make(
     try:
         made = factory(pmdcs, ipv4)
     except Exception as error:
-        report(fault(f"congestion controller {factory!r} could not be made: {describe(error)}", error))
+        report(fault(f"congestion controller {spell(factory)} could not be made: {describe(error)}", error))
         return RFC9260(pmdcs, ipv4)
     if not isinstance(made, CongestionController):
-        report(fault(f"congestion controller {factory!r} made {made!r}, which is not a CongestionController", None))
+        what = f"congestion controller {spell(factory)} made {spell(made)}, which is not a CongestionController"
+        report(fault(what, None))
         return RFC9260(pmdcs, ipv4)
     return made if type(made) is RFC9260 else GuardedController(made, pmdcs, ipv4, report)
 
@@ -100,7 +101,7 @@ class GuardedController(CongestionController):
         controller: Any = self._controller
         for name in ("cwnd", "ssthresh"):
             if not isinstance(getattr(controller, name), int):
-                raise TypeError(f"{name} is {getattr(controller, name)!r}, which is not an int")
+                raise TypeError(f"{name} is {spell(getattr(controller, name))}, which is not an int")
         self.cwnd = max(controller.cwnd, self.pmdcs)
         self.ssthresh = controller.ssthresh
 

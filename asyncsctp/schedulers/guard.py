@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import final
 
-from ..plugins import describe, fault
+from ..plugins import describe, fault, spell
 from .base import NO_STREAM, StreamScheduler
 from .fair import FairBandwidth, WeightedFairQueueing
 from .fcfs import FirstComeFirstServed
@@ -24,10 +24,10 @@ def make(factory: Callable[[], object] | None, report: Callable[[Exception], obj
     try:
         made = factory()
     except Exception as error:
-        report(fault(f"scheduler {factory!r} could not be made: {describe(error)}", error))
+        report(fault(f"scheduler {spell(factory)} could not be made: {describe(error)}", error))
         return FirstComeFirstServed()
     if not isinstance(made, StreamScheduler):
-        report(fault(f"scheduler {factory!r} made {made!r}, which is not a StreamScheduler", None))
+        report(fault(f"scheduler {spell(factory)} made {spell(made)}, which is not a StreamScheduler", None))
         return FirstComeFirstServed()
     return guard(made, report)
 
@@ -90,7 +90,7 @@ class GuardedScheduler(StreamScheduler):
             self._raised("next()", error)
             return self._scheduler.next()
         if sid != NO_STREAM:
-            self._take_over(f"next() chose stream {sid!r}, which has nothing to send", None)
+            self._take_over(f"next() chose stream {spell(sid)}, which has nothing to send", None)
         elif not self._orders or not self._packet_is_empty:
             return NO_STREAM
         else:

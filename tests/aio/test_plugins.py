@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -104,3 +105,52 @@ def test_who_gets_an_association_and_raises_leaves_none_behind() -> None:
             assert end.associations == []
 
     assert [str(error) for error in run(main)] == ["on purpose"]
+
+
+class Unspeakable:
+    """Can't even be written down."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+    def __call__(self, *arguments: object) -> object:
+        return self
+
+
+@pytest.mark.parametrize("kind", ["congestion", "scheduler"])
+def test_what_can_not_be_written_down_is_told_nevertheless(kind: str) -> None:
+    async def main(complaints: list[Any]) -> None:
+        config = Config(**{kind: Unspeakable()})  # type: ignore[arg-type]
+        async with asyncsctp.open_endpoint(local_addrs=[Z], port=5001, udp_port=9899, config=config) as end:
+            accepting = asyncio.ensure_future(end.accept())
+            async with asyncsctp.connect(Z, 5001, local_addrs=[A]) as ours:
+                await (await accepting).send(b"hello")
+                assert (await ours.recv()).data == b"hello"
+
+    [error] = run(main)
+    assert "<Unspeakable> made <Unspeakable>, which is not a" in str(error)
+
+
+def test_a_log_that_fails_leaves_no_association_behind() -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        raise RuntimeError("the disk is full")
+
+    async def handler(association: asyncsctp.Association) -> None:
+        raise ValueError("on purpose")
+
+    async def main(complaints: list[Any]) -> None:
+        async with asyncsctp.serve(handler, Z, port=5001) as server:
+            with pytest.raises(AssociationAborted):
+                async with asyncsctp.connect(Z, 5001, local_addrs=[A]) as ours:
+                    await ours.recv()
+            server.close()
+            await server.wait_closed()
+            assert server.associations == []
+
+    logger = logging.getLogger("asyncsctp.server")
+    logger.addFilter(refuse)
+    try:
+        complaints = run(main)
+    finally:
+        logger.removeFilter(refuse)
+    assert {str(error) for error in complaints} == {"the disk is full"}
