@@ -114,7 +114,9 @@ class Association(Overview):
 
     def _furnish(self, local: Sequence[str], addresses: Sequence[str], udp_port: int, now: float) -> None:
         self._life = Lifecycle(self, self.user, self._registry)
-        self.context = context = Context(self._config, self._random, self._life, *self._ports)
+        self.context = context = Context(
+            self._config, self._random, self._life, *self._ports, self._registry.budget
+        )
         context.paths = PathManager(self._config, local, addresses, udp_port, context.on_controller_failed)
         context.now = now
         self._rooms = Rooms(context, self._cookies, self._outbox)

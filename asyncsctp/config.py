@@ -29,6 +29,8 @@ LIVE_FIELDS = frozenset(
 #: What a peer may ask for by RE-CONFIG (RFC 6525), as `Config.reconfig_allowed` names it.
 RECONFIG_KINDS = frozenset({"reset_streams", "reset_tsns", "add_streams"})
 
+_MEMORY_LIMIT = 256 * 1024 * 1024
+
 #: RFC 5061 sections 4.1.1 and 4.1.2.
 _ALWAYS_DEMANDED = frozenset({ASCONF, ASCONF_ACK})
 
@@ -65,6 +67,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "send_buffer": (1, 1 << 30),
     "max_message_size": (1, 1 << 30),
     "partial_delivery_point": (1, 1 << 30),
+    "memory_limit": (1 << 16, 1 << 40),
     "mtu": (576, 65535),
     "dscp": (0, 63),
     "udp_port": (1, 65535),
@@ -74,13 +77,14 @@ _RANGES: dict[str, tuple[float, float]] = {
 _OPTIONAL = frozenset(
     {
         "heartbeat_interval", "shutdown_guard", "max_burst", "autoclose", "mtu", "pf_threshold", "primary_switchover",
-        "adaptation_indication",
+        "adaptation_indication", "memory_limit",
     }
 )  # fmt: skip
 _INTEGERS = frozenset(
     {
         "max_retrans", "path_max_retrans", "init_max_retrans", "sack_frequency", "max_burst", "outgoing_streams",
-        "max_incoming_streams", "recv_buffer", "send_buffer", "max_message_size", "partial_delivery_point", "mtu",
+        "max_incoming_streams", "recv_buffer", "send_buffer", "max_message_size", "partial_delivery_point",
+        "memory_limit", "mtu",
         "dscp", "udp_port", "pf_threshold", "primary_switchover", "auth_active_key", "adaptation_indication",
     }
 )  # fmt: skip
@@ -169,6 +173,9 @@ class Config:
       read in parts.
     * `partial_delivery_point`: how much of a message must have arrived before `StreamReader.parts` gives a first part
       of one that is not complete (RFC 6458 section 8.1.21).
+    * `memory_limit`: what all associations of an endpoint may hold together of their peers' data; each may hold as much
+      as it leaves to the others, and 4,096 bytes in any case. `None`: 256 MiB, or four times `recv_buffer` and
+      `max_message_size` together if that is more. It is the endpoint's: that of a single association is not looked at.
 
     Path:
 
@@ -226,6 +233,7 @@ class Config:
     send_buffer: int = 1024 * 1024
     max_message_size: int = 16 * 1024 * 1024
     partial_delivery_point: int = 64 * 1024
+    memory_limit: int | None = None
 
     mtu: int | None = None
     dscp: int = 0
@@ -296,6 +304,13 @@ class Config:
             raise ValueError("auth must be True for auth_chunks and auth_keys to mean anything")
         if self.auto_asconf and not self.dynamic_addresses:
             raise ValueError("dynamic_addresses must be True for auto_asconf to mean anything")
+
+    @property
+    def budget(self) -> int:
+        """`memory_limit`, or what stands for None."""
+        if self.memory_limit is not None:
+            return self.memory_limit
+        return max(_MEMORY_LIMIT, 4 * (self.recv_buffer + self.max_message_size))
 
     @property
     def offers_auth(self) -> bool:

@@ -14,6 +14,7 @@ from .config import Config
 from .directory import Deadlines, Directory
 from .handlers.context import Random, Setup
 from .handlers.cookie import CookieJar
+from .inbound.budget import Budget
 from .outbox import Outbox
 from .paths.encapsulation import Route, normalize
 from .sharing import Sharing
@@ -43,6 +44,7 @@ class Endpoint:
         "_strangers",
         "_touched",
         "_waiting",
+        "budget",
         "config",
         "limit",
         "listening",
@@ -72,6 +74,7 @@ class Endpoint:
         if listening and accept is None:
             raise ValueError("an endpoint that listens needs to know whom its associations are for")
         self.config = config
+        self.budget = Budget(config.budget)
         self.port = port
         self.listening = listening
         self.limit = limit

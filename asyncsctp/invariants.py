@@ -243,11 +243,13 @@ def _outstanding(outstanding: OutstandingQueue) -> Iterator[str]:
 
 def _queue(queue: SendQueue) -> Iterator[str]:
     buffered = 0
-    for stream in queue._active.values():
+    for stream in [*queue._active.values(), *queue._held_back.values()]:
         size = sum(len(message.data) for message in stream.messages[stream.head :]) - stream.offset
         if size != stream.buffered or not stream.messages:
             yield f"stream {stream.sid} holds {size} bytes and counts {stream.buffered}"
         buffered += size
+    if queue._held_back and not any(stream.reserved for stream in queue._active.values()):
+        yield "messages wait for others to end, and there are none"
     if buffered != queue.buffered:
         yield f"the send queue holds {buffered} bytes and counts {queue.buffered}"
 

@@ -15,6 +15,7 @@ from .events import AdaptationIndication, AssociationDown, AssociationRestarted,
 from .handlers.context import Context, Setup
 from .handlers.notices import COMPLETE, Complete, Completion, HeartbeatAnswer, Settlement, Writable
 from .handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT
+from .inbound.budget import Budget
 from .inbound.reassembly import Recipient
 from .paths.path import Path
 from .rooms import Rooms
@@ -65,6 +66,10 @@ class AssociationUser(Recipient):
 
 class Registry(Protocol):
     """Who knows associations by their tags and addresses: the endpoint."""
+
+    @property
+    def budget(self) -> Budget:
+        """What its associations may hold together of their peers' data."""
 
     def bind(self, association: Association) -> None:
         """The association's `prefix` or the addresses of its peer are new or have changed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..inbound.budget import FLOOR
 from ..inbound.data_streams import DataStreams
 from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW, ACK_REPORT, NO_ACK, DataTracker
 from ..inbound.idata_streams import IDataStreams
@@ -37,14 +38,22 @@ class Acknowledging:
 
     __slots__ = (
         "_announced",
+        "_brim",
+        "_brim_of_messages",
+        "_budget",
         "_carried",
         "_context",
+        "_counted",
+        "_ebb",
         "_edge",
         "_exempt",
         "_immediate",
         "_last_at",
         "_last_path",
+        "_level",
+        "_limit",
         "_messages",
+        "_most",
         "_queue",
         "_reports",
         "_sacks",
@@ -64,8 +73,17 @@ class Acknowledging:
         self._queue: ReassemblyQueue = self._streams  # that of the two which is in use
         if setup.interleaving:
             self._queue = self._messages = IDataStreams(recipient, config.max_message_size)
+        self._queue.abandons = setup.partial_reliability
         self._window = config.recv_buffer
         self._announced = config.recv_buffer
+        self._budget = context.budget
+        self._budget.members += 1
+        self._counted = 0  # what the budget was told that is held here
+        self._most = 0  # what it leaves to this association
+        self._limit = 0  # the smaller of that and the window
+        self._brim = self._brim_of_messages = self._ebb = 0  # above and below these fills it is to be counted anew
+        self._level = -1  # down to so much unread the window is not worth an update
+        self._count()
         # How far the peer may send by what was announced, in bytes received.
         self._edge = context.statistics.bytes_received + config.recv_buffer
         self._exempt = 0  # what the messages in progress held when that was announced
@@ -84,8 +102,8 @@ class Acknowledging:
     def a_rwnd(self) -> int:
         """The window to announce.
 
-        The message whose next fragment is awaited in order is not counted: only new data can complete it, so a window
-        that it closed would never open. It is bounded by `max_message_size` instead.
+        What has come in order of a message that is not complete does not count: only more data can complete it, so a
+        window that it closed would never open. It is bounded by `max_message_size` instead, and by the budget.
         """
         free = self._free()
         return free if free >= SILLY_WINDOW else 0
@@ -170,10 +188,17 @@ class Acknowledging:
         `charge` is the size of a message, but `SMALLEST_CHARGE` at the least; of several, the sum of that. Section 6.2:
         by a quarter of the buffer, so that updates are few.
         """
-        self._queue.unread -= charge
-        if self._window - self._queue.unread - self._announced < self._window >> 2:
+        queue = self._queue
+        unread = queue.unread - charge
+        queue.unread = unread
+        if unread > self._level and (unread + queue.held > self._ebb):
             return False
-        if self.a_rwnd - self._announced < self._window >> 2:
+        self._count()
+        return self._reopen()
+
+    def _reopen(self) -> bool:
+        """Tell the peer of the window, if it has opened by a quarter; whether it is to be told."""
+        if self.a_rwnd - self._announced < self._limit >> 2:
             return False
         self.tracker.force()
         return True
@@ -201,24 +226,31 @@ class Acknowledging:
         """
         received = self._context.statistics.bytes_received
         held = self._queue.held
+        used = self._queue.unread + held
+        if used > self._brim_of_messages or used <= self._ebb:
+            self._count()
         exempt = self._queue.in_progress(self.tracker.cumulative_tsn) if held else 0
-        free = self._window - self._queue.unread - held + exempt
-        a_rwnd = free if free >= SILLY_WINDOW else 0
+        free = self._window - used + exempt
+        left = self._most - used
+        a_rwnd = free if free < left else left
+        if a_rwnd < SILLY_WINDOW:
+            a_rwnd = 0
         promised = self._edge - received
         if promised > a_rwnd:
-            kept = min(promised, free + self._exempt_before())
+            kept = min(promised, free + self._exempt_before(), left)
             if kept >= SILLY_WINDOW and kept > a_rwnd:
                 a_rwnd = kept
         if a_rwnd > promised or not a_rwnd:
             self._edge = received + a_rwnd
             self._exempt = exempt
         self._announced = a_rwnd
+        self._level = self._limit - (self._limit >> 2) - a_rwnd
         return a_rwnd
 
     def _exempt_before(self) -> int:
         """What was exempt when the window was announced, and is not any more: that much of it need not be free now.
 
-        With I-DATA it is the same messages for long; counted twice they would take twice `max_message_size`.
+        With I-DATA it is the same messages for long, which are not to be counted twice.
         """
         messages = self._messages
         if messages is None:
@@ -226,7 +258,27 @@ class Acknowledging:
         return max(self._exempt - messages.in_progress(self.tracker.cumulative_tsn), 0)
 
     def _free(self) -> int:
-        held = self._queue.held
-        if held:
-            held -= self._queue.in_progress(self.tracker.cumulative_tsn)
-        return self._window - self._queue.unread - held
+        used = self._queue.unread + self._queue.held
+        left = self._most - used
+        if self._queue.held:
+            used -= self._queue.in_progress(self.tracker.cumulative_tsn)
+        free = self._window - used
+        return free if free < left else left
+
+    def _count(self) -> None:
+        """Tell the budget what is held, ask what it leaves, and set how much of a change is worth doing so again."""
+        used = self._queue.unread + self._queue.held
+        counted = used - FLOOR if used > FLOOR else 0
+        budget = self._budget
+        budget.taken += counted - self._counted
+        self._counted = counted
+        self._most = budget.most(counted)
+        slack = budget.slack()
+        self._limit = self._window if self._window < self._most else self._most
+        # From which fill on each new chunk is looked at; with I-DATA each DATA chunk is, for none is allowed.
+        brim = self._limit - SILLY_WINDOW
+        self._brim_of_messages = brim if brim < used + slack else used + slack
+        self._brim = self._brim_of_messages if self._messages is None else -1
+        self._ebb = -1
+        if counted:
+            self._ebb = used - slack if used - slack > FLOOR else FLOOR

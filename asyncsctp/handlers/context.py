@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, final
 from ..config import Config
 from ..errors import SCTPError
 from ..events import CongestionControllerFailed, Event
+from ..inbound.budget import Budget
 from ..paths.encapsulation import Route, in_scope
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
@@ -171,6 +172,7 @@ class Context:
         "_answered_apart",
         "_packets_before",
         "answers_at",
+        "budget",
         "config",
         "control",
         "keyring",
@@ -196,9 +198,11 @@ class Context:
     paths: PathManager  # which the association makes next
 
     def __init__(
-        self, config: Config, random: Random, owner: Owner, local_port: int, peer_port: int
+        self, config: Config, random: Random, owner: Owner, local_port: int, peer_port: int, budget: Budget
     ) -> None:
         self.config = config
+        #: What the associations of the endpoint may hold together.
+        self.budget = budget
         self.random = random
         self.owner = owner
         self.local_port = local_port

@@ -21,6 +21,7 @@ from ..wire.octets import read_data, read_i_data
 from ..wire.tlv import Malformed
 from .acknowledging import SILLY_WINDOW, Acknowledging
 from .context import Context, Setup
+from .state import CLOSED
 from .violations import Violations
 
 __all__ = ["Reception"]
@@ -33,15 +34,13 @@ _FURTHEST: Final = 65535
 class Reception(Acknowledging):
     """The receiving side of one association."""
 
-    __slots__ = ("_brim", "_brim_of_messages", "_violations", "incoming_streams")
+    __slots__ = ("_violations", "incoming_streams")
 
     def __init__(self, context: Context, violations: Violations, recipient: Recipient, setup: Setup) -> None:
         super().__init__(context, recipient, setup)
         self._violations = violations
         #: Streams from there on are not the peer's to use; it may grow (RFC 6525).
         self.incoming_streams = setup.incoming_streams
-        self._brim = self._brim_of_messages = 0
-        self._set_brim()
 
     def take(self, data: bytes, at: int, end: int, path: Path) -> int:
         """Take in the DATA chunks that stand one behind the other from `at` on; where the first other chunk stands.
@@ -63,6 +62,8 @@ class Reception(Acknowledging):
                 self._judge_length(length, wire_tsn)
                 return end
             if streams.unread + streams.held > self._brim and not self._may_come(wire_tsn, length, received):
+                if self._context.state is CLOSED:
+                    return end
                 tsn = BEYOND
             else:
                 tsn = tracker.accept(wire_tsn)
@@ -82,6 +83,8 @@ class Reception(Acknowledging):
             if kind & FLAG_IMMEDIATE:
                 self._immediate = True
             at += length + 3 & -4
+        if streams._edges or streams._giving:
+            streams.judge(tracker.cumulative_tsn)
         statistics.data_chunks_received += count
         statistics.bytes_received += received
         statistics.messages_received += streams.delivered - delivered
@@ -111,6 +114,8 @@ class Reception(Acknowledging):
             if messages.unread + messages.held > self._brim_of_messages and not self._has_room(
                 wire_tsn, size, received
             ):
+                if self._context.state is CLOSED:
+                    return end
                 tsn = BEYOND
             else:
                 tsn = tracker.accept(wire_tsn)
@@ -131,6 +136,8 @@ class Reception(Acknowledging):
             at += length + 3 & -4
         statistics.data_chunks_received += count
         statistics.bytes_received += received
+        if messages.is_in_doubt:
+            messages.judge(tracker.cumulative_tsn)
         statistics.messages_received += messages.delivered - delivered
         return at
 
@@ -163,8 +170,11 @@ class Reception(Acknowledging):
         if messages is None:
             tsn = previous if tsn == DUPLICATE else tsn
             self._streams.skip(previous, tsn, [entry for entry in entries if entry[0] < streams])
+            self._streams.judge(tracker.cumulative_tsn)
         elif tsn != DUPLICATE:
             messages.skip([entry for entry in i_entries if entry[0] < streams])
+            if messages.is_in_doubt:
+                messages.judge(tracker.cumulative_tsn)
         statistics.messages_received += self._queue.delivered - delivered
 
     def deliver_parts(self, sid: int, wanted: bool) -> None:
@@ -232,6 +242,9 @@ class Reception(Acknowledging):
     def close(self) -> None:
         """The association has ended, maybe by its user and in the middle of a packet: nothing is delivered any more."""
         self._queue.recipient = _NOBODY
+        self._budget.taken -= self._counted
+        self._budget.members -= 1
+        self._counted = 0
 
     def succeed(self, before: Reception) -> None:
         """The peer has restarted: who wanted parts of its messages still does, and what was begun will not be ended.
@@ -240,25 +253,24 @@ class Reception(Acknowledging):
         """
         self._queue.succeed(before._queue)
         self._queue.unread = before._queue.unread
+        self._counted = before._counted
+        self._budget.members -= 1
+        self._count()
 
     def configure(self) -> None:
         """The user changed settings."""
         config = self._context.config
         self._window = config.recv_buffer
-        self._set_brim()
+        self._count()
         self.tracker.resize(config.recv_buffer)
         self.tracker.sack_frequency = config.sack_frequency
         self._queue.limit_messages(config.max_message_size)
         self._queue.point = self._delivery_point()
+        self._reopen()
 
     def _delivery_point(self) -> int:
         config = self._context.config
         return min(config.partial_delivery_point, config.max_message_size, config.recv_buffer >> 2)
-
-    def _set_brim(self) -> None:
-        """From which fill on each new chunk is looked at: with I-DATA each DATA chunk is, for none is allowed."""
-        self._brim_of_messages = self._window - SILLY_WINDOW
-        self._brim = self._brim_of_messages if self._messages is None else -1
 
     def _may_come(self, wire_tsn: int, length: int, received: int) -> bool:
         """Whether a DATA chunk is to be taken: with I-DATA, none is (RFC 8260 section 2.2.3)."""
@@ -271,14 +283,16 @@ class Reception(Acknowledging):
         """Section 6.2 with a closed window: what is new and above all else is dropped, what fills a hole displaces the
         rest.
 
-        What was announced is kept; where that was nothing, only a window that has opened since is one. `received` is
-        what this packet has brought so far.
+        What was announced is kept, as far as the budget leaves room; where that was nothing, only a window that has
+        opened since is one. `received` is what this packet has brought so far.
         """
+        self._count()
         free = self._free()
         if free >= SILLY_WINDOW or (free > 0 and self._announced):
             return True
+        queue = self._queue
         received += self._context.statistics.bytes_received + size
-        if received <= self._edge and free + self._exempt_before() > 0:
+        if received <= self._edge and free + self._exempt_before() > 0 and queue.unread + queue.held < self._most:
             return True
         tracker = self.tracker
         tsn = tracker.classify(wire_tsn)
@@ -286,6 +300,12 @@ class Reception(Acknowledging):
             return True  # a duplicate takes no room, and is to be reported
         if self._displace(tsn, size):
             return True
+        if free + queue.unread < SILLY_WINDOW:  # it would not help if all were read that can be
+            if tsn < tracker.highest_tsn and queue.unread + queue.held < min(self._most, self._furthest()):
+                return True  # nothing can be displaced, and nothing else will fill the hole
+            if (tsn < tracker.highest_tsn or not tracker.has_gaps) and not queue.relieve():
+                self._give_in()
+                return False
         self._context.statistics.dropped_out_of_window += 1
         tracker.refuse()
         return False
@@ -299,6 +319,20 @@ class Reception(Acknowledging):
         statistics.data_chunks_received -= queue.displaced - chunks
         statistics.bytes_received -= queue.displaced_bytes - user_bytes
         return found
+
+    def _furthest(self) -> int:
+        """What is held at the very most: the window, and what does not count in it."""
+        return self._window + 2 * self._context.config.max_message_size
+
+    def _give_in(self) -> None:
+        """Only what there is no room for could complete what is held: the association ends rather than stand still."""
+        config = self._context.config
+        self._violations.out_of_resource(
+            f"the peer has begun messages that nobody can read yet, {self._queue.held} bytes of them are held, and "
+            f"there is no room for the rest: read them in parts, or raise recv_buffer ({self._window}), "
+            f"max_message_size ({config.max_message_size}) or memory_limit ({self._budget.limit} for all associations "
+            "of the endpoint)"
+        )
 
     def _judge_length(self, length: int, wire_tsn: int) -> None:
         if length == DATA_HEADER_SIZE:

@@ -71,6 +71,10 @@ class Violations:
         cause = causes.pack_protocol_violation(text)
         self._context.abort(cause, AssociationAborted(f"the peer violated the protocol: {text}"))
 
+    def out_of_resource(self, text: str) -> None:
+        """There is no room for what the peer has begun, and none will come about: abort (section 3.3.10.4)."""
+        self._context.abort(causes.pack_out_of_resource(), AssociationAborted(text))
+
     def _is_beneath_notice(self) -> bool:
         """RFC 4895 section 6.3: who can't send an ABORT can't bring one about by what is malformed."""
         keyring = self._context.keyring

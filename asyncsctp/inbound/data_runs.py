@@ -11,8 +11,10 @@ from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_16, MASK
 from .deferral import Chunk, Deferral
 from .reassembly import OVERHEAD, ReassemblyQueue, Recipient
 
-__all__ = ["NO_TSN", "UNORDERED_KEY", "DataRuns", "Given", "Run", "violation"]
+__all__ = ["NO_TSN", "RUN", "UNORDERED_KEY", "DataRuns", "Given", "Run", "violation"]
 
+#: What a run is charged beside its chunks: it has a place in several tables.
+RUN: Final = 256
 #: No TSN, and not the one before the first either.
 NO_TSN: Final = -2
 #: Stands for the SSN in the key of an unordered message.
@@ -53,7 +55,7 @@ class Given:
 class DataRuns(ReassemblyQueue):
     """The chunks of DATA messages that are not complete, or not in turn."""
 
-    __slots__ = ("_next_ssn", "_edges", "_waiting", "_most_fragments", "_skipped", "_giving")
+    __slots__ = ("_next_ssn", "_edges", "_waiting", "_most_fragments", "_skipped", "_giving", "_judged")
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         super().__init__(recipient, max_message_size)
@@ -63,6 +65,7 @@ class DataRuns(ReassemblyQueue):
         self._most_fragments = 0
         self._skipped = NO_TSN  # the TSN before those of which none can continue a message: it was abandoned
         self._giving: dict[int, Given] = {}  # by the TSN that is awaited
+        self._judged = NO_TSN  # up to there no message is incomplete
 
     def _add_beside_others(self, tsn: int, flags: int, sid: int, ssn: int, ppid: int, payload: bytes) -> str | None:
         if self._giving and tsn in self._giving:
@@ -81,12 +84,10 @@ class DataRuns(ReassemblyQueue):
         left = self._edges.get(tsn - 1)
         right = self._edges.get(tsn + 1)
         size = len(payload)
-        # Section 3.3.1: the TSNs of a message are strictly sequential, so a message begins exactly where one ends.
+        # Section 3.3.1: the TSNs of a message are strictly sequential, so a message begins exactly where one ends; or
+        # where its sender has left off one (RFC 3758).
         if left is not None:
-            if left.ended != begins:
-                if begins and tsn - 1 == self._skipped:  # the sender abandoned a message before it had sent all of it
-                    self._drop(left)
-                    return self._add_beside_others(tsn, flags, sid, ssn, ppid, payload)
+            if (left.ended and not begins) or (begins and not left.ended and not self.abandons):
                 return violation(tsn, "its B bit contradicts the E bit before it")
             if begins:
                 left = None
@@ -95,9 +96,9 @@ class DataRuns(ReassemblyQueue):
             else:
                 size += left.size
         if right is not None:
-            if right.begun != ends:
+            if (ends and not right.begun) or (right.begun and not ends and not self.abandons):
                 return violation(tsn, "its E bit contradicts the B bit after it")
-            if ends:
+            if right.begun:
                 right = None
             elif right.key != key:
                 return violation(tsn, "it differs from the fragment after it in stream, SSN or U bit")
@@ -113,6 +114,7 @@ class DataRuns(ReassemblyQueue):
         self._hold(tsn, payload)
         if left is None:
             run = Run(tsn, begins, ends, key, ppid)
+            self.held += RUN
         else:
             run = left
             if run.first != run.last:
@@ -146,6 +148,7 @@ class DataRuns(ReassemblyQueue):
             run = Run(tsn, True, True, key, ppid)
             run.size = len(payload)
             self._edges[tsn] = run
+            self.held += RUN
             return self._wait(run)
         return None
 
@@ -167,6 +170,7 @@ class DataRuns(ReassemblyQueue):
             del edges[run.last]
         if right.first != right.last:
             del edges[right.first]
+        self.held -= RUN
         run.last = right.last
         run.ended = right.ended
         edges[run.last] = run
@@ -203,6 +207,7 @@ class DataRuns(ReassemblyQueue):
         del self._edges[run.first]
         if run.first != run.last:
             del self._edges[run.last]
+        self.held -= RUN
         self._hand_over(run.key, run.ppid, run.first, self._release(run.first, run.last))
 
     def _hand_over(self, key: int, ppid: int, tsn: int, data: bytes) -> None:
@@ -223,6 +228,7 @@ class DataRuns(ReassemblyQueue):
         size = len(self._chunks.pop(tsn))
         self.held -= size + OVERHEAD
         if run.first == tsn:
+            self.held -= RUN
             return
         run.last = tsn - 1
         run.ended = False
@@ -241,7 +247,38 @@ class DataRuns(ReassemblyQueue):
         del self._edges[run.first]
         if run.first != run.last:
             del self._edges[run.last]
+        self.held -= RUN
         self._release(run.first, run.last)
+
+    def judge(self, cumulative_tsn: int) -> None:
+        """Drop the messages that can't be completed any more: all up to this TSN has come, and does not continue them.
+
+        Their sender has left them off (RFC 3758). It need not say so again if its FORWARD TSN was lost, for nothing is
+        missing that this would move the cumulative TSN over.
+        """
+        if self._deferral is not None:
+            return  # what is put aside may belong to them
+        first, self._judged = self._judged, cumulative_tsn
+        edges = self._edges
+        if not self.abandons or not (edges or self._giving):
+            return
+        for given in list(self._giving.values()):
+            if given.following <= cumulative_tsn:
+                self._abort(given)
+                self._count_as_over(given.key)
+        numbers = range(first, cumulative_tsn)
+        for number in numbers if len(numbers) < len(edges) else sorted(edges):
+            run = edges.get(number)
+            if run is not None and run.last == number and not run.ended and number < cumulative_tsn:
+                self._drop(run)
+                self._count_as_over(run.key)
+
+    def _count_as_over(self, key: int) -> None:
+        """The next message of its stream is not to wait for one that was left off."""
+        sid = key >> 16
+        if key < UNORDERED_KEY and self._next_ssn.get(sid, 0) == key & MASK_16:
+            self._next_ssn[sid] = (key + 1) & MASK_16
+            self._deliver_waiting(sid)
 
     def _pass_over(self, tsn: int, ends: bool, right: Run | None) -> None:
         """A fragment of a message of which those before were abandoned: it goes, and so does what continues it."""
@@ -260,6 +297,7 @@ class DataRuns(ReassemblyQueue):
             del self._edges[run.last]
         self._giving[run.last + 1] = given = Given(run.first, run.last + 1, run.key, run.ppid)
         self._given[sid] = None
+        self.held -= RUN
         self._give(given, self._release(run.first, run.last), False)
 
     def _give_on(self, tsn: int, flags: int, sid: int, ssn: int, ppid: int, payload: bytes) -> str | None:
@@ -267,22 +305,24 @@ class DataRuns(ReassemblyQueue):
         given = self._giving[tsn]
         ends = flags & FLAG_END != 0
         if flags & FLAG_BEGIN:
-            if tsn - 1 != self._skipped:
+            if not self.abandons:
                 return violation(tsn, "its B bit contradicts the E bit before it")
             self._abort(given)
+            self._count_as_over(given.key)
             return self._add_beside_others(tsn, flags, sid, ssn, ppid, payload)
         if sid << 16 | (UNORDERED_KEY if flags & FLAG_UNORDERED else ssn) != given.key:
             return violation(tsn, "it differs from the fragment before it in stream, SSN or U bit")
         right = self._edges.get(tsn + 1)
         if right is not None:
-            if right.begun != ends:
+            if (ends and not right.begun) or (right.begun and not ends and not self.abandons):
                 return violation(tsn, "its E bit contradicts the B bit after it")
-            if not ends:
+            if not right.begun:
                 if right.key != given.key:
                     return violation(tsn, "it differs from the fragment after it in stream, SSN or U bit")
                 del self._edges[right.first]
                 if right.first != right.last:
                     del self._edges[right.last]
+                self.held -= RUN
                 payload += self._release(right.first, right.last)
                 tsn = right.last
                 ends = right.ended

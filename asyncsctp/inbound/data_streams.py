@@ -19,9 +19,9 @@ from functools import partial
 from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_16, MASK_32
-from .data_runs import NO_TSN, UNORDERED_KEY, DataRuns, Run, violation
+from .data_runs import NO_TSN, RUN, UNORDERED_KEY, DataRuns, Run, violation
 from .deferral import Chunk
-from .reassembly import OVERHEAD, SMALLEST_CHARGE, Recipient
+from .reassembly import LOOSE, OVERHEAD, SMALLEST_CHARGE, Recipient
 
 __all__ = ["DataStreams"]
 
@@ -137,7 +137,7 @@ class DataStreams(DataRuns):
         run.last = front.last
         run.size = front.size
         self._edges[front.first] = self._edges[front.last] = run
-        self.held -= front.size + len(front.parts) * OVERHEAD
+        self.held += RUN - front.size - len(front.parts) * OVERHEAD
         for number, payload in enumerate(front.parts):
             self._hold(front.first + number, payload)
 
@@ -249,6 +249,7 @@ class DataStreams(DataRuns):
         del self._edges[run.first]
         if run.first != run.last:
             del self._edges[run.last]
+        self.held -= RUN
         found: list[Chunk] = []
         is_unordered = run.key >= UNORDERED_KEY
         for tsn in range(run.first, run.last + 1):
@@ -268,7 +269,9 @@ class DataStreams(DataRuns):
             chunks += self._front.parts
             if self._edges:
                 return -1  # there is a front beside runs
-        return sum(map(len, chunks)) + OVERHEAD * len(chunks)
+        runs = sum(number == run.first for number, run in self._edges.items())
+        aside = 0 if self._deferral is None else len(self._deferral.chunks)
+        return sum(map(len, chunks)) + OVERHEAD * (len(chunks) - aside) + LOOSE * aside + RUN * runs
 
     def _drop_incomplete(self, previous: int, tsn: int) -> Run | None:
         """Drop the messages that lack a TSN up to this one.

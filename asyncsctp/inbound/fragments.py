@@ -1,47 +1,36 @@
 """Fragments of I-DATA messages by message and position, and what they are charged (RFC 8260 section 2.1).
 
-This is the store behind `idata_streams`: it finds a chunk by its TSN when room is needed, and knows which messages lack
-nothing but what may not have been sent yet. Whose turn it is, it does not know.
+This is the store behind `idata_streams`. What has come of a message in order is one piece that grows at its end,
+however many fragments it came in, and is kept until the message is delivered or dropped. A fragment beyond a hole is
+*loose*: it is found by its TSN, and can be given up when room is needed. Whose turn a message is, the store does not
+know.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from heapq import heappush
+from heapq import heapify, heappush
 from typing import Final, final
 
 from ..wire.constants import MASK_32
-from .intervals import Intervals
-from .reassembly import OVERHEAD, ReassemblyQueue, Recipient
+from .reassembly import LOOSE, ReassemblyQueue, Recipient
 
-__all__ = ["HALF", "Fragments", "Message", "Stream", "close_hole"]
+__all__ = ["HALF", "MESSAGE", "Fragments", "Message", "Stream"]
 
 HALF: Final = 1 << 31
 _HEAP_SLACK: Final = 64
 
+#: What a message held is charged beside its data.
+MESSAGE: Final = 512
+
 
 @final
 class Message:
-    """What has come of a message: its fragments in order from `gone` on, and others beyond a hole by their position."""
+    """What has come of a message: `body` in order, and `later` the TSNs of loose fragments by their position."""
 
     __slots__ = (
-        "sid",
-        "unordered",
-        "mid",
-        "ppid",
-        "first_tsn",
-        "end",
-        "top",
-        "gone",
-        "size",
-        "ready",
-        "open",
-        "parts",
-        "tsns",
-        "later",
-        "later_tsns",
-        "torn",
-    )
+        "sid", "unordered", "mid", "ppid", "first_tsn", "end", "top", "following", "size", "given", "body", "later",
+        "lowest", "until",
+    )  # fmt: skip
 
     def __init__(self, sid: int, unordered: bool, mid: int) -> None:
         self.sid = sid
@@ -51,16 +40,18 @@ class Message:
         self.first_tsn = 0
         self.end = -1  # the position of the fragment with the E bit
         self.top = 0  # the highest position seen
-        self.gone = 0  # fragments given to the recipient as parts
+        self.following = 0  # the position of the fragment that continues `body`
         self.size = 0  # bytes held
-        self.ready = 0  # of these in `parts`
-        self.open = 0  # what it is charged, while it lacks nothing but what is still to be sent
-        self.parts: list[bytes] = []
-        self.tsns: list[int] = []
-        self.later: dict[int, bytes] = {}
-        self.later_tsns: dict[int, int] = {}
-        # The positions in `later`, once a fragment in the middle of `parts` was given up: all others went there.
-        self.torn: Intervals | None = None
+        self.given = False  # whether a part of it was given
+        self.lowest = -1  # the lowest of its TSNs
+        self.until = -1  # the TSN with which the next message of its stream begins: what is missing lies before that
+        self.body = bytearray()
+        self.later: dict[int, int] = _NOTHING_LOOSE
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing of it is missing."""
+        return 0 <= self.end < self.following
 
 
 @final
@@ -74,174 +65,165 @@ class Stream:
         self.unordered = unordered
         self.next = following  # the MID whose turn it is; of unordered messages, all below are over
         self.skipped = False  # whether fragments of messages that are over may come: they were abandoned
-        self.messages: dict[int, Message] = {}
+        self.messages: dict[int, Message] = _NO_MESSAGES
         self.order: list[int] | None = None  # a heap of the MIDs, made when some are first skipped
 
     def unwrap(self, wire_mid: int) -> int:
         """The MID with its high bits, at most half of all MIDs from the next one."""
         return self.next + ((wire_mid - self.next + HALF) & MASK_32) - HALF
 
-    def begin(self, mid: int) -> Message:
-        """A message of which nothing is held yet."""
-        message = self.messages[mid] = Message(self.sid, self.unordered, mid)
+    def begin(self, message: Message) -> None:
+        """The first that is held of a message."""
+        if not self.messages:
+            self.messages = {}
+        self.messages[message.mid] = message
         order = self.order
         if order is not None:
             if len(order) > 2 * len(self.messages) + _HEAP_SLACK:
                 self.order = None
             else:
-                heappush(order, mid)
-        return message
+                heappush(order, message.mid)
+
+    def end(self, mid: int) -> None:
+        """Nothing is held any more of a message."""
+        del self.messages[mid]
+        if not self.messages:
+            self.forget_all()
+
+    def forget_all(self) -> None:
+        """Nothing is held any more of any message."""
+        self.messages = _NO_MESSAGES
+        self.order = None
+
+
+# For all that have none: most streams hold nothing most of the time, and most messages have no hole.
+_NO_MESSAGES: Final[dict[int, Message]] = {}
+_NOTHING_LOOSE: Final[dict[int, int]] = {}
 
 
 class Fragments(ReassemblyQueue):
     """The fragments held, by stream, message and position."""
 
-    __slots__ = ("_ordered", "_unordered", "_open", "_owners", "_places")
+    __slots__ = ("_ordered", "_unordered", "_under_way", "_owners", "_places", "_doubts", "_doubtful")
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         super().__init__(recipient, max_message_size)
         self._ordered: dict[int, Stream] = {}
         self._unordered: dict[int, Stream] = {}  # those of which something is held, or was skipped
-        self._open = 0  # the sum over the messages
-        # Where the chunks held are, by TSN, from when room is first asked for until nothing is held.
-        self._owners: dict[int, Message] | None = None
-        self._places: dict[int, int] = {}
+        self._under_way = 0  # bytes in the bodies of messages that are not complete
+        self._owners: dict[int, Message] = {}  # of the loose fragments, by their TSNs
+        self._places: dict[int, int] = {}  # their positions
+        # Incomplete messages behind which the next of their stream has begun, by their `until`; and a heap of these
+        # numbers, some of which may be over.
+        self._doubts: dict[int, Message] = {}
+        self._doubtful: list[int] = []
 
     def recount(self) -> int:
         """What `held` should be."""
         deferred = self._deferral.chunks.values() if self._deferral is not None else ()
-        held = sum([len(chunk.payload) + OVERHEAD for chunk in deferred])
-        open_ = 0
+        held = sum([len(chunk.payload) + LOOSE for chunk in deferred])
+        under_way = loose = 0
         for streams in (self._ordered, self._unordered):
             for stream in streams.values():
                 for message in stream.messages.values():
-                    chunks = [*message.parts, *message.later.values()]
-                    held += sum(map(len, chunks)) + OVERHEAD * len(chunks)
-                    open_ += message.open
-        return held if open_ == self._open else -1
+                    size = len(message.body) + sum([len(self._chunks[tsn]) for tsn in message.later.values()])
+                    if size != message.size:
+                        return -1
+                    held += size + MESSAGE + LOOSE * len(message.later)
+                    loose += len(message.later)
+                    if not message.is_complete:
+                        under_way += len(message.body)
+        agrees = under_way == self._under_way and loose == len(self._owners) == len(self._places)
+        agrees = agrees and len(self._chunks) == loose + len(deferred)
+        return held if agrees else -1
 
-    def settle(self) -> None:
-        """All that is held is to be found by its TSN from now on."""
-        if self._owners is not None:
-            return
-        self._owners = {}
-        for streams in (self._ordered, self._unordered):
-            for stream in streams.values():
-                for message in stream.messages.values():
-                    for number, tsn in enumerate(message.tsns):
-                        self._index(message, message.gone + number, tsn, message.parts[number])
-                    for position, tsn in message.later_tsns.items():
-                        self._index(message, position, tsn, message.later[position])
+    def _append(self, message: Message, payload: bytes) -> None:
+        """The next fragment in order, and the loose ones that follow it."""
+        size = len(payload)
+        message.body += payload
+        message.size += size
+        message.following += 1
+        self.held += size
+        self._under_way += size
+        while message.later:
+            tsn = message.later.pop(message.following, -1)
+            if tsn < 0:
+                return
+            payload = self._take_loose(tsn)
+            message.body += payload
+            message.following += 1
+            self.held -= LOOSE
+            self._under_way += len(payload)
+        message.later = _NOTHING_LOOSE
 
-    def _measure(self, message: Message) -> None:
-        """Whether an incomplete message has a hole, and what it is charged if it has none."""
-        torn = message.torn
-        whole = not message.later if torn is None else len(torn) == 1 and torn.first == message.gone
-        charge = message.size + (len(message.parts) + len(message.later)) * OVERHEAD if whole else 0
-        self._set_open(message, charge)
+    def _keep_loose(self, message: Message, position: int, tsn: int, payload: bytes) -> None:
+        """A fragment beyond a hole."""
+        if not message.later:
+            message.later = {}
+        message.later[position] = tsn
+        message.size += len(payload)
+        self.held += len(payload) + LOOSE
+        self._record(tsn, payload)
+        self._owners[tsn] = message
+        self._places[tsn] = position
 
-    def _set_open(self, message: Message, charge: int) -> None:
-        self._open += charge - message.open
-        message.open = charge
-
-    def _mend(self, message: Message) -> None:
-        """Fragments kept by their position become a list again, if there is no hole."""
-        torn = message.torn
-        if torn is not None and len(torn) == 1 and torn.first == message.gone:
-            message.torn = None
-            close_hole(message, message.gone)
-
-    def _release_parts(self, message: Message) -> bytes:
-        """Take out what is there in order; it is not held any more."""
-        parts = message.parts
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        self.held -= message.ready + len(parts) * OVERHEAD
-        self._forget(message.tsns)
-        message.gone += len(parts)
-        message.size -= message.ready
-        message.ready = 0
-        message.parts = []
-        message.tsns = []
-        return data
-
-    def _index(self, message: Message, position: int, tsn: int, payload: bytes) -> None:
-        owners = self._owners
-        if owners is not None:
-            self._record(tsn, payload)
-            owners[tsn] = message
-            self._places[tsn] = position
-
-    def _forget(self, tsns: Sequence[int]) -> None:
-        """These are held no longer."""
-        owners = self._owners
-        if owners is None:
-            return
-        if not self.held:
-            self._owners = None
-            self._places = {}
+    def _take_loose(self, tsn: int) -> bytes:
+        del self._owners[tsn], self._places[tsn]
+        payload = self._chunks.pop(tsn)
+        if not self._chunks:  # dicts don't shrink by themselves
             self._chunks = {}
+            self._owners = {}
+            self._places = {}
             self._largest = None
-            return
-        for tsn in tsns:
-            del owners[tsn], self._places[tsn], self._chunks[tsn]
+        return payload
 
     def _give_up(self, tsn: int) -> None:
-        """Let go of the largest TSN held, wherever it stands in its message."""
+        """Let go of the loose fragment with the largest TSN."""
         if self._give_up_aside(tsn):
             return
-        owners = self._owners
-        assert owners is not None  # `settle` was called
-        message = owners.pop(tsn)
-        position = self._places.pop(tsn)
-        size = len(self._chunks.pop(tsn))
-        self.held -= size + OVERHEAD
-        message.size -= size
+        message = self._owners[tsn]
+        position = self._places[tsn]
+        size = len(self._take_loose(tsn))
+        del message.later[position]
         if position == message.end:
             message.end = -1
-        if position in message.later:
-            del message.later[position], message.later_tsns[position]
-            if message.torn is not None:
-                message.torn.remove(position)
-        elif position == message.gone + len(message.parts) - 1:
-            message.parts.pop()
-            message.tsns.pop()
-            message.ready -= size
-        else:
-            _tear(message, position)
-        self._measure(message)
-        if not message.parts and not message.later and not message.gone:
+        message.size -= size
+        self.held -= size + LOOSE
+        if not message.size and not message.given:
+            self._is_certain(message)
             streams = self._unordered if message.unordered else self._ordered
-            streams[message.sid].messages.pop(message.mid)
+            streams[message.sid].end(message.mid)
+            self.held -= MESSAGE
 
+    def _doubt(self, message: Message, until: int) -> None:
+        """The next message of its stream begins with this TSN."""
+        message.until = until
+        self._doubts[until] = message
+        if len(self._doubtful) > 2 * len(self._doubts) + _HEAP_SLACK:
+            self._doubtful = list(self._doubts)
+            heapify(self._doubtful)
+        else:
+            heappush(self._doubtful, until)
 
-def close_hole(message: Message, position: int) -> None:
-    """What was beyond a hole joins what is in order, as far as it follows it."""
-    later = message.later
-    while later:
-        payload = later.pop(position, None)
-        if payload is None:
-            return
-        message.parts.append(payload)
-        message.tsns.append(message.later_tsns.pop(position))
-        message.ready += len(payload)
-        position += 1
+    def _is_certain(self, message: Message) -> None:
+        """Nothing of a message is missing any more, or it is dropped."""
+        if message.until >= 0:
+            del self._doubts[message.until]
+            message.until = -1
 
+    def _empty(self, message: Message) -> bytes:
+        """Take out what is there in order."""
+        data = bytes(message.body)
+        message.body = bytearray()
+        message.size -= len(data)
+        self.held -= len(data)
+        return data
 
-def _tear(message: Message, position: int) -> None:
-    """A fragment in the middle goes, as its TSN is the largest: from now on all are kept by their position.
-
-    Only a peer that doesn't assign TSNs in the order of fragments gets here. As the hole may open again and again, the
-    fragments behind it are moved once, and not each time.
-    """
-    torn = Intervals()
-    for number, payload in enumerate(message.parts):
-        at = message.gone + number
-        if at != position:
-            message.later[at] = payload
-            message.later_tsns[at] = message.tsns[number]
-    for at in sorted(message.later):
-        torn.add(at)
-    message.torn = torn
-    message.parts = []
-    message.tsns = []
-    message.ready = 0
+    def _forget(self, stream: Stream, message: Message) -> None:
+        """Nothing is held any more of a message that is incomplete."""
+        self._is_certain(message)
+        stream.end(message.mid)
+        self._under_way -= len(message.body)
+        for tsn in message.later.values():
+            self._take_loose(tsn)
+        self.held -= message.size + MESSAGE + LOOSE * len(message.later)

@@ -1,8 +1,8 @@
 """From I-DATA chunks to messages in the order of their streams (RFC 8260 section 2).
 
 A fragment says by stream, U bit and MID which message it belongs to, and by its FSN where it stands there; TSNs say
-nothing of either. Fragments that come in order are appended to a list. Those beyond a hole are kept by their position,
-and join the list when the hole is filled.
+nothing of either. Fragments that come in order are appended to what has come of their message. Those beyond a hole are
+kept by their position, and follow when the hole is filled.
 
 MIDs and FSNs are unwrapped at the door, each from what is next in its stream or message (RFC 1982). This module
 deliberately knows neither the negotiated number of streams nor which TSNs have been received: the caller offers each
@@ -17,8 +17,8 @@ from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_32
 from .deferral import Chunk, Deferral
-from .fragments import HALF, Fragments, Message, Stream, close_hole
-from .reassembly import OVERHEAD, SMALLEST_CHARGE, Recipient
+from .fragments import HALF, MESSAGE, Fragments, Message, Stream
+from .reassembly import SMALLEST_CHARGE, Recipient
 
 __all__ = ["IDataStreams"]
 
@@ -28,20 +28,17 @@ _NEVER: Final = -1
 #: How far back an unordered MID may lie behind the newest: more than TSNs can be under way.
 _AGE: Final = 1 << 30
 _LARGEST_CHUNK: Final = 65535
-#: Fragments that a message may have in any case; a long one may have more, if they are not tiny.
-_FEW_FRAGMENTS: Final = 64
 
 
 @final
 class IDataStreams(Fragments):
     """Reassembly and stream order of I-DATA chunks."""
 
-    __slots__ = ("_fast_kind", "_most_fragments", "_shift")
+    __slots__ = ("_fast_kind", "_shift")
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         super().__init__(recipient, max_message_size)
         self._fast_kind = _NEVER
-        self._most_fragments = 0
         self._shift = 0  # 1 for a peer whose second fragment has FSN 0
         self.limit_messages(max_message_size)
 
@@ -51,8 +48,6 @@ class IDataStreams(Fragments):
         # The fast lane looks neither at sizes, nor at who wants parts, nor at what is to be put aside.
         is_open = not (self._wanted or self._is_watching) and self._deferral is None
         self._fast_kind = _WHOLE if max_message_size >= _LARGEST_CHUNK and is_open else _NEVER
-        # Messages in progress are not held against the window, so their bookkeeping must not outgrow their data.
-        self._most_fragments = _FEW_FRAGMENTS + max_message_size // OVERHEAD
 
     def deliver_parts(self, sid: int, wanted: bool, point: int) -> None:
         """Whether the messages of a stream are given in parts, once `point` bytes of one are there in order."""
@@ -69,11 +64,13 @@ class IDataStreams(Fragments):
         streams = [*self._ordered.values(), *self._unordered.values()]
         self._ordered = {}
         self._unordered = {}
-        self._open = 0
-        self._owners = None
+        self._under_way = 0
+        self._doubts = {}
+        self._doubtful = []
+        self._owners = {}
         self._places = {}
         for stream in streams:
-            stream.messages.clear()  # of this stream something may be about to be delivered
+            stream.forget_all()  # of this stream something may be about to be delivered
         self._abort_given()
 
     def add(self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes) -> str | None:
@@ -105,6 +102,8 @@ class IDataStreams(Fragments):
             if message is not None:
                 return _violation(tsn, "another message has its MID")
             if unordered or mid == stream.next:
+                if self.abandons and stream.messages:
+                    self._begins(stream, mid, tsn)
                 if len(payload) > self._max_message_size:
                     return _violation(tsn, f"it is longer than {self._max_message_size} bytes")
                 if not unordered:
@@ -113,17 +112,66 @@ class IDataStreams(Fragments):
                 self._after(stream)
                 return None
         if message is None:
-            message = stream.begin(mid)
+            message = Message(sid, unordered, mid)
         return self._join(stream, message, tsn, flags, ppid, payload)
 
     def in_progress(self, cumulative_tsn: int) -> int:
-        """What the messages are charged that lack nothing but fragments which may not have been sent yet.
+        """The bytes in order of the messages that are not complete.
 
-        Only new data can complete these, so a window that they closed would never open. Several can be under way at a
-        time; together they are exempt up to the size of one, so that memory stays bounded by the window and
-        `max_message_size`.
+        Only what is still to come can complete these, so a window that they closed would never open. Several can be
+        under way at a time; together they are exempt up to twice the size of one: a peer that begins another as long
+        as all but the largest fit the window needs no more.
         """
-        return min(self._open, self._max_message_size)
+        return min(self._under_way, 2 * self._max_message_size)
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether there are messages behind which the next of their stream has begun."""
+        return bool(self._doubts)
+
+    def judge(self, cumulative_tsn: int) -> None:
+        """Drop the messages that can't be completed any more, as all has come up to the next of their stream.
+
+        A stream's messages don't interleave (RFC 8260 section 2), so that what is missing was not sent, and never will
+        be: the peer has abandoned it. It need not say so again if its I-FORWARD-TSN was lost, for nothing is missing
+        that this would move the cumulative TSN over.
+        """
+        if self._deferral is not None:
+            return  # what is put aside may belong to them
+        doubtful = self._doubtful
+        while doubtful and doubtful[0] <= cumulative_tsn:
+            message = self._doubts.get(heappop(doubtful))
+            if message is None:
+                continue
+            streams = self._unordered if message.unordered else self._ordered
+            stream = streams[message.sid]
+            if not message.unordered and message.mid != stream.next:
+                self._is_certain(message)
+                continue
+            self._drop(stream, message)
+            if not message.unordered:
+                stream.next = message.mid + 1
+            self._after(stream)
+            doubtful = self._doubtful
+
+    def _begins(self, stream: Stream, mid: int, tsn: int) -> None:
+        """A message begins with this TSN: the one before it was to be complete by then."""
+        before = stream.messages.get(mid - 1)
+        if before is not None and before.until < 0 and not before.is_complete:
+            self._doubt(before, tsn)
+
+    def relieve(self) -> bool:
+        """Give what has come of messages that are read in parts, however little it is; whether there was any."""
+        before = self.held
+        point, self.point = self.point, 0
+        for sid in self._wanted:
+            for streams in (self._ordered, self._unordered):
+                stream = streams.get(sid)
+                message = None if stream is None or sid in self._given else _in_turn(stream)
+                if stream is not None and message is not None and self._flows(stream, message):
+                    self._flow(stream, message)
+        self.point = point
+        return self.held < before
 
     def skip(self, entries: Iterable[tuple[int, bool, int]]) -> None:
         """The peer abandoned messages: of each entry's stream, ordered or not, those up to its MID are over.
@@ -156,31 +204,29 @@ class IDataStreams(Fragments):
     def restart(self, first_tsn: int) -> str | None:
         """All streams begin anew, and the TSNs too, with this one; what has come from it on is taken in anew."""
         deferral, anew = self._part(first_tsn)
+        found: list[Message] = []
         for streams in (self._ordered, self._unordered):
             for stream in streams.values():
                 for message in list(stream.messages.values()):
-                    if min([*message.tsns, *message.later_tsns.values()], default=-1) >= first_tsn and not message.gone:
-                        anew += self._unmake(stream, message)
+                    if message.lowest >= first_tsn and not message.given:
+                        found.append(message)
+                        self._is_certain(message)
+                        stream.end(message.mid)
         self.reset_streams(None)
+        for message in found:
+            self._take_over(message)
         self._deferral = deferral
         self.limit_messages(self._max_message_size)
         return self._take_in(anew)
 
-    def _unmake(self, stream: Stream, message: Message) -> list[Chunk]:
-        """The fragments of a message, as they came; it is held no longer."""
-        fragments = [*zip(message.tsns, message.parts, strict=True)]
-        positions = dict(enumerate(fragments))
-        for position, payload in message.later.items():
-            positions[position] = (message.later_tsns[position], payload)
-        found: list[Chunk] = []
-        for position, (tsn, payload) in positions.items():
-            flags = FLAG_UNORDERED if stream.unordered else 0
-            flags |= FLAG_BEGIN if position == 0 else 0
-            flags |= FLAG_END if position == message.end else 0
-            number = message.ppid if position == 0 else position - self._shift
-            found.append(Chunk(tsn, flags, stream.sid, message.mid & MASK_32, number & MASK_32, payload))
-        self._drop(stream, message)
-        return found
+    def _take_over(self, message: Message) -> None:
+        """A message that goes by the new numbers of its stream."""
+        stream = self._stream(message.sid, message.unordered, message.mid & MASK_32)
+        message.mid = stream.unwrap(message.mid & MASK_32)
+        stream.begin(message)
+        if message.is_complete and (message.unordered or message.mid == stream.next):
+            self._take(stream, message)
+            self._after(stream)
 
     def _is_over(self, sid: int, wire_mid: int) -> bool:
         """Whether an ordered message has been delivered, by the numbers of its stream as they are."""
@@ -198,7 +244,7 @@ class IDataStreams(Fragments):
         self, stream: Stream, message: Message, tsn: int, flags: int, number: int, payload: bytes
     ) -> str | None:
         """Take a fragment into its message; `number` is the PPID of the first one, the FSN of others."""
-        following = message.gone + len(message.parts)
+        following = message.following
         if flags & FLAG_BEGIN:
             position = 0
         else:
@@ -209,50 +255,44 @@ class IDataStreams(Fragments):
                 return _violation(tsn, "its FSN is that of the first fragment, and it has no B bit")
         if position < following or position in message.later:
             return _violation(tsn, "another fragment of its message has its FSN")
-        if flags & FLAG_END:
-            if message.end >= 0 or position < message.top:
-                return _violation(tsn, "its E bit contradicts other fragments of its message")
-            message.end = position
-        elif 0 <= message.end < position:
+        ends = flags & FLAG_END != 0
+        if ends and (message.end >= 0 or position < message.top):
+            return _violation(tsn, "its E bit contradicts other fragments of its message")
+        if 0 <= message.end < position:
             return _violation(tsn, "its FSN is beyond the fragment with the E bit")
-        size = len(payload)
-        in_parts = message.gone > 0 or stream.sid in self._wanted
-        if not in_parts:
-            if message.size + size > self._max_message_size:
-                return _violation(tsn, f"its message is longer than {self._max_message_size} bytes")
-            if len(message.parts) + len(message.later) >= self._most_fragments:
-                return _violation(tsn, f"its message has more than {self._most_fragments} fragments")
+        in_parts = message.given or stream.sid in self._wanted
+        if not in_parts and message.size + len(payload) > self._max_message_size:
+            return _violation(tsn, f"its message is longer than {self._max_message_size} bytes")
+        if not message.size and not message.given:
+            stream.begin(message)
+            self.held += MESSAGE
+        if ends:
+            message.end = position
+        if message.lowest < 0 or tsn < message.lowest:
+            message.lowest = tsn
         if position > message.top:
             message.top = position
-        message.size += size
-        self.held += size + OVERHEAD
-        if self._owners is not None:
-            self._index(message, position, tsn, payload)
         if position == 0:
             message.ppid = number
             message.first_tsn = tsn
-        if position == following and message.torn is None:
-            message.ready += size
-            message.parts.append(payload)
-            message.tsns.append(tsn)
-            if message.later:
-                close_hole(message, following + 1)
+            if self.abandons:
+                self._begins(stream, message.mid, tsn)
+        if self.abandons and message.until < 0:
+            following_message = stream.messages.get(message.mid + 1)
+            if following_message is not None and (following_message.following or following_message.given):
+                self._doubt(message, following_message.first_tsn)
+        if position == following:
+            self._append(message, payload)
         else:
-            message.later[position] = payload
-            message.later_tsns[position] = tsn
-            if message.torn is not None:
-                message.torn.add(position)
-                if in_parts or len(message.later) == message.end + 1 - message.gone:
-                    self._mend(message)
-        if message.end >= 0 and message.gone + len(message.parts) > message.end:
-            self._set_open(message, 0)
+            self._keep_loose(message, position, tsn, payload)
+        if message.is_complete:
+            self._is_certain(message)
+            self._under_way -= len(message.body)
             if stream.unordered or message.mid == stream.next:
                 self._take(stream, message)
                 self._after(stream)
-            return None
-        if in_parts and self._flows(stream, message):
+        elif in_parts and self._flows(stream, message):
             self._flow(stream, message)
-        self._measure(message)
         return None
 
     def _count_from_second(self) -> bool:
@@ -263,35 +303,36 @@ class IDataStreams(Fragments):
         for streams in (self._ordered, self._unordered):
             for stream in streams.values():
                 for message in stream.messages.values():
-                    if message.later or message.gone + len(message.parts) > 1:
+                    if message.later or message.following > 1:
                         return False
         self._shift = 1
         return True
 
     def _flows(self, stream: Stream, message: Message) -> bool:
         """Whether an incomplete message gives a part now."""
-        if message.gone:
-            return message.ready > 0
-        if message.ready < self.point or not message.ready or stream.sid not in self._wanted:
+        if message.given:
+            return len(message.body) > 0
+        if not message.body or len(message.body) < self.point or stream.sid not in self._wanted:
             return False
         return stream.sid not in self._given and (stream.unordered or message.mid == stream.next)
 
     def _flow(self, stream: Stream, message: Message) -> None:
         """Give what has come in order of an incomplete message."""
         self._given[stream.sid] = None
-        data = self._release_parts(message)
-        self._measure(message)
+        message.given = True
+        data = self._empty(message)
+        self._under_way -= len(data)
         mid = message.mid & MASK_32
         self._deliver_part(stream.sid, mid, message.ppid, stream.unordered, message.first_tsn, data, False)
 
     def _take(self, stream: Stream, message: Message) -> None:
         """Deliver a complete message, or the last part of it."""
-        begun = message.gone > 0
-        data = self._release_parts(message)
-        del stream.messages[message.mid]
+        data = self._empty(message)
+        self.held -= MESSAGE
+        stream.end(message.mid)
         if not stream.unordered:
             stream.next = message.mid + 1
-        if begun:
+        if message.given:
             self._given.pop(stream.sid, None)
             mid = message.mid & MASK_32
             self._deliver_part(stream.sid, mid, message.ppid, stream.unordered, message.first_tsn, data, True)
@@ -314,7 +355,7 @@ class IDataStreams(Fragments):
             message = stream.messages.get(stream.next)
             if message is None:
                 return
-            if message.end < 0 or message.gone + len(message.parts) <= message.end:
+            if not message.is_complete:
                 if self._flows(stream, message):
                     self._flow(stream, message)
                 return
@@ -330,21 +371,26 @@ class IDataStreams(Fragments):
             message = stream.messages.get(heappop(order))
             if message is None:
                 continue
-            if message.end >= 0 and message.gone + len(message.parts) > message.end:
+            if message.is_complete:
                 self._take(stream, message)
             else:
                 self._drop(stream, message)
 
     def _drop(self, stream: Stream, message: Message) -> None:
-        begun = message.gone > 0
-        del stream.messages[message.mid]
-        self._set_open(message, 0)
-        self._release_parts(message)
-        self.held -= message.size + len(message.later) * OVERHEAD
-        self._forget(list(message.later_tsns.values()))
-        if begun:
+        self._forget(stream, message)
+        if message.given:
             self._given.pop(stream.sid, None)
             self.recipient.on_parts_aborted(stream.sid)
+
+
+def _in_turn(stream: Stream) -> Message | None:
+    """The message that comes next; of unordered ones any."""
+    if not stream.unordered:
+        return stream.messages.get(stream.next)
+    for message in stream.messages.values():
+        return message
+    return None
+
 
 def _violation(tsn: int, text: str) -> str:
     return f"I-DATA chunk with TSN {tsn & MASK_32}: {text}"

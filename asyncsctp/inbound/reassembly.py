@@ -18,10 +18,13 @@ from ..wire.constants import MASK_32
 from .data_tracker import DataTracker
 from .deferral import Chunk, Deferral
 
-__all__ = ["OVERHEAD", "SMALLEST_CHARGE", "Recipient", "ReassemblyQueue"]
+__all__ = ["LOOSE", "OVERHEAD", "SMALLEST_CHARGE", "Recipient", "ReassemblyQueue"]
 
 #: What a chunk held is charged beside its user data: bookkeeping takes less for a fragment, more for a waiting message.
 OVERHEAD: Final = 128
+
+#: The same of a chunk that has a place in several tables: a fragment of I-DATA beyond a hole, and what is put aside.
+LOOSE: Final = 320
 
 #: What a message that is not yet read is charged at the least, so that a window full of tiny ones stays affordable.
 SMALLEST_CHARGE: Final = 64
@@ -54,6 +57,7 @@ class ReassemblyQueue:
 
     __slots__ = (
         "held",
+        "abandons",
         "recipient",
         "unread",
         "delivered",
@@ -86,6 +90,8 @@ class ReassemblyQueue:
         self._wanted: dict[int, None] = {}  # the streams that are read in parts
         #: So many bytes of a message must be there before a first part of it is given.
         self.point = 0
+        #: Whether the peer may leave off in the middle of a message (RFC 3758): then what begins behind it says so.
+        self.abandons = False
         self._given: dict[int, None] = {}  # the streams of which a message has been given in part
         self._deferral: Deferral | None = None
         self._is_watching = False
@@ -104,6 +110,10 @@ class ReassemblyQueue:
         No retransmission will complete such a message, only new data: a window closed on its account would never open.
         """
         raise NotImplementedError
+
+    def relieve(self) -> bool:
+        """Give what has come of messages that are read in parts, however little it is; whether there was any."""
+        return False
 
     def settle(self) -> None:
         """All that is held is to be found by its TSN, however it was kept."""
@@ -173,7 +183,8 @@ class ReassemblyQueue:
 
     def _put_aside(self, deferral: Deferral, chunk: Chunk) -> None:
         deferral.chunks[chunk.tsn] = chunk
-        self._hold(chunk.tsn, chunk.payload)
+        self.held += len(chunk.payload) + LOOSE
+        self._record(chunk.tsn, chunk.payload)
 
     def _part(self, first_tsn: int) -> tuple[Deferral | None, list[Chunk]]:
         """The end of `watch`: all TSNs go on from this one. What was put aside and lies below is taken in by the old
@@ -195,7 +206,7 @@ class ReassemblyQueue:
         chunks = deferral.chunks
         deferral.chunks = {}
         for chunk in chunks.values():
-            self.held -= len(chunk.payload) + OVERHEAD
+            self.held -= len(chunk.payload) + LOOSE
             self._chunks.pop(chunk.tsn, None)
         return list(chunks.values())
 
@@ -214,7 +225,7 @@ class ReassemblyQueue:
         chunk = deferral.chunks.pop(tsn, None) if deferral is not None else None
         if chunk is None:
             return False
-        self.held -= len(chunk.payload) + OVERHEAD
+        self.held -= len(chunk.payload) + LOOSE
         self._chunks.pop(tsn, None)
         return True
 
@@ -251,11 +262,11 @@ class ReassemblyQueue:
             largest = self._largest_held()
             if largest < tsn:
                 return False
-            size = self.held
+            size = len(self._chunks[largest])
             self._give_up(largest)
             tracker.forget(largest)
             self.displaced += 1
-            self.displaced_bytes += size - self.held - OVERHEAD
+            self.displaced_bytes += size
         return True
 
     def _deliver(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:

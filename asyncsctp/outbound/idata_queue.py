@@ -1,11 +1,18 @@
 """Messages become I-DATA chunks (RFC 8260 section 2.2.2): those of several streams may take turns chunk by chunk, those
-of one stream follow one another."""
+of one stream follow one another.
+
+The peer can deliver none of the messages that are begun before it has all of it, so that too many at a time fill its
+memory with what nobody can read (RFC 8260 section 2.2.1). Begun are at a time as many as its first window can hold
+together, and two beside these, whatever their length: the others wait until one has left. Messages that are written in
+parts are not counted: they may have no end, and whoever writes so has a peer that reads so.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Final, final
 
+from ..schedulers.base import StreamScheduler
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED, I_DATA, I_DATA_HEADER_SIZE, MASK_32
 from ..wire.octets import Writer, write_i_data
 from ..wire.tlv import PADDING
@@ -16,13 +23,24 @@ from .turns import GONE, OutgoingStream
 __all__ = ["IDataQueue"]
 
 _TYPE: Final = I_DATA << 8
+#: Messages that may be begun although they don't fit the window beside the others.
+_MOST_LONG: Final = 2
+_LONG: Final = -1
 
 
 @final
 class IDataQueue(SendQueue):
     """A turn is one chunk; of a stream that is alone, all that fits."""
 
-    __slots__ = ()
+    __slots__ = ("_brings_back", "_long", "_reserved", "_window")
+
+    def __init__(self, scheduler: StreamScheduler, max_chunk: int, window: int = 1 << 32) -> None:
+        """`window` is what the peer announced first, in bytes."""
+        super().__init__(scheduler, max_chunk)
+        self._window = window
+        self._reserved = 0  # the bytes of the messages that are begun and count
+        self._long = 0  # how many don't
+        self._brings_back = False  # whether a message that had to wait may try again
 
     @property
     def header_size(self) -> int:
@@ -62,6 +80,9 @@ class IDataQueue(SendQueue):
                 # One that needs no fragments waits for the next packet; a piece of another is not made too small.
                 if limit < SMALLEST_TAIL or (not stream.begun and size + I_DATA_HEADER_SIZE <= self.max_chunk):
                     break
+                if not stream.begun and not stream.reserved and not self._may_begin(stream, message):
+                    self._hold_back(stream)
+                    continue
                 size = (limit - I_DATA_HEADER_SIZE) & -4
             if size > max_user:
                 break
@@ -72,9 +93,36 @@ class IDataQueue(SendQueue):
             max_user -= size
             if self._competing or not stream.messages:
                 self._end_turn(stream, size)
+            if self._brings_back:
+                self._brings_back = False
+                self._bring_back()
         taken = user_before - max_user
         self.buffered -= taken
         return tsn - first_tsn, taken
+
+    def _may_begin(self, stream: OutgoingStream, message: OutboundMessage) -> bool:
+        """Whether the first chunk of several may leave now: then the message counts until its last one has left."""
+        size = len(message.data)
+        if message.flags & WHOLE != WHOLE:
+            return True  # it is written in parts
+        if self._reserved + size <= self._window:
+            self._reserved += size
+            stream.reserved = size
+        elif self._long < _MOST_LONG:
+            self._long += 1
+            stream.reserved = _LONG
+        else:
+            return False
+        self._brings_back = True  # there may be room for the next as well
+        return True
+
+    def _release(self, stream: OutgoingStream) -> None:
+        if stream.reserved == _LONG:
+            self._long -= 1
+        else:
+            self._reserved -= stream.reserved
+        stream.reserved = 0
+        self._brings_back = True
 
     def _write(
         self, stream: OutgoingStream, message: OutboundMessage, writer: Writer, size: int, left: int, tsn: int
@@ -121,6 +169,8 @@ class IDataQueue(SendQueue):
             if terms is not None:
                 terms.fate = LEFT
             stream.end_message(unordered)
+            if stream.reserved:
+                self._release(stream)
         else:
             stream.begun = True
             stream.offset = 0

@@ -311,6 +311,9 @@ class SendQueue(Turns):
                 self._begun = None
         stream.advance(head)
         self._deactivate(stream)
+        if stream.reserved:
+            self._release(stream)
+            self._bring_back()
 
     def withdraw_beyond(self, outgoing_streams: int) -> list[tuple[OutboundMessage, bool]]:
         """Give back the messages of streams that the peer did not grant, as `abandon_all` does (section 5.1.1)."""
@@ -326,6 +329,9 @@ class SendQueue(Turns):
         self._streams.clear()
         self.tracked.clear()
         return abandoned
+
+    def _release(self, stream: OutgoingStream) -> None:
+        """The message that a stream had begun, or was about to, is over."""
 
     def _withdraw_all(self, stream: OutgoingStream) -> list[tuple[OutboundMessage, bool]]:
         messages = [message for message in stream.messages[stream.head :] if message.path_id != WITHDRAWN]
@@ -348,6 +354,9 @@ class SendQueue(Turns):
         stream.later = stream.open = None
         stream.advance(len(stream.messages))
         self._deactivate(stream)
+        if stream.reserved:
+            self._release(stream)
+            self._bring_back()
         return withdrawn
 
     # Turns.

@@ -28,11 +28,12 @@ class OutgoingStream:
     * `next_ssn`: its SSN, or MID; `next_unordered`: the MID of an unordered one.
     * `later`: the messages that wait for a reset, while there is one (RFC 6525 section 5.1.2).
     * `open`: of the message that is being written in parts, and has not been ended.
+    * `reserved`: what the message that is begun, or about to, takes of the peer's memory: see `IDataQueue`.
     """
 
     __slots__ = (
         "begun", "buffered", "fragments", "head", "later", "messages", "next_ssn", "next_unordered", "offset", "open",
-        "sid", "withdrawn",
+        "reserved", "sid", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, sid: int) -> None:
@@ -48,6 +49,7 @@ class OutgoingStream:
         self.withdrawn = 0  # how many of the messages stand there for nothing
         self.later: list[OutboundMessage] | None = None
         self.open: Terms | None = None
+        self.reserved = 0
 
     def first(self) -> OutboundMessage:
         """The message that leaves next."""
@@ -98,12 +100,13 @@ class OutgoingStream:
 class Turns:
     """The streams that have something to send."""
 
-    __slots__ = ("_active", "_begun", "_competing", "_scheduler", "_values")
+    __slots__ = ("_active", "_begun", "_competing", "_held_back", "_scheduler", "_values")
 
     def __init__(self, scheduler: StreamScheduler) -> None:
         self._scheduler = scheduler
         self._values: dict[int, int] | None = None  # what the scheduler was told of streams
         self._active: dict[int, OutgoingStream] = {}
+        self._held_back: dict[int, OutgoingStream] = {}  # those whose next message has to wait, in order
         self._begun: OutgoingStream | None = None  # in the middle of a message that nothing may interleave with
         self._competing = False  # whether the scheduler knows the active streams
 
@@ -146,6 +149,8 @@ class Turns:
     def _deactivate(self, stream: OutgoingStream) -> None:
         """Messages of a stream were withdrawn: it has another first one, or none."""
         if stream.sid not in self._active:
+            if not stream.messages:
+                self._held_back.pop(stream.sid, None)
             return
         if self._competing:
             self._scheduler.deactivate(stream.sid)
@@ -153,6 +158,20 @@ class Turns:
             del self._active[stream.sid]
         elif self._competing:
             self._scheduler.activate(stream.sid, stream.first().order)
+
+    def _hold_back(self, stream: OutgoingStream) -> None:
+        """The next message of a stream has to wait for others to end: it takes part again from `_bring_back` on."""
+        if self._competing:
+            self._scheduler.deactivate(stream.sid)
+        del self._active[stream.sid]
+        self._held_back[stream.sid] = stream
+
+    def _bring_back(self) -> None:
+        """The stream that has been held back longest takes part again."""
+        for sid, stream in self._held_back.items():
+            del self._held_back[sid]
+            self._activate(stream, stream.first().order)
+            return
 
     def _begin_packet(self) -> None:
         """Leave the scheduler out once a single stream remains; not in mid-packet, it may want that packet closed."""

@@ -13,6 +13,7 @@ from support.seeds import replayable, seeds
 
 from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.data_tracker import DataTracker
+from asyncsctp.inbound.fragments import MESSAGE
 from asyncsctp.inbound.idata_streams import IDataStreams
 from asyncsctp.inbound.reassembly import OVERHEAD, Recipient
 
@@ -55,7 +56,7 @@ class Exchange(Recipient):
         self.in_parts = {sid for sid in range(3) if self.random.random() < 0.3}
         for sid in self.in_parts:
             self.streams.deliver_parts(sid, True, self.random.choice([1, 6, 12]))
-        self.capacity = self.random.choice([1 << 20, 1 << 20, 12 * OVERHEAD])
+        self.capacity = self.random.choice([1 << 20, 1 << 20, 8 * MESSAGE if interleaving else 12 * OVERHEAD])
         self.sent: list[Chunk] = []
         self.messages: list[Message] = []
         self.unsent: list[tuple[Message, int]] = []
@@ -129,7 +130,9 @@ class Exchange(Recipient):
         lacking -= self.streams.in_progress(self.tracker.cumulative_tsn)
         tsn = self.tracker.classify(wire_tsn)
         if tsn >= 0 and lacking > 0 and not self.streams.make_room(self.tracker, tsn, lacking):
-            return
+            if tsn > self.tracker.highest_tsn:
+                return
+            # It fills a hole, and nothing is to be given up for it: what is held beyond that is bounded elsewhere.
         tsn = self.tracker.accept(wire_tsn)
         if tsn < 0:
             return

@@ -96,7 +96,7 @@ def test_who_does_not_read_closes_the_window(interleaving: bool) -> None:
         if n % 10 == 0:
             stage.flush()
     stage.flush()
-    assert stage.take()[-1].all(SACK)[-1].a_rwnd == 0
+    assert stage.take()[-1].all(SACK)[-1].a_rwnd < 1000  # the next chunk does not fit
     assert stage.reader.size + stage.reception._queue.held < (1 << 17) + (1 << 15)
 
 

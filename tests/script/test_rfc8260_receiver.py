@@ -11,6 +11,7 @@ from asyncsctp.wire.constants import (
     ABORT,
     CAUSE_INVALID_STREAM,
     CAUSE_NO_USER_DATA,
+    CAUSE_OUT_OF_RESOURCE,
     CAUSE_PROTOCOL_VIOLATION,
     ERROR,
     FORWARD_TSN,
@@ -161,7 +162,7 @@ def test_i_forward_tsn_skips_ordered_and_unordered_messages() -> None:
 
 
 def test_three_messages_of_a_mebibyte_interleave_through_a_window_of_half() -> None:
-    """A message in progress does not close the window: up to `max_message_size` in all."""
+    """A message in progress does not close the window: up to twice `max_message_size` in all."""
     script = negotiated(CONFIG.replace(recv_buffer=1 << 19, max_message_size=4 << 20))
     size = 1200
     count = (1 << 20) // size
@@ -179,15 +180,22 @@ def test_three_messages_of_a_mebibyte_interleave_through_a_window_of_half() -> N
     assert script.association.statistics.dropped_out_of_window == 0
 
 
-def test_many_begun_messages_fill_the_window() -> None:
-    """Endless first fragments of ever new messages: each is charged, and what is exempt has a bound."""
+def test_begun_messages_without_end_end_the_association() -> None:
+    """Endless first fragments of ever new messages: each is charged, what does not count in the window has a bound, and
+    the end says what would help.
+    """
     script = negotiated(CONFIG.replace(recv_buffer=1 << 16, max_message_size=1 << 14))
+    most = 0
     for first in range(0, 4000, 10):
         script.arrive(*[
             i_data(script, tsn, b"x", flags=B | U, sid=tsn % 16, mid=tsn) for tsn in range(first, first + 10)
         ])
         script.flush()
-    assert script.association._rooms.reception is not None
-    assert script.association._rooms.reception._queue.held < (1 << 16) + (1 << 14) + 2000
-    assert script.take()[-1].all(SACK)[-1].a_rwnd == 0
-    assert script.state is ESTABLISHED
+        if script.state is CLOSED:
+            break
+        most = max(most, script.endpoint.budget.taken)
+    assert 0 < first <= 130 and most <= 1 << 16
+    [abort] = script.take()[-1].all(ABORT)
+    assert [code for code, _ in abort.causes] == [CAUSE_OUT_OF_RESOURCE]
+    remedies = ("recv_buffer", "max_message_size", "memory_limit", "in parts")
+    assert all(remedy in str(script.user.error) for remedy in remedies)

@@ -15,6 +15,7 @@ from asyncsctp.handlers.context import Context, Setup
 from asyncsctp.handlers.cookie import CookieJar
 from asyncsctp.handlers.handshake import Handshake
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
+from asyncsctp.inbound.budget import Budget
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.paths.path import Path
 from asyncsctp.paths.path_manager import PathManager
@@ -107,7 +108,8 @@ class Bench:
         self.local = local
         self.random = Seeded(seed)
         self.owner = FakeOwner()
-        self.context = Context(self.config, self.random, self.owner, LOCAL_PORT, PEER_PORT)
+        budget = Budget(self.config.budget)
+        self.context = Context(self.config, self.random, self.owner, LOCAL_PORT, PEER_PORT, budget)
         self.context.paths = PathManager(self.config, local, addresses, UDP_PORT, self.context.on_controller_failed)
         self.owner.context = self.context
         self.cookies = CookieJar(self.random, self.config.cookie_lifetime)

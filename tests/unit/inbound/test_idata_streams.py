@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 
 from asyncsctp.inbound.data_tracker import DataTracker
+from asyncsctp.inbound.fragments import MESSAGE
 from asyncsctp.inbound.idata_streams import IDataStreams
-from asyncsctp.inbound.reassembly import OVERHEAD, Recipient
+from asyncsctp.inbound.reassembly import LOOSE, Recipient
 from asyncsctp.wire.constants import FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED
 
 B, E, U, I = FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, FLAG_IMMEDIATE  # noqa: E741
@@ -57,7 +59,7 @@ def test_messages_of_a_stream_wait_for_their_turn() -> None:
     for tsn, mid in ((3, 2), (2, 1), (4, 3)):
         r.add(tsn, B | E, b"%d" % mid, mid=mid)
     assert r.data() == []
-    assert r.streams.held == 3 * (1 + OVERHEAD)
+    assert r.streams.held == 3 * (1 + MESSAGE)
     r.add(1, B | E, b"0")
     assert r.data() == [b"0", b"1", b"2", b"3"]
     assert r.streams.held == 0
@@ -154,36 +156,76 @@ def test_contradictions_are_violations(
     assert "TSN 2" in text
 
 
-def test_a_message_may_be_too_long_or_of_too_many_pieces() -> None:
+def test_a_message_may_be_too_long() -> None:
     r = Receiver(max_message_size=10)
     assert "10 bytes" in (r.add(1, B | E, b"x" * 11) or "")
     r = Receiver(max_message_size=10)
     r.add(1, B, b"x" * 5)
     assert r.add(2, 0, b"x" * 5, number=2) is None
     assert "10 bytes" in (r.add(3, 0, b"x", number=1) or "")
-    r = Receiver(max_message_size=1 << 16)
-    text = None
-    for n in range(1 << 16):
-        if text := r.add(n, 0 if n else B, b"x", number=n):
-            break
-    assert n == 64 + (1 << 16) // OVERHEAD
-    assert "fragments" in (text or "")
 
 
-def test_what_only_new_data_can_complete_is_exempt_up_to_one_message() -> None:
-    r = Receiver(max_message_size=1000)
+def test_fragments_in_order_become_one_piece_however_small_they_are() -> None:
+    """A message in pieces of 2 bytes takes no more memory than in large ones; so does one that comes backwards, once
+    it is whole.
+    """
+    size = 1 << 17
+    for order in (range(size >> 1), [0, *range((size >> 1) - 1, 0, -1)]):
+        r = Receiver()
+        tracemalloc.start()
+        try:
+            for n in order:
+                assert r.streams.add(n, 0 if n else B, 0, 0, n, b"%c%c" % (n & 255, n >> 8 & 255)) is None
+            assert r.streams.held == size + MESSAGE == r.streams.recount()
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert taken < 1.2 * size
+        r.add(size, E, b"!", number=size >> 1)
+        [message] = r.data()
+        assert len(message) == size + 1 and message[:6] == b"\x00\x00\x01\x00\x02\x00"
+
+
+def test_a_message_that_was_begun_is_charged_what_it_takes() -> None:
+    """However tiny: in order, beyond a hole, complete and not in turn, ordered or not."""
+    for kind in range(4):
+        r = Receiver()
+        tracemalloc.start()
+        try:
+            for n in range(5000):
+                if kind == 0:
+                    r.streams.add(n, B | U, n & 15, n, 46, b"%4d" % n)
+                elif kind == 1:
+                    r.streams.add(n, 0, 0, 0, 2 * n + 2, b"%4d" % n)
+                elif kind == 2:
+                    r.streams.add(n, B | E, 0, n + 1, 46, b"%4d" % n)
+                else:
+                    r.streams.add(n, B, n, n + 1, 46, b"%4d" % n)
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert r.streams.recount() == r.streams.held
+        streams = 300 * len(r.streams._ordered)  # what a stream costs is bounded by their number
+        assert taken < 1.25 * r.streams.held + streams, kind
+
+
+def test_what_has_come_in_order_is_exempt_up_to_two_messages() -> None:
+    r = Receiver(max_message_size=400)
     for sid in range(3):
         r.add(sid, B, bytes(200), sid=sid)
-    assert r.streams.in_progress(2) == 3 * (200 + OVERHEAD)
-    r.add(3, 0, bytes(100), sid=0, number=2)  # a hole
-    assert r.streams.in_progress(2) == 2 * (200 + OVERHEAD)
-    r.add(4, 0, bytes(100), sid=0, number=1)
-    assert r.streams.in_progress(4) == 1000  # and no more
-    r.add(5, E, bytes(1), sid=0, number=3)
-    assert r.streams.in_progress(5) == 2 * (200 + OVERHEAD)
-    r.add(6, B, bytes(1), sid=7, mid=1)  # not its turn
-    r.add(7, E, bytes(1), sid=7, mid=1, number=1)  # complete: it waits for another
-    assert r.streams.in_progress(7) == 2 * (200 + OVERHEAD)
+    assert r.streams.in_progress(2) == 3 * 200
+    r.add(3, 0, bytes(50), sid=0, number=2)  # beyond a hole
+    assert r.streams.in_progress(2) == 3 * 200
+    assert r.streams.held == 3 * (200 + MESSAGE) + 50 + LOOSE
+    r.add(4, 0, bytes(50), sid=0, number=1)
+    assert r.streams.in_progress(4) == 700
+    r.add(5, B, bytes(200), sid=4)
+    assert r.streams.in_progress(5) == 800  # and no more
+    r.add(6, E, bytes(1), sid=0, number=3)
+    assert r.streams.in_progress(6) == 3 * 200
+    r.add(7, B, bytes(1), sid=7, mid=1)  # not its turn
+    r.add(8, E, bytes(1), sid=7, mid=1, number=1)  # complete: it waits for another
+    assert r.streams.in_progress(8) == 3 * 200
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -198,16 +240,13 @@ def test_room_is_made_from_the_largest_tsn_wherever_it_stands(seed: int) -> None
             chunks.append((flags, sid, position, b"%d%d" % (sid, position)))
     if seed % 2:
         chance.shuffle(chunks)  # TSNs in no order of fragments
-    capacity = 24 * (2 + OVERHEAD) if seed % 4 else 12 * (2 + OVERHEAD)
-    capacity = max(capacity - chance.randrange(8) * OVERHEAD, 10 * OVERHEAD)
-    if seed % 2:
-        capacity = 24 * (2 + OVERHEAD) - OVERHEAD * chance.randrange(2)  # else all may be needed
+    capacity = 3 * MESSAGE + chance.randrange(2, 12) * (2 + LOOSE)
     for _ in range(4):
         pending = [tsn for tsn in range(24) if tracker.classify(tsn) >= 0]
         chance.shuffle(pending)
         for tsn in pending:
             flags, sid, position, payload = chunks[tsn]
-            lacking = r.streams.held + len(payload) + OVERHEAD - capacity - r.streams.in_progress(0)
+            lacking = r.streams.held + len(payload) + LOOSE - capacity - r.streams.in_progress(0)
             if lacking > 0 and not r.streams.make_room(tracker, tsn, lacking):
                 continue
             assert tracker.accept(tsn) == tsn
@@ -217,25 +256,28 @@ def test_room_is_made_from_the_largest_tsn_wherever_it_stands(seed: int) -> None
             flags, sid, position, payload = chunks[tsn]
             tracker.accept(tsn)
             assert r.add(tsn, flags, payload, sid=sid, number=position) is None
+    assert r.streams.recount() == r.streams.held == len(r.streams._chunks) == 0
     assert sorted(r.messages) == [(sid, b"".join(b"%d%d" % (sid, p) for p in range(8))) for sid in range(3)]
     assert r.streams.held == r.streams.in_progress(23) == 0
 
 
-def test_a_fragment_given_up_in_the_middle_of_a_list_comes_again() -> None:
+def test_what_has_come_in_order_is_not_given_up() -> None:
     r = Receiver()
     tracker = DataTracker(0, 2, 1 << 20)
-    for tsn, position in ((9, 0), (3, 1), (4, 2), (8, 3)):  # 0 to 2 are missing
+    for tsn, position in ((9, 3), (3, 1), (4, 0), (8, 4)):  # 0 to 2 are missing
         tracker.accept(tsn)
         assert r.add(tsn, 0 if position else B, b"%d" % position, number=position) is None
     for _ in range(3):
-        assert r.streams.make_room(tracker, 1, 1)  # 9, the first fragment
-        assert r.streams.held == r.streams.recount() == 3 * (1 + OVERHEAD)
-        assert r.streams.in_progress(0) == 0
+        assert r.streams.make_room(tracker, 1, 1)  # 9, which is beyond a hole
+        assert r.streams.held == r.streams.recount() == 2 + MESSAGE + 1 + LOOSE
         assert tracker.accept(9) == 9
-        assert r.add(9, B, b"0", number=0) is None
-        assert r.streams.in_progress(0) == 4 * (1 + OVERHEAD)
-    tracker.accept(10)
-    r.add(10, E, b"4", number=4)
+        assert r.add(9, 0, b"3", number=3) is None
+    assert r.streams.make_room(tracker, 1, LOOSE + 2)
+    assert not r.streams.make_room(tracker, 1, 1)
+    assert r.streams.held == 2 + MESSAGE
+    for tsn, position in ((8, 4), (9, 3), (10, 2)):
+        tracker.accept(tsn)
+        r.add(tsn, E if position == 4 else 0, b"%d" % position, number=position)
     assert r.data() == [b"01234"]
 
 
@@ -272,7 +314,7 @@ def test_what_was_abandoned_is_dropped_and_what_waited_for_it_delivered() -> Non
     assert r.data() == [b"two"]
     r.streams.skip([(0, False, 3), (0, False, 3), (0, False, 1)])
     assert r.data() == [b"two", b"four"]
-    assert r.streams.held == len(b"other") + OVERHEAD
+    assert r.streams.held == len(b"other") + MESSAGE
     r.add(8, B | E, b"five", mid=5)
     assert r.data()[-1] == b"five"
 
@@ -291,10 +333,10 @@ def test_unordered_messages_are_skipped_by_their_own_mids() -> None:
     r.add(2, B | U, b"b", mid=4)
     r.add(3, B, b"c", mid=0)
     r.streams.skip([(0, True, 3)])
-    assert r.streams.held == 2 * (1 + OVERHEAD)
+    assert r.streams.held == 2 * (1 + MESSAGE)
     assert r.add(4, U, b"late", mid=3, number=1) is None  # of the message that was abandoned
     assert r.add(5, U | E, b"late", mid=3, number=2) is None
-    assert r.streams.held == 2 * (1 + OVERHEAD)
+    assert r.streams.held == 2 * (1 + MESSAGE)
     r.add(6, E | U, b"B", mid=4, number=1)
     r.add(7, E, b"C", mid=0, number=1)
     assert r.data() == [b"bB", b"cC"]
@@ -332,7 +374,7 @@ def test_a_reset_begins_both_mids_anew_and_loses_nothing_complete() -> None:
     r.add(11, B | E, b"other", sid=1, mid=1)
     r.streams.reset_streams([0, 5])
     assert r.data() == [b"0", b"1", b"2", b"7", b"9"]
-    assert r.streams.held == len(b"other") + OVERHEAD
+    assert r.streams.held == len(b"other") + MESSAGE
     r.add(12, B | E, b"new", mid=0)
     r.add(13, B | E | U, b"new", mid=0)
     assert r.data()[5:] == [b"new", b"new"]
@@ -359,7 +401,7 @@ def test_a_long_message_flows(unordered: int) -> None:
     r.streams.deliver_parts(0, True, 25)
     for n in range(1000):
         r.add(n, unordered | (0 if n else B), b"0123456789", number=n)
-        assert r.streams.held <= 30 + 3 * OVERHEAD
+        assert r.streams.held <= 30 + MESSAGE
     assert r.parts[0] == (0, 0, bool(unordered), b"0123456789" * 3, False)
     r.add(1001, E | unordered, b"!", number=1001)
     r.streams.deliver_parts(0, False, 25)

@@ -1,0 +1,85 @@
+"""Many long messages at a time: what both ends of ours make of them, with an API user's eyes, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import asyncsctp
+from asyncsctp import Config
+from asyncsctp.schedulers import FairBandwidth, Priority, RoundRobin, StreamScheduler
+from asyncsctp.testing import Network
+
+A, Z = "10.0.0.1", "10.0.0.2"
+
+
+def transfer(config: Config, sizes: list[int], *, loss: float = 0.0, reads_slowly: bool = False) -> None:
+    """Each message on a stream of its own, all written at once; each is read whole."""
+
+    async def main() -> None:
+        async with (
+            asyncsctp.open_endpoint(local_addrs=[Z], port=5001, udp_port=9899, config=config) as end,
+            asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as ours,
+        ):
+            theirs = await end.accept()
+            assert ours.negotiated.interleaving
+            sending = [asyncio.create_task(ours.send(bytes([n]) * size, stream=n)) for n, size in enumerate(sizes)]
+            got: dict[int, bytes] = {}
+            async with asyncio.timeout(3600):
+                while len(got) < len(sizes):
+                    if reads_slowly:
+                        await asyncio.sleep(1)
+                    message = await theirs.recv()
+                    got[message.stream] = message.data
+                await asyncio.gather(*sending)
+                await ours.flush()
+            assert got == {n: bytes([n]) * size for n, size in enumerate(sizes)}
+
+    network = Network(seed=1)
+    network.host("a", A)
+    network.host("z", Z)
+    network.link(A, Z, loss=loss, delay=0.01)
+    network.link(Z, A, loss=loss, delay=0.01)
+    network.run(main())
+
+
+@pytest.mark.parametrize("scheduler", [FairBandwidth, None], ids=["fair", "in turn"])
+def test_twenty_messages_of_a_megabyte_at_once_with_default_settings(scheduler: type[StreamScheduler] | None) -> None:
+    transfer(Config(interleaving=True, scheduler=scheduler), [1_000_000] * 20)
+
+
+@pytest.mark.parametrize("scheduler", [FairBandwidth, RoundRobin, Priority])
+@pytest.mark.parametrize("loss", [0.0, 0.03])
+def test_messages_longer_than_the_window_one_after_the_other_if_need_be(
+    scheduler: type[StreamScheduler], loss: float
+) -> None:
+    config = Config(interleaving=True, scheduler=scheduler, recv_buffer=20_000, max_message_size=50_000)
+    transfer(config, [40_000] * 3, loss=loss)
+    transfer(config, [40_000, 50_000, 1_000, 7_000, 30_000, 6_000, 50_000, 100, 45_000, 9_000], loss=loss)
+    transfer(config, [40_000, 50_000, 1_000, 7_000, 30_000, 6_000, 50_000, 100], loss=loss, reads_slowly=True)
+
+
+def test_a_hundred_messages_through_the_smallest_window() -> None:
+    """The smallest `recv_buffer` there is, and far more streams than it could hold a fragment of."""
+    transfer(Config(interleaving=True, recv_buffer=4096, max_message_size=10_000, scheduler=RoundRobin), [3_000] * 100)
+
+
+def test_a_message_whose_peer_has_no_room_for_it_fails_with_a_reason_on_both_sides() -> None:
+    async def main() -> None:
+        config = Config(interleaving=True, memory_limit=1 << 20, recv_buffer=1 << 16)
+        async with asyncsctp.open_endpoint(local_addrs=[Z], port=5001, udp_port=9899, config=config) as end:
+            ours = await asyncsctp.connect(Z, 5001, local_addrs=[A])
+            theirs = await end.accept()
+            ours.write(bytes(800_000))
+            with pytest.raises(asyncsctp.AssociationAborted, match="memory_limit"):
+                await theirs.recv()
+            with pytest.raises(asyncsctp.AssociationAborted, match="out of resource"):
+                await ours.wait_closed()
+
+    network = Network(seed=1)
+    network.host("a", A)
+    network.host("z", Z)
+    network.link(A, Z, delay=0.01)
+    network.link(Z, A, delay=0.01)
+    network.run(main())
