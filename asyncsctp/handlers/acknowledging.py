@@ -274,7 +274,10 @@ class Acknowledging:
         self._counted = counted
         self._most = budget.most(counted)
         slack = budget.slack()
-        self._limit = self._window if self._window < self._most else self._most
+        self._limit = self._window
+        if self._most < self._window:
+            self._limit = self._most
+            slack = SILLY_WINDOW
         # From which fill on each new chunk is looked at; with I-DATA each DATA chunk is, for none is allowed.
         brim = self._limit - SILLY_WINDOW
         self._brim_of_messages = brim if brim < used + slack else used + slack

@@ -35,6 +35,6 @@ class Budget:
         return FLOOR + left if left > 0 else FLOOR
 
     def slack(self) -> int:
-        """By how much an association may change before it counts anew: all together by a quarter of what is left."""
-        slack = (self.limit - self.taken) // (4 * self.members + 1)
+        """By how much an association may change before it counts anew: all together by a sixteenth of what is left."""
+        slack = (self.limit - self.taken) // (16 * self.members + 1)
         return slack if slack > _LEAST_SLACK else _LEAST_SLACK

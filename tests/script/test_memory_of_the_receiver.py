@@ -316,8 +316,8 @@ def test_peers_whose_readers_do_not_read_share_the_limit(count: int) -> None:
     crowd.write(1000, messages)
     crowd.exchange(30)
     packet = 1280
-    # Each may have a packet more than it knew of when it looked last.
-    assert crowd.held() <= limit + count * (2 * packet + (FLOOR if count == 1000 else 0))
+    # Beside what each may hold in any case, and a packet or two, there is what they have not yet told of.
+    assert crowd.held() <= limit + (limit >> 4) + count * (2 * packet + FLOOR)
     assert crowd.z.budget.taken <= crowd.held()
     if count == 10:
         assert min(len(user.messages) for user in crowd.users) > 50
@@ -340,7 +340,7 @@ def test_one_peer_gets_half_and_leaves_the_rest_to_who_comes_later() -> None:
         first.send(0, bytes(1000))
     crowd.peers[0].touch(first)
     crowd.exchange(60)
-    assert 0.4 * (1 << 20) < crowd.held() <= 1 << 19
+    assert 0.4 * (1 << 20) < crowd.held() <= (1 << 19) + 2 * FLOOR
     for _ in range(200):
         second.send(0, bytes(1000))
     crowd.peers[1].touch(second)
@@ -365,13 +365,14 @@ def test_a_message_that_the_limit_has_no_room_for_ends_its_association_alone() -
 
 
 def test_what_an_association_holds_is_given_back_at_its_end() -> None:
-    crowd = Crowd(Config(heartbeat_interval=None), 3)
-    crowd.write(5000)
+    crowd = Crowd(Config(heartbeat_interval=None, memory_limit=1 << 16), 3)
+    crowd.write(500, 16)
     crowd.exchange(10)
-    assert crowd.z.budget.taken == 15_000
+    taken = crowd.z.budget.taken
+    assert 3 * 3000 < taken <= 3 * 4000
     crowd.senders[0].abort(crowd.now, b"")
     crowd.peers[0].touch(crowd.senders[0])
     crowd.exchange(2)
-    assert crowd.z.budget.taken == 10_000
+    assert 2 * 3000 < crowd.z.budget.taken <= 2 * 4000
     crowd.z.close(crowd.now)
-    assert crowd.z.budget.taken == 0
+    assert (crowd.z.budget.taken, crowd.z.budget.members) == (0, 0)
