@@ -258,8 +258,13 @@ class Crowd:
             Endpoint(quiet, port=10_000 + n, local_addresses=[A], random=SeededRandom(n), outbox=Outbox())
             for n in range(count)
         ]
-        self.senders = [peer.connect([Z], 5001, self.now, AssociationUser(), udp_port=9899) for peer in self.peers]
-        self.exchange(4)
+        self.senders: list[Association] = []
+        for peer in self.peers:
+            self.senders.append(peer.connect([Z], 5001, self.now, AssociationUser(), udp_port=9899))
+            if len(self.senders) % 50 == 0:
+                self.exchange(2)
+        while any(sender.state is not ESTABLISHED for sender in self.senders):
+            self.exchange(4)
 
     def accept(self, association: Association) -> Recorder:
         user = Recorder("z")
@@ -270,10 +275,9 @@ class Crowd:
 
     def exchange(self, rounds: int) -> None:
         """Hand over what both sides have to send, in turn, and let 50 ms pass each time."""
-        by_port = {10_000 + n: peer for n, peer in enumerate(self.peers)}
         for _ in range(rounds):
             self.now += 0.05
-            for peer in self.peers:
+            for peer in self.peers[: len(self.senders)]:
                 peer.expire(self.now)
                 packets = [packet for _, packet in peer.outbox]
                 peer.outbox.clear()
@@ -281,7 +285,7 @@ class Crowd:
                     self.z.receive_batch(packets, Route(Z, A, 9899), self.now)
             self.z.expire(self.now)
             for _, packet in self.z.outbox:
-                peer = by_port[int.from_bytes(packet[2:4])]
+                peer = self.peers[int.from_bytes(packet[2:4]) - 10_000]
                 peer.receive(packet, Route(A, Z, 9899), self.now)
             self.z.outbox.clear()
 
