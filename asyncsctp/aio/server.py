@@ -161,8 +161,9 @@ class Server:
             association.abort()
             raise
         except Exception as exc:
-            if association.is_closing() and isinstance(exc, (SCTPError, EndOfStream)):
-                _logger.info("%r ended under its handler: %s", association, exc)
+            ends, others = _sorted(exc)
+            if association.is_closing() and ends and not others:
+                _logger.info("%r ended under its handler: %s", association, ends[0])
             else:
                 _logger.exception("the handler of %r failed", association)
             association.abort()
@@ -171,3 +172,16 @@ class Server:
             raise
         else:
             await association.close()
+
+
+def _sorted(exc: BaseException) -> tuple[list[BaseException], list[BaseException]]:
+    """The errors that tell of an association's end, and all others; those in groups, as of `asyncio.TaskGroup`, too."""
+    if not isinstance(exc, BaseExceptionGroup):
+        return ([exc], []) if isinstance(exc, (SCTPError, EndOfStream)) else ([], [exc])
+    ends: list[BaseException] = []
+    others: list[BaseException] = []
+    for each in exc.exceptions:
+        inner = _sorted(each)
+        ends += inner[0]
+        others += inner[1]
+    return ends, others

@@ -306,6 +306,41 @@ def test_a_peer_that_aborts_is_no_error_of_the_handler(run: Run, caplog: pytest.
     run(main())
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_nor_is_it_one_that_has_tasks_of_its_own(run: Run, caplog: pytest.LogCaptureFixture, fails: bool) -> None:
+    """What fails for another reason still is one, whatever stands beside it."""
+
+    async def wait(association: asyncsctp.Association) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(association.recv())
+            group.create_task(association.open_stream(1)[0].read())
+
+    async def fail(association: asyncsctp.Association) -> None:
+        try:
+            await association.wait_closed()
+        except asyncsctp.SCTPError:
+            raise ZeroDivisionError from None
+
+    async def handler(association: asyncsctp.Association) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(wait(association))
+            if fails:
+                group.create_task(fail(association))
+
+    async def main() -> None:
+        async with asyncsctp.serve(handler, "127.0.0.1", 5001, udp_port=0) as server:
+            assoc = await asyncsctp.connect("127.0.0.1", 5001, udp_port=server.udp_port)
+            await assoc.send(b"x", stream=1)
+            await assoc.flush()
+            assoc.abort()
+        levels = [record.levelno for record in caplog.records]
+        assert levels == ([logging.ERROR] if fails else [logging.INFO])
+        assert "aborted" in caplog.text
+
+    caplog.set_level(logging.INFO, "asyncsctp.server")
+    run(main())
+
+
 def test_closing_a_server_ends_its_associations_gracefully(run: Run) -> None:
     async def main() -> None:
         async with asyncsctp.serve(echo, "127.0.0.1", 5001, udp_port=0) as server:
