@@ -18,7 +18,8 @@ from typing import Final, NamedTuple, final
 
 from ..paths.encapsulation import in_scope, is_ipv4, normalize
 from . import netlink
-from .datagram import address_of, sockaddr_of
+from .datagram import EXHAUSTED, address_of, sockaddr_of
+from .forking import keep_to_this_process
 from .transport import simulated
 
 __all__ = ["AddressChange", "AddressWatch"]
@@ -156,6 +157,7 @@ class _Netlink:
             self._poller.register(self._sock.fileno(), select.EPOLLIN)
             self._ask()
             loop.add_reader(self._poller.fileno(), self._on_readable)
+            keep_to_this_process(self._sock, loop, self._poller.fileno(), self._poller.close)
             self._on_readable()
             if self._is_refused:
                 raise OSError(errno.EPERM, "the kernel does not tell")
@@ -255,11 +257,12 @@ async def _poll(callback: Callable[[tuple[str, ...]], None]) -> None:
 
 
 def _is_ours(address: str) -> bool:
+    """Whether the system does not say the contrary; where there are no sockets to ask with it says nothing."""
     try:
         with socket.socket(socket.AF_INET if is_ipv4(address) else socket.AF_INET6, socket.SOCK_DGRAM) as sock:
             sock.bind(sockaddr_of((address, 0)))
-    except OSError:
-        return False
+    except OSError as exc:
+        return exc.errno in EXHAUSTED
     return True
 
 

@@ -55,7 +55,8 @@ def connect(
 
     Raises `AssociationRefused`, `AssociationTimeout` (after `Config.init_max_retrans` retransmissions),
     `AssociationAborted` or another `SCTPError`; `socket.gaierror` for an unknown name, `OSError` if a local address or
-    port can't be had, and `ValueError` or `TypeError` for wrong arguments.
+    port can't be had, or there are no more sockets, and `ValueError` or `TypeError` for wrong arguments. Where the
+    system knows no way to the peer, the `SCTPError` has its `errno`.
     """
 
     async def attempt(peers: tuple[str, ...]) -> Association:
@@ -95,7 +96,8 @@ def serve(
     """Listen for associations; `await` it, or enter it by `async with`, which closes the server when left.
 
     * `handler`: a coroutine function, called with each `Association` in a task of its own. When it returns, the
-      association is shut down; when it raises, that is logged, and the association aborted.
+      association is shut down; when it raises, that is logged, unless it is of no other end than the association's
+      own, and the association aborted.
     * `host`: a name or address to listen at; `local_addrs`: more of them, IP literals. One UDP socket is bound for
       each. Without either, all of the machine's: such a server answers each peer from the address that it speaks to,
       and tells it of no further ones, so it is not multihomed.

@@ -30,6 +30,7 @@ from .datagram import (
     address_of,
     sockaddr_of,
 )
+from .forking import keep_to_this_process
 from .udp_options import MSG_ERRQUEUE, SOL_UDP, UDP_GRO, UDP_SEGMENT
 
 __all__ = ["BatchTransport"]
@@ -93,6 +94,7 @@ class _Watch:
             if self._close_poller is not None:
                 self._close_poller()
             raise
+        keep_to_this_process(sock, loop, self._watched, self._close_poller)
 
     def ready(self) -> int:
         found = self._poll(0)

@@ -8,11 +8,15 @@ datagrams.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Address", "DatagramError", "PacketProtocol", "PacketTransport", "address_of", "sockaddr_of"]
+__all__ = ["EXHAUSTED", "Address", "DatagramError", "PacketProtocol", "PacketTransport", "address_of", "sockaddr_of"]
+
+#: Why there is no socket although nothing is wrong with its address: too many files, or too little memory.
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Address = tuple[str, int]
 SockAddr = tuple[Any, ...]  # as the socket module gives it

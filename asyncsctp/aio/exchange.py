@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from ..paths.encapsulation import Route
 from ..sharing import Sharing
+from .forking import keep_to_this_process
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -100,6 +101,7 @@ class Exchange:
         inbox.setblocking(False)
         self._checks_senders = bool(inbox.getsockopt(socket.SOL_SOCKET, SO_PASSCRED))
         engine.loop.add_reader(inbox, self._on_readable)
+        keep_to_this_process(inbox, engine.loop, inbox.fileno())
 
     # The core calls.
 
@@ -157,8 +159,9 @@ class Exchange:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
-        self._engine.loop.remove_reader(self._inbox)
-        self._inbox.close()
+        if self._inbox.fileno() >= 0:
+            self._engine.loop.remove_reader(self._inbox)
+            self._inbox.close()
 
 
 def _trains(datagrams: list[bytes]) -> list[list[bytes]]:

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, final
 
 from ..errors import SCTPError
 from ..paths.encapsulation import is_ipv4, normalize
-from .datagram import address_of, sockaddr_of
+from .datagram import EXHAUSTED, address_of, sockaddr_of
 from .transport import simulated
 
 __all__ = ["Opening", "literals", "local_addresses", "peer_candidates", "race", "source_addresses"]
@@ -108,16 +108,22 @@ async def local_addresses(host: str | None, local_addrs: str | Iterable[str] | N
 
 
 async def source_addresses(peers: Iterable[str], udp_port: int) -> tuple[str, ...]:
-    """Our addresses that the system would use towards these. `SCTPError` if it has no way to any of them."""
+    """Our addresses that the system would use towards these. `SCTPError` if it has no way to any of them, with the
+    `errno` of the last; `OSError` if it has no sockets to ask with.
+    """
     found: list[str] = []
     failure: OSError | None = None
     for peer in peers:
         try:
             found.append(await _source_address(peer, udp_port))
         except OSError as exc:
+            if exc.errno in EXHAUSTED:
+                raise
             failure = exc
     if not found:
-        raise SCTPError(f"there is no way to {', '.join(peers)}: {failure}") from failure
+        error = SCTPError(f"there is no way to {', '.join(peers)}: {failure}")
+        error.errno = None if failure is None else failure.errno
+        raise error from failure
     return tuple(dict.fromkeys(found))
 
 

@@ -62,3 +62,61 @@ def test_a_program_that_does_not_close_tells_its_peer_and_warns_of_nothing(run: 
     assert "Warning" not in done.stdout
     assert "never retrieved" not in done.stdout
     assert "was destroyed" not in done.stdout
+
+
+FORKING = """
+import asyncio, asyncsctp, os, sys
+from asyncsctp import Config
+
+async def echo(association):
+    async for message in association:
+        await association.send(message.data)
+
+async def ask(association, text):
+    await association.send(text)
+    async with asyncio.timeout(5):
+        assert (await association.recv()).data == text
+
+async def main():
+    config = Config(auto_asconf={auto_asconf}, dynamic_addresses={auto_asconf}, auth={auto_asconf})
+    async with asyncsctp.serve(echo, "127.0.0.1", 5001, udp_port=0, config=config) as server:
+        async with asyncsctp.connect("127.0.0.1", 5001, udp_port=server.udp_port, config=config) as association:
+            await ask(association, b"before")
+            child = os.fork()
+            if not child:
+                {ending}
+            for number in range(50):
+                await ask(association, b"%d" % number)
+                await asyncio.sleep(0.01)
+            while not os.waitpid(child, os.WNOHANG)[0]:
+                await asyncio.sleep(0.01)
+            await ask(association, b"after")
+            assert association.stats.messages_received == 52
+            assert association.state is asyncsctp.State.ESTABLISHED
+    print("all went well", flush=True)
+
+{run}(main())
+"""
+
+ENDINGS = {
+    "exit": "sys.exit(3)",
+    "error": "raise ZeroDivisionError",
+    "close": "association.abort(); server.close(); await server.wait_closed(); sys.exit(0)",
+    "live on": "await asyncio.sleep(0.5); sys.exit(0)",
+}
+
+
+@pytest.mark.process
+@pytest.mark.filterwarnings("ignore:This process .*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("run", ["asyncio.run", "import uvloop; uvloop.run"])
+@pytest.mark.parametrize(
+    ("ending", "auto_asconf"), [("exit", False), ("error", False), ("close", True), ("live on", False)]
+)
+def test_a_forked_child_has_no_part_in_the_associations_of_its_parent(
+    run: str, ending: str, auto_asconf: bool
+) -> None:
+    """Nor does what it does with its copy of them: it may end as it likes."""
+    program = textwrap.dedent(FORKING).format(run=run, ending=ENDINGS[ending], auto_asconf=auto_asconf)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "all went well\n"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import resource
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from support.udp import Wrapped
 import asyncsctp
 from asyncsctp import Config
 from asyncsctp.aio import udp_options
+from asyncsctp.aio.address_watch import _is_ours
 from asyncsctp.aio.datagram import Address
 from asyncsctp.aio.sockets import Sockets
 from asyncsctp.paths.encapsulation import Route
@@ -240,3 +244,52 @@ def test_trains_are_sent_while_each_of_them_sends_them(run: Run) -> None:
         sockets.close()
 
     run(main())
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """Until its end this process can open nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    kept = [os.dup(0) for _ in range(3)]  # no number below the limit stays free
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(kept) + 1, hard))
+    with suppress(OSError):
+        while True:
+            kept.append(os.dup(0))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in kept:
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize("local_addrs", [None, [ONE]])
+def test_who_has_no_more_files_is_told_so(run: Run, local_addrs: list[str] | None) -> None:
+    async def main() -> None:
+        await asyncio.sleep(0)
+        with no_more_files(), pytest.raises(OSError, match="Too many open files") as caught:
+            await asyncsctp.connect(TWO, 5001, udp_port=9, local_addrs=local_addrs)
+        assert caught.value.errno == errno.EMFILE
+        assert not isinstance(caught.value, asyncsctp.SCTPError)
+        with no_more_files(), pytest.raises(OSError, match="Too many open files") as caught:
+            await asyncsctp.open_endpoint(local_addrs=[ONE])
+        assert caught.value.errno == errno.EMFILE
+
+    run(main())
+
+
+def test_no_way_to_a_peer_has_the_number_that_the_system_gave(run: Run) -> None:
+    async def main() -> None:
+        with pytest.raises(asyncsctp.SCTPError, match=r"no way to 255\.255\.255\.255") as caught:
+            await asyncsctp.connect("255.255.255.255", 5001)
+        assert caught.value.errno == errno.EACCES
+        assert "None" not in str(caught.value)
+
+    run(main())
+
+
+def test_an_address_is_not_gone_for_want_of_files() -> None:
+    assert _is_ours(ONE)
+    assert not _is_ours("192.0.2.1")
+    with no_more_files():
+        assert _is_ours(ONE)
