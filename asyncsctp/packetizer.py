@@ -412,8 +412,8 @@ class Packetizer:
 
 
 def _gathers(transmission: Transmission, space: int, leaving: bool) -> bool:
-    """Nagle's algorithm: part of a packet waits while data is in flight, or about to leave."""
-    return (leaving or transmission.outstanding.user_bytes > 0) and transmission.queue.buffered < space
+    """Nagle's algorithm (section 6.1): part of a packet waits while data is in flight, or about to leave."""
+    return (leaving or transmission.outstanding.user_bytes > 0) and not transmission.queue.fills(space)
 
 
 def _size(parts: list[bytes]) -> int:

@@ -433,15 +433,15 @@ class Transmission:
                 flight -= share
                 room = path.congestion.cwnd - flight
                 if room > 0 and supply > 0:
-                    room = min(-(-room // path.payload) * path.payload, supply)  # section 6.1 B
-                    flight += room
-                    supply -= room
-                    self._refilled += room
+                    packets = -(-room // path.payload)  # section 6.1 B
+                    taken = min(packets * (path.payload - self.queue.header_size), supply)
+                    flight += packets * self.queue.header_size + taken
+                    supply -= taken
+                    self._refilled += taken
         self.in_flight_before[path_id] = flight
 
     def _supply(self, path: Path) -> int:
-        """What could have left for this path by now, had data left after each SACK of this batch: about so many bytes.
-        """
+        """About how many user bytes could have left for this path, had data left after each SACK of this batch."""
         outstanding = self.outstanding
         if self.window.earliest_lost() is not None:
             return outstanding.user_bytes - outstanding.in_flight_user_bytes - self._refilled

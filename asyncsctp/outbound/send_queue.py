@@ -202,6 +202,23 @@ class SendQueue(Turns):
             return 0
         return (limit - header_size) & -4
 
+    def fills(self, room: int) -> bool:
+        """Whether what waits leaves no room for another chunk in a packet with so many bytes for it."""
+        header_size = self.header_size
+        least = self.buffered + header_size
+        if least >= room:
+            return True
+        count = 0
+        for stream in self._active.values():
+            count += len(stream.messages) - stream.head - stream.withdrawn
+        least += header_size * count
+        if least >= room or least + 3 * count < room:
+            return least >= room
+        for stream in self._active.values():  # it depends on the padding, of as many as a packet can hold
+            for message in stream.messages[stream.head :]:
+                least += -len(message.data) & 3
+        return least >= room
+
     def redirect(self, path_id: int) -> None:
         """This path is no more: messages that wanted to take it take any."""
         for stream in self._streams.values():

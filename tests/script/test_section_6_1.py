@@ -296,6 +296,45 @@ def test_nagle_lets_a_full_packet_go() -> None:
     assert script.expect(DATA).size == script.payload
 
 
+@pytest.mark.parametrize("short", range(16))
+def test_nagle_lets_a_message_go_that_leaves_no_room_for_another(short: int) -> None:
+    """Chunk headers count: a message that fills a packet needs not have as many bytes as the packet has room for."""
+    script = Script(Config(heartbeat_interval=None, nodelay=False, mtu=1508))
+    script.write(b"first")
+    script.take()
+    script.write(bytes(script.payload - 16 - short))
+    assert script.expect(DATA).size > script.payload - 16
+
+
+@pytest.mark.parametrize("size", [1, 4, 17, 64, 300])
+@pytest.mark.parametrize("together", [False, True])
+def test_nagle_holds_no_more_back_than_a_packet_of_small_messages(size: int, together: bool) -> None:
+    """Headers and padding of small ones are most of the packet."""
+    script = Script(TIMID)
+    script.path().congestion.cwnd = 100_000
+    script.write(b"first")
+    script.take()
+    chunk = (size + 16 + 3) & -4
+    whole = script.payload // chunk
+    if together:
+        script.association.send_many(0, [bytes(size)] * (3 * whole + 1), 0, False, False)
+        script.flush()
+        assert [len(packet.tsns) for packet in script.take()] == [whole] * 3
+        return
+    for _ in range(whole - 1):
+        script.write(bytes(size))
+        script.expect_nothing()
+    script.write(bytes(size), bytes(size))
+    assert len(script.take()[0].tsns) == whole
+
+
+def test_nagle_lets_the_rest_of_a_long_message_go_that_fills_a_packet() -> None:
+    script = Script(TIMID)
+    script.path().congestion.cwnd = 100_000
+    script.write(bytes(3 * (script.payload - 16)))
+    assert [packet.size for packet in script.take()] == [script.payload] * 3
+
+
 def test_nagle_holds_a_part_of_a_packet_back_behind_full_ones_of_the_same_flight() -> None:
     script = Script(TIMID)
     script.write(bytes(script.payload + 100))
