@@ -145,6 +145,8 @@ class _Author:
             if random.random() < 0.5:
                 lines = [self._meddling(side) for _ in range(random.choice((1, 3)))]
                 self.parts.append(Part(side, "meddler", -1, tuple(lines)))
+        if random.random() < 0.04:
+            self.parts.append(Part(random.randrange(2), "meddler", -1, (Line(self._pause(), "abort"),)))
         closes_at = random.random() * self.span if random.random() < 0.15 else None
         return Script(self.plan, tuple(self.parts), closes_at)
 
@@ -172,6 +174,8 @@ class _Author:
                 name = random.choice(("lifetime", "max_retransmits", "priority"))
                 value = {"lifetime": random.choice((0.0, 0.05, 1.0)), "max_retransmits": random.choice((0, 3))}
                 options[name] = value.get(name, 1)
+            if random.random() < 0.1 and what not in ("parts", "many"):
+                options["sack_immediately"] = True
             size = min(left, random.choice((*kinds, random.randint(1, kinds[0]))))
             if what == "parts":
                 options.pop("priority", None)
@@ -581,6 +585,9 @@ class Conversation:
                 elif line.what == "set_primary":
                     paths = association.paths
                     association.set_primary_path(paths[line.arguments["number"] % len(paths)].address)
+                elif line.what == "abort":
+                    self.has_aborted = True
+                    association.abort(b"a random end")
                 elif line.what == "events":
                     self._begin(self._listen(association), "listener")
                 else:
@@ -617,7 +624,7 @@ class Conversation:
 
     def _is_legitimate(self, side: int, error: SCTPError) -> bool:
         if isinstance(error, AssociationTimeout):
-            return self.plan.is_rough
+            return self.plan.is_rough or self.has_aborted
         if isinstance(error, AssociationAborted) and error.by_peer:
             other = self.errors[1 - side]
             return other is not None and not (isinstance(other, AssociationAborted) and other.by_peer)

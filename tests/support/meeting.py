@@ -83,8 +83,11 @@ class Lives(Pair):
         self.windows = [config.recv_buffer for config in plan.configs]
 
     def check(self, endpoint: object) -> None:
-        super().check(endpoint)
         side = self.endpoints.index(endpoint)
+        before = self._checked[side]
+        super().check(endpoint)
+        if self._checked[side] is before:
+            return
         for association in self.endpoints[side].associations:
             reception = association._rooms.reception
             if reception is not None:
