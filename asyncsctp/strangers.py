@@ -258,7 +258,7 @@ class Strangers:
         if opened is None or not opened.setup.lists(route.address):
             self._host.statistics.cookies_rejected += 1
             return None
-        if any(first16 >> 8 == ABORT for first16, *_ in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram))):
+        if any(first16 >> 8 == ABORT for first16, _, _, _ in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram))):
             self._host.statistics.out_of_the_blue += 1
             return None  # section 8.4 rule 2
         self._inits.give_back()
