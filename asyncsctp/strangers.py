@@ -98,6 +98,10 @@ class Strangers:
             statistics.out_of_the_blue += 1
             statistics.answers_suppressed += 1
             return None
+        if not tag and first == INIT and not self._inits.has(now):
+            statistics.inits_received += 1
+            statistics.answers_suppressed += 1
+            return None
         if not checksum_ok(datagram):
             statistics.checksum_errors += 1
             return None
@@ -204,9 +208,7 @@ class Strangers:
         """INIT: sections 5.1 B, 5.2.1 and 5.2.2. Nothing is remembered of it."""
         statistics = self._host.statistics
         statistics.inits_received += 1
-        if not self._inits.take(now):
-            statistics.answers_suppressed += 1
-            return None
+        self._inits.take(now)
         init = read_init(datagram, COMMON_HEADER_SIZE + HEADER_SIZE, value_end)
         if init.addresses:
             init = init._replace(addresses=as_seen(init.addresses, route.address))

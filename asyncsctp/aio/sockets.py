@@ -75,7 +75,9 @@ class _Socket(PacketProtocol):
         if route is None:
             if len(self._routes) >= _ROUTES_KEPT:
                 self._routes.clear()
-            route = self._routes[addr] = Route(self.local, normalize(addr[0]), addr[1])
+            # The system spells IPv4 as we do; and whoever floods us has a new address each time.
+            address = addr[0] if is_ipv4(addr[0]) else normalize(addr[0])
+            route = self._routes[addr] = Route(self.local, address, addr[1])
         return route
 
     def route_at(self, addr: Address, local: str) -> Route:
@@ -85,7 +87,8 @@ class _Socket(PacketProtocol):
         if route is None:
             if len(self._routes_at) >= _ROUTES_KEPT:
                 self._routes_at.clear()
-            route = self._routes_at[key] = Route(normalize(local), normalize(addr[0]), addr[1])
+            address = addr[0] if is_ipv4(addr[0]) else normalize(addr[0])
+            route = self._routes_at[key] = Route(normalize(local), address, addr[1])
         return route
 
     def datagrams_received(self, datagrams: list[bytes], addr: Address, congestion_experienced: bool) -> None:
