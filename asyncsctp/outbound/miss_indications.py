@@ -142,12 +142,14 @@ class MissIndications:
 
     def on_reneged(self, record: PacketRecord) -> None:
         """The record was acknowledged by a gap ack block, and no longer is; the miss of this SACK is about to be
-        counted.
+        counted. Of what had been sent again nobody knows which misses came after that: T3-rtx takes care of it.
         """
-        if record.transmissions == 1:
-            if self.reneged is None:
-                self.reneged = Reneged()
-            self.reneged.add(record)
+        if record.transmissions > 1:
+            record.hurried = True
+            return
+        if self.reneged is None:
+            self.reneged = Reneged()
+        self.reneged.add(record)
 
     def on_split(self, record: PacketRecord, rest: PacketRecord) -> None:
         """A record was cut in two."""

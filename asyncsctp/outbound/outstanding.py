@@ -424,7 +424,7 @@ class OutstandingQueue(Records):
             index = self.index(first_tsn)
             while index < len(records) and records[index].last_tsn <= min(last_tsn, highest):
                 record = records[index]
-                if record.state == IN_FLIGHT and record.sent_at == left_at:
+                if record.state == IN_FLIGHT and record.sent_at == left_at and not record.hurried:
                     self._lose(record)
                 index += 1
 
