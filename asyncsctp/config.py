@@ -156,7 +156,8 @@ class Config:
       The default is that of the RFC. They keep the bindings of NATs alive, and with UDP encapsulation it SHOULD be
       lowered to 15 (draft udp-encaps-cons section 5): do so where there are NATs.
     * `sack_delay` (0 to 0.5) and `sack_frequency`: a SACK after so long, or so many packets (section 6.2).
-    * `cookie_lifetime`: how long a state cookie may be used (section 5.1.3).
+    * `cookie_lifetime`: how long a state cookie may be used (section 5.1.3); of a live association: those by which its
+      peer restarts it, at most twice as long as the endpoint's.
     * `shutdown_guard`: T5, the longest that a shutdown may take; `None`: five times `rto_max` (section 9.2).
     * `max_burst`: packets sent at one opportunity (section 6.1 D); `None`: no limit
       (docs/benchmarks.md has the measurement behind this default; the RFC's is 4).

@@ -241,7 +241,8 @@ class Collision:
         setup = capabilities.agree(offer, init, ports, source, addresses)
         path = context.paths.find(source.address)
         room = usual_room(context.config.mtu, source.address) if path is None else path.payload
-        return acknowledge(offer, init, setup, self._cookies, context.now, room, self._ties())
+        lifetime = context.config.cookie_lifetime
+        return acknowledge(offer, init, setup, self._cookies, context.now, room, self._ties(), lifetime)
 
     def _ties(self) -> tuple[int, int]:
         # Section 5.2.2: none in COOKIE-WAIT, else random and not 0.

@@ -94,16 +94,25 @@ class CookieJar:
         self._secret = self._previous = b""  # made with the first cookie
         self._changes_at = -inf
 
-    def seal(self, setup: Setup, now: float, tie_tags: tuple[int, int] = NO_TIE_TAGS, extension: float = 0.0) -> bytes:
-        """A cookie for this setup. `extension` is what a Cookie Preservative asks for.
+    def seal(
+        self,
+        setup: Setup,
+        now: float,
+        tie_tags: tuple[int, int] = NO_TIE_TAGS,
+        extension: float = 0.0,
+        lifetime: float | None = None,
+    ) -> bytes:
+        """A cookie for this setup. `extension` is what a Cookie Preservative asks for, `lifetime` what is set for the
+        association that it is of, if any.
 
         RFC 5062 section 6.3: long lives are not allowed even if requested; at most twice our own is.
         """
         self._change_secret(now)
         flags = _flags(setup)
-        extension = min(max(extension, 0.0), self.lifetime)
+        own = self.lifetime if lifetime is None else lifetime
+        life = min(own + min(max(extension, 0.0), own), 2 * self.lifetime)
         created = self._stamp(now)
-        if extension:
+        if life != self.lifetime:
             flags |= _EXTENDED
         if tie_tags != NO_TIE_TAGS:
             flags |= _TIED
@@ -125,8 +134,8 @@ class CookieJar:
             _pack_extensions(setup.extensions),
         ]
         if flags & _RARE:
-            if extension:
-                parts.append(_LIFE.pack(int((self.lifetime + extension) * _MICROSECONDS)))
+            if flags & _EXTENDED:
+                parts.append(_LIFE.pack(int(life * _MICROSECONDS)))
             if flags & _TIED:
                 parts.append(_TIES.pack(*tie_tags))
             if flags & _PREFERRED:

@@ -58,6 +58,7 @@ def acknowledge(
     now: float,
     room: int,
     tie_tags: tuple[int, int] = NO_TIE_TAGS,
+    lifetime: float | None = None,
 ) -> bytes:
     """The INIT ACK for an INIT, with the whole of the setup in its cookie (section 5.1 B), for a packet with so much
     room; an ABORT where the peer says more of authentication than that holds.
@@ -69,7 +70,7 @@ def acknowledge(
     extension = theirs.preservative_ms / 1000
     answer = ours._replace(
         outgoing_streams=setup.outgoing_streams,  # section 3.3.3: no more than the INIT allows
-        cookie=cookies.seal(setup, now, tie_tags, extension),
+        cookie=cookies.seal(setup, now, tie_tags, extension, lifetime),
         ecn=setup.ecn,
         extensions=setup.extensions,
         auth=ours.auth if theirs.auth is not None else None,
@@ -79,7 +80,8 @@ def acknowledge(
     if len(chunk) > room and len(setup.addresses) > 1:
         for kept in (setup.addresses, setup.addresses[:1]):
             fewer = setup._replace(addresses=kept, further=(), lists_more=True, preferred=setup.preferred % len(kept))
-            chunk = pack_init(answer._replace(cookie=cookies.seal(fewer, now, tie_tags, extension)), ack=True)
+            cookie = cookies.seal(fewer, now, tie_tags, extension, lifetime)
+            chunk = pack_init(answer._replace(cookie=cookie), ack=True)
             if len(chunk) <= room:
                 return chunk
     if len(chunk) > room and setup.auth is not None and is_longer(setup.auth[1], setup.auth[0]):
