@@ -19,6 +19,7 @@ from .wire.constants import (
     ERROR,
     FLAG_MIDDLEBOX,
     FLAG_TAG_REFLECTED,
+    I_DATA,
     SHUTDOWN_ACK,
     SHUTDOWN_COMPLETE,
 )
@@ -26,7 +27,8 @@ from .wire.tlv import HEADER_SIZE
 
 __all__ = ["TokenBucket", "answer", "holds", "is_answer_reflected", "is_unicast", "reflected", "survey"]
 
-#: A stranger's packet with more chunks than this is dropped: nothing that is to be answered needs as many.
+#: So many chunks of a stranger's packet are looked at. Where more follow, and are not user data, it is dropped: nothing
+#: else that is to be answered needs as many.
 MOST_CHUNKS: Final = 16
 #: So many causes of an ERROR are looked at for a stale cookie.
 _MOST_CAUSES: Final = 4
@@ -41,7 +43,7 @@ _STALE_COOKIE: Final = 1 << 17
 
 def survey(datagram: bytes, at: int = COMMON_HEADER_SIZE) -> int:
     """Which chunk types a packet holds from `at` on, as bits: 1 << type, others together. 0 if there are none, or too
-    many.
+    many; behind user data there is nothing else (section 6.10).
 
     `Malformed` if one of the lengths can't be: then nothing in the packet is believed.
     """
@@ -51,7 +53,7 @@ def survey(datagram: bytes, at: int = COMMON_HEADER_SIZE) -> int:
     while end - at >= HEADER_SIZE:
         count += 1
         if count > MOST_CHUNKS:
-            return 0
+            return seen if not datagram[at] & ~I_DATA else 0  # that is 0 for DATA
         first16, value_end = tlv.item(datagram, at, end)
         kind = first16 >> 8
         seen |= 1 << kind if kind < 16 else _OTHERS

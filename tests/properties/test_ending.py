@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from support.ending import EndingLife
+from support.ending import EndingLife, ForgetfulLife
 from support.seeds import replayable, seeds
 
 #: Seeds that failed once.
@@ -29,3 +29,10 @@ def test_both_sides_end_gracefully_and_soon(seed: int) -> None:
         except BaseException as error:
             error.add_note(life.describe())
             raise
+
+
+@pytest.mark.parametrize("seed", seeds(200))
+def test_who_is_forgotten_in_a_shutdown_is_told(seed: int) -> None:
+    life = ForgetfulLife(seed)
+    with replayable(seed, "tests/properties/test_ending.py", "test_who_is_forgotten"):
+        life.run()

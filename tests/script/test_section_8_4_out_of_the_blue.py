@@ -10,7 +10,7 @@ from support.stage import HERE, PEER_TSN, THERE, Sim, Solo, chunks, data, kinds,
 from asyncsctp.config import Config
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import causes, control, sack, tlv
-from asyncsctp.wire.constants import ABORT, INIT_ACK, SHUTDOWN_COMPLETE
+from asyncsctp.wire.constants import ABORT, I_DATA, INIT_ACK, SHUTDOWN_COMPLETE
 from asyncsctp.wire.init import pack_init
 
 TAG = 0x12345678
@@ -68,6 +68,11 @@ def solo_with_stranger(*items: bytes, tag: int = TAG, **options: object) -> list
         ((control.pack_ecne(5),), ABORTED),
         ((control.pack_cwr(5),), ABORTED),
         ((UNKNOWN,), ABORTED),
+        # However many chunks of data there are; others need not be many.
+        ((DATA_CHUNK,) * 60, ABORTED),
+        ((SACK_CHUNK, *[tlv.pack(I_DATA << 8, bytes(20))] * 60), ABORTED),
+        ((control.pack_shutdown_complete(), *[DATA_CHUNK] * 60), None),
+        ((ERROR_CHUNK,) * 60, None),
     ],
 )
 @pytest.mark.parametrize("listening", [True, False])

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf
+from random import Random
 
+from asyncsctp.association import Association
 from asyncsctp.config import Config
-from asyncsctp.errors import AsconfError
-from asyncsctp.handlers.state import CLOSED
+from asyncsctp.errors import AsconfError, AssociationTimeout
+from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.testing import LinkSettings
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire import tlv
@@ -26,10 +28,11 @@ from asyncsctp.wire.constants import (
 from asyncsctp.wire.packet import checksum_ok
 
 from .mix import MixedLife
+from .pair import A_PORT, UDP_PORT, Z_PORT, Pair, Recorder
 from .roaming import give, take
 from .scenario import LIMIT
 
-__all__ = ["BOUND", "EndingLife"]
+__all__ = ["BOUND", "EndingLife", "ForgetfulLife"]
 
 #: Seconds in which whatever was begun is over once readers read again: `max_retrans` times the longest RTO are 62.
 BOUND = 250.0
@@ -183,3 +186,100 @@ class EndingLife(MixedLife):
         super()._abort(side)
 
 
+
+
+class _Survivors(Pair):
+    """A pair of which either side may lose its memory; whoever comes after has a user of its own."""
+
+    def __init__(self, seed: int, link: LinkSettings, config: Config, paths: int) -> None:
+        self.earlier: list[Recorder] = []
+        super().__init__(seed, link=link, config=config, paths=paths)
+
+    def accept(self, association: Association) -> Recorder:
+        if self.users[1].association is not None:
+            self.earlier.append(self.users[1])
+            self.users = (self.users[0], Recorder("z, another time"))
+            self._checked[1] = None
+        return super().accept(association)
+
+    def forget(self, side: int, returns: bool) -> None:
+        """This side loses its state. A comes back and connects, if it `returns`; Z listens in any case."""
+        association = self.association(side)
+        endpoint = self._endpoint(
+            association.context.config, (A_PORT, Z_PORT)[side], self.addresses[side], f"{self.now} again", side == 1
+        )
+        self.simulation.remove(self.endpoints[side])
+        user = Recorder("az"[side] + " again")
+        self.users = (user, self.users[1]) if side == 0 else (self.users[0], user)
+        self.endpoints = (endpoint, self.endpoints[1]) if side == 0 else (self.endpoints[0], endpoint)
+        self._checked[side] = None
+        self.simulation.add(endpoint, self.addresses[side], udp_port=UDP_PORT)
+        if side == 0 and returns:
+            self.connect(len(self.addresses[1]))
+
+
+class ForgetfulLife:
+    """One side loses its memory while the association is being shut down, and may set up another from the same port.
+
+    The host goes on answering. So the other side comes to an end as well, by what it is told and not by time-outs.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.random = random = Random(seed)
+        self.link = LinkSettings(
+            delay=random.choice((0.001, 0.05)),
+            loss=random.choice((0.0, 0.0, 0.1, 0.25)),
+            reorder=random.choice((0.0, 0.2)),
+            reorder_delay=random.choice((0.03, 0.5)),
+            duplicate=random.choice((0.0, 0.1)),
+        )
+        config = Config(
+            rto_initial=0.2, rto_min=0.1, rto_max=2.0, max_retrans=30, init_max_retrans=30, path_max_retrans=30,
+            shutdown_guard=1000.0, heartbeat_interval=random.choice((None, 0.3)),
+        )  # fmt: skip
+        self.pair = _Survivors(seed, self.link, config, random.choice((1, 2)))
+        self.written: set[bytes] = set()
+
+    def run(self) -> None:
+        pair, random = self.pair, self.random
+        pair.connect()
+        pair.run_until(pair.is_up, LIMIT)
+        for side in (0, 1):
+            self._write(side, random.choice((0, 1, 20)))
+        pair.run_for(random.choice((0.0, 0.05, 1.0)))
+        for side in random.choice(((0,), (1,), (0, 1))):
+            pair.shutdown(side)
+        pair.run_for(random.choice((0.0, 0.5, 1.5, 2.5, 3.5, 20.0)) * self.link.delay)
+        forgetful, returns = random.randrange(2), random.random() < 0.7
+        before = pair.users[1 - forgetful]
+        pair.forget(forgetful, returns)
+        if forgetful == 0 and returns:
+            pair.run_until(self._is_settled, BOUND)
+            self._write(0, 5)
+            pair.shutdown(0)
+        elif before.association is not None and before.association.state is ESTABLISHED:  # it has heard nothing yet
+            pair.shutdown(1 - forgetful)
+        pair.run_until(lambda: all(user.is_closed for user in self._users()) and before.is_closed, BOUND)
+        for user in (*self._users(), before):
+            assert not isinstance(user.error, AssociationTimeout), f"{user.name} was told nothing"
+        pair.run_for(1000.0)
+        assert all(endpoint.next_expiry == inf and not endpoint.associations for endpoint in pair.endpoints)
+        for user in (*pair.users, before, *pair.earlier):
+            came = [data for _, _, _, data in user.messages]
+            assert len(came) == len(set(came)), f"a message came twice to {user.name}"
+            assert self.written.issuperset(came)
+
+    def _write(self, side: int, count: int) -> None:
+        for number in range(count):
+            if self.pair.association(side).state is ESTABLISHED:
+                data = b"%d %d %f" % (side, number, self.pair.now)
+                self.written.add(data)
+                self.pair.send(side, number % 3, data)
+
+    def _users(self) -> list[Recorder]:
+        return [user for user in (*self.pair.users, *self.pair.earlier) if user.association is not None]
+
+    def _is_settled(self) -> bool:
+        """A's new association is up, or has failed."""
+        user = self.pair.users[0]
+        return user.is_closed or self.pair.association(0).state is ESTABLISHED
