@@ -37,7 +37,6 @@ __all__ = ["BOUND", "EndingLife", "ForgetfulLife"]
 #: Seconds in which whatever was begun is over once readers read again: `max_retrans` times the longest RTO are 62.
 BOUND = 250.0
 _LAST_WORDS = frozenset({SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE, FORWARD_TSN, I_FORWARD_TSN, ASCONF, ASCONF_ACK})
-_TSN_RESET = 4  # of `MixedLife._reset`; `test_resets` has these
 
 
 class EndingLife(MixedLife):
@@ -173,10 +172,6 @@ class EndingLife(MixedLife):
         except (ValueError, AsconfError):
             return
         pair.endpoints[side].touch(association)
-
-    def _reset(self, side: int, number: int) -> None:
-        if number % 6 != _TSN_RESET:
-            super()._reset(side, number)
 
     def _crash(self) -> None:
         """Neither goes away here."""
