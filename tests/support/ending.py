@@ -110,11 +110,11 @@ class EndingLife(MixedLife):
         random = self.random
         return super()._config().replace(
             rto_initial=random.choice((0.2, 1.0)),
-            rto_min=random.choice((0.1, 0.5)),
+            rto_min=random.choice((0.1, 1.0)),
             rto_max=2.0,
             max_retrans=30,
             path_max_retrans=random.choice((1, 5, 30)),
-            heartbeat_interval=random.choice((None, 0.1, 0.6, 5.0)),
+            heartbeat_interval=random.choice((None, 0.05, 0.05, 5.0)),
             dynamic_addresses=random.random() < 0.5,
             shutdown_guard=1000.0,
         )
