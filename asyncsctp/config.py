@@ -149,8 +149,8 @@ class Config:
     * `max_retrans`: consecutive retransmissions before the peer counts as unreachable (section 8.1).
     * `path_max_retrans`: the same for one of its addresses (section 8.2).
     * `init_max_retrans`: retransmissions of INIT and COOKIE ECHO (section 5.1).
-    * `pf_threshold`: the same before data avoids an address that may have failed (RFC 7829 section 3.2; 0 is what that
-      recommends); `None`: none does. `primary_switchover`: the same before another path becomes the primary for good
+    * `pf_threshold`: the same before data avoids an address that may have failed, where there is another (RFC 7829
+      section 3.2, which recommends 0, the default); `None`: before it has failed, none does. `primary_switchover`: the same before another path becomes the primary for good
       (section 5), at least `pf_threshold`, or `path_max_retrans` where there is none; `None`: none does.
     * `heartbeat_interval`: seconds between HEARTBEATs on an idle path, beside its RTO; `None`: none on confirmed paths.
       The default is that of the RFC. They keep the bindings of NATs alive, and with UDP encapsulation it SHOULD be
@@ -215,7 +215,7 @@ class Config:
     rto_max: float = 60.0
     max_retrans: int = 10
     path_max_retrans: int = 5
-    pf_threshold: int | None = None
+    pf_threshold: int | None = 0
     primary_switchover: int | None = None
     init_max_retrans: int = 8
     heartbeat_interval: float | None = 30.0

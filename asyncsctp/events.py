@@ -66,8 +66,8 @@ class AssociationDown(Event):
 
 @dataclass(frozen=True, slots=True)
 class PathChanged(Event):
-    """An address of the peer changed its state: it was confirmed, has failed, may have failed where
-    `Config.pf_threshold` asks for that (RFC 7829 section 3.2 rule 12), or works again.
+    """An address of the peer changed its state: it was confirmed, has failed, may have failed by
+    `Config.pf_threshold` (RFC 7829 section 3.2 rule 12), or works again.
     """
 
     address: str

@@ -151,3 +151,22 @@ def test_both_paths_gone_for_a_while_cost_nothing_but_time() -> None:
         pair.network.heal(local, Z_ADDRESSES[1])
     pair.run_until(lambda: manager.paths[1].state is PathState.ACTIVE, 5.0)
     writer.finish()
+
+
+def test_a_dead_primary_costs_little_beside_a_path_that_works() -> None:
+    """With the defaults: no message is later than the time-outs in which the loss is noticed, whatever is sent."""
+    pair = Pair(paths=2)
+    pair.establish()
+    pair.run_for(5.0)
+    rto = pair.association(0).path_manager.primary.rto.rto
+    cut(pair, 0)
+    worst = 0.0
+    for number in range(200):
+        written = pair.now
+        pair.send(0, 0, bytes(1000))
+        pair.run_until(pair.is_delivered, 60.0)
+        worst = max(worst, pair.now - written)
+        if number == 100:
+            pair.run_for(100.0)  # the association rests, and is to know still what it knew
+    assert worst <= rto + ROUND_TRIP
+    pair.verify()

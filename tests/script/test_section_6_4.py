@@ -10,7 +10,7 @@ from asyncsctp.wire import control
 from asyncsctp.wire.constants import DATA, ERROR, HEARTBEAT, HEARTBEAT_ACK, SACK, SHUTDOWN_ACK, SHUTDOWN_COMPLETE
 from asyncsctp.wire.control import pack_heartbeat
 
-DEFAULT = Config(heartbeat_interval=None, path_max_retrans=1)
+DEFAULT = Config(heartbeat_interval=None, path_max_retrans=1, pf_threshold=None)
 
 
 def fail_primary(script: Script) -> None:

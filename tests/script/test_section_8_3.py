@@ -51,13 +51,13 @@ def test_the_period_has_a_jitter_of_half_an_rto(jitter: int, deviation: float) -
 
 def test_unanswered_heartbeats_back_off() -> None:
     """With exponential backoff of the RTO if the previous HEARTBEAT is unanswered."""
-    script = Script(Config())
+    script = Script(Config(pf_threshold=None))
     assert periods(script, 4, answered=False)[1:] == pytest.approx([32.0, 34.0, 38.0])
 
 
 def test_an_address_that_data_uses_is_not_probed() -> None:
     """Idle is an address to which no chunk that can measure the round trip was sent in the current period."""
-    script = Script(Config())
+    script = Script(Config(pf_threshold=None))
     tsn = 0
     for _ in range(100):
         script.write(b"data")
@@ -72,7 +72,7 @@ def test_an_address_that_data_uses_is_not_probed() -> None:
 
 def test_retransmissions_do_not_make_an_address_busy() -> None:
     """Idle: "usually including first transmission DATA"; what is sent again measures nothing (section 6.3.1 C5)."""
-    script = Script(Config(heartbeat_interval=5.0, path_max_retrans=100), paths=2)
+    script = Script(Config(heartbeat_interval=5.0, path_max_retrans=100, pf_threshold=None), paths=2)
     probed = set()
     for tsn in range(30):
         script.write(b"lost at first")
@@ -171,7 +171,7 @@ def test_heartbeats_are_answered_until_shutdown_was_sent_and_no_longer_sent_then
 
 def test_an_inactive_address_is_probed_on_and_its_counter_stands_still() -> None:
     """SHOULD continue sending HEARTBEATs, but SHOULD stop increasing the counter."""
-    script = Script(Config(path_max_retrans=1, max_retrans=1000))
+    script = Script(Config(path_max_retrans=1, max_retrans=1000, pf_threshold=None))
     assert len(periods(script, 10, answered=False)) == 10
     assert script.path().state is PathState.INACTIVE
     assert script.path().error_count == 2

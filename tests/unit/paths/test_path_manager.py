@@ -19,7 +19,7 @@ PEERS = ["198.51.100.1", "198.51.100.2", "198.51.100.3"]
 
 
 def manager(*peers: str, config: Config | None = None, locals_: list[str] | None = None) -> PathManager:
-    return PathManager(config or Config(), locals_ or LOCALS, peers or PEERS, 9899, print)
+    return PathManager(config or Config(pf_threshold=None), locals_ or LOCALS, peers or PEERS, 9899, print)
 
 
 def fail(paths: PathManager, path: Path) -> None:
@@ -225,7 +225,7 @@ class TestChoice:
         assert paths.retransmit_path(0) is first
 
     def test_failed_paths_take_turns_when_all_have_failed(self) -> None:
-        paths = manager(config=Config(max_retrans=100))
+        paths = manager(config=Config(max_retrans=100, pf_threshold=None))
         for path in paths.paths:
             fail(paths, path)
         used = set()
@@ -239,14 +239,14 @@ class TestChoice:
 
 class TestErrors:
     def test_a_path_fails_when_its_counter_exceeds_the_limit_and_says_so_once(self) -> None:
-        paths = manager(config=Config(path_max_retrans=2))
+        paths = manager(config=Config(path_max_retrans=2, pf_threshold=None))
         path = paths.primary
         verdicts = [paths.on_timeout(path) for _ in range(4)]
         assert [verdict.changed for verdict in verdicts] == [False, False, True, False]
         assert path.state is INACTIVE
 
     def test_the_peer_has_failed_when_the_sum_exceeds_the_limit(self) -> None:
-        paths = manager(config=Config(max_retrans=3))
+        paths = manager(config=Config(max_retrans=3, pf_threshold=None))
         first, second, _ = paths.paths
         exceeded = [paths.on_timeout(path).exceeded for path in (first, second, first, second)]
         assert exceeded == [False, False, False, True]
@@ -323,7 +323,7 @@ class TestErrors:
         assert path.error_count == 0
 
     def test_a_limit_of_nothing(self) -> None:
-        paths = manager(config=Config(path_max_retrans=0, max_retrans=0))
+        paths = manager(config=Config(path_max_retrans=0, max_retrans=0, pf_threshold=None))
         assert paths.on_timeout(paths.primary) == Verdict(changed=True, exceeded=True)
 
     def test_probes_of_unconfirmed_addresses_take_turns(self) -> None:
@@ -377,7 +377,7 @@ def test_an_idle_association_keeps_little() -> None:
 def test_data_goes_to_an_active_path_as_long_as_there_is_one_and_never_to_an_unconfirmed_one(
     steps: list[tuple[str, int]],
 ) -> None:
-    paths = manager("198.51.100.1", "198.51.100.2", config=Config(path_max_retrans=1))
+    paths = manager("198.51.100.1", "198.51.100.2", config=Config(path_max_retrans=1, pf_threshold=None))
     for n in (3, 4, 5):
         paths.add(f"198.51.100.{n}")
     for what, n in steps:
