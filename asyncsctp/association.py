@@ -207,7 +207,7 @@ class Association(Overview):
     def on_unreachable(self, route: Route, quoted: bytes, now: float) -> None:
         """ICMP says that a packet to the peer's address found nobody; `quoted` is the start of that SCTP packet."""
         self.context.now = now
-        icmp.on_port_unreachable(self.context, quoted, route)
+        icmp.on_port_unreachable(self.context, self._rooms.heartbeat, quoted, route)
         self._life.tell()
 
     def on_message_size(self, route: Route, mtu: int, now: float) -> None:

@@ -150,8 +150,9 @@ class Config:
     * `path_max_retrans`: the same for one of its addresses (section 8.2).
     * `init_max_retrans`: retransmissions of INIT and COOKIE ECHO (section 5.1).
     * `pf_threshold`: the same before data avoids an address that may have failed, where there is another (RFC 7829
-      section 3.2, which recommends 0, the default); `None`: before it has failed, none does. `primary_switchover`: the same before another path becomes the primary for good
-      (section 5), at least `pf_threshold`, or `path_max_retrans` where there is none; `None`: none does.
+      section 3.2, which recommends 0, the default); `None`: only one that has failed is avoided.
+    * `primary_switchover`: the same before another path becomes the primary for good (section 5), at least
+      `pf_threshold`, or `path_max_retrans` where there is none; `None`: none does.
     * `heartbeat_interval`: seconds between HEARTBEATs on an idle path, beside its RTO; `None`: none on confirmed paths.
       The default is that of the RFC. They keep the bindings of NATs alive, and with UDP encapsulation it SHOULD be
       lowered to 15 (draft udp-encaps-cons section 5): do so where there are NATs.

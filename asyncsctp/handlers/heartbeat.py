@@ -112,6 +112,17 @@ class Heartbeat:
         if not context.timers.runs(_key(path)) or (is_awaited and not path.heartbeat_nonce):
             self.watch(path, context.now)
 
+    def on_refused(self, path: Path) -> None:
+        """ICMP says that nobody takes packets at the peer's UDP port. Who sent it nobody knows: whether it is true the
+        next HEARTBEAT tells, which leaves at once.
+        """
+        if self._context.state not in HEARTBEATS_IN or path.state is PathState.UNCONFIRMED:
+            return
+        if path.heartbeat_nonce:
+            path.is_refused = True
+        elif path.route.local:
+            self._probe_soon(path)
+
     def forget(self, path: Path) -> None:
         """The path is no more."""
         self._context.timers.stop(_key(path))
@@ -166,10 +177,14 @@ class Heartbeat:
             path.heartbeat_nonce = b""
             self._tell(path, None)
             # RFC 7829 section 3.2 rule 6: it MAY be ignored while data is outstanding there.
-            if path.state is not PathState.POTENTIALLY_FAILED or not is_counted(context, path):
+            ignored = path.state is PathState.POTENTIALLY_FAILED and is_counted(context, path)
+            if path.is_refused or not ignored:
                 if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
                     return
-            self.watch(path, path.heartbeat_at)
+            if path.is_refused:
+                self._probe_soon(path)
+            else:
+                self.watch(path, path.heartbeat_at)
         elif path.state is not PathState.UNCONFIRMED and (idle_at := path.last_sent + self._delay(path)) > context.now:
             # Section 8.3: not idle; data has measured this path within the period.
             if idle_at != NEVER:
@@ -199,11 +214,17 @@ class Heartbeat:
         """Send a HEARTBEAT with a fresh nonce to this path."""
         self._context.queue(self._make(path), path.path_id)
 
+    def _probe_soon(self, path: Path) -> None:
+        """The same, where it seems to be known why nothing is answered: that is no reason to wait longer each time."""
+        self._probe(path)
+        self._schedule(path, path.rto.base)
+
     def _make(self, path: Path) -> bytes:
         """A HEARTBEAT with a fresh nonce, whose answer is awaited for one RTO."""
         context = self._context
         path.heartbeat_nonce = context.random.token(_NONCE_SIZE)
         path.heartbeat_at = context.now
+        path.is_refused = False
         context.statistics.heartbeats_sent += 1
         self._schedule(path, path.rto.rto)
         return control.pack_heartbeat(_INFO.pack(path.path_id, path.heartbeat_nonce))

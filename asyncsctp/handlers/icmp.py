@@ -1,6 +1,6 @@
 """What ICMP is believed (RFC 9260 section 10, RFC 6951 section 5.5): only what quotes a packet that we can have sent.
 
-ICMP is an attacker's input. It never ends an established association: that is for time-outs to decide.
+ICMP is an attacker's input. It never ends an established association, it makes us ask: time-outs decide.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ..wire.constants import COMMON_HEADER_SIZE, INIT
 from ..wire.packet import read_header
 from ..wire.tlv import HEADER_SIZE, Malformed
 from .context import Context
+from .heartbeat import Heartbeat
 from .state import COOKIE_WAIT, SHUTDOWN_ACK_SENT
 
 __all__ = ["is_quoted", "on_port_unreachable"]
@@ -34,11 +35,13 @@ def is_quoted(context: Context, quoted: bytes) -> bool:
         return False
 
 
-def on_port_unreachable(context: Context, quoted: bytes, route: Route) -> None:
+def on_port_unreachable(context: Context, heartbeat: Heartbeat, quoted: bytes, route: Route) -> None:
     """ICMP8, for which RFC 6951 section 5.5 takes "port unreachable".
 
-    In COOKIE-WAIT it is like an ABORT. In SHUTDOWN-ACK-SENT, where all has been delivered on both sides, it stands for
-    the SHUTDOWN COMPLETE that got lost: the peer has closed its socket behind it.
+    ICMP8 has it end the association as an ABORT does. Here it makes us probe the path: a peer that is there answers.
+    One that has lost its process does not, and each such HEARTBEAT that is refused and unanswered counts; or it tells
+    by an ABORT that it is back. In COOKIE-WAIT it is like an ABORT. In SHUTDOWN-ACK-SENT, where all has been delivered
+    on both sides, it stands for the SHUTDOWN COMPLETE that got lost: the peer has closed its socket behind it.
     """
     if not is_quoted(context, quoted):
         return
@@ -47,3 +50,5 @@ def on_port_unreachable(context: Context, quoted: bytes, route: Route) -> None:
         context.owner.end(AssociationRefused(text))
     elif context.state is SHUTDOWN_ACK_SENT:
         context.owner.end(None)
+    elif (path := context.paths.find(route.address)) is not None:
+        heartbeat.on_refused(path)

@@ -37,6 +37,7 @@ class Path:
         "error_count",
         "heartbeat_at",  # when the HEARTBEAT that awaits its answer was sent
         "heartbeat_nonce",  # of that HEARTBEAT; empty: none awaits an answer
+        "is_refused",  # ICMP says of that HEARTBEAT that nobody has taken it
         "last_sent",  # when data was sent here first, which measures the path; -1.0: never
         "mtu",  # the largest IP packet
         "one_packet",  # section 7.2.3: until an acknowledgement, a single packet in flight
@@ -75,6 +76,7 @@ class Path:
         self.one_packet = False
         self.heartbeat_nonce = b""
         self.heartbeat_at = 0.0
+        self.is_refused = False
 
     def restart(self, rto: RtoEstimator) -> None:
         """The peer has lost its state: what was counted and measured before is of no meaning (section 5.2.4 A)."""

@@ -41,6 +41,13 @@ class RtoEstimator:
             self.rttvar = _GRANULARITY  # rule G1
         self._settle()
 
+    @property
+    def base(self) -> float:
+        """The RTO without back-off."""
+        if not self.measured:
+            return self.rto
+        return min(max(self.srtt + 4 * self.rttvar, self._minimum), self._maximum)
+
     def back_off(self) -> None:
         """Rule E2: twice as long, up to RTO.Max."""
         self.rto = max(self.rto, min(self.rto * 2, self._maximum))
@@ -56,4 +63,4 @@ class RtoEstimator:
 
     def _settle(self) -> None:
         # Rules C6 and C7.
-        self.rto = min(max(self.srtt + 4 * self.rttvar, self._minimum), self._maximum)
+        self.rto = self.base

@@ -14,15 +14,27 @@ from support.stage import (
     UDP,
     Sim,
     Solo,
+    heartbeat_ack,
     image,
     into,
+    kinds,
 )
 
 from asyncsctp.association import Association
-from asyncsctp.errors import AssociationRefused
-from asyncsctp.handlers.state import CLOSED, COOKIE_WAIT, SHUTDOWN_ACK_SENT, State
+from asyncsctp.config import Config
+from asyncsctp.errors import AssociationAborted, AssociationRefused, AssociationTimeout
+from asyncsctp.handlers.state import (
+    CLOSED,
+    COOKIE_WAIT,
+    ESTABLISHED,
+    SHUTDOWN_ACK_SENT,
+    SHUTDOWN_PENDING,
+    SHUTDOWN_RECEIVED,
+    State,
+)
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import control
+from asyncsctp.wire.constants import HEARTBEAT
 from asyncsctp.wire.init import pack_init
 from asyncsctp.wire.packet import Seal
 
@@ -89,14 +101,86 @@ def test_a_peer_gone_after_the_shutdown_is_a_graceful_end() -> None:
     "state", [state for state in ALL_STATES if state not in (COOKIE_WAIT, SHUTDOWN_ACK_SENT)], ids=str
 )
 def test_no_icmp_ends_an_association_that_has_begun(state: State) -> None:
-    """RFC 9260 would have it aborted; but a UDP port without a listener is what a peer's restart looks like."""
+    """RFC 9260 would have it aborted; but a UDP port without a listener is what a peer's restart looks like, and what
+    an attacker can forge. At the most it makes us ask.
+    """
     solo = Solo()
     association = into(solo, state)
     before = image(association)
     quoted = Seal(PORT, PEER_PORT, association.context.peer_tag).pack(control.pack_heartbeat(b"x"))
-    unreachable(solo, association, quoted)
-    unreachable(solo, association, quoted, Route(HERE, OTHER, UDP))
-    assert image(association) == before
+    for _ in range(1000):
+        association.on_unreachable(ROUTE, quoted, solo.now)
+        association.on_unreachable(Route(HERE, OTHER, UDP), quoted, solo.now)
+    solo.touch(association)
+    packets = solo.take()
+    asks = state in (ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED)
+    assert [kinds(packet) for _, packet in packets] == [[HEARTBEAT]] * asks
+    assert image(association)[:-1] == before[:-1]
+    if asks:
+        solo.say(heartbeat_ack(packets))
+        assert association.state is state
+        assert association.path_manager.error_count == 0
+
+
+@pytest.mark.parametrize("interval", [None, 30.0])
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_dead_process_is_noticed_in_seconds(writes: bool, interval: float | None) -> None:
+    """ICMP for each HEARTBEAT, and no answer to any: Association.Max.Retrans round trips, and no minutes."""
+    sim = Sim(icmp=True)
+    a = sim.node("a", "10.0.0.1", config=Config(heartbeat_interval=interval))
+    z = sim.node("z", "10.0.0.2", listening=True)
+    a.connect(z)
+    sim.until(a.is_up)
+    sim.run(2.0)
+    sim.crash(z)
+    began = sim.now
+    if writes:
+        a.send(b"is anybody there?")
+    else:
+        a.association.heartbeat(None, sim.now)
+        a.endpoint.touch(a.association)
+    sim.until(lambda: a.user.is_closed, 15.0)
+    assert isinstance(a.user.error, AssociationTimeout)
+    assert sim.now - began > 5.0  # a process that is started again at once is found
+
+
+def test_a_process_that_is_back_in_time_is_found() -> None:
+    """It knows nothing of the association, says so, and can be connected to."""
+    sim = Sim(icmp=True)
+    a = sim.node("a", "10.0.0.1")
+    z = sim.node("z", "10.0.0.2", listening=True)
+    a.connect(z)
+    sim.until(a.is_up)
+    sim.crash(z)
+    a.send(b"is anybody there?")
+    sim.run(3.0)
+    assert not a.user.is_closed
+    z = sim.node("z again", "10.0.0.2", listening=True)
+    sim.until(lambda: a.user.is_closed, 5.0)
+    assert isinstance(a.user.error, AssociationAborted)
+    a.connect(z)
+    sim.until(a.is_up)
+
+
+@pytest.mark.parametrize("answered", [1, 3, 8])
+def test_a_flood_of_icmp_ends_nothing_that_answers_now_and_then(answered: int) -> None:
+    """An attacker who knows the tag says for each packet that nobody took it, and the network loses all HEARTBEATs but
+    every so many-th one.
+    """
+    solo = Solo()
+    association = into(solo, ESTABLISHED)
+    quoted = Seal(PORT, PEER_PORT, association.context.peer_tag).pack(control.pack_heartbeat(b"x"))
+    count = 0
+    for _ in range(2000):
+        association.on_unreachable(ROUTE, quoted, solo.now)
+        solo.touch(association)
+        packets = solo.take() + solo.wait(0.05)
+        if any(HEARTBEAT in kinds(packet) for _, packet in packets):
+            count += 1
+            if count % answered == 0:
+                solo.say(heartbeat_ack(packets[-1:]))
+    assert association.state is ESTABLISHED
+    assert association.path_manager.error_count < answered
 
 
 @pytest.mark.parametrize("addresses", [("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8::2")])

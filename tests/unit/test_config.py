@@ -114,7 +114,10 @@ def test_live_fields_exist() -> None:
         ({"auth": True, "auth_chunks": frozenset({1})}, "auth_chunks must hold chunk types"),
         ({"auth": True, "auth_hmacs": (3,)}, "auth_hmacs must be made of 3 and 1, and have 1"),
         ({"auto_asconf": True}, "dynamic_addresses must be True for auto_asconf"),
-        ({"primary_switchover": 3, "pf_threshold": None}, r"primary_switchover must be at least path_max_retrans \(5\), not 3"),
+        (
+            {"primary_switchover": 3, "pf_threshold": None},
+            r"primary_switchover must be at least path_max_retrans \(5\), not 3",
+        ),
         (
             {"primary_switchover": 1, "pf_threshold": 2},
             r"primary_switchover must be at least pf_threshold \(2\), not 1",
