@@ -174,8 +174,11 @@ class Submission:
                 terms.key.count += 1
         abandonment = self._transmission.abandonment
         if abandonment is not None:
-            wanted = self._transmission.buffered + len(message.data)
-            abandonment.make_room(wanted - self._context.config.send_buffer, importance)
+            wanted = self._transmission.buffered + len(message.data) - self._context.config.send_buffer
+            if wanted > 0:
+                self._transmission.settle()  # what is acknowledged is not to be given up
+                wanted = self._transmission.buffered + len(message.data) - self._context.config.send_buffer
+                abandonment.make_room(wanted, importance)
         self._queue.push(message)
         if abandonment is not None:
             if terms is not None:

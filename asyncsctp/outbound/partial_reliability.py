@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, final
 from ..wire.constants import FLAG_UNORDERED
 from .message import (
     ABANDONED,
+    ACKED,
     BEGUN,
     LEFT,
     LIMITED,
@@ -79,7 +80,7 @@ class _Heap:
 class PartialReliability:
     """The messages of one association that have a policy."""
 
-    __slots__ = ("_advanced_tsn", "_deadlines", "_outstanding", "_priorities", "_queue", "abandoned")
+    __slots__ = ("_advanced_tsn", "_deadlines", "_leaving", "_outstanding", "_priorities", "_queue", "abandoned")
 
     def __init__(self, queue: SendQueue, outstanding: OutstandingQueue) -> None:
         self._queue = queue
@@ -87,6 +88,7 @@ class PartialReliability:
         self._advanced_tsn = outstanding.cumulative_tsn
         self._deadlines = _Heap()
         self._priorities = _Heap()
+        self._leaving = _Heap()  # the same, where it is known that they have begun to leave
         #: RFC 7496 section 4.3: by stream and policy, how many messages were abandoned before and after they had begun
         #: to leave.
         self.abandoned: dict[tuple[int, int], tuple[int, int]] = {}
@@ -172,9 +174,20 @@ class PartialReliability:
         return found
 
     def least_important(self, than: float) -> Terms | None:
-        """The message that matters least, if that is less than `than`, and nothing of it has left (RFC 7496 3.2)."""
-        while (terms := self._priorities.first()) is not None and terms.fate != WAITING:
+        """The message that matters least, if that is less than `than` (RFC 7496 section 3.2).
+
+        Of those that matter as little it is one of which nothing has left, if there is any; never one that the peer is
+        known to have, of which nothing but an acknowledgement is missing.
+        """
+        while (waiting := self._priorities.first()) is not None and waiting.fate != WAITING:
+            order = waiting.message.order if waiting.message is not None else 0
             self._priorities.pop()
+            self._leaving.push(-waiting.bound, order, waiting)
+        while (leaving := self._leaving.first()) is not None and _has_arrived(leaving):
+            self._leaving.pop()
+        terms = waiting
+        if leaving is not None and (waiting is None or leaving.bound > waiting.bound):
+            terms = leaving
         return terms if terms is not None and terms.bound > than else None
 
     def abandon(self, terms: Terms, policy: int, reason: str) -> Abandoned:
@@ -191,6 +204,10 @@ class PartialReliability:
         self.abandoned[sid, policy] = (unsent_count, sent_count + 1) if sent else (unsent_count + 1, sent_count)
         terms.settle(reason)
         return Abandoned(released, sent, paths)
+
+
+def _has_arrived(terms: Terms) -> bool:
+    return terms.fate == LEFT and all(record.state == ACKED for record in terms.records)
 
 
 def _is_lost(terms: Terms) -> bool:

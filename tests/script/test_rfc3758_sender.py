@@ -226,6 +226,48 @@ class TestPriority:
         assert failures(script) == []
 
 
+class TestPriorityInFlight:
+    """RFC 7496 section 3.2: the buffer is full of what has left and is not acknowledged."""
+
+    def test_what_has_left_makes_room(self) -> None:
+        script = partial(send_buffer=5000)
+        for bound in (1, 3, 2):
+            submit(script, bytes([bound]) * 1000, PRIORITY, bound, sid=bound, context=bound)
+        script.take()
+        script.write(bytes(4000))
+        assert [event.context for event in failures(script)] == [3, 2]
+        assert all(event.sent for event in failures(script))
+        script.write(bytes(1000))
+        assert [event.context for event in failures(script)] == [3, 2, 1]
+        tsn, entries = forwarded(script, next(packet for packet in script.take() if FORWARD_TSN in packet.kinds))
+        assert (tsn, sorted(entries)) == (2, [(1, 0), (2, 0), (3, 0)])
+
+    def test_what_waits_goes_before_what_has_left(self) -> None:
+        script = Script(CONFIG.replace(send_buffer=3000), extensions=PR, peer_rwnd=2048)
+        for number in range(3):
+            submit(script, bytes(1000), PRIORITY, 5, sid=number, context=number)
+        assert len(datas(script.take())) == 2
+        submit(script, bytes(1000), PRIORITY, 4, sid=3, context=3)
+        assert [(event.context, event.sent) for event in failures(script)] == [(2, False)]
+
+    def test_what_the_peer_has_is_not_given_up(self) -> None:
+        script = partial(send_buffer=3000)
+        for number in range(3):
+            submit(script, bytes(1000), PRIORITY, 5 - number, sid=number, context=number)
+        script.send(script.sack(-1, [(1, 1)]))
+        script.take()
+        submit(script, bytes(3000), PRIORITY, 0, sid=5, context=5)
+        assert [event.context for event in failures(script)] == [0, 2]
+
+    def test_what_was_acknowledged_in_the_same_batch_is_not_given_up(self) -> None:
+        script = partial(send_buffer=2000)
+        for number in range(2):
+            submit(script, bytes(1000), PRIORITY, 5, sid=number, context=number)
+        script.arrive(script.sack(0))
+        submit(script, bytes(1000), PRIORITY, 0, sid=5, context=5)
+        assert failures(script) == []
+
+
 class TestForwardTsn:
     """Section 3.5 A4, A5, C1 to C5."""
 
