@@ -184,7 +184,7 @@ def test_6_2_2_after_a_collision_the_peer_is_still_asked_in_order() -> None:
 
 def test_6_6_a_new_address_that_leads_nowhere_does_not_end_an_association_that_has_another() -> None:
     """It may be one of a network that lets nobody out before they have paid."""
-    script = Mobile(NAT_AND_ASCONF)
+    script = Mobile(NAT_AND_ASCONF.replace(pf_threshold=None))
     ticket = script.association.asconf.add_local(OURS, wildcard=True)
     other = script.association.asconf.request_primary(LOCAL[0])
     script.advance(64.0)
