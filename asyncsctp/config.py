@@ -160,8 +160,8 @@ class Config:
     * `cookie_lifetime`: how long a state cookie may be used (section 5.1.3); of a live association: those by which its
       peer restarts it, at most twice as long as the endpoint's.
     * `shutdown_guard`: T5, the longest that a shutdown may take; `None`: five times `rto_max` (section 9.2).
-    * `max_burst`: packets sent at one opportunity (section 6.1 D); `None`: no limit
-      (docs/benchmarks.md has the measurement behind this default; the RFC's is 4).
+    * `max_burst`: packets sent at one opportunity (section 6.1 D); `None`: of a window that lies
+      idle a quarter, then twice what is acknowledged (docs/benchmarks.md has the measurement; the RFC's default is 4).
     * `nodelay`: send small messages at once, or wait while data is in flight (section 6.1, Nagle's algorithm).
     * `close_timeout`: how long `close()` waits for its graceful end before it aborts.
     * `autoclose`: close an association that carried no message for so long; `None`: never.

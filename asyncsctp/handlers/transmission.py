@@ -431,7 +431,7 @@ class Transmission:
                 path.on_ack(share, flight, cum_advanced, recovering, now)
                 told += share
                 flight -= share
-                room = path.congestion.cwnd - flight
+                room = path.window - flight
                 if room > 0 and supply > 0:
                     packets = -(-room // path.payload)  # section 6.1 B
                     taken = min(packets * (path.payload - self.queue.header_size), supply)

@@ -25,12 +25,18 @@ _INACTIVE: Final = PathState.INACTIVE
 
 _HEARTBEAT_INTERVAL: Final = 30.0  # HB.interval, section 16
 
+#: Of a window that lies idle so much leaves in one burst: one of so many parts, but so many packets at the least.
+_BURST_SHARE: Final = 4
+_SMALLEST_BURST: Final = 10
+_UNBOUNDED: Final = 1 << 62
+
 
 @final
 class Path:
     """One of the peer's addresses. Its `path_id` is its index in `PathManager.by_id`, for good."""
 
     __slots__ = (
+        "_burst_end",  # in flight may be so much by now, although the window were wider
         "_idle_since",  # data was sent then, or the window adjusted for having sent none
         "_reserved",  # of each packet, for AUTH
         "congestion",
@@ -73,6 +79,7 @@ class Path:
         self.payload = chunk_room(self.mtu, is_ipv4(route.address)) - reserved
         self.last_sent = -1.0
         self._idle_since = -1.0
+        self._burst_end = self._burst()
         self.one_packet = False
         self.heartbeat_nonce = b""
         self.heartbeat_at = 0.0
@@ -89,15 +96,30 @@ class Path:
     def room(self, in_flight: int, now: float) -> int:
         """The bytes of data that may leave now; while there are any, a whole packet may (section 6.1 B)."""
         if in_flight > 0:
-            return 0 if self.one_packet else self.congestion.cwnd - in_flight
+            return 0 if self.one_packet else self.window - in_flight
         if self._idle_since >= 0.0:
             idle = now - self._idle_since
             rto = self.rto.rto
             if idle >= rto:
                 self.congestion.on_idle(idle, rto)
                 self._idle_since = now - idle % rto
+        window = self.window
+        return window if window > self.payload and not self.one_packet else self.payload
+
+    @property
+    def window(self) -> int:
+        """What may be in flight: cwnd, but less of one that lies idle (section 6.1 D).
+
+        What was in flight before a SACK may be once more, and as much beyond as it has acknowledged: then what the
+        network let go on makes room for twice that. Or as much as may leave in one burst.
+        """
         cwnd = self.congestion.cwnd
-        return cwnd if cwnd > self.payload and not self.one_packet else self.payload
+        return cwnd if cwnd < self._burst_end else self._burst_end
+
+    def _burst(self) -> int:
+        if not self.settings.bounds_bursts:
+            return _UNBOUNDED
+        return max(self.congestion.cwnd // _BURST_SHARE, _SMALLEST_BURST * self.payload)
 
     def on_sent(self, now: float, again: bool = False) -> None:
         """Data has left for this address; `again`: it was sent before, so that it measures nothing (section 6.3.1 C5).
@@ -110,6 +132,9 @@ class Path:
         """A SACK acknowledged data sent to this address; the arguments are those of `CongestionController.on_ack`."""
         self.one_packet = False
         self.congestion.on_ack(acked, in_flight_before, cum_advanced, in_recovery, now)
+        self._burst_end = in_flight_before + acked
+        if self._burst_end < self.congestion.cwnd or not self.settings.bounds_bursts:
+            self._burst_end = max(self._burst_end, self._burst())
 
     def on_rtt(self, rtt: float, now: float) -> None:
         """A round trip was measured, by data (section 6.3.1) or by a HEARTBEAT (section 8.3)."""

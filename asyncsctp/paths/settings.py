@@ -25,6 +25,7 @@ class PathSettings:
     """Never changed: other settings are another object. Paths that have none of their own share one."""
 
     __slots__ = (
+        "bounds_bursts",  # where the user has set no Max.Burst
         "dscp",  # -1: that of the endpoint's sockets
         "heartbeat_interval",  # HB.interval; None: only while UNCONFIRMED
         "max_retrans",  # Path.Max.Retrans, PMR
@@ -45,6 +46,7 @@ class PathSettings:
         self.pf_threshold = pf_threshold
         self.mtu = mtu or DEFAULT_MTU
         self.dscp = dscp
+        self.bounds_bursts = config.max_burst is None
         self.own = own
         least = max_retrans if pf_threshold is None else pf_threshold
         if config.primary_switchover is not None and config.primary_switchover < least:  # RFC 7829 section 5 rule 1
@@ -68,6 +70,7 @@ def common_settings(config: Config) -> PathSettings:
     """Those of paths with none of their own: one object for all associations with the same."""
     key = (
         config.heartbeat_interval, config.path_max_retrans, config.pf_threshold, config.mtu, config.primary_switchover,
+        config.max_burst is None,
     )  # fmt: skip
     settings = _COMMON.get(key)
     if settings is None:
@@ -78,4 +81,4 @@ def common_settings(config: Config) -> PathSettings:
 
 
 _KEPT: Final = 64
-_COMMON: Final[dict[tuple[float | None, int, int | None, int | None, int | None], PathSettings]] = {}
+_COMMON: Final[dict[tuple[float | None, int, int | None, int | None, int | None, bool], PathSettings]] = {}

@@ -260,6 +260,34 @@ def test_d_max_burst_limits_the_packets_sent_at_one_opportunity() -> None:
     assert [packet.tsns for packet in script.take()] == [[4], [5], [6], [7]]
 
 
+def test_d_a_window_that_lies_idle_is_not_filled_in_one_burst() -> None:
+    """Without Max.Burst a quarter leaves at once; then twice what SACKs acknowledge, until it is full again."""
+    script = Script(peer_rwnd=1 << 24, bursts=True)
+    script.path().congestion.cwnd = 100 * script.payload
+    script.write_packets(1)
+    script.send(script.sack(0))
+    script.take()
+    script.write_packets(300)
+    assert len(script.take()) == 25
+    for tsn in range(1, 26):
+        script.send(script.sack(tsn))
+    assert len(script.take()) == 50
+    for tsn in range(26, 76):
+        script.send(script.sack(tsn))
+    assert len(script.take()) == 100
+    assert script.cwnd == 100 * script.payload
+
+
+def test_d_a_window_in_use_is_refilled_whatever_a_sack_acknowledges() -> None:
+    """Neither slow start nor bulk data is held up: what was in flight may be again."""
+    script = Script(peer_rwnd=1 << 24, bursts=True)
+    for _ in range(4):
+        script.write_packets(60)
+        sent = [tsn for packet in script.take() for tsn in packet.tsns]
+        script.send(script.sack(sent[-1]))
+        assert script.in_flight >= script.cwnd
+
+
 def test_messages_are_bundled_in_order_of_tsn_behind_control_chunks() -> None:
     """Sections 6.1 and 6.10: control chunks MUST come first, DATA in increasing order of TSN, within the PMTU."""
     script = Script()

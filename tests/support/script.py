@@ -149,6 +149,7 @@ class Script:
         primary: str = "",
         keys: Mapping[int, bytes] | None = None,
         hmacs: tuple[int, ...] = (SHA_256, SHA_1),
+        bursts: bool = False,
     ) -> None:
         """`listed`: all addresses but the first are known from the INIT ACK only, thus UNCONFIRMED.
 
@@ -160,6 +161,8 @@ class Script:
         self.now = 100.0
         self.chance = Chance()
         self.config = config or Config(heartbeat_interval=None)
+        if self.config.max_burst is None and not bursts:
+            self.config = self.config.replace(max_burst=1_000_000)
         self.user = user or Recorder("the user")
         self.peer_rwnd = peer_rwnd
         self.ecn = ecn

@@ -43,7 +43,7 @@ def test_one_packet_may_always_leave_however_small_a_controller_makes_the_window
 
 
 def test_an_idle_window_decays_once_for_each_rto() -> None:
-    made = path()
+    made = path(config=Config(max_burst=1000))
     made.congestion.cwnd = 100_000
     made.room(0, 50.0)  # nothing was sent yet: slow start is all there is
     assert made.congestion.cwnd == 100_000
@@ -58,7 +58,7 @@ def test_an_idle_window_decays_once_for_each_rto() -> None:
 
 
 def test_waiting_for_an_acknowledgement_is_not_idleness() -> None:
-    made = path()
+    made = path(config=Config(max_burst=1000))
     made.congestion.cwnd = 100_000
     made.on_sent(1.0)
     assert made.room(10, 30.0) == 99_990
