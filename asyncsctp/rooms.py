@@ -29,6 +29,7 @@ from .paths.encapsulation import Route
 from .paths.path import Path
 from .timers import T3_RTX, timer_key
 from .wire.constants import MASK_32
+from .wire.numbering import Numbering
 from .wire.tlv import Malformed
 
 __all__ = ["Rooms"]
@@ -81,6 +82,7 @@ class Rooms:
             self._end_reconfig("the peer restarted the association")
         if self.asconf is not None:
             self._end_asconf("the peer restarted the association")
+        context.numbering = Numbering(0 if setup.is_linux else 1)
         before = self.reception
         self.reception = Reception(context, self.violations, recipient, setup)
         if before is not None:

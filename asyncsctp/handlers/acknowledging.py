@@ -72,7 +72,7 @@ class Acknowledging:
         self._messages: IDataStreams | None = None
         self._queue: ReassemblyQueue = self._streams  # that of the two which is in use
         if setup.interleaving:
-            self._queue = self._messages = IDataStreams(recipient, config.max_message_size)
+            self._queue = self._messages = IDataStreams(recipient, config.max_message_size, context.numbering)
         self._queue.abandons = setup.partial_reliability
         self._window = config.recv_buffer
         self._announced = config.recv_buffer

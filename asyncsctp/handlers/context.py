@@ -27,6 +27,7 @@ from ..wire.constants import (
     I_FORWARD_TSN,
     RE_CONFIG,
 )
+from ..wire.numbering import Numbering
 from .keyring import Keyring, SharedKeys
 from .notices import Complete, Completion, HeartbeatAnswer, Settlement, Writable
 from .state import CLOSED, State
@@ -99,7 +100,15 @@ class Setup(NamedTuple):
         """Whether messages may be abandoned: each kind of data chunk has a FORWARD TSN of its own (RFC 8260 section
         2.3.1).
         """
-        return (I_FORWARD_TSN if I_DATA in self.extensions else FORWARD_TSN) in self.extensions
+        kind = I_FORWARD_TSN if I_DATA in self.extensions and not self.is_linux else FORWARD_TSN
+        return kind in self.extensions
+
+    @property
+    def is_linux(self) -> bool:
+        """Whether the peer interleaves, has FORWARD TSN, and does not list I-FORWARD-TSN, which it has all the same:
+        Linux alone (seen up to 6.12). It counts fragments in its own way, too.
+        """
+        return I_DATA in self.extensions and FORWARD_TSN in self.extensions and I_FORWARD_TSN not in self.extensions
 
     @property
     def stream_reconfig(self) -> bool:
@@ -181,6 +190,7 @@ class Context:
         "local_tag",
         "notices",
         "now",
+        "numbering",
         "owner",
         "packets",
         "paths",
@@ -203,6 +213,8 @@ class Context:
         self.config = config
         #: What the associations of the endpoint may hold together.
         self.budget = budget
+        #: How the peer counts fragments, where messages interleave.
+        self.numbering = Numbering()
         self.random = random
         self.owner = owner
         self.local_port = local_port

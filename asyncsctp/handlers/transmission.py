@@ -72,7 +72,9 @@ class Transmission:
         self.window = RetransmissionQueue(self.outstanding, setup.peer_rwnd)
         scheduler = make(context.config.scheduler, self._report)
         self.queue: SendQueue = (
-            IDataQueue(scheduler, 0, setup.peer_rwnd) if setup.interleaving else DataQueue(scheduler, 0)
+            IDataQueue(scheduler, 0, setup.peer_rwnd, context.numbering)
+            if setup.interleaving
+            else DataQueue(scheduler, 0)
         )
         self.abandonment: Abandonment | None = None  # made when first there is something that may be given up
         #: Until then SACKs may come that go by another count of TSNs: one that we have not heard of yet, or one that is

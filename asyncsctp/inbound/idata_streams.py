@@ -16,6 +16,7 @@ from heapq import heapify, heappop
 from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_32
+from ..wire.numbering import Numbering
 from .deferral import Chunk, Deferral
 from .fragments import HALF, MESSAGE, Fragments, Message, Stream
 from .reassembly import SMALLEST_CHARGE, Recipient
@@ -34,10 +35,12 @@ _LARGEST_CHUNK: Final = 65535
 class IDataStreams(Fragments):
     """Reassembly and stream order of I-DATA chunks."""
 
-    __slots__ = ("_fast_kind", "_shift")
+    __slots__ = ("_fast_kind", "_numbering", "_shift")
 
-    def __init__(self, recipient: Recipient, max_message_size: int) -> None:
+    def __init__(self, recipient: Recipient, max_message_size: int, numbering: Numbering | None = None) -> None:
+        """`numbering` is told how the peer counts fragments, once that is seen."""
         super().__init__(recipient, max_message_size)
+        self._numbering = Numbering() if numbering is None else numbering
         self._fast_kind = _NEVER
         self._shift = 0  # 1 for a peer whose second fragment has FSN 0
         self.limit_messages(max_message_size)
@@ -253,6 +256,8 @@ class IDataStreams(Fragments):
             position = following + ((number + self._shift - following + HALF) & MASK_32) - HALF
             if position == 0 and following == 0:
                 return _violation(tsn, "its FSN is that of the first fragment, and it has no B bit")
+            if number == 1 and following == 1 and not self._shift and tsn == message.first_tsn + 1:
+                self._numbering.second = 1  # it is the second without doubt
         if position < following or position in message.later:
             return _violation(tsn, "another fragment of its message has its FSN")
         ends = flags & FLAG_END != 0
@@ -306,6 +311,7 @@ class IDataStreams(Fragments):
                     if message.later or message.following > 1:
                         return False
         self._shift = 1
+        self._numbering.second = 0
         return True
 
     def _flows(self, stream: Stream, message: Message) -> bool:

@@ -14,6 +14,7 @@ from typing import Final, final
 
 from ..schedulers.base import StreamScheduler
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED, I_DATA, I_DATA_HEADER_SIZE, MASK_32
+from ..wire.numbering import Numbering
 from ..wire.octets import Writer, write_i_data
 from ..wire.tlv import PADDING
 from .message import ANY_PATH, BEGUN, LEFT, PIECE, WHOLE, OutboundMessage
@@ -32,11 +33,18 @@ _LONG: Final = -1
 class IDataQueue(SendQueue):
     """A turn is one chunk; of a stream that is alone, all that fits."""
 
-    __slots__ = ("_brings_back", "_long", "_reserved", "_window")
+    __slots__ = ("_brings_back", "_long", "_numbering", "_reserved", "_window")
 
-    def __init__(self, scheduler: StreamScheduler, max_chunk: int, window: int = 1 << 32) -> None:
-        """`window` is what the peer announced first, in bytes."""
+    def __init__(
+        self,
+        scheduler: StreamScheduler,
+        max_chunk: int,
+        window: int = 1 << 32,
+        numbering: Numbering | None = None,
+    ) -> None:
+        """`window` is what the peer announced first, in bytes; `numbering`: how it counts fragments."""
         super().__init__(scheduler, max_chunk)
+        self._numbering = Numbering() if numbering is None else numbering
         self._window = window
         self._reserved = 0  # the bytes of the messages that are begun and count
         self._long = 0  # how many don't
@@ -134,7 +142,9 @@ class IDataQueue(SendQueue):
         unordered = flags & FLAG_UNORDERED != 0
         mid = stream.next_unordered if unordered else stream.next_ssn
         number = stream.fragments
+        following = number + 1
         if not stream.begun:
+            following = self._numbering.second
             number = message.ppid  # section 2.1: the fragment with the B bit has the PPID where others have the FSN
             if terms is not None:
                 terms.number = mid
@@ -161,7 +171,7 @@ class IDataQueue(SendQueue):
         if size != left:
             stream.begun = True
             stream.offset += size
-            stream.fragments += 1
+            stream.fragments = following
             return
         stream.messages[stream.head] = GONE
         if flags & FLAG_END:
@@ -174,5 +184,5 @@ class IDataQueue(SendQueue):
         else:
             stream.begun = True
             stream.offset = 0
-            stream.fragments += 1
+            stream.fragments = following
         stream.advance(stream.head + 1)

@@ -24,7 +24,7 @@ _MOST_GONE: Final = 32
 class OutgoingStream:
     """The unsent messages of one stream: those from `head` on.
 
-    * `begun`: of the first one a part has left, `offset` bytes of this piece; `fragments` of it have.
+    * `begun`: of the first one a part has left, `offset` bytes of this piece; `fragments` is the FSN that comes next.
     * `next_ssn`: its SSN, or MID; `next_unordered`: the MID of an unordered one.
     * `later`: the messages that wait for a reset, while there is one (RFC 6525 section 5.1.2).
     * `open`: of the message that is being written in parts, and has not been ended.
