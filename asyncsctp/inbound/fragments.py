@@ -2,8 +2,8 @@
 
 This is the store behind `idata_streams`. What has come of a message in order is one piece that grows at its end,
 however many fragments it came in, and is kept until the message is delivered or dropped. A fragment beyond a hole is
-*loose*: it is found by its TSN, and can be given up when room is needed. Whose turn a message is, the store does not
-know.
+*loose*: it is found by its TSN, and can be given up when room is needed. So is a message in one chunk that waits for
+its turn: there may be many of them behind one that is missing. Whose turn a message is, the store does not know.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Message:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing of it is missing."""
-        return 0 <= self.end < self.following
+        """Whether nothing of it is missing; what came in one chunk waits loose for its turn."""
+        return 0 <= self.end < self.following or (self.end == 0 and bool(self.later))
 
 
 @final
@@ -212,7 +212,13 @@ class Fragments(ReassemblyQueue):
             message.until = -1
 
     def _empty(self, message: Message) -> bytes:
-        """Take out what is there in order."""
+        """Take out what is there in order, or the one chunk that a whole message came in."""
+        if message.end == 0 and message.later:
+            payload = self._take_loose(message.later[0])
+            message.later = _NOTHING_LOOSE
+            message.size -= len(payload)
+            self.held -= len(payload) + LOOSE
+            return payload
         data = bytes(message.body)
         message.body = bytearray()
         message.size -= len(data)

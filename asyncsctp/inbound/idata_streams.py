@@ -284,9 +284,11 @@ class IDataStreams(Fragments):
                 self._begins(stream, message.mid, tsn)
         if self.abandons and message.until < 0:
             following_message = stream.messages.get(message.mid + 1)
-            if following_message is not None and (following_message.following or following_message.given):
+            if following_message is not None and (
+                following_message.following or following_message.given or following_message.is_complete
+            ):
                 self._doubt(message, following_message.first_tsn)
-        if position == following:
+        if position == following and (position or not ends):
             self._append(message, payload)
         else:
             self._keep_loose(message, position, tsn, payload)
@@ -308,7 +310,7 @@ class IDataStreams(Fragments):
         for streams in (self._ordered, self._unordered):
             for stream in streams.values():
                 for message in stream.messages.values():
-                    if message.later or message.following > 1:
+                    if (message.later and message.end) or message.following > 1:
                         return False
         self._shift = 1
         self._numbering.second = 0

@@ -13,8 +13,18 @@ from support.meeting import live
 from support.plan import draw
 from support.seeds import replayable, seeds
 
+#: What seeds have brought to light that failed once.
+FAILED_ONCE = {
+    43: "two interleaved messages filled a window that had become smaller",
+    303: "two resets of TSNs at a time",
+    467: "a message of old numbers after a reset of TSNs",
+    827: "a reset of TSNs that was answered all the time counted as unanswered",
+    11315: "a scheduler was asked of the packet before",
+    42335: "small messages behind a lost one filled the window for good",
+}
 
-@pytest.mark.parametrize("seed", seeds(40))
+
+@pytest.mark.parametrize("seed", [*seeds(50), *FAILED_ONCE])
 def test_it_goes_on(seed: int) -> None:
     with replayable(seed, "tests/properties/test_meetings.py"):
         live(seed)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 from support.pair import Recorder
 from support.script import B, E, Script, U
+from support.skirmish import LIMITS, Skirmish
 
 from asyncsctp.association import Association, AssociationUser
 from asyncsctp.config import Config
@@ -380,3 +381,19 @@ def test_what_an_association_holds_is_given_back_at_its_end() -> None:
     assert 2 * 3000 < crowd.z.budget.taken <= 2 * 4000
     crowd.z.close(crowd.now)
     assert (crowd.z.budget.taken, crowd.z.budget.members) == (0, 0)
+
+
+def test_small_messages_behind_a_missing_one_give_way_to_it() -> None:
+    """They are above the cumulative TSN, so they may be dropped (section 6.2): nothing ends for one lost packet."""
+    skirmish = Skirmish(True, config=LIMITS.replace(recv_buffer=4096, max_message_size=2000))
+    count = 40
+    chunks = [skirmish.chunk(tsn, b"%d" % tsn, number=tsn) for tsn in range(count)]
+    skirmish.send(chunks[-1])  # the others fill holes
+    for chunk in chunks[1:-1]:
+        skirmish.send(chunk)
+        skirmish.bounded()
+    for chunk in chunks:
+        skirmish.send(chunk)
+    assert skirmish.is_up
+    assert skirmish.expected == count
+    assert skirmish.reader.count == count

@@ -210,7 +210,8 @@ class Skirmish(Script):
         assert len(messages) <= most + len(queue._given)
         loose = sum(len(message.later) for message in messages)
         assert loose <= most
-        assert len(queue._owners) == len(queue._places) == len(queue._chunks) == loose
+        aside = 0 if queue._deferral is None else len(queue._deferral.chunks)
+        assert len(queue._owners) == len(queue._places) == len(queue._chunks) - aside == loose
 
     def still_serves(self) -> None:
         """The peer becomes sane: it skips all that it has begun, and what it says then is heard."""
@@ -222,7 +223,8 @@ class Skirmish(Script):
         last = max(highest, self.expected - 1)
         queue = self.reception._queue
         if isinstance(queue, IDataStreams):
-            for unordered, streams in ((False, queue._ordered), (True, queue._unordered)):
+            for unordered in (False, True) * 2:  # what was put aside until a reset is begun after the first time
+                streams = queue._unordered if unordered else queue._ordered
                 begun = [(sid, max(stream.messages)) for sid, stream in streams.items() if stream.messages]
                 last += 1
                 entries = [(sid, unordered, mid & 0xFFFFFFFF) for sid, mid in begun]
