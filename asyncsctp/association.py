@@ -140,7 +140,8 @@ class Association(Overview):
         """Take in a packet that starts with `prefix`. Whatever it holds, this does not raise."""
         context = self.context
         context.now = now
-        context.open_answers()
+        if context.control or context.packets or context.answered_apart:
+            context.open_answers()
         if not self._life.seal.opens(datagram):
             context.statistics.checksum_errors += 1
             return
@@ -417,6 +418,8 @@ class Association(Overview):
                 life.last_message = self.context.now
         finally:
             life.is_at_work = was_at_work
-        self.context.close_answers()
-        if self.context.notices:
+        context = self.context
+        if context.control or context.packets:
+            context.close_answers()
+        if context.notices:
             life.tell()

@@ -106,6 +106,7 @@ class Packetizer:
         context = self._context
         packets = context.packets
         context.packets = []
+        context.packets_before = 0
         for route, tag, body in packets:
             if not route.local:
                 continue
@@ -132,6 +133,7 @@ class Packetizer:
         context = self._context
         waiting = context.control
         context.control = []
+        context.answers_at = 0
         for chunk, path_id in waiting:
             path = context.paths.by_id[path_id] if path_id >= 0 else None
             if path is not None and path.route.local and chunk[0] in (HEARTBEAT, HEARTBEAT_ACK):
@@ -152,7 +154,7 @@ class Packetizer:
         waiting: dict[int, list[bytes]] = {}
         for chunk, path_id in context.control:
             waiting.setdefault(data_path.path_id if path_id < 0 else path_id, []).append(chunk)
-        context.control.clear()
+        context.clear_control()
         for path_id, chunks in waiting.items():
             path = context.paths.by_id[path_id]
             parts = self._lead if path is data_path else []

@@ -178,8 +178,7 @@ class Context:
     """One association as its handlers see it."""
 
     __slots__ = (
-        "_answered_apart",
-        "_packets_before",
+        "answered_apart",
         "answers_at",
         "budget",
         "config",
@@ -193,6 +192,7 @@ class Context:
         "numbering",
         "owner",
         "packets",
+        "packets_before",
         "paths",
         "peer_port",
         "peer_tag",
@@ -237,10 +237,12 @@ class Context:
         self.control: list[tuple[bytes, int]] = []
         #: Packets of their own that wait for the next flush: route, verification tag and chunks of each.
         self.packets: list[tuple[Route, int, bytes]] = []
-        #: Where in `control` the answers to the packet begin that is being processed.
+        #: Where in `control` and in `packets` the answers to the packet begin that is being processed; 0 once these
+        #: have left.
         self.answers_at = 0
-        self._packets_before = 0
-        self._answered_apart = False
+        self.packets_before = 0
+        #: Whether it is answered by a packet of its own, too, which is made later.
+        self.answered_apart = False
         #: What the user is to be told, once the packet or the call that is at work has been dealt with.
         self.notices: deque[Event | Settlement | HeartbeatAnswer | Writable | Complete | Completion] = deque()
 
@@ -261,14 +263,16 @@ class Context:
     # The answers to one packet.
 
     def open_answers(self) -> None:
-        """A packet is about to be processed: what is queued until `close_answers` is due to it."""
+        """A packet is about to be processed: what is queued until `close_answers` is due to it. Not needed where
+        nothing waits.
+        """
         self.answers_at = len(self.control)
-        self._packets_before = len(self.packets)
-        self._answered_apart = False
+        self.packets_before = len(self.packets)
+        self.answered_apart = False
 
     def answer_apart(self) -> None:
         """It is answered by a packet of its own, which is made later: nothing else is due to it."""
-        self._answered_apart = True
+        self.answered_apart = True
 
     def clear_control(self) -> None:
         """What waits is of no account any more."""
@@ -280,20 +284,20 @@ class Context:
 
         Those go that come first, and that fit; the peer asks again for what it needs. SACK is no such answer.
         """
-        if len(self.control) > self.answers_at or len(self.packets) > self._packets_before:
+        if len(self.control) > self.answers_at or len(self.packets) > self.packets_before:
             self._bound_answers()
 
     def _bound_answers(self) -> None:
         at = self.answers_at
         answers = self.control[at:]
-        alone = self.packets[self._packets_before :]
-        if len(answers) + len(alone) + self._answered_apart < 2:
+        alone = self.packets[self.packets_before :]
+        if len(answers) + len(alone) + self.answered_apart < 2:
             return
         del self.control[at:]
-        del self.packets[self._packets_before :]
+        del self.packets[self.packets_before :]
         if self.state is CLOSED:  # the last word counts
             self.packets += alone[-1:]
-        elif self._answered_apart:
+        elif self.answered_apart:
             pass
         elif answers:
             self.control += self._in_one_packet(answers)
