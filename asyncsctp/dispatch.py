@@ -252,6 +252,8 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
     """A timer has run out."""
     if kind == T3_RTX and rooms.transmission is not None:
         rooms.transmission.expire_t3(path_id)
+        if rooms.reconfig is not None:
+            rooms.reconfig.on_t3()
     elif kind == DELAYED_ACK and rooms.reception is not None:
         rooms.reception.expire_delayed_ack()
     elif kind == HEARTBEAT_TIMER:

@@ -75,7 +75,9 @@ class Reconfig:
         "_expected",
         "_incoming",
         "_outgoing",
+        "_tsn_answer",
         "_tsn_copies",
+        "_tsn_first",
         "_tsn_number",
         "_violations",
         "requests",
@@ -102,6 +104,8 @@ class Reconfig:
         self._deferred: Parameter | None = None  # section 5.2.2 E2
         self._tsn_number = -1  # of the SSN/TSN reset that waits for our data to be acknowledged
         self._tsn_copies = 0
+        self._tsn_answer = b""  # to the last SSN/TSN reset that was carried out, and our first TSN by it
+        self._tsn_first = 0
 
     # What the user says.
 
@@ -343,7 +347,9 @@ class Reconfig:
         self._incoming.restart(next_tsn)  # G4 and G5
         self.requests.release_all(True)
         self._context.emit(TsnsReset("ok"))
-        return self._note(number, pack_tsn_response(number, PERFORMED, our_tsn, next_tsn))
+        self._tsn_answer = pack_tsn_response(number, PERFORMED, our_tsn, next_tsn)
+        self._tsn_first = self._outgoing.next_tsn
+        return self._note(number, self._tsn_answer)
 
     def _refuse_tsn_reset(self, result: int) -> bytes:
         number = self._tsn_number
@@ -408,6 +414,16 @@ class Reconfig:
 
     def _answer_late(self, answer: bytes) -> None:
         self._context.queue(pack_reconfig([answer]))
+
+    def on_t3(self) -> None:
+        """Data was not acknowledged. If it is the first that goes by new TSNs the peer may not have heard of these: the
+        answer leaves with it once more, or the data would be dropped until the peer asks again.
+        """
+        if self._tsn_answer:
+            if self._outgoing.acknowledges(self._tsn_first):
+                self._tsn_answer = b""
+            else:
+                self._answer_late(self._tsn_answer)
 
     def expire(self) -> None:
         """The re-configuration timer has run out."""

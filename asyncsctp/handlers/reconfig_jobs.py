@@ -59,6 +59,9 @@ class OutgoingStreams(Protocol):
     def is_acknowledged(self) -> bool:
         """Whether the peer has everything that has left."""
 
+    def acknowledges(self, tsn: int) -> bool:
+        """Whether the peer has acknowledged this TSN, or a later one."""
+
     def hold(self, streams: tuple[int, ...]) -> None:
         """Messages that are written from now on wait for `release`."""
 

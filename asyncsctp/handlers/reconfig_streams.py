@@ -45,6 +45,10 @@ class Outgoing:
         outstanding = self._transmission.outstanding
         return outstanding.cumulative_tsn + 1 == outstanding.next_tsn
 
+    def acknowledges(self, tsn: int) -> bool:
+        """Whether the peer has acknowledged this TSN, or a later one."""
+        return self._transmission.outstanding.cumulative_tsn >= tsn
+
     def hold(self, streams: tuple[int, ...]) -> None:
         """Messages that are written from now on wait for `release`."""
         queue = self._transmission.queue

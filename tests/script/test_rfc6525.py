@@ -821,6 +821,21 @@ def test_a_sack_by_the_new_count_before_the_answer_is_no_violation(script: Recon
     assert script.state is SHUTDOWN_ACK_SENT
 
 
+def test_the_answer_leaves_once_more_with_data_that_goes_by_it_unheard(script: Reconfigured) -> None:
+    """It was lost, and the peer drops what goes by TSNs that it has not heard of: errors that are none."""
+    script.send(pack_reconfig([pack_tsn_reset(script.theirs(0))]))
+    [answer] = script.expect(RE_CONFIG).chunks
+    script.write(b"by new TSNs")
+    tsn = script.expect(DATA).one(DATA).tsn
+    again = script.wait()[0]
+    assert again.kinds == [RE_CONFIG, DATA]
+    assert again.chunks[0].value == answer.value
+    script.send(script.sack(tsn))
+    script.write(b"more")
+    script.take()
+    assert script.wait()[0].kinds == [DATA]
+
+
 def test_requests_for_new_tsns_that_cross_are_refused_and_come_again(script: Reconfigured) -> None:
     """While ours is unanswered we can't say which TSNs are in force."""
     ticket = script.reset_tsns()

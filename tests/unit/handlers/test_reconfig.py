@@ -38,6 +38,9 @@ class FakeOutgoing:
         self.unsent: set[int] = set()
         self.diary: list[str] = []
 
+    def acknowledges(self, tsn: int) -> bool:
+        return True
+
     def hold(self, streams: tuple[int, ...]) -> None:
         self.diary.append(f"hold {streams}")
 
