@@ -33,7 +33,7 @@ _BATCH = 44  # packets of 1,500 bytes that one read with GRO brings
 _STEP = 0.001  # seconds, between two turns
 _WARM_UP = 20  # turns, and slow start is over for sender and receiver
 _DELAY = 0.25  # seconds, in which a SACK that is delayed becomes due
-_CONFIG = Config(mtu=1500, heartbeat_interval=None, recv_buffer=128 * 1024)
+_CONFIG = Config(mtu=1500, heartbeat_interval=None, recv_buffer=128 * 1024, max_burst=1000)  # a turn is one flight
 #: What both sides offer of extensions, by name: that of the one who connects, and that of the other.
 OFFERS = {
     "default": (_CONFIG, _CONFIG),
