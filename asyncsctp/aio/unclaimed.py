@@ -181,5 +181,6 @@ class Unclaimed(MessageQueue):
         return self._backlog
 
     def _tidy(self) -> None:
-        if not self._backlog:
+        backlog = self._backlog
+        if backlog is not None and len(backlog) == 0:  # compiled code takes any backlog for true
             self._backlog = None
