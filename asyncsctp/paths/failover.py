@@ -67,9 +67,9 @@ class Silence:
 
     def end_all(self) -> None:
         """The peer is there, whatever was asked."""
-        self.total = 0
-        for kind in range(len(self._counts)):
-            self._counts[kind] = 0
+        if self.total:
+            self.total = 0
+            self._counts = [0, 0, 0]
 
 
 class Failover:
