@@ -544,6 +544,9 @@ class Meeting:
             return self._is_any_too_long()
         if "guard timer" in text:  # five times RTO.Max may be less than what is left takes
             return self.plan.configs[side].shutdown_guard is None
+        if "can't be ended" in text:  # without partial reliability nothing takes back what is written in parts
+            begun = any(not sent.is_whole for each in self.sent for sent in each.values())
+            return begun and not all(config.partial_reliability for config in self.plan.configs)
         if "there is no room for the rest" in text:
             return self._is_any_too_much(side)
         if "violated the protocol" in text or "Protocol Violation" in text:
