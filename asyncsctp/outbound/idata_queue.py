@@ -19,7 +19,7 @@ from ..wire.octets import Writer, write_i_data
 from ..wire.tlv import PADDING
 from .message import ANY_PATH, BEGUN, LEFT, PIECE, WHOLE, OutboundMessage
 from .send_queue import SMALLEST_TAIL, SendQueue
-from .turns import GONE, OutgoingStream
+from .turns import GONE, TRIES, OutgoingStream
 
 __all__ = ["IDataQueue"]
 
@@ -88,7 +88,8 @@ class IDataQueue(SendQueue):
                 # One that needs no fragments waits for the next packet; a piece of another is not made too small.
                 if limit < SMALLEST_TAIL or (not stream.begun and size + I_DATA_HEADER_SIZE <= self.max_chunk):
                     break
-                if not stream.begun and not stream.reserved and not self._may_begin(stream, message):
+                if not (stream.begun or self._has_place(stream) or self._may_begin(stream, message)):
+                    stream.reserved = 0
                     self._hold_back(stream)
                     continue
                 size = (limit - I_DATA_HEADER_SIZE) & -4
@@ -108,11 +109,17 @@ class IDataQueue(SendQueue):
         self.buffered -= taken
         return tsn - first_tsn, taken
 
+    def _has_place(self, stream: OutgoingStream) -> bool:
+        """Whether the message of a stream counts already, although its first chunk has not left yet."""
+        return stream.reserved != 0 and stream.reserved != TRIES
+
     def _may_begin(self, stream: OutgoingStream, message: OutboundMessage) -> bool:
         """Whether the first chunk of several may leave now: then the message counts until its last one has left."""
         size = len(message.data)
-        if message.flags & WHOLE != WHOLE:
-            return True  # it is written in parts
+        if message.flags & WHOLE != WHOLE:  # it is written in parts
+            if stream.reserved:
+                self._release(stream)
+            return True
         if self._reserved + size <= self._window:
             self._reserved += size
             stream.reserved = size
@@ -125,9 +132,10 @@ class IDataQueue(SendQueue):
         return True
 
     def _release(self, stream: OutgoingStream) -> None:
+        """The message of a stream counts no more, or did not come to need it: it is another one's turn to try."""
         if stream.reserved == _LONG:
             self._long -= 1
-        else:
+        elif stream.reserved != TRIES:
             self._reserved -= stream.reserved
         stream.reserved = 0
         self._brings_back = True

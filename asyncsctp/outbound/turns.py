@@ -13,10 +13,12 @@ from ..schedulers.base import NO_STREAM, StreamScheduler
 from ..wire.constants import FLAG_BEGIN
 from .message import WITHDRAWN, OutboundMessage, Terms
 
-__all__ = ["GONE", "OutgoingStream", "Turns"]
+__all__ = ["GONE", "TRIES", "OutgoingStream", "Turns"]
 
 #: What stands where a message was that has left.
 GONE: Final = OutboundMessage(0, b"")
+#: As `OutgoingStream.reserved`: the stream was held back and may try again, and then another one.
+TRIES: Final = -2
 _MOST_GONE: Final = 32
 
 
@@ -28,7 +30,7 @@ class OutgoingStream:
     * `next_ssn`: its SSN, or MID; `next_unordered`: the MID of an unordered one.
     * `later`: the messages that wait for a reset, while there is one (RFC 6525 section 5.1.2).
     * `open`: of the message that is being written in parts, and has not been ended.
-    * `reserved`: what the message that is begun, or about to, takes of the peer's memory: see `IDataQueue`.
+    * `reserved`: what the message that is begun, or about to, takes of the peer's memory, see `IDataQueue`; or TRIES.
     """
 
     __slots__ = (
@@ -149,8 +151,8 @@ class Turns:
     def _deactivate(self, stream: OutgoingStream) -> None:
         """Messages of a stream were withdrawn: it has another first one, or none."""
         if stream.sid not in self._active:
-            if not stream.messages:
-                self._held_back.pop(stream.sid, None)
+            if self._held_back.pop(stream.sid, None) is not None and stream.messages:
+                self._activate(stream, stream.first().order)  # what is first now need not wait
             return
         if self._competing:
             self._scheduler.deactivate(stream.sid)
@@ -170,6 +172,7 @@ class Turns:
         """The stream that has been held back longest takes part again."""
         for sid, stream in self._held_back.items():
             del self._held_back[sid]
+            stream.reserved = TRIES
             self._activate(stream, stream.first().order)
             return
 

@@ -116,6 +116,38 @@ def test_what_is_written_in_parts_holds_up_nobody_and_waits_for_nobody() -> None
     assert list(queue._held_back) == [7]
 
 
+def written(queue: IDataQueue, sid: int, size: int) -> Terms:
+    terms = Terms()
+    terms.message = OutboundMessage(sid, bytes(size), terms=terms)
+    queue.push(terms.message)
+    return terms
+
+
+@pytest.mark.parametrize("ending", ["before", "after"])
+@pytest.mark.parametrize("behind", [100, 0], ids=["a short one behind each", "nothing behind them"])
+@pytest.mark.parametrize("withdrawn", [4, 3], ids=["all that wait", "all but one"])
+def test_long_messages_that_waited_and_are_withdrawn_hold_up_nobody(ending: str, behind: int, withdrawn: int) -> None:
+    """Whether that is while they still wait, or once one of those that had to end before has ended."""
+    queue = IDataQueue(RoundRobin(), ROOM, 2_000)
+    begun = [written(queue, sid, 5_000) for sid in range(2)]
+    waiting = [written(queue, sid, 9_000) for sid in range(2, 6)]
+    if behind:
+        for sid in range(2, 6):
+            written(queue, sid, behind)
+    peer = Peer(queue)
+    for _ in range(6):
+        peer.packet()
+    assert list(queue._held_back) == [2, 3, 4, 5]
+    if ending == "after":
+        for terms in begun:
+            queue.withdraw(terms)
+            peer.held.clear()
+    for terms in waiting[:withdrawn]:
+        queue.withdraw(terms)
+    peer.drain()
+    assert (queue._reserved, queue._long, queue._held_back) == (0, 0, {})
+
+
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("seed", range(12))
 def test_messages_that_are_withdrawn_let_others_go_on(seed: int, scheduler: type[StreamScheduler]) -> None:
@@ -147,7 +179,7 @@ def test_messages_that_are_withdrawn_let_others_go_on(seed: int, scheduler: type
         active = [*queue._active.values(), *queue._held_back.values()]
         assert sum(stream.buffered for stream in active) == queue.buffered
         assert queue._reserved == sum(stream.reserved for stream in active if stream.reserved > 0)
-        assert queue._long == sum(stream.reserved < 0 for stream in active)
+        assert queue._long == sum(stream.reserved == -1 for stream in active)
     peer.drain()
     assert (queue._reserved, queue._long, queue._held_back) == (0, 0, {})
     queue.push(OutboundMessage(0, bytes(30_000)))
