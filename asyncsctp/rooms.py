@@ -18,6 +18,7 @@ from .handlers.reception import Reception
 from .handlers.reconfig import Reconfig
 from .handlers.reconfig_streams import Incoming, Outgoing
 from .handlers.shutdown import Shutdown
+from .handlers.state import ESTABLISHED
 from .handlers.submission import Submission
 from .handlers.transmission import Transmission
 from .handlers.violations import Violations
@@ -141,8 +142,10 @@ class Rooms:
         return keyed
 
     def flush_reconfig(self, reconfig: Reconfig) -> None:
-        """Send what has become due by what has left."""
+        """Send what has become due by what has left, and go on with a shutdown that waited for the same."""
         while reconfig.advance():
+            if self.context.state is not ESTABLISHED and self.shutdown is not None:
+                self.shutdown.advance()
             self.packetizer.flush()
 
     def _end_reconfig(self, reason: str) -> None:

@@ -859,6 +859,16 @@ def test_a_shutdown_waits_for_the_answer_to_our_request_for_new_tsns(script: Rec
     assert script.take()[-1].kinds[-1] == SHUTDOWN
 
 
+def test_a_shutdown_gives_up_a_request_for_new_tsns_that_is_to_be_asked_again(script: Reconfigured) -> None:
+    """A peer that has said "in progress" for long may have carried it out; once nobody asks, nobody will know."""
+    script.reset_tsns()
+    while script.association.reconfig.requests.current is not None:
+        script.respond(0, IN_PROGRESS)
+    script.take()
+    script.shutdown()
+    script.expect(SHUTDOWN)
+
+
 def test_a_peer_that_is_busy_is_heard_although_our_data_waits_for_its_answer() -> None:
     """8.1: what is held until TSNs begin anew is not outstanding; each refusal is an answer."""
     script = Reconfigured(Config(heartbeat_interval=None, rto_min=0.1, rto_max=0.2, max_retrans=3))
