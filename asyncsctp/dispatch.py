@@ -56,18 +56,17 @@ from .wire.constants import (
     SHUTDOWN_COMPLETE,
 )
 from .wire.init import read_init
+from .wire.packet import MOST_CONTROL
 from .wire.sack import SACK_HEADER_SIZE
 from .wire.tlv import Malformed
 
-__all__ = ["MOST_CONTROL", "Discard", "expire", "on_reflected", "process", "walk"]
+__all__ = ["Discard", "expire", "on_reflected", "process", "walk"]
 
 
 class Discard(Malformed):
     """A rule says that a packet is not to be processed from here on, although it is well formed."""
 
 
-#: So many chunks of a packet are looked at besides user data; nobody has more to say, and each costs.
-MOST_CONTROL: Final = 32
 #: The chunk types that must be authenticated where nothing must.
 _NONE: Final[frozenset[int]] = frozenset()
 

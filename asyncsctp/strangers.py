@@ -8,6 +8,7 @@ remembered of a stranger.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final, Protocol, final
 
 from .association import Association
@@ -28,7 +29,7 @@ from .statistics import EndpointStatistics
 from .wire import causes, control, tlv
 from .wire.constants import ABORT, AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO, INIT, SHUTDOWN_ACK
 from .wire.init import read_init
-from .wire.packet import checksum_ok, pack_once, read_header
+from .wire.packet import MOST_CONTROL, checksum_ok, pack_once, read_header
 from .wire.tlv import HEADER_SIZE
 
 __all__ = ["Host", "Strangers"]
@@ -260,7 +261,8 @@ class Strangers:
         if opened is None or not opened.setup.lists(route.address):
             self._host.statistics.cookies_rejected += 1
             return None
-        if any(first16 >> 8 == ABORT for first16, _, _, _ in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram))):
+        chunks = islice(tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL)
+        if any(first16 >> 8 == ABORT for first16, _, _, _ in chunks):
             self._host.statistics.out_of_the_blue += 1
             return None  # section 8.4 rule 2
         self._inits.give_back()

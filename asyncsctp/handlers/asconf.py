@@ -6,6 +6,7 @@ The room is made at the first request of either side.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final, final
 
 from ..errors import AsconfError, Cause
@@ -23,6 +24,7 @@ from ..wire.constants import (
     PARAM_DELETE_ADDRESS,
     PARAM_SET_PRIMARY,
 )
+from ..wire.packet import MOST_CONTROL
 from ..wire.tlv import Malformed
 from .asconf_answers import Answers
 from .asconf_jobs import Job, Ticket, Wish
@@ -225,7 +227,7 @@ class Asconf:
         Or was, when the same ASCONF came before: its sender has moved on and still waits for the answer. Or whether
         the answer is in it that we wait for: who moves as well has no other address to send that from.
         """
-        for first16, _, start, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
+        for first16, _, start, end in islice(tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL):
             if first16 >> 8 == ASCONF_ACK and self._requests.awaits(read_asconf_ack(datagram, start, end)[0]):
                 return True
             if first16 >> 8 == ASCONF:
@@ -239,7 +241,7 @@ class Asconf:
     def _is_authentic(self, datagram: bytes) -> bool:
         """D5: whether the ASCONF stands behind an AUTH chunk that is right; before anything is made for its sender."""
         keyring = self._context.keyring
-        for first16, at, _, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
+        for first16, at, _, end in islice(tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL):
             if first16 >> 8 == AUTH:
                 return keyring is not None and keyring.verify(datagram, at, end) == GENUINE
             if first16 >> 8 in (ASCONF, ASCONF_ACK):

@@ -7,6 +7,7 @@ stand behind an AUTH chunk, and what leaves behind one, is known where packets a
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final, final
 
 from ..config import Config, check_auth_key
@@ -15,6 +16,7 @@ from ..outbound.message import Terms, lane
 from ..wire import causes, tlv
 from ..wire.auth import NEVER_AUTHENTICATED, read_auth
 from ..wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO, PAD
+from ..wire.packet import MOST_CONTROL
 from ..wire.tlv import HEADER_SIZE
 from .context import Context, Setup
 from .keyring import GENUINE, UNSUPPORTED, Keyring, SharedKeys
@@ -36,7 +38,7 @@ def vouches(context: Context, data: bytes) -> bool:
     if keyring is None or not keyring.demands:
         return True
     meaningful = MEANINGFUL[context.state]
-    for first16, at, _, end in tlv.walk(data, COMMON_HEADER_SIZE, len(data)):
+    for first16, at, _, end in islice(tlv.walk(data, COMMON_HEADER_SIZE, len(data)), MOST_CONTROL):
         kind = first16 >> 8
         if kind == AUTH:
             return keyring.verify(data, at, end) == GENUINE

@@ -12,7 +12,7 @@ from struct import unpack_from
 import pytest
 from support.measure import lines
 from support.mobile import Mobile, add, delete
-from support.script import LOCAL, PEER
+from support.script import LOCAL, PEER, Script
 
 from asyncsctp import compiled
 from asyncsctp.association import Association, AssociationUser
@@ -30,7 +30,16 @@ from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import SeededRandom
 from asyncsctp.timers import AUTOCLOSE, NEVER, T3_RTX
 from asyncsctp.wire import control, tlv
-from asyncsctp.wire.constants import CAUSE_USER_ABORT, HEARTBEAT, HEARTBEAT_ACK
+from asyncsctp.wire.constants import (
+    ASCONF,
+    ASCONF_ACK,
+    AUTH,
+    CAUSE_USER_ABORT,
+    DATA,
+    HEARTBEAT,
+    HEARTBEAT_ACK,
+    PARAM_IPV4_ADDRESS,
+)
 from asyncsctp.wire.init import Init, pack_init
 from asyncsctp.wire.packet import Seal
 from asyncsctp.wire.reconfig import (
@@ -511,6 +520,27 @@ def test_a_packet_of_a_peer_costs_no_more_for_what_it_is_stuffed_with(chunk: byt
 
     assert cost(60_000) <= cost(1400) * 1.1 + 20
     assert cost(60_000) < 4000
+
+
+LOOKUP = tlv.pack(ASCONF << 8, bytes(4) + tlv.pack(PARAM_IPV4_ADDRESS, bytes([10, 3, 0, 1])))
+
+
+@pytest.mark.parametrize(
+    "source", [Route(LOCAL[0], PEER[0], 9898), Route(LOCAL[0], "10.9.9.9", 9899)], ids=["port", "address"]
+)
+@pytest.mark.parametrize("chunk", [control.pack_pad(4), tlv.pack(ASCONF_ACK << 8, bytes(4)), LOOKUP], ids=len)
+def test_a_packet_from_elsewhere_costs_no_more_for_what_it_is_stuffed_with(chunk: bytes, source: Route) -> None:
+    """Whether it vouches for where it comes from (RFC 6951 section 5.4, RFC 5061 section 5.2) is soon seen."""
+    extensions = frozenset({ASCONF, ASCONF_ACK, AUTH})
+    config = Config(dynamic_addresses=True, auth=True, auth_chunks=frozenset({DATA}), heartbeat_interval=None)
+    script = Script(config, auth=frozenset({ASCONF, ASCONF_ACK}), extensions=extensions)
+
+    def cost(size: int) -> int:
+        packet = script.packet(chunk * (size // len(chunk)))
+        return lines(lambda: script.endpoint.receive(packet, source, script.now))
+
+    cost(100)
+    assert cost(60_000) <= cost(1400) * 1.1 + 20
 
 
 @pytest.mark.parametrize("chunk", SMALL, ids=lambda chunk: f"{chunk[0]} {len(chunk)}")
