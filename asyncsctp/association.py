@@ -250,7 +250,7 @@ class Association(Overview):
             rooms.asconf.flush()
         rooms.packetizer.flush()
         if rooms.reconfig is not None:
-            rooms.flush_reconfig(rooms.reconfig)
+            self._flush_reconfig(rooms)
         if rooms.authentication is not None:
             rooms.authentication.advance()
         if transmission is not None and transmission.released:
@@ -406,6 +406,16 @@ class Association(Overview):
     def forget_route(self) -> None:
         """Paths have changed: the next packet's is looked up anew."""
         self._path = None
+
+    def _flush_reconfig(self, rooms: Rooms) -> None:
+        """What waited for data to come or go: by that, messages may be delivered in the middle of this step."""
+        life = self._life
+        was_at_work = life.is_at_work
+        life.is_at_work = True
+        try:
+            rooms.flush_reconfig()
+        finally:
+            life.is_at_work = was_at_work
 
     def _walk(
         self, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool = False

@@ -141,9 +141,9 @@ class Rooms:
             transmission.measure()
         return keyed
 
-    def flush_reconfig(self, reconfig: Reconfig) -> None:
+    def flush_reconfig(self) -> None:
         """Send what has become due by what has left, and go on with a shutdown that waited for the same."""
-        while reconfig.advance():
+        while self.reconfig is not None and self.reconfig.advance():
             if self.context.state is not ESTABLISHED and self.shutdown is not None:
                 self.shutdown.advance()
             self.packetizer.flush()

@@ -43,7 +43,7 @@ from ..wire.reconfig import (
 from .context import Context
 from .reconfig_jobs import TSNS, IncomingStreams, Job, OutgoingStreams, Ticket, addition_job, reset_job, signed
 from .reconfig_requests import Requests
-from .state import ESTABLISHED
+from .state import CLOSED, ESTABLISHED
 from .violations import Violations
 
 __all__ = ["Reconfig"]
@@ -413,7 +413,8 @@ class Reconfig:
         return sends
 
     def _answer_late(self, answer: bytes) -> None:
-        self._context.queue(pack_reconfig([answer]))
+        if self._context.state is not CLOSED:  # whom a message was delivered to may have aborted
+            self._context.queue(pack_reconfig([answer]))
 
     def on_t3(self) -> None:
         """Data was not acknowledged. If it is the first that goes by new TSNs the peer may not have heard of these: the

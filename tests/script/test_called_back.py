@@ -14,7 +14,7 @@ from asyncsctp.handlers.state import CLOSED
 from asyncsctp.outbound.message import LIMITED, OutboundMessage, Terms
 from asyncsctp.wire.constants import ABORT, FORWARD_TSN, HEARTBEAT, RE_CONFIG
 from asyncsctp.wire.control import pack_abort, pack_heartbeat_ack, read_heartbeat
-from asyncsctp.wire.reconfig import PERFORMED, pack_reconfig, pack_response
+from asyncsctp.wire.reconfig import PERFORMED, pack_outgoing_reset, pack_reconfig, pack_response
 
 CONFIG = Config(heartbeat_interval=None, nodelay=True)
 
@@ -147,3 +147,19 @@ def test_a_request_that_is_done_is_told_of_between_two_steps() -> None:
     script.expect(ABORT)
     script.advance(60.0)
     script.expect_nothing()
+
+
+def test_abort_when_a_message_comes_by_new_numbers_is_the_last_word() -> None:
+    """Those that were put aside are delivered by a flush, once what was missing has come (RFC 6525 5.2.2 E4)."""
+    script = Script(CONFIG, extensions=frozenset({RE_CONFIG}))
+    script.send(script.data(0, b"before", sid=1))
+    script.send(pack_reconfig([pack_outgoing_reset(script.theirs(0), script.theirs(-1), script.theirs(1), [1])]))
+    script.send(script.data(2, b"after", sid=1, ssn=0))
+    script.take()
+
+    script.arrive(script.data(1, b"missing", sid=1, ssn=1))
+    calls = tell(script, "on_message", lambda: abort(script))
+    script.flush()
+    assert script.take()[-1].kinds == [ABORT]
+    assert script.state is CLOSED
+    assert calls == ["on_message", "on_event", "on_event", "on_closed"]
