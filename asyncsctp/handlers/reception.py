@@ -215,7 +215,11 @@ class Reception(Acknowledging):
         6525 section 5.2.4): what is sent by the new count is not to be taken for what is sent by the old one.
         """
         self.tracker.narrow(is_expected)
-        self._queue.watch(is_expected)
+        delivered = self._queue.delivered
+        violation = self._queue.watch(is_expected)
+        self._context.statistics.messages_received += self._queue.delivered - delivered
+        if violation:
+            self._violations.protocol_violation(violation)
 
     def restart_tsns(self, initial_tsn: int) -> None:
         """The peer's TSNs go on from this one, as on the wire, and all its streams begin anew (RFC 6525 section 5.2.4).

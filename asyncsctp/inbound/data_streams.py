@@ -222,7 +222,7 @@ class DataStreams(DataRuns):
 
     def restart(self, first_tsn: int) -> str | None:
         """All streams begin anew, and the TSNs too, with this one; what has come from it on is taken in anew."""
-        deferral, anew = self._part(first_tsn)
+        deferral, anew, found = self._part(first_tsn)
         self.settle()
         for number, run in list(self._edges.items()):
             if number == run.first and run.last >= first_tsn:
@@ -238,7 +238,7 @@ class DataStreams(DataRuns):
         self._skipped = NO_TSN
         self._deferral = deferral
         self.limit_messages(self._max_message_size)
-        return self._take_in(anew)
+        return found or self._take_in(anew)
 
     def drop_incomplete(self, previous: int, tsn: int) -> None:
         """No more comes up to this TSN."""

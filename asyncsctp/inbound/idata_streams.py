@@ -206,7 +206,7 @@ class IDataStreams(Fragments):
 
     def restart(self, first_tsn: int) -> str | None:
         """All streams begin anew, and the TSNs too, with this one; what has come from it on is taken in anew."""
-        deferral, anew = self._part(first_tsn)
+        deferral, anew, violation = self._part(first_tsn)
         found: list[Message] = []
         for streams in (self._ordered, self._unordered):
             for stream in streams.values():
@@ -220,7 +220,7 @@ class IDataStreams(Fragments):
             self._take_over(message)
         self._deferral = deferral
         self.limit_messages(self._max_message_size)
-        return self._take_in(anew)
+        return violation or self._take_in(anew)
 
     def _take_over(self, message: Message) -> None:
         """A message that goes by the new numbers of its stream."""

@@ -163,14 +163,16 @@ class ReassemblyQueue:
             self.drop_incomplete(deferral.after, deferral.skipped_to)
         return found
 
-    def watch(self, is_watching: bool) -> None:
+    def watch(self, is_watching: bool) -> str | None:
         """Whether the peer may have let all numbers begin anew without our knowing: what can't go by the old ones is
-        put aside, with all that comes after it, until `restart` (RFC 6525 section 5.2.4).
+        put aside, with all that comes after it, until `restart` (RFC 6525 section 5.2.4). Without that it goes by the
+        old ones nevertheless; a text says how it violates the protocol then.
         """
         self._is_watching = is_watching
         self.limit_messages(self._max_message_size)
         if not is_watching and self._deferral is not None and self._deferral.is_guess:
-            self.release()
+            return self.release()
+        return None
 
     def _defer(self, deferral: Deferral) -> None:
         """Put aside what this one covers, unless another one does already."""
@@ -186,20 +188,20 @@ class ReassemblyQueue:
         self.held += len(chunk.payload) + LOOSE
         self._record(chunk.tsn, chunk.payload)
 
-    def _part(self, first_tsn: int) -> tuple[Deferral | None, list[Chunk]]:
+    def _part(self, first_tsn: int) -> tuple[Deferral | None, list[Chunk], str | None]:
         """The end of `watch`: all TSNs go on from this one. What was put aside and lies below is taken in by the old
-        numbers; the rest comes back, and the deferral if it is to go on.
+        numbers; the rest comes back, the deferral if it is to go on, and how the old ones violate the protocol.
         """
         self._is_watching = False
         deferral = self._deferral
         self._deferral = None
         self.limit_messages(self._max_message_size)
         if deferral is None:
-            return None, []
+            return None, [], None
         chunks = self._retrieve(deferral)
-        self._take_in([chunk for chunk in chunks if chunk.tsn < first_tsn])
+        found = self._take_in([chunk for chunk in chunks if chunk.tsn < first_tsn])
         goes_on = not deferral.is_guess and deferral.after >= first_tsn  # by the new count, that is
-        return deferral if goes_on else None, [chunk for chunk in chunks if chunk.tsn >= first_tsn]
+        return deferral if goes_on else None, [chunk for chunk in chunks if chunk.tsn >= first_tsn], found
 
     def _retrieve(self, deferral: Deferral) -> list[Chunk]:
         """What was put aside, held no longer."""

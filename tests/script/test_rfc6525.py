@@ -848,6 +848,18 @@ def test_requests_for_new_tsns_that_cross_are_refused_and_come_again(script: Rec
     assert ticket.is_ok
 
 
+def test_what_was_put_aside_and_fits_no_count_aborts(script: Reconfigured) -> None:
+    """It is acknowledged: to drop it in silence would be to lose it."""
+    script.send(script.data(0, sid=5))
+    script.reset_tsns()
+    script.send(script.data(1, flags=B, sid=5, ssn=0), script.data(2, flags=E, sid=6, ssn=0))
+    assert script.state is ESTABLISHED
+    script.take()
+    script.respond(0, DENIED)
+    assert script.state is CLOSED
+    assert "it differs from the fragment" in str(script.user.error)
+
+
 def test_a_shutdown_waits_for_the_answer_to_our_request_for_new_tsns(script: Reconfigured) -> None:
     """What the peer sends by them could not be acknowledged in SHUTDOWN-SENT, where nothing is asked again."""
     script.reset_tsns()
