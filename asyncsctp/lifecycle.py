@@ -13,7 +13,16 @@ from mypy_extensions import mypyc_attr
 from .errors import AssociationAborted, SCTPError
 from .events import AdaptationIndication, AssociationDown, AssociationRestarted, AssociationUp, AuthKeyChanged, Event
 from .handlers.context import Context, Setup
-from .handlers.notices import COMPLETE, Complete, Completion, HeartbeatAnswer, Settlement, Writable
+from .handlers.notices import (
+    COMPLETE,
+    MOVED,
+    Complete,
+    Completion,
+    HeartbeatAnswer,
+    Moved,
+    Settlement,
+    Writable,
+)
 from .handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT
 from .inbound.budget import Budget
 from .inbound.reassembly import Recipient
@@ -130,8 +139,10 @@ class Lifecycle:
         return self._registry.new_tag()
 
     def rebind(self) -> None:
-        """The peer's addresses have changed, maybe not for the last time in this step: `tell` follows."""
-        self._is_moved = True
+        """The peer's addresses have changed, maybe not for the last time in this step."""
+        if not self._is_moved:
+            self._is_moved = True
+            self._context.notices.append(MOVED)
 
     def is_taken(self, address: str) -> bool:
         """Whether another association has a peer at this address and the same port (RFC 5062 section 2)."""
@@ -257,7 +268,7 @@ class Lifecycle:
                     user.on_heartbeat(notice.address, notice.round_trip)
                 elif isinstance(notice, Completion):
                     notice.callback()
-                else:
+                elif not isinstance(notice, Moved):
                     user.on_event(notice)
                     if isinstance(notice, AssociationDown):
                         self._is_over = True

@@ -29,7 +29,7 @@ from ..wire.constants import (
 )
 from ..wire.numbering import Numbering
 from .keyring import Keyring, SharedKeys
-from .notices import Complete, Completion, HeartbeatAnswer, Settlement, Writable
+from .notices import Complete, Completion, HeartbeatAnswer, Moved, Settlement, Writable
 from .state import CLOSED, State
 
 __all__ = ["Context", "Owner", "Random", "Setup"]
@@ -134,9 +134,7 @@ class Owner(Protocol):
         """Enter CLOSED: stop every timer, fail what was not delivered, tell the user once."""
 
     def rebind(self) -> None:
-        """The peer's addresses have changed: tell the endpoint at the end of this step, in which an event tells the
-        user of it.
-        """
+        """The peer's addresses have changed: tell the endpoint at the end of this step."""
 
     def new_tag(self) -> int:
         """A tag that nobody has (section 5.3.1)."""
@@ -244,7 +242,9 @@ class Context:
         #: Whether it is answered by a packet of its own, too, which is made later.
         self.answered_apart = False
         #: What the user is to be told, once the packet or the call that is at work has been dealt with.
-        self.notices: deque[Event | Settlement | HeartbeatAnswer | Writable | Complete | Completion] = deque()
+        self.notices: deque[
+            Event | Settlement | HeartbeatAnswer | Writable | Complete | Completion | Moved
+        ] = deque()
 
     def queue(self, chunk: bytes, path_id: int = -1) -> None:
         """Send a control chunk with the next flush, bundled with whatever else goes to that path."""

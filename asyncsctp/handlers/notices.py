@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-__all__ = ["COMPLETE", "WRITABLE", "Complete", "Completion", "HeartbeatAnswer", "Settlement", "Writable"]
+__all__ = [
+    "COMPLETE",
+    "MOVED",
+    "WRITABLE",
+    "Complete",
+    "Completion",
+    "HeartbeatAnswer",
+    "Moved",
+    "Settlement",
+    "Writable",
+]
 
 
 @final
@@ -60,5 +70,13 @@ class Completion:
         self.callback: Final = callback
 
 
+@final
+class Moved:
+    """The peer's addresses have changed, which is for the endpoint to know, and not for the user."""
+
+    __slots__ = ()
+
+
+MOVED: Final = Moved()
 WRITABLE: Final = Writable()
 COMPLETE: Final = Complete()

@@ -448,7 +448,7 @@ def test_f4_an_abort_to_an_address_that_is_being_deleted_is_ignored() -> None:
     script.flush()
     script.say(control.pack_abort(), genuine=False)
     tag = script.association.context.peer_tag
-    script.arrive(control.pack_abort(reflected=True), tag=tag)
+    script.send(control.pack_abort(reflected=True), tag=tag)
     assert so_far(script.state) is ESTABLISHED
     script.take()
     script.acknowledge(0, source=PEER[1], local=LOCAL[1])
@@ -464,7 +464,7 @@ def test_f4_an_abort_counts_as_long_as_the_peer_was_not_asked_to_delete(reflecte
     script.association.asconf.remove_local(LOCAL[0])
     script.flush()
     tag = script.association.context.peer_tag if reflected else None
-    script.arrive(control.pack_abort(reflected=reflected), tag=tag)
+    script.send(control.pack_abort(reflected=reflected), tag=tag)
     assert script.state is CLOSED
 
 

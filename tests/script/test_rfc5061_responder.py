@@ -6,7 +6,7 @@ import random
 
 import pytest
 from support.mobile import CHUNKS, NEW, OURS, Mobile, add, delete, prefer
-from support.script import LOCAL, PEER, PEER_TSN, B, E, I, Script
+from support.script import LOCAL, PEER, PEER_PORT, PEER_TSN, B, E, I, Script
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathState
@@ -78,6 +78,20 @@ def test_d3_otherwise_it_is_out_of_the_blue() -> None:
     script.expect_nothing()
     assert state(script) == before
     assert script.association.statistics.unexpected_chunks == 1
+
+
+def test_an_address_that_is_only_heard_is_free_for_others_once_it_is_deleted() -> None:
+    """RFC 9260 5.1.2 C has all addresses recorded that the peer lists, although not all are sent to."""
+    script = Mobile()
+    association = script.association
+    assert association.context.setup is not None
+    association.context.setup = association.context.setup._replace(further=(NEW, THIRD))
+    script.endpoint.bind(association)
+    assert script.endpoint.find(NEW, PEER_PORT) is association
+    script.ask(delete(NEW))
+    assert script.answer() == (0, [])
+    assert script.endpoint.find(NEW, PEER_PORT) is None
+    assert script.endpoint.find(THIRD, PEER_PORT) is association
 
 
 def test_d4_the_tag_must_be_right() -> None:
