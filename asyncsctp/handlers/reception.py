@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, final
 
+from ..inbound.budget import Budget
 from ..inbound.data_tracker import BEYOND, DUPLICATE
 from ..inbound.reassembly import Recipient
 from ..paths.path import Path
@@ -249,6 +250,7 @@ class Reception(Acknowledging):
         self._budget.taken -= self._counted
         self._budget.members -= 1
         self._counted = 0
+        self._budget = Budget(self._budget.limit)  # the rest of the packet is on nobody's account
 
     def succeed(self, before: Reception) -> None:
         """The peer has restarted: who wanted parts of its messages still does, and what was begun will not be ended.

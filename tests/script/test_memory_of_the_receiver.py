@@ -383,6 +383,19 @@ def test_what_an_association_holds_is_given_back_at_its_end() -> None:
     assert (crowd.z.budget.taken, crowd.z.budget.members) == (0, 0)
 
 
+def test_what_comes_after_an_abort_in_the_middle_of_a_packet_is_on_nobodys_account() -> None:
+    class Aborting(Recorder):
+        def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+            assert self.association is not None
+            self.association.abort(100.0, b"")
+
+    script = Script(CONFIG.replace(interleaving=False, recv_buffer=8192), user=Aborting("the user"))
+    script.arrive(*[script.data(tsn, bytes(400)) for tsn in range(60)])
+    budget = script.endpoint.budget
+    assert script.state is CLOSED
+    assert (budget.taken, budget.members) == (0, 0)
+
+
 def test_small_messages_behind_a_missing_one_give_way_to_it() -> None:
     """They are above the cumulative TSN, so they may be dropped (section 6.2): nothing ends for one lost packet."""
     skirmish = Skirmish(True, config=LIMITS.replace(recv_buffer=4096, max_message_size=2000))
