@@ -19,6 +19,8 @@ __all__ = ["Deadlines", "Directory"]
 _TAG_BITS: Final = 32
 _MOST_RESTING: Final = 1 << 16
 _SPARE_DEADLINES: Final = 64
+#: Section 16: a peer asks ten times for a SHUTDOWN COMPLETE, from one of its addresses or another.
+_MOST_LAST_WORDS: Final = 16
 
 _tag_of: Final = Struct("!I").unpack_from
 
@@ -44,7 +46,8 @@ class Directory:
         self._keys: dict[Association, tuple[bytes, list[tuple[str, int]]]] = {}
         self._tags: set[int] = set()
         self._resting: dict[int, float] = {}
-        self._completed: set[int] = set()  # of those: the association ended by a SHUTDOWN COMPLETE of ours
+        #: Of those: the association ended by a SHUTDOWN COMPLETE of ours; how often that may be said again.
+        self._completed: dict[int, int] = {}
         self.now = 0.0
 
     def __len__(self) -> int:
@@ -75,7 +78,7 @@ class Directory:
             self.by_prefix[prefix] = association
             self._tags.add(_tag(prefix))
             self._resting.pop(_tag(prefix), None)
-            self._completed.discard(_tag(prefix))
+            self._completed.pop(_tag(prefix), None)
         self._keys[association] = (prefix, addresses)
         for key in addresses:
             # Two can't have the same: who has it keeps it, whatever another peer claims to be (RFC 5062 section 2).
@@ -93,7 +96,7 @@ class Directory:
             self._drop_keys(association)
             prefix, _ = self._keys.pop(association)
             if association.context.linger:
-                self._completed.add(_tag(prefix))
+                self._completed[_tag(prefix)] = _MOST_LAST_WORDS
 
     def peers_at(self, addresses: Sequence[str], port: int) -> Iterator[Association]:
         """All associations with a peer at this port of any of these addresses."""
@@ -129,6 +132,15 @@ class Directory:
         """
         return tag in self._completed and self._resting.get(tag, -NEVER) > self.now
 
+    def say_again(self, tag: int) -> bool:
+        """Whether the SHUTDOWN COMPLETE of this association may be said once more, to whoever asks under its tag: the
+        peer knows it, and may ask in another's name.
+        """
+        left = self._completed[tag]
+        if left:
+            self._completed[tag] = left - 1
+        return left > 0
+
     def _drop_keys(self, association: Association) -> None:
         keys = self._keys.get(association)
         if keys is None:
@@ -141,13 +153,13 @@ class Directory:
         for key in addresses:
             self._drop_address(key, association)
         self._resting.pop(tag, None)
-        self._completed.discard(tag)
+        self._completed.pop(tag, None)
         self._resting[tag] = self.now + self._rest
         # In order of time: what is due to be forgotten comes first.
         while self._resting and (len(self._resting) > _MOST_RESTING or next(iter(self._resting.values())) <= self.now):
             oldest = next(iter(self._resting))
             del self._resting[oldest]
-            self._completed.discard(oldest)
+            self._completed.pop(oldest, None)
 
     def _drop_address(self, key: tuple[str, int], association: Association) -> None:
         neighbours = self._neighbours.get(key, []) if self._neighbours is not None else []

@@ -113,7 +113,7 @@ class Strangers:
             self._at_another_port(datagram, (peer_port, port), tag, route, now)
             return None
         if completed:
-            self._on_completed(datagram, peer_port, tag, route)
+            self._on_completed(datagram, peer_port, tag, route, now)
             return None
         if tag == 0 or first == INIT:
             # Section 8.5.1 A: tag 0 and INIT belong together, and with nothing else.
@@ -163,14 +163,19 @@ class Strangers:
         association.statistics.bad_tags += 1
         return None
 
-    def _on_completed(self, datagram: bytes, peer_port: int, tag: int, route: Route) -> None:
-        """A packet of an association that we have completed. Rule 5 of section 8.4 whoever else asks for answers; and
-        what else comes is late: an ABORT (rule 8) would be believed by a peer that waits for the SHUTDOWN COMPLETE.
+    def _on_completed(self, datagram: bytes, peer_port: int, tag: int, route: Route, now: float) -> None:
+        """A packet of an association that we have completed. Rule 5 of section 8.4 whoever else asks for answers, as
+        often as a peer needs; and what else comes is late: an ABORT (rule 8) would be believed by a peer that waits for
+        the SHUTDOWN COMPLETE.
         """
         self._host.statistics.out_of_the_blue += 1
         seen = survey(datagram)
         if holds(seen, SHUTDOWN_ACK) and not holds(seen, ABORT):
-            self._send(route, peer_port, tag, control.pack_shutdown_complete(reflected=True))
+            body = control.pack_shutdown_complete(reflected=True)
+            if self._directory.say_again(tag):
+                self._send(route, peer_port, tag, body)
+            else:
+                self._answer(route, peer_port, tag, body, now)
 
     def _out_of_the_blue(self, datagram: bytes, at: int, peer_port: int, tag: int, route: Route, now: float) -> None:
         self._host.statistics.out_of_the_blue += 1

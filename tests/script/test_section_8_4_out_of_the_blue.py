@@ -8,6 +8,7 @@ import pytest
 from support.stage import HERE, PEER_TSN, THERE, Sim, Solo, chunks, data, kinds, offer, tag_of
 
 from asyncsctp.config import Config
+from asyncsctp.handlers.state import CLOSED
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import causes, control, sack, tlv
 from asyncsctp.wire.constants import ABORT, I_DATA, INIT_ACK, SHUTDOWN_COMPLETE
@@ -226,3 +227,23 @@ def test_a_lost_shutdown_complete_is_made_good_by_rule_5() -> None:
     sim.until(lambda: z.user.is_closed, 5.0)
     assert lost
     assert z.user.error is None
+
+
+def test_a_lost_shutdown_complete_is_made_good_only_so_often() -> None:
+    """The peer knows the tag, and may ask in the name of anybody: what it makes us say to others is limited."""
+    solo = Solo()
+    association = solo.accept()
+    tag = association.context.local_tag
+    association.shutdown(solo.now)
+    solo.touch()
+    solo.say(control.pack_shutdown_ack())
+    assert association.state is CLOSED
+    again = solo.packet(control.pack_shutdown_ack(), tag=tag)
+    for source in (THERE, "203.0.113.7"):
+        for _ in range(5):
+            ((_, answer),) = solo.receive(again, source)
+            assert kinds(answer) == [SHUTDOWN_COMPLETE]
+    answers = [solo.receive(again, f"203.0.113.{number % 250 + 1}") for number in range(3000)]
+    assert sum(map(len, answers)) <= 1000
+    solo.wait(10.0)
+    assert len(solo.receive(again)) == 1
