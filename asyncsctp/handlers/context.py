@@ -289,13 +289,16 @@ class Context:
 
     def _bound_answers(self) -> None:
         at = self.answers_at
-        answers = self.control[at:]
+        # A HEARTBEAT is no answer, but what the user asks for who is given a message.
+        answers = [entry for entry in self.control[at:] if entry[0][0] != HEARTBEAT]
+        asked = [entry for entry in self.control[at:] if entry[0][0] == HEARTBEAT]
         alone = self.packets[self.packets_before :]
         if len(answers) + len(alone) + self.answered_apart < 2:
             return
-        del self.control[at:]
+        self.control[at:] = asked
         del self.packets[self.packets_before :]
         if self.state is CLOSED:  # the last word counts
+            self.clear_control()
             self.packets += alone[-1:]
         elif self.answered_apart:
             pass

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from support.script import Script
+from support.script import PEER, Script
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted, SCTPError
 from asyncsctp.events import AssociationDown, Event, SendFailed
 from asyncsctp.handlers.state import CLOSED
 from asyncsctp.outbound.message import LIMITED, OutboundMessage, Terms
-from asyncsctp.wire.constants import ABORT, FORWARD_TSN, HEARTBEAT, RE_CONFIG
-from asyncsctp.wire.control import pack_abort, pack_heartbeat_ack, read_heartbeat
+from asyncsctp.wire.constants import ABORT, FORWARD_TSN, HEARTBEAT, HEARTBEAT_ACK, RE_CONFIG, SACK
+from asyncsctp.wire.control import pack_abort, pack_heartbeat, pack_heartbeat_ack, read_heartbeat
 from asyncsctp.wire.reconfig import PERFORMED, pack_outgoing_reset, pack_reconfig, pack_response
 
 CONFIG = Config(heartbeat_interval=None, nodelay=True)
@@ -130,6 +130,17 @@ def test_what_waits_to_be_told_comes_before_what_a_callback_brings_about() -> No
     assert events == [SendFailed, AssociationDown]
     error: SCTPError | None = script.user.error
     assert isinstance(error, AssociationAborted) and error.by_peer
+
+
+def test_a_heartbeat_that_is_asked_for_in_a_callback_leaves_beside_the_answers_to_the_packet() -> None:
+    """12.4 bounds answers, and that is none: it goes where the user wants it to."""
+    script = Script(CONFIG, paths=2)
+    tell(script, "on_message", lambda: script.association.heartbeat(PEER[1], script.now))
+    script.send(pack_heartbeat(b"theirs"), script.data(0))
+    assert sorted((packet.to, *packet.kinds) for packet in script.take()) == [
+        (PEER[0], HEARTBEAT_ACK, SACK), (PEER[1], HEARTBEAT),
+    ]  # fmt: skip
+    script.expect_nothing()
 
 
 def test_a_request_that_is_done_is_told_of_between_two_steps() -> None:
