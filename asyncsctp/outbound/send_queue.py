@@ -211,9 +211,11 @@ class SendQueue(Turns):
         count = 0
         for stream in self._active.values():
             count += len(stream.messages) - stream.head - stream.withdrawn
+            if least + header_size * count >= room:
+                return True
         least += header_size * count
-        if least >= room or least + 3 * count < room:
-            return least >= room
+        if least + 3 * count < room:
+            return False
         for stream in self._active.values():  # it depends on the padding, of as many as a packet can hold
             for message in stream.messages[stream.head :]:
                 least += -len(message.data) & 3

@@ -24,9 +24,11 @@ from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.data_tracker import DataTracker
 from asyncsctp.inbound.idata_streams import IDataStreams
 from asyncsctp.inbound.reassembly import Recipient
+from asyncsctp.outbound.data_queue import DataQueue
 from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
 from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
+from asyncsctp.schedulers import FirstComeFirstServed
 from asyncsctp.testing import SeededRandom
 from asyncsctp.timers import AUTOCLOSE, NEVER, T3_RTX
 from asyncsctp.wire import control, tlv
@@ -207,6 +209,18 @@ def test_a_message_costs_the_same_whatever_is_queued_and_on_however_many_streams
         return writing + lines(lambda: two.ends[0].flush(0.0)) // (4 * streams)
 
     assert cost(1000) <= cost(10) * 1.3 + 20  # a heap's depth
+
+
+def test_whether_what_waits_fills_a_packet_is_soon_seen_with_however_many_streams() -> None:
+    """Nagle's algorithm (section 6.1)."""
+
+    def cost(count: int) -> int:
+        queue = DataQueue(FirstComeFirstServed(), 1400)
+        for sid in range(count):
+            queue.push(OutboundMessage(sid, b"1"))
+        return lines(lambda: queue.fills(1400))
+
+    assert cost(1000) <= cost(150)
 
 
 def test_a_packet_costs_the_same_with_however_many_associations() -> None:
