@@ -317,7 +317,9 @@ class Reception(Acknowledging):
         return False
 
     def _displace(self, tsn: int, size: int) -> bool:
-        """Make room by what the peer has to send again: it counts as received when it comes then, and once."""
+        """Make room by dropping chunks with the largest TSNs, if that is enough; whether it is. The peer sends them
+        again, and they count as received then.
+        """
         queue = self._queue
         chunks, user_bytes = queue.displaced, queue.displaced_bytes
         found = queue.make_room(self.tracker, tsn, size)

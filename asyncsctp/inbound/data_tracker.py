@@ -34,8 +34,8 @@ MAX_GAP_RANGES: Final = 4096
 #: Duplicates kept for one SACK.
 MAX_DUPLICATES: Final = 64
 
-#: How far above the cumulative TSN anything is taken while the peer's TSNs may begin anew at any time: those of this
-#: stack begin further ahead than that.
+#: How far above the cumulative TSN anything is taken while the peer's TSNs may begin anew at any time. A peer that has
+#: this implementation begins further ahead, so that its new TSNs are not taken for old ones.
 NARROW_SPAN: Final = 4096
 
 _HALF: Final = 1 << 31

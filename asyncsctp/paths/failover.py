@@ -166,10 +166,9 @@ class Failover:
 
     def on_answered(self, path: Path, kind: int, outstanding: bool, alone: bool = True) -> bool:
         """A question of this kind, a HEARTBEAT or a request, which went to this path, was answered; `outstanding` tells
-        whether data waits to be acknowledged, without which the peer is silent about nothing.
+        whether data waits to be acknowledged: if none does, nothing else is unanswered.
 
-        Whether the path became ACTIVE by it, from INACTIVE; see `confirm`
-        for UNCONFIRMED.
+        Whether the path became ACTIVE by it, from INACTIVE; see `confirm` for UNCONFIRMED.
         """
         if outstanding:
             self.silence.end(kind)
