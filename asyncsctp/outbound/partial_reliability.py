@@ -164,12 +164,14 @@ class PartialReliability:
     def doubtful(self, records: list[PacketRecord], now: float) -> list[Terms]:
         """The messages to abandon, of those of which a chunk would have to be sent again."""
         found: list[Terms] = []
+        known: set[Terms] = set()
         for record in records:
             terms = record.message.terms if record.message is not None else None
-            if terms is None or terms.fate == SETTLED or terms in found or record.state not in (LOST, TIMED_OUT):
+            if terms is None or terms.fate == SETTLED or terms in known or record.state not in (LOST, TIMED_OUT):
                 continue
             is_late = terms.policy == TIMED and terms.bound <= now
             if is_late or (terms.policy == LIMITED and record.transmissions > terms.bound):
+                known.add(terms)
                 found.append(terms)
         return found
 

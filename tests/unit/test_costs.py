@@ -361,6 +361,33 @@ def test_a_sack_costs_the_same_however_many_messages_with_terms_are_in_flight(po
     assert cost(5_000) <= cost(100) * 1.1 + 20
 
 
+def test_giving_up_all_that_was_lost_costs_each_message_the_same_however_many_they_are() -> None:
+    """A list is searched without executing a line: what it compares is counted."""
+    compared = 0
+
+    class Compared(Terms):  # type: ignore[misc]
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return self is other
+
+        __hash__ = object.__hash__
+
+    def cost(count: int) -> int:
+        nonlocal compared
+        two = Two()
+        association = two.associations[0]
+        for _ in range(count):
+            association.send(0, b"x", terms=Compared(None, LIMITED, 0), unordered=True)
+        two.send(1)
+        compared = 0
+        spent = lines(lambda: two.ends[0].expire(100.0))
+        assert association.statistics.messages_abandoned == count
+        return (spent + compared) // count
+
+    assert cost(2000) <= cost(200) * 1.1 + 20
+
+
 def test_a_forward_tsn_costs_the_sender_the_same_however_many_messages_wait() -> None:
     """The first of those in flight is given up, and the peer is told."""
 
