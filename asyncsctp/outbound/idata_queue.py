@@ -3,8 +3,8 @@ of one stream follow one another.
 
 The peer can deliver none of the messages that are begun before it has all of it, so that too many at a time fill its
 memory with what nobody can read (RFC 8260 section 2.2.1). Begun are at a time as many as its first window can hold
-together, and two beside these, whatever their length: the others wait until one has left. Messages that are written in
-parts are not counted: they may have no end, and whoever writes so has a peer that reads so.
+together, with what keeping them takes, and two beside these, of any length: the others wait until one has left.
+Messages that are written in parts are not counted: they may have no end, and who writes so has a peer that reads so.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ __all__ = ["IDataQueue"]
 _TYPE: Final = I_DATA << 8
 #: Messages that may be begun although they don't fit the window beside the others.
 _MOST_LONG: Final = 2
+#: What a message that is not complete takes of the peer's memory beside its bytes: as `inbound.fragments` charges it.
+_KEEPING: Final = 512
+#: Of its window so much is left for the next fragments, and for keeping those that don't fit.
+_SPARE: Final = 2048
 _LONG: Final = -1
 
 
@@ -45,7 +49,7 @@ class IDataQueue(SendQueue):
         """`window` is what the peer announced first, in bytes; `numbering`: how it counts fragments."""
         super().__init__(scheduler, max_chunk)
         self._numbering = Numbering() if numbering is None else numbering
-        self._window = window
+        self._window = window - _SPARE
         self._reserved = 0  # the bytes of the messages that are begun and count
         self._long = 0  # how many don't
         self._brings_back = False  # whether a message that had to wait may try again
@@ -115,7 +119,7 @@ class IDataQueue(SendQueue):
 
     def _may_begin(self, stream: OutgoingStream, message: OutboundMessage) -> bool:
         """Whether the first chunk of several may leave now: then the message counts until its last one has left."""
-        size = len(message.data)
+        size = len(message.data) + _KEEPING
         if message.flags & WHOLE != WHOLE:  # it is written in parts
             if stream.reserved:
                 self._release(stream)

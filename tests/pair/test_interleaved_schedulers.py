@@ -148,3 +148,19 @@ def test_a_scheduler_is_put_in_while_messages_interleave(scheduler: type[StreamS
     association = wire.pair.association(0)
     association.configure(association.context.config.replace(scheduler=scheduler))
     wire.send(stream5=LONG, stream1=500)
+
+
+@pytest.mark.parametrize("sizes", [[1300] * 15, [1300] * 3 + [2000] * 10, [2000, 1300] * 8])
+@pytest.mark.parametrize("window", [4096, 20_000])
+def test_no_more_is_begun_than_a_small_window_can_keep(sizes: list[int], window: int) -> None:
+    """RFC 8260 section 2.2.1: of many messages a little longer than a chunk, it is keeping them that takes the room."""
+    config = Config(
+        mtu=1280, heartbeat_interval=None, interleaving=True, recv_buffer=window, max_message_size=2000,
+        scheduler=RoundRobin,
+    )  # fmt: skip
+    pair = Pair(config=config)
+    pair.establish()
+    for sid in range(window // 4096 * len(sizes)):
+        pair.send(0, sid, bytes(sizes[sid % len(sizes)]))
+    pair.run_until(pair.is_delivered, 600.0)
+    pair.verify()
