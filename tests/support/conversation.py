@@ -255,6 +255,7 @@ class Conversation:
         self.read: tuple[set[int], set[int]] = (set(), set())  # by whom it was written
         self.errors: list[SCTPError | None] = [None, None]
         self.has_aborted = False
+        self.is_cut_short = False  # the end came while a message was written in parts
         self.order = 0
         self.calm = asyncio.Event()
         self.tasks: dict[asyncio.Task[None], str] = {}
@@ -478,6 +479,7 @@ class Conversation:
             # Its last part may have been taken, and the wait for room after it have failed.
             written.is_reliable = False
             written.is_whole = True
+            self.is_cut_short = True
             raise
         else:
             written.is_whole = True
@@ -641,8 +643,8 @@ class Conversation:
             return any(line.what in ("parts", "configure") for part in self.script.parts for line in part.lines)
         if "violated" in text:
             return False
-        # Who closes while a message is being written in parts can't take it back without partial reliability.
-        broken = any(not written.is_whole for each in self.written for written in each.values())
+        # A message that is being written in parts as a side closes can't be taken back without partial reliability.
+        broken = self.is_cut_short or any(not written.is_whole for each in self.written for written in each.values())
         return self.has_aborted or (broken and not self.sides[side].negotiated.partial_reliability)
 
 

@@ -49,6 +49,7 @@ from asyncsctp.wire.constants import (
     SHUTDOWN_COMPLETE,
 )
 from asyncsctp.wire.packet import Seal
+from asyncsctp.wire.sack import SACK_HEADER_SIZE
 
 from .pair import A_PORT, Z_PORT, Pair
 
@@ -389,6 +390,8 @@ def _field(kind: int, offset: int, length: int, is_last: bool) -> Field:
         return Field(False, "value of DATA, INIT or INIT ACK")
     if kind in (SACK, SHUTDOWN) and offset < 8:
         return Field(False, "cumulative TSN")
+    if kind == SACK and offset >= SACK_HEADER_SIZE - 4:
+        return Field(False, "how many gaps and duplicates, and which")  # section 12.4
     return Field(True, "value")
 
 
