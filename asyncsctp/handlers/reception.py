@@ -19,7 +19,7 @@ from ..wire import causes
 from ..wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, I_DATA, I_DATA_HEADER_SIZE, MASK_16, MASK_32
 from ..wire.forward_tsn import read_forward_tsn, read_i_forward_tsn
 from ..wire.octets import read_data, read_i_data
-from ..wire.tlv import Malformed
+from ..wire.tlv import Malformed, item
 from .acknowledging import SILLY_WINDOW, Acknowledging
 from .context import Context, Setup
 from .state import CLOSED
@@ -96,6 +96,7 @@ class Reception(Acknowledging):
         """
         messages = self._messages
         if messages is None:
+            item(data, at, end)  # what can't be a chunk is none
             self._violations.protocol_violation("an I-DATA chunk, which was not negotiated")
             return end
         self._carried = True
