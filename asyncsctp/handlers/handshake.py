@@ -74,7 +74,6 @@ def acknowledge(
         ecn=setup.ecn,
         extensions=setup.extensions,
         auth=ours.auth if theirs.auth is not None else None,
-        disable_restart=setup.disable_restart,
     )
     chunk = pack_init(answer, ack=True)
     if len(chunk) > room and len(setup.addresses) > 1:
