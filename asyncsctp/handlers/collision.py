@@ -81,6 +81,11 @@ class Collision:
                 source = path.route
         else:
             added = [address for address in addresses if address not in known]
+            if added and setup is not None and init.initiate_tag == context.peer_tag:
+                # A restart has another tag (section 5.3.1). This is a late copy of the INIT that began the association,
+                # whose sender has left addresses since (RFC 5061): an ABORT would end what is alive.
+                context.statistics.unexpected_chunks += 1
+                return None
             if added:  # sections 5.2.1 and 5.2.2
                 cause = causes.pack_restart_with_new_addresses(added)
                 return Reply(source, init.initiate_tag, control.pack_abort(cause))

@@ -21,6 +21,7 @@ FAILED_ONCE = {
     827: "a reset of TSNs that was answered all the time counted as unanswered",
     11315: "a scheduler was asked of the packet before",
     42335: "small messages behind a lost one filled the window for good",
+    62124: "a late copy of the first INIT listed an address that had been deleted",
 }
 
 

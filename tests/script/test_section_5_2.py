@@ -114,6 +114,18 @@ def test_new_addresses_are_refused_and_named(state: State) -> None:
     assert image(association) == before
 
 
+@pytest.mark.parametrize("state", UP_STATES, ids=str)
+def test_a_late_copy_of_the_first_init_does_not_end_an_association_that_has_left_addresses(state: State) -> None:
+    """RFC 5061 deletes addresses that the INIT had listed: its copy is no restart, which has another tag (5.3.1)."""
+    solo = Solo()
+    association = into(solo, state)
+    before = image(association)
+    answers = solo.init(initiate_tag=association.context.peer_tag, addresses=("203.0.113.1",))
+    assert not [chunk for _, answer in answers for chunk in chunks(answer) if chunk[0] == ABORT]
+    assert image(association) == before
+    assert association.state is state
+
+
 @pytest.mark.parametrize("state", [COOKIE_ECHOED, *UP_STATES], ids=str)
 def test_5_2_2_tie_tags_are_nonces(state: State) -> None:
     """RFC 5062 section 3.3: what the cookie shows are not the tags of the association."""
