@@ -48,6 +48,7 @@ class Acknowledging:
         "_edge",
         "_exempt",
         "_immediate",
+        "_largest_window",
         "_last_at",
         "_last_path",
         "_level",
@@ -74,7 +75,7 @@ class Acknowledging:
         if setup.interleaving:
             self._queue = self._messages = IDataStreams(recipient, config.max_message_size, context.numbering)
         self._queue.abandons = setup.partial_reliability
-        self._window = config.recv_buffer
+        self._window = self._largest_window = config.recv_buffer
         self._announced = config.recv_buffer
         self._budget = context.budget
         self._budget.members += 1

@@ -262,12 +262,16 @@ class Reception(Acknowledging):
         self._queue.unread = before._queue.unread
         self._counted = before._counted
         self._budget.members -= 1
-        self._count()
+        self._largest_window = before._largest_window
+        self.configure()
 
     def configure(self) -> None:
         """The user changed settings."""
         config = self._context.config
         self._window = config.recv_buffer
+        self._largest_window = max(self._largest_window, self._window)
+        if self._messages is not None:
+            self._messages.promised = self._largest_window - self._window
         self._count()
         self.tracker.resize(config.recv_buffer)
         self.tracker.sack_frequency = config.sack_frequency
@@ -330,8 +334,8 @@ class Reception(Acknowledging):
         return found
 
     def _furthest(self) -> int:
-        """What is held at the very most: the window, and what does not count in it."""
-        return self._window + 2 * self._context.config.max_message_size
+        """What is held at the very most: the window, as large as it ever was, and what does not count in it."""
+        return self._largest_window + 2 * self._context.config.max_message_size
 
     def _give_in(self) -> None:
         """Only what there is no room for could complete what is held: the association ends rather than stand still."""

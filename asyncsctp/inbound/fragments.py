@@ -104,13 +104,18 @@ _NOTHING_LOOSE: Final[dict[int, int]] = {}
 class Fragments(ReassemblyQueue):
     """The fragments held, by stream, message and position."""
 
-    __slots__ = ("_ordered", "_unordered", "_under_way", "_owners", "_places", "_doubts", "_doubtful")
+    __slots__ = (
+        "_ordered", "_unordered", "_incomplete", "_under_way", "_owners", "_places", "_doubts", "_doubtful", "promised",
+    )  # fmt: skip
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         super().__init__(recipient, max_message_size)
         self._ordered: dict[int, Stream] = {}
         self._unordered: dict[int, Stream] = {}  # those of which something is held, or was skipped
-        self._under_way = 0  # bytes in the bodies of messages that are not complete
+        self._incomplete = 0  # messages that are not complete
+        self._under_way = 0  # bytes in the bodies of these
+        #: By how much the window was once larger than it is: the peer may have begun as many messages as fitted that.
+        self.promised = 0
         self._owners: dict[int, Message] = {}  # of the loose fragments, by their TSNs
         self._places: dict[int, int] = {}  # their positions
         # Incomplete messages behind which the next of their stream has begun, by their `until`; and a heap of these
@@ -122,7 +127,7 @@ class Fragments(ReassemblyQueue):
         """What `held` should be."""
         deferred = self._deferral.chunks.values() if self._deferral is not None else ()
         held = sum([len(chunk.payload) + LOOSE for chunk in deferred])
-        under_way = loose = 0
+        under_way = incomplete = loose = 0
         for streams in (self._ordered, self._unordered):
             for stream in streams.values():
                 for message in stream.messages.values():
@@ -133,7 +138,9 @@ class Fragments(ReassemblyQueue):
                     loose += len(message.later)
                     if not message.is_complete:
                         under_way += len(message.body)
-        agrees = under_way == self._under_way and loose == len(self._owners) == len(self._places)
+                        incomplete += 1
+        agrees = (under_way, incomplete) == (self._under_way, self._incomplete)
+        agrees = agrees and loose == len(self._owners) == len(self._places)
         agrees = agrees and len(self._chunks) == loose + len(deferred)
         return held if agrees else -1
 
@@ -194,6 +201,8 @@ class Fragments(ReassemblyQueue):
             streams = self._unordered if message.unordered else self._ordered
             streams[message.sid].end(message.mid)
             self.held -= MESSAGE
+            if position:  # else it was a whole one
+                self._incomplete -= 1
 
     def _doubt(self, message: Message, until: int) -> None:
         """The next message of its stream begins with this TSN."""
@@ -229,6 +238,7 @@ class Fragments(ReassemblyQueue):
         """Nothing is held any more of a message that is incomplete."""
         self._is_certain(message)
         stream.end(message.mid)
+        self._incomplete -= 1
         self._under_way -= len(message.body)
         for tsn in message.later.values():
             self._take_loose(tsn)

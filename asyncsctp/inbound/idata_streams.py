@@ -67,6 +67,7 @@ class IDataStreams(Fragments):
         streams = [*self._ordered.values(), *self._unordered.values()]
         self._ordered = {}
         self._unordered = {}
+        self._incomplete = 0
         self._under_way = 0
         self._doubts = {}
         self._doubtful = []
@@ -123,9 +124,13 @@ class IDataStreams(Fragments):
 
         Only what is still to come can complete these, so a window that they closed would never open. Several can be
         under way at a time; together they are exempt up to twice the size of one: a peer that begins another as long
-        as all but the largest fit the window needs no more.
+        as all but the largest fit the window needs no more. Where the window was larger once, what they may have taken
+        of it comes on top, and what keeping them takes with it.
         """
-        return min(self._under_way, 2 * self._max_message_size)
+        exempt = min(self._under_way, 2 * self._max_message_size)
+        if self.promised:
+            exempt += min(self.promised, self._under_way - exempt + self._incomplete * MESSAGE)
+        return exempt
 
     @property
     def is_in_doubt(self) -> bool:
@@ -271,6 +276,7 @@ class IDataStreams(Fragments):
         if not message.size and not message.given:
             stream.begin(message)
             self.held += MESSAGE
+            self._incomplete += 1
         if ends:
             message.end = position
         if message.lowest < 0 or tsn < message.lowest:
@@ -294,6 +300,7 @@ class IDataStreams(Fragments):
             self._keep_loose(message, position, tsn, payload)
         if message.is_complete:
             self._is_certain(message)
+            self._incomplete -= 1
             self._under_way -= len(message.body)
             if stream.unordered or message.mid == stream.next:
                 self._take(stream, message)

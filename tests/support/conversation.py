@@ -640,7 +640,7 @@ class Conversation:
                 for written in self.written[each].values()
             )
         if "there is no room for the rest" in text:  # what is written in parts is not held back
-            return any(line.what in ("parts", "configure") for part in self.script.parts for line in part.lines)
+            return any(line.what == "parts" for part in self.script.parts for line in part.lines)
         if "violated" in text:
             return False
         # A message that is being written in parts as a side closes can't be taken back without partial reliability.

@@ -547,18 +547,11 @@ class Meeting:
         if "can't be ended" in text:  # without partial reliability nothing takes back what is written in parts
             begun = any(not sent.is_whole for each in self.sent for sent in each.values())
             return begun and not all(config.partial_reliability for config in self.plan.configs)
-        if "there is no room for the rest" in text:
-            return self._is_any_too_much(side)
+        if "there is no room for the rest" in text:  # what is written in parts is not held back
+            return any(sent.in_parts for sent in self.sent[1 - side].values())
         if "violated the protocol" in text or "Protocol Violation" in text:
             return False
         return self.has_aborted or self.has_restarted
-
-    def _is_any_too_much(self, side: int) -> bool:
-        """Whether there may be no room for what is begun: only what is written in parts is not held back by the writer,
-        and a window may have become smaller since.
-        """
-        changed = any(deed.what == "configure" and deed.side == side for deed in self.plan.deeds)
-        return changed or any(sent.in_parts for sent in self.sent[1 - side].values())
 
     def _is_any_too_long(self) -> bool:
         """Whether a message is longer than the other side takes."""
