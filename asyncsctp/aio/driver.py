@@ -374,7 +374,7 @@ class Driver(Inbox):
 
     def configure(self, config: Config) -> None:
         """See `Association.configure`."""
-        config = config.replace(recv_buffer=min(config.recv_buffer, self.engine.core.config.recv_buffer))
+        config = config.replace(recv_buffer=self.engine.sockets.window(config.recv_buffer))
         self.core.configure(config, self.engine.now())
         self.sending.size = config.send_buffer
         self.sending.credit = 0

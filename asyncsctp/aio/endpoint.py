@@ -35,7 +35,6 @@ from .transport import simulated
 __all__ = ["Endpoint"]
 
 _BACKLOG: Final = 128
-_SMALLEST_WINDOW: Final = 4096
 _FIRST_FREE_PORT: Final = 49152
 _LAST_PORT: Final = 65535
 
@@ -154,7 +153,7 @@ class Endpoint:
         await engine.sockets.bind(tuple(map(normalize, local_addrs)), udp_port, config, membership.open_socket)
         window = engine.sockets.window(config.recv_buffer)
         if window != config.recv_buffer:
-            config = _fitted(config, max(window, _SMALLEST_WINDOW))
+            config = _fitted(config, window)
         engine.core = CoreEndpoint(
             config,
             port=port or _free_port(engine.sockets.udp_port if udp_port == 0 else 0),
@@ -272,7 +271,7 @@ class Endpoint:
         if config is None:
             config = self._config
         elif config.recv_buffer > self._config.recv_buffer:
-            config = config.replace(recv_buffer=self._config.recv_buffer)
+            config = config.replace(recv_buffer=self._engine.sockets.window(config.recv_buffer))
         engine = self._engine
         driver = Driver(engine, self._on_closed)
         number = config.udp_port if udp_port == UDP_PORT else udp_port

@@ -27,6 +27,7 @@ _ROUTES_KEPT: Final = 4096
 _NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 #: Half of a socket's buffer is for what our window lets the peer send; the kernel needs room beside the data.
 _BUFFER_PER_WINDOW: Final = 2
+_SMALLEST_WINDOW: Final = 4096  # as of `Config.recv_buffer`
 
 
 class Receiver(Protocol):
@@ -274,9 +275,9 @@ class Sockets:
         return 0
 
     def window(self, wanted: int) -> int:
-        """The receive window that the sockets have room for: `wanted`, or less."""
+        """The receive window that the sockets have room for: `wanted`, or less, but never less than a window may be."""
         granted: list[int | None] = [self.info(local, "rcvbuf") for local in self.by_local]
-        return min([wanted, *(size // _BUFFER_PER_WINDOW for size in granted if size)])
+        return max(_SMALLEST_WINDOW, min([wanted, *(size // _BUFFER_PER_WINDOW for size in granted if size)]))
 
     def send(self, runs: list[tuple[Route, list[bytes]]]) -> None:
         """Send what was in the outbox."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import asyncsctp
 from asyncsctp import Config
 from asyncsctp.testing import Network
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 A, Z = "10.0.0.1", "10.0.0.2"
 
@@ -59,3 +64,26 @@ def test_send_buffer() -> None:
             ours.abort()
 
     network_of_two().run(main())
+
+
+def test_recv_buffer_may_become_larger_than_the_endpoint_was_opened_with(run: Run) -> None:
+    """What bounds it is the buffer that the system has granted to the socket."""
+
+    async def main() -> None:
+        config = Config(recv_buffer=65536)
+        async with asyncsctp.open_endpoint(local_addrs=["127.0.0.1"], config=config) as end:
+            ours = await asyncsctp.connect("127.0.0.1", end.port, udp_port=end.udp_port)
+            theirs = await end.accept()
+            [sock] = end.sockets
+            room = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+            assert room > 131_072  # or the system grants nothing that could be tested
+            for _ in range(120):
+                ours.write(bytes(1000))  # 120,000 bytes do not fit 65,536
+            theirs.configure(recv_buffer=131_072)
+            assert theirs.config.recv_buffer == 131_072
+            await asyncio.wait_for(ours.flush(), 5)
+            theirs.configure(recv_buffer=1 << 30)
+            assert theirs.config.recv_buffer == room
+            ours.abort()
+
+    run(main())
