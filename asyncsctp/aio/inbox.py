@@ -109,7 +109,7 @@ class Inbox(AssociationUser):
         claimed, or if it was and one direction is not finished.
         """
         if sid in self._readers:
-            raise ValueError(f"stream {sid} is already claimed")
+            raise ValueError(f"stream {sid} is already claimed, until both sides have closed their writers of it")
         claims = self.claims
         if claims is not None and claims.is_held(sid) and (claims.is_closing(sid) or not self.is_unused(sid)):
             raise ValueError(f"stream {sid} was claimed before, and is not yet reset in both directions")
