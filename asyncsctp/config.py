@@ -149,10 +149,10 @@ class Config:
     * `max_retrans`: consecutive retransmissions before the peer counts as unreachable (section 8.1).
     * `path_max_retrans`: the same for one of its addresses (section 8.2).
     * `init_max_retrans`: retransmissions of INIT and COOKIE ECHO (section 5.1).
-    * `pf_threshold`: the same before data avoids an address that may have failed, where there is another (RFC 7829
-      section 3.2, which recommends 0, the default); `None`: only one that has failed is avoided.
-    * `primary_switchover`: the same before another path becomes the primary for good (section 5), at least
-      `pf_threshold`, or `path_max_retrans` where there is none; `None`: none does.
+    * `pf_threshold`: an address with more time-outs in a row than that may have failed, and data avoids it where there
+      is another (RFC 7829 section 3.2, which recommends 0, the default); `None`: data avoids only one that has failed.
+    * `primary_switchover`: with more time-outs in a row than that the primary path loses its place for good (RFC 7829
+      section 5). At least `pf_threshold`, or `path_max_retrans` where that is `None`; `None`: it keeps its place.
     * `heartbeat_interval`: seconds between HEARTBEATs on an idle path, beside its RTO; `None`: none on confirmed paths.
       The default is that of the RFC. They keep the bindings of NATs alive, and with UDP encapsulation it SHOULD be
       lowered to 15 (draft udp-encaps-cons section 5): do so where there are NATs.
@@ -160,8 +160,9 @@ class Config:
     * `cookie_lifetime`: how long a state cookie may be used (section 5.1.3); of a live association: those by which its
       peer restarts it, at most twice as long as the endpoint's.
     * `shutdown_guard`: T5, the longest that a shutdown may take; `None`: five times `rto_max` (section 9.2).
-    * `max_burst`: packets sent at one opportunity (section 6.1 D); `None`: of a window that lies
-      idle a quarter, then twice what is acknowledged (docs/benchmarks.md has the measurement; the RFC's default is 4).
+    * `max_burst`: how many packets may be sent for each SACK (section 6.1 D, where the default is 4); `None`: a quarter
+      of a window that lies idle, ten packets at the least, then twice what is acknowledged (docs/benchmarks.md has the
+      measurement).
     * `nodelay`: send small messages at once, or wait while data is in flight (section 6.1, Nagle's algorithm).
     * `close_timeout`: how long `close()` waits for its graceful end before it aborts.
     * `autoclose`: close an association that carried no message for so long; `None`: never.
@@ -169,7 +170,8 @@ class Config:
     Streams and buffers:
 
     * `outgoing_streams`, `max_incoming_streams`: asked for and allowed at setup (1 to 65535).
-    * `recv_buffer`: the receiver window announced (a_rwnd); it is bounded by what the system grants the UDP socket.
+    * `recv_buffer`: the receiver window announced (a_rwnd); at most half of the buffer that the system grants the UDP
+      socket, and cut to that without an error.
     * `send_buffer`: bytes written and not yet acknowledged above which `drain()` waits.
     * `max_message_size`: the longest message sent, and the longest accepted from the peer; not of what is written or
       read in parts.
@@ -177,7 +179,7 @@ class Config:
       of one that is not complete (RFC 6458 section 8.1.21).
     * `memory_limit`: what all associations of an endpoint may hold together of their peers' data; each may hold as much
       as it leaves to the others, and 4,096 bytes in any case. `None`: 256 MiB, or four times `recv_buffer` and
-      `max_message_size` together if that is more. It is the endpoint's: that of a single association is not looked at.
+      `max_message_size` together if that is more. Only the endpoint's setting counts, not that of one association.
 
     Path:
 

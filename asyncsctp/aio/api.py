@@ -96,8 +96,8 @@ def serve(
     """Listen for associations; `await` it, or enter it by `async with`, which closes the server when left.
 
     * `handler`: a coroutine function, called with each `Association` in a task of its own. When it returns, the
-      association is shut down; when it raises, that is logged, unless it is of no other end than the association's
-      own, and the association aborted.
+      association is shut down. When it raises, the error is logged and the association aborted; if it only tells that
+      the association has ended, also in a group of `asyncio.TaskGroup`, it is logged as INFO, without a traceback.
     * `host`: a name or address to listen at; `local_addrs`: more of them, IP literals. One UDP socket is bound for
       each. Without either, all of the machine's: such a server answers each peer from the address that it speaks to,
       and tells it of no further ones, so it is not multihomed.
