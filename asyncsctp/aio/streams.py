@@ -388,10 +388,12 @@ class StreamWriter:
         context: object = None,
         auth_key: int | None = None,
     ) -> Receipt:
-        """Write one message in parts, each as soon as there is room for it, so that it need not be held whole (RFC 6458
-        section 8.1.26). `Config.max_message_size` does not bound it; the peer has to read it in parts, or to have room.
+        """Write one message in parts, so that it need not be held whole (RFC 6458 section 8.1.26).
 
-        Until the last part is written nothing else can be written to this stream (`RuntimeError`); and without
+        Each part is written once the next one is there, or the parts are at their end, and there is room for it.
+        `Config.max_message_size` does not bound the message; the peer has to read it in parts, or to have room.
+
+        From the second part to the last nothing else can be written to this stream (`RuntimeError`); and without
         interleaving (RFC 8260) nothing of other streams leaves. If the parts end by an error, this is cancelled, or the
         association is closed meanwhile, the message is withdrawn; where partial reliability was not negotiated, and a
         part has left, the association is aborted. `ValueError` if there is no byte in all parts; `MessageAbandoned` if
