@@ -140,7 +140,7 @@ class Association(Overview):
         """Take in a packet that starts with `prefix`. Whatever it holds, this does not raise."""
         context = self.context
         context.now = now
-        if context.control or context.packets or context.answered_apart:
+        if context.is_waiting:
             context.open_answers()
         if not self._life.seal.opens(datagram):
             context.statistics.checksum_errors += 1
@@ -152,7 +152,7 @@ class Association(Overview):
                 self._receive_newcomer(datagram, route, congestion_experienced)
                 return
         context.statistics.packets_received += 1
-        self._walk(datagram, COMMON_HEADER_SIZE, path, route, congestion_experienced)
+        process(self._rooms, datagram, COMMON_HEADER_SIZE, path, route, congestion_experienced)
 
     def _receive_newcomer(self, datagram: bytes, route: Route, marked: bool) -> None:
         """A packet with our tag from an address that isn't one that we send to, and may become it (RFC 5061 section
@@ -164,7 +164,7 @@ class Association(Overview):
             rooms.readmit(datagram, route)
             return
         self.context.statistics.packets_received += 1
-        self._walk(datagram, COMMON_HEADER_SIZE, path or self.context.paths.data_path(), route, marked)
+        process(rooms, datagram, COMMON_HEADER_SIZE, path or self.context.paths.data_path(), route, marked)
         if path is not None:
             rooms.dismiss(path)
 
@@ -203,7 +203,7 @@ class Association(Overview):
             path = self.context.paths.data_path()
         if path is not None:
             self.context.now = now
-            self._walk(datagram, at, path, route, False, authenticated)
+            process(self._rooms, datagram, at, path, route, False, authenticated)
 
     def on_unreachable(self, route: Route, quoted: bytes, now: float) -> None:
         """ICMP says that a packet to the peer's address found nobody; `quoted` is the start of that SCTP packet."""
@@ -409,27 +409,10 @@ class Association(Overview):
 
     def _flush_reconfig(self, rooms: Rooms) -> None:
         """What waited for data to come or go: by that, messages may be delivered in the middle of this step."""
-        life = self._life
-        was_at_work = life.is_at_work
-        life.is_at_work = True
+        context = self.context
+        was_at_work = context.is_at_work
+        context.is_at_work = True
         try:
             rooms.flush_reconfig()
         finally:
-            life.is_at_work = was_at_work
-
-    def _walk(
-        self, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool = False
-    ) -> None:
-        life = self._life
-        was_at_work = life.is_at_work  # a packet may come in a callback
-        life.is_at_work = True
-        try:
-            if process(self._rooms, data, at, path, route, marked, authenticated):
-                life.last_message = self.context.now
-        finally:
-            life.is_at_work = was_at_work
-        context = self.context
-        if context.control or context.packets:
-            context.close_answers()
-        if context.notices:
-            life.tell()
+            context.is_at_work = was_at_work

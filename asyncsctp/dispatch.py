@@ -73,49 +73,58 @@ _NONE: Final[frozenset[int]] = frozenset()
 
 def process(
     rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool = False
-) -> bool:
-    """What a packet brings about, chunk by chunk from `at` on, and as a whole; whether it carried user data.
+) -> None:
+    """Carry out what a packet brings about, chunk by chunk from `at` on, and as a whole; then the user is told.
 
     `marked`: it bore the congestion-experienced mark. `authenticated`: AUTH came before `at`, and was right.
     """
     context = rooms.context
-    reception = rooms.reception
-    end = len(data)
+    was_at_work = context.is_at_work  # a packet may come in a callback
+    context.is_at_work = True
     try:
-        # Most packets are DATA, or a SACK, and nothing else; the walk is for all others.
-        if (
-            reception is not None
-            and at < end
-            and data[at] == DATA
-            and not marked
-            and context.state is ESTABLISHED
-            and context.keyring is None
-        ):
-            at = reception.take(data, at, end, path)
-        elif (
-            end - at == SACK_HEADER_SIZE
-            and data[at] == SACK
-            and data[at + 3] == SACK_HEADER_SIZE
-            and not data[at + 2]
-            and context.state is ESTABLISHED
-            and context.keyring is None
-            and rooms.transmission is not None
-        ):
-            rooms.transmission.on_sack(data, at, SACK_HEADER_SIZE)
-            at = end
-        if at < end:
-            walk(rooms, data, at, path, route, marked, authenticated)
-    except Malformed:
-        context.statistics.malformed_packets += 1
-    reception = rooms.reception  # a COOKIE ACK or a restart may have brought a new one
-    if reception is None:
-        return False
-    carried = reception.packet_done(path)
-    if context.state is not ESTABLISHED and rooms.shutdown is not None:
-        if carried:
-            rooms.shutdown.on_data()
-        rooms.shutdown.advance()
-    return carried
+        reception = rooms.reception
+        end = len(data)
+        try:
+            # Most packets are DATA, or a SACK, and nothing else; the walk is for all others.
+            if (
+                reception is not None
+                and at < end
+                and data[at] == DATA
+                and not marked
+                and context.state is ESTABLISHED
+                and context.keyring is None
+            ):
+                at = reception.take(data, at, end, path)
+            elif (
+                end - at == SACK_HEADER_SIZE
+                and data[at] == SACK
+                and data[at + 3] == SACK_HEADER_SIZE
+                and not data[at + 2]
+                and context.state is ESTABLISHED
+                and context.keyring is None
+                and rooms.transmission is not None
+            ):
+                rooms.transmission.on_sack(data, at, SACK_HEADER_SIZE)
+                at = end
+            if at < end:
+                walk(rooms, data, at, path, route, marked, authenticated)
+        except Malformed:
+            context.statistics.malformed_packets += 1
+        reception = rooms.reception  # a COOKIE ACK or a restart may have brought a new one
+        if reception is not None:
+            carried = reception.packet_done(path)
+            if carried:
+                context.last_message = context.now
+            if context.state is not ESTABLISHED and rooms.shutdown is not None:
+                if carried:
+                    rooms.shutdown.on_data()
+                rooms.shutdown.advance()
+    finally:
+        context.is_at_work = was_at_work
+    if context.is_waiting:
+        context.close_answers()
+    if context.notices:
+        context.owner.tell()
 
 
 def walk(

@@ -101,8 +101,7 @@ class Lifecycle:
     """One association's way through its states."""
 
     __slots__ = (
-        "_association", "_context", "_is_moved", "_is_over", "_registry", "_rooms", "_user", "is_at_work",
-        "last_message", "seal",
+        "_association", "_context", "_is_moved", "_is_over", "_registry", "_rooms", "_user", "seal",
     )  # fmt: skip
 
     _context: Context
@@ -116,9 +115,6 @@ class Lifecycle:
         self._registry = registry
         self._is_moved = False  # the endpoint does not know all addresses of the peer yet
         self._is_over = False  # the user has been told of the end
-        #: In the middle of a step, or while the user is being told: nothing is to be told from within.
-        self.is_at_work = False
-        self.last_message = 0.0  # when user data came last
 
     def move_in(self, context: Context, rooms: Rooms) -> None:
         """The rooms are built; only those for user data are missing."""
@@ -160,7 +156,8 @@ class Lifecycle:
         """This path is no more."""
         self._association.forget_route()
         self._rooms.vacate(path, other)
-        self.last_message = max(self.last_message, path.last_sent)  # it is not asked for that any more
+        context = self._context
+        context.last_message = max(context.last_message, path.last_sent)  # it is not asked for that any more
 
     def establish(self, setup: Setup) -> None:
         """Enter ESTABLISHED."""
@@ -246,16 +243,17 @@ class Lifecycle:
         """Call the user back with what has happened, in that order, unless a step is at work or the user is being told:
         what happens meanwhile is told after it. After the end nothing is.
         """
-        if self.is_at_work:
+        context = self._context
+        if context.is_at_work:
             return
-        notices = self._context.notices
+        notices = context.notices
         user = self._user
-        self.is_at_work = True
+        context.is_at_work = True
         try:
             while notices and not self._is_over:
                 if self._is_moved:
                     self._is_moved = False
-                    if self._context.state is not CLOSED:
+                    if context.state is not CLOSED:
                         self._registry.bind(self._association)
                 notice = notices.popleft()
                 if isinstance(notice, Writable):
@@ -274,7 +272,7 @@ class Lifecycle:
                         self._is_over = True
                         user.on_closed(notice.error)
         finally:
-            self.is_at_work = False
+            context.is_at_work = False
         if self._is_over:
             notices.clear()
 
@@ -289,7 +287,7 @@ class Lifecycle:
         context.paths.reserve(keyring.size if keyring is not None and keyring.blanket else 0)
         self._rooms.furnish(setup, self._user)
         self._rooms.heartbeat.start()
-        self.last_message = context.now
+        context.last_message = context.now
         self.start_autoclose()
         self._registry.bind(self._association)
         if self._rooms.nat is not None:
@@ -301,7 +299,7 @@ class Lifecycle:
         """Close the association once no message has come or gone for so long, if that is wished."""
         context = self._context
         if context.config.autoclose is not None and context.state is ESTABLISHED:
-            context.timers.start(AUTOCLOSE, self.last_message + context.config.autoclose)
+            context.timers.start(AUTOCLOSE, context.last_message + context.config.autoclose)
         else:
             context.timers.stop(AUTOCLOSE)
 
@@ -312,8 +310,8 @@ class Lifecycle:
         if self._rooms.shutdown is None or autoclose is None:
             return
         sent = max((path.last_sent for path in context.paths.paths), default=0.0)
-        self.last_message = max(self.last_message, sent)
-        if self.last_message + autoclose > context.now:
+        context.last_message = max(context.last_message, sent)
+        if context.last_message + autoclose > context.now:
             self.start_autoclose()
         else:
             self._rooms.shutdown.shutdown()

@@ -130,6 +130,9 @@ class Owner(Protocol):
     def restart(self, setup: Setup) -> None:
         """RFC 9260 section 5.2.4 action A: drop the data rooms, build new ones, tell the user of the restart."""
 
+    def tell(self) -> None:
+        """A step is over: call the user back with what it has left in `Context.notices`."""
+
     def end(self, error: SCTPError | None) -> None:
         """Enter CLOSED: stop every timer, fail what was not delivered, tell the user once."""
 
@@ -181,7 +184,10 @@ class Context:
         "budget",
         "config",
         "control",
+        "is_at_work",
+        "is_waiting",
         "keyring",
+        "last_message",
         "linger",
         "local_port",
         "local_tag",
@@ -222,6 +228,9 @@ class Context:
         self.now = 0.0
         self.state: State = CLOSED
         self.setup: Setup | None = None
+        #: In the middle of a step, or while the user is being told: nothing is to be told from within.
+        self.is_at_work = False
+        self.last_message = 0.0  # when user data came last
         #: After the end: for how many seconds the peer may still ask for our SHUTDOWN COMPLETE, which may be lost.
         self.linger = 0.0
         #: What is authenticated, and how; None unless that was negotiated. It is there from the INIT ACK on.
@@ -241,6 +250,8 @@ class Context:
         self.packets_before = 0
         #: Whether it is answered by a packet of its own, too, which is made later.
         self.answered_apart = False
+        #: Whether anything of these three has been so since `open_answers`: the cheap question of most packets.
+        self.is_waiting = False
         #: What the user is to be told, once the packet or the call that is at work has been dealt with.
         self.notices: deque[
             Event | Settlement | HeartbeatAnswer | Writable | Complete | Completion | Moved
@@ -249,30 +260,40 @@ class Context:
     def queue(self, chunk: bytes, path_id: int = -1) -> None:
         """Send a control chunk with the next flush, bundled with whatever else goes to that path."""
         self.control.append((chunk, path_id))
+        self.is_waiting = True
+
+    def queue_first(self, chunk: bytes, path_id: int) -> None:
+        """The same, before all else that the packet gives rise to which is being processed."""
+        self.control.insert(self.answers_at, (chunk, path_id))
+        self.is_waiting = True
 
     def transmit(self, body: bytes, path_id: int, tag: int) -> None:
         """Send a packet of its own with this verification tag: INIT (tag 0), INIT ACK, COOKIE ECHO, answers in odd
         states.
         """
         self.packets.append((self.paths.by_id[path_id].route, tag, body))
+        self.is_waiting = True
 
     def transmit_along(self, body: bytes, route: Route, tag: int) -> None:
         """The same to a given address, from a given one of ours: where neither is in use (yet)."""
         self.packets.append((route, tag, body))
+        self.is_waiting = True
 
     # The answers to one packet.
 
     def open_answers(self) -> None:
-        """A packet is about to be processed: what is queued until `close_answers` is due to it. Not needed where
-        nothing waits.
+        """A packet is about to be processed: what is queued until `close_answers` is due to it. Not needed unless
+        `is_waiting`.
         """
         self.answers_at = len(self.control)
         self.packets_before = len(self.packets)
         self.answered_apart = False
+        self.is_waiting = bool(self.control) or bool(self.packets)
 
     def answer_apart(self) -> None:
         """It is answered by a packet of its own, which is made later: nothing else is due to it."""
         self.answered_apart = True
+        self.is_waiting = True
 
     def clear_control(self) -> None:
         """What waits is of no account any more."""
@@ -284,7 +305,9 @@ class Context:
 
         Those go that come first, and that fit; the peer asks again for what it needs. SACK is no such answer.
         """
-        if len(self.control) > self.answers_at or len(self.packets) > self.packets_before:
+        chunks = len(self.control) - self.answers_at
+        packets = len(self.packets) - self.packets_before
+        if chunks + packets and chunks + packets + self.answered_apart > 1:
             self._bound_answers()
 
     def _bound_answers(self) -> None:
