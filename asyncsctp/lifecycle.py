@@ -19,7 +19,6 @@ from .handlers.notices import (
     Complete,
     Completion,
     HeartbeatAnswer,
-    Moved,
     Settlement,
     Writable,
 )
@@ -258,6 +257,11 @@ class Lifecycle:
                 notice = notices.popleft()
                 if isinstance(notice, Writable):
                     user.on_writable()
+                elif isinstance(notice, Event):
+                    user.on_event(notice)
+                    if isinstance(notice, AssociationDown):
+                        self._is_over = True
+                        user.on_closed(notice.error)
                 elif isinstance(notice, Settlement):
                     user.on_settled(notice.watcher, notice.reason, notice.address, notice.transmissions)
                 elif isinstance(notice, Complete):
@@ -266,11 +270,6 @@ class Lifecycle:
                     user.on_heartbeat(notice.address, notice.round_trip)
                 elif isinstance(notice, Completion):
                     notice.callback()
-                elif not isinstance(notice, Moved):
-                    user.on_event(notice)
-                    if isinstance(notice, AssociationDown):
-                        self._is_over = True
-                        user.on_closed(notice.error)
         finally:
             context.is_at_work = False
         if self._is_over:

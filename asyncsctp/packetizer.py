@@ -118,7 +118,8 @@ class Packetizer:
             owed = keyring is not None and keyring.owed(body)
             if keyring is not None and owed and not keyring.blanket:
                 room -= keyring.size
-            body = control.fit(body, room)
+            if len(body) > room:
+                body = control.fit(body, room)
             if not body:
                 continue
             if keyring is not None and owed:
@@ -159,7 +160,8 @@ class Packetizer:
             path = context.paths.by_id[path_id]
             parts = self._lead if path is data_path else []
             for chunk in chunks:
-                chunk = control.fit(chunk, path.payload)
+                if len(chunk) > path.payload:
+                    chunk = control.fit(chunk, path.payload)
                 if not chunk:
                     continue
                 if parts and (chunk[0] == COOKIE_ACK or _size(parts) + len(chunk) > path.payload):

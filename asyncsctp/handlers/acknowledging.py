@@ -268,21 +268,26 @@ class Acknowledging:
 
     def _count(self) -> None:
         """Tell the budget what is held, ask what it leaves, and set how much of a change is worth doing so again."""
-        used = self._queue.unread + self._queue.held
+        queue = self._queue
+        used = queue.unread + queue.held
         counted = used - FLOOR if used > FLOOR else 0
         budget = self._budget
         budget.taken += counted - self._counted
         self._counted = counted
-        self._most = budget.most(counted)
-        slack = budget.slack()
-        self._limit = self._window
-        if self._most < self._window:
-            self._limit = self._most
+        limit = self._window
+        self._most = most = budget.most(counted)
+        if most < limit:
+            limit = most
             slack = SILLY_WINDOW
+        else:
+            slack = budget.slack()
+        self._limit = limit
         # From which fill on each new chunk is looked at; with I-DATA each DATA chunk is, for none is allowed.
-        brim = self._limit - SILLY_WINDOW
-        self._brim_of_messages = brim if brim < used + slack else used + slack
-        self._brim = self._brim_of_messages if self._messages is None else -1
+        brim = limit - SILLY_WINDOW
+        if brim > used + slack:
+            brim = used + slack
+        self._brim_of_messages = brim
+        self._brim = brim if self._messages is None else -1
         self._ebb = -1
         if counted:
             self._ebb = used - slack if used - slack > FLOOR else FLOOR

@@ -84,7 +84,7 @@ class Reception(Acknowledging):
             if kind & FLAG_IMMEDIATE:
                 self._immediate = True
             at += length + 3 & -4
-        if streams._edges or streams._giving:
+        if streams.is_uncertain:
             streams.judge(tracker.cumulative_tsn)
         statistics.data_chunks_received += count
         statistics.bytes_received += received

@@ -433,8 +433,10 @@ class Transmission:
                 path.on_ack(share, flight, cum_advanced, recovering, now)
                 told += share
                 flight -= share
+                if supply <= 0:
+                    continue
                 room = path.window - flight
-                if room > 0 and supply > 0:
+                if room > 0:
                     packets = -(-room // path.payload)  # section 6.1 B
                     taken = min(packets * (path.payload - self.queue.header_size), supply)
                     flight += packets * self.queue.header_size + taken

@@ -55,7 +55,7 @@ class Given:
 class DataRuns(ReassemblyQueue):
     """The chunks of DATA messages that are not complete, or not in turn."""
 
-    __slots__ = ("_next_ssn", "_edges", "_waiting", "_most_fragments", "_skipped", "_giving", "_judged")
+    __slots__ = ("_next_ssn", "_edges", "_waiting", "_most_fragments", "_skipped", "_giving", "_judged", "is_uncertain")
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         super().__init__(recipient, max_message_size)
@@ -66,8 +66,11 @@ class DataRuns(ReassemblyQueue):
         self._skipped = NO_TSN  # the TSN before those of which none can continue a message: it was abandoned
         self._giving: dict[int, Given] = {}  # by the TSN that is awaited
         self._judged = NO_TSN  # up to there no message is incomplete
+        #: Whether there may be something to `judge`.
+        self.is_uncertain = False
 
     def _add_beside_others(self, tsn: int, flags: int, sid: int, ssn: int, ppid: int, payload: bytes) -> str | None:
+        self.is_uncertain = True
         if self._giving and tsn in self._giving:
             return self._give_on(tsn, flags, sid, ssn, ppid, payload)
         if self._is_watching and flags & (FLAG_UNORDERED | FLAG_BEGIN) == FLAG_BEGIN:
@@ -260,7 +263,8 @@ class DataRuns(ReassemblyQueue):
             return  # what is put aside may belong to them
         first, self._judged = self._judged, cumulative_tsn
         edges = self._edges
-        if not self.abandons or not (edges or self._giving):
+        self.is_uncertain = bool(edges) or bool(self._giving)
+        if not self.abandons or not self.is_uncertain:
             return
         for given in list(self._giving.values()):
             if given.following <= cumulative_tsn:

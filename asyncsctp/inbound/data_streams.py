@@ -101,7 +101,16 @@ class DataStreams(DataRuns):
             if tsn == front.last + 1 and flags & FLAG_BEGIN == 0:
                 key = sid << 16 | (UNORDERED_KEY if flags & FLAG_UNORDERED else number)
                 if key == front.key:
-                    return self._extend(front, tsn, flags, payload)
+                    length = len(payload)
+                    parts = front.parts
+                    size = front.size + length
+                    if size > self._max_message_size or len(parts) >= self._most_fragments:
+                        return self._refuse(tsn, size)
+                    parts.append(payload)
+                    front.last = tsn
+                    front.size = size
+                    self.held += length + OVERHEAD
+                    return None if flags & FLAG_END == 0 else self._complete_front(front)
             self.settle()
         elif flags & _KIND == self._fast_kind and not self._edges and self._next_ssn.get(sid, 0) == number:
             self._next_ssn[sid] = (number + 1) & MASK_16
@@ -133,6 +142,7 @@ class DataStreams(DataRuns):
         if front is None:
             return
         self._front = None
+        self.is_uncertain = True
         run = Run(front.first, True, False, front.key, front.ppid)
         run.last = front.last
         run.size = front.size
@@ -141,32 +151,26 @@ class DataStreams(DataRuns):
         for number, payload in enumerate(front.parts):
             self._hold(front.first + number, payload)
 
-    def _extend(self, front: _Front, tsn: int, flags: int, payload: bytes) -> str | None:
-        """The next fragment of the front."""
-        size = front.size + len(payload)
+    def _refuse(self, tsn: int, size: int) -> str:
+        """The front has grown beyond what a message may be; `size` is that with this TSN."""
         if size > self._max_message_size:
             return violation(tsn, f"its message is longer than {self._max_message_size} bytes")
-        parts = front.parts
-        if len(parts) >= self._most_fragments:
-            return violation(tsn, f"its message has more than {self._most_fragments} fragments")
-        parts.append(payload)
-        front.last = tsn
-        front.size = size
-        self.held += len(payload) + OVERHEAD
-        if flags & FLAG_END == 0:
-            return None
+        return violation(tsn, f"its message has more than {self._most_fragments} fragments")
+
+    def _complete_front(self, front: _Front) -> str | None:
+        """The last fragment of the front has come."""
         key = front.key
         sid = key >> 16 & MASK_16
         if key < UNORDERED_KEY:
             if self._next_ssn.get(sid, 0) != key & MASK_16:
                 self.settle()
-                run = self._edges[tsn]
+                run = self._edges[front.last]
                 run.ended = True
                 return self._complete(run)
             self._next_ssn[sid] = (key + 1) & MASK_16
         self._front = None
-        self.held -= size + len(parts) * OVERHEAD
-        self._deliver(sid, key & MASK_16, front.ppid, key >= UNORDERED_KEY, front.first, b"".join(parts))
+        self.held -= front.size + len(front.parts) * OVERHEAD
+        self._deliver(sid, key & MASK_16, front.ppid, key >= UNORDERED_KEY, front.first, b"".join(front.parts))
         return None
 
     def skip(self, previous: int, tsn: int, entries: Iterable[tuple[int, int]]) -> None:

@@ -132,9 +132,11 @@ class Path:
         """A SACK acknowledged data sent to this address; the arguments are those of `CongestionController.on_ack`."""
         self.one_packet = False
         self.congestion.on_ack(acked, in_flight_before, cum_advanced, in_recovery, now)
-        self._burst_end = in_flight_before + acked
-        if self._burst_end < self.congestion.cwnd or not self.settings.bounds_bursts:
-            self._burst_end = max(self._burst_end, self._burst())
+        if self.settings.bounds_bursts:
+            burst_end = in_flight_before + acked
+            self._burst_end = burst_end if burst_end >= self.congestion.cwnd else max(burst_end, self._burst())
+        else:
+            self._burst_end = _UNBOUNDED
 
     def on_rtt(self, rtt: float, now: float) -> None:
         """A round trip was measured, by data (section 6.3.1) or by a HEARTBEAT (section 8.3)."""
