@@ -2,8 +2,9 @@
 
 A server takes what one association sends, as fast as it goes, while another process sends INITs from many addresses
 and ports and answers none of the INIT ACKs. Printed for each rate, over several rounds: goodput without the flood and
-with it, the server's answers, how much larger they are than the INITs, and how long a new client takes to connect.
-Count and time are bounded by the arguments; nothing leaves the machine.
+with it; the server's CPU time for what it took, which depends less on what else the machine does; its answers, how much
+larger they are than the INITs, and how long a new client takes to connect. Count and time are bounded by the arguments;
+nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import asyncio
 import multiprocessing
 import random
+import select
 import socket
 import time
 from collections.abc import Sequence
@@ -47,16 +49,19 @@ ALL = asyncsctp.Config(
 
 
 class Round(NamedTuple):
-    """One measurement: bytes a second, answers for each INIT, bytes for each byte, and seconds to connect."""
+    """One measurement: bytes a second, CPU seconds of the server for each byte, answers for each INIT, bytes for each
+    byte, and seconds to connect.
+    """
 
     goodput: float
+    cost: float
     answered: float = 0.0
     amplified: float = 0.0
     connected: float = 0.0
 
 
 def serve(pipe: Connection, config: asyncsctp.Config) -> None:
-    """The server's process, until the pipe says so."""
+    """The server's process; it tells its CPU time when the pipe asks, until that says to end."""
 
     async def swallow(association: asyncsctp.Association) -> None:
         with suppress(asyncsctp.SCTPError):
@@ -66,7 +71,8 @@ def serve(pipe: Connection, config: asyncsctp.Config) -> None:
     async def run() -> None:
         async with asyncsctp.serve(swallow, ADDRESS, PORT, udp_port=0, config=config) as server:
             pipe.send(server.udp_port)
-            await asyncio.to_thread(pipe.recv)
+            while await asyncio.to_thread(pipe.recv):
+                pipe.send(time.process_time())
 
     asyncio.run(run())
 
@@ -84,6 +90,10 @@ def flood(pipe: Connection, udp_port: int, rate: int, seconds: float, config: as
     for number, sock in enumerate(sockets):
         sock.bind((f"127.0.1.{number + 1}", 0))
         sock.setblocking(False)
+    by_number = {sock.fileno(): sock for sock in sockets}
+    poller = select.epoll()
+    for number in by_number:
+        poller.register(number, select.EPOLLIN)
     sent = sent_bytes = came = came_bytes = 0
     start = time.perf_counter()
     while (elapsed := time.perf_counter() - start) < seconds:
@@ -92,10 +102,10 @@ def flood(pipe: Connection, udp_port: int, rate: int, seconds: float, config: as
             sockets[sent % SOURCES].sendto(packet, (ADDRESS, udp_port))
             sent += 1
             sent_bytes += len(packet) + HEADERS
-        for sock in sockets:
+        for number, _ in poller.poll(0):
             with suppress(BlockingIOError):
                 while True:
-                    came_bytes += len(sock.recv(4096)) + HEADERS
+                    came_bytes += len(by_number[number].recv(4096)) + HEADERS
                     came += 1
         time.sleep(TICK)
     for sock in sockets:
@@ -103,10 +113,18 @@ def flood(pipe: Connection, udp_port: int, rate: int, seconds: float, config: as
     pipe.send((sent, sent_bytes, came, came_bytes))
 
 
-async def pump(udp_port: int, seconds: float, config: asyncsctp.Config) -> float:
-    """Bytes a second that one association gets to the server."""
+def cpu_time(server: Connection) -> float:
+    """What the server's process has taken until now."""
+    server.send(True)
+    spent: float = server.recv()
+    return spent
+
+
+async def pump(server: Connection, udp_port: int, seconds: float, config: asyncsctp.Config) -> tuple[float, float]:
+    """Bytes a second that one association gets to the server, and the server's CPU seconds for each byte."""
     async with asyncsctp.connect(ADDRESS, PORT, udp_port=udp_port, config=config) as association:
         _, writer = association.open_stream(0)
+        before = cpu_time(server)
         start = time.perf_counter()
         size = 0
         while time.perf_counter() - start < seconds:
@@ -114,7 +132,8 @@ async def pump(udp_port: int, seconds: float, config: asyncsctp.Config) -> float
             await writer.drain()
             size += len(BURST) * len(MESSAGE)
         await association.flush()
-        return size / (time.perf_counter() - start)
+        elapsed = time.perf_counter() - start
+        return size / elapsed, (cpu_time(server) - before) / size
 
 
 async def time_to_connect(udp_port: int, config: asyncsctp.Config) -> float:
@@ -123,33 +142,37 @@ async def time_to_connect(udp_port: int, config: asyncsctp.Config) -> float:
         return time.perf_counter() - start
 
 
-async def go(udp_port: int, rate: int, seconds: float, config: asyncsctp.Config) -> Round:
+async def go(server: Connection, udp_port: int, rate: int, seconds: float, config: asyncsctp.Config) -> Round:
     """One round; without a flood if the rate is 0."""
     if not rate:
-        return Round(await pump(udp_port, seconds, config))
+        return Round(*await pump(server, udp_port, seconds, config))
     ours, theirs = _context.Pipe()
     arguments = (theirs, udp_port, rate, WARM_UP + seconds + COOL_DOWN, config)
     process = _context.Process(target=flood, args=arguments, daemon=True)
     process.start()
     try:
         await asyncio.sleep(WARM_UP)
-        goodput = await pump(udp_port, seconds, config)
+        goodput, cost = await pump(server, udp_port, seconds, config)
         connected = await time_to_connect(udp_port, config)
         sent, sent_bytes, came, came_bytes = await asyncio.to_thread(ours.recv)
     finally:
         process.join()
-    return Round(goodput, came / sent, came_bytes / max(came, 1) * sent / sent_bytes, connected)
+    return Round(goodput, cost, came / sent, came_bytes / max(came, 1) * sent / sent_bytes, connected)
 
 
-async def measure(udp_port: int, rates: Sequence[int], seconds: float, rounds: int, config: asyncsctp.Config) -> None:
+async def measure(
+    server: Connection, udp_port: int, rates: Sequence[int], seconds: float, rounds: int, config: asyncsctp.Config
+) -> None:
     results: dict[int, list[Round]] = {rate: [] for rate in (0, *rates)}
     for _ in range(rounds):  # in turn, so that what else the machine does meets all alike
         for rate, found in results.items():
-            found.append(await go(udp_port, rate, seconds, config))
+            found.append(await go(server, udp_port, rate, seconds, config))
     before = median(each.goodput for each in results[0])
+    alone = median(each.cost for each in results[0])
     for rate, found in results.items():
         goodput = median(each.goodput for each in found)
-        line = f"{rate:>8} {goodput * 8 / 1e6:>10.0f} {goodput / before:>8.0%}"
+        cost = median(each.cost for each in found)
+        line = f"{rate:>8} {goodput * 8 / 1e6:>10.0f} {goodput / before:>8.0%} {cost * 1e9:>10.2f} {cost / alone:>8.0%}"
         if rate:
             line += (
                 f" {median(each.answered for each in found):>10.0%} {median(each.amplified for each in found):>8.2f}"
@@ -175,8 +198,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         udp_port: int = ours.recv()
         form = "compiled" if asyncsctp.compiled else "plain Python"
         print(f"{form}, {'all extensions' if options.all else 'default settings'}, loopback\n")
-        print(f"{'INIT/s':>8} {'Mbit/s':>10} {'':>8} {'answered':>10} {'bytes':>8} {'connect ms':>10}")
-        asyncio.run(measure(udp_port, rates, options.seconds, options.rounds, config))
+        columns = ("INIT/s", 8), ("Mbit/s", 10), ("", 8), ("CPU s/GB", 10), ("", 8), ("answered", 10), ("bytes", 8)
+        print(*(f"{name:>{width}}" for name, width in (*columns, ("connect ms", 10))))
+        asyncio.run(measure(ours, udp_port, rates, options.seconds, options.rounds, config))
         ours.send(None)
     finally:
         server.join(5)
