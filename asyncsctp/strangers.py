@@ -314,6 +314,8 @@ class Strangers:
         Draft natsupp section 6.3.2: where restarts are disabled, another tag of the peer means another peer, behind the
         same NAT.
         """
+        if self._directory.find_peer(addresses, port) is None:
+            return None  # as most often
         for association in self._directory.peers_at(addresses, port):
             setup = association.context.setup
             if setup is None or not setup.disable_restart or association.context.peer_tag == peer_tag:

@@ -26,7 +26,7 @@ from ..wire.constants import (
     ERROR,
     INIT_ACK,
 )
-from ..wire.init import Init, pack_init
+from ..wire.init import Init, pack_init, pack_init_ack
 from . import capabilities
 from .context import Context, Setup
 from .cookie import NO_TIE_TAGS, CookieJar
@@ -68,23 +68,21 @@ def acknowledge(
     ourselves is sent nevertheless.
     """
     extension = theirs.preservative_ms / 1000
-    answer = ours._replace(
-        outgoing_streams=setup.outgoing_streams,  # section 3.3.3: no more than the INIT allows
-        cookie=cookies.seal(setup, now, tie_tags, extension, lifetime),
-        ecn=setup.ecn,
-        extensions=setup.extensions,
-        auth=ours.auth if theirs.auth is not None else None,
-    )
-    chunk = pack_init(answer, ack=True)
+    says_auth = theirs.auth is not None
+    streams = setup.outgoing_streams  # section 3.3.3: no more than the INIT allows
+    cookie = cookies.seal(setup, now, tie_tags, extension, lifetime)
+    chunk = pack_init_ack(ours, cookie, streams, setup.ecn, setup.extensions, says_auth)
     if len(chunk) > room and len(setup.addresses) > 1:
         for kept in (setup.addresses, setup.addresses[:1]):
             fewer = setup._replace(addresses=kept, further=(), lists_more=True, preferred=setup.preferred % len(kept))
             cookie = cookies.seal(fewer, now, tie_tags, extension, lifetime)
-            chunk = pack_init(answer._replace(cookie=cookie), ack=True)
+            chunk = pack_init_ack(ours, cookie, streams, setup.ecn, setup.extensions, says_auth)
             if len(chunk) <= room:
                 return chunk
     if len(chunk) > room and setup.auth is not None and is_longer(setup.auth[1], setup.auth[0]):
         return control.pack_abort(causes.pack_out_of_resource())
+    if not theirs.unrecognized:
+        return chunk
     reports = tlv.take_whole(map(parameters.pack_unrecognized, theirs.unrecognized), room - len(chunk))
     return tlv.pack_enclosing(INIT_ACK << 8, b"".join(reports), chunk[tlv.HEADER_SIZE :]) if reports else chunk
 

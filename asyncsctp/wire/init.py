@@ -34,14 +34,17 @@ from .constants import (
 )
 from .tlv import Malformed
 
-__all__ = ["MAX_ADDRESSES", "Init", "pack_init", "read_init"]
+__all__ = ["MAX_ADDRESSES", "Init", "pack_init", "pack_init_ack", "read_init"]
 
 #: How many addresses of a peer's list are looked at.
 MAX_ADDRESSES: Final = 64
 #: So many bytes of unrecognized parameters are kept to be reported back, as far as a packet has room for them.
 MAX_UNRECOGNIZED_SIZE: Final = 1024
+#: Parameters of no more bytes are remembered: all INITs of a stack have the same. Longer ones hold nonces, addresses.
+_USUAL_SIZE: Final = 64
 
 _FIXED: Final = Struct("!IIHHI")
+_FIXED_FIELDS: Final = 5
 _HEADER: Final = Struct("!HH")
 _OF_AUTH: Final = frozenset({PARAM_RANDOM, PARAM_CHUNK_LIST, PARAM_HMAC_ALGORITHMS})
 
@@ -96,21 +99,31 @@ def pack_init(init: Init, ack: bool) -> bytes:
     if ack and init.unrecognized:
         # Section 3.2.2: they MUST go into the INIT ACK.
         items += map(parameters.pack_unrecognized, init.unrecognized)
-    common, padding = _pack_common(
-        init.addresses, init.ecn, init.extensions, init.adaptation, init.primary, init.disable_restart
-    )
-    value = b"".join(
-        (
-            _FIXED.pack(
-                init.initiate_tag, init.a_rwnd, init.outgoing_streams, init.incoming_streams, init.initial_tsn
-            ),
-            *items,
-            common,
-        )
-    )
+    return _enclose(INIT_ACK if ack else INIT, init, init.outgoing_streams, items, init.ecn, init.extensions)
+
+
+def pack_init_ack(
+    ours: Init, cookie: bytes, outgoing_streams: int, ecn: bool, extensions: frozenset[int], says_auth: bool
+) -> bytes:
+    """The INIT ACK of a side that offers `ours`: of streams, ECN, extensions and authentication it says what is given
+    here.
+    """
+    items = [parameters.pack_cookie(cookie)]
+    if says_auth and ours.auth is not None:
+        items.append(auth.pack_auth_parameters(ours.auth))
+    return _enclose(INIT_ACK, ours, outgoing_streams, items, ecn, extensions)
+
+
+def _enclose(
+    kind: int, init: Init, outgoing_streams: int, items: list[bytes], ecn: bool, extensions: frozenset[int]
+) -> bytes:
+    """The chunk with these parameters, and those that an endpoint says to everybody alike behind them."""
+    common, padding = _pack_common(init.addresses, ecn, extensions, init.adaptation, init.primary, init.disable_restart)
+    fixed = _FIXED.pack(init.initiate_tag, init.a_rwnd, outgoing_streams, init.incoming_streams, init.initial_tsn)
+    value = b"".join((fixed, *items, common))
     if not common and items:
-        return tlv.pack_enclosing((INIT_ACK if ack else INIT) << 8, items[-1], value[: -len(items[-1])])
-    return _HEADER.pack((INIT_ACK if ack else INIT) << 8, tlv.HEADER_SIZE + len(value) - padding) + value
+        return tlv.pack_enclosing(kind << 8, items[-1], value[: -len(items[-1])])
+    return _HEADER.pack(kind << 8, tlv.HEADER_SIZE + len(value) - padding) + value
 
 
 @lru_cache(maxsize=64)
@@ -143,7 +156,18 @@ def read_init(data: bytes, start: int, end: int) -> Init:
     """The value of an INIT or INIT ACK chunk, which stands between `start` and `end`."""
     if end - start < _FIXED.size or end > len(data):
         raise Malformed(f"an INIT or INIT ACK with a value of {end - start} bytes")
-    tag, a_rwnd, outgoing_streams, incoming_streams, initial_tsn = _FIXED.unpack_from(data, start)
+    said = data[start + _FIXED.size : end]
+    read = _read_usual(said) if len(said) <= _USUAL_SIZE else _read_parameters(said)
+    return Init._make((*_FIXED.unpack_from(data, start), *read[_FIXED_FIELDS:]))
+
+
+@lru_cache(maxsize=64)
+def _read_usual(data: bytes) -> Init:
+    return _read_parameters(data)
+
+
+def _read_parameters(data: bytes) -> Init:
+    """What the parameters say; nothing is known of the fixed fields."""
     addresses: dict[tuple[int, bytes], None] = {}
     lists_more = False
     supported_address_types: frozenset[int] | None = None
@@ -158,7 +182,7 @@ def read_init(data: bytes, start: int, end: int) -> Init:
     adaptation: int | None = None
     primary = ""
     disable_restart = False
-    for kind, at, value_start, value_end in tlv.walk(data, start + _FIXED.size, end):
+    for kind, at, value_start, value_end in tlv.walk(data, 0, len(data)):
         value = data[value_start:value_end]
         if kind in ADDRESS_SIZES:
             if len(addresses) < MAX_ADDRESSES:
@@ -196,11 +220,11 @@ def read_init(data: bytes, start: int, end: int) -> Init:
             if not tlv.skips_parameter(kind):
                 break
     return Init(
-        initiate_tag=tag,
-        a_rwnd=a_rwnd,
-        outgoing_streams=outgoing_streams,
-        incoming_streams=incoming_streams,
-        initial_tsn=initial_tsn,
+        initiate_tag=0,
+        a_rwnd=0,
+        outgoing_streams=0,
+        incoming_streams=0,
+        initial_tsn=0,
         addresses=_destinations(addresses),
         lists_more=lists_more,
         supported_address_types=supported_address_types,

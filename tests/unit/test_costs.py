@@ -615,6 +615,28 @@ def test_an_init_of_a_stranger_costs_next_to_nothing_once_enough_were_answered()
     assert lines(lambda: two.z.receive(packet, stranger, 0.0)) < 60
 
 
+@pytest.mark.parametrize("addresses", [(), tuple(f"192.0.2.{number}" for number in range(1, 17))], ids=["none", "16"])
+def test_an_init_of_a_stranger_costs_little_where_it_is_answered(addresses: tuple[str, ...]) -> None:
+    """What others have said before is not read again, and what we say to all is packed already."""
+    two = Two()
+    stranger = Route(Z, "10.9.9.9", 9899)
+
+    def cost(tag: int) -> int:
+        offer = Init(tag, 100_000, 10, 10, tag, addresses=addresses, ecn=True, extensions=frozenset({130, 132, 192}))
+        question = Seal(4001, 5001, 0).pack(pack_init(offer, ack=False))
+
+        def answer() -> None:
+            two.z.receive(question, stranger, 0.0)
+            two.z.flush(0.0)
+
+        return lines(answer)
+
+    cost(7)
+    before = len(two.z.outbox)
+    assert cost(8) < 300 + 60 * len(addresses)
+    assert len(two.z.outbox) == before + 1
+
+
 @pytest.mark.parametrize("story", ["come", "go", "come and go"])
 def test_each_change_of_an_address_costs_as_little_however_many_are_asked_for_at_once(story: str) -> None:
     """ASCONF (RFC 5061 section 4.1): what a request of 16 bytes takes, with as many addresses as a peer can have."""

@@ -742,6 +742,24 @@ def test_clients_are_not_taken_for_a_flood(server: Host) -> None:
     assert len(server.endpoint.associations) == 3000
 
 
+def test_several_hundred_clients_at_once_need_not_ask_twice(server: Host) -> None:
+    """All INITs come before the first COOKIE ECHO, in turns of as many packets as the socket gives."""
+    acks: list[tuple[Route, Init]] = []
+    for first in range(0, 1200, 128):
+        for number in range(first, min(first + 128, 1200)):
+            server.endpoint.receive(init_packet(number + 1), stranger(number), 0.0)
+        server.endpoint.flush(0.0)
+        acks += [(route, init_ack_of(answer)) for route, answer in server.take()]
+    assert len(acks) == 1200
+    for route, ack in acks:
+        echo = packet(ack.initiate_tag, control.pack_cookie_echo(ack.cookie or b""))
+        server.endpoint.receive(echo, route, 0.0)
+        server.endpoint.flush(0.0)
+        assert [kinds(answer)[0] for _, answer in server.take()] == [COOKIE_ACK]
+    assert len(server.endpoint.associations) == 1200
+    assert server.endpoint.statistics.answers_suppressed == 0
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -6,7 +6,8 @@ import pytest
 
 from asyncsctp.wire import parameters, tlv
 from asyncsctp.wire.addresses import pack_address
-from asyncsctp.wire.init import MAX_ADDRESSES, MAX_UNRECOGNIZED_SIZE, Init, pack_init, read_init
+from asyncsctp.wire.auth import AuthParameters
+from asyncsctp.wire.init import MAX_ADDRESSES, MAX_UNRECOGNIZED_SIZE, Init, pack_init, pack_init_ack, read_init
 from asyncsctp.wire.tlv import Malformed
 
 PLAIN = Init(
@@ -47,6 +48,24 @@ def test_3_3_3_an_init_ack_with_everything() -> None:
     chunk = pack_init(ack, ack=True)
     assert chunk[:2] == b"\x02\0"
     assert read(chunk) == ack._replace(unrecognized=(), reported=(unknown,))
+
+
+def test_an_init_ack_says_of_what_both_have_to_agree_on_what_they_agree_on() -> None:
+    said = AuthParameters(bytes(32), b"\x01", (3, 1))
+    ours = PLAIN._replace(addresses=("192.0.2.1",), ecn=True, extensions=frozenset({0xC0, 0x82}), auth=said)
+    expected = ours._replace(cookie=b"cookie", outgoing_streams=3, ecn=False, extensions=frozenset({0xC0}))
+    for says_auth, auth in ((True, said), (False, None)):
+        chunk = pack_init_ack(ours, b"cookie", 3, False, frozenset({0xC0}), says_auth)
+        assert chunk == pack_init(expected._replace(auth=auth), ack=True)
+        assert read(chunk) == expected._replace(auth=auth)
+
+
+def test_who_says_the_same_in_its_parameters_is_another_nevertheless() -> None:
+    tail = parameters.pack_ecn_capable()
+    other = struct.pack("!IIHHI", 5, 6, 7, 8, 9)
+    assert read_parameters(tail) == PLAIN._replace(ecn=True)
+    assert read_init(other + tail, 0, 20) == Init(5, 6, 7, 8, 9, ecn=True)
+    assert read_parameters(tail) == PLAIN._replace(ecn=True)
 
 
 def test_parameters_stay_in_the_chunk_that_they_belong_to() -> None:
