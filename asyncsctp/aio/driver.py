@@ -288,7 +288,7 @@ class Driver(Inbox):
         self.check_alive()
 
     async def drain_part(self, sid: int) -> None:
-        """The same for who writes a message in parts."""
+        """Wait until a coroutine that writes a message in parts may write the next part."""
         self.check_alive()
         await self.sending.wait_for_part(sid)
         self.check_alive()

@@ -126,7 +126,7 @@ class SendBuffer:
         await self._wait_for_stream(sid)
 
     async def wait_for_part(self, sid: int) -> None:
-        """The same for who writes a message in parts to this stream."""
+        """Wait until a message that is written in parts to this stream may go on."""
         core = self._core
         self.credit = self.size // 2 - core.buffered
         is_full = core.movable > self.size if core.pressing((sid,)) else core.buffered > self.size or bool(self._room)

@@ -92,12 +92,12 @@ class MessageQueue:
         self.messages = []
 
     async def read(self) -> Message:
-        """The next message; it doesn't suspend if there is one.
+        """Read the next message, without suspending if it is here.
 
-        What has arrived can be read after the peer has reset the stream (RFC 6525), or has shut the association down,
-        and after that has ended. Then this raises `EndOfStream`, or the association's error if it did not end
-        gracefully.
-        `RuntimeError` if another coroutine is reading this stream already. Cancelling a read loses no message.
+        What has arrived can be read after the peer has reset the stream (RFC 6525) or shut the association down, and
+        after the association has ended. After that this raises `EndOfStream`, or the association's error if it did not
+        end gracefully. `RuntimeError` if another coroutine is reading this stream already. Cancelling a read loses no
+        message.
         """
         if self.waiter is not None or self.is_empty():
             await self.wait()
@@ -115,7 +115,7 @@ class MessageQueue:
         self._inbox.consumed(taken)
 
     async def read_many(self, limit: int | None = None) -> list[Message]:
-        """All messages that have arrived, at most `limit`, and at least one: waits and raises as `read` does.
+        """Read all messages that have arrived, at most `limit` and at least one; wait and raise as `read` does.
 
         `ValueError` for a `limit` below 1.
         """
