@@ -268,8 +268,8 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
     async def close(self) -> None:
         """Deliver what was written, then shut down (RFC 9260 section 9.2), and wait for the end. Idempotent.
 
-        After `Config.close_timeout` seconds the association is aborted; if only the peer's SHUTDOWN COMPLETE is missing,
-        it has ended gracefully then. No error is raised, whichever the end: ask `wait_closed`.
+        After `Config.close_timeout` seconds the association is aborted; if only the peer's SHUTDOWN COMPLETE is missing
+        then, it ends gracefully. No error is raised, whichever the end: ask `wait_closed`.
         """
         await self._driver.close()
 
