@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from ..inbound.budget import FLOOR
-from ..inbound.data_streams import DataStreams
+from ..inbound.data_streams import STREAM, DataStreams
 from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW, ACK_REPORT, NO_ACK, DataTracker
+from ..inbound.fragments import STREAM as STREAM_OF_MESSAGES
 from ..inbound.idata_streams import IDataStreams
 from ..inbound.reassembly import ReassemblyQueue, Recipient
 from ..paths.path import Path
@@ -22,6 +23,8 @@ __all__ = ["SILLY_WINDOW", "Acknowledging"]
 
 #: A window below this is announced as closed (section 6.2: the receiver's side of silly window avoidance).
 SILLY_WINDOW: Final = 512
+#: What the streams of an association may take that does not count.
+_FEW_STREAMS: Final = 8192
 #: SACKs for one batch of packets, beside the final one, that say how far all has come, where more are of no use: each
 #: costs the peer as much as sending two packets.
 _SHORT_TRAIN: Final = 8
@@ -40,6 +43,7 @@ class Acknowledging:
         "_announced",
         "_brim",
         "_brim_of_messages",
+        "_brim_of_streams",
         "_budget",
         "_carried",
         "_context",
@@ -59,6 +63,7 @@ class Acknowledging:
         "_reports",
         "_sacks",
         "_slow_start_ends",
+        "_stream",
         "_streams",
         "_train",
         "_window",
@@ -74,6 +79,7 @@ class Acknowledging:
         self._queue: ReassemblyQueue = self._streams  # that of the two which is in use
         if setup.interleaving:
             self._queue = self._messages = IDataStreams(recipient, config.max_message_size, context.numbering)
+        self._stream = STREAM if self._messages is None else STREAM_OF_MESSAGES  # what each takes
         self._queue.abandons = setup.partial_reliability
         self._window = self._largest_window = config.recv_buffer
         self._announced = config.recv_buffer
@@ -83,6 +89,7 @@ class Acknowledging:
         self._most = 0  # what it leaves to this association
         self._limit = 0  # the smaller of that and the window
         self._brim = self._brim_of_messages = self._ebb = 0  # above and below these fills it is to be counted anew
+        self._brim_of_streams = 0  # and with more streams than so many
         self._level = -1  # down to so much unread the window is not worth an update
         self._count()
         # How far the peer may send by what was announced, in bytes received.
@@ -266,16 +273,22 @@ class Acknowledging:
         free = self._window - used
         return free if free < left else left
 
-    def _count(self) -> None:
-        """Tell the budget what is held, ask what it leaves, and set how much of a change is worth doing so again."""
+    def _count(self) -> bool:
+        """Tell the budget what is held, ask what it leaves, and set how much of a change is worth doing so again.
+
+        The state of streams counts there, but not in the window: it stays, whatever is read. Whether it has room.
+        """
         queue = self._queue
         used = queue.unread + queue.held
-        counted = used - FLOOR if used > FLOOR else 0
+        keeping = queue.keeping()
+        kept = keeping - _FEW_STREAMS if keeping > _FEW_STREAMS else 0
+        counted = kept + used - FLOOR if used > FLOOR else kept
         budget = self._budget
         budget.taken += counted - self._counted
         self._counted = counted
         limit = self._window
-        self._most = most = budget.most(counted)
+        left = budget.most(counted) - kept
+        self._most = most = left if left > FLOOR else FLOOR
         if most < limit:
             limit = most
             slack = SILLY_WINDOW
@@ -289,5 +302,9 @@ class Acknowledging:
         self._brim_of_messages = brim
         self._brim = brim if self._messages is None else -1
         self._ebb = -1
-        if counted:
+        if used > FLOOR:
             self._ebb = used - slack if used - slack > FLOOR else FLOOR
+        if left < FLOOR:
+            return False
+        self._brim_of_streams = (_FEW_STREAMS + kept + slack) // self._stream
+        return True

@@ -89,6 +89,8 @@ class Reception(Acknowledging):
         statistics.data_chunks_received += count
         statistics.bytes_received += received
         statistics.messages_received += streams.delivered - delivered
+        if len(streams._next_ssn) > self._brim_of_streams:
+            self._count_streams()
         return at
 
     def take_i_data(self, data: bytes, at: int, end: int, path: Path) -> int:
@@ -141,6 +143,8 @@ class Reception(Acknowledging):
         if messages.is_in_doubt:
             messages.judge(tracker.cumulative_tsn)
         statistics.messages_received += messages.delivered - delivered
+        if len(messages._ordered) + len(messages._unordered) > self._brim_of_streams:
+            self._count_streams()
         return at
 
     def on_forward_tsn(self, data: bytes, at: int, end: int) -> None:
@@ -178,6 +182,8 @@ class Reception(Acknowledging):
             if messages.is_in_doubt:
                 messages.judge(tracker.cumulative_tsn)
         statistics.messages_received += self._queue.delivered - delivered
+        if self._queue.keeping() > self._brim_of_streams * self._stream:
+            self._count_streams()
 
     def deliver_parts(self, sid: int, wanted: bool) -> None:
         """Whether messages of a stream are given in parts as they come (RFC 6458 sections 6.1.7 and 8.1.21).
@@ -194,6 +200,7 @@ class Reception(Acknowledging):
         """
         delivered = self._queue.delivered
         self._queue.reset_streams(sids)
+        self._count()
         self._context.statistics.messages_received += self._queue.delivered - delivered
 
     def defer_reset(self, wire_tsn: int, sids: Sequence[int] | None) -> None:
@@ -345,6 +352,16 @@ class Reception(Acknowledging):
             f"there is no room for the rest: read them in parts, or raise recv_buffer ({self._window}), "
             f"max_message_size ({config.max_message_size}) or memory_limit ({self._budget.limit} for all associations "
             "of the endpoint)"
+        )
+
+    def _count_streams(self) -> None:
+        """The peer may have used other streams: where each stands is kept for as long as the association lives."""
+        if self._count() or self._context.state is CLOSED:
+            return
+        self._violations.out_of_resource(
+            f"the peer has used {self._queue.keeping() // self._stream} streams, and there is no room to know where "
+            "they stand: allow it fewer by max_incoming_streams, let it reset them, or raise memory_limit "
+            f"({self._budget.limit} for all associations of the endpoint)"
         )
 
     def _judge_length(self, length: int, wire_tsn: int) -> None:

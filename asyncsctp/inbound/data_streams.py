@@ -23,7 +23,10 @@ from .data_runs import NO_TSN, RUN, UNORDERED_KEY, DataRuns, Run, violation
 from .deferral import Chunk
 from .reassembly import LOOSE, OVERHEAD, SMALLEST_CHARGE, Recipient
 
-__all__ = ["DataStreams"]
+__all__ = ["STREAM", "DataStreams"]
+
+#: What a stream takes for as long as it is known, its place in `aio.inbox` included.
+STREAM: Final = 160
 
 _KIND: Final = FLAG_BEGIN | FLAG_END | FLAG_UNORDERED
 _WHOLE: Final = FLAG_BEGIN | FLAG_END
@@ -135,6 +138,10 @@ class DataStreams(DataRuns):
         if run is None or run.last != cumulative_tsn or run.ended or not run.begun:
             return 0
         return run.size + (run.last - run.first + 1) * OVERHEAD
+
+    def keeping(self) -> int:
+        """What it takes to know where each stream stands that the peer has used."""
+        return len(self._next_ssn) * STREAM
 
     def settle(self) -> None:
         """What is held is to be found by its TSN from now on: the front becomes a run like others."""

@@ -14,13 +14,17 @@ from typing import Final, final
 from ..wire.constants import MASK_32
 from .reassembly import LOOSE, ReassemblyQueue, Recipient
 
-__all__ = ["HALF", "MESSAGE", "Fragments", "Message", "Stream"]
+__all__ = ["HALF", "MESSAGE", "Fragments", "STREAM", "Message", "Stream"]
 
 HALF: Final = 1 << 31
 _HEAP_SLACK: Final = 64
 
 #: What a message held is charged beside its data.
 MESSAGE: Final = 512
+
+#: What the ordered messages of a stream, or its unordered ones, take for as long as they are known, its place in
+#: `aio.inbox` included.
+STREAM: Final = 256
 
 
 @final
@@ -122,6 +126,10 @@ class Fragments(ReassemblyQueue):
         # numbers, some of which may be over.
         self._doubts: dict[int, Message] = {}
         self._doubtful: list[int] = []
+
+    def keeping(self) -> int:
+        """What it takes to know where each stream stands that the peer has used, or skipped messages of."""
+        return (len(self._ordered) + len(self._unordered)) * STREAM
 
     def recount(self) -> int:
         """What `held` should be."""

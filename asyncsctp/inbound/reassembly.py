@@ -111,6 +111,10 @@ class ReassemblyQueue:
         """
         raise NotImplementedError
 
+    def keeping(self) -> int:
+        """What it takes to know where each stream stands that the peer has used, in bytes; it is not in `held`."""
+        raise NotImplementedError
+
     def relieve(self) -> bool:
         """Give what has come of messages that are read in parts, however little it is; whether there was any."""
         return False

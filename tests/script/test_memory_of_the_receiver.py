@@ -34,6 +34,7 @@ from asyncsctp.wire.constants import (
     I_FORWARD_TSN,
     SACK,
 )
+from asyncsctp.wire.forward_tsn import pack_i_forward_tsn
 from asyncsctp.wire.octets import Writer, write_i_data
 from asyncsctp.wire.tlv import PADDING
 
@@ -113,7 +114,7 @@ class Interleaver:
         writer = Writer()
         length = I_DATA_HEADER_SIZE + size
         write_i_data(writer, I_DATA << 8 | flags, length, self.script.theirs(self.tsn), sid, 0, number)
-        return writer.getvalue() + bytes([sid]) * size + PADDING[length & 3]
+        return writer.getvalue() + bytes([sid & 0xFF]) * size + PADDING[length & 3]
 
     def look(self) -> None:
         for packet in self.script.take():
@@ -237,6 +238,90 @@ def test_a_window_of_4096_holds_what_it_should() -> None:
         finally:
             tracemalloc.stop()
         assert held < 2 * (4096 + sent * (kind == "in order")) + 20_000, kind
+
+
+# Where each stream stands.
+
+
+class Strewer:
+    """A peer that uses a stream once and then the next, and reads the window it is told."""
+
+    def __init__(self, kind: str, memory_limit: int) -> None:
+        interleaves = kind != "data"
+        config = CONFIG.replace(interleaving=interleaves, memory_limit=memory_limit)
+        self.script = Script(config, extensions=ALL if interleaves else frozenset({FORWARD_TSN}), streams=65535)
+        self.kind = kind
+        self.a_rwnd = 0
+
+    def use(self, streams: range) -> None:
+        """Messages of a byte, or messages given up before anything of them has left."""
+        script = self.script
+        for first in range(streams.start, streams.stop, 50):
+            sids = range(first, min(first + 50, streams.stop))
+            if self.kind == "data":
+                script.arrive(*[script.data(sid, b"x", sid=sid) for sid in sids])
+            elif self.kind == "i-data":
+                script.arrive(*[Interleaver.chunk(at(script, sid), sid, 0, B | E, 1) for sid in sids])
+            else:
+                entries = [(sid, unordered, 7) for sid in sids for unordered in (False, True)]
+                script.arrive(pack_i_forward_tsn(script.theirs(sids[-1]), entries))
+            script.flush()
+            script.advance(0.2)  # a SACK may be delayed
+            script.user.messages.clear()
+            if script.state is CLOSED:
+                return
+            self.a_rwnd = [sack.a_rwnd for packet in script.take() for sack in packet.all(SACK)][-1]
+
+
+KINDS = {"data": 160, "i-data": 256, "i-forward-tsn": 512}  # and what a stream takes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_peer_that_uses_more_streams_than_there_is_room_for_ends_with_a_reason(kind: str) -> None:
+    peer = Strewer(kind, 1 << 20)
+    script = peer.script
+    tracemalloc.start()
+    try:
+        peer.use(range(64_000))
+        traced, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert script.state is CLOSED
+    for remedy in ("max_incoming_streams", "reset", "memory_limit"):
+        assert remedy in str(script.user.error)
+    assert last_abort(script) == [CAUSE_OUT_OF_RESOURCE]
+    assert traced < (1 << 19) + 100_000
+    assert script.endpoint.budget.taken == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_streams_count_in_the_limit_and_not_in_the_window(kind: str) -> None:
+    peer = Strewer(kind, 1 << 20)
+    peer.use(range(800))
+    assert peer.script.state is ESTABLISHED
+    kept = 800 * KINDS[kind] - 8192
+    assert kept - 1024 <= peer.script.endpoint.budget.taken <= kept
+    assert peer.a_rwnd >= (1 << 19) - kept
+    rooms = peer.script.association._rooms
+    assert rooms.reception is not None
+    rooms.reception.reset_streams(None)
+    assert peer.script.endpoint.budget.taken == 0
+    in_plenty = Strewer(kind, 1 << 26)
+    in_plenty.use(range(800))
+    assert in_plenty.a_rwnd == CONFIG.recv_buffer
+
+
+def test_an_association_that_uses_no_new_streams_lives_on_however_much_others_hold() -> None:
+    """Its streams stay, and it may hold a little beside them: it goes on slowly."""
+    peer = Strewer("i-data", 1 << 20)
+    peer.use(range(1000))
+    budget = peer.script.endpoint.budget
+    budget.taken += 1 << 20
+    for tsn in range(1000, 3000):
+        peer.script.send(Interleaver.chunk(at(peer.script, tsn), 0, 0, B | E | U, 1000))
+        peer.script.flush()
+    assert len(peer.script.user.messages) == 2000
+    assert peer.script.state is ESTABLISHED
 
 
 # The endpoint's budget.
