@@ -537,7 +537,9 @@ class Meeting:
         if isinstance(error, AssociationRefused) or not self.was_up:
             return not self.was_up or self.has_restarted or self.has_aborted  # or it was looked at before
         if isinstance(error, AssociationTimeout):
-            return self.plan.is_rough or self.has_restarted or self.has_aborted
+            # Who shuts down and does not read keeps the peer from sending the rest, and from answering (section 9.2).
+            unread = "shutdown" in str(error) and any(self._stops_reading(each) for each in (0, 1))
+            return self.plan.is_rough or self.has_restarted or self.has_aborted or unread
         assert isinstance(error, AssociationAborted), repr(error)
         text = str(error)
         if "is longer than" in text:
@@ -552,6 +554,10 @@ class Meeting:
         if "violated the protocol" in text or "Protocol Violation" in text:
             return False
         return self.has_aborted or self.has_restarted
+
+    def _stops_reading(self, side: int) -> bool:
+        done = {deed.what for deed in self.plan.deeds if deed.side == side}
+        return {"stop_reading", "shutdown"} <= done
 
     def _is_any_too_long(self) -> bool:
         """Whether a message is longer than the other side takes."""
