@@ -246,10 +246,13 @@ class Lifecycle:
         if context.is_at_work:
             return
         notices = context.notices
+        if self._is_over:
+            notices.clear()
+            return
         user = self._user
         context.is_at_work = True
         try:
-            while notices and not self._is_over:
+            while notices:
                 if self._is_moved:
                     self._is_moved = False
                     if context.state is not CLOSED:
@@ -262,6 +265,7 @@ class Lifecycle:
                     if isinstance(notice, AssociationDown):
                         self._is_over = True
                         user.on_closed(notice.error)
+                        break
                 elif isinstance(notice, Settlement):
                     user.on_settled(notice.watcher, notice.reason, notice.address, notice.transmissions)
                 elif isinstance(notice, Complete):

@@ -53,7 +53,10 @@ class Packetizer:
         self._outbox = outbox
         self._lead: list[bytes] = []  # chunks that open the next packet to the data path
         self._marks = Marks()
-        self.furnish(None, None, None)
+        self._reception: Reception | None = None
+        self._transmission: Transmission | None = None
+        self._ecn: Ecn | None = None
+        self._pads = False
 
     def furnish(self, reception: Reception | None, transmission: Transmission | None, ecn: Ecn | None) -> None:
         """The rooms for user data, which there are while the association is established."""

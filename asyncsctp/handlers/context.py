@@ -285,10 +285,10 @@ class Context:
         """A packet is about to be processed: what is queued until `close_answers` is due to it. Not needed unless
         `is_waiting`.
         """
-        self.answers_at = len(self.control)
-        self.packets_before = len(self.packets)
+        self.answers_at = chunks = len(self.control)
+        self.packets_before = packets = len(self.packets)
         self.answered_apart = False
-        self.is_waiting = bool(self.control) or bool(self.packets)
+        self.is_waiting = chunks + packets > 0
 
     def answer_apart(self) -> None:
         """It is answered by a packet of its own, which is made later: nothing else is due to it."""
@@ -305,9 +305,8 @@ class Context:
 
         Those go that come first, and that fit; the peer asks again for what it needs. SACK is no such answer.
         """
-        chunks = len(self.control) - self.answers_at
-        packets = len(self.packets) - self.packets_before
-        if chunks + packets and chunks + packets + self.answered_apart > 1:
+        answers = len(self.control) - self.answers_at + len(self.packets) - self.packets_before
+        if answers > 1 or (answers and self.answered_apart):
             self._bound_answers()
 
     def _bound_answers(self) -> None:
