@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from ..inbound.budget import FLOOR
-from ..inbound.data_streams import STREAM, DataStreams
+from ..inbound.data_streams import DataStreams
 from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW, ACK_REPORT, NO_ACK, DataTracker
-from ..inbound.fragments import STREAM as STREAM_OF_MESSAGES
 from ..inbound.idata_streams import IDataStreams
 from ..inbound.reassembly import ReassemblyQueue, Recipient
 from ..paths.path import Path
@@ -43,7 +42,7 @@ class Acknowledging:
         "_announced",
         "_brim",
         "_brim_of_messages",
-        "_brim_of_streams",
+        "_brim_of_keeping",
         "_budget",
         "_carried",
         "_context",
@@ -63,7 +62,6 @@ class Acknowledging:
         "_reports",
         "_sacks",
         "_slow_start_ends",
-        "_stream",
         "_streams",
         "_train",
         "_window",
@@ -79,7 +77,6 @@ class Acknowledging:
         self._queue: ReassemblyQueue = self._streams  # that of the two which is in use
         if setup.interleaving:
             self._queue = self._messages = IDataStreams(recipient, config.max_message_size, context.numbering)
-        self._stream = STREAM if self._messages is None else STREAM_OF_MESSAGES  # what each takes
         self._queue.abandons = setup.partial_reliability
         self._window = self._largest_window = config.recv_buffer
         self._announced = config.recv_buffer
@@ -89,7 +86,7 @@ class Acknowledging:
         self._most = 0  # what it leaves to this association
         self._limit = 0  # the smaller of that and the window
         self._brim = self._brim_of_messages = self._ebb = 0  # above and below these fills it is to be counted anew
-        self._brim_of_streams = 0  # and with more streams than so many
+        self._brim_of_keeping = 0  # and with more for the state of streams than this
         self._level = -1  # down to so much unread the window is not worth an update
         self._count()
         # How far the peer may send by what was announced, in bytes received.
@@ -235,7 +232,8 @@ class Acknowledging:
         received = self._context.statistics.bytes_received
         held = self._queue.held
         used = self._queue.unread + held
-        if used > self._brim_of_messages or used <= self._ebb:
+        keeping = self._queue.keeping()
+        if used > self._brim_of_messages or used <= self._ebb or keeping > self._brim_of_keeping:
             self._count()
         exempt = self._queue.in_progress(self.tracker.cumulative_tsn) if held else 0
         free = self._window - used + exempt
@@ -276,7 +274,8 @@ class Acknowledging:
     def _count(self) -> bool:
         """Tell the budget what is held, ask what it leaves, and set how much of a change is worth doing so again.
 
-        The state of streams counts there, but not in the window: it stays, whatever is read. Whether it has room.
+        The state of streams counts there, but not in the window: it stays, whatever is read. Whether there is room for
+        that of streams that were not there before.
         """
         queue = self._queue
         used = queue.unread + queue.held
@@ -304,7 +303,9 @@ class Acknowledging:
         self._ebb = -1
         if used > FLOOR:
             self._ebb = used - slack if used - slack > FLOOR else FLOOR
-        if left < FLOOR:
+        if left >= FLOOR:
+            self._brim_of_keeping = _FEW_STREAMS + kept + slack
+        elif keeping > self._brim_of_keeping:
+            self._brim = self._brim_of_messages = -1  # the next chunk is looked at
             return False
-        self._brim_of_streams = (_FEW_STREAMS + kept + slack) // self._stream
         return True

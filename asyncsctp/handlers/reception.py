@@ -89,8 +89,6 @@ class Reception(Acknowledging):
         statistics.data_chunks_received += count
         statistics.bytes_received += received
         statistics.messages_received += streams.delivered - delivered
-        if len(streams._next_ssn) > self._brim_of_streams:
-            self._count_streams()
         return at
 
     def take_i_data(self, data: bytes, at: int, end: int, path: Path) -> int:
@@ -143,8 +141,6 @@ class Reception(Acknowledging):
         if messages.is_in_doubt:
             messages.judge(tracker.cumulative_tsn)
         statistics.messages_received += messages.delivered - delivered
-        if len(messages._ordered) + len(messages._unordered) > self._brim_of_streams:
-            self._count_streams()
         return at
 
     def on_forward_tsn(self, data: bytes, at: int, end: int) -> None:
@@ -182,8 +178,8 @@ class Reception(Acknowledging):
             if messages.is_in_doubt:
                 messages.judge(tracker.cumulative_tsn)
         statistics.messages_received += self._queue.delivered - delivered
-        if self._queue.keeping() > self._brim_of_streams * self._stream:
-            self._count_streams()
+        if not self._count():
+            self._give_in_to_streams()
 
     def deliver_parts(self, sid: int, wanted: bool) -> None:
         """Whether messages of a stream are given in parts as they come (RFC 6458 sections 6.1.7 and 8.1.21).
@@ -304,7 +300,9 @@ class Reception(Acknowledging):
         What was announced is kept, as far as the budget leaves room; where that was nothing, only a window that has
         opened since is one. `received` is what this packet has brought so far.
         """
-        self._count()
+        if not self._count():
+            self._give_in_to_streams()
+            return False
         free = self._free()
         if free >= SILLY_WINDOW or (free > 0 and self._announced):
             return True
@@ -354,14 +352,14 @@ class Reception(Acknowledging):
             "of the endpoint)"
         )
 
-    def _count_streams(self) -> None:
-        """The peer may have used other streams: where each stands is kept for as long as the association lives."""
-        if self._count() or self._context.state is CLOSED:
+    def _give_in_to_streams(self) -> None:
+        """Where a stream stands is to be kept for as long as the association lives, and there is no room for that."""
+        if self._context.state is CLOSED:
             return
         self._violations.out_of_resource(
-            f"the peer has used {self._queue.keeping() // self._stream} streams, and there is no room to know where "
-            "they stand: allow it fewer by max_incoming_streams, let it reset them, or raise memory_limit "
-            f"({self._budget.limit} for all associations of the endpoint)"
+            "the peer uses more streams than there is room for: to know where each stands takes "
+            f"{self._queue.keeping()} bytes. Allow it fewer by max_incoming_streams, let it reset them, or raise "
+            f"memory_limit ({self._budget.limit} for all associations of the endpoint)"
         )
 
     def _judge_length(self, length: int, wire_tsn: int) -> None:

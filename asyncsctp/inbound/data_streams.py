@@ -23,10 +23,10 @@ from .data_runs import NO_TSN, RUN, UNORDERED_KEY, DataRuns, Run, violation
 from .deferral import Chunk
 from .reassembly import LOOSE, OVERHEAD, SMALLEST_CHARGE, Recipient
 
-__all__ = ["STREAM", "DataStreams"]
+__all__ = ["DataStreams"]
 
 #: What a stream takes for as long as it is known, its place in `aio.inbox` included.
-STREAM: Final = 160
+_STREAM: Final = 160
 
 _KIND: Final = FLAG_BEGIN | FLAG_END | FLAG_UNORDERED
 _WHOLE: Final = FLAG_BEGIN | FLAG_END
@@ -141,7 +141,7 @@ class DataStreams(DataRuns):
 
     def keeping(self) -> int:
         """What it takes to know where each stream stands that the peer has used."""
-        return len(self._next_ssn) * STREAM
+        return len(self._next_ssn) * _STREAM
 
     def settle(self) -> None:
         """What is held is to be found by its TSN from now on: the front becomes a run like others."""

@@ -14,7 +14,7 @@ from typing import Final, final
 from ..wire.constants import MASK_32
 from .reassembly import LOOSE, ReassemblyQueue, Recipient
 
-__all__ = ["HALF", "MESSAGE", "Fragments", "STREAM", "Message", "Stream"]
+__all__ = ["HALF", "MESSAGE", "Fragments", "Message", "Stream"]
 
 HALF: Final = 1 << 31
 _HEAP_SLACK: Final = 64
@@ -24,7 +24,7 @@ MESSAGE: Final = 512
 
 #: What the ordered messages of a stream, or its unordered ones, take for as long as they are known, its place in
 #: `aio.inbox` included.
-STREAM: Final = 256
+_STREAM: Final = 256
 
 
 @final
@@ -129,7 +129,7 @@ class Fragments(ReassemblyQueue):
 
     def keeping(self) -> int:
         """What it takes to know where each stream stands that the peer has used, or skipped messages of."""
-        return (len(self._ordered) + len(self._unordered)) * STREAM
+        return (len(self._ordered) + len(self._unordered)) * _STREAM
 
     def recount(self) -> int:
         """What `held` should be."""
