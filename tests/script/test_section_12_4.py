@@ -153,9 +153,10 @@ def test_a_host_name_is_refused_in_a_packet(mtu: int, size: int, ack: bool) -> N
 def test_new_addresses_of_a_restart_are_listed_as_far_as_there_is_room(mtu: int) -> None:
     solo = Solo(config=Config(mtu=mtu))
     association = solo.accept()
-    ((_, answer),) = said = solo.init(addresses=(OTHER, *(f"2001:db8::{number:x}" for number in range(1, 60))))
+    addresses = (OTHER, *(f"2001:db8::{number:x}" for number in range(1, 60)))
+    ((_, answer),) = said = solo.init(initiate_tag=77, addresses=addresses)
     check_sizes(said, mtu)
-    ((_, answer),) = said = solo.init(addresses=tuple(victims(64)))
+    ((_, answer),) = said = solo.init(initiate_tag=77, addresses=tuple(victims(64)))
     check_sizes(said, mtu)
     ((code, info),) = named(chunks(answer)[0])
     assert code == CAUSE_RESTART_NEW_ADDRESSES

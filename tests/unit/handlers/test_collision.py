@@ -180,7 +180,8 @@ def test_a_restart_with_new_addresses_is_refused_and_they_are_named(pair: tuple[
 
 def test_a_restart_from_a_new_source_is_refused_too(pair: tuple[Bench, Collision]) -> None:
     bench, collision = pair
-    reply = collision.on_init(bench.peer_init(addresses=(bench.peer_address,)), bench.route(OTHER), FRESH, None)
+    init = bench.peer_init(tag=0x3333, addresses=(bench.peer_address,))
+    reply = collision.on_init(init, bench.route(OTHER), FRESH, None)
     assert reply is not None
     assert bench.kinds(reply.body) == [ABORT]
     assert reply.route.address == OTHER
