@@ -5,6 +5,7 @@ ASYNCSCTP_SEED=0-9999 tries more of them.
 
 from __future__ import annotations
 
+import os
 from random import Random
 
 import pytest
@@ -22,7 +23,16 @@ FATAL = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", seeds(150 if not is_full_run() else 20_000))
+#: Seeds that failed once.
+FOUND = {
+    1000563: "messages were put aside for a restart of the TSNs that the peer never answered",
+}
+
+
+@pytest.mark.parametrize(
+    "seed",
+    sorted({*seeds(150 if not is_full_run() else 20_000), *([] if os.environ.get("ASYNCSCTP_SEED") else FOUND)}),
+)
 def test_disorder(seed: int) -> None:
     with replayable(seed, FILE):
         random = Random(seed)
@@ -61,8 +71,6 @@ def test_disorder(seed: int) -> None:
             return
         script.bounded()
         script.still_serves()
-
-
 
 
 def meddle(script: Skirmish, random: Random, number: int) -> None:

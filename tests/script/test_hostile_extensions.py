@@ -151,6 +151,44 @@ def test_a_deferred_reset_and_forward_tsns_without_end(interleaving: bool) -> No
     script.still_serves()
 
 
+def put_aside(interleaving: bool, is_skipped: bool) -> Skirmish:
+    """While our SSN/TSN reset waits for its answer, a number comes that is over: by which count is not known."""
+    script = Skirmish(interleaving)
+    script.send(script.skip(0, (0, 0)) if is_skipped else script.chunk(0))
+    script.association.reconfig.reset_tsns()
+    script.flush()
+    before = script.reader.count
+    script.send(script.chunk(1, b"by which count?"))
+    script.bounded()
+    assert script.reader.count == before
+    assert script.reception._queue.held
+    script.take()
+    return script
+
+
+@BOTH
+@pytest.mark.parametrize("is_skipped", [False, True])
+def test_what_was_put_aside_for_a_restart_goes_when_that_is_refused(interleaving: bool, is_skipped: bool) -> None:
+    """A FORWARD TSN does not free it (RFC 6525 section 5.2.4). By the old count it was abandoned, or is wrong."""
+    script = put_aside(interleaving, is_skipped)
+    script.still_serves()
+    if interleaving and not is_skipped:
+        assert violations(script) == [CAUSE_PROTOCOL_VIOLATION]
+    else:
+        assert script.is_up
+        assert not script.reception._queue.held
+
+
+@BOTH
+@pytest.mark.parametrize("is_skipped", [False, True])
+def test_what_was_put_aside_for_a_restart_does_not_wait_for_ever(interleaving: bool, is_skipped: bool) -> None:
+    """The request has a timer: a peer that never answers it is unreachable in the end."""
+    script = put_aside(interleaving, is_skipped)
+    script.advance(1000)
+    assert script.state is CLOSED
+    assert script.reader.error is not None
+
+
 @pytest.mark.parametrize("kind", [pack_forward_tsn, pack_i_forward_tsn])
 @pytest.mark.parametrize("extra", [0, 1, 2, 3, 5, 7])
 def test_lengths_of_forward_tsns(kind: object, extra: int) -> None:

@@ -18,6 +18,7 @@ from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_DATA_HEADER_SIZE, I_
 from asyncsctp.wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
 from asyncsctp.wire.octets import Writer, write_i_data
 from asyncsctp.wire.reconfig import (
+    DENIED,
     pack_add_streams,
     pack_incoming_reset,
     pack_outgoing_reset,
@@ -217,6 +218,7 @@ class Skirmish(Script):
         """The peer becomes sane: it skips all that it has begun, and what it says then is heard."""
         self.reader.catch_up()
         self.reader.reads = True
+        self.refuse_restart()
         if not self.is_up:
             return
         highest = self._number(self.reception.tracker.highest_tsn & 0xFFFFFFFF, self.theirs(0))
@@ -247,6 +249,23 @@ class Skirmish(Script):
         assert self.reader.count == before + 1
         assert self.reception.tracker.highest_tsn == self.reception.tracker.cumulative_tsn
         self.write(b"and what we say")
+
+    def refuse_restart(self) -> None:
+        """Answer the SSN/TSN reset on whose account chunks are put aside: the numbers go on as they were.
+
+        What had a number that is over belies that, and may end the association (RFC 6525 section 5.2.4).
+        """
+        reconfig = self.association._rooms.reconfig
+        for _ in range(100):  # others may be under way before it
+            deferral = self.reception._queue._deferral if self.is_up else None
+            if reconfig is None or deferral is None or not deferral.is_guess:
+                return
+            job = reconfig.requests.current
+            if job is None:
+                self.wait()  # it was answered "In progress" too often, and is asked again
+            else:
+                self.send(pack_reconfig([pack_response(max(job.out_number, job.in_number), DENIED)]))
+        raise AssertionError("what was put aside waits for a request that is never sent")
 
     @staticmethod
     def waits_for(queue: DataStreams, sid: int) -> int:
