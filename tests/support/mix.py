@@ -125,6 +125,7 @@ class MixedLife(Scenario):
             return
         if submission.watch(message, number):
             self.watched[side].add(number)
+            self.pair.endpoints[side].touch(association)  # what is over already is told with the next flush
         else:
             self.known[side].add(number)
 
