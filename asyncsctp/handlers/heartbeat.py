@@ -64,6 +64,8 @@ class Heartbeat:
         """
         now = self._context.now
         paths = self._context.paths
+        if not path.route.local:  # no turn is taken; `insist` follows
+            return
         if path.state is PathState.UNCONFIRMED and path is paths.data_path():
             self._schedule(path, 0.0)  # nothing goes on without, and its errors count for the association
         elif path.state is PathState.UNCONFIRMED and path.error_count <= path.settings.max_retrans:

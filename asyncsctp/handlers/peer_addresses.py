@@ -89,9 +89,12 @@ class PeerAddresses:
             self._context.emit(PeerAddressChanged(path.route.address, "primary"))
 
     def resume(self) -> None:
-        """Our own addresses have changed: what could not be verified may be now."""
+        """Our own addresses have changed: what could not be verified may be now.
+
+        What was added last comes first (RFC 9260 section 5.4 leaves that to us): who moves as well is there.
+        """
         if self._context.state is not CLOSED:
-            for path in self._context.paths.paths:
+            for path in reversed(self._context.paths.paths):
                 self._heartbeat.insist(path)
 
     def _prepare(self, address: str) -> Path:

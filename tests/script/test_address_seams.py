@@ -21,6 +21,7 @@ from asyncsctp.wire.constants import (
     CAUSE_MISSING_STATE,
     CAUSE_VTAG_COLLISION,
     ECNE,
+    HEARTBEAT,
     RE_CONFIG,
 )
 
@@ -156,6 +157,27 @@ def test_rfc9260_6_4_1_when_one_of_ours_goes_its_paths_are_shared_among_the_rest
     script.acknowledge(1)
     script.association.asconf.remove_local(LOCAL[1])
     assert [path.route.local for path in script.association.path_manager.paths] == [LOCAL[0], OURS]
+
+
+def test_rfc9260_5_4_what_could_not_be_probed_has_taken_no_turn_and_the_newest_comes_first() -> None:
+    """Where both sides have moved, an address that the peer has had for long is the least likely to be its own still;
+    and the peer is not to wait for the turns of those that nothing could be sent to.
+    """
+    script = Mobile()
+    script.association.asconf.change_local(OURS, LOCAL[0])
+    script.flush()
+    added = [NEW, "10.3.0.2", "10.4.0.2"]
+    for address in added:
+        script.ask(add(address))
+        script.advance(0.2)
+    script.take()
+    start = script.now
+    script.acknowledge(0, local=OURS)
+    probes = [(script.now, packet.to) for packet in script.take() if packet.all(HEARTBEAT)]
+    while len(probes) < len(added):
+        probes += [(script.now, packet.to) for packet in script.wait() if packet.all(HEARTBEAT)]
+    assert [to for _, to in probes] == added[::-1]
+    assert [when - start for when, _ in probes] == pytest.approx([0.0, 1.0, 2.0])  # one in an RTO
 
 
 # NATs.
