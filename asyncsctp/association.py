@@ -160,7 +160,7 @@ class Association(Overview):
         """
         rooms = self._rooms
         path = rooms.admit(datagram, route)
-        if path is None and not rooms.hears(route.address):
+        if path is None and not rooms.hears(route.address) and not rooms.is_last_word(datagram):
             rooms.readmit(datagram, route)
             return
         self.context.statistics.packets_received += 1

@@ -385,7 +385,7 @@ def _on_shutdown(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route
 
 def _on_shutdown_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     if rooms.shutdown is not None:
-        rooms.shutdown.on_shutdown_ack(path)
+        rooms.shutdown.on_shutdown_ack(path, route)
     else:
         # Section 8.5.1 E: during the handshake it is out of the blue, and answered as such (section 8.4).
         context = rooms.context

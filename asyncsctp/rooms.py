@@ -190,6 +190,13 @@ class Rooms:
             return asconf.admit(datagram, route)
         return self.nat.admit(route) if self.nat is not None and self.vouches(datagram) else None
 
+    def is_last_word(self, datagram: bytes) -> bool:
+        """Whether a packet with our tag is to be taken wherever it came from, as it ends the association."""
+        try:
+            return self.nat is not None and self.nat.is_last_word(datagram)
+        except Malformed:
+            return False
+
     def vouches(self, datagram: bytes) -> bool:
         """Whether a packet with our tag is to be believed where it came from."""
         if self.context.keyring is None:

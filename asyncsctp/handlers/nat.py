@@ -17,8 +17,17 @@ from ..errors import AsconfError, AssociationAborted, Cause
 from ..events import PathState
 from ..paths.encapsulation import Route, in_scope, is_translatable
 from ..paths.path import Path
-from ..wire import causes
-from ..wire.constants import CAUSE_MISSING_STATE, CAUSE_PORT_COLLISION, CAUSE_VTAG_COLLISION
+from ..wire import causes, tlv
+from ..wire.constants import (
+    ABORT,
+    AUTH,
+    CAUSE_MISSING_STATE,
+    CAUSE_PORT_COLLISION,
+    CAUSE_VTAG_COLLISION,
+    COMMON_HEADER_SIZE,
+    SHUTDOWN_ACK,
+    SHUTDOWN_COMPLETE,
+)
 from .asconf import Asconf
 from .asconf_jobs import Ticket
 from .asconf_requests import PERMITTED
@@ -31,6 +40,9 @@ __all__ = ["Nat", "Switchboard"]
 
 #: So many time-outs in a row, and a NAT may have taken another address or have none left for us.
 _SUSPICIOUS: Final = 2
+
+#: What ends an association, and asks for nothing to be sent to who said it but SHUTDOWN COMPLETE.
+_LAST_WORDS: Final = (ABORT, SHUTDOWN_ACK, SHUTDOWN_COMPLETE)
 
 
 class Switchboard(Protocol):
@@ -149,6 +161,24 @@ class Nat:
         self._newcomer = self._peers.admit(route)
         self._peers.adopt(self._newcomer)
         return self._newcomer
+
+    def is_last_word(self, datagram: bytes) -> bool:
+        """Whether a packet with our tag, from an address that is not the peer's, is nothing but the end of this
+        association.
+
+        Whoever gives up cannot say any more that a NAT has moved it. RFC 9260 section 8.5.1 B and C go by the tag, and
+        so are associations found here (section 6.3.2); section 8.4 rule 5 answers SHUTDOWN ACK wherever it is from.
+        """
+        setup = self._context.setup
+        if setup is None or not setup.disable_restart:
+            return False
+        at, end = COMMON_HEADER_SIZE, len(datagram)
+        if end - at > tlv.HEADER_SIZE and datagram[at] == AUTH:
+            at = tlv.item(datagram, at, end)[1] + 3 & -4
+        if end - at < tlv.HEADER_SIZE:
+            return False
+        first16, value_end = tlv.item(datagram, at, end)
+        return first16 >> 8 in _LAST_WORDS and not first16 & 0xFF and value_end + 3 & -4 >= end
 
     def flush(self) -> None:
         """A batch is over: if the newcomer has answered its HEARTBEAT, that is where the peer is now (RFC 9260 section

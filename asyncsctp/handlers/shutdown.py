@@ -10,6 +10,7 @@ from typing import Final, final
 
 from ..errors import AssociationAborted, AssociationTimeout
 from ..events import PeerShutdown
+from ..paths.encapsulation import Route
 from ..paths.failover import ROTATE_AT
 from ..paths.path import Path
 from ..timers import T2_SHUTDOWN, T4_RTO, T5_GUARD
@@ -96,12 +97,17 @@ class Shutdown:
         elif state is SHUTDOWN_ACK_SENT or (state is SHUTDOWN_SENT and not self._is_moving()):
             self._acknowledge()
 
-    def on_shutdown_ack(self, path: Path) -> None:
-        """SHUTDOWN ACK: in the right states the association is over."""
+    def on_shutdown_ack(self, path: Path, source: Route) -> None:
+        """SHUTDOWN ACK: in the right states the association is over. From what is no address of the peer that we send
+        to, it is answered there (section 8.4 rule 5); `path` is that of another address then.
+        """
         context = self._context
         if context.state is SHUTDOWN_SENT or context.state is SHUTDOWN_ACK_SENT:
             path = context.paths.reply_path(path)
-            context.transmit(control.pack_shutdown_complete(), path.path_id, context.peer_tag)
+            if context.paths.find(source.address) is None:
+                context.transmit_along(control.pack_shutdown_complete(), source, context.peer_tag)
+            else:
+                context.transmit(control.pack_shutdown_complete(), path.path_id, context.peer_tag)
             context.linger = _LINGER_RTOS * path.rto.rto
             context.owner.end(None)
 

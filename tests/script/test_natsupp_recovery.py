@@ -10,12 +10,14 @@ from support.stage import (
     OTHER,
     THERE,
     UDP,
+    UP_STATES,
     Solo,
     addresses,
     chunks,
     data,
     heartbeat_ack,
     image,
+    into,
     kinds,
     kinds_to,
 )
@@ -24,7 +26,7 @@ from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted
 from asyncsctp.events import AssociationDown, PeerAddressChanged
 from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
-from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT
+from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT, State
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.asconf import read_asconf
 from asyncsctp.wire.auth import AuthParameters
@@ -50,6 +52,7 @@ from asyncsctp.wire.constants import (
     SACK,
     SHUTDOWN,
     SHUTDOWN_ACK,
+    SHUTDOWN_COMPLETE,
 )
 
 PUBLIC = "198.51.100.1"
@@ -417,3 +420,70 @@ def test_a_peer_that_authenticates_says_by_asconf_where_it_is() -> None:
     script.say(script.data(0), source="10.7.0.1", genuine=False)
     script.expect_nothing()
     assert script.addresses == [PEER[0]]
+
+
+# What ends an association is believed under the right tag, wherever it came from (RFC 9260 section 8.5.1).
+
+
+def moved(state: State, demanded: frozenset[int] = frozenset()) -> Solo:
+    """A server in this state, whose client authenticates ASCONF."""
+    solo = Solo(config=NAT_AND_ASCONF.replace(auth_chunks=demanded))
+    into(
+        solo, state, disable_restart=True, extensions=frozenset({ASCONF, ASCONF_ACK, AUTH}), auth=AUTH_PARAMETERS
+    )  # fmt: skip
+    return solo
+
+
+@pytest.mark.parametrize("state", [*UP_STATES, SHUTDOWN_ACK_SENT], ids=str)
+def test_who_gives_up_behind_a_nat_that_has_moved_it_is_heard(state: State) -> None:
+    solo = moved(state)
+    assert solo.say(control.pack_abort(), source=OTHER, udp_port=UDP + 5) == []
+    assert isinstance(solo.user.error, AssociationAborted)
+    assert solo.endpoint.associations == []
+
+
+def test_the_shutdown_complete_of_one_that_has_moved_is_heard() -> None:
+    solo = moved(SHUTDOWN_ACK_SENT)
+    assert solo.say(control.pack_shutdown_complete(), source=OTHER) == []
+    assert (solo.association.state, solo.user.error) == (CLOSED, None)
+
+
+@pytest.mark.parametrize("state", [SHUTDOWN_SENT, SHUTDOWN_ACK_SENT], ids=str)
+def test_the_shutdown_ack_of_one_that_has_moved_is_heard_and_answered_there(state: State) -> None:
+    solo = moved(state)
+    ((route, answer),) = solo.say(control.pack_shutdown_ack(), source=OTHER, udp_port=UDP + 5)
+    assert (route.address, route.udp_port, kinds(answer)) == (OTHER, UDP + 5, [SHUTDOWN_COMPLETE])
+    assert (solo.association.state, solo.user.error) == (CLOSED, None)
+
+
+def test_no_other_packet_with_these_is_nor_one_that_says_it_of_another_tag() -> None:
+    solo = moved(ESTABLISHED)
+    before = image(solo.association)
+    for items in (
+        [data(1000), control.pack_abort()],
+        [control.pack_abort(reflected=True)],
+        [by_nat(ABORT, CAUSE_VTAG_COLLISION)],
+        [control.pack_abort(reflected=True), data(1000)],
+        [tlv.pack(AUTH << 8, bytes(36)), control.pack_abort(), data(1000)],
+        [control.pack_abort()[:3]],
+        [control.pack_shutdown_ack(), data(1000)],
+    ):
+        assert solo.say(*items, source=OTHER) == []
+    solo.say(control.pack_shutdown_ack(), source=OTHER)
+    solo.say(control.pack_shutdown_complete(), source=OTHER)
+    assert image(solo.association) == before
+    assert solo.user.messages == []
+
+
+def test_where_an_abort_must_be_authenticated_one_from_elsewhere_must_be_too() -> None:
+    solo = moved(ESTABLISHED, frozenset({ABORT}))
+    for items in ([control.pack_abort()], [tlv.pack(AUTH << 8, bytes(36)), control.pack_abort()]):
+        solo.say(*items, source=OTHER)
+        assert solo.association.state is ESTABLISHED
+
+
+def test_where_nobody_reckons_with_nats_an_abort_from_elsewhere_is_nothing() -> None:
+    solo = Solo(config=NAT_AND_ASCONF.replace(nat_support=False))
+    solo.accept(extensions=frozenset({ASCONF, ASCONF_ACK, AUTH}), auth=AUTH_PARAMETERS)
+    solo.say(control.pack_abort(), source=OTHER)
+    assert solo.association.state is ESTABLISHED
