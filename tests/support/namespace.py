@@ -96,9 +96,11 @@ class Elsewhere:
     """Another namespace, in which a Python program runs, and the cables that lead there from this thread's."""
 
     CABLE: Final = ("near", "far")
+    NOBODY: Final = "02:00:00:00:00:01"  # no interface has this link-layer address
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self._cables: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     @property
     def output(self) -> IO[str]:
@@ -116,12 +118,19 @@ class Elsewhere:
         """A pair of interfaces with these addresses, "10.1.0.1/24" and the like: near1 here, far1 there."""
         here, there = (f"{end}{number}" for end in self.CABLE)
         ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", str(self._process.pid))
+        self._cables[number] = near, far
         _configure(here, near)
         self.run(lambda: _configure(there, far))
 
     def cut(self, number: int) -> None:
-        """The far end goes down; here the address stays, and what leaves goes nowhere."""
-        self.run(lambda: ip("link", "set", f"far{number}", "down"))
+        """Let what leaves either end go nowhere, in silence, as when the switch between two hosts dies.
+
+        The interfaces stay up: where a far end is down, some kernels send a packet again and again, and no others.
+        """
+        here, there = (f"{end}{number}" for end in self.CABLE)
+        near, far = self._cables[number]
+        _mislead(here, far)
+        self.run(lambda: _mislead(there, near))
 
     def run(self, body: Callable[[], None]) -> None:
         """Run it in a thread that is in the other namespace."""
@@ -148,6 +157,12 @@ def _configure(interface: str, addresses: tuple[str, ...]) -> None:
     for address in addresses:
         ip("addr", "add", address, "dev", interface, *(["nodad"] if ":" in address else []))
     ip("link", "set", interface, "up")
+
+
+def _mislead(interface: str, addresses: tuple[str, ...]) -> None:
+    for address in addresses:
+        host = address.partition("/")[0]
+        ip("neigh", "replace", host, "lladdr", Elsewhere.NOBODY, "dev", interface, "nud", "permanent")
 
 
 @contextmanager
