@@ -162,9 +162,11 @@ class Heartbeat:
         path.heartbeat_nonce = b""
         round_trip = context.now - path.heartbeat_at
         context.statistics.heartbeat_acks_received += 1
-        path.on_rtt(round_trip, context.now)
         confirmed = context.paths.confirm(path)
         became_active = context.paths.on_answered(path, OF_HEARTBEATS, context.owner.data_pending())
+        # Section 6.3.3: it "might" collapse the RTO. Where it leaves time-outs of other kinds counted, the next ones
+        # would count within a few RTOs what the peer is given all of the back-off for.
+        path.on_rtt(round_trip, context.now, keep=context.paths.error_count > 0)
         on_answer(context, path, became_active, confirmed)
         self._tell(path, round_trip)
         self.watch(path, path.heartbeat_at)

@@ -134,14 +134,15 @@ class Failover:
         Backs the RTO off (rule E2 of section 6.3.3), counts (sections 8.1 and 8.2), and after repeated errors tries
         the next local address. `Path.expire_t3` comes before it where the time-out was T3's.
         """
-        path.rto.back_off()
         if path.settings.pf_threshold is None or path.error_count < self._most_errors(path):
             path.error_count += 1
         exceeded = False
         # Section 5.4: probing is not counted; but where there is no other path, nothing else would tell. Nor is there
         # another while nothing can leave for the one in use, and an ASCONF goes to those that are to be verified.
         current = self._current
-        if counts and (path.state is not _UNCONFIRMED or path is current or not current.route.local):
+        counted = counts and (path.state is not _UNCONFIRMED or path is current or not current.route.local)
+        path.rto.back_off(lasting=counted and kind != OF_HEARTBEATS)
+        if counted:
             self.silence.add(kind)
             exceeded = self.silence.total > self._config.max_retrans
         if path.error_count >= ROTATE_AT:
@@ -161,7 +162,8 @@ class Failover:
         `alone`: some of it was sent to no other address. RFC 7829 section 3.2 rules 9 and 10: unless it was, nobody
         knows which address it reached, and one that has failed stays failed.
         """
-        self.silence.end_all()
+        if self.silence.total:
+            self.end_silence()
         return self._hear(path, alone)
 
     def on_answered(self, path: Path, kind: int, outstanding: bool, alone: bool = True) -> bool:
@@ -172,9 +174,15 @@ class Failover:
         """
         if outstanding:
             self.silence.end(kind)
-        else:
-            self.silence.end_all()
+        if not outstanding or not self.silence.total:
+            self.end_silence()
         return self._hear(path, alone)
+
+    def end_silence(self) -> None:
+        """The peer is there, whatever was asked: nothing is counted any more, and no back-off outlasts the count."""
+        self.silence.end_all()
+        for path in self.paths:
+            path.rto.release()
 
     def _hear(self, path: Path, alone: bool) -> bool:
         """An answer to what was sent to this path; whether it became ACTIVE by that."""

@@ -138,9 +138,11 @@ class Path:
         else:
             self._burst_end = _UNBOUNDED
 
-    def on_rtt(self, rtt: float, now: float) -> None:
-        """A round trip was measured, by data (section 6.3.1) or by a HEARTBEAT (section 8.3)."""
-        self.rto.observe(rtt)
+    def on_rtt(self, rtt: float, now: float, keep: bool = False) -> None:
+        """A round trip was measured, by data (section 6.3.1) or by a HEARTBEAT (section 8.3); `keep` is that of
+        `RtoEstimator.observe`.
+        """
+        self.rto.observe(rtt, keep)
         self.congestion.on_rtt(rtt, now)
 
     def expire_t3(self, now: float) -> None:

@@ -164,7 +164,7 @@ class PathManager(Failover):
         The first is CONFIRMED: the INIT ACK was sent there (section 5.4 rule 2).
         """
         config = self._config
-        self.silence.end_all()
+        self.end_silence()
         self.local.restart(self.paths)  # the peer may speak to another of our addresses now
         for address in addresses:
             self.add(address)

@@ -11,23 +11,31 @@ _ALPHA: Final = 0.125  # section 16
 _BETA: Final = 0.25
 _GRANULARITY: Final = 0.001  # G of rule G1
 
+#: The back-off, if any: the next measurement ends it; or it may outlast that; or it has outlasted one.
+_PLAIN: Final = 0
+_LASTING: Final = 1
+_KEPT: Final = 2
+
 
 @final
 class RtoEstimator:
     """`rto` as it is in force, with any back-off; `srtt` and `rttvar` are 0.0 until a round trip was measured."""
 
-    __slots__ = ("_maximum", "_minimum", "measured", "rto", "rttvar", "srtt")
+    __slots__ = ("_back_off", "_maximum", "_minimum", "measured", "rto", "rttvar", "srtt")
 
     def __init__(self, initial: float, minimum: float, maximum: float) -> None:
         self.rto = initial  # rule C1
         self.srtt = 0.0
         self.rttvar = 0.0
         self.measured = False
+        self._back_off = _PLAIN
         self._minimum = minimum
         self._maximum = maximum
 
-    def observe(self, rtt: float) -> None:
-        """A round trip was measured; this ends any back-off (section 6.3.3)."""
+    def observe(self, rtt: float, keep: bool = False) -> None:
+        """A round trip was measured; this ends any back-off (section 6.3.3). `keep`: one that is `lasting` goes on till
+        `release`.
+        """
         if rtt < 0.0:
             rtt = 0.0
         if self.measured:  # rule C3
@@ -39,7 +47,17 @@ class RtoEstimator:
             self.measured = True
         if self.rttvar <= 0.0:
             self.rttvar = _GRANULARITY  # rule G1
-        self._settle()
+        if keep and self._back_off != _PLAIN:
+            self._back_off = _KEPT
+            self.rto = max(self.rto, self.base)
+        else:
+            self._settle()
+
+    def release(self) -> None:
+        """End a back-off that has outlasted a measurement; one that has not ends with the next (Karn's algorithm)."""
+        if self._back_off == _KEPT:
+            self._settle()
+        self._back_off = _PLAIN
 
     @property
     def base(self) -> float:
@@ -48,8 +66,10 @@ class RtoEstimator:
             return self.rto
         return min(max(self.srtt + 4 * self.rttvar, self._minimum), self._maximum)
 
-    def back_off(self) -> None:
+    def back_off(self, lasting: bool = False) -> None:
         """Rule E2: twice as long, up to RTO.Max."""
+        if lasting and self._back_off == _PLAIN:
+            self._back_off = _LASTING
         self.rto = max(self.rto, min(self.rto * 2, self._maximum))
 
     def configure(self, initial: float, minimum: float, maximum: float) -> None:
@@ -62,5 +82,5 @@ class RtoEstimator:
             self.rto = initial
 
     def _settle(self) -> None:
-        # Rules C6 and C7.
-        self.rto = self.base
+        self._back_off = _PLAIN
+        self.rto = self.base  # rules C6 and C7

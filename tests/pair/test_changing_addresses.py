@@ -11,6 +11,8 @@ from asyncsctp.errors import AsconfError
 from asyncsctp.events import PathState, PeerAddressChanged
 from asyncsctp.handlers.asconf_jobs import Ticket
 from asyncsctp.testing import LinkSettings
+from asyncsctp.testing.network import Datagram
+from asyncsctp.wire.constants import HEARTBEAT_ACK
 
 CONFIG = Config(dynamic_addresses=True, rto_initial=0.5, rto_min=0.2, heartbeat_interval=1.0, max_retrans=30)
 LOSSY = LinkSettings(delay=0.02, loss=0.05, duplicate=0.02, reorder=0.05)
@@ -128,6 +130,53 @@ def test_both_hosts_change_at_the_same_time(seed: int) -> None:
         tickets.append(pair.association(side).asconf.change_local(NEW[side], pair.addresses[side][0]))
         pair.endpoints[side].touch(pair.association(side))
     pair.run_until(lambda: all(ticket.is_done for ticket in tickets), 600.0)
+    assert all(ticket.is_ok for ticket in tickets)
+    finish(pair)
+
+
+class LosesAnswers:
+    """The network loses HEARTBEAT ACKs from one address until it has lost so many."""
+
+    def __init__(self, source: str, count: int) -> None:
+        self.source = source
+        self.left = count
+
+    def __call__(self, datagram: Datagram) -> bool:
+        is_lost = self.left > 0 and datagram.source[0] == self.source and datagram.data[12] == HEARTBEAT_ACK
+        self.left -= is_lost
+        return not is_lost
+
+
+@pytest.mark.parametrize("asks", [False, True])
+@pytest.mark.parametrize("paths", [1, 2])
+def test_who_has_moved_waits_for_a_peer_that_has_to_verify_where(paths: int, asks: bool) -> None:
+    """RFC 5061 section 5.3 F1: Z may send nothing but HEARTBEATs, which A answers, until one answer has come to it. The
+    first is lost, and the next HEARTBEAT leaves after RTO.Initial (RFC 9260 section 6.3.1 C1), which is much for A. It
+    has no acknowledgement meanwhile, and many answers to its own HEARTBEATs (section 8.1).
+
+    `asks`: Z has a request of its own as well. That may not leave either.
+    """
+    config = Config(dynamic_addresses=True, rto_initial=0.2, rto_min=0.1, heartbeat_interval=5.0, sack_delay=0.0)
+    pair = Pair(link=LinkSettings(delay=0.02), config=config, z_config=config.replace(rto_initial=3.0), z_paths=paths)
+    pair.establish()
+    give(pair, 1, NEW[1])
+    done(pair, 1, pair.association(1).asconf.add_local(NEW[1]))
+    talk(pair)
+    pair.run_until(pair.is_delivered)
+    give(pair, 0, NEW[0])
+    loss = pair.network.on_datagram = LosesAnswers(NEW[0], 1)
+    tickets = [pair.association(0).asconf.change_local(NEW[0], pair.addresses[0][0])]
+    pair.endpoints[0].touch(pair.association(0))
+    pair.run_until(lambda: loss.left == 0)
+    assert pair.association(1).path_manager.is_held
+    if asks:
+        tickets.append(pair.association(1).asconf.remove_local(pair.addresses[1][0]))
+        pair.endpoints[1].touch(pair.association(1))
+    moved_at = pair.now
+    talk(pair, 10)
+    pair.run_until(pair.is_delivered)
+    assert pair.now - moved_at == pytest.approx(3.0, abs=3.0)
+    pair.run_until(lambda: all(ticket.is_done for ticket in tickets))
     assert all(ticket.is_ok for ticket in tickets)
     finish(pair)
 

@@ -118,6 +118,35 @@ def test_8_1_heartbeats_that_are_lost_now_and_then_end_nothing_while_data_waits(
     assert isinstance(script.user.error, AssociationTimeout)  # when nothing is answered any more
 
 
+def test_8_1_a_peer_that_answers_heartbeats_alone_has_the_time_of_one_that_is_silent() -> None:
+    """The counter MAY stay while data is outstanding. Then the back-off stays as well, although section 6.3.3 has an
+    RTO that collapses with a HEARTBEAT: else the limit would be reached within so many of the shortest RTOs.
+    """
+    script = Script(Config(heartbeat_interval=5.0))
+    script.write(b"never acknowledged")
+    start = script.now
+    sent = []
+    while script.state is ESTABLISHED:
+        for packet in script.wait():
+            sent += [script.now - start] * len(packet.tsns)
+            for chunk in packet.all(HEARTBEAT):
+                script.advance(0.1)
+                script.send(pack_heartbeat_ack(read_heartbeat(chunk.value, 0, len(chunk.value))))
+    assert isinstance(script.user.error, AssociationTimeout)
+    assert sent == [0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0, 123.0, 183.0, 243.0, 303.0]
+
+
+def test_8_1_what_heartbeats_have_measured_is_in_force_when_data_is_acknowledged() -> None:
+    script = Script(Config(heartbeat_interval=5.0))
+    script.write(b"lost")
+    for _ in range(3):
+        script.advance(script.rto)
+        answer(script)
+    assert script.rto == 8.0
+    script.send(script.sack(0))
+    assert script.rto == 1.0
+
+
 def test_8_1_a_heartbeat_ack_resets_the_counter() -> None:
     """SHOULD also be reset when a HEARTBEAT ACK is received."""
     script = Script(Config(max_retrans=4, pf_threshold=None))

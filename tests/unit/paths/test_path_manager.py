@@ -10,7 +10,7 @@ from asyncsctp.config import Config
 from asyncsctp.congestion import RFC9260
 from asyncsctp.events import PathState
 from asyncsctp.paths import Path, PathManager, Route, Verdict
-from asyncsctp.paths.failover import OF_HEARTBEATS, OF_REQUESTS
+from asyncsctp.paths.failover import OF_DATA, OF_HEARTBEATS, OF_REQUESTS
 
 ACTIVE, INACTIVE, UNCONFIRMED = PathState.ACTIVE, PathState.INACTIVE, PathState.UNCONFIRMED
 POTENTIALLY_FAILED = PathState.POTENTIALLY_FAILED
@@ -281,6 +281,40 @@ class TestErrors:
             exceeded = paths.on_timeout(paths.primary).exceeded
             paths.on_answered(paths.primary, OF_HEARTBEATS, True)
         assert exceeded
+
+    def test_a_back_off_lasts_as_long_as_the_count_of_what_it_is_for(self) -> None:
+        """Sections 6.3.3 and 8.1: an answer of another kind may be measured, but counts and waits go together."""
+        paths = manager("198.51.100.1", "198.51.100.2")
+        first, second = paths.paths
+        for kind in (OF_DATA, OF_REQUESTS):
+            for path in (first, second, first):
+                paths.on_timeout(path, kind)
+            for path in (first, second):
+                paths.on_answered(path, OF_HEARTBEATS, True)
+                path.on_rtt(0.1, 1.0, keep=paths.error_count > 0)
+            assert [path.rto.rto for path in (first, second)] == [4.0, 2.0]
+            assert not paths.on_acknowledged(first)
+            assert [path.rto.rto for path in (first, second)] == [1.0, 1.0]
+            assert paths.error_count == 0
+
+    def test_an_answered_heartbeat_ends_the_back_off_of_those_that_were_not(self) -> None:
+        paths = manager("198.51.100.1", "198.51.100.2")
+        first, second = paths.paths
+        paths.on_timeout(first)
+        paths.on_heartbeat_timeout(second)
+        paths.on_answered(second, OF_HEARTBEATS, True)
+        second.on_rtt(0.1, 1.0, keep=paths.error_count > 0)
+        assert [path.rto.rto for path in (first, second)] == [2.0, 1.0]
+
+    def test_the_last_answer_that_was_missing_ends_what_is_left_of_the_back_off(self) -> None:
+        paths = manager("198.51.100.1")
+        path = paths.primary
+        paths.on_timeout(path, OF_REQUESTS)
+        paths.on_answered(path, OF_HEARTBEATS, True)
+        path.on_rtt(0.1, 1.0, keep=paths.error_count > 0)
+        assert path.rto.rto == 2.0
+        paths.on_answered(path, OF_REQUESTS, True)
+        assert (path.rto.rto, paths.error_count) == (1.0, 0)
 
     def test_heartbeats_count_in_a_row_whatever_else_is_unanswered(self) -> None:
         """Section 8.1: an answer ends the silence about its kind, and data that waits is counted all the same."""

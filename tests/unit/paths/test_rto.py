@@ -59,6 +59,48 @@ def test_backing_off_never_shortens_an_initial_value_above_the_maximum() -> None
     assert estimator.rto == 10.0
 
 
+def test_a_back_off_outlasts_a_measurement_where_that_is_wanted() -> None:
+    estimator = RtoEstimator(1.0, 0.1, 60.0)
+    estimator.observe(0.1)
+    estimator.back_off(lasting=True)
+    estimator.back_off(lasting=True)
+    estimator.observe(0.2, keep=True)
+    assert estimator.rto == pytest.approx(4 * 0.3)
+    assert estimator.base == pytest.approx(0.1125 + 4 * 0.0625)
+    estimator.back_off(lasting=True)
+    assert estimator.rto == pytest.approx(8 * 0.3)
+    estimator.release()
+    assert estimator.rto == estimator.base
+
+
+def test_a_back_off_that_outlasted_nothing_ends_with_the_next_measurement() -> None:
+    """Karn's algorithm: that what was sent twice has been acknowledged measures nothing."""
+    estimator = RtoEstimator(1.0, 0.1, 60.0)
+    estimator.observe(0.1)
+    estimator.back_off(lasting=True)
+    estimator.release()
+    assert estimator.rto == 2 * estimator.base
+    estimator.observe(0.1, keep=True)
+    assert estimator.rto == estimator.base
+
+
+def test_a_back_off_that_is_kept_is_no_shorter_than_what_was_measured() -> None:
+    estimator = RtoEstimator(0.1, 0.1, 60.0)
+    estimator.back_off(lasting=True)
+    estimator.observe(1.0, keep=True)
+    assert estimator.rto == 3.0
+
+
+def test_without_a_back_off_there_is_nothing_to_keep() -> None:
+    estimator = RtoEstimator(3.0, 0.1, 60.0)
+    estimator.observe(0.1, keep=True)
+    assert estimator.rto == pytest.approx(0.3)
+    estimator = RtoEstimator(3.0, 0.1, 60.0)
+    estimator.back_off()
+    estimator.observe(0.1, keep=True)
+    assert estimator.rto == pytest.approx(0.3)
+
+
 def test_other_bounds_hold_at_once() -> None:
     estimator = RtoEstimator(1.0, 1.0, 60.0)
     estimator.configure(0.5, 0.1, 60.0)
