@@ -80,13 +80,15 @@ class Requests:
         self.queue.append(job)
 
     def flush(self) -> None:
-        """Send the next request if none is under way."""
+        """Send the next request if none is under way; or the one that is, if there was no way for it, and is now."""
         if self.current is None and not self.queue:
             return
         if self._context.state not in PERMITTED:
             self._stop()
         elif self.current is None:
             self._begin(self.queue.pop(0))
+        elif self._is_waiting and self._ways(self.current):
+            self._transmit(self.current)
 
     # Sending.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.changing import so_far
-from support.mobile import OURS, Mobile, add, prefer
+from support.mobile import NEW, OURS, Mobile, add, delete, prefer
 from support.script import LOCAL, PEER, B, E, I
 
 from asyncsctp.config import Config
@@ -28,6 +28,7 @@ from asyncsctp.wire.constants import (
     SACK,
     SHUTDOWN_ACK,
 )
+from asyncsctp.wire.tlv import pack
 
 REFUSED = causes.pack_no_authorization(b"")
 
@@ -439,6 +440,26 @@ def test_f4_nothing_leaves_from_an_address_that_is_being_deleted() -> None:
     assert {packet.route.local for packet in script.take()} == {LOCAL[1]}
     script.acknowledge(0, source=PEER[1], local=LOCAL[1])
     assert script.association.path_manager.local.sources == LOCAL[1:]
+
+
+def test_f1_a_request_that_has_no_way_leaves_when_the_peer_is_where_it_says() -> None:
+    """The peer has moved: nothing but HEARTBEATs may go there before it is verified. T4-rto need not run out then."""
+    script = Mobile(paths=2)
+    script.ask(add(NEW), delete(PEER[0]), delete(PEER[1]), source=NEW)
+    script.advance(0.0)
+    [probe] = [packet for packet in script.take() if packet.all(HEARTBEAT)]
+    assert probe.to == NEW
+    ticket = script.association.asconf.remove_local(LOCAL[1])
+    script.flush()
+    script.advance(0.4)
+    script.expect_nothing()
+    script.say(pack(HEARTBEAT_ACK << 8, probe.one(HEARTBEAT).value), source=NEW, genuine=False)
+    packet, asconf = script.asked()
+    assert (packet.to, packet.route.local, asconf.number) == (NEW, LOCAL[0], 0)
+    script.advance(0.9)
+    script.expect_nothing()
+    script.acknowledge(0, source=NEW)
+    assert ticket.is_ok
 
 
 def test_f4_an_abort_to_an_address_that_is_being_deleted_is_ignored() -> None:
