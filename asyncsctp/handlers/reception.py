@@ -122,6 +122,7 @@ class Reception(Acknowledging):
             else:
                 tsn = tracker.accept(wire_tsn)
             if tsn >= 0:
+                messages.acknowledged = tracker.cumulative_tsn
                 if sid >= self.incoming_streams:
                     self._violations.report(causes.pack_invalid_stream(sid), path.path_id)
                 elif violation := messages.add(
@@ -138,6 +139,8 @@ class Reception(Acknowledging):
             at += length + 3 & -4
         statistics.data_chunks_received += count
         statistics.bytes_received += received
+        if messages.is_scattered:
+            messages.acknowledge(tracker.cumulative_tsn)
         if messages.is_in_doubt:
             messages.judge(tracker.cumulative_tsn)
         statistics.messages_received += messages.delivered - delivered
@@ -175,6 +178,7 @@ class Reception(Acknowledging):
             self._streams.judge(tracker.cumulative_tsn)
         elif tsn != DUPLICATE:
             messages.skip([entry for entry in i_entries if entry[0] < streams])
+            messages.acknowledge(tracker.cumulative_tsn)
             if messages.is_in_doubt:
                 messages.judge(tracker.cumulative_tsn)
         statistics.messages_received += self._queue.delivered - delivered
@@ -236,6 +240,7 @@ class Reception(Acknowledging):
         first_tsn = self.tracker.restart(initial_tsn)
         self._context.timers.stop(DELAYED_ACK)
         delivered = self._queue.delivered
+        self._queue.acknowledge(self.tracker.cumulative_tsn)
         violation = self._queue.restart(first_tsn)
         self._context.statistics.messages_received += self._queue.delivered - delivered
         if violation:
@@ -299,29 +304,39 @@ class Reception(Acknowledging):
 
         What was announced is kept, as far as the budget leaves room; where that was nothing, only a window that has
         opened since is one. `received` is what this packet has brought so far.
+
+        All that lies above the cumulative TSN can be displaced, so the next TSN has room whatever is held behind it.
+        Others can wait: the peer sends what is missing below them first. And so can the next one while chunks are put
+        aside that it can't displace: they have come as far as their reset waits for, which is about to be carried out.
         """
         if not self._count():
             self._give_in_to_streams()
             return False
+        queue = self._queue
+        tracker = self.tracker
+        queue.acknowledge(tracker.cumulative_tsn)
         free = self._free()
         if free >= SILLY_WINDOW or (free > 0 and self._announced):
             return True
-        queue = self._queue
         received += self._context.statistics.bytes_received + size
         if received <= self._edge and free + self._exempt_before() > 0 and queue.unread + queue.held < self._most:
             return True
-        tracker = self.tracker
         tsn = tracker.classify(wire_tsn)
         if tsn < 0:
             return True  # a duplicate takes no room, and is to be reported
+        fills_hole = tsn < tracker.highest_tsn
         if self._displace(tsn, size):
             return True
-        if free + queue.unread < SILLY_WINDOW:  # it would not help if all were read that can be
-            if tsn < tracker.highest_tsn and queue.unread + queue.held < min(self._most, self._furthest()):
-                return True  # nothing can be displaced, and nothing else will fill the hole
-            if (tsn < tracker.highest_tsn or not tracker.has_gaps) and not queue.relieve():
-                self._give_in()
-                return False
+        if tsn == tracker.cumulative_tsn + 1 and not queue.is_deferring:
+            free = self._free()
+            if free >= SILLY_WINDOW:
+                return True  # for less than it would take, but for enough
+            if free + queue.unread < SILLY_WINDOW:  # it would not help if all were read that can be
+                if fills_hole and queue.unread + queue.held < min(self._most, self._furthest()):
+                    return True  # nothing else will fill the hole
+                if not queue.relieve():
+                    self._give_in()
+                    return False
         self._context.statistics.dropped_out_of_window += 1
         tracker.refuse()
         return False

@@ -1,14 +1,15 @@
 """Fragments of I-DATA messages by message and position, and what they are charged (RFC 8260 section 2.1).
 
-This is the store behind `idata_streams`. What has come of a message in order is one piece that grows at its end,
-however many fragments it came in, and is kept until the message is delivered or dropped. A fragment beyond a hole is
-*loose*: it is found by its TSN, and can be given up when room is needed. So is a message in one chunk that waits for
-its turn: there may be many of them behind one that is missing. Whose turn a message is, the store does not know.
+This is the store behind `idata_streams`. What has come of a message in order, up to the cumulative TSN, is one piece
+that grows at its end, however many fragments it came in, and is kept until the message is delivered or dropped. All
+else is *loose*: what lies beyond a hole of its message, or of the TSNs alone. It is found by its TSN, and can be given
+up when room is needed, as long as it is above the cumulative TSN (RFC 9260 section 6.2). Whose turn a message is, the
+store does not know.
 """
 
 from __future__ import annotations
 
-from heapq import heapify, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final, final
 
 from ..wire.constants import MASK_32
@@ -18,6 +19,9 @@ __all__ = ["HALF", "MESSAGE", "Fragments", "Message", "Stream"]
 
 HALF: Final = 1 << 31
 _HEAP_SLACK: Final = 64
+
+#: As the cumulative TSN: all is acknowledged that comes.
+_ALL: Final = 1 << 62
 
 #: What a message held is charged beside its data.
 MESSAGE: Final = 512
@@ -29,11 +33,14 @@ _STREAM: Final = 256
 
 @final
 class Message:
-    """What has come of a message: `body` in order, and `later` the TSNs of loose fragments by their position."""
+    """What has come of a message: `body` in order, and `later` the TSNs of loose fragments by their position.
+
+    Those from position `joined` on are loose; below `following` none is missing.
+    """
 
     __slots__ = (
-        "sid", "unordered", "mid", "ppid", "first_tsn", "end", "top", "following", "size", "given", "body", "later",
-        "lowest", "until",
+        "sid", "unordered", "mid", "ppid", "first_tsn", "end", "top", "joined", "following", "size", "ready", "given",
+        "body", "later", "lowest", "until",
     )  # fmt: skip
 
     def __init__(self, sid: int, unordered: bool, mid: int) -> None:
@@ -44,8 +51,10 @@ class Message:
         self.first_tsn = 0
         self.end = -1  # the position of the fragment with the E bit
         self.top = 0  # the highest position seen
-        self.following = 0  # the position of the fragment that continues `body`
+        self.joined = 0  # the position of the fragment that continues `body`
+        self.following = 0  # the lowest position of which nothing has come
         self.size = 0  # bytes held
+        self.ready = 0  # those of them that are in order
         self.given = False  # whether a part of it was given
         self.lowest = -1  # the lowest of its TSNs
         self.until = -1  # the TSN with which the next message of its stream begins: what is missing lies before that
@@ -54,8 +63,8 @@ class Message:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing of it is missing; what came in one chunk waits loose for its turn."""
-        return 0 <= self.end < self.following or (self.end == 0 and bool(self.later))
+        """Whether nothing of it is missing."""
+        return 0 <= self.end < self.following
 
 
 @final
@@ -109,7 +118,8 @@ class Fragments(ReassemblyQueue):
     """The fragments held, by stream, message and position."""
 
     __slots__ = (
-        "_ordered", "_unordered", "_incomplete", "_under_way", "_owners", "_places", "_doubts", "_doubtful", "promised",
+        "_ordered", "_unordered", "_incomplete", "_under_way", "_owners", "_places", "_rising", "_doubts", "_doubtful",
+        "promised", "acknowledged",
     )  # fmt: skip
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
@@ -122,6 +132,9 @@ class Fragments(ReassemblyQueue):
         self.promised = 0
         self._owners: dict[int, Message] = {}  # of the loose fragments, by their TSNs
         self._places: dict[int, int] = {}  # their positions
+        self._rising: list[int] = []  # their TSNs as a heap; some may be loose no longer
+        #: The cumulative TSN: what comes up to there is never given up. It is set before each `add`.
+        self.acknowledged = _ALL
         # Incomplete messages behind which the next of their stream has begun, by their `until`; and a heap of these
         # numbers, some of which may be over.
         self._doubts: dict[int, Message] = {}
@@ -139,8 +152,11 @@ class Fragments(ReassemblyQueue):
         for streams in (self._ordered, self._unordered):
             for stream in streams.values():
                 for message in stream.messages.values():
+                    ready = len(message.body)
+                    for position in range(message.joined, message.following):
+                        ready += len(self._chunks[message.later[position]])
                     size = len(message.body) + sum([len(self._chunks[tsn]) for tsn in message.later.values()])
-                    if size != message.size:
+                    if (size, ready) != (message.size, message.ready) or message.following in message.later:
                         return -1
                     held += size + MESSAGE + LOOSE * len(message.later)
                     loose += len(message.later)
@@ -152,24 +168,33 @@ class Fragments(ReassemblyQueue):
         agrees = agrees and len(self._chunks) == loose + len(deferred)
         return held if agrees else -1
 
+    @property
+    def is_scattered(self) -> bool:
+        """Whether anything is loose."""
+        return bool(self._rising)
+
+    def acknowledge(self, cumulative_tsn: int) -> None:
+        """All up to this TSN has come: what is in order of it is joined, and costs its bytes alone."""
+        self.acknowledged = cumulative_tsn
+        while self._rising and self._rising[0] <= cumulative_tsn:
+            message = self._owners.get(heappop(self._rising))
+            if message is not None:
+                joined = self._join_loose(message)
+                if not message.is_complete:
+                    self._under_way += joined
+
     def _append(self, message: Message, payload: bytes) -> None:
-        """The next fragment in order, and the loose ones that follow it."""
+        """The next fragment in order, all before it being joined; and the loose ones that follow it."""
         size = len(payload)
         message.body += payload
         message.size += size
-        message.following += 1
+        message.ready += size
+        message.joined = message.following = message.following + 1
         self.held += size
         self._under_way += size
-        while message.later:
-            tsn = message.later.pop(message.following, -1)
-            if tsn < 0:
-                return
-            payload = self._take_loose(tsn)
-            message.body += payload
-            message.following += 1
-            self.held -= LOOSE
-            self._under_way += len(payload)
-        message.later = _NOTHING_LOOSE
+        if message.later:
+            self._extend(message)
+            self._under_way += self._join_loose(message)
 
     def _keep_loose(self, message: Message, position: int, tsn: int, payload: bytes) -> None:
         """A fragment beyond a hole."""
@@ -181,6 +206,35 @@ class Fragments(ReassemblyQueue):
         self._record(tsn, payload)
         self._owners[tsn] = message
         self._places[tsn] = position
+        if len(self._rising) > 2 * len(self._owners) + _HEAP_SLACK:
+            self._rising = list(self._owners)
+            heapify(self._rising)
+        else:
+            heappush(self._rising, tsn)
+        if position == message.following:
+            self._extend(message)
+
+    def _extend(self, message: Message) -> None:
+        """Count the loose fragments that follow what is in order."""
+        later = message.later
+        while message.following in later:
+            message.ready += len(self._chunks[later[message.following]])
+            message.following += 1
+
+    def _join_loose(self, message: Message) -> int:
+        """Append to the body the loose fragments that continue it, as far as they are acknowledged; their bytes."""
+        before = len(message.body)
+        while message.joined < message.following:
+            tsn = message.later[message.joined]
+            if tsn > self.acknowledged:
+                break
+            del message.later[message.joined]
+            message.body += self._take_loose(tsn)
+            message.joined += 1
+            self.held -= LOOSE
+        if not message.later:
+            message.later = _NOTHING_LOOSE
+        return len(message.body) - before
 
     def _take_loose(self, tsn: int) -> bytes:
         del self._owners[tsn], self._places[tsn]
@@ -189,6 +243,7 @@ class Fragments(ReassemblyQueue):
             self._chunks = {}
             self._owners = {}
             self._places = {}
+            self._rising = []
             self._largest = None
         return payload
 
@@ -198,6 +253,13 @@ class Fragments(ReassemblyQueue):
             return
         message = self._owners[tsn]
         position = self._places[tsn]
+        if message.is_complete:
+            self._incomplete += 1
+            self._under_way += len(message.body)
+        if position < message.following:
+            for number in range(position, message.following):  # just this one, if TSNs rise within a message
+                message.ready -= len(self._chunks[message.later[number]])
+            message.following = position
         size = len(self._take_loose(tsn))
         del message.later[position]
         if position == message.end:
@@ -209,8 +271,7 @@ class Fragments(ReassemblyQueue):
             streams = self._unordered if message.unordered else self._ordered
             streams[message.sid].end(message.mid)
             self.held -= MESSAGE
-            if position:  # else it was a whole one
-                self._incomplete -= 1
+            self._incomplete -= 1
 
     def _doubt(self, message: Message, until: int) -> None:
         """The next message of its stream begins with this TSN."""
@@ -229,16 +290,22 @@ class Fragments(ReassemblyQueue):
             message.until = -1
 
     def _empty(self, message: Message) -> bytes:
-        """Take out what is there in order, or the one chunk that a whole message came in."""
-        if message.end == 0 and message.later:
-            payload = self._take_loose(message.later[0])
+        """Take out what is there in order."""
+        later = message.later
+        loose = [self._take_loose(later.pop(number)) for number in range(message.joined, message.following)]
+        self.held -= LOOSE * len(loose)
+        if len(loose) == 1 and not message.body:
+            data = loose[0]
+        else:
+            data = bytes(message.body)
+            if loose:
+                data += b"".join(loose)
+        if not later:
             message.later = _NOTHING_LOOSE
-            message.size -= len(payload)
-            self.held -= len(payload) + LOOSE
-            return payload
-        data = bytes(message.body)
+        message.joined = message.following
         message.body = bytearray()
         message.size -= len(data)
+        message.ready = 0
         self.held -= len(data)
         return data
 

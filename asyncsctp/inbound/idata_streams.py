@@ -1,8 +1,8 @@
 """From I-DATA chunks to messages in the order of their streams (RFC 8260 section 2).
 
 A fragment says by stream, U bit and MID which message it belongs to, and by its FSN where it stands there; TSNs say
-nothing of either. Fragments that come in order are appended to what has come of their message. Those beyond a hole are
-kept by their position, and follow when the hole is filled.
+nothing of either. Fragments that come in order are appended to what has come of their message. Those beyond a hole, in
+their message or in the TSNs, are kept by their position, and follow when the hole is filled.
 
 MIDs and FSNs are unwrapped at the door, each from what is next in its stream or message (RFC 1982). This module
 deliberately knows neither the negotiated number of streams nor which TSNs have been received: the caller offers each
@@ -73,6 +73,7 @@ class IDataStreams(Fragments):
         self._doubtful = []
         self._owners = {}
         self._places = {}
+        self._rising = []
         for stream in streams:
             stream.forget_all()  # of this stream something may be about to be delivered
         self._abort_given()
@@ -120,7 +121,7 @@ class IDataStreams(Fragments):
         return self._join(stream, message, tsn, flags, ppid, payload)
 
     def in_progress(self, cumulative_tsn: int) -> int:
-        """The bytes in order of the messages that are not complete.
+        """The bytes in order of the messages that are not complete, as far as they are acknowledged.
 
         Only what is still to come can complete these, so a window that they closed would never open. Several can be
         under way at a time; together they are exempt up to twice the size of one: a peer that begins another as long
@@ -294,7 +295,7 @@ class IDataStreams(Fragments):
                 following_message.following or following_message.given or following_message.is_complete
             ):
                 self._doubt(message, following_message.first_tsn)
-        if position == following and (position or not ends):
+        if position == following == message.joined and tsn <= self.acknowledged and (position or not ends):
             self._append(message, payload)
         else:
             self._keep_loose(message, position, tsn, payload)
@@ -317,7 +318,7 @@ class IDataStreams(Fragments):
         for streams in (self._ordered, self._unordered):
             for stream in streams.values():
                 for message in stream.messages.values():
-                    if (message.later and message.end) or message.following > 1:
+                    if message.following > 1 or len(message.later) > (0 in message.later):
                         return False
         self._shift = 1
         self._numbering.second = 0
@@ -326,8 +327,8 @@ class IDataStreams(Fragments):
     def _flows(self, stream: Stream, message: Message) -> bool:
         """Whether an incomplete message gives a part now."""
         if message.given:
-            return len(message.body) > 0
-        if not message.body or len(message.body) < self.point or stream.sid not in self._wanted:
+            return message.ready > 0
+        if not message.ready or message.ready < self.point or stream.sid not in self._wanted:
             return False
         return stream.sid not in self._given and (stream.unordered or message.mid == stream.next)
 
@@ -335,8 +336,8 @@ class IDataStreams(Fragments):
         """Give what has come in order of an incomplete message."""
         self._given[stream.sid] = None
         message.given = True
+        self._under_way -= len(message.body)
         data = self._empty(message)
-        self._under_way -= len(data)
         mid = message.mid & MASK_32
         self._deliver_part(stream.sid, mid, message.ppid, stream.unordered, message.first_tsn, data, False)
 

@@ -23,7 +23,7 @@ __all__ = ["LOOSE", "OVERHEAD", "SMALLEST_CHARGE", "Recipient", "ReassemblyQueue
 #: What a chunk held is charged beside its user data: bookkeeping takes less for a fragment, more for a waiting message.
 OVERHEAD: Final = 128
 
-#: The same of a chunk that has a place in several tables: a fragment of I-DATA beyond a hole, and what is put aside.
+#: The same of a chunk that has a place in several tables: one of I-DATA beyond a hole, and what is put aside.
 LOOSE: Final = 320
 
 #: What a message that is not yet read is charged at the least, so that a window full of tiny ones stays affordable.
@@ -121,6 +121,14 @@ class ReassemblyQueue:
 
     def settle(self) -> None:
         """All that is held is to be found by its TSN, however it was kept."""
+
+    def acknowledge(self, cumulative_tsn: int) -> None:
+        """All up to this TSN has come, or is not to come any more: nothing of it is given up from now on."""
+
+    @property
+    def is_deferring(self) -> bool:
+        """Whether anything is put aside until a reset has been carried out."""
+        return self._deferral is not None and bool(self._deferral.chunks)
 
     def limit_messages(self, max_message_size: int) -> None:
         """Set the longest message that is accepted."""

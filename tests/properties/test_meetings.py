@@ -22,6 +22,7 @@ FAILED_ONCE = {
     11315: "a scheduler was asked of the packet before",
     42335: "small messages behind a lost one filled the window for good",
     62124: "a late copy of the first INIT listed an address that had been deleted",
+    1009885: "a full buffer took what lay between two holes for the one chunk that could go on",
 }
 
 

@@ -130,17 +130,27 @@ class Exchange(Recipient):
         lacking -= self.streams.in_progress(self.tracker.cumulative_tsn)
         tsn = self.tracker.classify(wire_tsn)
         if tsn >= 0 and lacking > 0 and not self.streams.make_room(self.tracker, tsn, lacking):
-            if tsn > self.tracker.highest_tsn:
+            if tsn != self.tracker.cumulative_tsn + 1:
                 return
-            # It fills a hole, and nothing is to be given up for it: what is held beyond that is bounded elsewhere.
+            # All that was held above it is given up. What is acknowledged is bounded elsewhere.
+            assert max(self.streams._chunks, default=-1) < tsn
         tsn = self.tracker.accept(wire_tsn)
         if tsn < 0:
             return
+        self.i_data_streams.acknowledged = self.tracker.cumulative_tsn
         flags = (2 if chunk.position == 0 else 0) | (1 if chunk.position == len(message.pieces) - 1 else 0)
         flags |= 4 if message.unordered else 0
         number = message.number if self.interleaving else message.number & 0xFFFF
         ppid = 7 if chunk.position == 0 or not self.interleaving else chunk.position
         assert self.streams.add(tsn, flags, message.sid, number, ppid, payload) is None
+        self.check()
+        self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """What is in order is joined, and nothing of it is loose any more: TSNs rise within a message."""
+        self.streams.acknowledge(self.tracker.cumulative_tsn)
+        if self.interleaving:
+            assert min(self.streams._chunks, default=MASK << 1) > self.tracker.cumulative_tsn
         self.check()
 
     def check(self) -> None:
@@ -197,6 +207,7 @@ class Exchange(Recipient):
         else:
             self.data_streams.skip(previous, tsn, [(sid, n & 0xFFFF) for sid, unordered, n in entries if not unordered])
         self.check()
+        self.acknowledge()
 
     def settle(self) -> None:
         """All that was not abandoned is sent until it has arrived."""

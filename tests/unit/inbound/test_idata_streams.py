@@ -241,27 +241,73 @@ def test_room_is_made_from_the_largest_tsn_wherever_it_stands(seed: int) -> None
     if seed % 2:
         chance.shuffle(chunks)  # TSNs in no order of fragments
     capacity = 3 * MESSAGE + chance.randrange(2, 12) * (2 + LOOSE)
+
+    def take(tsn: int) -> None:
+        flags, sid, position, payload = chunks[tsn]
+        assert tracker.accept(tsn) == tsn
+        r.streams.acknowledged = tracker.cumulative_tsn
+        assert r.add(tsn, flags, payload, sid=sid, number=position) is None
+        r.streams.acknowledge(tracker.cumulative_tsn)
+        assert r.streams.recount() == r.streams.held
+
     for _ in range(4):
         pending = [tsn for tsn in range(24) if tracker.classify(tsn) >= 0]
         chance.shuffle(pending)
         for tsn in pending:
-            flags, sid, position, payload = chunks[tsn]
+            payload = chunks[tsn][-1]
             lacking = r.streams.held + len(payload) + LOOSE - capacity - r.streams.in_progress(0)
             if lacking > 0 and not r.streams.make_room(tracker, tsn, lacking):
                 continue
-            assert tracker.accept(tsn) == tsn
-            assert r.add(tsn, flags, payload, sid=sid, number=position) is None
+            take(tsn)
     for tsn in range(24):
         if tracker.classify(tsn) >= 0:
-            flags, sid, position, payload = chunks[tsn]
-            tracker.accept(tsn)
-            assert r.add(tsn, flags, payload, sid=sid, number=position) is None
+            take(tsn)
     assert r.streams.recount() == r.streams.held == len(r.streams._chunks) == 0
     assert sorted(r.messages) == [(sid, b"".join(b"%d%d" % (sid, p) for p in range(8))) for sid in range(3)]
     assert r.streams.held == r.streams.in_progress(23) == 0
 
 
-def test_what_has_come_in_order_is_not_given_up() -> None:
+def test_what_has_come_in_order_above_a_hole_is_given_up_as_well() -> None:
+    """RFC 9260 section 6.2: the TSNs alone say what is acknowledged for good."""
+    r = Receiver()
+    tracker = DataTracker(0, 2, 1 << 20)
+    for tsn, position in ((0, 0), (3, 1), (5, 2), (7, 3)):
+        tracker.accept(tsn)
+        r.streams.acknowledged = tracker.cumulative_tsn
+        flags = (0 if position else B) | (E if position == 3 else 0)
+        assert r.add(tsn, flags, b"%d" % position, mid=1, number=position) is None
+    assert r.streams.held == 4 + MESSAGE + 3 * LOOSE
+    assert r.streams.in_progress(0) == 0, "it is complete"
+    assert r.streams.make_room(tracker, 1, LOOSE + 2)
+    assert r.streams.held == r.streams.recount() == 2 + MESSAGE + LOOSE
+    assert r.streams.in_progress(0) == 1
+    assert tracker.gap_ranges() == [(3, 3)]
+    assert not r.streams.make_room(tracker, 1, LOOSE + 2), "the first fragment stays"
+    assert r.streams.held == r.streams.recount() == 1 + MESSAGE
+    tracker.accept(1)
+    r.streams.acknowledged = tracker.cumulative_tsn
+    r.add(1, B | E, b"first", number=46)
+    for tsn, position in ((5, 2), (7, 3), (3, 1)):
+        r.add(tsn, E if position == 3 else 0, b"%d" % position, mid=1, number=position)
+    assert r.data() == [b"first", b"0123"]
+    assert r.streams.held == r.streams.recount() == 0
+
+
+def test_what_is_loose_is_joined_once_it_is_acknowledged() -> None:
+    r = Receiver(max_message_size=1000)
+    for tsn in range(1, 9):
+        r.streams.acknowledged = -1
+        r.add(tsn, 0 if tsn > 2 else B, bytes(100), sid=tsn & 1, number=tsn - 1 >> 1)
+    assert (r.streams.held, r.streams.in_progress(-1)) == (800 + 2 * MESSAGE + 8 * LOOSE, 0)
+    r.streams.acknowledge(5)
+    assert (r.streams.held, r.streams.in_progress(5)) == (800 + 2 * MESSAGE + 3 * LOOSE, 500)
+    r.streams.acknowledge(8)
+    assert (r.streams.held, r.streams.in_progress(8)) == (800 + 2 * MESSAGE, 800)
+    assert not r.streams.is_scattered
+    assert r.streams.recount() == r.streams.held
+
+
+def test_what_is_acknowledged_is_not_given_up() -> None:
     r = Receiver()
     tracker = DataTracker(0, 2, 1 << 20)
     for tsn, position in ((9, 3), (3, 1), (4, 0), (8, 4)):  # 0 to 2 are missing
