@@ -274,12 +274,15 @@ class PathManager(Failover):
 
         Section 5.4: in each RTO HB.Max.Burst of them, whatever the number of addresses. Turns are given in the order
         in which they are asked for, so that no path waits for ever; what was removed before its turn had come had none,
-        so that no address waits for those that came and went before it.
+        so that no address waits for those that came and went before it. The RTO is that of the path probed, which is
+        less once it has answered.
         """
         begin = now
         turns: list[tuple[Path, float, float]] = []
         for other, turn, following in self._turns:
             is_taken = turn <= now or (other is not path and self._by_address.get(other.route.address) is other)
+            if turn <= now:
+                following = min(following, turn + other.rto.rto / _HB_MAX_BURST)
             if following > now and is_taken:
                 turns.append((other, turn, following))
                 begin = max(begin, following)

@@ -368,6 +368,17 @@ class TestErrors:
         assert paths.reserve_probe(probed[0], 11.0) == 2.0
         assert paths.reserve_probe(probed[0], 50.0) == 0.0
 
+    def test_a_probe_that_was_answered_takes_no_longer_than_its_path(self) -> None:
+        """By then its RTO is that of what was measured, which may be much less than RTO.Initial."""
+        paths = manager("198.51.100.1", config=Config(rto_initial=3.0, rto_min=0.5))
+        probed = [paths.prepare(f"198.51.100.{n}") for n in (2, 3, 4)]
+        for path in probed:
+            paths.attach(path)
+        assert paths.reserve_probe(probed[0], 10.0) == 0.0
+        probed[0].on_rtt(0.01, 10.01)
+        assert paths.reserve_probe(probed[1], 10.1) == pytest.approx(0.4)
+        assert paths.reserve_probe(probed[2], 10.1) == pytest.approx(3.4)
+
 
 def test_settings_change_for_all_paths() -> None:
     paths = manager()
