@@ -251,6 +251,9 @@ class Association(Overview):
         rooms.packetizer.flush()
         if rooms.reconfig is not None:
             self._flush_reconfig(rooms)
+            if rooms.reconfig is not None and rooms.reconfig.is_settling:
+                self._life.tell()
+                rooms.packetizer.flush()
         if rooms.authentication is not None:
             rooms.authentication.advance()
         if transmission is not None and transmission.released:

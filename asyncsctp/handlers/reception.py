@@ -203,13 +203,13 @@ class Reception(Acknowledging):
         self._count()
         self._context.statistics.messages_received += self._queue.delivered - delivered
 
-    def defer_reset(self, wire_tsn: int, sids: Sequence[int] | None) -> None:
-        """The reset of these streams waits for what is missing up to this TSN; what lies above it waits for the reset
-        (RFC 6525 section 5.2.2 E2).
+    def defer_reset(self, wire_tsn: int, sids: Sequence[int] | None) -> bool:
+        """The reset of these streams waits for what is missing up to this TSN, if anything is; what lies above it waits
+        for the reset (RFC 6525 section 5.2.2 E2). Whether `release_deferred` is to follow.
         """
         tracker = self.tracker
-        ahead = wire_tsn - tracker.cumulative_tsn & MASK_32
-        self._queue.defer(tracker.cumulative_tsn + ahead, sids)
+        ahead = (wire_tsn - tracker.cumulative_tsn + 0x80000000 & MASK_32) - 0x80000000
+        return self._queue.defer(tracker.cumulative_tsn + ahead, sids)
 
     def release_deferred(self) -> None:
         """What waited for the reset of its stream is taken in (E4)."""

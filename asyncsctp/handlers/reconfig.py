@@ -80,6 +80,7 @@ class Reconfig:
         "_tsn_first",
         "_tsn_number",
         "_violations",
+        "is_settling",
         "requests",
     )
 
@@ -102,6 +103,8 @@ class Reconfig:
         #: The last numbers taken, the oldest first, and what was answered; nothing, if a request of ours answers.
         self._answers: list[tuple[int, bytes]] = []
         self._deferred: Parameter | None = None  # section 5.2.2 E2
+        #: A reset has been carried out, and what goes by the new numbers waits until the user has heard of it.
+        self.is_settling = False
         self._tsn_number = -1  # of the SSN/TSN reset that waits for our data to be acknowledged
         self._tsn_copies = 0
         self._tsn_answer = b""  # to the last SSN/TSN reset that was carried out, and our first TSN by it
@@ -268,6 +271,8 @@ class Reconfig:
             return DENIED
         if _is_beyond(request.streams, self._incoming.count):
             return WRONG_STREAM
+        if self.is_settling:
+            return REQUEST_IN_PROGRESS
         deferred = self._deferred
         same = deferred is not None and (deferred.last_tsn, deferred.streams) == (request.last_tsn, request.streams)
         if not self._has_arrived(request):
@@ -278,17 +283,26 @@ class Reconfig:
             return IN_PROGRESS
         if same:
             self._deferred = None
-        self._perform_reset(request.streams)
-        if same:
-            self._incoming.release()
+        self._perform_reset(request)
         return PERFORMED
 
     def _has_arrived(self, request: Parameter) -> bool:
         return signed(request.last_tsn - self._incoming.cumulative_tsn) <= 0
 
-    def _perform_reset(self, streams: tuple[int, ...]) -> None:
-        self._incoming.reset(streams)
-        self._context.emit(StreamsReset(False, streams, "ok"))
+    def _perform_reset(self, request: Parameter) -> None:
+        """E3 and E4. What goes by the new numbers, and has come before or comes in the same packet, is delivered once
+        the user has heard of these: by that it is told from what came before.
+        """
+        self.is_settling = self._deferred is None and self._incoming.defer(request.last_tsn, request.streams)
+        self._incoming.reset(request.streams)
+        self._context.emit(StreamsReset(False, request.streams, "ok"))
+        if self.is_settling:
+            self._context.tell_done(self._settle)
+
+    def _settle(self) -> None:
+        if self._context.state is not CLOSED:  # the user may have ended it
+            self.is_settling = False
+            self._incoming.release()
 
     def _reset_outgoing(self, request: Parameter) -> int:
         """Incoming SSN Reset Request, section 5.2.3."""
@@ -323,7 +337,7 @@ class Reconfig:
             return DENIED
         # While ours is unanswered the peer may have carried it out: nobody here knows the TSNs in force. Of two that
         # cross both are refused, and chance decides which comes again first.
-        if self._deferred is not None or self._tsn_number >= 0 or self.requests.expects_restart:
+        if self._deferred is not None or self.is_settling or self._tsn_number >= 0 or self.requests.expects_restart:
             return REQUEST_IN_PROGRESS
         self._tsn_number = request.number
         self._tsn_copies = 0
@@ -393,8 +407,7 @@ class Reconfig:
         deferred = self._deferred
         if deferred is not None and self._has_arrived(deferred):
             self._deferred = None
-            self._perform_reset(deferred.streams)
-            self._incoming.release()
+            self._perform_reset(deferred)
             self._answer_late(self._note(deferred.number, pack_response(deferred.number, PERFORMED)))
             sends = True
         if self._tsn_number >= 0:

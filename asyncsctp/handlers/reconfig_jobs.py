@@ -104,11 +104,11 @@ class IncomingStreams(Protocol):
     def reset(self, streams: tuple[int, ...]) -> None:
         """The peer's sequence numbers begin with 0."""
 
-    def defer(self, last_tsn: int, streams: tuple[int, ...]) -> None:
-        """What comes with a TSN above this one waits until `release`."""
+    def defer(self, last_tsn: int, streams: tuple[int, ...]) -> bool:
+        """What comes with a TSN above this one waits until `release`, which is to follow if this is true."""
 
     def release(self) -> None:
-        """The end of `defer`: the reset has been carried out."""
+        """The end of `defer`: the reset has been carried out, and the user has heard of it."""
 
     def expect_restart(self, is_expected: bool) -> None:
         """Whether the peer may let its TSNs begin anew at any time."""

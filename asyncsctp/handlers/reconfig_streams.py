@@ -132,12 +132,12 @@ class Incoming:
         """The peer's sequence numbers begin with 0."""
         self._reception.reset_streams(streams or None)
 
-    def defer(self, last_tsn: int, streams: tuple[int, ...]) -> None:
-        """What comes with a TSN above this one waits until `release`."""
-        self._reception.defer_reset(last_tsn, streams or None)
+    def defer(self, last_tsn: int, streams: tuple[int, ...]) -> bool:
+        """What comes with a TSN above this one waits until `release`, which is to follow if this is true."""
+        return self._reception.defer_reset(last_tsn, streams or None)
 
     def release(self) -> None:
-        """The end of `defer`: the reset has been carried out."""
+        """The end of `defer`: the reset has been carried out, and the user has heard of it."""
         self._reception.release_deferred()
 
     def expect_restart(self, is_expected: bool) -> None:

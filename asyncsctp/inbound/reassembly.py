@@ -157,11 +157,13 @@ class ReassemblyQueue:
         """
         raise NotImplementedError
 
-    def defer(self, after: int, sids: Sequence[int] | None) -> None:
+    def defer(self, after: int, sids: Sequence[int] | None) -> bool:
         """Put aside what comes with a TSN above `after` for these streams (None: all), whose reset waits for what is
-        missing up to there (RFC 6525 section 5.2.2 E2); until `release`.
+        missing up to there (RFC 6525 section 5.2.2 E2); until `release`. False where all is put aside that can't go by
+        the old numbers, until `restart` or the end of `watch`.
         """
         self._defer(Deferral(after, sids, False))
+        return self._deferral is not None and not self._deferral.is_guess
 
     def release(self) -> str | None:
         """Take in what was put aside (E4); a text says how it violates the protocol."""

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from support.script import PEER, Script
+from support.script import PEER, B, Script
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted, SCTPError
-from asyncsctp.events import AssociationDown, Event, SendFailed
+from asyncsctp.events import AssociationDown, Event, SendFailed, StreamsReset
 from asyncsctp.handlers.state import CLOSED
 from asyncsctp.outbound.message import LIMITED, OutboundMessage, Terms
 from asyncsctp.wire.constants import ABORT, FORWARD_TSN, HEARTBEAT, HEARTBEAT_ACK, RE_CONFIG, SACK
 from asyncsctp.wire.control import pack_abort, pack_heartbeat, pack_heartbeat_ack, read_heartbeat
-from asyncsctp.wire.reconfig import PERFORMED, pack_outgoing_reset, pack_reconfig, pack_response
+from asyncsctp.wire.reconfig import (
+    PERFORMED,
+    REQUEST_IN_PROGRESS,
+    pack_outgoing_reset,
+    pack_reconfig,
+    pack_response,
+    read_reconfig,
+)
 
 CONFIG = Config(heartbeat_interval=None, nodelay=True)
 
@@ -160,6 +167,61 @@ def test_a_request_that_is_done_is_told_of_between_two_steps() -> None:
     script.expect_nothing()
 
 
+def reset_by_peer(script: Script, last: int) -> bytes:
+    """The peer's first request: stream 1 begins anew behind this TSN."""
+    return pack_reconfig([pack_outgoing_reset(script.theirs(0), script.theirs(-1), script.theirs(last), [1])])
+
+
+def test_what_the_packet_with_a_reset_brings_by_new_numbers_comes_after_the_event() -> None:
+    """RFC 6525 5.2.2 E3: for the user the event divides what came before from what comes after."""
+    script = Script(CONFIG, extensions=frozenset({RE_CONFIG}))
+    calls = tell(script, "", lambda: None)
+    old, new = script.data(0, b"old", sid=1), script.data(1, b"new", sid=1, ssn=0)
+    script.send(old, reset_by_peer(script, 0), new, script.data(2, b"other", sid=2))
+    assert [message[3] for message in script.user.messages] == [b"old", b"other", b"new"]
+    assert calls == ["on_message", "on_message", "on_event", "on_message"]
+
+
+def test_what_was_put_aside_until_a_reset_comes_after_the_event() -> None:
+    script = Script(CONFIG, extensions=frozenset({RE_CONFIG}))
+    calls = tell(script, "", lambda: None)
+    script.send(reset_by_peer(script, 0), script.data(1, b"new", sid=1, ssn=0))
+    script.send(script.data(0, b"old", sid=1, ssn=0))
+    assert [message[3] for message in script.user.messages] == [b"old", b"new"]
+    assert calls == ["on_message", "on_event", "on_message"]
+
+
+@pytest.mark.parametrize("aside", [True, False])
+def test_what_is_wrong_by_new_numbers_is_said_at_once(aside: bool) -> None:
+    """The ABORT does not wait for the next flush."""
+    script = Script(CONFIG, extensions=frozenset({RE_CONFIG}))
+    wrong = script.data(1, b"first", flags=B, sid=1, ssn=0), script.data(2, b"first again", flags=B, sid=1, ssn=0)
+    script.send(*([reset_by_peer(script, 0), *wrong] if aside else [script.data(0, b"old", sid=1, ssn=0)]))
+    script.take()
+    script.send(*([script.data(0, b"old", sid=1, ssn=0)] if aside else [reset_by_peer(script, 0), *wrong]))
+    assert script.state is CLOSED
+    assert script.take()[-1].kinds == [ABORT]
+
+
+def test_who_ends_the_association_when_it_is_reset_gets_no_more_of_it() -> None:
+    script = Script(CONFIG, extensions=frozenset({RE_CONFIG}))
+    calls = tell(script, "on_event", lambda: abort(script))
+    script.send(script.data(0, b"old", sid=1), reset_by_peer(script, 0), script.data(1, b"new", sid=1, ssn=0))
+    assert calls == ["on_message", "on_event", "on_event", "on_closed"]
+    assert script.take()[-1].kinds == [ABORT]
+
+
+def test_a_second_reset_in_a_packet_is_to_come_again() -> None:
+    """A peer has one request under way, 5.1.1; the first is not over until it has been told of."""
+    script = Script(CONFIG, extensions=frozenset({RE_CONFIG}))
+    second = pack_reconfig([pack_outgoing_reset(script.theirs(1), script.theirs(-1), script.theirs(-1), [2])])
+    script.send(reset_by_peer(script, -1), second, script.data(0, b"new", sid=1), script.data(1, b"other", sid=2))
+    [answers] = [packet.all(RE_CONFIG) for packet in script.take() if packet.all(RE_CONFIG)]
+    parameters = [read_reconfig(chunk.value, 0, len(chunk.value))[0][0] for chunk in answers]
+    assert [parameter.result for parameter in parameters] == [PERFORMED, REQUEST_IN_PROGRESS]
+    assert [event.streams for event in script.user.events if isinstance(event, StreamsReset)] == [(1,)]
+
+
 def test_abort_when_a_message_comes_by_new_numbers_is_the_last_word() -> None:
     """Those that were put aside are delivered by a flush, once what was missing has come (RFC 6525 5.2.2 E4)."""
     script = Script(CONFIG, extensions=frozenset({RE_CONFIG}))
@@ -173,4 +235,4 @@ def test_abort_when_a_message_comes_by_new_numbers_is_the_last_word() -> None:
     script.flush()
     assert script.take()[-1].kinds == [ABORT]
     assert script.state is CLOSED
-    assert calls == ["on_message", "on_event", "on_event", "on_closed"]
+    assert calls == ["on_event", "on_message", "on_event", "on_closed"]

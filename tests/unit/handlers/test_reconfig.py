@@ -80,8 +80,8 @@ class FakeIncoming:
     def reset(self, streams: tuple[int, ...]) -> None:
         self.was_reset.append(streams)
 
-    def defer(self, last_tsn: int, streams: tuple[int, ...]) -> None:
-        pass
+    def defer(self, last_tsn: int, streams: tuple[int, ...]) -> bool:
+        return False
 
     def release(self) -> None:
         pass
