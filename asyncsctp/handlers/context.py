@@ -373,14 +373,13 @@ class Context:
         """This path is no more: nothing leaves for its address. What was queued for it, but to probe it, is for the
         other one.
         """
-        path_id = path.path_id
-        address = path.route.address
-        self.packets = [packet for packet in self.packets if packet[0].address != address]
-        self.control = [
-            (chunk, other_id if where == path_id else where)
-            for chunk, where in self.control
-            if where != path_id or chunk[0] not in (HEARTBEAT, HEARTBEAT_ACK)
-        ]
+        packets, chunks = self.packets, self.control
+        self.packets = _elsewhere(packets[: self.packets_before], path)
+        self.control = _instead(chunks[: self.answers_at], path, other_id)
+        before, answers_at = self.packets_before, self.answers_at
+        self.packets_before, self.answers_at = len(self.packets), len(self.control)
+        self.packets += _elsewhere(packets[before:], path)
+        self.control += _instead(chunks[answers_at:], path, other_id)
 
     def on_controller_failed(self, error: Exception) -> None:
         """The user's congestion controller has made a mistake."""
@@ -407,3 +406,18 @@ class Context:
         """Send an ABORT with this cause (packed; may be empty) to the peer, and end the association with this error."""
         self.transmit(control.pack_abort(cause), self.paths.data_path().path_id, self.peer_tag)
         self.owner.end(error)
+
+
+def _elsewhere(packets: list[tuple[Route, int, bytes]], path: Path) -> list[tuple[Route, int, bytes]]:
+    """Those that don't go where this path leads."""
+    return [packet for packet in packets if packet[0].address != path.route.address]
+
+
+def _instead(chunks: list[tuple[bytes, int]], path: Path, other_id: int) -> list[tuple[bytes, int]]:
+    """The same with another path in place of this one, but for what was to probe it."""
+    path_id = path.path_id
+    return [
+        (chunk, other_id if where == path_id else where)
+        for chunk, where in chunks
+        if where != path_id or chunk[0] not in (HEARTBEAT, HEARTBEAT_ACK)
+    ]
