@@ -164,7 +164,8 @@ class Config:
       of a window that lies idle, ten packets at the least, then twice what is acknowledged (docs/benchmarks.md has the
       measurement).
     * `nodelay`: send small messages at once, or wait while data is in flight (section 6.1, Nagle's algorithm).
-    * `close_timeout`: how long `close()` waits for its graceful end before it aborts.
+    * `close_timeout`: how long `close()` waits for its graceful end before it aborts, and `wait_closed()` for the last
+      word of a peer that has shut down.
     * `autoclose`: close an association that carried no message for so long; `None`: never.
 
     Streams and buffers:

@@ -287,10 +287,13 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
     async def wait_closed(self) -> None:
         """Wait for the end; raises the association's error if it did not end gracefully.
 
+        It begins nothing: without `close`, on either side, it waits for ever. Where only the peer's SHUTDOWN COMPLETE
+        is missing, it waits `Config.close_timeout` seconds for that, and then the association ends gracefully.
+
         One that `connect` made has a UDP port of its own, which the next endpoint can bind then; if the system has
         chosen it, others only after some moments, in which a lost SHUTDOWN COMPLETE is sent again (section 8.4).
         """
-        await self._driver.wait_ended()
+        await self._driver.wait_closed()
         if self._driver.error is not None:
             raise self._driver.closed_error()
 

@@ -129,6 +129,11 @@ class Driver(Inbox):
         if isinstance(event, (SchedulerFailed, CongestionControllerFailed)):
             self.engine.loop.call_exception_handler({"message": str(event.error), "exception": event.error})
 
+    def on_complete(self) -> None:
+        """Nothing is missing any more but the peer's SHUTDOWN COMPLETE."""
+        super().on_complete()
+        self.changes.wake()
+
     def on_writable(self) -> None:
         """There is more room in the send buffer."""
         self.sending.check()
@@ -341,6 +346,20 @@ class Driver(Inbox):
             await self.changes.wait()
         await self.engine.wait_ended()
 
+    async def wait_closed(self) -> None:
+        """The same. Where nothing but the peer's SHUTDOWN COMPLETE is missing, `Config.close_timeout` ends it
+        gracefully, as it does in `close`: the peer may be gone, and T2-shutdown takes minutes to say so.
+        """
+        while not self.ended and not self.is_complete:
+            await self.changes.wait()
+        if not self.ended:
+            limit = self.engine.loop.call_later(self.core.context.config.close_timeout, self._conclude)
+            try:
+                await self.wait_ended()
+            finally:
+                limit.cancel()
+        await self.wait_ended()
+
     def shutdown(self) -> None:
         """Begin the graceful end (RFC 9260 section 9.2)."""
         if self.core.state in _SETTING_UP:
@@ -362,9 +381,13 @@ class Driver(Inbox):
 
     def _leave(self) -> None:
         """It takes too long: end gracefully, if all has been delivered, else abort."""
+        self._conclude()
+        self.abort(b"")
+
+    def _conclude(self) -> None:
+        """End gracefully, if nothing is missing but the peer's last word."""
         if not self.ended and self.core.leave(self.engine.now()):
             self.engine.flush(self.core)
-        self.abort(b"")
 
     def abort(self, reason: bytes) -> None:
         """End at once (RFC 9260 section 9.1)."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 import asyncsctp
-from asyncsctp import AssociationAborted, AssociationRefused, Config, EndOfStream
+from asyncsctp import AssociationAborted, AssociationRefused, Config, EndOfStream, State
 from asyncsctp.testing import Network
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire.constants import SHUTDOWN_COMPLETE
@@ -136,6 +136,80 @@ def test_the_association_ends_gracefully_when_its_handler_has_returned() -> None
     gone.network.run(main())
 
 
+@pytest.mark.parametrize("waits_before", [True, False])
+def test_who_waits_for_the_end_and_does_not_close_waits_no_longer(waits_before: bool) -> None:
+    """From where nothing else is missing; begun before the peer shuts down, or afterwards."""
+    gone = Gone()
+    ended: list[float] = []
+
+    async def handler(association: asyncsctp.Association) -> None:
+        if not waits_before:
+            assert [message.data async for message in association] == [b"1"]
+        await association.wait_closed()
+        ended.append(now())
+
+    async def main() -> None:
+        async with asyncsctp.serve(handler, Z, 5001, config=Config(close_timeout=20.0)) as server:
+            await say([b"1"], A)
+            closed = now()
+            await asyncio.sleep(19.0)
+            assert server.associations and not ended
+            await asyncio.sleep(2.0)
+            assert not server.associations
+            assert 19.9 < ended[0] - closed < 20.1
+
+    gone.network.run(main())
+
+
+def test_who_waits_already_when_the_peer_shuts_down_has_what_is_still_to_be_acknowledged() -> None:
+    """The time begins when nothing else is missing any more."""
+    gone = Gone()
+    ended: list[float] = []
+
+    async def handler(association: asyncsctp.Association) -> None:
+        association.write_many([bytes(1000)] * 100)
+        await association.wait_closed()
+        ended.append(now())
+
+    async def main() -> None:
+        config = Config(send_buffer=1 << 20, close_timeout=20.0)
+        async with asyncsctp.serve(handler, Z, 5001, config=config) as server:
+            association = await asyncsctp.connect(Z, 5001, local_addrs=[A], config=Config(recv_buffer=10_000))
+            closing = asyncio.ensure_future(association.close())
+            async with asyncio.timeout(25.0):
+                read = 0
+                while read < 100:
+                    await asyncio.sleep(0.1)
+                    read += len(await association.recv_many())
+                await closing
+            closed = now()
+            await asyncio.sleep(30.0)
+            assert not server.associations
+            assert 19.5 < ended[0] - closed < 20.5
+
+    gone.network.run(main())
+
+
+def test_who_gives_up_waiting_for_the_end_leaves_it_as_it_was() -> None:
+    gone = Gone()
+    there: list[bool] = []
+
+    async def handler(association: asyncsctp.Association) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(10.0):
+                await association.wait_closed()
+        await asyncio.sleep(30.0)
+        there.append(association.state is State.SHUTDOWN_ACK_SENT)
+
+    async def main() -> None:
+        async with asyncsctp.serve(handler, Z, 5001, config=Config(close_timeout=20.0)):
+            await say([b"1"], A)
+            await asyncio.sleep(50.0)
+
+    gone.network.run(main())
+    assert there == [True]
+
+
 def test_its_place_is_free_for_the_next() -> None:
     """But one that is still being spoken to keeps its own."""
     gone = Gone()
@@ -159,7 +233,7 @@ def test_its_place_is_free_for_the_next() -> None:
     assert heard == [b"1", b"2"]
 
 
-def test_without_a_handler_the_end_comes_when_it_has_been_asked_for_often_enough() -> None:
+def test_where_nobody_waits_the_end_comes_when_it_has_been_asked_for_often_enough() -> None:
     gone = Gone()
 
     async def main() -> None:
@@ -168,7 +242,9 @@ def test_without_a_handler_the_end_comes_when_it_has_been_asked_for_often_enough
             await say([b"1"], A)
             association = await accepting
             assert [message.data async for message in association] == [b"1"]
-            await association.wait_closed()
+            async for _ in association.events():
+                pass
             assert 300.0 < now() < 400.0
+            await association.wait_closed()
 
     gone.network.run(main(), limit=1000.0)
