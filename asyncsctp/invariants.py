@@ -140,7 +140,7 @@ def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
     for key in context.timers._deadlines:
         if timer_kind(key) in _OF_A_PATH and timer_path(key) not in used:
             yield f"timer {timer_kind(key)} runs for path {timer_path(key)}, which was removed"
-    held = {path_id for _, path_id in context.control} | set(rooms.heartbeat._requested)
+    held = {path_id for _, path_id, _ in context.control} | set(rooms.heartbeat._requested)
     transmission = rooms.transmission
     if rooms.reception is not None:
         held.add(rooms.reception.path_id)

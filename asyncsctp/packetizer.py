@@ -138,14 +138,14 @@ class Packetizer:
         waiting = context.control
         context.control = []
         context.answers_at = 0
-        for chunk, path_id in waiting:
+        for chunk, path_id, answers in waiting:
             path = context.paths.by_id[path_id] if path_id >= 0 else None
             if path is not None and path.route.local and chunk[0] in (HEARTBEAT, HEARTBEAT_ACK):
                 chunk = control.fit(chunk, path.payload)
                 if chunk:
                     self._emit(path, chunk)
             elif len(context.control) < _MOST_HELD and chunk[0] != HEARTBEAT:
-                context.control.append((chunk, path_id))
+                context.control.append((chunk, path_id, answers))
 
     def _send_control(self) -> None:
         """Control chunks come first in a packet (section 6.10), in the order in which they were queued; COOKIE ACK MUST
@@ -156,7 +156,7 @@ class Packetizer:
         keyring = context.keyring
         owed = self._take_owed(keyring) if keyring is not None and not keyring.blanket else None
         waiting: dict[int, list[bytes]] = {}
-        for chunk, path_id in context.control:
+        for chunk, path_id, _ in context.control:
             waiting.setdefault(data_path.path_id if path_id < 0 else path_id, []).append(chunk)
         context.clear_control()
         for path_id, chunks in waiting.items():
@@ -177,7 +177,7 @@ class Packetizer:
         if owed and keyring is not None:
             self._send_owed(owed, keyring)
 
-    def _take_owed(self, keyring: Keyring) -> list[tuple[bytes, int]]:
+    def _take_owed(self, keyring: Keyring) -> list[tuple[bytes, int, bool]]:
         """The chunks among those that wait which are to be authenticated, where others need not (RFC 4895 section 6.2).
         """
         control = self._context.control
@@ -186,14 +186,14 @@ class Packetizer:
             self._context.control = [entry for entry in control if not keyring.owed(entry[0])]
         return owed
 
-    def _send_owed(self, owed: list[tuple[bytes, int]], keyring: Keyring) -> None:
+    def _send_owed(self, owed: list[tuple[bytes, int, bool]], keyring: Keyring) -> None:
         """They leave in packets of their own, after what was queued beside them: a COOKIE ACK may be among that."""
         paths = self._context.paths
         if self._lead:
             self._emit(paths.data_path(), b"".join(self._lead))
             self._lead.clear()
         waiting: dict[int, list[bytes]] = {}
-        for chunk, path_id in owed:
+        for chunk, path_id, _ in owed:
             waiting.setdefault(paths.data_path().path_id if path_id < 0 else path_id, []).append(chunk)
         for path_id, chunks in waiting.items():
             path = paths.by_id[path_id]

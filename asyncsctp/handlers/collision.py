@@ -215,7 +215,7 @@ class Collision:
         answer = control.pack_cookie_ack()
         if path.state is PathState.UNCONFIRMED:
             answer += self._heartbeat.probe_again(path)
-        self._context.queue_first(answer, path.path_id)  # before what a restart queues
+        self._context.answer_first(answer, path.path_id)  # before what a restart queues
 
     def _reply_path(self, source: Route) -> Path:
         """Where the packet came from, if that is the peer's address for sure (section 5.4), else where data goes."""

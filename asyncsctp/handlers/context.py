@@ -240,8 +240,9 @@ class Context:
         self.silence: tuple[float, tuple[Path, ...]] = (0.0, ())
         self.statistics = Statistics()
         self.timers = TimerTable()
-        #: Chunks that wait for the next flush, each with the path it must take, or -1 for any.
-        self.control: list[tuple[bytes, int]] = []
+        #: Chunks that wait for the next flush, each with the path it must take, or -1 for any, and whether it answers
+        #: what the peer sent.
+        self.control: list[tuple[bytes, int, bool]] = []
         #: Packets of their own that wait for the next flush: route, verification tag and chunks of each.
         self.packets: list[tuple[Route, int, bytes]] = []
         #: Where in `control` and in `packets` the answers to the packet begin that is being processed; 0 once these
@@ -258,13 +259,21 @@ class Context:
         ] = deque()
 
     def queue(self, chunk: bytes, path_id: int = -1) -> None:
-        """Send a control chunk with the next flush, bundled with whatever else goes to that path."""
-        self.control.append((chunk, path_id))
+        """Send a control chunk with the next flush, bundled with whatever else goes to that path.
+
+        It is what the association begins, or its user: its time has come, maybe by what a packet brought.
+        """
+        self.control.append((chunk, path_id, False))
         self.is_waiting = True
 
-    def queue_first(self, chunk: bytes, path_id: int) -> None:
-        """The same, before all else that the packet gives rise to which is being processed."""
-        self.control.insert(self.answers_at, (chunk, path_id))
+    def answer(self, chunk: bytes, path_id: int = -1) -> None:
+        """The same for what answers the packet that is being processed: see `close_answers`."""
+        self.control.append((chunk, path_id, True))
+        self.is_waiting = True
+
+    def answer_first(self, chunk: bytes, path_id: int) -> None:
+        """The same, before all else that this packet gives rise to."""
+        self.control.insert(self.answers_at, (chunk, path_id, True))
         self.is_waiting = True
 
     def transmit(self, body: bytes, path_id: int, tag: int) -> None:
@@ -303,7 +312,8 @@ class Context:
     def close_answers(self) -> None:
         """The packet has been processed. Section 12.4: all answers to it together MUST NOT take more than one packet.
 
-        Those go that come first, and that fit; the peer asks again for what it needs. SACK is no such answer.
+        Those go that come first, and that fit; the peer asks again for what it needs. SACK is no such answer, nor is
+        what was queued meanwhile and the peer does not ask for: nobody would ask again.
         """
         answers = len(self.control) - self.answers_at + len(self.packets) - self.packets_before
         if answers > 1 or (answers and self.answered_apart):
@@ -311,13 +321,12 @@ class Context:
 
     def _bound_answers(self) -> None:
         at = self.answers_at
-        # A HEARTBEAT is no answer, but what the user asks for who is given a message.
-        answers = [entry for entry in self.control[at:] if entry[0][0] != HEARTBEAT]
-        asked = [entry for entry in self.control[at:] if entry[0][0] == HEARTBEAT]
+        answers = [entry for entry in self.control[at:] if entry[2]]
+        begun = [entry for entry in self.control[at:] if not entry[2]]
         alone = self.packets[self.packets_before :]
         if len(answers) + len(alone) + self.answered_apart < 2:
             return
-        self.control[at:] = asked
+        self.control[at:] = begun
         del self.packets[self.packets_before :]
         if self.state is CLOSED:  # the last word counts
             self.clear_control()
@@ -325,30 +334,30 @@ class Context:
         elif self.answered_apart:
             pass
         elif answers:
-            self.control += self._in_one_packet(answers)
+            self.control[at:at] = self._in_one_packet(answers)  # COOKIE ACK comes first (section 5.1 D)
         else:
             self.packets.append(alone[0])
 
-    def _in_one_packet(self, answers: list[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
+    def _in_one_packet(self, answers: list[tuple[bytes, int, bool]]) -> list[tuple[bytes, int, bool]]:
         """As many of these chunks as one packet takes, all to where the first of them goes."""
         by_default = self.paths.data_path().path_id
         wanted = answers[0][1] if answers[0][1] >= 0 else by_default
         path = self.paths.by_id[wanted]
         keyring = self.keyring
         room = path.payload
-        if keyring is not None and not keyring.blanket and any(keyring.owed(chunk) for chunk, _ in answers):
+        if keyring is not None and not keyring.blanket and any(keyring.owed(chunk) for chunk, _, _ in answers):
             room -= keyring.size
-        kept: list[tuple[bytes, int]] = []
-        for chunk, path_id in answers:
+        kept: list[tuple[bytes, int, bool]] = []
+        for chunk, path_id, _ in answers:
             if (path_id if path_id >= 0 else by_default) != wanted:
                 continue
             chunk = control.fit(chunk, room)
             if chunk and (len(chunk) <= room or not kept):
-                kept.append((chunk, wanted))
+                kept.append((chunk, wanted, True))
                 room -= len(chunk)
         if len(kept) > 1 and room < path.payload and keyring is not None and not keyring.blanket:
             # Chunks that are to be authenticated leave in packets of their own: with all that is due beside them.
-            return [(b"".join(chunk for chunk, _ in kept), wanted)]
+            return [(b"".join(chunk for chunk, _, _ in kept), wanted, True)]
         return kept
 
     def take_keys(self, setup: Setup) -> None:
@@ -413,11 +422,11 @@ def _elsewhere(packets: list[tuple[Route, int, bytes]], path: Path) -> list[tupl
     return [packet for packet in packets if packet[0].address != path.route.address]
 
 
-def _instead(chunks: list[tuple[bytes, int]], path: Path, other_id: int) -> list[tuple[bytes, int]]:
+def _instead(chunks: list[tuple[bytes, int, bool]], path: Path, other_id: int) -> list[tuple[bytes, int, bool]]:
     """The same with another path in place of this one, but for what was to probe it."""
     path_id = path.path_id
     return [
-        (chunk, other_id if where == path_id else where)
-        for chunk, where in chunks
+        (chunk, other_id if where == path_id else where, answers)
+        for chunk, where, answers in chunks
         if where != path_id or chunk[0] not in (HEARTBEAT, HEARTBEAT_ACK)
     ]

@@ -55,4 +55,4 @@ class Ecn:
         if tsn >= self._transmission.outstanding.next_tsn:
             return  # never sent
         self._transmission.on_congestion_experienced(tsn)
-        context.queue(control.pack_cwr(wire_tsn))
+        context.answer(control.pack_cwr(wire_tsn))

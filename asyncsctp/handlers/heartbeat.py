@@ -148,7 +148,7 @@ class Heartbeat:
             elif source.address != path.route.address:
                 self._reply(path, answer, source)
             elif path.reply_route is path.route:
-                self._context.queue(answer, path.path_id)
+                self._context.answer(answer, path.path_id)
             else:
                 self._reply(path, answer, path.reply_route)
 

@@ -203,7 +203,7 @@ class Reconfig:
         if len(answers) == 1 and self.requests.advance(answers[0]):
             return
         if answers:
-            context.queue(pack_reconfig(answers), context.paths.reply_path(path).path_id)
+            context.answer(pack_reconfig(answers), context.paths.reply_path(path).path_id)
 
     def _judge(self, request: Parameter) -> bytes:
         """A request: carry it out if it is new; the response parameter, or nothing if there is none (yet)."""
@@ -236,7 +236,7 @@ class Reconfig:
                 return self._refuse_tsn_reset(REQUEST_IN_PROGRESS)
             match self.requests.answering(number):
                 case 2:
-                    self.requests.send_again()
+                    self.requests.send_again(is_answer=True)
                     return b""
                 case 1:
                     return pack_response(number, IN_PROGRESS)

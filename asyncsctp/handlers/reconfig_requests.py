@@ -176,7 +176,7 @@ class Requests(_Waiting):
         elif job.outgoing is not None and len(parameters) == 1:
             context.queue(pack_reconfig([prefix, parameters[0]]), self._path_id)
         else:
-            context.queue(pack_reconfig([prefix]), self._path_id)
+            context.answer(pack_reconfig([prefix]), self._path_id)
             context.queue(self.chunk, self._path_id)
         self._start_timer()
 
@@ -206,12 +206,15 @@ class Requests(_Waiting):
         if self._path_id == path_id:
             self._path_id = other
 
-    def send_again(self) -> None:
-        """The chunk of the request that is under way."""
+    def send_again(self, is_answer: bool = False) -> None:
+        """The chunk of the request that is under way; maybe since the peer asks for it."""
         path_id = self._context.paths.retransmit_path(self._path_id).path_id
         self._astray |= path_id != self._path_id
         self._path_id = path_id
-        self._context.queue(self.chunk, self._path_id)
+        if is_answer:
+            self._context.answer(self.chunk, path_id)
+        else:
+            self._context.queue(self.chunk, path_id)
 
     # What the peer answers.
 

@@ -54,8 +54,9 @@ class Shutdown:
 
     # What the association's progress says.
 
-    def advance(self) -> None:
-        """Go on to the next step if no data is in the way any more; called whenever data was acknowledged.
+    def advance(self, is_answer: bool = False) -> None:
+        """Go on to the next step if no data is in the way any more; called whenever data was acknowledged, or
+        (`is_answer`) with the SHUTDOWN of the peer.
 
         A FORWARD TSN is in the way until it is acknowledged, as what is outstanding (section 9.2): a peer in
         SHUTDOWN-RECEIVED takes user data no more, nor what is told of it.
@@ -68,9 +69,9 @@ class Shutdown:
                 self._path_id = context.paths.data_path().path_id
                 self._begin_t2()
                 context.timers.start(T5_GUARD, context.now + self._guard())
-                self._send()
+                self._send(is_answer=False)
         elif context.state is SHUTDOWN_RECEIVED and context.owner.all_acknowledged() and not self._is_moving():
-            self._acknowledge()
+            self._acknowledge(is_answer)
 
     def on_data(self) -> None:
         """A packet brought user data: in SHUTDOWN-SENT the peer may have much to send before it answers.
@@ -79,7 +80,7 @@ class Shutdown:
         """
         if self._context.state is SHUTDOWN_SENT:
             self._begin_t2()
-            self._send()
+            self._send(is_answer=True)
 
     # What the peer says.
 
@@ -93,9 +94,9 @@ class Shutdown:
             context.state = SHUTDOWN_RECEIVED
             context.emit(PeerShutdown())
             context.owner.close_submission()
-            self.advance()
+            self.advance(is_answer=True)
         elif state is SHUTDOWN_ACK_SENT or (state is SHUTDOWN_SENT and not self._is_moving()):
-            self._acknowledge()
+            self._acknowledge(is_answer=True)
 
     def on_shutdown_ack(self, path: Path, source: Route) -> None:
         """SHUTDOWN ACK: in the right states the association is over. From what is no address of the peer that we send
@@ -143,7 +144,7 @@ class Shutdown:
             context.paths.rotate_local(path)
         self._path_id = context.paths.retransmit_path(self._path_id).path_id
         self._start_t2()
-        self._send()
+        self._send(is_answer=False)
 
     def expire_t5(self) -> None:
         """T5-shutdown-guard: the shutdown as a whole took too long; abort."""
@@ -168,27 +169,33 @@ class Shutdown:
         context = self._context
         return context.timers.runs(T4_RTO) and not context.paths.data_path().route.local
 
-    def _acknowledge(self) -> None:
+    def _acknowledge(self, is_answer: bool) -> None:
         context = self._context
         if context.state is not SHUTDOWN_ACK_SENT:
             context.state = SHUTDOWN_ACK_SENT
             context.owner.await_completion()
             self._begin_t2()
-        self._send()
+        self._send(is_answer)
 
-    def _send(self) -> None:
-        context = self._context
-        if context.state is SHUTDOWN_ACK_SENT:
-            context.queue(control.pack_shutdown_ack(), self._path_id)
+    def _send(self, is_answer: bool) -> None:
+        if self._context.state is SHUTDOWN_ACK_SENT:
+            self._queue(control.pack_shutdown_ack(), is_answer)
             return
         # A SHUTDOWN for each packet with DATA; one says it all for those of a batch. Where it can't tell the whole
         # story a SACK MUST go beside it; a SACK that is owed always does, since some peers don't read what a SHUTDOWN
         # acknowledges.
         self._reception.acknowledge_now()
-        if context.control and context.control[-1][0] is self._queued:
-            context.control.pop()
+        waiting = self._context.control
+        if waiting and waiting[-1][0] is self._queued:
+            is_answer = waiting.pop()[2] and is_answer
         self._queued = control.pack_shutdown(self._reception.tracker.cumulative_tsn & MASK_32)
-        context.queue(self._queued, self._path_id)
+        self._queue(self._queued, is_answer)
+
+    def _queue(self, chunk: bytes, is_answer: bool) -> None:
+        if is_answer:
+            self._context.answer(chunk, self._path_id)
+        else:
+            self._context.queue(chunk, self._path_id)
 
     def _begin_t2(self) -> None:
         self.retransmissions = 0

@@ -43,7 +43,7 @@ class Violations:
         if self._context.state is CLOSED:
             return  # section 9.1: nothing answers a packet with an ABORT
         paths = self._context.paths
-        self._context.queue(control.pack_error(cause), paths.reply_path(paths.by_id[path_id]).path_id)
+        self._context.answer(control.pack_error(cause), paths.reply_path(paths.by_id[path_id]).path_id)
 
     def on_error(self, found: tuple[Cause, ...]) -> None:
         """ERROR with these causes: not fatal by itself; the user may want to know (section 3.3.10)."""

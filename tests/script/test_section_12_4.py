@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from random import Random
 from struct import pack
+from typing import Any
 
 import pytest
-from support.script import Script
+from support.pair import Recorder
+from support.script import PEER, Script
 from support.stage import (
     ALL_STATES,
     OTHER,
@@ -28,7 +30,7 @@ from support.stage import (
 )
 
 from asyncsctp.config import Config
-from asyncsctp.handlers.state import CLOSED, ESTABLISHED
+from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_SENT
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.auth import AuthParameters
@@ -50,10 +52,12 @@ from asyncsctp.wire.constants import (
     PARAM_UNRECOGNIZED,
     RE_CONFIG,
     SACK,
+    SHUTDOWN,
+    SHUTDOWN_ACK,
     SHUTDOWN_COMPLETE,
 )
 from asyncsctp.wire.init import pack_init
-from asyncsctp.wire.reconfig import pack_outgoing_reset, pack_reconfig
+from asyncsctp.wire.reconfig import PERFORMED, pack_outgoing_reset, pack_reconfig, pack_response
 
 MTUS = (576, 1280, 1500)
 HEADERS = 20 + 8
@@ -334,3 +338,69 @@ def test_only_so_many_control_chunks_of_a_packet_are_looked_at(chunk: bytes) -> 
     assert association.statistics.malformed_packets == 1
     solo.say(*[data(PEER_TSN + 1 + number, b"x", ssn=1 + number) for number in range(500)])
     assert len(solo.user.messages) == 501
+
+
+# What we begin because its time has come is no answer: it leaves for where it is to go, whatever else does.
+
+ASKED = tlv.pack(4 << 8, tlv.pack(1, b"asked"))
+BESIDE = [(PEER[0], SHUTDOWN), (PEER[1], HEARTBEAT_ACK)]
+
+
+def whereto(script: Script) -> list[tuple[str, int]]:
+    return sorted((packet.to, kind) for packet in script.take() for kind in packet.kinds)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_shutdown_that_becomes_due_leaves_beside_the_answer_to_another_path(first: bool) -> None:
+    script = Script(paths=2)
+    script.write(b"last")
+    script.shutdown()
+    script.expect(DATA)
+    items = [ASKED, script.sack(0)]
+    script.send(*(items if first else reversed(items)), source=1)
+    assert whereto(script) == BESIDE
+    assert script.state is SHUTDOWN_SENT
+
+
+def test_a_shutdown_ack_that_becomes_due_leaves_beside_the_answer_to_another_path() -> None:
+    script = Script(paths=2)
+    script.write(b"last")
+    script.send(control.pack_shutdown(script.ours(-1)))
+    script.expect(DATA)
+    script.send(ASKED, script.sack(0), source=1)
+    assert whereto(script) == [(PEER[0], SHUTDOWN_ACK), (PEER[1], HEARTBEAT_ACK)]
+
+
+def test_a_shutdown_that_our_user_begins_in_a_callback_leaves_beside_the_answer_to_another_path() -> None:
+    class Leaving(Recorder):
+        def on_message(self, *message: Any) -> None:
+            script.association.shutdown(script.now)
+
+    script = Script(paths=2, user=Leaving("the user"))
+    script.send(ASKED, script.data(0), source=1)
+    assert [entry for entry in whereto(script) if entry[1] != SACK] == BESIDE
+
+
+def test_a_request_that_follows_another_leaves_beside_the_answer_to_another_path() -> None:
+    """RFC 6525 section 5.2.7: its response lets the next one go, and so may a request of the peer."""
+    script = Script(paths=2, extensions=frozenset({RE_CONFIG}))
+    script.association.reconfig.add_streams(1, 0)
+    script.association.reconfig.add_streams(2, 0)
+    script.flush()
+    script.expect(RE_CONFIG)
+    reset = pack_outgoing_reset(script.theirs(0), script.ours(0), script.theirs(-1), (1,))
+    script.send(ASKED, pack_reconfig([pack_response(script.ours(0), PERFORMED), reset]), source=1)
+    assert (PEER[0], RE_CONFIG) in whereto(script)
+
+
+def test_a_restart_goes_on_with_our_shutdown_beside_the_answer_to_another_path() -> None:
+    """Section 5.2.4 action A: the COOKIE ACK goes to where the COOKIE ECHO came from."""
+    solo = Solo()
+    association = solo.accept(addresses=(OTHER,))
+    association.shutdown(solo.now)
+    solo.touch()
+    solo.take()
+    ((_, answer),) = solo.init(initiate_tag=77, addresses=(OTHER,))
+    ack = init_of(answer)
+    said = solo.say(control.pack_cookie_echo(ack.cookie or b""), tag=ack.initiate_tag, source=OTHER)
+    assert of_control(said) == [(OTHER, [COOKIE_ACK, HEARTBEAT[0]]), (THERE, [SHUTDOWN])]

@@ -123,7 +123,7 @@ class Bench:
 
     def queued(self) -> list[tuple[bytes, int]]:
         """Control chunks that wait for a packet, and the path of each."""
-        chunks = list(self.context.control)
+        chunks = [(chunk, path_id) for chunk, path_id, _ in self.context.control]
         self.context.control.clear()
         return chunks
 

@@ -27,13 +27,13 @@ def test_a_path_that_goes_takes_nothing_from_the_answers_to_the_packet_that_ends
     context.open_answers()
     size = other.payload & -4
     first, second = answer(size, b"1"), answer(size, b"2")
-    context.queue(first, other.path_id)
+    context.answer(first, other.path_id)
     context.vacate(path, other.path_id)
-    context.queue_first(b"\x0b\0\0\4", other.path_id)
-    assert [chunk[0] for chunk, _ in context.control] == [14, 11, RE_CONFIG]
-    context.queue(second, other.path_id)
+    context.answer_first(b"\x0b\0\0\4", other.path_id)
+    assert [chunk[0] for chunk, _, _ in context.control] == [14, 11, RE_CONFIG]
+    context.answer(second, other.path_id)
     context.close_answers()
-    assert [chunk[0] for chunk, _ in context.control] == [14, 11]
+    assert [chunk[0] for chunk, _, _ in context.control] == [14, 11]
 
 
 def test_nor_from_those_that_are_packets_of_their_own() -> None:
