@@ -482,6 +482,14 @@ def test_where_an_abort_must_be_authenticated_one_from_elsewhere_must_be_too() -
         assert solo.association.state is ESTABLISHED
 
 
+def test_an_abort_from_elsewhere_that_is_authenticated_is_heard() -> None:
+    script = Mobile(NAT_AND_ASCONF.replace(auth_chunks=frozenset({ABORT})))
+    script.say(control.pack_abort(), source="10.7.0.1", genuine=False)
+    assert script.state is ESTABLISHED
+    script.say(control.pack_abort(), source="10.7.0.1")
+    assert script.user.error is not None
+
+
 def test_where_nobody_reckons_with_nats_an_abort_from_elsewhere_is_nothing() -> None:
     solo = Solo(config=NAT_AND_ASCONF.replace(nat_support=False))
     solo.accept(extensions=frozenset({ASCONF, ASCONF_ACK, AUTH}), auth=AUTH_PARAMETERS)
