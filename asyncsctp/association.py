@@ -312,11 +312,16 @@ class Association(Overview):
         return submission
 
     def consumed(self, charge: int) -> bool:
-        """Messages have been read: the window opens. Whether a flush should tell the peer.
+        """Messages have been read: the window opens. Whether a flush should tell the peer; after the end there is none.
 
         `charge`: see `Reception.consumed`.
         """
-        return self._rooms.reception is not None and self._rooms.reception.consumed(charge)
+        rooms = self._rooms
+        if rooms.reception is not None:
+            return rooms.reception.consumed(charge)
+        if rooms.remains is not None:
+            rooms.remains.read(charge)
+        return False
 
     def shutdown(self, now: float) -> None:
         """End gracefully (section 9.2): what was written is delivered first."""

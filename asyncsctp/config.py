@@ -178,10 +178,10 @@ class Config:
       read in parts.
     * `partial_delivery_point`: how much of a message must have arrived before `StreamReader.parts` gives a first part
       of one that is not complete (RFC 6458 section 8.1.21).
-    * `memory_limit`: what all associations of an endpoint may hold together of their peers' data, and of the state of
-      the streams that these use; each may hold as much as it leaves to the others, and 4,096 bytes in any case. `None`:
-      256 MiB, or four times `recv_buffer` and `max_message_size` together if that is more. Only the endpoint's setting
-      counts, not that of one association.
+    * `memory_limit`: what all associations of an endpoint may hold together of their peers' data, those that have
+      ended and are not read to the end included, and of the state of the streams that these use; each may hold as much
+      as it leaves to the others, and 4,096 bytes in any case. `None`: 256 MiB, or four times `recv_buffer` and
+      `max_message_size` together if that is more. Only the endpoint's setting counts, not that of one association.
 
     Path:
 

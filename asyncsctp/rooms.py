@@ -22,6 +22,7 @@ from .handlers.state import ESTABLISHED
 from .handlers.submission import Submission
 from .handlers.transmission import Transmission
 from .handlers.violations import Violations
+from .inbound.budget import Remains
 from .inbound.reassembly import Recipient
 from .outbound.message import Terms
 from .outbox import Outbox
@@ -52,6 +53,7 @@ class Rooms:
         "packetizer",
         "reception",
         "reconfig",
+        "remains",
         "shutdown",
         "submission",
         "transmission",
@@ -67,6 +69,7 @@ class Rooms:
         self.nat = Nat(context, self.heartbeat, self) if context.config.nat_support else None
         self.handshake: Handshake | None = None
         self.reception: Reception | None = None
+        self.remains: Remains | None = None  # after the end: what came and is still to be read
         self.transmission: Transmission | None = None
         self.submission: Submission | None = None
         self.shutdown: Shutdown | None = None
@@ -248,6 +251,6 @@ class Rooms:
         if self.asconf is not None:
             self._end_asconf("the association has ended")
         if self.reception is not None:
-            self.reception.close()
+            self.remains = self.reception.close()
         self.handshake = self.reception = self.transmission = self.submission = self.shutdown = self.ecn = None
         self.packetizer.furnish(None, None, None)

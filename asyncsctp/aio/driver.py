@@ -322,7 +322,7 @@ class Driver(Inbox):
 
     def consumed(self, charge: int) -> None:
         """The application has read messages: the window may be worth an update (RFC 9260 section 6.2)."""
-        if not self.ended and self.core.consumed(charge):
+        if self.core.consumed(charge) and not self.ended:
             self.engine.flush_soon(self.core)
 
     def check_alive(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, final
 
-from ..inbound.budget import Budget
+from ..inbound.budget import Budget, Remains
 from ..inbound.data_tracker import BEYOND, DUPLICATE
 from ..inbound.reassembly import Recipient
 from ..paths.path import Path
@@ -253,13 +253,18 @@ class Reception(Acknowledging):
         expected = self.tracker.cumulative_tsn + 1
         return expected + ((read_data(data, at)[2] - expected + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
 
-    def close(self) -> None:
-        """The association has ended, maybe by its user and in the middle of a packet: nothing is delivered any more."""
+    def close(self) -> Remains | None:
+        """The association has ended, maybe by its user and in the middle of a packet: nothing is delivered any more.
+
+        What its user has not read can still be read.
+        """
+        budget = self._budget
         self._queue.recipient = _NOBODY
-        self._budget.taken -= self._counted
-        self._budget.members -= 1
+        budget.taken -= self._counted
+        budget.members -= 1
         self._counted = 0
-        self._budget = Budget(self._budget.limit)  # the rest of the packet is on nobody's account
+        self._budget = Budget(budget.limit)  # the rest of the packet is on nobody's account
+        return Remains(budget, self._queue.unread) if self._queue.unread else None
 
     def succeed(self, before: Reception) -> None:
         """The peer has restarted: who wanted parts of its messages still does, and what was begun will not be ended.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-__all__ = ["FLOOR", "Budget"]
+__all__ = ["FLOOR", "Budget", "Remains"]
 
 #: Each association may hold so much in any case, and this does not count: the smallest `recv_buffer`.
 FLOOR: Final = 4096
@@ -38,3 +38,28 @@ class Budget:
         """By how much an association may change before it counts anew: all together by a sixteenth of what is left."""
         slack = (self.limit - self.taken) // (16 * self.members + 1)
         return slack if slack > _LEAST_SLACK else _LEAST_SLACK
+
+
+@final
+class Remains:
+    """What an association that has ended left unread: it counts until it is read, or nobody has the association.
+
+    All of it does. That each may hold a little is for those that live, of which there are only so many.
+    """
+
+    __slots__ = ("_budget", "_unread")
+
+    def __init__(self, budget: Budget, unread: int) -> None:
+        self._budget = budget
+        self._unread = unread
+        budget.taken += unread
+
+    def read(self, charge: int) -> None:
+        """So much has been read."""
+        if charge > self._unread:
+            charge = self._unread
+        self._unread -= charge
+        self._budget.taken -= charge
+
+    def __del__(self) -> None:
+        self.read(self._unread)

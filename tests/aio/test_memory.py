@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -76,6 +77,50 @@ def test_a_message_whose_peer_has_no_room_for_it_fails_with_a_reason_on_both_sid
                 await theirs.recv()
             with pytest.raises(asyncsctp.AssociationAborted, match="out of resource"):
                 await ours.wait_closed()
+
+    network = Network(seed=1)
+    network.host("a", A)
+    network.host("z", Z)
+    network.link(A, Z, delay=0.01)
+    network.link(Z, A, delay=0.01)
+    network.run(main())
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_what_slow_handlers_have_of_peers_that_have_left_counts(reads: bool) -> None:
+    """A peer sends, aborts, and comes again; what it sent can be read, and is in `memory_limit` until then."""
+    limit = 1 << 20
+    got: list[int] = []
+
+    async def main() -> None:
+        resumed = asyncio.Event()
+
+        async def handler(association: asyncsctp.Association) -> None:
+            await resumed.wait()
+            if reads:
+                got.append(0)
+                async for message in association:
+                    got[-1] += len(message.data)
+
+        config = Config(memory_limit=limit, recv_buffer=1 << 18)
+        async with asyncsctp.serve(handler, Z, 5001, udp_port=9899, config=config) as server:
+            budget = server.endpoint._core.budget
+            for _ in range(20):
+                peer = await asyncsctp.connect(Z, 5001, local_addrs=[A])
+                peer.write_many([bytes(1000)] * 400)
+                await asyncio.sleep(2)
+                peer.abort()
+                await asyncio.sleep(0.1)
+            assert not server.associations
+            assert budget.members == 0
+            assert limit // 2 < budget.taken <= limit + (limit >> 4)
+            resumed.set()
+            await asyncio.wait(server._tasks)
+            if reads:
+                assert limit // 2 < sum(got) <= limit + (limit >> 4)
+                assert budget.taken == 0
+            gc.collect()
+            assert budget.taken == 0
 
     network = Network(seed=1)
     network.host("a", A)

@@ -8,6 +8,7 @@ to be completed ends the association with a reason. Nothing waits for ever.
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections.abc import Iterator
 
@@ -454,21 +455,65 @@ def test_a_message_that_the_limit_has_no_room_for_ends_its_association_alone() -
     assert [len(data) for *_, data in crowd.users[1].messages] == [400_000]
 
 
-def test_what_an_association_holds_is_given_back_at_its_end() -> None:
-    crowd = Crowd(Config(heartbeat_interval=None, memory_limit=1 << 16), 3)
-    crowd.write(500, 16)
-    crowd.exchange(10)
-    taken = crowd.z.budget.taken
-    assert 3 * 3000 < taken <= 3 * 4000
-    crowd.senders[0].abort(crowd.now, b"")
-    crowd.peers[0].touch(crowd.senders[0])
+def test_what_an_association_holds_for_itself_is_given_back_at_its_end() -> None:
+    crowd = Crowd(Config(heartbeat_interval=None, memory_limit=1 << 16, recv_buffer=1 << 15), 3)
+    crowd.write(15_000)  # which takes more than the windows let through, for none is read
     crowd.exchange(2)
-    assert 2 * 3000 < crowd.z.budget.taken <= 2 * 4000
+    assert not any(user.messages for user in crowd.users)
+    assert crowd.z.budget.taken > 0
     crowd.z.close(crowd.now)
     assert (crowd.z.budget.taken, crowd.z.budget.members) == (0, 0)
 
 
+def test_what_it_left_unread_counts_until_it_is_read_or_nobody_can_read_it() -> None:
+    """All of it: what each may hold in any case is for those that live."""
+    crowd = Crowd(Config(heartbeat_interval=None, memory_limit=1 << 16), 3)
+    crowd.write(500, 16)
+    crowd.exchange(10)
+    budget = crowd.z.budget
+    assert 3 * 3000 < budget.taken <= 3 * 4000
+    crowd.senders[0].abort(crowd.now, b"")
+    crowd.peers[0].touch(crowd.senders[0])
+    crowd.exchange(2)
+    assert 2 * 3000 < budget.taken - 8000 <= 2 * 4000
+    crowd.z.close(crowd.now)
+    assert (budget.taken, budget.members) == (3 * 8000, 0)
+    for left in (10, 0):
+        for user in crowd.users[:2]:
+            user.read(16 - left)
+        assert budget.taken == 2 * left * 500 + 8000
+        for user in crowd.users[:2]:
+            user.unread = [500] * left
+    ended = crowd.users[0].association
+    assert ended is not None
+    assert not ended.consumed(500), "there is nothing left"
+    assert budget.taken == 8000
+    del ended
+    crowd.users.clear()
+    gc.collect()
+    assert budget.taken == 0
+
+
+def test_a_peer_that_fills_its_window_ends_and_comes_again_gets_no_more_than_the_limit() -> None:
+    limit = 1 << 20
+    crowd = Crowd(Config(heartbeat_interval=None, recv_buffer=1 << 18, memory_limit=limit), 30)
+    for peer, sender in zip(crowd.peers, crowd.senders, strict=True):
+        for _ in range(400):
+            sender.send(0, bytes(1000))
+        peer.touch(sender)
+        crowd.exchange(30)
+        sender.abort(crowd.now, b"")
+        peer.touch(sender)
+        crowd.exchange(1)
+    held = [sum(user.unread) for user in crowd.users]
+    packet = 1280
+    assert held[0] > 200_000
+    assert min(held) > 0, "each may hold a little in any case"
+    assert sum(held) <= limit + (limit >> 4) + len(held) * (2 * packet + FLOOR)
+
+
 def test_what_comes_after_an_abort_in_the_middle_of_a_packet_is_on_nobodys_account() -> None:
+    """Only the message that its user heard of before that is still to be read."""
     class Aborting(Recorder):
         def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
             assert self.association is not None
@@ -478,7 +523,9 @@ def test_what_comes_after_an_abort_in_the_middle_of_a_packet_is_on_nobodys_accou
     script.arrive(*[script.data(tsn, bytes(400)) for tsn in range(60)])
     budget = script.endpoint.budget
     assert script.state is CLOSED
-    assert (budget.taken, budget.members) == (0, 0)
+    assert (budget.taken, budget.members) == (400, 0)
+    script.association.consumed(400)
+    assert budget.taken == 0
 
 
 def test_small_messages_behind_a_missing_one_give_way_to_it() -> None:
