@@ -48,6 +48,7 @@ class Acknowledging:
         "_context",
         "_counted",
         "_ebb",
+        "_ebb_of_keeping",
         "_edge",
         "_exempt",
         "_immediate",
@@ -86,7 +87,7 @@ class Acknowledging:
         self._most = 0  # what it leaves to this association
         self._limit = 0  # the smaller of that and the window
         self._brim = self._brim_of_messages = self._ebb = 0  # above and below these fills it is to be counted anew
-        self._brim_of_keeping = 0  # and with more for the state of streams than this
+        self._brim_of_keeping = self._ebb_of_keeping = 0  # and with more, or less, for the state of streams than this
         self._level = -1  # down to so much unread the window is not worth an update
         self._count()
         # How far the peer may send by what was announced, in bytes received.
@@ -233,7 +234,12 @@ class Acknowledging:
         held = self._queue.held
         used = self._queue.unread + held
         keeping = self._queue.keeping()
-        if used > self._brim_of_messages or used <= self._ebb or keeping > self._brim_of_keeping:
+        if (
+            used > self._brim_of_messages
+            or used <= self._ebb
+            or keeping > self._brim_of_keeping
+            or keeping < self._ebb_of_keeping
+        ):
             self._count()
         exempt = self._queue.in_progress(self.tracker.cumulative_tsn) if held else 0
         free = self._window - used + exempt
@@ -303,6 +309,9 @@ class Acknowledging:
         self._ebb = -1
         if used > FLOOR:
             self._ebb = used - slack if used - slack > FLOOR else FLOOR
+        self._ebb_of_keeping = 0
+        if kept:
+            self._ebb_of_keeping = keeping - slack if kept > slack else _FEW_STREAMS
         if left >= FLOOR:
             self._brim_of_keeping = _FEW_STREAMS + kept + slack
         elif keeping > self._brim_of_keeping:

@@ -21,9 +21,9 @@ HALF: Final = 1 << 31
 _HEAP_SLACK: Final = 64
 
 #: As the cumulative TSN: all is acknowledged that comes.
-_ALL: Final = 1 << 62
+_ALL: Final = 1 << 60
 
-#: What a message held is charged beside its data.
+#: What a message held is charged beside its data, until a part of it is given: from then on it is in `keeping`.
 MESSAGE: Final = 512
 
 #: What the ordered messages of a stream, or its unordered ones, take for as long as they are known, its place in
@@ -141,8 +141,10 @@ class Fragments(ReassemblyQueue):
         self._doubtful: list[int] = []
 
     def keeping(self) -> int:
-        """What it takes to know where each stream stands that the peer has used, or skipped messages of."""
-        return (len(self._ordered) + len(self._unordered)) * _STREAM
+        """What it takes to know where each stream stands that the peer has used, or skipped messages of; and each
+        message that is given in parts, one of a stream at most: to read them would not make that room free.
+        """
+        return (len(self._ordered) + len(self._unordered)) * _STREAM + len(self._given) * MESSAGE
 
     def recount(self) -> int:
         """What `held` should be."""
@@ -158,7 +160,7 @@ class Fragments(ReassemblyQueue):
                     size = len(message.body) + sum([len(self._chunks[tsn]) for tsn in message.later.values()])
                     if (size, ready) != (message.size, message.ready) or message.following in message.later:
                         return -1
-                    held += size + MESSAGE + LOOSE * len(message.later)
+                    held += size + LOOSE * len(message.later) + (0 if message.given else MESSAGE)
                     loose += len(message.later)
                     if not message.is_complete:
                         under_way += len(message.body)
@@ -317,4 +319,4 @@ class Fragments(ReassemblyQueue):
         self._under_way -= len(message.body)
         for tsn in message.later.values():
             self._take_loose(tsn)
-        self.held -= message.size + MESSAGE + LOOSE * len(message.later)
+        self.held -= message.size + LOOSE * len(message.later) + (0 if message.given else MESSAGE)

@@ -130,7 +130,7 @@ class IDataStreams(Fragments):
         """
         exempt = min(self._under_way, 2 * self._max_message_size)
         if self.promised:
-            exempt += min(self.promised, self._under_way - exempt + self._incomplete * MESSAGE)
+            exempt += min(self.promised, self._under_way - exempt + (self._incomplete - len(self._given)) * MESSAGE)
         return exempt
 
     @property
@@ -334,8 +334,10 @@ class IDataStreams(Fragments):
 
     def _flow(self, stream: Stream, message: Message) -> None:
         """Give what has come in order of an incomplete message."""
-        self._given[stream.sid] = None
-        message.given = True
+        if not message.given:
+            self._given[stream.sid] = None
+            message.given = True
+            self.held -= MESSAGE
         self._under_way -= len(message.body)
         data = self._empty(message)
         mid = message.mid & MASK_32
@@ -344,7 +346,8 @@ class IDataStreams(Fragments):
     def _take(self, stream: Stream, message: Message) -> None:
         """Deliver a complete message, or the last part of it."""
         data = self._empty(message)
-        self.held -= MESSAGE
+        if not message.given:
+            self.held -= MESSAGE
         stream.end(message.mid)
         if not stream.unordered:
             stream.next = message.mid + 1

@@ -192,6 +192,19 @@ def test_messages_of_any_length_interleave_for_a_reader_of_parts() -> None:
     assert taken(script) == 0
 
 
+@pytest.mark.parametrize("streams", [7, 8, 20])
+def test_messages_that_are_read_in_parts_take_nothing_of_the_window_beside_their_bytes(streams: int) -> None:
+    """They go on for as long as they like, in as many streams; where each stands counts in `memory_limit`."""
+    user = Recorder("the user")
+    user.in_parts = set(range(streams))
+    script = Script(CONFIG.replace(recv_buffer=4096, max_message_size=10_000), extensions=ALL, user=user, streams=20)
+    for sid in range(streams):
+        script.association.deliver_parts(sid, True)
+    Interleaver(script, [20_000] * streams, chunk=500).run()
+    assert [len(data) for *_, data in script.user.messages] == [20_000] * streams, script.user.error
+    assert taken(script) == 0
+
+
 def test_a_slow_reader_closes_the_window_and_opens_it() -> None:
     """What waits to be read ends nothing, however long it waits."""
     user = Recorder("the user")
