@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 from collections.abc import Iterator
@@ -10,10 +9,30 @@ from itertools import cycle, islice
 
 __all__ = ["free_udp_port", "ports"]
 
-#: Below those that systems give to sockets by themselves. Processes that test side by side have different ones.
-_PROCESSES = 32
-_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PROCESSES
-_ALL = range(20_000 + _PROCESS, 32_768, _PROCESSES)
+#: Below those that systems give to sockets by themselves.
+_FIRST, _END = 20_000, 32_768
+#: Processes that test side by side, workers of one run and of others, have different ones: so many can.
+_SHARES = 64
+
+
+def _claim() -> tuple[int, socket.socket | None]:
+    """A share of the ports that no other process on this machine has, and what holds it until this process ends.
+
+    That is the TCP port of the same number as the first of them, which nobody listens at. If all shares are taken, any.
+    """
+    for share in range(_SHARES):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.bind(("127.0.0.1", _FIRST + share))
+        except OSError:
+            sock.close()
+        else:
+            return share, sock
+    return random.SystemRandom().randrange(_SHARES), None
+
+
+_SHARE, _HOLD = _claim()
+_ALL = range(_FIRST + _SHARE, _END, _SHARES)
 _NEXT = islice(cycle(_ALL), random.SystemRandom().randrange(len(_ALL)), None)
 
 
