@@ -147,31 +147,21 @@ class Server:
             _logger.error("closing an association failed", exc_info=error)
 
     async def _see_through(self, association: Association) -> None:
-        """See to it that nothing is left of an association, even if telling what has failed fails too."""
-        try:
-            await self._handle(association)
-        finally:
-            association.abort()
-
-    async def _handle(self, association: Association) -> None:
-        """One association from its beginning to its end."""
+        """One association from its beginning to its end. Nothing is left of it then, even if telling what has failed
+        fails too.
+        """
         try:
             await self._handler(association)
-        except asyncio.CancelledError:
-            association.abort()
-            raise
         except Exception as exc:
             ends, others = _sorted(exc)
             if association.is_closing() and ends and not others:
                 _logger.info("%r ended under its handler: %s", association, ends[0])
             else:
                 _logger.exception("the handler of %r failed", association)
-            association.abort()
-        except BaseException:
-            association.abort()
-            raise
         else:
             await association.close()
+        finally:
+            association.abort()
 
 
 def _sorted(exc: BaseException) -> tuple[list[BaseException], list[BaseException]]:
