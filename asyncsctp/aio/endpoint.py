@@ -69,6 +69,9 @@ class _SystemRandom:
         return os.urandom(size)
 
 
+_RANDOM: Final = _SystemRandom()
+
+
 @final
 class Endpoint:
     """One SCTP port with all of its associations, on one UDP socket for each local address.
@@ -98,11 +101,11 @@ class Endpoint:
         "on_accept",
     )
 
-    def __init__(self, engine: Engine, core: CoreEndpoint, membership: Membership) -> None:
+    def __init__(self, engine: Engine, membership: Membership) -> None:
         """Not for users."""
         self._engine = engine
-        self._core = core
-        self._config = core.config
+        self._core: CoreEndpoint
+        self._config: Config
         self._membership = membership
         self._associations: dict[Association, None] = {}
         self._accepted: list[Association] = []
@@ -134,39 +137,31 @@ class Endpoint:
         """Bind the sockets. `OSError` if that fails, `ValueError` or `TypeError` for wrong arguments. Not for users."""
         check_port("port", port)
         check_port("udp_port", udp_port)
-        endpoint: Endpoint | None = None
         membership = membership or Sole()
-
-        def on_socket_lost(error: Exception) -> None:
-            if endpoint is not None:
-                endpoint._on_socket_lost(error)
-
-        def accept(core: Core) -> AssociationUser:
-            assert endpoint is not None
-            return endpoint._on_association(core)
-
         loop = asyncio.get_running_loop()
         simulation = simulated(loop)
-        engine = Engine(loop, on_socket_lost)
+        engine = Engine(loop)
+        endpoint = cls(engine, membership)
+        engine.on_socket_lost = endpoint._on_socket_lost
         if udp_port:
             await give_way(loop, udp_port)
         await engine.sockets.bind(tuple(map(normalize, local_addrs)), udp_port, config, membership.open_socket)
         window = engine.sockets.window(config.recv_buffer)
         if window != config.recv_buffer:
             config = _fitted(config, window)
-        engine.core = CoreEndpoint(
+        endpoint._config = config
+        endpoint._core = engine.core = CoreEndpoint(
             config,
             port=port or _free_port(engine.sockets.udp_port if udp_port == 0 else 0),
             local_addresses=tuple(engine.sockets.by_local),
-            random=_SystemRandom() if simulation is None else simulation.protocol_random,
+            random=_RANDOM if simulation is None else simulation.protocol_random,
             outbox=engine.outbox,
             listening=listening,
-            accept=accept,
+            accept=endpoint._on_association,
             limit=limit,
             sharing=membership.begin(engine),
         )
         engine.core.statistics.send_failures = engine.sockets.failures
-        endpoint = cls(engine, engine.core, membership)
         endpoint._may_linger = not udp_port
         engine.addresses = AddressBook(engine, config, membership, endpoint._drivers)
         if config.auto_asconf:

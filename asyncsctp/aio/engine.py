@@ -52,13 +52,13 @@ class Engine:
         "sockets",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_socket_lost: Callable[[Exception], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.core: CoreEndpoint
         self.addresses: AddressBook
+        self.on_socket_lost: Callable[[Exception], None]
         self.outbox = Outbox()
         self.sockets = Sockets(self)
-        self.on_socket_lost = on_socket_lost
         self._flush_handle: asyncio.Handle | None = None
         self._unflushed = 0
         self._handle: asyncio.TimerHandle | None = None
