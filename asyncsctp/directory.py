@@ -12,6 +12,7 @@ from typing import Final, final
 
 from .association import Association
 from .handlers.context import Random
+from .tables import NOTHING
 from .timers import NEVER
 
 __all__ = ["Deadlines", "Directory"]
@@ -43,11 +44,11 @@ class Directory:
         #: Those that share an address and port with the one found by it: told apart by their tags (draft natsupp).
         self._neighbours: dict[tuple[str, int], list[Association]] | None = None
         #: What each association is found by, as it was when it was bound last.
-        self._keys: dict[Association, tuple[bytes, list[tuple[str, int]]]] = {}
+        self._keys: dict[Association, tuple[bytes, tuple[tuple[str, int], ...]]] = {}
         self._tags: set[int] = set()
         self._resting: dict[int, float] = {}
         #: Of those: the association ended by a SHUTDOWN COMPLETE of ours; how often that may be said again.
-        self._completed: dict[int, int] = {}
+        self._completed: dict[int, int] = NOTHING
         self.now = 0.0
 
     def __len__(self) -> int:
@@ -62,10 +63,10 @@ class Directory:
         """Its tags, its peer's port or the peer's addresses are known, or are others than before."""
         prefix = association.prefix
         port = association.context.peer_port
-        addresses = [(path.route.address, port) for path in association.path_manager.paths]
+        addresses = tuple([(path.route.address, port) for path in association.path_manager.paths])
         setup = association.context.setup
         if setup is not None:
-            addresses += [(address, port) for address in setup.further]
+            addresses += tuple([(address, port) for address in setup.further])
         shares = setup is not None and setup.disable_restart  # which is known later than the rest
         before = self._keys.get(association)
         if before == (prefix, addresses) and not shares:
@@ -96,6 +97,8 @@ class Directory:
             self._drop_keys(association)
             prefix, _ = self._keys.pop(association)
             if association.context.linger:
+                if not self._completed:
+                    self._completed = {}
                 self._completed[_tag(prefix)] = _MOST_LAST_WORDS
 
     def peers_at(self, addresses: Sequence[str], port: int) -> Iterator[Association]:

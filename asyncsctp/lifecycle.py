@@ -243,21 +243,22 @@ class Lifecycle:
         what happens meanwhile is told after it. After the end nothing is.
         """
         context = self._context
-        if context.is_at_work:
-            return
         notices = context.notices
+        if not notices or context.is_at_work:
+            return
         if self._is_over:
             notices.clear()
             return
         user = self._user
         context.is_at_work = True
+        told = 0
         try:
-            while notices:
+            for notice in notices:  # and what is added meanwhile
+                told += 1
                 if self._is_moved:
                     self._is_moved = False
                     if context.state is not CLOSED:
                         self._registry.bind(self._association)
-                notice = notices.popleft()
                 if isinstance(notice, Writable):
                     user.on_writable()
                 elif isinstance(notice, Event):
@@ -276,6 +277,7 @@ class Lifecycle:
                     notice.callback()
         finally:
             context.is_at_work = False
+            del notices[:told]
         if self._is_over:
             notices.clear()
 

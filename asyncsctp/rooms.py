@@ -86,7 +86,7 @@ class Rooms:
             self._end_reconfig("the peer restarted the association")
         if self.asconf is not None:
             self._end_asconf("the peer restarted the association")
-        context.numbering = Numbering(0 if setup.is_linux else 1)
+        context.numbering = Numbering(0 if setup.is_linux else 1) if setup.interleaving else None
         before = self.reception
         self.reception = Reception(context, self.violations, recipient, setup)
         if before is not None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, final
 
 from ..config import Config
 from ..errors import AssociationClosed
 from ..paths.encapsulation import in_scope, normalize, wildcard_of
+from ..tables import NOTHING
 from .membership import Membership
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 __all__ = ["AddressBook", "ours", "unicast"]
-
-
-#: Where there are none; nothing is ever put in.
-_NONE: Final[dict[Any, set[Any]]] = {}
 
 
 def ours(driver: Driver) -> tuple[str, ...]:
@@ -61,10 +58,10 @@ class AddressBook:
         self._engine = engine
         self._config = config
         self._membership = membership
-        self._holders: dict[str, set[Driver]] = _NONE
+        self._holders: dict[str, set[Driver]] = NOTHING
         self._lock: asyncio.Lock | None = None  # two may want the same
         self.shared: tuple[str, ...] = ()
-        self.declined: dict[Driver, set[str]] = _NONE
+        self.declined: dict[Driver, set[str]] = NOTHING
 
     @property
     def addresses(self) -> tuple[str, ...]:

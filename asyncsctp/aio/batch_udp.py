@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, Final, final
 
+from ..tables import NOTHING
 from . import udp_options
 from .datagram import (
     Address,
@@ -51,6 +52,7 @@ ATTEMPTS: Final = 4  # how often errors that belong to others may spoil one send
 PENDING_REPORTS: Final = 256
 NO_BUFFERS_DELAY: Final = 0.001  # the interface's queue is full, which no poll announces the end of
 HIGH_WATER: Final = 256 * 1024
+LIMITS: Final = (HIGH_WATER // 4, HIGH_WATER)
 LINGER: Final = 1.0  # how long a closed transport goes on trying to send what waits
 
 READABLE: Final = 1  # POLLIN, which is EPOLLIN, and so on
@@ -61,7 +63,6 @@ SEGMENT_SIZE: Final = Struct("=H")
 NO_SEGMENTATION: Final = frozenset({errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOPROTOOPT})
 
 Ancillary = tuple[int, int, bytes]
-Poll = Callable[[int], list[tuple[int, int]]]
 Waiting = tuple[Sequence[bytes], Address, bool, bool, str, int]  # packets, address and marks: what `send_batch` takes
 
 
@@ -69,35 +70,34 @@ Waiting = tuple[Sequence[bytes], Address, bool, bool, str, int]  # packets, addr
 class _Watch:
     """Calls back while a socket has errors or is ready in a wanted way, and tells which of these holds now."""
 
-    __slots__ = ("_callback", "_close_poller", "_loop", "_modify", "_poll", "_sock", "_wanted", "_watched")
+    __slots__ = ("_callback", "_loop", "_poller", "_sock", "_wanted", "_watched", "_watches_poller")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, callback: Callable[[], None]) -> None:
         self._loop = loop
         self._sock = sock
         self._callback = callback
         self._wanted = READABLE
-        self._close_poller: Callable[[], None] | None = None
+        self._watches_poller = False
         poller: Any  # a select.epoll or select.poll: neither type exists everywhere
         if sys.platform == "linux" and not isinstance(loop, asyncio.SelectorEventLoop):
             poller = select.epoll()
-            self._close_poller = poller.close
+            self._watches_poller = True
             self._watched = poller.fileno()
         else:
             poller = select.poll()
             self._watched = sock.fileno()
         poller.register(sock.fileno(), READABLE)
-        self._poll: Poll = poller.poll
-        self._modify: Callable[[int, int], None] = poller.modify
+        self._poller = poller
         try:
             loop.add_reader(self._watched, callback)
         except BaseException:
-            if self._close_poller is not None:
-                self._close_poller()
+            if self._watches_poller:
+                poller.close()
             raise
-        keep_to_this_process(sock, loop, self._watched, self._close_poller)
+        keep_to_this_process(sock, loop, self._watched, poller if self._watches_poller else None)
 
     def ready(self) -> int:
-        found = self._poll(0)
+        found: list[tuple[int, int]] = self._poller.poll(0)
         return found[0][1] if found else 0
 
     def want(self, events: int) -> None:
@@ -106,8 +106,8 @@ class _Watch:
         changed = events ^ self._wanted
         self._wanted = events
         fd = self._sock.fileno()
-        self._modify(fd, events)
-        if self._close_poller is not None:
+        self._poller.modify(fd, events)
+        if self._watches_poller:
             return  # the poller itself stays readable or not
         if changed & READABLE:
             if events & READABLE:
@@ -122,10 +122,10 @@ class _Watch:
 
     def close(self) -> None:
         self._loop.remove_reader(self._watched)
-        if self._close_poller is None:
-            self._loop.remove_writer(self._watched)
+        if self._watches_poller:
+            self._poller.close()
         else:
-            self._close_poller()
+            self._loop.remove_writer(self._watched)
 
 
 @final
@@ -214,7 +214,7 @@ class _Sender:
         self._marked = False
         self._segment_size = 0
         self._segment_ancillary: list[Ancillary] = []
-        self._sources: dict[str, Ancillary] = {}
+        self._sources: dict[str, Ancillary] = NOTHING
         self.segmenting = segments
         self.no_buffers = False  # did the last send stop for want of room at the interface, not in the socket?
         udp_options.mark(sock, dscp, False)
@@ -250,8 +250,8 @@ class _Sender:
         """What makes packets leave from an address of ours."""
         source = self._sources.get(local)
         if source is None:
-            if len(self._sources) >= LOCALS_KEPT:
-                self._sources.clear()
+            if not 0 < len(self._sources) < LOCALS_KEPT:
+                self._sources = {}
             source = self._sources[local] = udp_options.leave_from(local)
         return source
 
@@ -347,8 +347,8 @@ class BatchTransport(PacketTransport):
     """
 
     __slots__ = (
-        "_answer_due", "_buffered", "_closing", "_errors", "_limits", "_local_kind", "_locals", "_loop", "_lost",
-        "_mark_kind", "_offers", "_paused", "_protocol", "_queue", "_retry", "_sender", "_sock", "_watch",
+        "_answer_due", "_buffered", "_closing", "_errors", "_has_ecn", "_has_gro", "_limits", "_local_kind", "_locals",
+        "_loop", "_lost", "_mark_kind", "_paused", "_protocol", "_queue", "_retry", "_sender", "_sock", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -370,14 +370,15 @@ class BatchTransport(PacketTransport):
         ecn = ecn and udp_options.report_traffic_class(sock)
         self._mark_kind = udp_options.traffic_class_kind(sock)
         self._local_kind = udp_options.report_local_address(sock) if udp_options.is_wildcard(sock) else -1
-        self._locals: dict[bytes, str] = {}
-        self._offers = {"ecn": ecn, "gro": segments and udp_options.accept_segments(sock)}
+        self._locals: dict[bytes, str] = NOTHING
+        self._has_ecn = ecn
+        self._has_gro = segments and udp_options.accept_segments(sock)
         udp_options.report_errors(sock)
         self._errors = _Errors(loop, sock, protocol)
         self._sender = _Sender(sock, self._errors, dscp, ecn, segments and udp_options.sends_segments(sock))
         self._queue: list[Waiting] = []
         self._buffered = 0
-        self._limits = (HIGH_WATER // 4, HIGH_WATER)
+        self._limits = LIMITS
         self._paused = False
         self._retry: asyncio.TimerHandle | None = None
         self._answer_due = False
@@ -399,7 +400,11 @@ class BatchTransport(PacketTransport):
             return self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         if name == "gso":
             return self._sender.segmenting
-        return self._offers.get(name, default)
+        if name == "ecn":
+            return self._has_ecn
+        if name == "gro":
+            return self._has_gro
+        return default
 
     def is_closing(self) -> bool:
         return self._closing
@@ -486,8 +491,8 @@ class BatchTransport(PacketTransport):
         """The address of ours that packet info tells."""
         local = self._locals.get(where)
         if local is None:
-            if len(self._locals) >= LOCALS_KEPT:
-                self._locals.clear()
+            if not 0 < len(self._locals) < LOCALS_KEPT:
+                self._locals = {}
             local = self._locals[where] = udp_options.read_local_address(where)
         return local
 

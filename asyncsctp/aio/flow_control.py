@@ -113,7 +113,7 @@ class SendBuffer:
         #: While it is above 0 no mark can have been reached. Whoever writes takes the size of the message from it.
         self.credit = 0
         self._room = WaitList()
-        self._parts: dict[int, WaitList] = {}  # who writes a message in parts, by stream
+        self._parts: dict[int, WaitList] | None = None  # who writes a message in parts, by stream
         self._streams: dict[int, WaitList] = {}
         self._dry: WaitList | None = None
 
@@ -131,6 +131,8 @@ class SendBuffer:
         self.credit = self.size // 2 - core.buffered
         is_full = core.movable > self.size if core.pressing((sid,)) else core.buffered > self.size or bool(self._room)
         if is_full:
+            if self._parts is None:
+                self._parts = {}
             await self._parts.setdefault(sid, WaitList()).wait()
         await self._wait_for_stream(sid)
 
@@ -150,12 +152,14 @@ class SendBuffer:
         """Something was acknowledged: wake those who have room now."""
         core = self._core
         half = self.size // 2
-        if self._room or self._parts:
+        parts = self._parts
+        if self._room or parts:
             if core.buffered <= half:
                 self._room.wake()
-                self._wake_parts(list(self._parts))
-            elif self._parts and core.movable <= half:
-                self._wake_parts(core.pressing(self._parts))
+                self._wake_parts()
+            elif parts and core.movable <= half:
+                for sid in core.pressing(parts):
+                    parts.pop(sid).wake()
         if self._streams:
             low = self.size // 4
             for sid, waiting in list(self._streams.items()):
@@ -166,14 +170,16 @@ class SendBuffer:
             self._dry.wake()
             self._dry = None
 
-    def _wake_parts(self, sids: list[int]) -> None:
-        for sid in sids:
-            self._parts.pop(sid).wake()
+    def _wake_parts(self) -> None:
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            for waiting in parts.values():
+                waiting.wake()
 
     def release(self) -> None:
         """The association has ended: nobody waits any more."""
         self._room.wake()
-        self._wake_parts(list(self._parts))
+        self._wake_parts()
         for waiting in self._streams.values():
             waiting.wake()
         self._streams.clear()

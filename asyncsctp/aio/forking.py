@@ -9,16 +9,21 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakKeyDictionary, ref
 
 __all__ = ["keep_to_this_process"]
 
-_Watch = tuple["ref[asyncio.AbstractEventLoop]", int, Callable[[], object] | None]
 
-#: By socket: the loop that watches it, by which descriptor, and how to close that if it is not the socket's own.
+class _Closeable(Protocol):
+    def close(self) -> object:
+        """Close the descriptor."""
+
+
+_Watch = tuple["ref[asyncio.AbstractEventLoop]", int, _Closeable | None]
+
+#: By socket: the loop that watches it, by which descriptor, and what to close for that if it is not the socket's own.
 _SOCKETS: Final[WeakKeyDictionary[socket.socket, _Watch]] = WeakKeyDictionary()
 
 
@@ -26,17 +31,17 @@ def keep_to_this_process(
     sock: socket.socket,
     loop: asyncio.AbstractEventLoop,
     watched: int,
-    close_watched: Callable[[], object] | None = None,
+    poller: _Closeable | None = None,
 ) -> None:
     """Close a socket, and what it is watched by, in every child that is forked from now on."""
-    _SOCKETS[sock] = (ref(loop), watched, close_watched)
+    _SOCKETS[sock] = (ref(loop), watched, poller)
 
 
 def _leave_to_the_parent() -> None:
     """Close first, and forget then: what a loop forgets in the child must not go from the epoll that it shares."""
-    for sock, (known, watched, close_watched) in list(_SOCKETS.items()):
-        if close_watched is not None:
-            close_watched()
+    for sock, (known, watched, poller) in list(_SOCKETS.items()):
+        if poller is not None:
+            poller.close()
         sock.close()
         loop = known()
         if loop is not None:

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, cast, final
 
 from ..config import Config
 from ..paths.encapsulation import Route, is_ipv4, normalize, wildcard_of
+from ..tables import NOTHING
 from ..wire.constants import IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
 from .datagram import Address, PacketProtocol, PacketTransport
 from .flow_control import WaitList
@@ -59,7 +60,7 @@ class _Socket(PacketProtocol):
         self._sockets = sockets
         self._receiver = receiver
         self._routes: dict[Address, Route] = {}
-        self._routes_at: dict[tuple[Address, str], Route] = {}
+        self._routes_at: dict[tuple[Address, str], Route] = NOTHING
         self._is_full = False
         self.segments = False
         self.local = local
@@ -86,8 +87,8 @@ class _Socket(PacketProtocol):
         key = (addr, local)
         route = self._routes_at.get(key)
         if route is None:
-            if len(self._routes_at) >= _ROUTES_KEPT:
-                self._routes_at.clear()
+            if not 0 < len(self._routes_at) < _ROUTES_KEPT:
+                self._routes_at = {}
             address = addr[0] if is_ipv4(addr[0]) else normalize(addr[0])
             route = self._routes_at[key] = Route(normalize(local), address, addr[1])
         return route
@@ -152,7 +153,7 @@ class Sockets:
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        self._narrow: dict[str, int] = {}
+        self._narrow: dict[str, int] = NOTHING
         self._leaving: dict[str, _Socket] | None = None  # removed, and not closed yet
         self._gone: WaitList | None = None
         self.by_local: dict[str, _Socket] = {}
@@ -308,8 +309,8 @@ class Sockets:
 
         RFC 9260 section 6.9: chunks that were sent keep their size.
         """
-        if len(self._narrow) >= _ROUTES_KEPT:
-            self._narrow.clear()
+        if not 0 < len(self._narrow) < _ROUTES_KEPT:
+            self._narrow = {}
         headers = (IPV4_HEADER_SIZE if is_ipv4(address) else IPV6_HEADER_SIZE) + UDP_HEADER_SIZE
         self._narrow[address] = min(mtu - headers, self._narrow.get(address, mtu))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, final
 
@@ -218,7 +217,7 @@ class Context:
         #: What the associations of the endpoint may hold together.
         self.budget = budget
         #: How the peer counts fragments, where messages interleave.
-        self.numbering = Numbering()
+        self.numbering: Numbering | None = None
         self.random = random
         self.owner = owner
         self.local_port = local_port
@@ -254,9 +253,7 @@ class Context:
         #: Whether anything of these three has been so since `open_answers`: the cheap question of most packets.
         self.is_waiting = False
         #: What the user is to be told, once the packet or the call that is at work has been dealt with.
-        self.notices: deque[
-            Event | Settlement | HeartbeatAnswer | Writable | Complete | Completion | Moved
-        ] = deque()
+        self.notices: list[Event | Settlement | HeartbeatAnswer | Writable | Complete | Completion | Moved] = []
 
     def queue(self, chunk: bytes, path_id: int = -1) -> None:
         """Send a control chunk with the next flush, bundled with whatever else goes to that path.

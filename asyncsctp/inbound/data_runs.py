@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from ..tables import NOTHING
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_16, MASK_32
 from .deferral import Chunk, Deferral
 from .reassembly import OVERHEAD, ReassemblyQueue, Recipient
@@ -61,10 +62,10 @@ class DataRuns(ReassemblyQueue):
         super().__init__(recipient, max_message_size)
         self._next_ssn: dict[int, int] = {}
         self._edges: dict[int, Run] = {}  # each run under its first and its last TSN
-        self._waiting: dict[int, dict[int, Run]] = {}  # complete ordered messages by their streams and SSNs
+        self._waiting: dict[int, dict[int, Run]] = NOTHING  # complete ordered messages by their streams and SSNs
         self._most_fragments = 0
         self._skipped = NO_TSN  # the TSN before those of which none can continue a message: it was abandoned
-        self._giving: dict[int, Given] = {}  # by the TSN that is awaited
+        self._giving: dict[int, Given] = NOTHING  # by the TSN that is awaited
         self._judged = NO_TSN  # up to there no message is incomplete
         #: Whether there may be something to `judge`.
         self.is_uncertain = False
@@ -160,6 +161,8 @@ class DataRuns(ReassemblyQueue):
         sid = run.key >> 16
         waiting = self._waiting.get(sid)
         if waiting is None:
+            if not self._waiting:
+                self._waiting = {}
             waiting = self._waiting[sid] = {}
         elif run.key & MASK_16 in waiting:
             return violation(run.last, "another message has its stream and SSN")
@@ -299,6 +302,10 @@ class DataRuns(ReassemblyQueue):
         del self._edges[run.first]
         if run.first != run.last:
             del self._edges[run.last]
+        if not self._giving:
+            self._giving = {}
+        if not self._given:
+            self._given = {}
         self._giving[run.last + 1] = given = Given(run.first, run.last + 1, run.key, run.ppid)
         self._given[sid] = None
         self.held -= RUN

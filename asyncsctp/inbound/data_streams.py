@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final, final
 
+from ..tables import NOTHING
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_16, MASK_32
 from .data_runs import NO_TSN, RUN, UNORDERED_KEY, DataRuns, Run, violation
 from .deferral import Chunk
@@ -82,15 +83,17 @@ class DataStreams(DataRuns):
         self._next_ssn = {}
         self._edges = {}
         self._front = None
-        self._waiting = {}
+        self._waiting = NOTHING
         self._skipped = NO_TSN
-        self._giving = {}
+        self._giving = NOTHING
         self._abort_given()
 
     def deliver_parts(self, sid: int, wanted: bool, point: int) -> None:
         """Whether the messages of a stream are given in parts, once `point` bytes of one are there in order."""
         if wanted:
             self.settle()
+            if not self._wanted:
+                self._wanted = {}
             self._wanted[sid] = None
         else:
             self._wanted.pop(sid, None)

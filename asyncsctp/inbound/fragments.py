@@ -12,6 +12,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import Final, final
 
+from ..tables import NOTHING
 from ..wire.constants import MASK_32
 from .reassembly import LOOSE, ReassemblyQueue, Recipient
 
@@ -59,7 +60,7 @@ class Message:
         self.lowest = -1  # the lowest of its TSNs
         self.until = -1  # the TSN with which the next message of its stream begins: what is missing lies before that
         self.body = bytearray()
-        self.later: dict[int, int] = _NOTHING_LOOSE
+        self.later: dict[int, int] = NOTHING
 
     @property
     def is_complete(self) -> bool:
@@ -78,7 +79,7 @@ class Stream:
         self.unordered = unordered
         self.next = following  # the MID whose turn it is; of unordered messages, all below are over
         self.skipped = False  # whether fragments of messages that are over may come: they were abandoned
-        self.messages: dict[int, Message] = _NO_MESSAGES
+        self.messages: dict[int, Message] = NOTHING
         self.order: list[int] | None = None  # a heap of the MIDs, made when some are first skipped
 
     def unwrap(self, wire_mid: int) -> int:
@@ -105,13 +106,8 @@ class Stream:
 
     def forget_all(self) -> None:
         """Nothing is held any more of any message."""
-        self.messages = _NO_MESSAGES
+        self.messages = NOTHING
         self.order = None
-
-
-# For all that have none: most streams hold nothing most of the time, and most messages have no hole.
-_NO_MESSAGES: Final[dict[int, Message]] = {}
-_NOTHING_LOOSE: Final[dict[int, int]] = {}
 
 
 class Fragments(ReassemblyQueue):
@@ -235,7 +231,7 @@ class Fragments(ReassemblyQueue):
             message.joined += 1
             self.held -= LOOSE
         if not message.later:
-            message.later = _NOTHING_LOOSE
+            message.later = NOTHING
         return len(message.body) - before
 
     def _take_loose(self, tsn: int) -> bytes:
@@ -303,7 +299,7 @@ class Fragments(ReassemblyQueue):
             if loose:
                 data += b"".join(loose)
         if not later:
-            message.later = _NOTHING_LOOSE
+            message.later = NOTHING
         message.joined = message.following
         message.body = bytearray()
         message.size -= len(data)

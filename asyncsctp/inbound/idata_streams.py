@@ -55,6 +55,8 @@ class IDataStreams(Fragments):
     def deliver_parts(self, sid: int, wanted: bool, point: int) -> None:
         """Whether the messages of a stream are given in parts, once `point` bytes of one are there in order."""
         if wanted:
+            if not self._wanted:
+                self._wanted = {}
             self._wanted[sid] = None
         else:
             self._wanted.pop(sid, None)
@@ -335,6 +337,8 @@ class IDataStreams(Fragments):
     def _flow(self, stream: Stream, message: Message) -> None:
         """Give what has come in order of an incomplete message."""
         if not message.given:
+            if not self._given:
+                self._given = {}
             self._given[stream.sid] = None
             message.given = True
             self.held -= MESSAGE

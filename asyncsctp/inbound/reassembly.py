@@ -14,6 +14,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from ..tables import NOTHING
 from ..wire.constants import MASK_32
 from .data_tracker import DataTracker
 from .deferral import Chunk, Deferral
@@ -87,12 +88,12 @@ class ReassemblyQueue:
         self._chunks: dict[int, bytes] = {}
         # The TSNs held, negated, as a heap: made when room is first asked for. Some may be held no longer.
         self._largest: list[int] | None = None
-        self._wanted: dict[int, None] = {}  # the streams that are read in parts
+        self._wanted: dict[int, None] = NOTHING  # the streams that are read in parts
         #: So many bytes of a message must be there before a first part of it is given.
         self.point = 0
         #: Whether the peer may leave off in the middle of a message (RFC 3758): then what begins behind it says so.
         self.abandons = False
-        self._given: dict[int, None] = {}  # the streams of which a message has been given in part
+        self._given: dict[int, None] = NOTHING  # the streams of which a message has been given in part
         self._deferral: Deferral | None = None
         self._is_watching = False
 
@@ -294,7 +295,7 @@ class ReassemblyQueue:
     def _abort_given(self) -> None:
         """No message of which a part was given will be completed."""
         given = self._given
-        self._given = {}
+        self._given = NOTHING
         for sid in given:
             self.recipient.on_parts_aborted(sid)
 

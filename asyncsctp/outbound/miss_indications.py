@@ -14,7 +14,6 @@ times by that is at the front. A fast retransmit makes ineligible for another on
 
 from __future__ import annotations
 
-from collections import deque
 from heapq import heappop, heappush
 from math import inf
 from typing import Final, final
@@ -25,6 +24,8 @@ __all__ = ["MissIndications"]
 
 #: Miss indications that mark a chunk for retransmission.
 _MISSES: Final = 3
+#: Before all that has left: when, and the TSN.
+_BEFORE_ALL: Final = (-inf, 0)
 
 
 @final
@@ -98,8 +99,8 @@ class MissIndications:
         self.frontier = cumulative_tsn
         self.passed = cumulative_tsn
         #: Of what was sent again without being fast retransmitted: when it left last, its first and its last TSN.
-        self.again: deque[tuple[float, int, int]] = deque()
-        self._latest = [(-inf, 0)] * _MISSES  # of the highest newly acknowledged TSNs, when they left; ascending
+        self.again: list[tuple[float, int, int]] = []
+        self._latest = [_BEFORE_ALL] * _MISSES  # of the highest newly acknowledged TSNs, when they left; ascending
 
     def note(self, highest: int) -> bool:
         """A SACK counts a miss for what is missing below `highest`; whether the frontier has moved by it."""
@@ -129,15 +130,16 @@ class MissIndications:
         if (sent_at, highest) > latest[0]:
             latest[0] = (sent_at, highest)
             latest.sort()
-        again = self.again
+        passed = 0
         overtaken: list[tuple[float, int, int]] = []
-        while again:
-            first = again[0]
-            if first[2] > cumulative_tsn:
-                if (first[0], first[2]) >= latest[0]:
+        for entry in self.again:
+            if entry[2] > cumulative_tsn:
+                if (entry[0], entry[2]) >= latest[0]:
                     break
-                overtaken.append(first)
-            again.popleft()
+                overtaken.append(entry)
+            passed += 1
+        if passed:
+            del self.again[:passed]
         return overtaken
 
     def on_reneged(self, record: PacketRecord) -> None:

@@ -7,7 +7,6 @@ proportional to what a SACK changes: gap ranges are compared with those of the S
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Final, final
@@ -257,7 +256,7 @@ class OutstandingQueue(Records):
         for record in marked:
             self._mark(record, state)
         if self._misses.again:
-            self._misses.again = deque([entry for entry in self._misses.again if self._is_under_way(*entry)])
+            self._misses.again = [entry for entry in self._misses.again if self._is_under_way(*entry)]
         return len(marked)
 
     def abandon_all(self) -> list[tuple[OutboundMessage, bool]]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Final, final
 
 from ..schedulers.base import NO_STREAM, StreamScheduler
+from ..tables import NOTHING
 from ..wire.constants import FLAG_BEGIN
 from .message import WITHDRAWN, OutboundMessage, Terms
 
@@ -108,7 +109,7 @@ class Turns:
         self._scheduler = scheduler
         self._values: dict[int, int] | None = None  # what the scheduler was told of streams
         self._active: dict[int, OutgoingStream] = {}
-        self._held_back: dict[int, OutgoingStream] = {}  # those whose next message has to wait, in order
+        self._held_back: dict[int, OutgoingStream] = NOTHING  # those whose next message has to wait, in order
         self._begun: OutgoingStream | None = None  # in the middle of a message that nothing may interleave with
         self._competing = False  # whether the scheduler knows the active streams
 
@@ -166,6 +167,8 @@ class Turns:
         if self._competing:
             self._scheduler.deactivate(stream.sid)
         del self._active[stream.sid]
+        if not self._held_back:
+            self._held_back = {}
         self._held_back[stream.sid] = stream
 
     def _bring_back(self) -> None:

@@ -48,28 +48,28 @@ class Silence:
     that answers HEARTBEATs but never acknowledges data would be waited for without end (section 8.1: it MAY stay).
     """
 
-    __slots__ = ("_counts", "total")
+    __slots__ = ("_kinds", "total")
 
     def __init__(self) -> None:
         #: Time-outs, of all kinds, since the last answers.
         self.total = 0
-        self._counts = [0, 0, 0]
+        self._kinds: tuple[int, ...] = ()  # of each
 
     def add(self, kind: int) -> None:
         """One more time-out."""
-        self.total += 1
-        self._counts[kind] += 1
+        self._kinds += (kind,)
+        self.total = len(self._kinds)
 
     def end(self, kind: int) -> None:
         """Something of this kind was answered."""
-        self.total -= self._counts[kind]
-        self._counts[kind] = 0
+        self._kinds = tuple([other for other in self._kinds if other != kind])
+        self.total = len(self._kinds)
 
     def end_all(self) -> None:
         """The peer is there, whatever was asked."""
         if self.total:
             self.total = 0
-            self._counts = [0, 0, 0]
+            self._kinds = ()
 
 
 class Failover:

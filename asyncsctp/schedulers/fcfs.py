@@ -5,6 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heappush, heapreplace
 from typing import Final, final
 
+from ..tables import NOTHING
 from .base import NO_STREAM, StreamScheduler
 
 __all__ = ["FirstComeFirstServed"]
@@ -25,13 +26,15 @@ class FirstComeFirstServed(StreamScheduler):
 
     def __init__(self) -> None:
         self._heads: list[tuple[int, int]] = []
-        self._gone: dict[int, int] = {}  # how many entries of a stream count no longer, the oldest ones
+        self._gone: dict[int, int] = NOTHING  # how many entries of a stream count no longer, the oldest ones
         self._gone_count = 0
 
     def activate(self, sid: int, order: int) -> None:
         heappush(self._heads, (order, sid))
 
     def deactivate(self, sid: int) -> None:
+        if not self._gone:
+            self._gone = {}
         self._gone[sid] = self._gone.get(sid, 0) + 1
         self._gone_count += 1
         self._tidy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 import pytest
@@ -162,7 +161,7 @@ def test_a_reset_is_carried_out_when_the_cumulative_tsn_gets_there_by_whatever_m
     room.incoming.cumulative_tsn = 600
     assert [each.result for each in room.said()] == [PERFORMED]
     assert room.incoming.was_reset == [(4,)]
-    assert room.bench.context.notices == deque([StreamsReset(False, (4,), "ok")])
+    assert room.bench.context.notices == [StreamsReset(False, (4,), "ok")]
 
 
 def test_what_waits_for_our_request_goes_on_waiting_while_the_peer_resets_tsns(room: Room) -> None:
