@@ -192,7 +192,12 @@ class Association(Overview):
         self.context.now = now
         self.context.open_answers()
         self._path = None  # a peer that has restarted may have fewer addresses
-        goes_on = self._rooms.collision.on_opened_cookie(opened, route)
+        was_at_work = self.context.is_at_work
+        self.context.is_at_work = True  # messages that are cut off are told of in the middle of this step
+        try:
+            goes_on = self._rooms.collision.on_opened_cookie(opened, route)
+        finally:
+            self.context.is_at_work = was_at_work
         self._life.tell()
         return goes_on
 

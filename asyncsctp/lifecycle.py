@@ -180,12 +180,16 @@ class Lifecycle:
         context.clear_control()
         context.statistics.restarts += 1
         context.paths.restart(setup.addresses)
-        self._furnish(setup)
+        cut_off = self._furnish(setup)
         if self._rooms.transmission is not None:
             self._rooms.transmission.released = True  # the send buffer is empty
         context.emit(AssociationRestarted())
         if is_ending and self._rooms.shutdown is not None:
             self._rooms.shutdown.shutdown()  # our user's wish holds for the new association too
+        # Last: whatever verbs the user calls then, they find the new association whole.
+        for sid in cut_off:
+            if context.state is not CLOSED:  # by such a verb
+                self._user.on_parts_aborted(sid)
 
     def end(self, error: SCTPError | None) -> None:
         """Enter CLOSED; the user hears of it last."""
@@ -281,7 +285,8 @@ class Lifecycle:
         if self._is_over:
             notices.clear()
 
-    def _furnish(self, setup: Setup) -> None:
+    def _furnish(self, setup: Setup) -> list[int]:
+        """Enter ESTABLISHED; the streams on which that cuts off a message that the user has a part of."""
         context = self._context
         context.setup = setup
         if 0 < setup.preferred < len(setup.addresses) and context.paths.find(setup.addresses[setup.preferred]):
@@ -290,13 +295,14 @@ class Lifecycle:
         context.take_keys(setup)
         keyring = context.keyring
         context.paths.reserve(keyring.size if keyring is not None and keyring.blanket else 0)
-        self._rooms.furnish(setup, self._user)
+        cut_off = self._rooms.furnish(setup, self._user)
         self._rooms.heartbeat.start()
         context.last_message = context.now
         self.start_autoclose()
         self._registry.bind(self._association)
         if self._rooms.nat is not None:
             self._rooms.nat.on_established()
+        return cut_off
 
     # Autoclose (RFC 6458 section 8.1.8).
 

@@ -78,9 +78,12 @@ class Rooms:
         self.reconfig: Reconfig | None = None  # made when it is needed first, see `open_reconfig`
         self.asconf: Asconf | None = None  # the same
 
-    def furnish(self, setup: Setup, recipient: Recipient) -> None:
-        """Build the rooms that user data needs; those that the handshake needed go."""
+    def furnish(self, setup: Setup, recipient: Recipient) -> list[int]:
+        """Build the rooms that user data needs; those that the handshake needed go. The streams on which that cuts off
+        a message that the user has a part of.
+        """
         context = self.context
+        cut_off: list[int] = []
         self.handshake = None
         if self.reconfig is not None:
             self._end_reconfig("the peer restarted the association")
@@ -90,7 +93,7 @@ class Rooms:
         before = self.reception
         self.reception = Reception(context, self.violations, recipient, setup)
         if before is not None:
-            self.reception.succeed(before)
+            cut_off = self.reception.succeed(before)
         first_tsn = setup.local_initial_tsn
         if self.transmission is not None:  # messages keep their TSNs, which are to lie below all that come
             lowest = self.transmission.outstanding.next_tsn
@@ -100,6 +103,7 @@ class Rooms:
         self.shutdown = Shutdown(context, self.reception)
         self.ecn = Ecn(context, self.transmission) if setup.ecn else None
         self.packetizer.furnish(self.reception, self.transmission, self.ecn)
+        return cut_off
 
     def open_reconfig(self) -> Reconfig | None:
         """Stream reconfiguration; None if it was not negotiated, or if the association is not up (RFC 6525)."""

@@ -24,7 +24,7 @@ from .cookie import NO_TIE_TAGS, CookieJar, OpenedCookie
 from .handshake import acknowledge, adopt
 from .heartbeat import Heartbeat
 from .keyring import Keyring, SharedKeys
-from .state import COOKIE_ECHOED, COOKIE_WAIT, SHUTDOWN_ACK_SENT
+from .state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, SHUTDOWN_ACK_SENT
 
 __all__ = ["Collision", "Reply"]
 
@@ -179,8 +179,7 @@ class Collision:
         context.local_tag = opened.setup.local_tag
         context.peer_tag = opened.setup.peer_tag
         context.owner.retag()
-        context.owner.restart(opened.setup)
-        self.confirm(source)
+        self._begin_anew(opened.setup, source)
 
     def _update(self, opened: OpenedCookie, source: Route) -> None:
         context = self._context
@@ -194,7 +193,11 @@ class Collision:
             context.take_keys(setup)  # RFC 4895 section 6.1: its random number goes with its tag
             self.confirm(source)
         else:  # another tag and other TSNs: what the peer has now is not what we have
-            context.owner.restart(setup)
+            self._begin_anew(setup, source)
+
+    def _begin_anew(self, setup: Setup, source: Route) -> None:
+        self._context.owner.restart(setup)
+        if self._context.state is not CLOSED:  # the user may have ended it, when told what it cuts off
             self.confirm(source)
 
     def _complete(self, opened: OpenedCookie, source: Route) -> None:

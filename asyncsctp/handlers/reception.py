@@ -266,17 +266,19 @@ class Reception(Acknowledging):
         self._budget = Budget(budget.limit)  # the rest of the packet is on nobody's account
         return Remains(budget, self._queue.unread) if self._queue.unread else None
 
-    def succeed(self, before: Reception) -> None:
+    def succeed(self, before: Reception) -> list[int]:
         """The peer has restarted: who wanted parts of its messages still does, and what was begun will not be ended.
+        The streams of which a part has been delivered of such a message: the user is still to hear of it.
 
         What has come and is not yet read still takes its room.
         """
-        self._queue.succeed(before._queue)
+        cut_off = self._queue.succeed(before._queue)
         self._queue.unread = before._queue.unread
         self._counted = before._counted
         self._budget.members -= 1
         self._largest_window = before._largest_window
         self.configure()
+        return cut_off
 
     def configure(self) -> None:
         """The user changed settings."""

@@ -77,16 +77,16 @@ class DataStreams(DataRuns):
         # The message in progress is not held against the window, so its bookkeeping must not outgrow its data.
         self._most_fragments = _FEW_FRAGMENTS + max_message_size // OVERHEAD
 
-    def reset(self) -> None:
+    def reset(self) -> list[int]:
         """Give up all that is held, and start every stream at SSN 0 (the peer has restarted)."""
-        super().reset()
+        cut_off = super().reset()
         self._next_ssn = {}
         self._edges = {}
         self._front = None
         self._waiting = NOTHING
         self._skipped = NO_TSN
         self._giving = NOTHING
-        self._abort_given()
+        return cut_off
 
     def deliver_parts(self, sid: int, wanted: bool, point: int) -> None:
         """Whether the messages of a stream are given in parts, once `point` bytes of one are there in order."""

@@ -63,9 +63,9 @@ class IDataStreams(Fragments):
         self.point = point
         self.limit_messages(self._max_message_size)
 
-    def reset(self) -> None:
+    def reset(self) -> list[int]:
         """Give up all that is held, and start every stream at MID 0 (the peer has restarted)."""
-        super().reset()
+        cut_off = super().reset()
         streams = [*self._ordered.values(), *self._unordered.values()]
         self._ordered = {}
         self._unordered = {}
@@ -78,7 +78,7 @@ class IDataStreams(Fragments):
         self._rising = []
         for stream in streams:
             stream.forget_all()  # of this stream something may be about to be delivered
-        self._abort_given()
+        return cut_off
 
     def add(self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes) -> str | None:
         """Take in a new I-DATA chunk, and deliver what it completes; a text says how it violates the protocol."""

@@ -246,23 +246,28 @@ class ReassemblyQueue:
         self._chunks.pop(tsn, None)
         return True
 
-    def succeed(self, before: ReassemblyQueue) -> None:
-        """Take the place of another one, which gives up all it holds."""
+    def succeed(self, before: ReassemblyQueue) -> list[int]:
+        """Take the place of another one, which gives up all it holds; what its `reset` gives."""
         for sid in before._wanted:
             self.deliver_parts(sid, True, before.point)
-        before.reset()
+        return before.reset()
 
     def recount(self) -> int:
         """What `held` should be: for tests, at the cost of looking at everything."""
         raise NotImplementedError
 
-    def reset(self) -> None:
-        """Give up all that is held (the peer has restarted)."""
+    def reset(self) -> list[int]:
+        """Give up all that is held (the peer has restarted); the streams of which a message has been given in part,
+        that is cut off by this: nobody is told of it from here, in the middle of a restart.
+        """
+        cut_off = list(self._given)
+        self._given = NOTHING
         self._deferral = None
         self._is_watching = False
         self.held = 0
         self._chunks = {}
         self._largest = None
+        return cut_off
 
     def make_room(self, tracker: DataTracker, tsn: int, wanted: int) -> bool:
         """Free so many bytes for a new TSN, which `tracker.classify` gave; false if it is to be refused.
@@ -291,13 +296,6 @@ class ReassemblyQueue:
         self.unread += size if size > SMALLEST_CHARGE else SMALLEST_CHARGE
         self.delivered += 1
         self.recipient.on_message(sid, ssn, ppid, unordered, tsn & MASK_32, data)
-
-    def _abort_given(self) -> None:
-        """No message of which a part was given will be completed."""
-        given = self._given
-        self._given = NOTHING
-        for sid in given:
-            self.recipient.on_parts_aborted(sid)
 
     def _deliver_part(
         self, sid: int, number: int, ppid: int, unordered: bool, tsn: int, data: bytes, last: bool
