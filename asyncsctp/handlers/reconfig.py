@@ -322,10 +322,12 @@ class Reconfig:
 
     def _push_answer(self, job: Job) -> int:
         """A request of ours will be the answer; not many of them wait, as the peer has one under way at a time."""
-        waiting = [other for other in self.requests.queue if other.answers >= 0]
-        if len(waiting) >= _KEPT:
-            return REQUEST_IN_PROGRESS
         current = self.requests.current
+        answering = len([other for other in self.requests.queue if other.answers >= 0])
+        if current is not None and current.answers >= 0:
+            answering += 1  # it may have to wait again
+        if answering >= _KEPT:
+            return REQUEST_IN_PROGRESS
         if current is not None and current.in_number >= 0 and self._goes_first():
             return REQUEST_IN_PROGRESS  # each side's request is to be answered by one of the other's
         self.requests.push(job)

@@ -26,6 +26,7 @@ FATAL = (
 #: Seeds that failed once.
 FOUND = {
     1000563: "messages were put aside for a restart of the TSNs that the peer never answered",
+    6001252: "three requests of ours waited that answer the peer's: one that had been under way came back",
 }
 
 
