@@ -23,6 +23,7 @@ FAILED_ONCE = {
     42335: "small messages behind a lost one filled the window for good",
     62124: "a late copy of the first INIT listed an address that had been deleted",
     1009885: "a full buffer took what lay between two holes for the one chunk that could go on",
+    6021462: "an address was taken from an association that the peer had left behind",
 }
 
 

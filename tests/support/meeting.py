@@ -419,7 +419,8 @@ class Meeting:
 
         def settled() -> None:
             if ticket.is_ok and what in ("remove", "change") and pair.users[side] is user:
-                if old not in association.path_manager.local:
+                # One that the peer has left behind by losing its state may still have it.
+                if all(old not in each.path_manager.local for each in pair.endpoints[side].associations):
                     take(pair, side, old)
 
         ticket.on_done = settled
