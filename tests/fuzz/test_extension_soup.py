@@ -27,6 +27,7 @@ FATAL = (
 FOUND = {
     1000563: "messages were put aside for a restart of the TSNs that the peer never answered",
     6001252: "three requests of ours waited that answer the peer's: one that had been under way came back",
+    8000291: "what was put aside until a reset contradicted itself, when that was carried out",
 }
 
 
