@@ -347,18 +347,12 @@ class Driver(Inbox):
         await self.engine.wait_ended()
 
     async def wait_closed(self) -> None:
-        """The same. Where nothing but the peer's SHUTDOWN COMPLETE is missing, `Config.close_timeout` ends it
-        gracefully, as it does in `close`: the peer may be gone, and T2-shutdown takes minutes to say so.
+        """Wait for the end. Where nothing but the peer's SHUTDOWN COMPLETE is missing, end gracefully after
+        `Config.close_timeout`, as `close` does: the peer may be gone, and T2-shutdown takes minutes to say so.
         """
         while not self.ended and not self.is_complete:
             await self.changes.wait()
-        if not self.ended:
-            limit = self.engine.loop.call_later(self.core.context.config.close_timeout, self._conclude)
-            try:
-                await self.wait_ended()
-            finally:
-                limit.cancel()
-        await self.wait_ended()
+        await self._wait_ended_or(self._conclude)
 
     def shutdown(self) -> None:
         """Begin the graceful end (RFC 9260 section 9.2)."""
@@ -371,8 +365,12 @@ class Driver(Inbox):
     async def close(self) -> None:
         """The graceful end, or the other after `Config.close_timeout`."""
         self.shutdown()
+        await self._wait_ended_or(self._leave)
+
+    async def _wait_ended_or(self, give_up: Callable[[], None]) -> None:
+        """Wait for the end; call `give_up` if it has not come after `Config.close_timeout` seconds."""
         if not self.ended:
-            limit = self.engine.loop.call_later(self.core.context.config.close_timeout, self._leave)
+            limit = self.engine.loop.call_later(self.core.context.config.close_timeout, give_up)
             try:
                 await self.wait_ended()
             finally:
