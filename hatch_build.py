@@ -18,14 +18,12 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 #: Stays interpreted: asyncio's side and what programs derive from or look into; exceptions, which mypyc can't make.
-INTERPRETED = {"_source", "aio", "testing", "cli", "config", "errors", "events", "invariants"}
+INTERPRETED = {"_source", "aio", "udp", "testing", "cli", "config", "errors", "events", "association/invariants"}
 #: Of asyncio's side, what each packet and each message goes through.
-COMPILED_SHELL = {"aio/batch_udp", "aio/engine", "aio/receipts", "aio/sockets"}
+COMPILED_SHELL = {"udp/batch", "aio/engine", "aio/receipts", "aio/sockets"}
 #: The same, with coroutines. mypyc throws exceptions into what they await in a way that Python warns of from 3.12 on.
 if sys.version_info < (3, 12):
-    COMPILED_SHELL |= {
-        "aio/claims", "aio/driver", "aio/flow_control", "aio/inbox", "aio/streams", "aio/unclaimed",
-    }  # fmt: skip
+    COMPILED_SHELL |= {"aio/claims", "aio/driver", "aio/flow_control", "aio/inbox", "aio/streams", "aio/unclaimed"}
 #: What the compiled modules need at run time beside what the plain ones do.
 LIBRT = "librt>=0.16"
 
@@ -67,7 +65,7 @@ def core_modules(root: Path) -> list[str]:
     return [
         str(path.relative_to(root))
         for path, name in names.items()
-        if (name.split("/")[0] not in INTERPRETED and not path.name.startswith("__")) or name in COMPILED_SHELL
+        if (not INTERPRETED & {name, name.split("/")[0]} and not path.name.startswith("__")) or name in COMPILED_SHELL
     ]
 
 

@@ -13,14 +13,15 @@ from . import _source as _source  # isort: skip  # first: it decides whether wha
 
 from . import congestion, schedulers
 from .aio.api import connect, open_endpoint, run, serve
-from .aio.association import Abandoned, Association, Negotiated, Path
+from .aio.association import Abandoned, Association, Negotiated
 from .aio.endpoint import Endpoint
 from .aio.listeners import EventStream
 from .aio.parts import Part
+from .aio.path_settings import Path
+from .aio.processes.workers import WorkerGroup, WorkerSlot
 from .aio.receipts import Delivery, Receipt
 from .aio.server import Server
 from .aio.streams import Message, StreamReader, StreamWriter
-from .aio.workers import WorkerGroup, WorkerSlot
 from .config import Config
 from .errors import (
     AsconfError,

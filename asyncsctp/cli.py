@@ -22,8 +22,6 @@ from .config import Config
 from .errors import SCTPError
 from .wire.octets import COMPILED
 
-__all__ = ["form", "main"]
-
 _REQUIREMENTS = ("uvloop", "crc32c")
 _HERE: Final = Path(__file__).resolve().parent.parent  # `-m` looks there first: the server is of the package that runs
 _DEMO_MESSAGE: Final = 64 * 1024

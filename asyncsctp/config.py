@@ -14,17 +14,34 @@ if TYPE_CHECKING:
     from .congestion.base import CongestionController
     from .schedulers.base import StreamScheduler
 
-__all__ = ["Config"]
-
 #: The fields that a live association can change.
 LIVE_FIELDS = frozenset(
     {
-        "rto_initial", "rto_min", "rto_max", "max_retrans", "path_max_retrans", "heartbeat_interval", "sack_delay",
-        "sack_frequency", "cookie_lifetime", "shutdown_guard", "max_burst", "nodelay", "close_timeout", "autoclose",
-        "recv_buffer", "send_buffer", "max_message_size", "partial_delivery_point", "scheduler", "congestion",
-        "reconfig_allowed", "pf_threshold", "primary_switchover",
+        "rto_initial",
+        "rto_min",
+        "rto_max",
+        "max_retrans",
+        "path_max_retrans",
+        "heartbeat_interval",
+        "sack_delay",
+        "sack_frequency",
+        "cookie_lifetime",
+        "shutdown_guard",
+        "max_burst",
+        "nodelay",
+        "close_timeout",
+        "autoclose",
+        "recv_buffer",
+        "send_buffer",
+        "max_message_size",
+        "partial_delivery_point",
+        "scheduler",
+        "congestion",
+        "reconfig_allowed",
+        "pf_threshold",
+        "primary_switchover",
     }
-)  # fmt: skip
+)
 
 #: What a peer may ask for by RE-CONFIG (RFC 6525), as `Config.reconfig_allowed` names it.
 RECONFIG_KINDS = frozenset({"reset_streams", "reset_tsns", "add_streams"})
@@ -76,24 +93,53 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 _OPTIONAL = frozenset(
     {
-        "heartbeat_interval", "shutdown_guard", "max_burst", "autoclose", "mtu", "pf_threshold", "primary_switchover",
-        "adaptation_indication", "memory_limit",
+        "heartbeat_interval",
+        "shutdown_guard",
+        "max_burst",
+        "autoclose",
+        "mtu",
+        "pf_threshold",
+        "primary_switchover",
+        "adaptation_indication",
+        "memory_limit",
     }
-)  # fmt: skip
+)
 _INTEGERS = frozenset(
     {
-        "max_retrans", "path_max_retrans", "init_max_retrans", "sack_frequency", "max_burst", "outgoing_streams",
-        "max_incoming_streams", "recv_buffer", "send_buffer", "max_message_size", "partial_delivery_point",
-        "memory_limit", "mtu",
-        "dscp", "udp_port", "pf_threshold", "primary_switchover", "auth_active_key", "adaptation_indication",
+        "max_retrans",
+        "path_max_retrans",
+        "init_max_retrans",
+        "sack_frequency",
+        "max_burst",
+        "outgoing_streams",
+        "max_incoming_streams",
+        "recv_buffer",
+        "send_buffer",
+        "max_message_size",
+        "partial_delivery_point",
+        "memory_limit",
+        "mtu",
+        "dscp",
+        "udp_port",
+        "pf_threshold",
+        "primary_switchover",
+        "auth_active_key",
+        "adaptation_indication",
     }
-)  # fmt: skip
+)
 
 
 _BOOLS = (
-    "nodelay", "partial_reliability", "interleaving", "stream_reconfig", "ecn", "auth", "dynamic_addresses",
-    "auto_asconf", "nat_support",
-)  # fmt: skip
+    "nodelay",
+    "partial_reliability",
+    "interleaving",
+    "stream_reconfig",
+    "ecn",
+    "auth",
+    "dynamic_addresses",
+    "auto_asconf",
+    "nat_support",
+)
 
 
 def _check_number(field_name: str, value: object, name: str) -> None:

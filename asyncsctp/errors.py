@@ -5,20 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = [
-    "AsconfError",
-    "AssociationAborted",
-    "AssociationClosed",
-    "AssociationRefused",
-    "AssociationTimeout",
-    "Cause",
-    "EndOfStream",
-    "MessageAbandoned",
-    "MessageTooLarge",
-    "ReconfigError",
-    "SCTPError",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Cause:

@@ -7,28 +7,6 @@ from enum import Enum
 
 from .errors import Cause, SCTPError
 
-__all__ = [
-    "AdaptationIndication",
-    "AssociationDown",
-    "AssociationRestarted",
-    "AssociationUp",
-    "AuthKeyChanged",
-    "CongestionControllerFailed",
-    "Event",
-    "PartialDeliveryAborted",
-    "PathChanged",
-    "PathState",
-    "PeerAddressChanged",
-    "PeerError",
-    "PeerShutdown",
-    "SchedulerFailed",
-    "SendFailed",
-    "SenderDry",
-    "StreamsAdded",
-    "StreamsReset",
-    "TsnsReset",
-]
-
 
 class PathState(Enum):
     """What is known of one of the peer's addresses (RFC 9260 sections 5.4 and 8.2; POTENTIALLY_FAILED: RFC 7829)."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["describe", "fault", "spell"]
-
 
 def spell(value: object) -> str:
     """Write a value as `repr` does, even one that can't be written so."""

@@ -4,7 +4,5 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["NOTHING"]
-
 #: Nothing is ever put in: who has the first entry puts a dict of its own in its place.
 NOTHING: Final[dict[Any, Any]] = {}

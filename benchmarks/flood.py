@@ -23,7 +23,7 @@ from statistics import median
 from typing import NamedTuple
 
 import asyncsctp
-from asyncsctp.handlers import capabilities
+from asyncsctp.handlers.setup import negotiation as capabilities
 from asyncsctp.wire.auth import RANDOM_SIZE
 from asyncsctp.wire.init import pack_init
 from asyncsctp.wire.packet import Seal

@@ -106,9 +106,15 @@ def count(offer: str = "default") -> Count:
     with tempfile.TemporaryDirectory(prefix="asyncsctp-instructions-") as directory:
         out = Path(directory, "out")
         command = [
-            valgrind, "--tool=callgrind", f"--dump-before={_MARK}", f"--callgrind-out-file={out}",
-            sys.executable, "-m", "benchmarks.transfer", offer,
-        ]  # fmt: skip
+            valgrind,
+            "--tool=callgrind",
+            f"--dump-before={_MARK}",
+            f"--callgrind-out-file={out}",
+            sys.executable,
+            "-m",
+            "benchmarks.transfer",
+            offer,
+        ]
         setarch = shutil.which("setarch")
         if setarch is not None and _runs([setarch, "-R", "true"]):
             command = [setarch, "-R", *command]

@@ -14,9 +14,12 @@ __all__ = ["PANELS", "Bars", "Panel", "check", "draw", "panels"]
 
 _SIZES = (("bulk-64", "64 B"), ("bulk-1k", "1 KiB"), ("bulk-16k", "16 KiB"), ("bulk-256k", "256 KiB"))
 _LABELS = {
-    "asyncsctp": "asyncsctp", "usrsctp": "usrsctp (C)", "tcp": "asyncio TCP", "aiortc": "aiortc SCTP",
+    "asyncsctp": "asyncsctp",
+    "usrsctp": "usrsctp (C)",
+    "tcp": "asyncio TCP",
+    "aiortc": "aiortc SCTP",
     "aioquic": "aioquic (encrypts)",
-}  # fmt: skip
+}
 _COLOURS = {"asyncsctp": "#c2410c", "usrsctp": "#1d4ed8", "tcp": "#4b5563", "aiortc": "#0f766e", "aioquic": "#7e22ce"}
 _MARKERS = {"asyncsctp": "o", "usrsctp": "s", "tcp": "^", "aiortc": "D", "aioquic": "v"}
 _OTHER = "#000000"

@@ -15,9 +15,22 @@ from .runner import Measurement, Settings
 from .scenarios import SCENARIOS, Row, Scenario
 
 __all__ = [
-    "FORMAT", "Change", "Samples", "Spread", "align", "as_json", "compare", "comparison", "load", "number",
-    "ratio_text", "ratios", "read", "samples", "table",
-]  # fmt: skip
+    "FORMAT",
+    "Change",
+    "Samples",
+    "Spread",
+    "align",
+    "as_json",
+    "compare",
+    "comparison",
+    "load",
+    "number",
+    "ratio_text",
+    "ratios",
+    "read",
+    "samples",
+    "table",
+]
 
 #: Of the JSON files; another number is another layout.
 FORMAT = 1

@@ -147,10 +147,7 @@ async def run_pair(peer: Peer, job: Job, limit: float) -> tuple[Results, Results
 
 
 async def run_all(
-    scenarios: Sequence[Scenario],
-    peers: Sequence[Peer],
-    settings: Settings,
-    progress: Callable[[str, int, int], Any],
+    scenarios: Sequence[Scenario], peers: Sequence[Peer], settings: Settings, progress: Callable[[str, int, int], Any]
 ) -> list[Measurement]:
     """All of it. `progress` is told what runs next, how many runs are done, and how many there are."""
     plan = [

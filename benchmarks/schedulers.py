@@ -29,8 +29,13 @@ from .report import align
 __all__ = ["SCHEDULERS", "main", "measure"]
 
 SCHEDULERS: tuple[type[StreamScheduler], ...] = (
-    FirstComeFirstServed, RoundRobin, RoundRobinPerPacket, Priority, FairBandwidth, WeightedFairQueueing,
-)  # fmt: skip
+    FirstComeFirstServed,
+    RoundRobin,
+    RoundRobinPerPacket,
+    Priority,
+    FairBandwidth,
+    WeightedFairQueueing,
+)
 STREAMS = (10, 1_000, 60_000)
 ROUNDS = 5
 _PACKET = 4  # turns

@@ -13,10 +13,11 @@ import sys
 from struct import Struct
 
 import asyncsctp
-from asyncsctp.association import Association, AssociationUser
+from asyncsctp.association.association import Association
+from asyncsctp.association.lifecycle import AssociationUser
+from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
-from asyncsctp.endpoint import Endpoint
-from asyncsctp.outbox import Outbox
+from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import SeededRandom
 

@@ -20,9 +20,13 @@ CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
 DATA, COOKIE_ECHO = 0, 10  # chunk types
 MONDAY, TUESDAY = b"the key of monday", b"the key of tuesday"
 CONFIG = asyncsctp.Config(
-    auth=True, auth_chunks=frozenset({DATA, COOKIE_ECHO}), auth_keys={1: MONDAY}, auth_active_key=1,
-    rto_max=2.0, init_max_retrans=2,
-)  # fmt: skip
+    auth=True,
+    auth_chunks=frozenset({DATA, COOKIE_ECHO}),
+    auth_keys={1: MONDAY},
+    auth_active_key=1,
+    rto_max=2.0,
+    init_max_retrans=2,
+)
 READINGS = 200
 
 

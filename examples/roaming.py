@@ -32,9 +32,17 @@ SIZE = 1000
 BIN = 0.5
 SECONDS = 23.0
 CONFIG = asyncsctp.Config(
-    auto_asconf=True, dynamic_addresses=True, nat_support=True, rto_initial=0.5, rto_min=0.25, rto_max=1.0,
-    path_max_retrans=2, pf_threshold=0, heartbeat_interval=1.0, max_retrans=30,
-)  # fmt: skip
+    auto_asconf=True,
+    dynamic_addresses=True,
+    nat_support=True,
+    rto_initial=0.5,
+    rto_min=0.25,
+    rto_max=1.0,
+    path_max_retrans=2,
+    pf_threshold=0,
+    heartbeat_interval=1.0,
+    max_retrans=30,
+)
 
 
 class Roaming:
@@ -98,10 +106,7 @@ class Roaming:
                 yield assoc
 
     async def run(self) -> None:
-        async with (
-            asyncsctp.serve(self.receive, local_addrs=SERVER, port=5001, config=CONFIG),
-            self.connect() as assoc,
-        ):
+        async with asyncsctp.serve(self.receive, local_addrs=SERVER, port=5001, config=CONFIG), self.connect() as assoc:
             self.say(f"up, from {', '.join(assoc.local_addresses)}")
             watching = asyncio.create_task(self.watch("laptop", assoc))
             self.schedule()

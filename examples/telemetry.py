@@ -143,8 +143,14 @@ def draw(losses: Sequence[float], found: Sequence[Sequence[Outcome]], path: Path
 def main() -> int:
     """The command line; gives the exit code."""
     parser = argparse.ArgumentParser(description="Delay against loss, for five ways to send telemetry.")
-    parser.add_argument("--loss", type=float, nargs="+", default=[0.0, 0.01, 0.02, 0.05, 0.1, 0.2], metavar="SHARE",
-                        help="shares of the packets lost, 0 to 1 (default 0 to 0.2)")  # fmt: skip
+    parser.add_argument(
+        "--loss",
+        type=float,
+        nargs="+",
+        default=[0.0, 0.01, 0.02, 0.05, 0.1, 0.2],
+        metavar="SHARE",
+        help="shares of the packets lost, 0 to 1 (default 0 to 0.2)",
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="of virtual time for each (default %(default)g)")
     parser.add_argument("--seed", type=int, default=1, help="for other losses (default %(default)d)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw a picture too: needs matplotlib")

@@ -8,49 +8,78 @@ from pathlib import Path
 import pytest
 
 import asyncsctp
+import asyncsctp.testing
 
 PACKAGE = Path(asyncsctp.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Rooms from the ground up: a room may import those of a lower floor, and itself.
+# Rooms from the ground up: a room may import from lower floors, and from itself.
 FLOORS: dict[str, int] = {
-    "errors": -1,
-    "events": 0,
-    "plugins": 0,
-    "timers": 0,
-    "config": 0,
-    "statistics": 0,
-    "tables": 0,
-    "wire": 1,
-    "schedulers": 1,
-    "congestion": 1,
-    "inbound": 2,
-    "outbound": 2,
-    "paths": 2,
-    "handlers": 3,
-    "outbox": 3,
-    "packetizer": 4,
-    "rooms": 5,
-    "lifecycle": 6,
-    "dispatch": 6,
-    "overview": 6,
-    "association": 7,
-    "invariants": 8,
-    "out_of_the_blue": 7,
-    "sharing": 8,
-    "directory": 8,
-    "strangers": 9,
-    "endpoint": 10,
-    "aio": 11,
-    "testing": 12,
-    "cli": 13,
-    "__main__": 14,
-    "__init__": 14,
-    "_source": -1,
+    "_source": 0,
+    "errors": 0,
+    "events": 1,
+    "plugins": 1,
+    "timers": 1,
+    "config": 1,
+    "statistics": 1,
+    "tables": 1,
+    "wire": 2,
+    "schedulers": 2,
+    "congestion": 2,
+    "inbound": 3,
+    "outbound": 3,
+    "paths": 3,
+    "handlers": 4,
+    "association": 5,
+    "endpoint": 6,
+    "udp": 7,
+    "aio": 8,
+    "testing": 9,
+    "cli": 10,
+    "__main__": 11,
+    "__init__": 11,
 }
 LEAVES = {"inbound", "outbound", "paths", "schedulers", "congestion"}
-MAY_TOUCH_THE_WORLD = {"aio", "testing", "cli", "__main__", "__init__"}
+MAY_TOUCH_THE_WORLD = {"aio", "udp", "testing", "cli", "__main__", "__init__"}
 THE_WORLD = {"asyncio", "random", "select", "selectors", "socket", "threading", "time", "uvloop"}
+#: Base classes that are contracts: for plug-ins, for the lower layer, for the embedder.
+CONTRACTS = {"AssociationUser", "CongestionController", "DatagramError", "PacketProtocol", "StreamScheduler"}
+#: Base classes with a single subclass that are to become objects of their own, and modules that import in a circle.
+TO_DISSOLVE = {
+    "Acknowledging",
+    "Authenticated",
+    "DataRuns",
+    "DynamicAddresses",
+    "Failover",
+    "Fragments",
+    "Inbox",
+    "Overview",
+    "PathControl",
+    "Records",
+    "_Waiting",
+}
+TO_UNTIE = {
+    "aio/addresses/address_book.py",
+    "aio/addresses/addresses.py",
+    "aio/association.py",
+    "aio/authentication.py",
+    "aio/driver.py",
+    "aio/engine.py",
+    "aio/inbox.py",
+    "aio/listeners.py",
+    "aio/parts.py",
+    "aio/path_settings.py",
+    "aio/processes/exchange.py",
+    "aio/processes/membership.py",
+    "aio/receipts.py",
+    "aio/reconfiguration.py",
+    "aio/streams.py",
+    "aio/unclaimed.py",
+    "association/association.py",
+    "association/lifecycle.py",
+    "testing/network.py",
+    "testing/virtual_time.py",
+}
 
 
 def room(path: Path) -> str:
@@ -65,50 +94,88 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def runtime_imports(path: Path) -> list[tuple[str, bool]]:
-    """What a module imports when it runs: (name, whether it is one of ours); `if TYPE_CHECKING` is left out."""
-    depth = len(path.relative_to(PACKAGE).parts) - 1
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """What a module imports, for types alone too: (dotted name, whether it is one of ours)."""
+    package = path.relative_to(PACKAGE).parts[:-1]
     found: list[tuple[str, bool]] = []
-
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            found.extend((alias.name.split(".")[0], False) for alias in node.names)
+            found.extend((alias.name, False) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.append((node.module or "", False))
         elif isinstance(node, ast.ImportFrom):
-            if node.level == 0:
-                found.append(((node.module or "").split(".")[0], False))
-            else:
-                base = list(path.relative_to(PACKAGE).parts[: depth + 1 - node.level])
-                target = base + (node.module.split(".") if node.module else [])
-                if target:
-                    found.append((target[0], True))
-                else:
-                    found.extend((alias.name, True) for alias in node.names)
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(tree(path))
+            base = ".".join([*package[: len(package) + 1 - node.level], *filter(None, [node.module])])
+            found.extend((f"{base}.{alias.name}" if base else alias.name, True) for alias in node.names)
     return found
+
+
+def module(dotted: str) -> Path | None:
+    """The module that a dotted name of ours, of a module or of something in one, belongs to."""
+    parts = dotted.split(".")
+    for count in range(len(parts), 0, -1):
+        stem = PACKAGE.joinpath(*parts[:count])
+        for candidate in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_imports_go_down(path: Path) -> None:
     here = room(path)
-    for target, ours in runtime_imports(path):
-        if not ours or target == here or here == "__init__":
+    for dotted, ours in imports(path):
+        target = dotted.split(".")[0]
+        if not ours or target == here or here == "__init__" or target not in FLOORS:
             continue
-        if target not in FLOORS:
-            continue  # a name of the package's own __init__, checked below
-        constants_only = here == "config" and target == "wire"
-        assert FLOORS[target] < FLOORS[here] or constants_only, f"{name(path)} imports {target}, which is not below it"
+        constants_only = here == "config" and target in {"wire", "schedulers", "congestion"}
+        assert FLOORS[target] < FLOORS[here] or constants_only, f"{name(path)} imports {dotted}, which is not below it"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Type-time imports count: who reads a module should not have to read all modules of a circle."""
+    arrows = {path: {each for dotted, ours in imports(path) if ours and (each := module(dotted))} for path in MODULES}
+    circles = []
+    for start in MODULES:
+        if start.name == "__init__.py":
+            continue
+        seen: set[Path] = set()
+        waiting = list(arrows[start])
+        while waiting:
+            path = waiting.pop()
+            if path not in seen:
+                seen.add(path)
+                waiting.extend(arrows[path])
+        if start in seen:
+            circles.append(name(start))
+    assert set(circles) <= TO_UNTIE, f"these import themselves by way of others: {sorted(set(circles) - TO_UNTIE)}"
+
+
+def test_a_base_class_is_a_contract() -> None:
+    """What has one subclass and is never made itself is one class in two places."""
+    bases: dict[str, list[str]] = {}
+    made: set[str] = set()
+    classes: set[str] = set()
+    for path in MODULES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                classes.add(node.name)
+                for base in node.bases:
+                    inner = base.value if isinstance(base, ast.Subscript) else base
+                    if isinstance(inner, ast.Name):
+                        bases.setdefault(inner.id, []).append(node.name)
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                made.add(node.func.id)
+    public = set(asyncsctp.__all__) | set(asyncsctp.testing.__all__)
+    single = {base for base, below in bases.items() if base in classes and len(below) == 1 and base not in made}
+    found = single - CONTRACTS - public
+    assert found <= TO_DISSOLVE, f"base classes with a single subclass: {sorted(found - TO_DISSOLVE)}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_the_core_has_no_clock_and_no_socket(path: Path) -> None:
     if room(path) in MAY_TOUCH_THE_WORLD:
         return
-    outside = {target for target, ours in runtime_imports(path) if not ours}
+    outside = {target.split(".")[0] for target, ours in imports(path) if not ours}
     assert not outside & THE_WORLD
 
 
@@ -116,7 +183,7 @@ def test_the_core_has_no_clock_and_no_socket(path: Path) -> None:
 def test_leaf_rooms_know_nothing_of_one_another(path: Path) -> None:
     if room(path) not in LEAVES:
         return
-    ours = {target for target, is_ours in runtime_imports(path) if is_ours} - {room(path)}
+    ours = {target.split(".")[0] for target, is_ours in imports(path) if is_ours} - {room(path)}
     allowed = {"wire", "timers", "config", "errors", "events", "plugins", "tables"}
     if room(path) == "outbound":
         allowed |= {"schedulers"}

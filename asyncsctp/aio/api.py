@@ -11,14 +11,12 @@ from typing import Any, Final, TypeVar
 
 from ..config import Config
 from ..wire.constants import UDP_PORT
+from .addresses.resolve import Opening, literals, local_addresses, peer_candidates, race, source_addresses
 from .association import Association
 from .endpoint import Endpoint
-from .membership import Membership, Neighbour, Sole
-from .resolve import Opening, literals, local_addresses, peer_candidates, race, source_addresses
+from .processes.membership import Membership, Neighbour, Sole
+from .processes.workers import WorkerSlot
 from .server import Handler, Server
-from .workers import WorkerSlot
-
-__all__ = ["connect", "open_endpoint", "run", "serve"]
 
 T = TypeVar("T")
 
@@ -156,11 +154,7 @@ def serve(
 
 
 def open_endpoint(
-    *,
-    local_addrs: str | Iterable[str] | None = None,
-    port: int = 0,
-    udp_port: int = 0,
-    config: Config | None = None,
+    *, local_addrs: str | Iterable[str] | None = None, port: int = 0, udp_port: int = 0, config: Config | None = None
 ) -> Opening[Endpoint]:
     """The one-to-many form: an `Endpoint` that sets up and accepts any number of associations from one port.
 

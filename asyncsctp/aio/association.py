@@ -15,19 +15,17 @@ from ..handlers.state import State
 from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..statistics import Statistics
 from . import reconfiguration
-from .addresses import DynamicAddresses
+from .addresses.addresses import DynamicAddresses
 from .authentication import Authenticated
 from .driver import Driver, check_stream
-from .path_settings import Path, PathControl
+from .path_settings import PathControl
 from .receipts import Receipt
 from .streams import Message, StreamReader, StreamWriter
 
 if TYPE_CHECKING:
-    from ..association import Association as Core
+    from ..association.association import Association as Core
     from ..handlers.context import Setup
-    from .datagram import Address
-
-__all__ = ["Abandoned", "Association", "Negotiated", "Path"]
+    from ..udp.datagram import Address
 
 _POLICIES: Final = {RELIABLE: "withdrawn", TIMED: "timed", LIMITED: "limited", PRIORITY: "priority"}
 
@@ -141,7 +139,16 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
         if type(stream) is not int:
             check_stream(stream)
         receipt = self._driver.write(
-            stream, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path,
+            stream,
+            data,
+            ppid,
+            unordered,
+            sack_immediately,
+            lifetime,
+            max_retransmits,
+            priority,
+            context,
+            path,
             auth_key,
         )
         self._driver.use_outgoing(stream)
@@ -167,7 +174,16 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
         if type(stream) is not int:
             check_stream(stream)
         receipt = driver.write(
-            stream, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path,
+            stream,
+            data,
+            ppid,
+            unordered,
+            sack_immediately,
+            lifetime,
+            max_retransmits,
+            priority,
+            context,
+            path,
             auth_key,
         )
         driver.use_outgoing(stream)

@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     from ..handlers.auth import Authentication
     from .driver import Driver
 
-__all__ = ["Authenticated"]
-
 
 class Authenticated:
     """What an association can do about its shared keys.

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Final, final
 
-__all__ = ["Claims"]
-
 _INCOMING: Final = 1
 _OUTGOING: Final = 2
 

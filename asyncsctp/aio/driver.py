@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, final
 
-from ..association import Association as Core
+from ..association.association import Association as Core
 from ..config import Config
 from ..errors import AssociationClosed, MessageAbandoned, SCTPError
 from ..events import CongestionControllerFailed, Event, PartialDeliveryAborted, SchedulerFailed
@@ -25,8 +25,6 @@ from .receipts import Delivery, Receipt, Watch
 if TYPE_CHECKING:
     from .association import Association
     from .engine import Engine
-
-__all__ = ["Driver"]
 
 _SETTING_UP: Final = frozenset({State.COOKIE_WAIT, State.COOKIE_ECHOED})
 
@@ -305,9 +303,7 @@ class Driver(Inbox):
         if self.error is not None:
             raise self.closed_error()
 
-    def write_many(
-        self, sid: int, messages: Iterable[Any], ppid: Any, unordered: Any, sack_immediately: Any
-    ) -> None:
+    def write_many(self, sid: int, messages: Iterable[Any], ppid: Any, unordered: Any, sack_immediately: Any) -> None:
         """See `StreamWriter.write_many`."""
         kept = [data if type(data) is bytes else frozen(data) for data in messages]
         if not all(kept):

@@ -12,27 +12,25 @@ from socket import AF_UNSPEC
 from types import TracebackType
 from typing import Any, Final, final
 
-from ..association import Association as Core
-from ..association import AssociationUser
+from ..association.association import Association as Core
+from ..association.lifecycle import AssociationUser
 from ..config import Config
-from ..endpoint import Endpoint as CoreEndpoint
+from ..endpoint.endpoint import Endpoint as CoreEndpoint
 from ..errors import AssociationClosed
 from ..paths.encapsulation import normalize
 from ..statistics import EndpointStatistics
+from ..udp.transport import simulated
 from ..wire.constants import UDP_PORT
-from . import addresses
-from .address_book import AddressBook
+from .addresses import addresses
+from .addresses.address_book import AddressBook
+from .addresses.auto_asconf import AutoAsconf
+from .addresses.resolve import Opening, peer_candidates, race
 from .association import Association
-from .auto_asconf import AutoAsconf
 from .driver import Driver
 from .engine import Engine
 from .flow_control import Turn, WaitList
 from .lingering import LONGEST, Stay, give_way, linger
-from .membership import Membership, Sole
-from .resolve import Opening, peer_candidates, race
-from .transport import simulated
-
-__all__ = ["Endpoint"]
+from .processes.membership import Membership, Sole
 
 _BACKLOG: Final = 128
 _FIRST_FREE_PORT: Final = 49152

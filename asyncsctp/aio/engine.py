@@ -12,18 +12,16 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final, final
 
-from ..association import Association as Core
-from ..endpoint import Endpoint as CoreEndpoint
-from ..handlers.icmp import is_quoted
-from ..invariants import check
-from ..outbox import Outbox
+from ..association.association import Association as Core
+from ..association.invariants import check
+from ..association.outbox import Outbox
+from ..endpoint.endpoint import Endpoint as CoreEndpoint
+from ..handlers.paths.icmp import is_quoted
 from ..paths.encapsulation import Route
 from .sockets import Sockets
 
 if TYPE_CHECKING:
-    from .address_book import AddressBook
-
-__all__ = ["Engine"]
+    from .addresses.address_book import AddressBook
 
 #: Written so much in one turn of the loop: it goes out at once, and is on its way while the program writes on.
 _FLUSH_AT: Final = 64 * 1024

@@ -9,8 +9,6 @@ import asyncio
 from collections.abc import Collection
 from typing import Protocol, final
 
-__all__ = ["SendBuffer", "Turn", "WaitList"]
-
 
 @final
 class Turn:

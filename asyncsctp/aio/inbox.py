@@ -9,7 +9,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from ..association import AssociationUser
+from ..association.lifecycle import AssociationUser
 from ..errors import EndOfStream, SCTPError
 from ..events import AssociationRestarted, Event, StreamsReset
 from .claims import Claims
@@ -17,8 +17,6 @@ from .flow_control import Turn
 from .parts import Part
 from .streams import Message, MessageQueue, StreamReader
 from .unclaimed import Unclaimed
-
-__all__ = ["Inbox"]
 
 _NEW: Final = tuple.__new__  # a third of the time of Message(...)
 
@@ -30,9 +28,17 @@ class Inbox(AssociationUser):
     """
 
     __slots__ = (
-        "_accepting", "_lowest", "_readers", "_used", "_written", "claims", "ended", "error", "is_complete",
+        "_accepting",
+        "_lowest",
+        "_readers",
+        "_used",
+        "_written",
+        "claims",
+        "ended",
+        "error",
+        "is_complete",
         "unclaimed",
-    )  # fmt: skip
+    )
 
     def __init__(self) -> None:
         self.ended = False

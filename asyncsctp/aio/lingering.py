@@ -16,8 +16,6 @@ from weakref import ReferenceType, finalize, ref
 if TYPE_CHECKING:
     from .engine import Engine
 
-__all__ = ["LONGEST", "Stay", "give_way", "linger"]
-
 #: Seconds, however long a round trip takes.
 LONGEST: Final = 10.0
 #: In one loop; the one that has stayed longest leaves for the next. A program that connects often needs its files.

@@ -14,8 +14,6 @@ from ..events import Event
 from .flow_control import Turn
 from .inbox import Inbox
 
-__all__ = ["EventStream", "Listeners"]
-
 _EVENTS_KEPT: Final = 1024
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .inbox import Inbox
     from .streams import StreamReader
 
-__all__ = ["Part", "PartReader", "send_parts"]
-
 
 class Part(NamedTuple):
     """A part of a message, in order; the whole of a short one. `last`: the message ends with it.
@@ -124,12 +122,7 @@ class PartReader:
 
 
 async def send_parts(
-    driver: Driver,
-    sid: int,
-    parts: AsyncIterable[Any] | Iterable[Any],
-    ppid: int,
-    unordered: bool,
-    terms: Terms,
+    driver: Driver, sid: int, parts: AsyncIterable[Any] | Iterable[Any], ppid: int, unordered: bool, terms: Terms
 ) -> Receipt:
     """See `StreamWriter.send_parts`. A part waits for the next one, for only then is it known not to be the last."""
     flags = message_flags(unordered, False)

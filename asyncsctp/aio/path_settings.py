@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..paths.path import Path as CorePath
     from .driver import Driver
 
-__all__ = ["Path", "PathControl"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Path:

@@ -16,8 +16,6 @@ from ..outbound.message import SETTLED, OutboundMessage, Terms
 if TYPE_CHECKING:
     from .driver import Driver
 
-__all__ = ["Delivery", "Receipt", "Watch"]
-
 
 class Delivery(NamedTuple):
     """A message has been acknowledged by the peer, all of it (RFC 9260 section 6.2.1).

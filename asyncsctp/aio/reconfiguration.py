@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ReconfigError
 
 if TYPE_CHECKING:
-    from ..handlers.reconfig import Reconfig
-    from ..handlers.reconfig_jobs import Ticket
+    from ..handlers.streams.reconfig import Reconfig
+    from ..handlers.streams.reconfig_jobs import Ticket
     from .driver import Driver
-
-__all__ = ["add_streams", "close_stream", "is_closed_with", "reset_streams", "reset_tsns"]
 
 #: What the peer may answer but success (RFC 6525 section 4.4).
 _RESULTS: Final = {

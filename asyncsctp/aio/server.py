@@ -13,8 +13,6 @@ from .association import Association
 from .endpoint import Endpoint
 from .flow_control import WaitList
 
-__all__ = ["Handler", "Server"]
-
 Handler = Callable[[Association], Coroutine[Any, Any, object]]
 
 _logger = logging.getLogger("asyncsctp.server")

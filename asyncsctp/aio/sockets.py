@@ -15,12 +15,10 @@ from typing import Any, Final, Protocol, cast, final
 from ..config import Config
 from ..paths.encapsulation import Route, is_ipv4, normalize, wildcard_of
 from ..tables import NOTHING
+from ..udp.datagram import Address, PacketProtocol, PacketTransport
+from ..udp.transport import DEFAULT_BUFFER, open_datagram
 from ..wire.constants import IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
-from .datagram import Address, PacketProtocol, PacketTransport
 from .flow_control import WaitList
-from .transport import DEFAULT_BUFFER, open_datagram
-
-__all__ = ["Receiver", "Sockets"]
 
 _LARGEST: Final = 65535
 _BIND_ATTEMPTS: Final = 16

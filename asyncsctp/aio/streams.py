@@ -17,11 +17,9 @@ from .receipts import Receipt
 from .reconfiguration import close_stream, is_closed_with
 
 if TYPE_CHECKING:
-    from ..handlers.reconfig_jobs import Ticket
+    from ..handlers.streams.reconfig_jobs import Ticket
     from .driver import Driver
     from .inbox import Inbox
-
-__all__ = ["Message", "MessageQueue", "StreamReader", "StreamWriter"]
 
 #: The association hears of so much that was read at a time, unless all is read.
 _REPORTED_AT: Final = 4096
@@ -322,7 +320,16 @@ class StreamWriter:
         if self._closing:
             raise self._closed_error()
         return self._driver.write(
-            self._sid, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path,
+            self._sid,
+            data,
+            ppid,
+            unordered,
+            sack_immediately,
+            lifetime,
+            max_retransmits,
+            priority,
+            context,
+            path,
             auth_key,
         )
 
@@ -370,7 +377,16 @@ class StreamWriter:
         if self._closing:
             raise self._closed_error()
         receipt = driver.write(
-            self._sid, data, ppid, unordered, sack_immediately, lifetime, max_retransmits, priority, context, path,
+            self._sid,
+            data,
+            ppid,
+            unordered,
+            sack_immediately,
+            lifetime,
+            max_retransmits,
+            priority,
+            context,
+            path,
             auth_key,
         )
         if driver.sending.credit < 0:

@@ -13,8 +13,6 @@ from .streams import Message, MessageQueue
 if TYPE_CHECKING:
     from .inbox import Inbox
 
-__all__ = ["Unclaimed"]
-
 
 @final
 class Backlog:

@@ -12,8 +12,6 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-__all__ = ["INITIAL_SSTHRESH", "CongestionController", "initial_window"]
-
 #: "Arbitrarily high" (section 7.2.1): no receiver can announce a larger window.
 INITIAL_SSTHRESH: Final = 0xFFFFFFFF
 

@@ -9,8 +9,6 @@ from ..plugins import describe, fault, spell
 from .base import CongestionController
 from .rfc9260 import RFC9260
 
-__all__ = ["GuardedController", "make"]
-
 
 def make(
     factory: Callable[[int, bool], object] | None, pmdcs: int, ipv4: bool, report: Callable[[Exception], object]

@@ -6,8 +6,6 @@ from typing import final
 
 from .base import CongestionController
 
-__all__ = ["RFC9260"]
-
 
 @final
 class RFC9260(CongestionController):

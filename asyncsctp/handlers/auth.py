@@ -23,8 +23,6 @@ from .keyring import GENUINE, UNSUPPORTED, Keyring, SharedKeys
 from .state import CLOSED, MEANINGFUL
 from .violations import Violations
 
-__all__ = ["Authentication", "admits", "is_genuine", "vouches"]
-
 #: They say nothing of who has sent them: PAD nothing at all, the others no more than that somebody knows the tag.
 _SAYS_NOTHING: Final = NEVER_AUTHENTICATED | {PAD}
 

@@ -16,22 +16,11 @@ from ..statistics import Statistics
 from ..timers import TimerTable
 from ..wire import control
 from ..wire.auth import AuthParameters
-from ..wire.constants import (
-    ASCONF,
-    ASCONF_ACK,
-    FORWARD_TSN,
-    HEARTBEAT,
-    HEARTBEAT_ACK,
-    I_DATA,
-    I_FORWARD_TSN,
-    RE_CONFIG,
-)
+from ..wire.constants import ASCONF, ASCONF_ACK, FORWARD_TSN, HEARTBEAT, HEARTBEAT_ACK, I_DATA, I_FORWARD_TSN, RE_CONFIG
 from ..wire.numbering import Numbering
 from .keyring import Keyring, SharedKeys
 from .notices import Complete, Completion, HeartbeatAnswer, Moved, Settlement, Writable
 from .state import CLOSED, State
-
-__all__ = ["Context", "Owner", "Random", "Setup"]
 
 
 class Random(Protocol):
@@ -358,7 +347,8 @@ class Context:
         return kept
 
     def take_keys(self, setup: Setup) -> None:
-        """Authenticate as this setup says, if it does (RFC 4895 section 6.1). The shared keys stay those that they are.
+        """Authenticate as this setup says, if it does (RFC 4895 section 6.1). The shared keys stay those that they
+        are.
         """
         if setup.auth is None:
             self.keyring = None

@@ -33,8 +33,6 @@ from ..wire.constants import (
 )
 from ..wire.tlv import HEADER_SIZE
 
-__all__ = ["ACTIVE", "GENUINE", "UNSUPPORTED", "WRONG", "Keyring", "SharedKeys"]
-
 #: Instead of a key id: the one that is active.
 ACTIVE: Final = -1
 
@@ -93,9 +91,21 @@ class Keyring:
     """
 
     __slots__ = (
-        "_blank", "_derived", "_hmac_id", "_larger", "_smaller", "_taken", "blanket", "demands", "heard", "owes",
-        "said", "shared", "size", "vouched",
-    )  # fmt: skip
+        "_blank",
+        "_derived",
+        "_hmac_id",
+        "_larger",
+        "_smaller",
+        "_taken",
+        "blanket",
+        "demands",
+        "heard",
+        "owes",
+        "said",
+        "shared",
+        "size",
+        "vouched",
+    )
 
     def __init__(self, said: tuple[AuthParameters, AuthParameters], shared: SharedKeys) -> None:
         """`said` is what we said in the handshake, and what the peer did; both have an HMAC that we know."""

@@ -9,18 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-__all__ = [
-    "COMPLETE",
-    "MOVED",
-    "WRITABLE",
-    "Complete",
-    "Completion",
-    "HeartbeatAnswer",
-    "Moved",
-    "Settlement",
-    "Writable",
-]
-
 
 @final
 class Settlement:

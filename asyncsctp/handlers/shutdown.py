@@ -17,14 +17,8 @@ from ..timers import T2_SHUTDOWN, T4_RTO, T5_GUARD
 from ..wire import causes, control
 from ..wire.constants import MASK_32
 from .context import Context
-from .reception import Reception
-from .state import (
-    ESTABLISHED,
-    SHUTDOWN_ACK_SENT,
-    SHUTDOWN_PENDING,
-    SHUTDOWN_RECEIVED,
-    SHUTDOWN_SENT,
-)
+from .data.receiver import Reception
+from .state import ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 
 _T5_RTO_MAX_FACTOR: Final = 5  # section 9.2: RECOMMENDED value of T5-shutdown-guard
 _LINGER_RTOS: Final = 4  # the peer repeats its SHUTDOWN ACK after one, and after three
@@ -85,7 +79,8 @@ class Shutdown:
     # What the peer says.
 
     def on_shutdown(self, path: Path) -> None:
-        """SHUTDOWN; its Cumulative TSN Ack has been applied already. The answer goes where it came from (section 6.4).
+        """SHUTDOWN; its Cumulative TSN Ack has been applied already. The answer goes where it came from (section
+        6.4).
         """
         context = self._context
         state = context.state

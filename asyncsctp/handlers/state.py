@@ -29,8 +29,6 @@ from ..wire.constants import (
     SHUTDOWN_COMPLETE,
 )
 
-__all__ = ["State"]
-
 
 class State(Enum):
     """A state of RFC 9260 section 4."""
@@ -80,6 +78,5 @@ MEANINGFUL: Final[dict[State, frozenset[int]]] = {
     SHUTDOWN_PENDING: _UP | _USER_DATA,
     SHUTDOWN_RECEIVED: _UP,
     SHUTDOWN_SENT: _UP - {SACK} | _USER_DATA | {SHUTDOWN_ACK},
-    SHUTDOWN_ACK_SENT: _ALWAYS
-    | {ASCONF_ACK, COOKIE_ECHO, HEARTBEAT_ACK, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE},
+    SHUTDOWN_ACK_SENT: _ALWAYS | {ASCONF_ACK, COOKIE_ECHO, HEARTBEAT_ACK, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE},
 }

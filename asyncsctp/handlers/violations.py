@@ -38,7 +38,8 @@ class Violations:
         return tlv.skips_chunk(kind)
 
     def report(self, cause: bytes, path_id: int) -> None:
-        """Send an ERROR with this cause to where the packet at fault came from, if that is the peer's address for sure.
+        """Send an ERROR with this cause to where the packet at fault came from, if that is the peer's address for
+        sure.
         """
         if self._context.state is CLOSED:
             return  # section 9.1: nothing answers a packet with an ABORT
@@ -64,7 +65,8 @@ class Violations:
         self._context.abort(cause, AssociationAborted("the peer sent a DATA chunk without user data"))
 
     def protocol_violation(self, text: str) -> None:
-        """The peer did what can't be answered in a sane way: abort with a Protocol Violation cause (section 3.3.10.13).
+        """The peer did what can't be answered in a sane way: abort with a Protocol Violation cause (section
+        3.3.10.13).
         """
         if self._is_beneath_notice():
             return

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Final, final
 
-__all__ = ["FLOOR", "Budget", "Remains"]
-
 #: Each association may hold so much in any case, and this does not count: the smallest `recv_buffer`.
 FLOOR: Final = 4096
 _LEAST_SLACK: Final = 512

@@ -12,8 +12,6 @@ from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_16, MASK
 from .deferral import Chunk, Deferral
 from .reassembly import OVERHEAD, ReassemblyQueue, Recipient
 
-__all__ = ["NO_TSN", "RUN", "UNORDERED_KEY", "DataRuns", "Given", "Run", "violation"]
-
 #: What a run is charged beside its chunks: it has a place in several tables.
 RUN: Final = 256
 #: No TSN, and not the one before the first either.
@@ -240,7 +238,6 @@ class DataRuns(ReassemblyQueue):
         run.ended = False
         run.size -= size
         self._edges[run.last] = run
-
 
     def _stop_waiting(self, run: Run) -> None:
         sid = run.key >> 16

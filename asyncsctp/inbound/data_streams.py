@@ -24,8 +24,6 @@ from .data_runs import NO_TSN, RUN, UNORDERED_KEY, DataRuns, Run, violation
 from .deferral import Chunk
 from .reassembly import LOOSE, OVERHEAD, SMALLEST_CHARGE, Recipient
 
-__all__ = ["DataStreams"]
-
 #: What a stream takes for as long as it is known, its place in `aio.inbox` included.
 _STREAM: Final = 160
 
@@ -333,6 +331,6 @@ class DataStreams(DataRuns):
             self._take(run)
         self._next_ssn[sid] = (expected + ahead + 1) & MASK_16
 
+
 def _distance(expected: int, ssn: int) -> int:
     return (ssn - expected) & MASK_16
-

@@ -13,8 +13,6 @@ from typing import Final, final
 from ..wire.constants import MASK_16, MASK_32
 from .intervals import Intervals
 
-__all__ = ["ACK_DELAYED", "ACK_NOW", "ACK_REPORT", "BEYOND", "DUPLICATE", "NARROW_SPAN", "NO_ACK", "DataTracker"]
-
 #: The TSN was received before.
 DUPLICATE: Final = -1
 #: The TSN is too far ahead, or one hole too many: it is treated as if there were no buffer for it.

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, final
 
-__all__ = ["Chunk", "Deferral"]
-
 
 class Chunk(NamedTuple):
     """A chunk of user data, as `ReassemblyQueue.add` takes it."""

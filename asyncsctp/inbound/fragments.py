@@ -16,8 +16,6 @@ from ..tables import NOTHING
 from ..wire.constants import MASK_32
 from .reassembly import LOOSE, ReassemblyQueue, Recipient
 
-__all__ = ["HALF", "MESSAGE", "Fragments", "Message", "Stream"]
-
 HALF: Final = 1 << 31
 _HEAP_SLACK: Final = 64
 
@@ -40,9 +38,23 @@ class Message:
     """
 
     __slots__ = (
-        "sid", "unordered", "mid", "ppid", "first_tsn", "end", "top", "joined", "following", "size", "ready", "given",
-        "body", "later", "lowest", "until",
-    )  # fmt: skip
+        "sid",
+        "unordered",
+        "mid",
+        "ppid",
+        "first_tsn",
+        "end",
+        "top",
+        "joined",
+        "following",
+        "size",
+        "ready",
+        "given",
+        "body",
+        "later",
+        "lowest",
+        "until",
+    )
 
     def __init__(self, sid: int, unordered: bool, mid: int) -> None:
         self.sid = sid
@@ -114,9 +126,18 @@ class Fragments(ReassemblyQueue):
     """The fragments held, by stream, message and position."""
 
     __slots__ = (
-        "_ordered", "_unordered", "_incomplete", "_under_way", "_owners", "_places", "_rising", "_doubts", "_doubtful",
-        "promised", "acknowledged",
-    )  # fmt: skip
+        "_ordered",
+        "_unordered",
+        "_incomplete",
+        "_under_way",
+        "_owners",
+        "_places",
+        "_rising",
+        "_doubts",
+        "_doubtful",
+        "promised",
+        "acknowledged",
+    )
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         super().__init__(recipient, max_message_size)

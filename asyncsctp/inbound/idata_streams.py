@@ -21,8 +21,6 @@ from .deferral import Chunk, Deferral
 from .fragments import HALF, MESSAGE, Fragments, Message, Stream
 from .reassembly import SMALLEST_CHARGE, Recipient
 
-__all__ = ["IDataStreams"]
-
 _KIND: Final = FLAG_BEGIN | FLAG_END | FLAG_UNORDERED
 _WHOLE: Final = FLAG_BEGIN | FLAG_END
 _NEVER: Final = -1
@@ -251,9 +249,7 @@ class IDataStreams(Fragments):
             stream = streams[sid] = Stream(sid, unordered, wire_mid - _AGE if unordered else 0)
         return stream
 
-    def _join(
-        self, stream: Stream, message: Message, tsn: int, flags: int, number: int, payload: bytes
-    ) -> str | None:
+    def _join(self, stream: Stream, message: Message, tsn: int, flags: int, number: int, payload: bytes) -> str | None:
         """Take a fragment into its message; `number` is the PPID of the first one, the FSN of others."""
         following = message.following
         if flags & FLAG_BEGIN:

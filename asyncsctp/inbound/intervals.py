@@ -10,8 +10,6 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import final
 
-__all__ = ["Intervals"]
-
 
 @final
 class Intervals:

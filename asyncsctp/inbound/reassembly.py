@@ -19,8 +19,6 @@ from ..wire.constants import MASK_32
 from .data_tracker import DataTracker
 from .deferral import Chunk, Deferral
 
-__all__ = ["LOOSE", "OVERHEAD", "SMALLEST_CHARGE", "Recipient", "ReassemblyQueue"]
-
 #: What a chunk held is charged beside its user data: bookkeeping takes less for a fragment, more for a waiting message.
 OVERHEAD: Final = 128
 

@@ -13,8 +13,6 @@ from .message import ANY_PATH, BEGUN, KEYED, LEFT, PIECE, WHOLE, OutboundMessage
 from .send_queue import SMALLEST_TAIL, SendQueue
 from .turns import GONE, OutgoingStream
 
-__all__ = ["DataQueue"]
-
 
 @final
 class DataQueue(SendQueue):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Final, final
 
-__all__ = ["Withdrawn", "subtract"]
-
 #: So many ranges are told apart. Beyond, what lies between them counts as withdrawn too.
 _MOST_RANGES: Final = 16
 

@@ -21,8 +21,6 @@ from .message import ANY_PATH, BEGUN, LEFT, PIECE, WHOLE, OutboundMessage
 from .send_queue import SMALLEST_TAIL, SendQueue
 from .turns import GONE, TRIES, OutgoingStream
 
-__all__ = ["IDataQueue"]
-
 _TYPE: Final = I_DATA << 8
 #: Messages that may be begun although they don't fit the window beside the others.
 _MOST_LONG: Final = 2
@@ -40,11 +38,7 @@ class IDataQueue(SendQueue):
     __slots__ = ("_brings_back", "_long", "_numbering", "_reserved", "_window")
 
     def __init__(
-        self,
-        scheduler: StreamScheduler,
-        max_chunk: int,
-        window: int = 1 << 32,
-        numbering: Numbering | None = None,
+        self, scheduler: StreamScheduler, max_chunk: int, window: int = 1 << 32, numbering: Numbering | None = None
     ) -> None:
         """`window` is what the peer announced first, in bytes; `numbering`: how it counts fragments."""
         super().__init__(scheduler, max_chunk)

@@ -129,9 +129,22 @@ class Terms:
     """
 
     __slots__ = (
-        "bound", "context", "fate", "key", "message", "number", "open", "order", "path_id", "pieces", "policy",
-        "reason", "records", "transmissions", "watcher",
-    )  # fmt: skip
+        "bound",
+        "context",
+        "fate",
+        "key",
+        "message",
+        "number",
+        "open",
+        "order",
+        "path_id",
+        "pieces",
+        "policy",
+        "reason",
+        "records",
+        "transmissions",
+        "watcher",
+    )
 
     def __init__(self, context: object = None, policy: int = RELIABLE, bound: float = 0.0) -> None:
         self.context = context
@@ -175,9 +188,18 @@ class PacketRecord:
     """
 
     __slots__ = (
-        "astray", "body", "first_tsn", "hurried", "last_tsn", "message", "path_id", "sent_at", "state",
-        "transmissions", "user_bytes",
-    )  # fmt: skip
+        "astray",
+        "body",
+        "first_tsn",
+        "hurried",
+        "last_tsn",
+        "message",
+        "path_id",
+        "sent_at",
+        "state",
+        "transmissions",
+        "user_bytes",
+    )
 
     def __init__(
         self, first_tsn: int, last_tsn: int, body: bytes, user_bytes: int, path_id: int, sent_at: float

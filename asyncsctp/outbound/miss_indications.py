@@ -20,8 +20,6 @@ from typing import Final, final
 
 from .message import IN_FLIGHT, PacketRecord
 
-__all__ = ["MissIndications"]
-
 #: Miss indications that mark a chunk for retransmission.
 _MISSES: Final = 3
 #: Before all that has left: when, and the TSN.
@@ -113,8 +111,10 @@ class MissIndications:
 
     def is_due(self, record: PacketRecord) -> bool:
         """Whether a record that the frontier passes is lost by that."""
-        return record.state == IN_FLIGHT and record.transmissions == 1 and (
-            self.reneged is None or record not in self.reneged
+        return (
+            record.state == IN_FLIGHT
+            and record.transmissions == 1
+            and (self.reneged is None or record not in self.reneged)
         )
 
     def on_sent_again(self, record: PacketRecord) -> None:

@@ -12,18 +12,7 @@ from heapq import heappop, heappush
 from typing import Final, final
 
 from .gap_blocks import Withdrawn, subtract
-from .message import (
-    ABANDONED,
-    ACKED,
-    IN_FLIGHT,
-    LEFT,
-    LOST,
-    RELIABLE,
-    TIMED_OUT,
-    OutboundMessage,
-    PacketRecord,
-    Terms,
-)
+from .message import ABANDONED, ACKED, IN_FLIGHT, LEFT, LOST, RELIABLE, TIMED_OUT, OutboundMessage, PacketRecord, Terms
 from .miss_indications import MissIndications
 from .records import Records, unacknowledged
 
@@ -45,9 +34,20 @@ class AckSummary:
     """
 
     __slots__ = (
-        "acked", "any_new", "astray", "cum_advanced", "earliest_acked", "entered_recovery", "lost_paths", "released",
-        "reneged", "reneged_paths", "round_trips", "stale", "violation",
-    )  # fmt: skip
+        "acked",
+        "any_new",
+        "astray",
+        "cum_advanced",
+        "earliest_acked",
+        "entered_recovery",
+        "lost_paths",
+        "released",
+        "reneged",
+        "reneged_paths",
+        "round_trips",
+        "stale",
+        "violation",
+    )
 
     def __init__(self) -> None:
         self.acked: list[int] = []
@@ -108,9 +108,19 @@ class OutstandingQueue(Records):
     """
 
     __slots__ = (
-        "_earliest", "_gaps", "_lost_tsns", "_misses", "_timed", "delivered", "doubtful", "in_flight",
-        "_withdrawn", "in_flight_user_bytes", "summary", "user_bytes",
-    )  # fmt: skip
+        "_earliest",
+        "_gaps",
+        "_lost_tsns",
+        "_misses",
+        "_timed",
+        "delivered",
+        "doubtful",
+        "in_flight",
+        "_withdrawn",
+        "in_flight_user_bytes",
+        "summary",
+        "user_bytes",
+    )
 
     def __init__(self, initial_tsn: int, paths: int = 1) -> None:
         self.summary = _SUMMARY

@@ -29,8 +29,6 @@ from .message import (
 from .outstanding import OutstandingQueue
 from .send_queue import SendQueue
 
-__all__ = ["Abandoned", "PartialReliability"]
-
 _FEW: Final = 64
 
 

@@ -15,8 +15,6 @@ from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_UNORDERED, I_DAT
 from ..wire.octets import read_data, read_i_data
 from .message import ABANDONED, LEFT, NOT_SENT, WHOLE, OutboundMessage, PacketRecord, Terms
 
-__all__ = ["Records", "unacknowledged"]
-
 _last_tsn: Final = attrgetter("last_tsn")
 
 

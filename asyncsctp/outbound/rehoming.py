@@ -8,8 +8,6 @@ from __future__ import annotations
 from .message import ACKED, LOST
 from .outstanding import OutstandingQueue
 
-__all__ = ["rehome"]
-
 
 def rehome(outstanding: OutstandingQueue, path_id: int, other: int) -> None:
     """What is outstanding on a path is lost, and is to leave for another one; what was acknowledged there may yet be

@@ -28,10 +28,9 @@ from .message import (
 )
 from .turns import GONE, OutgoingStream, Turns
 
-__all__ = ["SMALLEST_TAIL", "SendQueue"]
-
 #: A fragment that does not end its message is not made for less than this.
 SMALLEST_TAIL: Final = 256
+
 
 class SendQueue(Turns):
     """What the user has written and no packet has carried yet. A subclass says how it becomes chunks.
@@ -45,8 +44,16 @@ class SendQueue(Turns):
     """
 
     __slots__ = (
-        "_arrivals", "_streams", "_waits", "buffered", "directed", "max_chunk", "tracked", "urgent_flags", "waiting",
-    )  # fmt: skip
+        "_arrivals",
+        "_streams",
+        "_waits",
+        "buffered",
+        "directed",
+        "max_chunk",
+        "tracked",
+        "urgent_flags",
+        "waiting",
+    )
 
     def __init__(self, scheduler: StreamScheduler, max_chunk: int) -> None:
         self.max_chunk = max_chunk

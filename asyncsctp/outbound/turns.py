@@ -14,8 +14,6 @@ from ..tables import NOTHING
 from ..wire.constants import FLAG_BEGIN
 from .message import WITHDRAWN, OutboundMessage, Terms
 
-__all__ = ["GONE", "TRIES", "OutgoingStream", "Turns"]
-
 #: What stands where a message was that has left.
 GONE: Final = OutboundMessage(0, b"")
 #: As `OutgoingStream.reserved`: the stream was held back and may try again, and then another one.
@@ -35,9 +33,20 @@ class OutgoingStream:
     """
 
     __slots__ = (
-        "begun", "buffered", "fragments", "head", "later", "messages", "next_ssn", "next_unordered", "offset", "open",
-        "reserved", "sid", "withdrawn",
-    )  # fmt: skip
+        "begun",
+        "buffered",
+        "fragments",
+        "head",
+        "later",
+        "messages",
+        "next_ssn",
+        "next_unordered",
+        "offset",
+        "open",
+        "reserved",
+        "sid",
+        "withdrawn",
+    )
 
     def __init__(self, sid: int) -> None:
         self.sid = sid

@@ -11,8 +11,6 @@ from typing import Final
 from ..events import PathState
 from .path import Path
 
-__all__ = ["best"]
-
 _UNCONFIRMED: Final = PathState.UNCONFIRMED
 _ACTIVE: Final = PathState.ACTIVE
 _POTENTIALLY_FAILED: Final = PathState.POTENTIALLY_FAILED

@@ -12,21 +12,6 @@ from typing import Final, NamedTuple
 
 from ..wire.constants import COMMON_HEADER_SIZE, IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
 
-__all__ = [
-    "Route",
-    "as_seen",
-    "chunk_room",
-    "in_scope",
-    "is_ipv4",
-    "is_private",
-    "is_source_for",
-    "is_translatable",
-    "listed_addresses",
-    "normalize",
-    "smallest_mtu",
-    "wildcard_of",
-]
-
 _ADDRESSES_KEPT: Final = 1024  # reading one takes longer than anything else in a handshake
 
 _NOWHERE: Final = -1

@@ -14,8 +14,6 @@ from ..events import PathState
 from .choice import best
 from .path import Path
 
-__all__ = ["OF_DATA", "OF_HEARTBEATS", "OF_REQUESTS", "ROTATE_AT", "Failover", "Silence", "Verdict"]
-
 #: What was not answered in time: user data and what belongs to it, HEARTBEATs, RE-CONFIG and ASCONF.
 OF_DATA: Final = 0
 OF_HEARTBEATS: Final = 1

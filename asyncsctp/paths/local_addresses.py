@@ -13,8 +13,6 @@ from ..events import PathState
 from .encapsulation import is_ipv4, is_private, is_source_for, normalize, wildcard_of
 from .path import Path
 
-__all__ = ["NOWHERE", "LocalAddresses", "known_to_client", "set_out_from"]
-
 _NONE: Final[frozenset[str]] = frozenset()
 _UNUSED: Final = frozenset({PathState.UNCONFIRMED, PathState.INACTIVE})
 
@@ -22,9 +20,7 @@ _UNUSED: Final = frozenset({PathState.UNCONFIRMED, PathState.INACTIVE})
 NOWHERE: Final = ""
 
 
-def set_out_from(
-    addresses: Sequence[str], peer: str, nat_support: bool
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def set_out_from(addresses: Sequence[str], peer: str, nat_support: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Our addresses from which to associate with a peer at this one, and others that it is told of later.
 
     Where a NAT may be on the way that is a single one at first (draft natsupp section 6.6). A wildcard stays as it is.

@@ -11,8 +11,6 @@ from typing import final
 from .encapsulation import Route
 from .path import Path
 
-__all__ = ["Marks"]
-
 
 @final
 class Marks:

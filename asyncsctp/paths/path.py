@@ -16,8 +16,6 @@ from .encapsulation import Route, chunk_room, is_ipv4, smallest_mtu
 from .rto import RtoEstimator
 from .settings import PathSettings
 
-__all__ = ["Path"]
-
 _UNCONFIRMED: Final = PathState.UNCONFIRMED
 _ACTIVE: Final = PathState.ACTIVE
 _POTENTIALLY_FAILED: Final = PathState.POTENTIALLY_FAILED
@@ -122,7 +120,8 @@ class Path:
         return max(self.congestion.cwnd // _BURST_SHARE, _SMALLEST_BURST * self.payload)
 
     def on_sent(self, now: float, again: bool = False) -> None:
-        """Data has left for this address; `again`: it was sent before, so that it measures nothing (section 6.3.1 C5).
+        """Data has left for this address; `again`: it was sent before, so that it measures nothing (section 6.3.1
+        C5).
         """
         if not again:
             self.last_sent = now

@@ -20,8 +20,6 @@ from .path import Path
 from .rto import RtoEstimator
 from .settings import common_settings
 
-__all__ = ["PathManager"]
-
 _UNCONFIRMED: Final = PathState.UNCONFIRMED
 _ACTIVE: Final = PathState.ACTIVE
 _INACTIVE: Final = PathState.INACTIVE

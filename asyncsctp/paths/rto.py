@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Final, final
 
-__all__ = ["RtoEstimator"]
-
 _ALPHA: Final = 0.125  # section 16
 _BETA: Final = 0.25
 _GRANULARITY: Final = 0.001  # G of rule G1

@@ -10,8 +10,6 @@ from typing import Any, Final, final
 from ..config import Config, check_path_setting
 from .encapsulation import chunk_room, is_ipv4
 
-__all__ = ["DEFAULT_MTU", "PathSettings", "common_settings", "usual_room"]
-
 DEFAULT_MTU: Final = 1280  # IPv6 guarantees it; IPv4 tunnels carry it too
 
 
@@ -69,9 +67,13 @@ class PathSettings:
 def common_settings(config: Config) -> PathSettings:
     """Those of paths with none of their own: one object for all associations with the same."""
     key = (
-        config.heartbeat_interval, config.path_max_retrans, config.pf_threshold, config.mtu, config.primary_switchover,
+        config.heartbeat_interval,
+        config.path_max_retrans,
+        config.pf_threshold,
+        config.mtu,
+        config.primary_switchover,
         config.max_burst is None,
-    )  # fmt: skip
+    )
     settings = _COMMON.get(key)
     if settings is None:
         if len(_COMMON) >= _KEPT:

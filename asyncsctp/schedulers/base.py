@@ -9,8 +9,6 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-__all__ = ["NO_STREAM", "StreamScheduler"]
-
 #: From `StreamScheduler.next()`: nothing more for this packet. To `served()` as `order`: the stream is empty now.
 NO_STREAM: Final = -1
 

@@ -14,8 +14,6 @@ from .base import NO_STREAM, StreamScheduler
 from .turns import Turns
 from .values import check
 
-__all__ = ["FairBandwidth", "WeightedFairQueueing"]
-
 #: Tags are whole numbers of 65536ths of a byte, so that no weight makes a byte vanish.
 _FRACTION_BITS: Final = 16
 #: Once nobody has anything to send, the debts of more streams than this are forgiven.

@@ -8,8 +8,6 @@ from typing import Final, final
 from ..tables import NOTHING
 from .base import NO_STREAM, StreamScheduler
 
-__all__ = ["FirstComeFirstServed"]
-
 #: So many entries of streams that went away may always lie in the heap; beyond that, as many as there are active ones.
 _FEW_GONE: Final = 32
 

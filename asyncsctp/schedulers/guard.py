@@ -12,8 +12,6 @@ from .fcfs import FirstComeFirstServed
 from .priority import Priority
 from .round_robin import RoundRobin, RoundRobinPerPacket
 
-__all__ = ["guard", "make"]
-
 
 def make(factory: Callable[[], object] | None, report: Callable[[Exception], object]) -> StreamScheduler:
     """The scheduler that `Config.scheduler` asks for, guarded; the built-in one for `None`, or if there is none to be

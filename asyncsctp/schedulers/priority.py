@@ -8,8 +8,6 @@ from .base import NO_STREAM, StreamScheduler
 from .turns import Turns
 from .values import check
 
-__all__ = ["Priority"]
-
 #: Below the priority in a key is the number of the turn: two years of a million turns per second. 62 bits together are
 #: what compiled code has a machine word for.
 _TURN_BITS: Final = 46

@@ -7,8 +7,6 @@ from typing import final
 from .base import NO_STREAM, StreamScheduler
 from .turns import Turns
 
-__all__ = ["RoundRobin", "RoundRobinPerPacket"]
-
 
 @final
 class RoundRobin(StreamScheduler):

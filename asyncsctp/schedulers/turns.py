@@ -7,8 +7,6 @@ from typing import Final, final
 
 from .base import NO_STREAM
 
-__all__ = ["Turns"]
-
 #: So many entries that count no longer may always lie in the heap; beyond that, as many as there are others.
 _FEW_STALE: Final = 32
 

@@ -13,9 +13,7 @@ from typing import Final, NamedTuple, final
 
 __all__ = ["Crossing", "Fate", "Link", "LinkSettings"]
 
-_PROBABILITIES: Final = (
-    "loss", "burst_start", "burst_end", "burst_loss", "reorder", "duplicate", "corrupt", "mark",
-)  # fmt: skip
+_PROBABILITIES: Final = ("loss", "burst_start", "burst_end", "burst_loss", "reorder", "duplicate", "corrupt", "mark")
 _SECONDS: Final = ("delay", "jitter", "reorder_delay")
 _LONGEST_DELAY: Final = 3600.0
 _SMALLEST_MTU: Final = 68  # RFC 791

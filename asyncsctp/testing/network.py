@@ -14,7 +14,7 @@ from functools import partial
 from random import Random
 from typing import Any, Final, NamedTuple, TypeVar, final
 
-from ..aio.datagram import DatagramError
+from ..udp.datagram import DatagramError
 from .clock import Clock
 from .host import Address, Host, family, normal
 from .link import Fate, Link, LinkSettings
@@ -80,9 +80,19 @@ class Network:
     """
 
     __slots__ = (
-        "_default", "_links", "_owners", "_realms", "clock", "counts", "hosts", "icmp", "names", "on_datagram",
-        "packets", "seed",
-    )  # fmt: skip
+        "_default",
+        "_links",
+        "_owners",
+        "_realms",
+        "clock",
+        "counts",
+        "hosts",
+        "icmp",
+        "names",
+        "on_datagram",
+        "packets",
+        "seed",
+    )
 
     def __init__(self, seed: int = 0, *, link: LinkSettings | None = None, icmp: bool = False) -> None:
         self.seed = seed

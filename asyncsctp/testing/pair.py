@@ -11,7 +11,7 @@ from contextlib import suppress
 from math import inf
 from typing import Final, Protocol, final
 
-from ..outbox import Outbox
+from ..association.outbox import Outbox
 from ..paths.encapsulation import Route
 from .clock import DeadlockError, SimulationError, TimeLimitError
 from .host import Address, Port, normal

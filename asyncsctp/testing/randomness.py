@@ -8,7 +8,7 @@ __all__ = ["SeededRandom"]
 
 
 class SeededRandom:
-    """What `asyncsctp.endpoint.Endpoint` takes as its source of randomness, repeatable by its seed."""
+    """What `asyncsctp.endpoint.endpoint.Endpoint` takes as its source of randomness, repeatable by its seed."""
 
     def __init__(self, seed: int | str) -> None:
         self._random = random.Random(seed)

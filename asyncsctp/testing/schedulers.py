@@ -186,10 +186,19 @@ class _Life(_Driven):
 
     def run(self, steps: int) -> None:
         deeds = [
-            (self.write_some, 30), (self.fill, 30), (self.look, 5), (self.withdraw, 4), (self.withdraw_first, 3),
-            (self.pause, 4), (self.resume, 6), (self.leave_alone, 3), (self.swap, 1), (self.prioritize, 5),
-            (self.drain, 1), (self.look_at_nothing, 1),
-        ]  # fmt: skip
+            (self.write_some, 30),
+            (self.fill, 30),
+            (self.look, 5),
+            (self.withdraw, 4),
+            (self.withdraw_first, 3),
+            (self.pause, 4),
+            (self.resume, 6),
+            (self.leave_alone, 3),
+            (self.swap, 1),
+            (self.prioritize, 5),
+            (self.drain, 1),
+            (self.look_at_nothing, 1),
+        ]
         for deed in self.random.choices([deed for deed, _ in deeds], [often for _, often in deeds], k=steps):
             deed()
         self.look_at_nothing()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Any, Final, final
 
-from ..aio.datagram import DatagramError, PacketTransport
+from ..udp.datagram import DatagramError, PacketTransport
 from .host import Address, Host, family, normal
 
 __all__ = ["SimulatedTransport", "sockaddr"]
@@ -37,9 +37,13 @@ class SimulatedTransport(PacketTransport):
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, host: Host, local: Address,
+        self,
+        loop: asyncio.AbstractEventLoop,
+        protocol: asyncio.BaseProtocol,
+        host: Host,
+        local: Address,
         remote: Address | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._loop = loop
         self._context = copy_context()
         self._closing = False
@@ -66,9 +70,15 @@ class SimulatedTransport(PacketTransport):
         self.send_batch((data,), addr)
 
     def send_batch(
-        self, packets: Sequence[bytes | bytearray | memoryview], addr: Any = None, ecn_capable: bool = False, *,
-        fragment: bool = False, local: str = "", dscp: int = -1,
-    ) -> None:  # fmt: skip
+        self,
+        packets: Sequence[bytes | bytearray | memoryview],
+        addr: Any = None,
+        ecn_capable: bool = False,
+        *,
+        fragment: bool = False,
+        local: str = "",
+        dscp: int = -1,
+    ) -> None:
         """Sends datagrams to one address, in order.
 
         Those that are `ecn_capable` can be marked instead of dropped; with `fragment` they pass links of a small mtu.

@@ -37,9 +37,12 @@ _WILDCARDS: Final[dict[int, str]] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6:
 
 
 def run(
-    main: Coroutine[Any, Any, T], *, network: Network | None = None, limit: float | None = _DAY,
+    main: Coroutine[Any, Any, T],
+    *,
+    network: Network | None = None,
+    limit: float | None = _DAY,
     debug: bool | None = None,
-) -> T:  # fmt: skip
+) -> T:
     """Runs a coroutine on virtual time, as `asyncio.run` does in real time, and returns its result.
 
     Tasks left over are cancelled at the end. `network` is the simulated network that its datagram sockets are in (a new
@@ -146,9 +149,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """
         return self._attach(protocol_factory, (normal(local_addr[0]), local_addr[1]), None)
 
-    def watch_simulated_addresses(
-        self, near: str, callback: Callable[[tuple[str, ...]], object]
-    ) -> HostAddresses:
+    def watch_simulated_addresses(self, near: str, callback: Callable[[tuple[str, ...]], object]) -> HostAddresses:
         """Tells the addresses of the host that has `near`, now and each time that they have changed."""
         return HostAddresses(self, self._host_for(normal(near)), callback)
 

@@ -13,8 +13,6 @@ from . import tlv
 from .constants import PARAM_IPV4_ADDRESS, PARAM_IPV6_ADDRESS
 from .tlv import Malformed
 
-__all__ = ["ADDRESS_SIZES", "address_type", "pack_address", "read_address"]
-
 #: How long the value of each kind of address parameter is.
 ADDRESS_SIZES: Final = {PARAM_IPV4_ADDRESS: 4, PARAM_IPV6_ADDRESS: 16}
 _ANY: Final = bytes(4)

@@ -32,26 +32,6 @@ from .constants import (
 )
 from .tlv import HEADER_SIZE, Malformed
 
-__all__ = [
-    "ANY_IPV4",
-    "ANY_IPV6",
-    "MAX_REQUESTS",
-    "WILDCARDS",
-    "Asconf",
-    "Request",
-    "Response",
-    "pack_asconf",
-    "pack_asconf_ack",
-    "pack_disable_restart",
-    "pack_failure",
-    "pack_request",
-    "pack_success",
-    "pack_vtags",
-    "read_asconf",
-    "read_asconf_ack",
-    "read_lookup",
-]
-
 #: The address that stands for the source of the packet (section 4.2).
 ANY_IPV4: Final = "0.0.0.0"
 ANY_IPV6: Final = "::"
@@ -67,10 +47,15 @@ _OF_ADDRESSES: Final = frozenset({PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS, PARAM
 #: Section 4.2: where they are not allowed they are to be ignored.
 _MISPLACED: Final = frozenset(
     {
-        PARAM_IPV4_ADDRESS, PARAM_IPV6_ADDRESS, PARAM_HOST_NAME, PARAM_ERROR_CAUSE, PARAM_SUCCESS, PARAM_ADAPTATION,
+        PARAM_IPV4_ADDRESS,
+        PARAM_IPV6_ADDRESS,
+        PARAM_HOST_NAME,
+        PARAM_ERROR_CAUSE,
+        PARAM_SUCCESS,
+        PARAM_ADAPTATION,
         PARAM_SUPPORTED_EXTENSIONS,
     }
-)  # fmt: skip
+)
 
 
 class Request(NamedTuple):

@@ -10,32 +10,8 @@ from struct import Struct, pack, unpack
 from typing import Final, NamedTuple
 
 from . import tlv
-from .constants import (
-    AUTH,
-    INIT,
-    INIT_ACK,
-    PARAM_CHUNK_LIST,
-    PARAM_HMAC_ALGORITHMS,
-    PARAM_RANDOM,
-    SHUTDOWN_COMPLETE,
-)
+from .constants import AUTH, INIT, INIT_ACK, PARAM_CHUNK_LIST, PARAM_HMAC_ALGORITHMS, PARAM_RANDOM, SHUTDOWN_COMPLETE
 from .tlv import HEADER_SIZE, Malformed
-
-__all__ = [
-    "AUTH_HEADER_SIZE",
-    "NEVER_AUTHENTICATED",
-    "RANDOM_SIZE",
-    "SHA_1",
-    "SHA_256",
-    "AuthParameters",
-    "is_longer",
-    "key_vector",
-    "pack_auth",
-    "pack_auth_parameters",
-    "read_auth",
-    "read_hmacs",
-    "read_key_vector",
-]
 
 RANDOM_SIZE: Final = 32
 AUTH_HEADER_SIZE: Final = 8

@@ -48,34 +48,6 @@ from .constants import (
 )
 from .tlv import Malformed
 
-__all__ = [
-    "MAX_INFO_SIZE",
-    "pack_cookie_while_shutting_down",
-    "pack_delete_last_address",
-    "pack_delete_source_address",
-    "pack_illegal_asconf_ack",
-    "pack_invalid_parameter",
-    "pack_invalid_stream",
-    "pack_missing_parameters",
-    "pack_new_encapsulation_port",
-    "pack_no_authorization",
-    "pack_no_user_data",
-    "pack_out_of_resource",
-    "pack_protocol_violation",
-    "pack_resource_shortage",
-    "pack_restart_with_new_addresses",
-    "pack_stale_cookie",
-    "pack_unrecognized_chunk",
-    "pack_unrecognized_parameters",
-    "pack_unresolvable_address",
-    "pack_unsupported_hmac",
-    "pack_user_abort",
-    "read_causes",
-    "read_causes_leniently",
-    "read_staleness",
-    "shorten",
-]
-
 #: Cause-specific information that we send is cut to this at once, and to what a packet has room for when it leaves.
 MAX_INFO_SIZE: Final = 1200
 #: How many causes of one chunk are looked at.
@@ -97,10 +69,15 @@ _PARAMETERS: Final = {
 #: Causes whose information is a list of parameters.
 _OF_PARAMETERS: Final = frozenset(
     {
-        CAUSE_UNRESOLVABLE_ADDRESS, CAUSE_UNRECOGNIZED_PARAMETERS, CAUSE_RESTART_NEW_ADDRESSES,
-        CAUSE_DELETE_LAST_ADDRESS, CAUSE_RESOURCE_SHORTAGE, CAUSE_DELETE_SOURCE_ADDRESS, CAUSE_NO_AUTHORIZATION,
+        CAUSE_UNRESOLVABLE_ADDRESS,
+        CAUSE_UNRECOGNIZED_PARAMETERS,
+        CAUSE_RESTART_NEW_ADDRESSES,
+        CAUSE_DELETE_LAST_ADDRESS,
+        CAUSE_RESOURCE_SHORTAGE,
+        CAUSE_DELETE_SOURCE_ADDRESS,
+        CAUSE_NO_AUTHORIZATION,
     }
-)  # fmt: skip
+)
 
 Item = TypeVar("Item")
 

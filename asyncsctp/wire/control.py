@@ -33,26 +33,6 @@ from .constants import (
 )
 from .tlv import HEADER_SIZE, Malformed
 
-__all__ = [
-    "fit",
-    "pack_abort",
-    "pack_cookie_ack",
-    "pack_cookie_echo",
-    "pack_cwr",
-    "pack_ecne",
-    "pack_error",
-    "pack_heartbeat",
-    "pack_heartbeat_ack",
-    "pack_pad",
-    "pack_shutdown",
-    "pack_shutdown_ack",
-    "pack_shutdown_complete",
-    "read_cwr",
-    "read_ecne",
-    "read_heartbeat",
-    "read_shutdown",
-]
-
 #: So many parameters of a HEARTBEAT ACK are looked at for the one that we sent.
 _MOST_PARAMETERS: Final = 8
 #: What can't do without any of its bytes.

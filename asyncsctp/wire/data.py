@@ -11,8 +11,6 @@ from .constants import DATA_HEADER_SIZE
 from .octets import Writer, write_data
 from .tlv import PADDING
 
-__all__ = ["pack_data"]
-
 
 def pack_data(flags: int, wire_tsn: int, sid: int, ssn: int, ppid: int, user_data: bytes) -> bytes:
     """A whole DATA chunk, with its padding."""

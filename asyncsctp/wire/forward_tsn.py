@@ -13,16 +13,6 @@ from typing import Final
 from .constants import FORWARD_TSN, I_FORWARD_TSN
 from .tlv import HEADER_SIZE, Malformed, pack
 
-__all__ = [
-    "FORWARD_TSN_ENTRY_SIZE",
-    "FORWARD_TSN_HEADER_SIZE",
-    "I_FORWARD_TSN_ENTRY_SIZE",
-    "pack_forward_tsn",
-    "pack_i_forward_tsn",
-    "read_forward_tsn",
-    "read_i_forward_tsn",
-]
-
 #: Either chunk without entries.
 FORWARD_TSN_HEADER_SIZE: Final = 8
 FORWARD_TSN_ENTRY_SIZE: Final = 4

@@ -34,8 +34,6 @@ from .constants import (
 )
 from .tlv import Malformed
 
-__all__ = ["MAX_ADDRESSES", "Init", "pack_init", "pack_init_ack", "read_init"]
-
 #: How many addresses of a peer's list are looked at.
 MAX_ADDRESSES: Final = 64
 #: So many bytes of unrecognized parameters are kept to be reported back, as far as a packet has room for them.

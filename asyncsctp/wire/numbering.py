@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import final
 
-__all__ = ["Numbering"]
-
 
 @final
 class Numbering:

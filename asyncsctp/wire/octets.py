@@ -11,11 +11,6 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
-__all__ = [
-    "COMPILED", "Writer", "pack_packet", "pack_plain_sack", "read_checksum", "read_data", "read_i_data", "read_item",
-    "read_sack", "take_all", "write_data", "write_i_data",
-]  # fmt: skip
-
 
 def _probe() -> None:
     """A function of this module: of what kind?"""

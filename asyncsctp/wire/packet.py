@@ -16,8 +16,6 @@ from .constants import COMMON_HEADER_SIZE
 from .octets import pack_packet, read_checksum
 from .tlv import Malformed
 
-__all__ = ["MOST_CONTROL", "PREFIX_SIZE", "Seal", "checksum_ok", "pack_once", "read_header"]
-
 #: Source port, destination port and verification tag: what the checksum follows.
 PREFIX_SIZE: Final = 8
 #: So many chunks of a packet are looked at besides user data; nobody has more to say, and each costs.

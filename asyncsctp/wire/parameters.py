@@ -27,23 +27,6 @@ from .constants import (
 )
 from .tlv import Malformed
 
-__all__ = [
-    "pack_adaptation",
-    "pack_cookie",
-    "pack_cookie_preservative",
-    "pack_disable_restart",
-    "pack_ecn_capable",
-    "pack_extensions",
-    "pack_primary",
-    "pack_supported_address_types",
-    "pack_unrecognized",
-    "read_adaptation",
-    "read_cookie_preservative",
-    "read_primary",
-    "read_supported_address_types",
-    "read_supported_extensions",
-]
-
 _U32: Final = Struct("!I")
 _ECN_CAPABLE: Final = tlv.pack(PARAM_ECN_CAPABLE)
 _KEPT: Final = 64  # lists of extensions: few are in use

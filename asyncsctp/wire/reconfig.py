@@ -22,26 +22,6 @@ from .constants import (
 )
 from .tlv import Malformed
 
-__all__ = [
-    "BAD_NUMBER",
-    "DENIED",
-    "IN_PROGRESS",
-    "NOTHING_TO_DO",
-    "PERFORMED",
-    "REQUEST_IN_PROGRESS",
-    "WRONG_STREAM",
-    "Parameter",
-    "is_allowed",
-    "pack_add_streams",
-    "pack_incoming_reset",
-    "pack_outgoing_reset",
-    "pack_reconfig",
-    "pack_response",
-    "pack_tsn_reset",
-    "pack_tsn_response",
-    "read_reconfig",
-]
-
 # Results of a request, section 4.4 table 3.
 NOTHING_TO_DO: Final = 0
 PERFORMED: Final = 1
@@ -136,9 +116,7 @@ def pack_response(number: int, result: int) -> bytes:
 
 def pack_tsn_response(number: int, result: int, sender_tsn: int, receiver_tsn: int) -> bytes:
     """Re-configuration Response to an SSN/TSN reset: the next TSN of its sender, and that of its receiver."""
-    return _TSN_RESPONSE.pack(
-        PARAM_RECONFIG_RESPONSE, _TSN_RESPONSE.size, number, result, sender_tsn, receiver_tsn
-    )
+    return _TSN_RESPONSE.pack(PARAM_RECONFIG_RESPONSE, _TSN_RESPONSE.size, number, result, sender_tsn, receiver_tsn)
 
 
 def is_allowed(parameters: Sequence[Parameter]) -> bool:

@@ -16,8 +16,6 @@ from .constants import SACK
 from .octets import pack_plain_sack
 from .tlv import Malformed
 
-__all__ = ["SACK_HEADER_SIZE", "pack_sack", "read_sack"]
-
 #: A SACK without Gap Ack Blocks and duplicates; each of either adds 4 bytes.
 SACK_HEADER_SIZE: Final = 16
 
@@ -26,10 +24,7 @@ _GAP: Final = Struct("!HH")
 
 
 def pack_sack(
-    wire_cumulative_tsn: int,
-    a_rwnd: int,
-    gaps: Sequence[tuple[int, int]] = (),
-    duplicates: Sequence[int] = (),
+    wire_cumulative_tsn: int, a_rwnd: int, gaps: Sequence[tuple[int, int]] = (), duplicates: Sequence[int] = ()
 ) -> bytes:
     """The chunk. `gaps` are inclusive ranges of offsets, the lowest first; `duplicates` are wire TSNs."""
     blocks = len(gaps)

@@ -13,21 +13,6 @@ from typing import Final
 from .constants import UNKNOWN_REPORT, UNKNOWN_SKIP
 from .octets import read_item
 
-__all__ = [
-    "HEADER_SIZE",
-    "PADDING",
-    "Malformed",
-    "item", "pack",
-    "pack_enclosing",
-    "pad",
-    "reports_chunk",
-    "reports_parameter",
-    "skips_chunk",
-    "skips_parameter",
-    "take_whole",
-    "walk",
-]
-
 HEADER_SIZE: Final = 4
 #: The zero bytes that follow `size` bytes of content, by `size & 3`.
 PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")

@@ -76,10 +76,7 @@ _MEMORY = (
     Row("server_bytes", "Python objects, server", "bytes", "lower"),
     Row("both_bytes", "both together", "bytes", "lower"),
 )
-_ECHO = (
-    Row("echoes", "echoes", "1000/s", "higher"),
-    Row("echo_cpu", "CPU of an echo, server", "us", "lower"),
-)
+_ECHO = (Row("echoes", "echoes", "1000/s", "higher"), Row("echo_cpu", "CPU of an echo, server", "us", "lower"))
 _SCALE = (
     Row("setups", "set up", "1/s", "higher"),
     Row("setup_cpu", "CPU of a setup, server", "us", "lower"),

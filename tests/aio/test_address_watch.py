@@ -14,8 +14,8 @@ from typing import Any, Self
 import pytest
 from support.namespace import in_own_network, ip
 
-from asyncsctp.aio import address_watch, netlink
-from asyncsctp.aio.address_watch import AddressChange, AddressWatch
+from asyncsctp.aio.addresses import address_watch, netlink
+from asyncsctp.aio.addresses.address_watch import AddressChange, AddressWatch
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 

@@ -166,8 +166,6 @@ def test_wrong_keys_are_errors_that_say_what_is_allowed() -> None:
     run(use)
 
 
-
-
 def test_without_negotiation_there_are_no_keys() -> None:
     async def use(assoc: asyncsctp.Association, server: asyncsctp.Server) -> None:
         assert "auth" not in assoc.negotiated

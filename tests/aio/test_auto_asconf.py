@@ -244,9 +244,10 @@ def test_a_server_at_all_addresses_tells_each_peer_of_the_others(monkeypatch: py
     async def main() -> None:
         with host.active():
             server = await asyncsctp.open_endpoint(port=5001, config=AUTO)
-        async with server, asyncsctp.connect(
-            A, 5001, udp_port=server.udp_port, local_addrs=[Z], config=DYNAMIC
-        ) as client:
+        async with (
+            server,
+            asyncsctp.connect(A, 5001, udp_port=server.udp_port, local_addrs=[Z], config=DYNAMIC) as client,
+        ):
             ours = await server.accept()
             await settle()
             assert asked(requests) == [("add", A2)]

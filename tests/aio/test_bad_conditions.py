@@ -17,10 +17,10 @@ from support.udp import Wrapped
 
 import asyncsctp
 from asyncsctp import Config
-from asyncsctp.aio import udp_options
-from asyncsctp.aio.batch_udp import BatchTransport
-from asyncsctp.aio.datagram import Address, PacketProtocol
 from asyncsctp.testing import SeededRandom
+from asyncsctp.udp import options as udp_options
+from asyncsctp.udp.batch import BatchTransport
+from asyncsctp.udp.datagram import Address, PacketProtocol
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the errors and addresses are Linux's")
 

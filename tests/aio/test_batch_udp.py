@@ -14,9 +14,10 @@ import pytest
 from support.namespace import in_own_network, set_loopback_mtu
 from support.udp import Recorder, Wrapped, closed, no_trouble, packets_of, where
 
-from asyncsctp.aio import batch_udp, udp_options
-from asyncsctp.aio.batch_udp import BatchTransport
-from asyncsctp.aio.datagram import Address
+from asyncsctp.udp import batch as batch_udp
+from asyncsctp.udp import options as udp_options
+from asyncsctp.udp.batch import BatchTransport
+from asyncsctp.udp.datagram import Address
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="GSO, GRO and the error queue are Linux's")
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 import asyncsctp
-from asyncsctp.invariants import InvariantViolation
+from asyncsctp.association.invariants import InvariantViolation
 from asyncsctp.testing import Network
 from asyncsctp.timers import T3_RTX, timer_key
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from asyncsctp.aio import exchange
+from asyncsctp.aio.processes import exchange
 from asyncsctp.paths.encapsulation import Route
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux steers packets")

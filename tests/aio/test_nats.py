@@ -16,7 +16,7 @@ from support.stage import init_of, offer
 
 import asyncsctp
 from asyncsctp import AsconfError, AssociationRefused, Config, SCTPError, State
-from asyncsctp.aio.resolve import Opening
+from asyncsctp.aio.addresses.resolve import Opening
 from asyncsctp.testing import Binding, Datagram, LinkSettings, Network, Refusal, SctpNat
 from asyncsctp.wire import tlv
 from asyncsctp.wire.constants import CAUSE_PORT_COLLISION, INIT, INIT_ACK, PARAM_IPV4_ADDRESS, PARAM_IPV6_ADDRESS
@@ -365,8 +365,9 @@ async def test_6_3_two_clients_with_the_same_ports_are_told_apart_by_their_tags(
             assert len(server.associations) == 2
             await asyncio.gather(converse(one), converse(other))
             assert {row[1:2] + row[3:] for row in nat.bindings} == {
-                (4000, PORT, A, True), (4000, PORT, NEIGHBOUR, True),
-            }  # fmt: skip
+                (4000, PORT, A, True),
+                (4000, PORT, NEIGHBOUR, True),
+            }
             nat.lose_state()
             await asyncio.gather(converse(one), converse(other))
         await converse(one, 10)

@@ -13,9 +13,9 @@ import pytest
 from support.udp import Recorder, Wrapped, closed, no_trouble, packets_of
 
 import asyncsctp
-from asyncsctp.aio import udp_options
-from asyncsctp.aio.batch_udp import BatchTransport
-from asyncsctp.aio.datagram import Address
+from asyncsctp.udp import options as udp_options
+from asyncsctp.udp.batch import BatchTransport
+from asyncsctp.udp.datagram import Address
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 as its own")
 
@@ -74,9 +74,7 @@ class Client:
 
 
 @pytest.mark.parametrize("segments", [True, False])
-@pytest.mark.parametrize(
-    ("wildcard", "hosts"), [("0.0.0.0", ["127.0.0.1", "127.0.0.2", "127.1.2.3"]), ("::", ["::1"])]
-)
+@pytest.mark.parametrize(("wildcard", "hosts"), [("0.0.0.0", ["127.0.0.1", "127.0.0.2", "127.1.2.3"]), ("::", ["::1"])])
 def test_answers_leave_from_the_address_spoken_to(run: Run, wildcard: str, hosts: list[str], segments: bool) -> None:
     async def main() -> None:
         transport, r, sock = make(wildcard, segments=segments)

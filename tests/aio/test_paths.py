@@ -13,9 +13,9 @@ import pytest
 
 import asyncsctp
 from asyncsctp import Config, PathChanged, PathState, PeerAddressChanged
-from asyncsctp.aio import udp_options
-from asyncsctp.aio.datagram import Address
 from asyncsctp.testing import Network
+from asyncsctp.udp import options as udp_options
+from asyncsctp.udp.datagram import Address
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

@@ -112,9 +112,7 @@ ENDINGS = {
 @pytest.mark.parametrize(
     ("ending", "auto_asconf"), [("exit", False), ("error", False), ("close", True), ("live on", False)]
 )
-def test_a_forked_child_has_no_part_in_the_associations_of_its_parent(
-    run: str, ending: str, auto_asconf: bool
-) -> None:
+def test_a_forked_child_has_no_part_in_the_associations_of_its_parent(run: str, ending: str, auto_asconf: bool) -> None:
     """Nor does what it does with its copy of them: it may end as it likes."""
     program = textwrap.dedent(FORKING).format(run=run, ending=ENDINGS[ending], auto_asconf=auto_asconf)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)

@@ -29,11 +29,7 @@ def network_of_two(seed: int = 1, *, loss: float = 0.0, delay: float = 0.01, jit
 
 
 def run(
-    test: Ends,
-    network: Network | None = None,
-    *,
-    config: Config | None = None,
-    z_config: Config | None = None,
+    test: Ends, network: Network | None = None, *, config: Config | None = None, z_config: Config | None = None
 ) -> None:
     """Call it with both ends of an association."""
 
@@ -380,9 +376,16 @@ def test_concurrent_calls_queue_up() -> None:
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         outgoing = a.outgoing_streams
         await asyncio.gather(
-            a.reset_streams([1]), a.reset_streams(None, [1]), a.reset_tsns(), a.add_streams(1), a.add_streams(1),
-            z.reset_streams([1], [1]), z.reset_streams([2]), z.add_streams(5), z.reset_tsns(),
-        )  # fmt: skip
+            a.reset_streams([1]),
+            a.reset_streams(None, [1]),
+            a.reset_tsns(),
+            a.add_streams(1),
+            a.add_streams(1),
+            z.reset_streams([1], [1]),
+            z.reset_streams([2]),
+            z.add_streams(5),
+            z.reset_tsns(),
+        )
         assert (a.outgoing_streams, z.incoming_streams) == (outgoing + 2, outgoing + 2)
         await a.send(b"x")
         await z.send(b"y")

@@ -153,7 +153,6 @@ SCHEDULERS: Final[dict[str, Callable[[], StreamScheduler] | None]] = {
 }
 
 
-
 @pytest.mark.parametrize("interleaving", [False, True], ids=["DATA", "I-DATA"])
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("other", OTHERS)

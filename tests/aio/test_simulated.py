@@ -282,10 +282,7 @@ def test_a_full_socket_delays_and_loses_nothing() -> None:
 def test_a_packet_too_big_makes_the_path_narrower() -> None:
     async def main() -> None:
         config = Config(mtu=1500)
-        async with (
-            asyncsctp.serve(echo, Z, 5001),
-            asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as assoc,
-        ):
+        async with asyncsctp.serve(echo, Z, 5001), asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as assoc:
             assert assoc.paths[0].mtu == 1500
             network.link(A, Z, mtu=1400, report_too_big=True)
             await assoc.send(bytes(10_000))

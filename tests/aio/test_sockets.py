@@ -18,11 +18,11 @@ from support.udp import Wrapped
 
 import asyncsctp
 from asyncsctp import Config
-from asyncsctp.aio import udp_options
-from asyncsctp.aio.address_watch import _is_ours
-from asyncsctp.aio.datagram import Address
+from asyncsctp.aio.addresses.address_watch import _is_ours
 from asyncsctp.aio.sockets import Sockets
 from asyncsctp.paths.encapsulation import Route
+from asyncsctp.udp import options as udp_options
+from asyncsctp.udp.datagram import Address
 
 from .conftest import Run
 
@@ -70,8 +70,7 @@ def opener(full: set[str], code: int = errno.EAGAIN) -> Callable[[Address, int],
 
     def open_socket(local_addr: Address, buffer: int) -> socket.socket:
         wrapped: Any = Wrapped(
-            udp_options.open_socket(local_addr, buffer),
-            lambda method, data: code if local_addr[0] in full else 0,
+            udp_options.open_socket(local_addr, buffer), lambda method, data: code if local_addr[0] in full else 0
         )
         return wrapped  # type: ignore[no-any-return]
 

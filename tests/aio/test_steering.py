@@ -10,8 +10,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from asyncsctp.aio import steering
 from asyncsctp.testing.randomness import SeededRandom
+from asyncsctp.udp import steering
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import DATA, INIT
 from asyncsctp.wire.packet import Seal

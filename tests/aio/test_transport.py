@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from asyncsctp.aio import transport as transport_module
-from asyncsctp.aio import udp_options
-from asyncsctp.aio.batch_udp import BatchTransport
-from asyncsctp.aio.datagram import Address, DatagramError, PacketProtocol, PacketTransport, address_of, sockaddr_of
-from asyncsctp.aio.transport import Kind, open_datagram
 from asyncsctp.testing import SeededRandom
+from asyncsctp.udp import options as udp_options
+from asyncsctp.udp import transport as transport_module
+from asyncsctp.udp.batch import BatchTransport
+from asyncsctp.udp.datagram import Address, DatagramError, PacketProtocol, PacketTransport, address_of, sockaddr_of
+from asyncsctp.udp.transport import Kind, open_datagram
 
 TIMEOUT = 10.0
 Run = Callable[[Coroutine[Any, Any, None]], None]

@@ -25,9 +25,14 @@ SETTINGS = (
     "sack_delay=0.05"
 )
 CONFIG = Config(
-    rto_initial=0.2, rto_min=0.1, rto_max=0.5, path_max_retrans=2, max_retrans=1000, heartbeat_interval=0.5,
+    rto_initial=0.2,
+    rto_min=0.1,
+    rto_max=0.5,
+    path_max_retrans=2,
+    max_retrans=1000,
+    heartbeat_interval=0.5,
     sack_delay=0.05,
-)  # fmt: skip
+)
 
 SERVER = f"""
 import asyncio, asyncsctp
@@ -49,9 +54,7 @@ asyncio.run(main(sys.stdin.readline().split()))
 def lay_cables(elsewhere: Elsewhere) -> None:
     for number in range(2):
         elsewhere.lay_cable(
-            number,
-            (f"{NEAR[number]}/24", f"{NEAR_6[number]}/64"),
-            (f"{FAR[number]}/24", f"{FAR_6[number]}/64"),
+            number, (f"{NEAR[number]}/24", f"{NEAR_6[number]}/64"), (f"{FAR[number]}/24", f"{FAR_6[number]}/64")
         )
 
 

@@ -17,7 +17,7 @@ from support.ports import free_udp_port
 from support.worker import work
 
 import asyncsctp
-from asyncsctp.aio.membership import Neighbour
+from asyncsctp.aio.processes.membership import Neighbour
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import SHUTDOWN_COMPLETE
 from asyncsctp.wire.packet import Seal, read_header
@@ -271,9 +271,10 @@ def test_all_addresses_of_the_machine_and_one_worker(run: Run) -> None:
         for count in (1, 3):
             with asyncsctp.WorkerGroup(udp_port=0, workers=count) as group:
                 assert group.port == group.udp_port
-                async with in_slots(group), asyncsctp.connect(
-                    "127.0.0.1", group.port, udp_port=group.udp_port
-                ) as association:
+                async with (
+                    in_slots(group),
+                    asyncsctp.connect("127.0.0.1", group.port, udp_port=group.udp_port) as association,
+                ):
                     assert int((await ask(association, "127.0.0.1"))[0]) in range(count)
 
     run(main())

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import asyncsctp
-from asyncsctp.aio import steering
+from asyncsctp.udp import steering
 
 from .conftest import Run
 

@@ -24,17 +24,35 @@ def test_a_steady_rate_is_no_slowdown_and_a_growing_cost_is_one() -> None:
 
 def test_the_figures_of_many_associations() -> None:
     client = {
-        "associations": 1000, "setup_seconds": 2.0, "setup_cpu": 0.5, "server_resident": 10240.0,
-        "client_resident": 20480.0, "idle_seconds": 10.0, "idle_cpu": 0.5,
-        "echoes": 4000, "echo_seconds": 2.0, "echo_cpu": 1.0, "end_seconds": 4.0, "objects_left": 0.1,
-        "setup_slowdown": 1.5, "end_slowdown": 1.0,
-    }  # fmt: skip
+        "associations": 1000,
+        "setup_seconds": 2.0,
+        "setup_cpu": 0.5,
+        "server_resident": 10240.0,
+        "client_resident": 20480.0,
+        "idle_seconds": 10.0,
+        "idle_cpu": 0.5,
+        "echoes": 4000,
+        "echo_seconds": 2.0,
+        "echo_cpu": 1.0,
+        "end_seconds": 4.0,
+        "objects_left": 0.1,
+        "setup_slowdown": 1.5,
+        "end_slowdown": 1.0,
+    }
     found = figures(client, {})
     assert found == {
-        "echoes": 2.0, "echo_cpu": 250.0, "setups": 500.0, "setup_cpu": 500.0, "server_resident": 10.0,
-        "client_resident": 20.0, "idle_cpu": 5.0, "ends": 250.0, "objects_left": 0.1,
-        "setup_slowdown": 1.5, "end_slowdown": 1.0,
-    }  # fmt: skip
+        "echoes": 2.0,
+        "echo_cpu": 250.0,
+        "setups": 500.0,
+        "setup_cpu": 500.0,
+        "server_resident": 10.0,
+        "client_resident": 20.0,
+        "idle_cpu": 5.0,
+        "ends": 250.0,
+        "objects_left": 0.1,
+        "setup_slowdown": 1.5,
+        "end_slowdown": 1.0,
+    }
     assert found.keys() == {row.key for row in SCENARIOS["scale-10000"].rows}
     assert figures({**client, "associations": 1}, {}).keys() >= {row.key for row in SCENARIOS["scale-1"].rows}
 

@@ -102,9 +102,10 @@ def _again(family: Family, seed: int, limit: float, without: Sequence[str], want
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.campaign", description="Run random tests over many seeds.",
+        prog="python -m tests.campaign",
+        description="Run random tests over many seeds.",
         epilog="Seeds are drawn from all families by their weights. Ends with 1 if any failed.",
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--seeds", type=int, default=1000, metavar="N", help="how many, of all families together (1000)")
     add("--jobs", type=int, default=1, metavar="J", help="in so many processes (1)")

@@ -64,10 +64,14 @@ class Family:
 def _by_hypothesis(module: str, *functions: str, examples: int = 20) -> list[Family]:
     """The tests of a module that hypothesis calls."""
     return [
-        Family(f"{module.removeprefix('properties.test_')}: {name.removeprefix('test_')}", f"{module}:{name}", 1,
-               hypothesis=examples)
+        Family(
+            f"{module.removeprefix('properties.test_')}: {name.removeprefix('test_')}",
+            f"{module}:{name}",
+            1,
+            hypothesis=examples,
+        )
         for name in functions
-    ]  # fmt: skip
+    ]
 
 
 _SKIPPING: Final = "properties.test_skipping:test_what_was_not_abandoned_arrives_once_whole_and_in_order"
@@ -97,17 +101,20 @@ FAMILIES: Final = [
         for name in ("packets", "inits", "cookies", "asconf", "reconfig", "commands")
     ),
     *_by_hypothesis(
-        "properties.test_inbound", "test_intervals_are_a_set", "test_the_tracker_is_a_set_of_tsns",
+        "properties.test_inbound",
+        "test_intervals_are_a_set",
+        "test_the_tracker_is_a_set_of_tsns",
         "test_each_message_once_whole_in_stream_order_and_as_soon_as_it_can",
         "test_a_small_buffer_loses_nothing_that_is_sent_again",
         "test_no_chunk_however_wrong_raises_or_spoils_the_ledger",
     ),
     *_by_hypothesis(
-        "properties.test_outbound", "test_outstanding_against_one_entry_per_tsn",
+        "properties.test_outbound",
+        "test_outstanding_against_one_entry_per_tsn",
         "test_every_message_leaves_whole_and_in_order",
     ),
     *_by_hypothesis("properties.test_endpoint", "test_an_endpoint_stands_whatever_comes", examples=5),
-]  # fmt: skip
+]
 
 
 @cache

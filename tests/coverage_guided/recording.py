@@ -48,9 +48,12 @@ def inits() -> list[bytes]:
     found = []
     for bits in range(8):
         config = Config(
-            auth=bool(bits & 1), dynamic_addresses=bool(bits & 2), nat_support=bool(bits & 4),
-            interleaving=not bits & 1, adaptation_indication=7 if bits & 1 else None,
-        )  # fmt: skip
+            auth=bool(bits & 1),
+            dynamic_addresses=bool(bits & 2),
+            nat_support=bool(bits & 4),
+            interleaving=not bits & 1,
+            adaptation_indication=7 if bits & 1 else None,
+        )
         solo = Solo(config=config, addresses=("192.0.2.1", "2001:db8::1"))
         solo.endpoint.connect((THERE,), PEER_PORT, solo.now, Recorder("nobody"), config)
         found += [bytes((bits << 1,)) + chunk[4:] for _, packet in solo.take() for chunk in chunks(packet)]

@@ -17,7 +17,7 @@ from support.stage import Solo
 
 from asyncsctp.config import Config
 from asyncsctp.errors import SCTPError
-from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
+from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED
 from asyncsctp.outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from asyncsctp.paths.encapsulation import Route
@@ -152,13 +152,24 @@ def _deed(
         ("send", (number, sid, size, False, RELIABLE, 0, None, None, True, False)),
         ("send", (number, sid, min(size, 500), False, RELIABLE, 0, second & 1, None, False, False)),
         ("withdraw", (first,)),
-        ("stop_reading", ()), ("go_on_reading", ()), ("read", (1 + second % 4,)),
-        ("reset_streams", ((sid,), None)), ("reset_streams", ((), None)), ("reset_streams", (None, (sid,))),
-        ("reset_tsns", ()), ("add_streams", (1, second & 1)),
-        ("configure", ({"recv_buffer": 4096 + 256 * second},)), ("configure", ({"send_buffer": 1 + 100 * second},)),
-        ("set_primary", (second,)), ("heartbeat", (second,)), ("learn_mtu", (576 + 4 * second,)),
-        ("prioritize", (sid, 1 + second)), ("shutdown", ()), ("abort", ()), ("restart", ()),
-    ]  # fmt: skip
+        ("stop_reading", ()),
+        ("go_on_reading", ()),
+        ("read", (1 + second % 4,)),
+        ("reset_streams", ((sid,), None)),
+        ("reset_streams", ((), None)),
+        ("reset_streams", (None, (sid,))),
+        ("reset_tsns", ()),
+        ("add_streams", (1, second & 1)),
+        ("configure", ({"recv_buffer": 4096 + 256 * second},)),
+        ("configure", ({"send_buffer": 1 + 100 * second},)),
+        ("set_primary", (second,)),
+        ("heartbeat", (second,)),
+        ("learn_mtu", (576 + 4 * second,)),
+        ("prioritize", (sid, 1 + second)),
+        ("shutdown", ()),
+        ("abort", ()),
+        ("restart", ()),
+    ]
     if verb >= 100:
         if verb < 112 or not begun:
             begun.append((1000 + number, side))
@@ -201,7 +212,10 @@ def _end(script: Skirmish) -> None:
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
-    "packets": packets, "inits": inits, "cookies": cookies, "asconf": asconf, "reconfig": reconfig,
+    "packets": packets,
+    "inits": inits,
+    "cookies": cookies,
+    "asconf": asconf,
+    "reconfig": reconfig,
     "commands": commands,
-}  # fmt: skip
-
+}

@@ -285,8 +285,11 @@ def test_roaming() -> None:
     assert float(rates["13.5"]) == 0.0, "no network, no transfer"
     assert float(rates["22.0"]) > 5.0, "it has found out what the NAT did"
     for address, last in (
-        ("192.0.2.10", "removed"), ("198.51.100.20", "removed"), ("192.0.2.77", "removed"), ("192.0.2.78", "confirmed")
-    ):  # fmt: skip
+        ("192.0.2.10", "removed"),
+        ("198.51.100.20", "removed"),
+        ("192.0.2.77", "removed"),
+        ("192.0.2.78", "confirmed"),
+    ):
         states = re.findall(rf"server: {re.escape(address)} (\w+)", done.stdout)
         assert states[-1] == last
     cut = done.stdout.partition("the path to 203.0.113.1 is cut\n")[2]
@@ -332,9 +335,7 @@ def test_authenticated() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert lines[:2] == [
-        "server: the peer has begun to use key 2", "server: nothing is sent with key 1 any more",
-    ]  # fmt: skip
+    assert lines[:2] == ["server: the peer has begun to use key 2", "server: nothing is sent with key 1 any more"]
     assert "client: 200 answers, in order: True; key 1 is deleted" in lines
     assert "server: 200 readings, 0 packets with a wrong key" in lines
     assert any(line.startswith("a wrong key: AssociationTimeout") for line in lines)

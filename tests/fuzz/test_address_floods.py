@@ -83,9 +83,14 @@ def of_thousands_of_parameters(script: Mobile, number: int) -> None:
 
 
 FLOODS = (
-    of_the_peer, of_strangers, of_strangers_without_keys, of_ours, of_a_host_that_moves, of_keys,
+    of_the_peer,
+    of_strangers,
+    of_strangers_without_keys,
+    of_ours,
+    of_a_host_that_moves,
+    of_keys,
     of_thousands_of_parameters,
-)  # fmt: skip
+)
 
 
 def mobile() -> Mobile:

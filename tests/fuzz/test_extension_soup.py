@@ -18,9 +18,14 @@ from asyncsctp.handlers.state import CLOSED
 FILE = "tests/fuzz/test_extension_soup.py"
 #: All that a peer can say by such chunks that ends an association.
 FATAL = (
-    "the peer violated the protocol", "the peer sent a DATA chunk without user data",
-    "the peer acknowledged", "is unreachable", "peer did not", "no answer", "not reachable",
-)  # fmt: skip
+    "the peer violated the protocol",
+    "the peer sent a DATA chunk without user data",
+    "the peer acknowledged",
+    "is unreachable",
+    "peer did not",
+    "no answer",
+    "not reachable",
+)
 
 
 #: Seeds that failed once.
@@ -32,17 +37,17 @@ FOUND = {
 
 
 @pytest.mark.parametrize(
-    "seed",
-    sorted({*seeds(150 if not is_full_run() else 20_000), *([] if os.environ.get("ASYNCSCTP_SEED") else FOUND)}),
+    "seed", sorted({*seeds(150 if not is_full_run() else 20_000), *([] if os.environ.get("ASYNCSCTP_SEED") else FOUND)})
 )
 def test_disorder(seed: int) -> None:
     with replayable(seed, FILE):
         random = Random(seed)
         state = random.choice(("established", *STATES))
         config = LIMITS.replace(
-            recv_buffer=random.choice((4096, 20_000, 64 * 1024)), max_message_size=random.choice((2000, 64 * 1024)),
+            recv_buffer=random.choice((4096, 20_000, 64 * 1024)),
+            max_message_size=random.choice((2000, 64 * 1024)),
             partial_delivery_point=random.choice((1, 1000, 10_000)),
-        )  # fmt: skip
+        )
         script = Skirmish(random.random() < 0.6, state, config=config, streams=16)
         script.reader.reads = random.random() < 0.6
         for sid in random.choice(((), (), (0,), (0, 1, 15))):

@@ -11,9 +11,9 @@ import pytest
 from support.measure import size_of
 from support.pair import A_PORT, UDP_PORT, Z_PORT, Pair, Recorder
 
-from asyncsctp.association import Association
+from asyncsctp.association.association import Association
 from asyncsctp.config import Config
-from asyncsctp.endpoint import Endpoint
+from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing.network import Datagram
@@ -302,11 +302,20 @@ def flood_of_sacks(attacker: Attacker) -> None:
 @pytest.mark.parametrize(
     "flood",
     [
-        flood_of_every_other_tsn, flood_of_fragments, flood_of_loose_fragments, flood_of_waiting_messages,
-        flood_beyond_the_window, flood_from_the_end, flood_of_duplicates, flood_far_away, flood_of_invalid_streams,
-        flood_of_unknown_chunks, flood_of_heartbeats, flood_of_sacks,
+        flood_of_every_other_tsn,
+        flood_of_fragments,
+        flood_of_loose_fragments,
+        flood_of_waiting_messages,
+        flood_beyond_the_window,
+        flood_from_the_end,
+        flood_of_duplicates,
+        flood_far_away,
+        flood_of_invalid_streams,
+        flood_of_unknown_chunks,
+        flood_of_heartbeats,
+        flood_of_sacks,
     ],
-)  # fmt: skip
+)
 def test_a_peer_gets_no_more_memory_than_the_receive_buffer(pair: Pair, flood: Callable[[Attacker], None]) -> None:
     attacker = Attacker(pair)
     pair.send(1, 0, bytes(20_000))  # something is outstanding

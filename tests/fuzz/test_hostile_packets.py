@@ -46,9 +46,15 @@ def rich_moments() -> list[Moment]:
 def test_the_lives_have_seen_every_state_and_chunk() -> None:
     states = {(moment.side, moment.state) for moment in moments()}
     assert {state for _, state in states} >= {
-        "closed", "cookie-wait", "cookie-echoed", "established", "shutdown-pending", "shutdown-sent",
-        "shutdown-received", "shutdown-ack-sent",
-    }  # fmt: skip
+        "closed",
+        "cookie-wait",
+        "cookie-echoed",
+        "established",
+        "shutdown-pending",
+        "shutdown-sent",
+        "shutdown-received",
+        "shutdown-ack-sent",
+    }
     kinds = Counter(moment.datagram[12] for moment in moments())
     assert kinds.keys() >= {0, 1, 2, 3, 4, 5, 7, 8, 10, 11, 14}
 

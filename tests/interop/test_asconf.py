@@ -206,10 +206,7 @@ async def test_requests_and_answers_get_lost(usrsctp: Usrsctp, role: str, lost: 
         return packet
 
     async with _dynamic(usrsctp, role) as joint:
-        for asking in (
-            joint.association.add_local_address(SECOND),
-            joint.peer.add_address(SECOND),
-        ):
+        for asking in (joint.association.add_local_address(SECOND), joint.peer.add_address(SECOND)):
             count = 0
             joint.relay.change = lose_one
             await within(5, "the answer", asking)

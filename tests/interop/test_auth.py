@@ -31,12 +31,18 @@ KEY = 7
 BOTH = _, SECOND = ("127.0.0.1", "127.0.0.2")
 MOBILE = {DATA, SACK, HEARTBEAT, HEARTBEAT_ACK, ASCONF, ASCONF_ACK}
 GUARDED = DEMANDING.replace(
-    auth_chunks=frozenset({DATA, SACK, HEARTBEAT, HEARTBEAT_ACK}), dynamic_addresses=True,
-    auth_keys={KEY: b"the one"}, auth_active_key=KEY,
-)  # fmt: skip
+    auth_chunks=frozenset({DATA, SACK, HEARTBEAT, HEARTBEAT_ACK}),
+    dynamic_addresses=True,
+    auth_keys={KEY: b"the one"},
+    auth_active_key=KEY,
+)
 GUARDED_OPTIONS: dict[str, Any] = {
-    "auth": 1, "asconf": 1, "auth_chunks": "0,3,4,5", "auth_keys": f"{KEY}:{b'the one'.hex()}", "auth_active": KEY
-}  # fmt: skip
+    "auth": 1,
+    "asconf": 1,
+    "auth_chunks": "0,3,4,5",
+    "auth_keys": f"{KEY}:{b'the one'.hex()}",
+    "auth_active": KEY,
+}
 
 
 async def _exchange(joint: Joined, traffic: Traffic = SOME) -> None:

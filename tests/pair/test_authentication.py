@@ -76,9 +76,12 @@ def test_all_arrives_and_what_is_demanded_is_authenticated(
     demanded: frozenset[int], z_demanded: frozenset[int], hmacs: tuple[int, ...], loss: float
 ) -> None:
     pair = Pair(
-        7, link=LinkSettings(loss=loss, jitter=0.01), paths=2, config=config(demanded, auth_hmacs=hmacs),
+        7,
+        link=LinkSettings(loss=loss, jitter=0.01),
+        paths=2,
+        config=config(demanded, auth_hmacs=hmacs),
         z_config=config(z_demanded, auth_hmacs=hmacs),
-    )  # fmt: skip
+    )
     pair.network.packets = []
     pair.establish()
     converse(pair, 60)

@@ -9,7 +9,7 @@ from support.roaming import give, take
 from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError
 from asyncsctp.events import PathState, PeerAddressChanged
-from asyncsctp.handlers.asconf_jobs import Ticket
+from asyncsctp.handlers.addresses.asconf_jobs import Ticket
 from asyncsctp.testing import LinkSettings
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire.constants import HEARTBEAT_ACK

@@ -58,9 +58,14 @@ def test_data_leaves_within_the_time_that_the_thresholds_give(
     pf_threshold: int | None, path_max_retrans: int, rto_min: float, rto_max: float
 ) -> None:
     config = Config(
-        pf_threshold=pf_threshold, path_max_retrans=path_max_retrans, rto_min=min(rto_min, rto_max), rto_max=rto_max,
-        rto_initial=rto_min, sack_delay=SACK_DELAY, max_retrans=20,
-    )  # fmt: skip
+        pf_threshold=pf_threshold,
+        path_max_retrans=path_max_retrans,
+        rto_min=min(rto_min, rto_max),
+        rto_max=rto_max,
+        rto_initial=rto_min,
+        sack_delay=SACK_DELAY,
+        max_retrans=20,
+    )
     pair = Pair(paths=2, config=config)
     pair.establish()
     writer = Writer(pair)

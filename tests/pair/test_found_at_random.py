@@ -42,8 +42,7 @@ def test_a_gap_acknowledgement_is_no_delivery() -> None:
 
 
 def test_t3_does_not_run_for_a_path_that_data_has_left() -> None:
-    """Section 6.3.2 R2: what timed out waited for cwnd, a SACK started T3-rtx again; it leaves over another path.
-    """
+    """Section 6.3.2 R2: what timed out waited for cwnd, a SACK started T3-rtx again; it leaves over another path."""
     pair = Pair(paths=2, config=Config(heartbeat_interval=None))
     pair.establish()
     pair.run_for(2.0)

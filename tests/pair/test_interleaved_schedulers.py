@@ -155,9 +155,13 @@ def test_a_scheduler_is_put_in_while_messages_interleave(scheduler: type[StreamS
 def test_no_more_is_begun_than_a_small_window_can_keep(sizes: list[int], window: int) -> None:
     """RFC 8260 section 2.2.1: of many messages a little longer than a chunk, it is keeping them that takes the room."""
     config = Config(
-        mtu=1280, heartbeat_interval=None, interleaving=True, recv_buffer=window, max_message_size=2000,
+        mtu=1280,
+        heartbeat_interval=None,
+        interleaving=True,
+        recv_buffer=window,
+        max_message_size=2000,
         scheduler=RoundRobin,
-    )  # fmt: skip
+    )
     pair = Pair(config=config)
     pair.establish()
     for sid in range(window // 4096 * len(sizes)):

@@ -30,10 +30,18 @@ class Authentic(Scenario):
         chance = self.chance
         common = chance.sample((0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0x82, 0xC0), chance.randint(0, 5))
         demanded = chance.choice((common, common, [0], [], TYPES))
-        return super()._config().replace(
-            auth=True, auth_chunks=frozenset(demanded), auth_keys=KEYS, auth_active_key=chance.randint(1, 3),
-            auth_hmacs=chance.choice(((3, 1), (1, 3), (1,))), interleaving=chance.random() < 0.3,
-        )  # fmt: skip
+        return (
+            super()
+            ._config()
+            .replace(
+                auth=True,
+                auth_chunks=frozenset(demanded),
+                auth_keys=KEYS,
+                auth_active_key=chance.randint(1, 3),
+                auth_hmacs=chance.choice(((3, 1), (1, 3), (1,))),
+                interleaving=chance.random() < 0.3,
+            )
+        )
 
     def _send(self, side: int, sid: int, data: bytes, ppid: int, unordered: bool, path: int | None) -> None:
         association = self.pair.association(side)
@@ -43,10 +51,14 @@ class Authentic(Scenario):
             association.authentication.activate(self.chance.randint(1, 3))
         paths = association.path_manager.paths
         self.pair.send(
-            side, sid, data, ppid=ppid, unordered=unordered,
+            side,
+            sid,
+            data,
+            ppid=ppid,
+            unordered=unordered,
             path=None if path is None else paths[path % len(paths)].route.address,
             auth_key=self.chance.choice((None, 1, 2, 3)) if self.names else None,
-        )  # fmt: skip
+        )
 
     def verify(self) -> None:
         super().verify()

@@ -7,10 +7,11 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncsctp.association import Association, AssociationUser
+from asyncsctp.association.association import Association
+from asyncsctp.association.lifecycle import AssociationUser
+from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
-from asyncsctp.endpoint import Endpoint
-from asyncsctp.outbox import Outbox
+from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.init import Init, pack_init

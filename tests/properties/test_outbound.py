@@ -142,10 +142,17 @@ def lost_tsns(queue: OutstandingQueue) -> set[int]:
 @given(checks)
 @example(  # what was sent again is acknowledged, then taken back, and not overtaken three times since
     [
-        ("send", 0, [1]), ("send", 2, [1]), ("t3", 2), ("resend", 0, 20), ("grow", 0, False), ("send", 0, [1, 1, 1]),
-        ("grow", 0, False), ("sack", 0, [(1, 0), (1, 0)], False), ("grow", 1, False),
+        ("send", 0, [1]),
+        ("send", 2, [1]),
+        ("t3", 2),
+        ("resend", 0, 20),
+        ("grow", 0, False),
+        ("send", 0, [1, 1, 1]),
+        ("grow", 0, False),
+        ("sack", 0, [(1, 0), (1, 0)], False),
+        ("grow", 1, False),
     ]
-)  # fmt: skip
+)
 def test_outstanding_against_one_entry_per_tsn(commands: list[tuple]) -> None:  # type: ignore[type-arg]
     queue = OutstandingQueue(1, PATHS)
     window = RetransmissionQueue(queue, 10000)

@@ -32,8 +32,7 @@ class FailingPaths(Scenario):
         pf_threshold = random.choice((None, 0, 0, 1, 3, 9))
         least = config.path_max_retrans if pf_threshold is None else pf_threshold
         return config.replace(
-            pf_threshold=pf_threshold,
-            primary_switchover=random.choice((None, None, least, least + 1, least + 4)),
+            pf_threshold=pf_threshold, primary_switchover=random.choice((None, None, least, least + 1, least + 4))
         )
 
     def _plan_cuts(self) -> None:

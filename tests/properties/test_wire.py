@@ -43,7 +43,8 @@ NOT_IN_EVERY: dict[str, st.SearchStrategy[object]] = {
     "unrecognized": st.just(()),
     "reported": st.just(()),
     "host_name": st.just(b""),
-    "auth": st.none() | st.builds(
+    "auth": st.none()
+    | st.builds(
         AuthParameters,
         random=st.binary(min_size=1, max_size=40),
         chunks=st.none() | st.binary(max_size=9),

@@ -309,7 +309,6 @@ class TestShutdown:
         assert SHUTDOWN not in kinds(script.take())
         assert isinstance(script.user.error, AssociationTimeout)
 
-
     @pytest.mark.parametrize("how", ["by us", "by the peer", "by autoclose"])
     def test_what_is_being_written_in_parts_is_given_up_before(self, how: str) -> None:
         """RFC 9260 section 9.2: no more of it is taken. It is outstanding until the peer knows of that."""

@@ -145,8 +145,9 @@ def test_a_heartbeat_that_is_asked_for_in_a_callback_leaves_beside_the_answers_t
     tell(script, "on_message", lambda: script.association.heartbeat(PEER[1], script.now))
     script.send(pack_heartbeat(b"theirs"), script.data(0))
     assert sorted((packet.to, *packet.kinds) for packet in script.take()) == [
-        (PEER[0], HEARTBEAT_ACK, SACK), (PEER[1], HEARTBEAT),
-    ]  # fmt: skip
+        (PEER[0], HEARTBEAT_ACK, SACK),
+        (PEER[1], HEARTBEAT),
+    ]
     script.expect_nothing()
 
 

@@ -8,7 +8,7 @@ import pytest
 from support.pair import Recorder
 from support.stage import PEER_TSN, Solo, chunks, tag_of
 
-from asyncsctp.association import Association
+from asyncsctp.association.association import Association
 from asyncsctp.config import Config
 from asyncsctp.errors import SCTPError
 from asyncsctp.events import Event
@@ -104,7 +104,6 @@ class Stage(Solo):
         packets = [packet for _, packet in self.receive(echo)]
         assert {tag_of(packet) for packet in packets} == {TAG}
         return [chunk for packet in packets for chunk in chunks(packet)]
-
 
     def chunk(self, tsn: int, sid: int, payload: bytes, flags: int = FLAG_BEGIN | FLAG_END) -> bytes:
         """The first message of a stream, or the first part of it."""

@@ -279,11 +279,29 @@ ELSEWHERE = {"close_timeout", "send_buffer"}
 EFFECTS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
-        rto_initial, rto_min, rto_max, max_retrans, path_max_retrans, pf_threshold, primary_switchover,
-        heartbeat_interval, sack_delay, sack_frequency, cookie_lifetime, shutdown_guard, max_burst, nodelay, autoclose,
-        recv_buffer, max_message_size, partial_delivery_point, scheduler, congestion, reconfig_allowed,
+        rto_initial,
+        rto_min,
+        rto_max,
+        max_retrans,
+        path_max_retrans,
+        pf_threshold,
+        primary_switchover,
+        heartbeat_interval,
+        sack_delay,
+        sack_frequency,
+        cookie_lifetime,
+        shutdown_guard,
+        max_burst,
+        nodelay,
+        autoclose,
+        recv_buffer,
+        max_message_size,
+        partial_delivery_point,
+        scheduler,
+        congestion,
+        reconfig_allowed,
     )
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("field", sorted(LIVE_FIELDS - ELSEWHERE))

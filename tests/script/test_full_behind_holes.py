@@ -12,10 +12,10 @@ import random
 import pytest
 from support.script import B, E, Script, U
 
+from asyncsctp.association.invariants import check
 from asyncsctp.config import Config
-from asyncsctp.handlers.reception import Reception
+from asyncsctp.handlers.data.receiver import Reception
 from asyncsctp.handlers.state import ESTABLISHED
-from asyncsctp.invariants import check
 from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_DATA_HEADER_SIZE, I_FORWARD_TSN, RE_CONFIG
 from asyncsctp.wire.octets import Writer, write_i_data
 from asyncsctp.wire.reconfig import pack_outgoing_reset, pack_reconfig
@@ -77,7 +77,8 @@ def peer(request: pytest.FixtureRequest) -> Peer:
 
 
 def test_what_comes_above_a_hole_and_finds_no_room_is_dropped(peer: Peer) -> None:
-    """An unordered message has shown a TSN above all that is held, so that nothing can be displaced by what is between.
+    """An unordered message has shown a TSN above all that is held, so that nothing can be displaced by what is
+    between.
     """
     waiting = [peer.chunk(2 + n, sid=1, number=1 + n) for n in range(20)]
     peer.send(peer.chunk(40, flags=B | E | U, sid=2), *waiting)

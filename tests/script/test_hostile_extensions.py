@@ -274,9 +274,7 @@ def test_mids_without_end_cost_the_window() -> None:
     assert "recv_buffer" in str(script.reader.error)  # nothing of it can be read, and nothing of it can be completed
 
 
-@pytest.mark.parametrize("second", [
-    (B | E, 0, 0), (B, 0, 0), (B | E, 1, 0), (0, 0, 1), (E, 0, 1), (E, 0, 0),
-])  # fmt: skip
+@pytest.mark.parametrize("second", [(B | E, 0, 0), (B, 0, 0), (B | E, 1, 0), (0, 0, 1), (E, 0, 1), (E, 0, 0)])
 def test_overlaps(second: tuple[int, int, int]) -> None:
     """Two chunks for one place of a message: a protocol violation, and no place is written twice."""
     script = Skirmish(True)
@@ -325,10 +323,12 @@ def test_numbers_that_jump_change_nothing(state: str) -> None:
     script = Skirmish(False, state)
     for number in (1, 2, 1000, 0x7FFFFFFF, -0x7FFFFFFF, -3):
         for request in (
-            script.out_request(number, [0]), pack_incoming_reset(script.theirs(number), [0]),
-            pack_tsn_reset(script.theirs(number)), pack_add_streams(script.theirs(number), 5, True),
+            script.out_request(number, [0]),
+            pack_incoming_reset(script.theirs(number), [0]),
+            pack_tsn_reset(script.theirs(number)),
+            pack_add_streams(script.theirs(number), 5, True),
             pack_add_streams(script.theirs(number), 5, False),
-        ):  # fmt: skip
+        ):
             before = script.reader.told
             script.send(pack_reconfig([request]))
             assert results(script) == [BAD_NUMBER]
@@ -399,10 +399,12 @@ def test_a_chunk_of_thousands_of_parameters(state: str, one: str) -> None:
     """It is told that it is none, at the most; no answer for each of them."""
     script = Skirmish(False, state)
     parameter = {
-        "reset": script.out_request(0, [1]), "response": pack_response(script.ours(0), PERFORMED),
-        "tsns": pack_tsn_reset(script.theirs(0)), "unknown": pack("!HHI", 0xC123, 8, 1),
+        "reset": script.out_request(0, [1]),
+        "response": pack_response(script.ours(0), PERFORMED),
+        "tsns": pack_tsn_reset(script.theirs(0)),
+        "unknown": pack("!HHI", 0xC123, 8, 1),
         "empty": pack("!HH", 0x8000, 4),
-    }[one]  # fmt: skip
+    }[one]
     chunk = pack_reconfig([parameter] * (60_000 // len(parameter)))
     for _ in range(4):
         script.send(chunk)
@@ -510,10 +512,12 @@ def test_everything_at_once_in_one_packet(interleaving: bool, state: str) -> Non
         at = script.expected
         script.send(
             pack_reconfig([script.out_request(2 * number, [0, 1], last_tsn=at + 3)]),
-            script.chunk(at + 2, b"x", B | E, 0, 0), script.skip(at + 1, (0, 9), (1, 9)),
+            script.chunk(at + 2, b"x", B | E, 0, 0),
+            script.skip(at + 1, (0, 9), (1, 9)),
             pack_reconfig([script.out_request(2 * number + 1, [0], last_tsn=at + 1)]),
-            script.chunk(at + 3, b"y", B | E, 1, 0), script.skip(at + 5, (0, 0)),
-        )  # fmt: skip
+            script.chunk(at + 3, b"y", B | E, 1, 0),
+            script.skip(at + 5, (0, 0)),
+        )
         script.bounded()
         script.take()
         if script.state is CLOSED:

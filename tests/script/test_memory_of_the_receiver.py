@@ -17,13 +17,14 @@ from support.pair import Recorder
 from support.script import B, E, Script, U
 from support.skirmish import LIMITS, Skirmish
 
-from asyncsctp.association import Association, AssociationUser
+from asyncsctp.association.association import Association
+from asyncsctp.association.invariants import check
+from asyncsctp.association.lifecycle import AssociationUser
+from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
-from asyncsctp.endpoint import Endpoint
+from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.budget import FLOOR
-from asyncsctp.invariants import check
-from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import SeededRandom
 from asyncsctp.wire.constants import (
@@ -350,9 +351,14 @@ class Crowd:
         self.now = 1.0
         self.users: list[Recorder] = []
         self.z = Endpoint(
-            config, port=5001, local_addresses=[Z], random=SeededRandom(1), outbox=Outbox(), listening=True,
+            config,
+            port=5001,
+            local_addresses=[Z],
+            random=SeededRandom(1),
+            outbox=Outbox(),
+            listening=True,
             accept=self.accept,
-        )  # fmt: skip
+        )
         quiet = Config(heartbeat_interval=None, interleaving=config.interleaving)
         self.peers = [
             Endpoint(quiet, port=10_000 + n, local_addresses=[A], random=SeededRandom(n), outbox=Outbox())
@@ -527,6 +533,7 @@ def test_a_peer_that_fills_its_window_ends_and_comes_again_gets_no_more_than_the
 
 def test_what_comes_after_an_abort_in_the_middle_of_a_packet_is_on_nobodys_account() -> None:
     """Only the message that its user heard of before that is still to be read."""
+
     class Aborting(Recorder):
         def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
             assert self.association is not None

@@ -87,9 +87,11 @@ def test_in_whatever_order_they_come(interleaving: bool, order: tuple[int, ...])
     """Two fragments of a message that was left off, one of another, and one that is whole."""
     peer = Peer(interleaving)
     chunks = [
-        peer.fragment(0, b"a", B, 0), peer.fragment(1, b"b", 0, 0, 1), peer.fragment(2, b"c", B, 1),
+        peer.fragment(0, b"a", B, 0),
+        peer.fragment(1, b"b", 0, 0, 1),
+        peer.fragment(2, b"c", B, 1),
         peer.fragment(3, b"whole", B | E, 2),
-    ]  # fmt: skip
+    ]
     for number in order:
         peer.send(chunks[number])
         assert peer.state is ESTABLISHED

@@ -25,7 +25,7 @@ from support.stage import (
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted
 from asyncsctp.events import AssociationDown, PeerAddressChanged
-from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
+from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT, State
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.asconf import read_asconf
@@ -428,9 +428,7 @@ def test_a_peer_that_authenticates_says_by_asconf_where_it_is() -> None:
 def moved(state: State, demanded: frozenset[int] = frozenset()) -> Solo:
     """A server in this state, whose client authenticates ASCONF."""
     solo = Solo(config=NAT_AND_ASCONF.replace(auth_chunks=demanded))
-    into(
-        solo, state, disable_restart=True, extensions=frozenset({ASCONF, ASCONF_ACK, AUTH}), auth=AUTH_PARAMETERS
-    )  # fmt: skip
+    into(solo, state, disable_restart=True, extensions=frozenset({ASCONF, ASCONF_ACK, AUTH}), auth=AUTH_PARAMETERS)
     return solo
 
 

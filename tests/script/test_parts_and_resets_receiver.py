@@ -7,7 +7,7 @@ from support.pair import Recorder
 from support.script import B, E, Script, U
 
 from asyncsctp.config import Config
-from asyncsctp.handlers.reception import Reception
+from asyncsctp.handlers.data.receiver import Reception
 from asyncsctp.inbound.reassembly import SMALLEST_CHARGE
 from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_DATA_HEADER_SIZE, I_FORWARD_TSN, SACK
 from asyncsctp.wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn

@@ -10,7 +10,7 @@ from support.script import B, Chunk, E, Packet, Script
 from asyncsctp.config import Config
 from asyncsctp.errors import MessageTooLarge
 from asyncsctp.events import SendFailed
-from asyncsctp.handlers.transmission import Transmission
+from asyncsctp.handlers.data.sender import Transmission
 from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
 from asyncsctp.wire.constants import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, SACK
 

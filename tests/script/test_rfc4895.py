@@ -12,7 +12,7 @@ from support.changing import so_far
 from support.script import PEER_RANDOM, Packet, Script
 from support.stage import PEER_TAG, Solo, cause_of, chunks, data, init_of, kinds, offer
 
-from asyncsctp.association import Association
+from asyncsctp.association.association import Association
 from asyncsctp.config import Config
 from asyncsctp.events import AssociationRestarted, AuthKeyChanged
 from asyncsctp.handlers.state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, ESTABLISHED
@@ -118,7 +118,7 @@ HMAC_ALGO = tlv.pack(PARAM_HMAC_ALGORITHMS, b"\0\1")
         tlv.pack(PARAM_RANDOM) + HMAC_ALGO,
     ],
     ids=["two RANDOM", "two HMAC-ALGO", "two CHUNKS", "half an identifier", "a random number of no bytes"],
-)  # fmt: skip
+)
 def test_3_what_contradicts_itself_is_refused(parameters: bytes) -> None:
     solo = Solo(config=config(DATA))
     init = pack_init(offer(), ack=False)
@@ -393,8 +393,10 @@ def test_who_changes_packets_on_their_way_changes_nothing_else(seed: int) -> Non
 def test_9_key_0_is_not_taken_where_keys_are_configured() -> None:
     script_ = Script(
         config(DATA, auth_keys={1: b"one"}, auth_active_key=1),
-        auth=frozenset({DATA}), keys={0: b"", 1: b"one"}, up=False,
-    )  # fmt: skip
+        auth=frozenset({DATA}),
+        keys={0: b"", 1: b"one"},
+        up=False,
+    )
     script_.set_up(1)
     script_.send(script_.data(0, b"from nobody"), auth=0)
     assert heard(script_) == []

@@ -46,8 +46,9 @@ def test_a1_a_request_names_the_address_and_has_a_correlation_id_of_its_own() ->
     script.flush()
     _, asconf = script.asked()
     assert [(each.kind, each.address) for each in asconf.requests] == [
-        (PARAM_ADD_ADDRESS, OURS), (PARAM_DELETE_ADDRESS, LOCAL[0])
-    ]  # fmt: skip
+        (PARAM_ADD_ADDRESS, OURS),
+        (PARAM_DELETE_ADDRESS, LOCAL[0]),
+    ]
     assert len({each.correlation for each in asconf.requests}) == 2
 
 
@@ -655,8 +656,9 @@ def test_behind_a_nat_an_address_is_added_by_a_wildcard() -> None:
     assert packet.route.local == OURS
     assert asconf.address == "0.0.0.0"
     assert [(each.kind, each.address) for each in asconf.requests] == [
-        (PARAM_ADD_ADDRESS, "0.0.0.0"), (PARAM_VTAGS, "")
-    ]  # fmt: skip
+        (PARAM_ADD_ADDRESS, "0.0.0.0"),
+        (PARAM_VTAGS, ""),
+    ]
     context = script.association.context
     assert asconf.requests[1].tags == (context.local_tag, context.peer_tag)
     assert script.wait()[0].route.local == OURS
@@ -672,8 +674,10 @@ def test_behind_a_nat_a_host_is_renumbered_by_wildcards() -> None:
     packet, asconf = script.asked()
     assert packet.route.local == OURS
     assert [(each.kind, each.address) for each in asconf.requests] == [
-        (PARAM_ADD_ADDRESS, "0.0.0.0"), (PARAM_DELETE_ADDRESS, "0.0.0.0"), (PARAM_VTAGS, "")
-    ]  # fmt: skip
+        (PARAM_ADD_ADDRESS, "0.0.0.0"),
+        (PARAM_DELETE_ADDRESS, "0.0.0.0"),
+        (PARAM_VTAGS, ""),
+    ]
     script.acknowledge(0, local=OURS)
     assert ticket.is_ok
     assert script.association.path_manager.local.sources == (OURS,)

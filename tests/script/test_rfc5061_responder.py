@@ -10,7 +10,7 @@ from support.script import LOCAL, PEER, PEER_PORT, PEER_TSN, B, E, I, Script
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathState
-from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
+from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import control, tlv
@@ -619,9 +619,15 @@ def test_c4_addresses_may_change_while_the_association_is_shut_down(other: objec
 
 @pytest.mark.parametrize(
     "value",
-    ["", "00", "fffffffc", "fffffffc c0010010 00000001 00050008 0a020002", "fffffffc 00050008 0a000002 c0010003",
-     "fffffffc 00050008 0a000002 c0010010 00000001 00050009 0a020002"],
-)  # fmt: skip
+    [
+        "",
+        "00",
+        "fffffffc",
+        "fffffffc c0010010 00000001 00050008 0a020002",
+        "fffffffc 00050008 0a000002 c0010003",
+        "fffffffc 00050008 0a000002 c0010010 00000001 00050009 0a020002",
+    ],
+)
 @pytest.mark.parametrize("source", [PEER[0], NEW])
 def test_malformed_requests_are_dropped_and_counted(value: str, source: str) -> None:
     script = Mobile()

@@ -16,7 +16,7 @@ from support.stage import VICTIM, victims
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationTimeout
 from asyncsctp.events import PathState
-from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
+from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.timers import HEARTBEAT_TIMER, timer_key
@@ -93,7 +93,8 @@ def test_a_primary_that_is_not_verified_gets_no_data() -> None:
 
 
 def test_redirection_by_a_forged_source_ends_with_one_heartbeat_in_an_rto() -> None:
-    """All of the association is moved to the victim: data waits until it has answered a HEARTBEAT, which it never does.
+    """All of the association is moved to the victim: data waits until it has answered a HEARTBEAT, which it never
+    does.
     """
     script = Mobile(Config(heartbeat_interval=None, dynamic_addresses=True, max_retrans=4))
     script.write(bytes(20_000))
@@ -194,7 +195,8 @@ def test_who_has_the_tag_and_no_keys_can_add_nothing_and_move_nothing() -> None:
 
 
 def test_a_replayed_asconf_adds_nothing_twice_and_moves_nothing() -> None:
-    """Its source is no part of what is authenticated: the next request is from another address, and has another number.
+    """Its source is no part of what is authenticated: the next request is from another address, and has another
+    number.
     """
     script = Mobile()
     moving = script.authenticated(script.asconf(add("0.0.0.0"), lookup="0.0.0.0"))
@@ -223,7 +225,8 @@ def test_an_asconf_ack_that_is_replayed_settles_nothing() -> None:
 
 
 def test_our_own_chunks_that_come_back_do_nothing() -> None:
-    """RFC 4895 section 6.1 has one key for both directions; numbers and correlation ids do not fit, or nothing is new.
+    """RFC 4895 section 6.1 has one key for both directions; numbers and correlation ids do not fit, or nothing is
+    new.
     """
     script = Mobile()
     script.write(b"data")

@@ -14,8 +14,8 @@ from support.script import PEER_TSN, B, E, Packet, Script, U
 from asyncsctp.config import Config
 from asyncsctp.errors import ReconfigError
 from asyncsctp.events import Event, StreamsAdded, StreamsReset, TsnsReset
-from asyncsctp.handlers.reconfig_jobs import Ticket
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT
+from asyncsctp.handlers.streams.reconfig_jobs import Ticket
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import (
     CAUSE_PROTOCOL_VIOLATION,
@@ -139,10 +139,12 @@ class Reconfigured(Script):
         if parameter.kind != OUT:
             return Said(parameter.kind, number, parameter.streams, added=parameter.added)
         return Said(
-            OUT, number, parameter.streams,
+            OUT,
+            number,
+            parameter.streams,
             last_tsn=self._number(parameter.last_tsn, self._local_tsn),
             answers=self._number(parameter.answers, PEER_TSN),
-        )  # fmt: skip
+        )
 
 
 def result(number: int, code: int) -> Said:
@@ -1014,9 +1016,7 @@ def test_a_malformed_chunk_is_counted(script: Reconfigured) -> None:
 
 
 def test_a_sack_goes_with_the_answer(script: Reconfigured) -> None:
-    script.send(
-        script.data(0),
-    )
+    script.send(script.data(0))
     script.take()
     script.send(script.data(1))
     script.expect_nothing()  # delayed

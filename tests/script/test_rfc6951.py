@@ -403,9 +403,13 @@ def test_sctp_packets_are_padded_and_sealed_whatever_the_family() -> None:
 def test_nothing_is_answered_to_a_reflected_complete_of_another_port() -> None:
     solo = Solo()
     solo.accept()
-    assert solo.receive(
-        solo.packet(control.pack_shutdown_complete(reflected=True), tag=PEER_TAG, peer_port=PEER_PORT + 1), udp_port=1
-    ) == []
+    assert (
+        solo.receive(
+            solo.packet(control.pack_shutdown_complete(reflected=True), tag=PEER_TAG, peer_port=PEER_PORT + 1),
+            udp_port=1,
+        )
+        == []
+    )
 
 
 # Where chunks must be authenticated, the tag alone proves nothing of who can read packets (RFC 4895 section 6.3).

@@ -27,9 +27,7 @@ def script(paths: int = 2, **settings: Any) -> Script:
 def states(script: Script, number: int = 0) -> list[PathState]:
     """What the user was told of an address."""
     return [
-        event.state
-        for event in script.user.events
-        if isinstance(event, PathChanged) and event.address == PEER[number]
+        event.state for event in script.user.events if isinstance(event, PathChanged) and event.address == PEER[number]
     ]
 
 
@@ -345,9 +343,7 @@ def test_rule_9_is_not_for_an_active_address() -> None:
 
 
 def test_rule_9_holds_for_a_request_to_reconfigure_as_well() -> None:
-    peer = Script(
-        Config(pf_threshold=0, heartbeat_interval=None), paths=2, extensions=frozenset({RE_CONFIG})
-    )
+    peer = Script(Config(pf_threshold=0, heartbeat_interval=None), paths=2, extensions=frozenset({RE_CONFIG}))
     peer.association.reconfig.reset_streams([1], None)
     peer.flush()
     peer.advance(2.0)
@@ -374,9 +370,7 @@ def test_rule_9_holds_for_a_forward_tsn_as_well() -> None:
 
 
 def test_rule_10_holds_for_a_forward_tsn_as_well() -> None:
-    peer = Script(
-        Config(pf_threshold=0, heartbeat_interval=None), paths=1, extensions=frozenset({FORWARD_TSN})
-    )
+    peer = Script(Config(pf_threshold=0, heartbeat_interval=None), paths=1, extensions=frozenset({FORWARD_TSN}))
     peer.association.send(0, b"once only", terms=Terms(None, LIMITED, 0))
     peer.flush()
     peer.advance(3.0)

@@ -187,9 +187,9 @@ def test_begun_messages_without_end_end_the_association() -> None:
     script = negotiated(CONFIG.replace(recv_buffer=1 << 16, max_message_size=1 << 14))
     most = 0
     for first in range(0, 4000, 10):
-        script.arrive(*[
-            i_data(script, tsn, b"x", flags=B | U, sid=tsn % 16, mid=tsn) for tsn in range(first, first + 10)
-        ])
+        script.arrive(
+            *[i_data(script, tsn, b"x", flags=B | U, sid=tsn % 16, mid=tsn) for tsn in range(first, first + 10)]
+        )
         script.flush()
         if script.state is CLOSED:
             break

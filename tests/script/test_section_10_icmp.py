@@ -20,7 +20,7 @@ from support.stage import (
     kinds,
 )
 
-from asyncsctp.association import Association
+from asyncsctp.association.association import Association
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted, AssociationRefused, AssociationTimeout
 from asyncsctp.handlers.state import (

@@ -296,14 +296,25 @@ def test_nothing_is_answered_by_two_packets(seed: int) -> None:
     association = into(solo, chance.choice(ALL_STATES))
     solo.wait(0.0)
     menu = [
-        UNKNOWN, HEARTBEAT, tlv.pack(0x41 << 8, b"stop"), control.pack_shutdown_ack(), control.pack_shutdown(5),
-        control.pack_shutdown_complete(), control.pack_cookie_ack(), control.pack_cookie_echo(b"cookie"),
-        control.pack_error(causes.pack_stale_cookie(3)), control.pack_heartbeat_ack(b"x" * 20), data(PEER_TSN),
-        data(PEER_TSN + 3), data(PEER_TSN + 1, sid=60000), tlv.pack(0xC0 << 8, pack("!I", PEER_TSN)),
-        control.pack_ecne(4), tlv.pack(0xC1 << 8, pack("!I", 1)),
+        UNKNOWN,
+        HEARTBEAT,
+        tlv.pack(0x41 << 8, b"stop"),
+        control.pack_shutdown_ack(),
+        control.pack_shutdown(5),
+        control.pack_shutdown_complete(),
+        control.pack_cookie_ack(),
+        control.pack_cookie_echo(b"cookie"),
+        control.pack_error(causes.pack_stale_cookie(3)),
+        control.pack_heartbeat_ack(b"x" * 20),
+        data(PEER_TSN),
+        data(PEER_TSN + 3),
+        data(PEER_TSN + 1, sid=60000),
+        tlv.pack(0xC0 << 8, pack("!I", PEER_TSN)),
+        control.pack_ecne(4),
+        tlv.pack(0xC1 << 8, pack("!I", 1)),
         tlv.pack(0x82 << 8, tlv.pack(13, pack("!III", PEER_TSN, 0, PEER_TSN - 1))),
         pack("!BBHIHHI", 0, 3, 16, PEER_TSN, 0, 0, 0),
-    ]  # fmt: skip
+    ]
     for _ in range(12):
         items = chance.choices(menu, k=chance.randrange(1, 30))
         tag = association.context.local_tag

@@ -362,11 +362,7 @@ def test_every_changed_byte_spoils_the_cookie_silently() -> None:
     assert kinds(solo.receive(echo)[0][1]) == [COOKIE_ACK]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"tag": 1}, {"peer_port": PEER_PORT + 1}],
-    ids=["tag", "peer's port"],
-)
+@pytest.mark.parametrize("changes", [{"tag": 1}, {"peer_port": PEER_PORT + 1}], ids=["tag", "peer's port"])
 def test_step_3_ports_and_tag_are_those_of_the_cookie(changes: dict[str, int]) -> None:
     """RFC 5062 section 7 too."""
     solo = Solo()

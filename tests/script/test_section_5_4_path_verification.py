@@ -10,13 +10,7 @@ from asyncsctp.events import PathState, PeerAddressChanged
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import causes, control, tlv
-from asyncsctp.wire.constants import (
-    COOKIE_ACK,
-    DATA,
-    HEARTBEAT,
-    HEARTBEAT_ACK,
-    SACK,
-)
+from asyncsctp.wire.constants import COOKIE_ACK, DATA, HEARTBEAT, HEARTBEAT_ACK, SACK
 
 CLAIMED = "198.51.100.66"
 MANY = tuple(f"198.51.100.{number}" for number in range(1, 60))
@@ -29,11 +23,7 @@ def states(solo: Solo) -> dict[str, PathState]:
 def test_rule_1_addresses_named_by_our_user() -> None:
     solo = Solo()
     solo.establish((THERE, "192.0.2.3"), addresses=("192.0.2.3", CLAIMED))
-    assert states(solo) == {
-        THERE: PathState.ACTIVE,
-        "192.0.2.3": PathState.ACTIVE,
-        CLAIMED: PathState.UNCONFIRMED,
-    }
+    assert states(solo) == {THERE: PathState.ACTIVE, "192.0.2.3": PathState.ACTIVE, CLAIMED: PathState.UNCONFIRMED}
 
 
 def test_rules_2_and_3_of_a_listener() -> None:
@@ -244,9 +234,7 @@ def test_all_real_addresses_are_confirmed_in_the_end(client: int, server: int) -
     for node, count in ((a, server), (z, client)):
         assert len(node.association.path_manager.paths) == count
     sim.until(
-        lambda: all(
-            path.state is PathState.ACTIVE for node in (a, z) for path in node.association.path_manager.paths
-        ),
+        lambda: all(path.state is PathState.ACTIVE for node in (a, z) for path in node.association.path_manager.paths),
         30,
     )
     a.send(b"to z")

@@ -42,7 +42,8 @@ def test_lengths_that_cannot_be_end_the_packet_and_nothing_else(chunk: bytes) ->
 
 
 def test_final_padding_may_be_counted_or_missing() -> None:
-    """Section 3.2, note: a robust implementation accepts the chunk whether or not the final padding is in its length.
+    """Section 3.2, note: a robust implementation accepts the chunk whether or not the final padding is in its
+    length.
     """
     script = Script()
     script.send(b"\x04\0\0\x0c" + b"\0\1\0\x05" + b"x\0\0\0")

@@ -24,14 +24,7 @@ from support.stage import (
 )
 
 from asyncsctp.errors import AssociationAborted, AssociationRefused
-from asyncsctp.handlers.state import (
-    CLOSED,
-    COOKIE_ECHOED,
-    COOKIE_WAIT,
-    ESTABLISHED,
-    SHUTDOWN_ACK_SENT,
-    State,
-)
+from asyncsctp.handlers.state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, ESTABLISHED, SHUTDOWN_ACK_SENT, State
 from asyncsctp.wire import causes, control, sack, tlv
 from asyncsctp.wire.constants import (
     ABORT,

@@ -67,12 +67,7 @@ def test_any_other_is_silently_discarded(tag: int | None, reflected: bool) -> No
 
 @pytest.mark.parametrize(
     "chunk",
-    [
-        b"\x06\0\0\x03",
-        b"\x06\0\0\x08\0\x0c\0\x09",
-        b"\x06\0\0\x08\0\x0c\0\0",
-        b"\x06\0\0\x09\0\x0c\0\x40x\0\0\0",
-    ],
+    [b"\x06\0\0\x03", b"\x06\0\0\x08\0\x0c\0\x09", b"\x06\0\0\x08\0\x0c\0\0", b"\x06\0\0\x09\0\x0c\0\x40x\0\0\0"],
 )
 def test_an_abort_with_a_format_error_is_silently_discarded(chunk: bytes) -> None:
     """Section 3.3.7: MUST silently discard it."""

@@ -11,7 +11,7 @@ from struct import pack, pack_into
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError, AssociationClosed
-from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
+from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED
 from asyncsctp.paths.encapsulation import Route, is_ipv4
 from asyncsctp.wire import causes, control, tlv
@@ -57,9 +57,11 @@ class AddressSoup:
     def __init__(self, seed: int) -> None:
         self.random = random = Random(seed)
         self.config = SETTINGS.replace(
-            heartbeat_interval=random.choice((None, 1.0)), pf_threshold=random.choice((None, 0, 2)),
-            path_max_retrans=random.choice((0, 2, 5)), nat_support=random.random() < 0.5,
-        )  # fmt: skip
+            heartbeat_interval=random.choice((None, 1.0)),
+            pf_threshold=random.choice((None, 0, 2)),
+            path_max_retrans=random.choice((0, 2, 5)),
+            nat_support=random.random() < 0.5,
+        )
         self.script = Mobile(self.config, paths=1 if self.config.nat_support else random.choice((1, 2)))
         self.honest = random.choice((0.5, 0.95, 0.95))
         self.probes: list[bytes] = []

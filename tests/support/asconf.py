@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from asyncsctp.association import Association as Core
+from asyncsctp.association.association import Association as Core
+from asyncsctp.association.overview import Overview
 from asyncsctp.errors import AsconfError, Cause
-from asyncsctp.overview import Overview
 
 __all__ = ["Asconf", "Request", "play"]
 

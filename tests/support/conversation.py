@@ -77,7 +77,8 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Script:
-    """`plan` has line, paths and settings; of its deeds only cuts are done. `closes_at`: a graceful end in the middle.
+    """`plan` has line, paths and settings; of its deeds only cuts are done. `closes_at`: a graceful end in the
+    middle.
     """
 
     plan: Plan
@@ -210,13 +211,27 @@ class _Author:
 
     def _meddling(self, side: int) -> Line:
         random = self.random
-        what = random.choice(("configure", "configure", "reset_streams", "add_streams", "reset_tsns", "heartbeat",
-                              "set_priority", "set_primary", "events"))  # fmt: skip
+        what = random.choice(
+            (
+                "configure",
+                "configure",
+                "reset_streams",
+                "add_streams",
+                "reset_tsns",
+                "heartbeat",
+                "set_priority",
+                "set_primary",
+                "events",
+            )
+        )
         changes: dict[str, Any] = {
-            "recv_buffer": random.choice((4096, 20_000, 1 << 20)), "send_buffer": random.choice((1, 4096, 1 << 20)),
-            "max_burst": random.choice((None, 1, 4)), "sack_delay": random.choice((0.0, 0.5)),
-            "scheduler": random.choice((None, *SCHEDULERS)), "nodelay": random.random() < 0.5,
-        }  # fmt: skip
+            "recv_buffer": random.choice((4096, 20_000, 1 << 20)),
+            "send_buffer": random.choice((1, 4096, 1 << 20)),
+            "max_burst": random.choice((None, 1, 4)),
+            "sack_delay": random.choice((0.0, 0.5)),
+            "scheduler": random.choice((None, *SCHEDULERS)),
+            "nodelay": random.random() < 0.5,
+        }
         names = random.sample(sorted(changes), random.choice((1, 2)))
         arguments: dict[str, dict[str, Any]] = {
             "configure": {name: changes[name] for name in names},
@@ -361,9 +376,11 @@ class Conversation:
             self.network.heal(A_ADDRESSES[here], Z_ADDRESSES[there])
 
     def _calm_down(self) -> None:
-        self.network.defaults(self.plan.link.replace(
-            loss=0.0, burst_start=0.0, reorder=0.0, duplicate=0.0, corrupt=0.0, mark=0.0, jitter=0.0
-        ))  # fmt: skip
+        self.network.defaults(
+            self.plan.link.replace(
+                loss=0.0, burst_start=0.0, reorder=0.0, duplicate=0.0, corrupt=0.0, mark=0.0, jitter=0.0
+            )
+        )
         for a in A_ADDRESSES:
             for z in Z_ADDRESSES:
                 self.network.heal(a, z)

@@ -8,7 +8,7 @@ from functools import partial
 from math import inf
 from random import Random
 
-from asyncsctp.association import Association
+from asyncsctp.association.association import Association
 from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError, AssociationTimeout
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
@@ -110,15 +110,19 @@ class EndingLife(MixedLife):
 
     def _config(self) -> Config:
         random = self.random
-        return super()._config().replace(
-            rto_initial=random.choice((0.2, 1.0)),
-            rto_min=random.choice((0.1, 1.0)),
-            rto_max=2.0,
-            max_retrans=30,
-            path_max_retrans=random.choice((1, 5, 30)),
-            heartbeat_interval=random.choice((None, 0.05, 0.05, 5.0)),
-            dynamic_addresses=random.random() < 0.5,
-            shutdown_guard=1000.0,
+        return (
+            super()
+            ._config()
+            .replace(
+                rto_initial=random.choice((0.2, 1.0)),
+                rto_min=random.choice((0.1, 1.0)),
+                rto_max=2.0,
+                max_retrans=30,
+                path_max_retrans=random.choice((1, 5, 30)),
+                heartbeat_interval=random.choice((None, 0.05, 0.05, 5.0)),
+                dynamic_addresses=random.random() < 0.5,
+                shutdown_guard=1000.0,
+            )
         )
 
     def _plan_addresses(self, span: float) -> None:
@@ -183,8 +187,6 @@ class EndingLife(MixedLife):
         super()._abort(side)
 
 
-
-
 class _Survivors(Pair):
     """A pair of which either side may lose its memory; whoever comes after has a user of its own."""
 
@@ -231,9 +233,15 @@ class ForgetfulLife:
             duplicate=random.choice((0.0, 0.1)),
         )
         config = Config(
-            rto_initial=0.2, rto_min=0.1, rto_max=2.0, max_retrans=30, init_max_retrans=30, path_max_retrans=30,
-            shutdown_guard=1000.0, heartbeat_interval=random.choice((None, 0.3)),
-        )  # fmt: skip
+            rto_initial=0.2,
+            rto_min=0.1,
+            rto_max=2.0,
+            max_retrans=30,
+            init_max_retrans=30,
+            path_max_retrans=30,
+            shutdown_guard=1000.0,
+            heartbeat_interval=random.choice((None, 0.3)),
+        )
         self.pair = _Survivors(seed, self.link, config, random.choice((1, 2)))
         self.written: set[bytes] = set()
 

@@ -14,9 +14,9 @@ from struct import pack, pack_into, unpack_from
 from typing import Any, NamedTuple
 
 from asyncsctp import compiled
-from asyncsctp.association import Association
+from asyncsctp.association.association import Association
 from asyncsctp.config import Config
-from asyncsctp.endpoint import Endpoint
+from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import CLOSED
 from asyncsctp.outbound.message import LIMITED, TIMED, Terms
 from asyncsctp.paths.encapsulation import Route
@@ -186,9 +186,15 @@ class TappedPair(Pair):
         more: Mapping[str, Any] | None = None,
     ) -> None:
         config = Config(
-            mtu=576, rto_initial=0.5, rto_min=0.2, heartbeat_interval=1.0, outgoing_streams=8, ecn=marks,
-            interleaving=interleaving, partial_delivery_point=600,
-        ).replace(**more or {})  # fmt: skip
+            mtu=576,
+            rto_initial=0.5,
+            rto_min=0.2,
+            heartbeat_interval=1.0,
+            outgoing_streams=8,
+            ecn=marks,
+            interleaving=interleaving,
+            partial_delivery_point=600,
+        ).replace(**more or {})
         link = LinkSettings(delay=0.02, mark=0.2 if marks else 0.0)
         self.losses = losses
         self.count = 0
@@ -429,9 +435,19 @@ class Soup:
     def chunk(self, association: Association | None) -> bytes:
         random = self.random
         makers: list[Callable[[Association | None], bytes]] = [
-            self._data, self._data, self._data, self._sack, self._sack, self._control, self._init, self._unknown,
-            self._skip, self._i_data, self._reconfig, self._change,
-        ]  # fmt: skip
+            self._data,
+            self._data,
+            self._data,
+            self._sack,
+            self._sack,
+            self._control,
+            self._init,
+            self._unknown,
+            self._skip,
+            self._i_data,
+            self._reconfig,
+            self._change,
+        ]
         chunk = random.choice(makers)(association)
         if random.random() < 0.03:
             spoiled = bytearray(chunk)
@@ -496,9 +512,13 @@ class Soup:
     def _init(self, _: Association | None) -> bytes:
         random = self.random
         value = pack(
-            "!IIHHI", random.getrandbits(32) if random.random() < 0.9 else 0, random.choice((0, 1500, 1 << 20)),
-            random.choice((0, 1, 65535)), random.choice((0, 1, 65535)), random.getrandbits(32),
-        )  # fmt: skip
+            "!IIHHI",
+            random.getrandbits(32) if random.random() < 0.9 else 0,
+            random.choice((0, 1500, 1 << 20)),
+            random.choice((0, 1, 65535)),
+            random.choice((0, 1, 65535)),
+            random.getrandbits(32),
+        )
         for _number in range(random.choice((0, 1, 5))):
             kind = random.choice((5, 6, 7, 8, 9, 11, 12, 0x8000, 0x8008, 0xC000, 0x4001, random.getrandbits(16)))
             size = random.choice((0, 4, 8, 16, 40))
@@ -517,10 +537,13 @@ class Soup:
         random = self.random
         reception = association._rooms.reception if association is not None else None
         value = pack(
-            "!IHHII", self._near(reception.tracker.expected if reception is not None else 0),
-            random.choice((0, 1, 2, 7, 65535)), 0, random.choice((0, 1, 2, random.getrandbits(32))),
+            "!IHHII",
+            self._near(reception.tracker.expected if reception is not None else 0),
+            random.choice((0, 1, 2, 7, 65535)),
+            0,
             random.choice((0, 1, 2, random.getrandbits(32))),
-        )  # fmt: skip
+            random.choice((0, 1, 2, random.getrandbits(32))),
+        )
         return self._tlv(I_DATA, random.choice((3, 0, 1, 2, 7, 4)), value + bytes(random.choice((0, 1, 10, 400))))
 
     def _reconfig(self, association: Association | None) -> bytes:

@@ -105,9 +105,25 @@ class MeddlingLife(MixedLife):
         if self.count > 2000:  # it would go on for ever
             return
         wish = random.choice(
-            ["withdraw"] * 6 + ["send"] * 3 + ["watch", "reset", "reset", "heartbeat", "heartbeat", "parts", "primary",
-             "configure", "scheduler", "shutdown", "abort", "break off", "break off", "look"]
-        )  # fmt: skip
+            ["withdraw"] * 6
+            + ["send"] * 3
+            + [
+                "watch",
+                "reset",
+                "reset",
+                "heartbeat",
+                "heartbeat",
+                "parts",
+                "primary",
+                "configure",
+                "scheduler",
+                "shutdown",
+                "abort",
+                "break off",
+                "break off",
+                "look",
+            ]
+        )
         if wish in ("abort", "shutdown") and random.random() < 0.9:
             wish = "withdraw"
         outer = user.calling
@@ -158,6 +174,3 @@ def live(seed: int) -> None:
     except BaseException as error:
         error.add_note(life.describe())
         raise
-
-
-

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final
 
-from asyncsctp.association import Association
+from asyncsctp.association.association import Association
 from asyncsctp.errors import (
     AsconfError,
     AssociationAborted,
@@ -75,9 +75,13 @@ class Lives(Pair):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(
-            plan.seed, link=plan.link, config=plan.configs[0], z_config=plan.configs[1], paths=plan.paths[0],
+            plan.seed,
+            link=plan.link,
+            config=plan.configs[0],
+            z_config=plan.configs[1],
+            paths=plan.paths[0],
             z_paths=plan.paths[1],
-        )  # fmt: skip
+        )
         self.lives: tuple[list[Recorder], list[Recorder]] = ([self.users[0]], [self.users[1]])
         #: The largest receive buffer that each side has had.
         self.windows = [config.recv_buffer for config in plan.configs]
@@ -207,9 +211,19 @@ class Meeting:
         return policy if setup is not None and setup.partial_reliability else RELIABLE
 
     def _send(
-        self, side: int, number: int, sid: int, size: int, unordered: bool, policy: int, bound: float,
-        path: int | None, key: int | None, watched: bool, immediate: bool,
-    ) -> None:  # fmt: skip
+        self,
+        side: int,
+        number: int,
+        sid: int,
+        size: int,
+        unordered: bool,
+        policy: int,
+        bound: float,
+        path: int | None,
+        key: int | None,
+        watched: bool,
+        immediate: bool,
+    ) -> None:
         pair, association = self.pair, self.pair.association(side)
         if sid >= association.outgoing_streams or size > association.context.config.max_message_size:
             return
@@ -224,8 +238,7 @@ class Meeting:
         sent.data = number.to_bytes(2) * (size // 2) + b"!" * (size % 2)
         try:
             sent.message = association.send(
-                sid, sent.data, number, unordered, immediate, path=address, terms=terms,
-                auth_key=key if keyed else None,
+                sid, sent.data, number, unordered, immediate, path=address, terms=terms, auth_key=key if keyed else None
             )
         except RuntimeError:  # a message is being written to this stream in parts
             del self.sent[side][number]
@@ -271,9 +284,17 @@ class Meeting:
     # Messages in parts.
 
     def _begin_parts(
-        self, side: int, number: int, sid: int, unordered: bool, policy: int, bound: float, watched: bool, size: int,
+        self,
+        side: int,
+        number: int,
+        sid: int,
+        unordered: bool,
+        policy: int,
+        bound: float,
+        watched: bool,
+        size: int,
         last: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         association = self.pair.association(side)
         if sid >= association.outgoing_streams:
             return
@@ -447,9 +468,11 @@ class Meeting:
         """The line is good from now on, all readers read, and nothing new is begun."""
         pair, network = self.pair, self.pair.network
         self.is_calm = True
-        network.defaults(self.plan.link.replace(
-            loss=0.0, burst_start=0.0, reorder=0.0, duplicate=0.0, corrupt=0.0, mark=0.0, jitter=0.0
-        ))  # fmt: skip
+        network.defaults(
+            self.plan.link.replace(
+                loss=0.0, burst_start=0.0, reorder=0.0, duplicate=0.0, corrupt=0.0, mark=0.0, jitter=0.0
+            )
+        )
         for a in pair.addresses[0]:
             for z in pair.addresses[1]:
                 network.heal(a, z)
@@ -624,8 +647,6 @@ class Meeting:
 def pair_count(plan: Plan) -> int:
     """How many of Z's addresses A knows from the beginning."""
     return plan.paths[1] if plan.seed % 2 else 1
-
-
 
 
 def _standing(user: Recorder) -> str:

@@ -27,9 +27,15 @@ from .pair import Recorder
 from .scenario import Scenario
 
 SCHEDULERS = (
-    None, None, schedulers.FirstComeFirstServed, schedulers.RoundRobin, schedulers.RoundRobinPerPacket,
-    schedulers.Priority, schedulers.FairBandwidth, schedulers.WeightedFairQueueing,
-)  # fmt: skip
+    None,
+    None,
+    schedulers.FirstComeFirstServed,
+    schedulers.RoundRobin,
+    schedulers.RoundRobinPerPacket,
+    schedulers.Priority,
+    schedulers.FairBandwidth,
+    schedulers.WeightedFairQueueing,
+)
 
 
 class MixedLife(Scenario):
@@ -56,14 +62,18 @@ class MixedLife(Scenario):
 
     def _config(self) -> Config:
         random = self.random
-        return super()._config().replace(
-            partial_reliability=random.random() < 0.9,
-            interleaving=random.random() < 0.7,
-            stream_reconfig=random.random() < 0.9,
-            partial_delivery_point=random.choice((1, 2000, 64 * 1024)),
-            scheduler=random.choice(SCHEDULERS),
-            send_buffer=random.choice((5000, 50_000, 1 << 20)),
-            recv_buffer=random.choice((9000, 30_000, 2 * 1024 * 1024)),
+        return (
+            super()
+            ._config()
+            .replace(
+                partial_reliability=random.random() < 0.9,
+                interleaving=random.random() < 0.7,
+                stream_reconfig=random.random() < 0.9,
+                partial_delivery_point=random.choice((1, 2000, 64 * 1024)),
+                scheduler=random.choice(SCHEDULERS),
+                send_buffer=random.choice((5000, 50_000, 1 << 20)),
+                recv_buffer=random.choice((9000, 30_000, 2 * 1024 * 1024)),
+            )
         )
 
     def _plan_messages(self) -> None:
@@ -200,9 +210,7 @@ class MixedLife(Scenario):
         self.pair.endpoints[side].touch(association)
         return True
 
-    def _go_on(
-        self, side: int, sid: int, number: int, flags: int, terms: Terms, pieces: list[bytes], at: int
-    ) -> None:
+    def _go_on(self, side: int, sid: int, number: int, flags: int, terms: Terms, pieces: list[bytes], at: int) -> None:
         if self.parts[side].get(number) is not terms:
             return  # nobody is there to write any more
         last = at + 1 == len(pieces)
@@ -345,7 +353,6 @@ class MixedLife(Scenario):
         if writer.error is None and reader.error is None and self.before is None:
             reliable = {ppid for ppid in told if self.policies[side][ppid] == RELIABLE}
             assert not reliable, f"reliable messages {reliable} were given up"
-
 
     def _came(self, side: int) -> list[tuple[int, int, bool, bytes]]:
         """What came of the messages of a side."""

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from asyncsctp.config import Config
-from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
+from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.testing.nat import Nat
 from asyncsctp.wire.constants import DATA, SACK
 

@@ -10,15 +10,16 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from asyncsctp.association import Association, AssociationUser
+from asyncsctp.association.association import Association
+from asyncsctp.association.invariants import check as check_association
+from asyncsctp.association.lifecycle import AssociationUser
+from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
-from asyncsctp.endpoint import Endpoint
+from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.errors import SCTPError
 from asyncsctp.events import Event, SendFailed
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.reassembly import SMALLEST_CHARGE
-from asyncsctp.invariants import check as check_association
-from asyncsctp.outbox import Outbox
 from asyncsctp.testing import LinkSettings, Network
 from asyncsctp.testing.pair import Simulation
 
@@ -162,9 +163,14 @@ class Pair:
 
     def _endpoint(self, config: Config, port: int, addresses: Sequence[str], seed: str, listening: bool) -> Endpoint:
         return Endpoint(
-            config, port=port, local_addresses=addresses, random=Chance(seed), outbox=Outbox(), listening=listening,
+            config,
+            port=port,
+            local_addresses=addresses,
+            random=Chance(seed),
+            outbox=Outbox(),
+            listening=listening,
             accept=self.accept,
-        )  # fmt: skip
+        )
 
     def accept(self, association: Association) -> Recorder:
         self.accepted += 1
@@ -277,9 +283,14 @@ class Pair:
             statistics = association.statistics
             # What changes when anything does: most events are the other endpoint's.
             seen = (
-                association.state, association.next_expiry, association.buffered, statistics.packets_received,
-                statistics.packets_sent, statistics.messages_sent, len(self.users[side].unread),
-            )  # fmt: skip
+                association.state,
+                association.next_expiry,
+                association.buffered,
+                statistics.packets_received,
+                statistics.packets_sent,
+                statistics.messages_sent,
+                len(self.users[side].unread),
+            )
             if self._checked[side] != seen:
                 check_association(association)
                 self._checked[side] = seen

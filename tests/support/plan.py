@@ -21,18 +21,29 @@ from asyncsctp.wire.constants import COOKIE_ECHO, DATA, HEARTBEAT, I_DATA, RE_CO
 __all__ = ["Deed", "Plan", "draw"]
 
 SCHEDULERS: Final = (
-    schedulers.FirstComeFirstServed, schedulers.RoundRobin, schedulers.RoundRobinPerPacket, schedulers.Priority,
-    schedulers.FairBandwidth, schedulers.WeightedFairQueueing,
-)  # fmt: skip
+    schedulers.FirstComeFirstServed,
+    schedulers.RoundRobin,
+    schedulers.RoundRobinPerPacket,
+    schedulers.Priority,
+    schedulers.FairBandwidth,
+    schedulers.WeightedFairQueueing,
+)
 KEYS: Final = {1: b"one", 2: b"two", 3: b"three"}
 _ACCIDENTS: Final = ("loss", "burst_start", "reorder", "duplicate", "corrupt", "mark", "jitter")
 #: Settings that make sense together alone, and the feature that they are.
 _GROUPS: Final = {
-    "rto_initial": "rto", "rto_min": "rto", "rto_max": "rto",
-    "path_max_retrans": "failover", "pf_threshold": "failover", "primary_switchover": "failover",
-    "auth_chunks": "auth", "auth_hmacs": "auth", "auth_keys": "auth", "auth_active_key": "auth",
+    "rto_initial": "rto",
+    "rto_min": "rto",
+    "rto_max": "rto",
+    "path_max_retrans": "failover",
+    "pf_threshold": "failover",
+    "primary_switchover": "failover",
+    "auth_chunks": "auth",
+    "auth_hmacs": "auth",
+    "auth_keys": "auth",
+    "auth_active_key": "auth",
     "dynamic_addresses": "auth",
-}  # fmt: skip
+}
 _NEW_ADDRESSES: Final = (("10.2.0.1", "10.3.0.1"), ("10.2.0.2", "10.3.0.2"))
 _FIRST_ADDRESSES: Final = (("10.0.0.1", "10.1.0.1"), ("10.0.0.2", "10.1.0.2"))
 
@@ -185,9 +196,16 @@ class _Drawer:
         deeds = sorted(self.deeds, key=lambda deed: deed.at)
         calm = max([self.span, *(deed.at for deed in deeds)])
         return Plan(
-            self.seed, self._link(), self.paths, self.configs, in_parts, tuple(deeds), calm + 0.001,
-            random.randrange(2), random.random() < 0.3,
-        )  # fmt: skip
+            self.seed,
+            self._link(),
+            self.paths,
+            self.configs,
+            in_parts,
+            tuple(deeds),
+            calm + 0.001,
+            random.randrange(2),
+            random.random() < 0.3,
+        )
 
     def _do(self, at: float, side: int, what: str, *arguments: Any) -> None:
         self.deeds.append(Deed(round(at, 6), side, what, arguments))
@@ -302,10 +320,26 @@ class _Drawer:
         policies = random.choice(((RELIABLE,), (RELIABLE, RELIABLE, TIMED, LIMITED, PRIORITY), (LIMITED, TIMED)))
         pace = random.choice((0.0, 0.0, 0.2, 1.0))
         borders = (
-            1, 20, 100, 450, 490, 540, 1200, 1430, 1452, 4000, mine.send_buffer, theirs.recv_buffer // 4,
-            theirs.recv_buffer - 200, theirs.recv_buffer, theirs.recv_buffer + 1, 2 * theirs.recv_buffer,
-            theirs.partial_delivery_point, theirs.max_message_size, mine.max_message_size,
-        )  # fmt: skip
+            1,
+            20,
+            100,
+            450,
+            490,
+            540,
+            1200,
+            1430,
+            1452,
+            4000,
+            mine.send_buffer,
+            theirs.recv_buffer // 4,
+            theirs.recv_buffer - 200,
+            theirs.recv_buffer,
+            theirs.recv_buffer + 1,
+            2 * theirs.recv_buffer,
+            theirs.partial_delivery_point,
+            theirs.max_message_size,
+            mine.max_message_size,
+        )
         fit = [size for size in borders if size <= min(left, mine.max_message_size)]
         kinds = random.sample(fit, min(len(fit), random.choice((1, 2, 4))))
         number = 0
@@ -318,10 +352,20 @@ class _Drawer:
             at = self._instant(random) * pace
             policy = random.choice(policies)
             self._do(
-                at, side, "send", number, random.randrange(streams), size, random.random() < unordered, policy,
-                self._bound(random, policy), random.choice((None, None, None, 0, 1)), random.choice((None, 1, 2, 3)),
-                random.random() < 0.3, random.random() < 0.2,
-            )  # fmt: skip
+                at,
+                side,
+                "send",
+                number,
+                random.randrange(streams),
+                size,
+                random.random() < unordered,
+                policy,
+                self._bound(random, policy),
+                random.choice((None, None, None, 0, 1)),
+                random.choice((None, 1, 2, 3)),
+                random.random() < 0.3,
+                random.random() < 0.2,
+            )
             if random.random() < 0.05:
                 self._do(at + random.random() * self.span, side, "withdraw", number)
         for number in range(1000, 1000 + random.choice((0, 0, 1, 3, 6))):
@@ -340,9 +384,18 @@ class _Drawer:
         policy = random.choice((RELIABLE, RELIABLE, TIMED, LIMITED))
         at = self._instant(random)
         self._do(
-            at, side, "begin_parts", number, random.randrange(streams), random.random() < 0.2, policy,
-            self._bound(random, policy), random.random() < 0.5, pieces[0], len(pieces) == 1,
-        )  # fmt: skip
+            at,
+            side,
+            "begin_parts",
+            number,
+            random.randrange(streams),
+            random.random() < 0.2,
+            policy,
+            self._bound(random, policy),
+            random.random() < 0.5,
+            pieces[0],
+            len(pieces) == 1,
+        )
         broken = random.randrange(1, len(pieces)) if len(pieces) > 1 and random.random() < 0.15 else 0
         for position in range(1, len(pieces)):
             at += random.random() * random.choice((0.0, 0.01, 0.3)) * min(self.span, 1.0)
@@ -438,5 +491,3 @@ class _Drawer:
         for what, probability in kinds:
             if random.random() < probability:
                 self._do(self._instant(random), 0 if what == "restart" else random.randrange(2), what)
-
-

@@ -6,8 +6,8 @@ from functools import partial
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationClosed, ReconfigError
-from asyncsctp.handlers.reconfig_jobs import Ticket
 from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.handlers.streams.reconfig_jobs import Ticket
 from asyncsctp.testing import LinkSettings
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire import tlv
@@ -64,17 +64,21 @@ class ResettingLife(MixedLife):
 
     def _config(self) -> Config:
         random = self.random
-        return super()._config().replace(
-            rto_initial=random.choice((0.2, 1.0)),
-            rto_max=random.choice((1.0, 5.0)),
-            max_retrans=30,
-            path_max_retrans=5,
-            shutdown_guard=2000.0,
-            partial_reliability=random.random() < 0.9,
-            interleaving=random.random() < 0.3,
-            stream_reconfig=True,
-            outgoing_streams=random.choice((1, 3, 10)),
-            max_incoming_streams=65535,
+        return (
+            super()
+            ._config()
+            .replace(
+                rto_initial=random.choice((0.2, 1.0)),
+                rto_max=random.choice((1.0, 5.0)),
+                max_retrans=30,
+                path_max_retrans=5,
+                shutdown_guard=2000.0,
+                partial_reliability=random.random() < 0.9,
+                interleaving=random.random() < 0.3,
+                stream_reconfig=True,
+                outgoing_streams=random.choice((1, 3, 10)),
+                max_incoming_streams=65535,
+            )
         )
 
     def _plan_messages(self) -> None:

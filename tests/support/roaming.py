@@ -6,8 +6,8 @@ from functools import partial
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError, AssociationTimeout
-from asyncsctp.handlers.asconf_jobs import Ticket
-from asyncsctp.handlers.capabilities import MAX_PEER_ADDRESSES
+from asyncsctp.handlers.addresses.asconf_jobs import Ticket
+from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED
 
 from .pair import Pair

@@ -29,9 +29,14 @@ class Scenario:
         self.link = self._link()
         self.configs = (self._config(), self._config())
         self.pair = Pair(
-            seed, link=self.link, config=self.configs[0], z_config=self.configs[1], paths=self.paths,
-            z_paths=random.choice((1, self.paths)), places=self.places,
-        )  # fmt: skip
+            seed,
+            link=self.link,
+            config=self.configs[0],
+            z_config=self.configs[1],
+            paths=self.paths,
+            z_paths=random.choice((1, self.paths)),
+            places=self.places,
+        )
 
     def describe(self) -> str:
         return f"{self.link}\nA: {self.configs[0]}\nZ: {self.configs[1]}\naddresses: {self.pair.addresses}"

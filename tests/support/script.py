@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import pack, unpack_from
 
+from asyncsctp.association.invariants import check
+from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
-from asyncsctp.endpoint import Endpoint
+from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import ESTABLISHED, State
-from asyncsctp.invariants import check
-from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.paths.path import Path
 from asyncsctp.paths.rto import RtoEstimator
@@ -94,9 +94,7 @@ class Chunk:
     @property
     def causes(self) -> list[tuple[int, bytes]]:
         """Of ERROR and ABORT: code and information of each cause."""
-        return [
-            (code, self.value[start:end]) for code, _, start, end in tlv.walk(self.value, 0, len(self.value))
-        ]
+        return [(code, self.value[start:end]) for code, _, start, end in tlv.walk(self.value, 0, len(self.value))]
 
 
 @dataclass(frozen=True)
@@ -195,11 +193,19 @@ class Script:
         self._seal = Seal(PEER_PORT, LOCAL_PORT, init.initiate_tag)
         self._local_tsn = init.initial_tsn
         answer = Init(
-            PEER_TAG, self.peer_rwnd, self.streams, self.streams, PEER_TSN,
+            PEER_TAG,
+            self.peer_rwnd,
+            self.streams,
+            self.streams,
+            PEER_TSN,
             PEER[: self.paths] if self.paths > 1 else (),
-            cookie=b"cookie", ecn=self.ecn, extensions=self.extensions, auth=self.auth,
-            primary=self.primary, disable_restart=init.disable_restart,
-        )  # fmt: skip
+            cookie=b"cookie",
+            ecn=self.ecn,
+            extensions=self.extensions,
+            auth=self.auth,
+            primary=self.primary,
+            disable_restart=init.disable_restart,
+        )
         if self.auth is not None and init.auth is not None:
             self.authenticator = Authenticator((init.auth, self.auth), self.keys)
         self.send(pack_init(answer, True))
@@ -407,10 +413,14 @@ class Script:
             wire_tsn, a_rwnd, offsets, duplicates = sack.read_sack(chunk, 0, len(chunk))
             tsn = self._number(wire_tsn, PEER_TSN)
             return Chunk(
-                kind, flags, value, tsn, a_rwnd=a_rwnd,
+                kind,
+                flags,
+                value,
+                tsn,
+                a_rwnd=a_rwnd,
                 gaps=tuple((tsn + first, tsn + last) for first, last in offsets),
                 duplicates=tuple(self._number(each, PEER_TSN) for each in duplicates),
-            )  # fmt: skip
+            )
         if kind in (SHUTDOWN, ECNE):
             return Chunk(kind, flags, value, self._number(unpack_from("!I", value)[0], PEER_TSN))
         if kind == CWR:

@@ -7,7 +7,7 @@ from random import Random
 from struct import pack
 
 from asyncsctp.config import Config
-from asyncsctp.handlers.reception import Reception
+from asyncsctp.handlers.data.receiver import Reception
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.fragments import Message
@@ -343,10 +343,12 @@ class Disorder:
             count = random.choice((1, 1, 1, 2, 5, 30))
             size = random.choice((1, 50, 1200))
             flags = U if unordered else 0
-            fragments.append([
-                (bytes(size), flags | (B if at == 0 else 0) | (E if at == count - 1 else 0), sid, mid, at)
-                for at in range(count)
-            ])  # fmt: skip
+            fragments.append(
+                [
+                    (bytes(size), flags | (B if at == 0 else 0) | (E if at == count - 1 else 0), sid, mid, at)
+                    for at in range(count)
+                ]
+            )
         chunks: list[bytes] = []
         self.planned = max(self.planned, script.expected)
         while fragments:
@@ -363,9 +365,13 @@ class Disorder:
         size = random.choice((1, 1, 10, 100, 500, 1400))
         flags = random.choice((B | E, B | E, B | E | U, B, 0, 0, 0, E, B | U, U, E | U))
         return self.script.chunk(
-            self.tsn(), bytes(size), flags, random.choice(self.sids), self.number(4),
+            self.tsn(),
+            bytes(size),
+            flags,
+            random.choice(self.sids),
+            self.number(4),
             0 if flags & B else self.number(random.choice((3, 10, 500))),
-        )  # fmt: skip
+        )
 
     def other_data(self) -> bytes:
         """Of the kind that was not negotiated: that ends it."""

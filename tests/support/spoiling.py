@@ -11,9 +11,14 @@ from .hostile import Moment, Talk, reseal, stir
 from .seeds import is_full_run
 
 __all__ = [
-    "any_number_is_survived", "label", "misplaced_are_survived", "play", "soup_is_survived", "spoiled_is_survived",
+    "any_number_is_survived",
+    "label",
+    "misplaced_are_survived",
+    "play",
+    "soup_is_survived",
+    "spoiled_is_survived",
     "truncated_are_survived",
-]  # fmt: skip
+]
 
 
 def label(moment: Moment) -> str:

@@ -10,9 +10,11 @@ import errno
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from asyncsctp.association import Association
+from asyncsctp.association.association import Association
+from asyncsctp.association.invariants import check as check_association
+from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
-from asyncsctp.endpoint import Endpoint
+from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.events import PathState
 from asyncsctp.handlers.state import (
     COOKIE_ECHOED,
@@ -24,8 +26,6 @@ from asyncsctp.handlers.state import (
     SHUTDOWN_SENT,
     State,
 )
-from asyncsctp.invariants import check as check_association
-from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import LinkSettings, Network
 from asyncsctp.testing.network import Datagram
@@ -127,9 +127,15 @@ class Solo:
         self.outbox = Outbox()
         self.addresses = tuple(addresses)
         self.endpoint = Endpoint(
-            config or Config(), port=PORT, local_addresses=addresses, random=Chance(seed), outbox=self.outbox,
-            listening=listening, accept=self._accept, limit=limit,
-        )  # fmt: skip
+            config or Config(),
+            port=PORT,
+            local_addresses=addresses,
+            random=Chance(seed),
+            outbox=self.outbox,
+            listening=listening,
+            accept=self._accept,
+            limit=limit,
+        )
 
     def _accept(self, association: Association) -> Recorder:
         user = Recorder(f"user {len(self.users)}")
@@ -275,9 +281,16 @@ class Node:
     """One endpoint of a `Sim` and its users."""
 
     def __init__(
-        self, sim: Sim, name: str, addresses: Sequence[str], port: int, listening: bool, config: Config, udp_port: int,
+        self,
+        sim: Sim,
+        name: str,
+        addresses: Sequence[str],
+        port: int,
+        listening: bool,
+        config: Config,
+        udp_port: int,
         limit: int | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.sim = sim
         self.name = name
         self.addresses = tuple(addresses)
@@ -285,9 +298,15 @@ class Node:
         self.udp_port = udp_port
         self.users: list[Recorder] = []
         self.endpoint = Endpoint(
-            config, port=port, local_addresses=addresses, random=Chance(f"{sim.seed} {name}"), outbox=Outbox(),
-            listening=listening, accept=self._accept, limit=limit,
-        )  # fmt: skip
+            config,
+            port=port,
+            local_addresses=addresses,
+            random=Chance(f"{sim.seed} {name}"),
+            outbox=Outbox(),
+            listening=listening,
+            accept=self._accept,
+            limit=limit,
+        )
 
     def _accept(self, association: Association) -> Recorder:
         user = Recorder(f"{self.name} {len(self.users)}")
@@ -360,9 +379,11 @@ class Sim:
     ) -> Node:
         node = Node(self, name, addresses, port, listening, config or Config(), udp_port, limit)
         self.simulation.add(
-            node.endpoint, addresses, udp_port=udp_port,
+            node.endpoint,
+            addresses,
+            udp_port=udp_port,
             on_error=lambda route, error: self._on_error(node, route, error),
-        )  # fmt: skip
+        )
         self.nodes.append(node)
         return node
 

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from asyncsctp.aio.batch_udp import BatchTransport
-from asyncsctp.aio.datagram import Address, DatagramError, PacketProtocol
+from asyncsctp.udp.batch import BatchTransport
+from asyncsctp.udp.datagram import Address, DatagramError, PacketProtocol
 
 
 class Recorder(PacketProtocol):

@@ -16,10 +16,10 @@ import pytest
 from support.seeds import is_full_run, seeds
 
 import asyncsctp
-from asyncsctp.aio.batch_udp import BatchTransport
 from asyncsctp.aio.sockets import _Socket
-from asyncsctp.association import Association as CoreAssociation
-from asyncsctp.endpoint import Endpoint as CoreEndpoint
+from asyncsctp.association.association import Association as CoreAssociation
+from asyncsctp.endpoint.endpoint import Endpoint as CoreEndpoint
+from asyncsctp.udp.batch import BatchTransport
 
 INSTALLED = Path(asyncsctp.__file__).parents[1]
 TRACES = Path(__file__).parents[1] / "support" / "traces.py"

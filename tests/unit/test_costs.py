@@ -15,18 +15,19 @@ from support.mobile import Mobile, add, delete
 from support.script import LOCAL, PEER, Script
 
 from asyncsctp import compiled
-from asyncsctp.association import Association, AssociationUser
+from asyncsctp.association.association import Association
+from asyncsctp.association.lifecycle import AssociationUser
+from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
 from asyncsctp.congestion import CongestionController
-from asyncsctp.directory import Deadlines
-from asyncsctp.endpoint import Endpoint
+from asyncsctp.endpoint.directory import Deadlines
+from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.data_tracker import DataTracker
 from asyncsctp.inbound.idata_streams import IDataStreams
 from asyncsctp.inbound.reassembly import Recipient
 from asyncsctp.outbound.data_queue import DataQueue
 from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
-from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.schedulers import FirstComeFirstServed
 from asyncsctp.testing import SeededRandom
@@ -142,9 +143,7 @@ def cost_of_a_sack(in_flight: int, lost: int) -> int:
     two = Two()
     packets = two.send(in_flight)
     costs = [
-        lines(partial(two.take, sack))
-        for at in range(lost, lost + 40, 2)
-        for sack in two.answers(packets[at : at + 2])
+        lines(partial(two.take, sack)) for at in range(lost, lost + 40, 2) for sack in two.answers(packets[at : at + 2])
     ]
     return max(costs[-8:])  # once what was lost has been sent again
 
@@ -530,12 +529,16 @@ def test_a_deadline_costs_the_same_however_often_the_others_had_nearer_ones() ->
 # Hostile packets.
 
 SMALL = [
-    control.pack_error(b""), tlv.pack(HEARTBEAT << 8), tlv.pack(HEARTBEAT_ACK << 8, tlv.pack(1)), tlv.pack(0xFF << 8),
-]  # fmt: skip
+    control.pack_error(b""),
+    tlv.pack(HEARTBEAT << 8),
+    tlv.pack(HEARTBEAT_ACK << 8, tlv.pack(1)),
+    tlv.pack(0xFF << 8),
+]
 LISTS = [
-    control.pack_error(tlv.pack(CAUSE_USER_ABORT) * 8000), tlv.pack(HEARTBEAT_ACK << 8, tlv.pack(9) * 8000),
+    control.pack_error(tlv.pack(CAUSE_USER_ABORT) * 8000),
+    tlv.pack(HEARTBEAT_ACK << 8, tlv.pack(9) * 8000),
     control.pack_abort(tlv.pack(CAUSE_USER_ABORT) * 8000),
-]  # fmt: skip
+]
 
 
 def hostile(chunk: bytes, size: int, tag: int) -> bytes:

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from support.changing import so_far
 
-from asyncsctp.association import Association, AssociationUser
+from asyncsctp.association.association import Association
+from asyncsctp.association.lifecycle import AssociationUser
+from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
-from asyncsctp.endpoint import Endpoint
+from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.errors import AssociationAborted, AssociationRefused, AssociationTimeout, SCTPError
 from asyncsctp.events import AssociationRestarted, Event
-from asyncsctp.handlers import capabilities
+from asyncsctp.handlers.setup import negotiation as capabilities
 from asyncsctp.handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
-from asyncsctp.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.constants import (

@@ -9,13 +9,13 @@ from support.mobile import Mobile
 from support.pair import Pair
 from support.script import LOCAL
 
-from asyncsctp.association import Association
+from asyncsctp.association.association import Association
+from asyncsctp.association.invariants import InvariantViolation, check
 from asyncsctp.events import PathState
-from asyncsctp.handlers.reception import Reception
+from asyncsctp.handlers.data.receiver import Reception
+from asyncsctp.handlers.data.sender import Transmission
 from asyncsctp.handlers.state import COOKIE_WAIT
-from asyncsctp.handlers.transmission import Transmission
 from asyncsctp.inbound.data_tracker import ACK_DELAYED, ACK_NOW
-from asyncsctp.invariants import InvariantViolation, check
 from asyncsctp.outbound.message import LOST
 from asyncsctp.timers import DELAYED_ACK, HEARTBEAT_TIMER, T1_INIT, T2_SHUTDOWN, T3_RTX, T4_RTO, timer_key
 
@@ -174,13 +174,31 @@ def test_nothing_is_wrong_with_a_healthy_association(pair: Pair) -> None:
 @pytest.mark.parametrize(
     "spoil",
     [
-        lose_t3, start_t3_for_nothing, time_a_path_that_is_not, miscount_in_flight, miscount_user_bytes, skip_a_tsn,
-        lose_a_record, forget_the_earliest, miscount_the_queue, read_too_much, miscount_what_is_held, owe_a_sack,
-        delay_a_sack_for_ever, leave_a_chunk_behind, wait_without_a_timer, forget_the_smallest_path,
-        remove_a_path, give_a_number_twice, direct_a_message_to_nowhere,
-        overlook_a_failed_path, suspect_a_path_without_a_threshold, send_to_a_failed_path, leave_a_suspect_unprobed,
+        lose_t3,
+        start_t3_for_nothing,
+        time_a_path_that_is_not,
+        miscount_in_flight,
+        miscount_user_bytes,
+        skip_a_tsn,
+        lose_a_record,
+        forget_the_earliest,
+        miscount_the_queue,
+        read_too_much,
+        miscount_what_is_held,
+        owe_a_sack,
+        delay_a_sack_for_ever,
+        leave_a_chunk_behind,
+        wait_without_a_timer,
+        forget_the_smallest_path,
+        remove_a_path,
+        give_a_number_twice,
+        direct_a_message_to_nowhere,
+        overlook_a_failed_path,
+        suspect_a_path_without_a_threshold,
+        send_to_a_failed_path,
+        leave_a_suspect_unprobed,
     ],
-)  # fmt: skip
+)
 def test_a_broken_book_is_noticed(pair: Pair, spoil: Callable[[Association], None]) -> None:
     association = pair.association(0)
     spoil(association)

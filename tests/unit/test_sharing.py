@@ -6,14 +6,15 @@ from collections import Counter
 
 import pytest
 
-from asyncsctp.association import Association, AssociationUser
+from asyncsctp.association.association import Association
+from asyncsctp.association.lifecycle import AssociationUser
+from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
-from asyncsctp.endpoint import Endpoint
+from asyncsctp.endpoint.endpoint import Endpoint
+from asyncsctp.endpoint.port_sharing import MemberTags, Sharing
 from asyncsctp.handlers.context import Setup
-from asyncsctp.handlers.cookie import CookieJar
-from asyncsctp.outbox import Outbox
+from asyncsctp.handlers.setup.cookie import CookieJar
 from asyncsctp.paths.encapsulation import Route
-from asyncsctp.sharing import MemberTags, Sharing
 from asyncsctp.testing.randomness import SeededRandom
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import ABORT, COOKIE_ACK, INIT_ACK, SHUTDOWN_COMPLETE
@@ -264,9 +265,18 @@ def test_a_successor_opens_the_cookies_of_the_one_before(members: list[Member]) 
 
 def test_jars_that_share_a_secret_open_each_others_cookies() -> None:
     setup = Setup(
-        local_tag=1, peer_tag=2, local_initial_tsn=3, peer_initial_tsn=4, peer_rwnd=5, outgoing_streams=6,
-        incoming_streams=7, local_port=PORT, peer_port=PEER_PORT, addresses=(THERE,), udp_port=9899,
-    )  # fmt: skip
+        local_tag=1,
+        peer_tag=2,
+        local_initial_tsn=3,
+        peer_initial_tsn=4,
+        peer_rwnd=5,
+        outgoing_streams=6,
+        incoming_streams=7,
+        local_port=PORT,
+        peer_port=PEER_PORT,
+        addresses=(THERE,),
+        udp_port=9899,
+    )
     now = 3599.0
     bound = (PORT, PEER_PORT, 1)
     one = CookieJar(SeededRandom(1), 60.0, SECRET)

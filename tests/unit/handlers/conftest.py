@@ -12,8 +12,8 @@ import pytest
 from asyncsctp.config import Config
 from asyncsctp.errors import SCTPError
 from asyncsctp.handlers.context import Context, Setup
-from asyncsctp.handlers.cookie import CookieJar
-from asyncsctp.handlers.handshake import Handshake
+from asyncsctp.handlers.setup.cookie import CookieJar
+from asyncsctp.handlers.setup.handshake import Handshake
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.budget import Budget
 from asyncsctp.paths.encapsulation import Route
@@ -163,9 +163,17 @@ class Bench:
     ) -> Init:
         """An INIT or INIT ACK of the peer."""
         return Init(
-            tag, a_rwnd, *streams, tsn, addresses,
-            cookie=cookie, unrecognized=unrecognized, host_name=host_name, preservative_ms=preservative_ms, ecn=ecn,
-        )  # fmt: skip
+            tag,
+            a_rwnd,
+            *streams,
+            tsn,
+            addresses,
+            cookie=cookie,
+            unrecognized=unrecognized,
+            host_name=host_name,
+            preservative_ms=preservative_ms,
+            ecn=ecn,
+        )
 
     @staticmethod
     def kinds(body: bytes) -> list[int]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from asyncsctp.config import Config
-from asyncsctp.handlers import capabilities
+from asyncsctp.handlers.setup import negotiation as capabilities
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire.constants import (
     CAUSE_INVALID_PARAMETER,

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from asyncsctp.handlers.collision import Collision, Reply
 from asyncsctp.handlers.context import Setup
-from asyncsctp.handlers.cookie import OpenedCookie
-from asyncsctp.handlers.heartbeat import Heartbeat
+from asyncsctp.handlers.paths.heartbeat import Heartbeat
+from asyncsctp.handlers.setup.collision import Collision, Reply
+from asyncsctp.handlers.setup.cookie import OpenedCookie
 from asyncsctp.handlers.state import (
     COOKIE_ECHOED,
     COOKIE_WAIT,
@@ -143,9 +143,7 @@ def test_init_in_cookie_echoed_may_add_no_address(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("state", [ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT, SHUTDOWN_RECEIVED])
-def test_init_later_is_answered_with_a_new_tag_and_changes_nothing(
-    pair: tuple[Bench, Collision], state: State
-) -> None:
+def test_init_later_is_answered_with_a_new_tag_and_changes_nothing(pair: tuple[Bench, Collision], state: State) -> None:
     bench, collision = pair
     bench.context.state = state
     before = snapshot(bench)
@@ -408,7 +406,6 @@ def test_the_cookie_ack_goes_to_an_unconfirmed_address_beside_a_heartbeat(pair: 
     ((body, path_id),) = bench.queued()
     assert path_id == path.path_id
     assert [first16 >> 8 for first16, *_ in tlv.walk(body, 0, len(body))] == [COOKIE_ACK, HEARTBEAT]
-
 
 
 @pytest.mark.parametrize("changes", [{"local_tag": FRESH, "peer_tag": 0x4444}, {"peer_tag": 0x4444}])

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from asyncsctp.handlers.context import Setup
-from asyncsctp.handlers.cookie import CookieJar
+from asyncsctp.handlers.setup.cookie import CookieJar
 from asyncsctp.wire.auth import AuthParameters
 
 SETUP = Setup(
@@ -99,9 +99,13 @@ def test_a_cookie_gives_back_what_is_rarely_in_one(
 ) -> None:
     addresses = tuple(f"192.0.2.{number}" for number in range(1, 17))
     setup = SETUP._replace(
-        addresses=addresses, further=further, preferred=preferred, adaptation=7, lists_more=bool(further),
+        addresses=addresses,
+        further=further,
+        preferred=preferred,
+        adaptation=7,
+        lists_more=bool(further),
         auth=(AuthParameters(bytes(32), b"\x01", (1,)), AuthParameters(bytes(range(32)), None, (3, 1))),
-    )  # fmt: skip
+    )
     cookies = jar()
     opened = cookies.open(cookies.seal(setup, 1.0, ties, extension), 62.0, BOUND)
     assert opened is not None

@@ -8,8 +8,8 @@ import pytest
 
 from asyncsctp.events import StreamsReset, TsnsReset
 from asyncsctp.handlers.notices import Completion
-from asyncsctp.handlers.reconfig import Reconfig
 from asyncsctp.handlers.state import ESTABLISHED, SHUTDOWN_PENDING
+from asyncsctp.handlers.streams.reconfig import Reconfig
 from asyncsctp.handlers.violations import Violations
 from asyncsctp.wire.constants import PARAM_OUTGOING_RESET
 from asyncsctp.wire.reconfig import (
@@ -106,9 +106,7 @@ class Room:
         self.outgoing = FakeOutgoing()
         self.incoming = FakeIncoming()
         bench.context.state = ESTABLISHED
-        self.reconfig = Reconfig(
-            bench.context, Violations(bench.context), self.outgoing, self.incoming, 1000, 2000
-        )
+        self.reconfig = Reconfig(bench.context, Violations(bench.context), self.outgoing, self.incoming, 1000, 2000)
 
     def hear(self, *parameters: bytes) -> list[Parameter]:
         value = b"".join(parameters)

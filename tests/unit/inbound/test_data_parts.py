@@ -97,8 +97,7 @@ def test_the_next_message_waits_for_its_turn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tsn", "flags", "sid", "ssn"),
-    [(2, B, 0, 0), (2, 0, 1, 0), (2, 0, 0, 1), (2, U, 0, 0), (2, B | E, 0, 1)],
+    ("tsn", "flags", "sid", "ssn"), [(2, B, 0, 0), (2, 0, 1, 0), (2, 0, 0, 1), (2, U, 0, 0), (2, B | E, 0, 1)]
 )
 def test_contradictions_are_violations(tsn: int, flags: int, sid: int, ssn: int) -> None:
     r = Receiver()

@@ -138,10 +138,7 @@ def test_a_window_probe_is_one_chunk() -> None:
 
 def test_streams_leave_in_order_of_arrival_without_interleaving_messages() -> None:
     queue = queue_of(
-        OutboundMessage(1, b"a" * 2000),
-        OutboundMessage(2, b"b"),
-        OutboundMessage(1, b"c"),
-        OutboundMessage(3, b"d"),
+        OutboundMessage(1, b"a" * 2000), OutboundMessage(2, b"b"), OutboundMessage(1, b"c"), OutboundMessage(3, b"d")
     )
     first = packet(queue)
     queue.push(OutboundMessage(2, b"e"))

@@ -51,8 +51,12 @@ class TestAddresses:
     def test_local_addresses_are_paired_in_order_within_the_family(self) -> None:
         paths = manager("2001:db8::9", "198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8::a")
         assert [path.route.local for path in paths.paths] == [
-            "2001:db8::1", "192.0.2.1", "192.0.2.2", "192.0.2.1", "2001:db8::1",
-        ]  # fmt: skip
+            "2001:db8::1",
+            "192.0.2.1",
+            "192.0.2.2",
+            "192.0.2.1",
+            "2001:db8::1",
+        ]
 
     def test_an_address_of_a_family_that_we_do_not_have_is_left_out(self) -> None:
         paths = manager("2001:db8::9", "198.51.100.1", locals_=["192.0.2.1"])

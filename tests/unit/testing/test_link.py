@@ -21,11 +21,24 @@ def arrivals(a_link: Link, count: int, gap: float = 0.0, **options: bool) -> lis
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("loss", 1.5), ("loss", -0.1), ("burst_start", 2), ("burst_end", "often"), ("burst_loss", None), ("delay", -1),
-        ("jitter", float("nan")), ("reorder", 7), ("reorder_delay", float("inf")), ("duplicate", True), ("corrupt", 9),
-        ("mark", -1), ("rate", 0), ("queue", 0), ("ecn_threshold", -1), ("mtu", 20),
+        ("loss", 1.5),
+        ("loss", -0.1),
+        ("burst_start", 2),
+        ("burst_end", "often"),
+        ("burst_loss", None),
+        ("delay", -1),
+        ("jitter", float("nan")),
+        ("reorder", 7),
+        ("reorder_delay", float("inf")),
+        ("duplicate", True),
+        ("corrupt", 9),
+        ("mark", -1),
+        ("rate", 0),
+        ("queue", 0),
+        ("ecn_threshold", -1),
+        ("mtu", 20),
     ],
-)  # fmt: skip
+)
 def test_a_setting_out_of_range_is_named(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=field):
         LinkSettings(**{field: value})

@@ -65,8 +65,10 @@ def test_what_arrives_at_one_instant_from_one_source_is_one_batch() -> None:
     port.send(b"5", (B, 2))
     finish(network)
     assert [(datagrams, source) for _, datagrams, source, _ in b.batches] == [
-        ([b"1", b"2", b"3"], (A, 1)), ([b"4"], (C, 3)), ([b"5"], (A, 1)),
-    ]  # fmt: skip
+        ([b"1", b"2", b"3"], (A, 1)),
+        ([b"4"], (C, 3)),
+        ([b"5"], (A, 1)),
+    ]
     assert b.done == 1
 
 
@@ -161,8 +163,9 @@ def test_a_cut_loses_what_is_under_way_and_what_is_sent() -> None:
     assert b.data == [b"later"]
     assert network.packets[-1] == PacketRecord(0.61, (A, 1), (B, 2), b"later", Fate.DELIVERED)
     assert [(record.data, record.fate) for record in network.packets[:2]] == [
-        (b"sent", Fate.CUT), (b"under way", Fate.CUT),
-    ]  # fmt: skip
+        (b"sent", Fate.CUT),
+        (b"under way", Fate.CUT),
+    ]
 
 
 def test_the_hook_drops_changes_and_holds() -> None:

@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from asyncsctp.outbox import Outbox
+from asyncsctp.association.outbox import Outbox
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing import DeadlockError, LinkSettings, Network, Simulation, SimulationError, TimeLimitError
 

@@ -277,11 +277,16 @@ def test_6_4_1_a_large_original_packet_is_truncated() -> None:
 @pytest.mark.parametrize(
     "chunk",
     [
-        control.pack_abort(), control.pack_abort(reflected=True), control.pack_shutdown_complete(),
-        control.pack_shutdown_complete(reflected=True), init_ack(1), error(M), error(M | T),
+        control.pack_abort(),
+        control.pack_abort(reflected=True),
+        control.pack_shutdown_complete(),
+        control.pack_shutdown_complete(reflected=True),
+        init_ack(1),
+        error(M),
+        error(M | T),
     ],
     ids=["ABORT", "ABORT T", "SHUTDOWN COMPLETE", "SHUTDOWN COMPLETE T", "INIT ACK", "ERROR M", "ERROR M T"],
-)  # fmt: skip
+)
 def test_6_4_1_what_is_not_answered_when_state_is_missing(chunk: bytes) -> None:
     bench = Bench()
     assert bench.out(chunk) is None
@@ -291,9 +296,10 @@ def test_6_4_1_what_is_not_answered_when_state_is_missing(chunk: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "chunk", [DATA, error(0), error(T), plain_asconf(), control.pack_cookie_echo(b"cookie"), b""],
+    "chunk",
+    [DATA, error(0), error(T), plain_asconf(), control.pack_cookie_echo(b"cookie"), b""],
     ids=["DATA", "ERROR", "ERROR T", "ASCONF without tags", "COOKIE ECHO", "nothing"],
-)  # fmt: skip
+)
 def test_6_4_1_what_is_answered_when_state_is_missing(chunk: bytes) -> None:
     bench = Bench()
     assert bench.out(chunk) is None
@@ -402,9 +408,7 @@ def test_6_2_1_an_init_with_the_tag_of_another_host(established: bool) -> None:
     rows = bench.rows()
     offending = init(INT_TAG, restart=False)
     assert bench.out(offending, tag=0, source=A2, to=B2) is None
-    assert bench.answer() == (
-        (B2, A2), (REM_PORT, INT_PORT, INT_TAG), ABORT, M, CAUSE_VTAG_COLLISION, offending,
-    )  # fmt: skip
+    assert bench.answer() == ((B2, A2), (REM_PORT, INT_PORT, INT_TAG), ABORT, M, CAUSE_VTAG_COLLISION, offending)
     assert bench.rows() == rows
     assert bench.nat.drops == {Refusal.VTAG_COLLISION: 1}
     assert bench.out(init(INT_TAG + 1, restart=False), tag=0, source=A2) == EXTERNAL
@@ -618,9 +622,7 @@ SNIPPETS = st.one_of(
 
 
 @given(st.lists(st.tuples(st.booleans(), SNIPPETS, st.sampled_from([0, INT_TAG, REM_TAG]), st.sampled_from([A, A2]))))
-def test_nothing_raises_and_all_that_it_says_is_well_formed(
-    steps: list[tuple[bool, bytes, int, str]],
-) -> None:
+def test_nothing_raises_and_all_that_it_says_is_well_formed(steps: list[tuple[bool, bytes, int, str]]) -> None:
     bench = Bench()
     for outgoing, chunk, tag, source in steps:
         if outgoing:

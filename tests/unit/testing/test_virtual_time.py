@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from asyncsctp.aio.datagram import PacketProtocol
-from asyncsctp.aio.transport import open_datagram
 from asyncsctp.testing import DatagramError, DeadlockError, LinkSettings, Network, TimeLimitError, VirtualLoop, run
+from asyncsctp.udp.datagram import PacketProtocol
+from asyncsctp.udp.transport import open_datagram
 
 A, B, A6, B6 = "10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2"
 
@@ -294,8 +294,9 @@ def test_names() -> None:
         running = asyncio.get_running_loop()
         found = await running.getaddrinfo("both", 5, type=socket.SOCK_DGRAM)
         assert [(family, addr) for family, _, _, _, addr in found] == [
-            (socket.AF_INET6, (B6, 5, 0, 0)), (socket.AF_INET, (B, 5)),
-        ]  # fmt: skip
+            (socket.AF_INET6, (B6, 5, 0, 0)),
+            (socket.AF_INET, (B, 5)),
+        ]
         assert [addr for *_, addr in await running.getaddrinfo("both", 5, family=socket.AF_INET)] == [(B, 5)]
         assert (await running.getaddrinfo(A6, None))[0][4] == (A6, 0, 0, 0)
         with pytest.raises(socket.gaierror):

@@ -62,10 +62,7 @@ def test_it_refuses() -> None:
         [(response.correlation, [cause.code for cause in response.causes]) for response in responses]
         for _, responses in answers("usrsctp-asconf-refused")
     ]
-    assert found == [
-        [(1, [SOURCE_ADDRESS]), (2, [])],
-        [(1, [INVALID_PARAMETER]), (2, []), (3, [UNRESOLVABLE_ADDRESS])],
-    ]
+    assert found == [[(1, [SOURCE_ADDRESS]), (2, [])], [(1, [INVALID_PARAMETER]), (2, []), (3, [UNRESOLVABLE_ADDRESS])]]
 
 
 def test_a_nat_has_lost_its_state() -> None:

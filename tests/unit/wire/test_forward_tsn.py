@@ -2,12 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncsctp.wire.forward_tsn import (
-    pack_forward_tsn,
-    pack_i_forward_tsn,
-    read_forward_tsn,
-    read_i_forward_tsn,
-)
+from asyncsctp.wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn, read_forward_tsn, read_i_forward_tsn
 from asyncsctp.wire.tlv import Malformed
 
 

@@ -56,8 +56,9 @@ def test_parameters_are_read_as_they_were_packed() -> None:
     assert read(pack_response(1, 6)) == [Parameter(16, 1, result=6)]
     assert read(pack_tsn_response(1, 1, 8, 0)) == [Parameter(16, 1, result=1, sender_tsn=8, receiver_tsn=0)]
     assert read(pack_add_streams(1, 2, True), pack_add_streams(2, 3, False)) == [
-        Parameter(17, 1, added=2), Parameter(18, 2, added=3),
-    ]  # fmt: skip
+        Parameter(17, 1, added=2),
+        Parameter(18, 2, added=3),
+    ]
 
 
 def test_the_length_of_a_chunk_does_not_count_the_last_padding() -> None:

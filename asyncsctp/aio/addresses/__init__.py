@@ -1,0 +1,1 @@
+"""Our own addresses: which there are, and telling peers of changes."""

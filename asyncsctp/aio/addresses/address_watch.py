@@ -1,0 +1,287 @@
+"""Which addresses the machine has, and when that changes: told by netlink on Linux, found by looking elsewhere.
+
+Knows sources of news and settles them: what comes and goes within a moment is not told. What an address is good for is
+the business of others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import select
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Final, NamedTuple, final
+
+from ...paths.encapsulation import in_scope, is_ipv4, normalize
+from ...udp.datagram import EXHAUSTED, address_of, sockaddr_of
+from ...udp.forking import keep_to_this_process
+from ...udp.transport import simulated
+from . import netlink
+
+#: A change of networks is many changes of addresses.
+_SETTLING: Final = 0.2
+_POLL_INTERVAL: Final = 2.0
+_READ_SIZE: Final = 1 << 16
+_MOST_QUESTIONS: Final = 1000  # after so many an interrupted answer is good enough
+#: Addresses for documentation (RFC 5737, RFC 3849): which of ours the system would use towards the rest of the world.
+_FAR_AWAY: Final = ("192.0.2.1", "2001:db8::1")
+_ANY_PORT: Final = 9
+
+
+class AddressChange(NamedTuple):
+    """An address of the machine has come or gone. `interface` is the index of its interface, 0 where not known."""
+
+    address: str
+    interface: int
+    is_up: bool
+
+
+class _Known(NamedTuple):
+    interface: int
+    is_lasting: bool
+
+
+@final
+class AddressWatch:
+    """Tells what changes among the machine's addresses, as lists of changes that belong together; first of all, once it
+    is known what there is, an empty one.
+
+    An address that is deprecated or temporary (RFC 8981) is not told of when it comes, as nobody should begin to use
+    it, but is when it goes. `near` is an address of ours; a simulated network knows by it which host is meant.
+    """
+
+    __slots__ = ("_addresses", "_callback", "_close", "_handle", "_loop", "_source_for", "_told")
+
+    def __init__(self, near: str, callback: Callable[[list[AddressChange]], object]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._callback = callback
+        self._addresses: dict[str, _Known] = {}
+        self._told: dict[str, _Known] | None = None  # None: what there is at the beginning is no news
+        self._handle: asyncio.TimerHandle | None = None
+        self._close: Callable[[], object]
+        self._source_for: Callable[[str], str] = _source_for
+        simulation = simulated(self._loop)
+        if simulation is not None:
+            host = simulation.watch_simulated_addresses(near, self._take_list)
+            self._close, self._source_for = host.close, host.source_for
+        else:
+            try:
+                self._close = _Netlink(self._loop, self._take).close
+            except OSError:  # there is no such thing, or it is forbidden
+                self._close = self._loop.create_task(_poll(self._take_list)).cancel
+
+    @property
+    def addresses(self) -> Mapping[str, int]:
+        """The addresses that there are by what was told, each with the index of its interface; none before that."""
+        return MappingProxyType({address: known.interface for address, known in (self._told or {}).items()})
+
+    def source_for(self, peer: str) -> str:
+        """The address that the system would use towards a peer; empty if it knows no way there."""
+        try:
+            return normalize(self._source_for(peer))
+        except OSError:
+            return ""
+
+    def close(self) -> None:
+        """Look no more."""
+        self._close()
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _take_list(self, addresses: tuple[str, ...]) -> None:
+        self._take({normalize(address): _Known(0, True) for address in addresses})
+
+    def _take(self, addresses: dict[str, _Known]) -> None:
+        """These are all."""
+        self._addresses = addresses
+        if self._told is None:
+            self._told = addresses
+            self._handle = self._loop.call_later(0.0, self._begin)
+        elif self._handle is None:
+            self._handle = self._loop.call_later(_SETTLING, self._tell)
+
+    def _begin(self) -> None:
+        self._handle = None
+        self._callback([])
+        self._take(self._addresses)
+
+    def _tell(self) -> None:
+        self._handle = None
+        before = self._told or {}
+        now = self._told = self._addresses
+        changes = []
+        for address, known in before.items():
+            if address not in now:
+                changes.append(AddressChange(address, known.interface, False))
+        for address, known in now.items():
+            if known.is_lasting and not (address in before and before[address].is_lasting):
+                changes.append(AddressChange(address, known.interface, True))
+        if changes:
+            self._callback(changes)
+
+
+@final
+class _Netlink:
+    """A socket to the kernel. It is asked once for all addresses, and tells of changes from then on.
+
+    `OSError` where there is no such thing, or we may not ask.
+    """
+
+    __slots__ = (
+        "_callback",
+        "_found",
+        "_is_interrupted",
+        "_is_refused",
+        "_known",
+        "_loop",
+        "_poller",
+        "_sequence",
+        "_sock",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[dict[str, _Known]], None]) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._known: dict[tuple[str, int], bool] = {}
+        self._found: dict[tuple[str, int], bool] | None = None  # of an answer that is not complete
+        self._is_interrupted = False
+        self._is_refused = False
+        self._sequence = 0
+        if sys.platform != "linux":
+            raise OSError(errno.EAFNOSUPPORT, "only Linux has netlink")
+        self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, netlink.NETLINK_ROUTE)
+        # Through an epoll of its own: libuv ends the watch of a socket that has an error pending, as ENOBUFS is one.
+        self._poller = select.epoll()
+        try:
+            self._sock.setblocking(False)
+            self._sock.bind((0, netlink.GROUPS))
+            self._poller.register(self._sock.fileno(), select.EPOLLIN)
+            self._ask()
+            loop.add_reader(self._poller.fileno(), self._on_readable)
+            keep_to_this_process(self._sock, loop, self._poller.fileno(), self._poller)
+            self._on_readable()
+            if self._is_refused:
+                raise OSError(errno.EPERM, "the kernel does not tell")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Hear no more."""
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._poller.fileno())
+            self._poller.close()
+            self._sock.close()
+
+    def _ask(self) -> None:
+        self._sequence += 1
+        self._found = {}
+        self._is_interrupted = False
+        try:
+            self._sock.send(netlink.pack_address_request(self._sequence))
+        except OSError:
+            self._found = None  # what changes is told all the same
+            self._is_refused = True
+
+    def _on_readable(self) -> None:
+        changed = False
+        while self._sock.fileno() >= 0:
+            try:
+                data, sender = self._sock.recvfrom(_READ_SIZE)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as exc:
+                if exc.errno != errno.ENOBUFS:
+                    break
+                self._ask()  # news were lost
+                continue
+            if sender[0] == 0:  # the kernel; any other process may say what it likes
+                changed = self._read(data) or changed
+        if changed and self._found is None:
+            self._callback(self._told())
+
+    def _read(self, data: bytes) -> bool:
+        """Whether that was news, or the end of an answer."""
+        changed = False
+        for message in netlink.read_messages(data, self._sequence):
+            if isinstance(message, netlink.End):
+                changed = self._end(message) or changed
+                continue
+            if isinstance(message, netlink.Interruption):
+                self._is_interrupted = True
+                continue
+            for addresses in (self._known, self._found):
+                if addresses is not None and not (message.is_answer and addresses is self._known):
+                    changed = _note(addresses, message) or changed
+        return changed
+
+    def _end(self, end: netlink.End) -> bool:
+        if self._found is None:
+            return False
+        if self._is_interrupted and self._sequence < _MOST_QUESTIONS:
+            self._ask()
+            return False
+        found, self._found = self._found, None
+        self._is_refused = end.is_refusal
+        if not end.is_refusal:
+            self._known = found
+        return not end.is_refusal
+
+    def _told(self) -> dict[str, _Known]:
+        return {normalize(address): _Known(interface, lasting) for (address, interface), lasting in self._known.items()}
+
+
+def _note(addresses: dict[tuple[str, int], bool], message: netlink.Address) -> bool:
+    """Whether it was news."""
+    key = message.address, message.interface
+    if not message.is_there:
+        return addresses.pop(key, None) is not None
+    before = addresses.get(key)
+    addresses[key] = message.is_lasting
+    return before is not message.is_lasting
+
+
+async def _poll(callback: Callable[[tuple[str, ...]], None]) -> None:
+    """Where nobody tells: look from time to time."""
+    loop = asyncio.get_running_loop()
+    known: tuple[str, ...] = ()
+    while True:
+        found: dict[str, None] = dict.fromkeys(_sources())
+        with suppress(OSError):  # no name, or nobody who knows it
+            for *_, sockaddr in await loop.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_DGRAM):
+                found[address_of(sockaddr)[0]] = None
+        # Nobody names some of them now, for want of a name service perhaps; they are gone when the system says so.
+        found.update((address, None) for address in known if address not in found and _is_ours(address))
+        known = tuple(address for address in found if in_scope(address, address))
+        callback(known)
+        await asyncio.sleep(_POLL_INTERVAL)
+
+
+def _is_ours(address: str) -> bool:
+    """Whether the system does not say the contrary; where there are no sockets to ask with it says nothing."""
+    try:
+        with socket.socket(socket.AF_INET if is_ipv4(address) else socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(sockaddr_of((address, 0)))
+    except OSError as exc:
+        return exc.errno in EXHAUSTED
+    return True
+
+
+def _sources() -> list[str]:
+    """Where packets to the rest of the world would leave from."""
+    found = []
+    for target in _FAR_AWAY:
+        with suppress(OSError):  # no way there
+            found.append(_source_for(target))
+    return found
+
+
+def _source_for(peer: str) -> str:
+    with socket.socket(socket.AF_INET if is_ipv4(peer) else socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.connect(sockaddr_of((peer, _ANY_PORT)))  # of UDP: nothing is sent
+        return address_of(sock.getsockname())[0]

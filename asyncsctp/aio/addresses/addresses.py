@@ -1,0 +1,257 @@
+"""Our addresses are added, removed and preferred while associations live (RFC 5061): the waits of those who ask for it.
+
+Knows tickets, and which sockets they take. What a request means is the business of the core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ...errors import AsconfError, SCTPError
+from ...handlers.state import ESTABLISHED
+from ...paths.encapsulation import in_scope, is_ipv4, is_source_for
+from .address_book import AddressBook, ours, unicast
+
+if TYPE_CHECKING:
+    from ...handlers.addresses.asconf import Asconf
+    from ...handlers.addresses.asconf_jobs import Ticket
+    from ..driver import Driver
+
+
+class DynamicAddresses:
+    """The part of an `Association` that changes our own addresses."""
+
+    __slots__ = ()
+
+    _driver: Driver
+
+    @property
+    def local_addresses(self) -> tuple[str, ...]:
+        """Our addresses that this association uses."""
+        return ours(self._driver)
+
+    async def add_local_address(self, addr: str) -> None:
+        """Use one more address of this machine, and wait until the peer has agreed (RFC 5061 section 4.2.1).
+
+        Cancelling the wait does not withdraw the request. `AsconfError`, with the peer's error causes, if it did not
+        agree, or if it can't be asked: RFC 5061 was not negotiated, the association is shutting down, the peer has
+        restarted it meanwhile; then the address is not used. `OSError` if it is not the machine's, `ValueError` if it
+        is in use already or still being removed, or is no unicast address; `AssociationClosed`, or the association's
+        error, if that has ended. An address that means nothing where the peer is, as a private one behind a NAT, is
+        told as the one that the request comes from (section 5.3, 0.0.0.0 or ::).
+        """
+        driver = self._driver
+        address = unicast("addr", addr)
+        _check_negotiated(driver)
+        if address in self.local_addresses or driver.engine.addresses.is_held(address, driver):
+            raise ValueError(f"{address} is an address of this association already")
+        _drop_declined(driver, address)
+        await _carried_out(driver, await add(driver, address))
+
+    async def remove_local_address(self, addr: str) -> None:
+        """Use an address no more, and wait until the peer has agreed (section 4.2.2). Raises as `add_local_address`.
+
+        `ValueError` if it is not in use, or is the last one from which the peer can be reached.
+        """
+        driver = self._driver
+        address = unicast("addr", addr)
+        _check_negotiated(driver)
+        if address not in self.local_addresses:
+            known = ", ".join(self.local_addresses)
+            raise ValueError(f"addr must be one of our addresses in this association ({known}), not {addr!r}")
+        if len(self.local_addresses) == 1:
+            raise ValueError(f"{address} is the last address of this association")
+        book = driver.engine.addresses
+        ticket = remove(driver, address)
+        if not driver.engine.core.listening:
+            book.unshare(address)  # nobody can set up an association to it: it is that of those who have it
+        book.decline(driver, address)
+        try:
+            await _carried_out(driver, ticket)
+        except AsconfError:
+            _drop_declined(driver, address)
+            raise
+
+    async def request_peer_primary(self, addr: str) -> None:
+        """Ask the peer to send to this address of ours (section 4.2.4), and wait until it has agreed.
+
+        Raises as `add_local_address`; `ValueError` if the address is not in use.
+        """
+        driver = self._driver
+        address = unicast("addr", addr)
+        _check_negotiated(driver)
+        if address not in self.local_addresses:
+            known = ", ".join(self.local_addresses)
+            raise ValueError(f"addr must be one of our addresses in this association ({known}), not {addr!r}")
+        ticket = _room(driver).request_primary(address)
+        _begin(driver, ticket, _nothing)
+        await _carried_out(driver, ticket)
+
+
+def takes_changes(driver: Driver) -> bool:
+    """Whether the peer can be asked for anything now."""
+    setup = driver.core.context.setup
+    return not driver.ended and driver.core.state is ESTABLISHED and setup is not None and setup.dynamic_addresses
+
+
+def is_usable(address: str, driver: Driver) -> bool:
+    """Whether a packet from this address of ours can get to any of the peer's."""
+    return any(is_ipv4(address) is is_ipv4(peer) and is_source_for(address, peer) for peer in _peers(driver))
+
+
+def is_translated(address: str, driver: Driver) -> bool:
+    """Whether the peer can't know this address by its name: there is a NAT between, or it would mean another host."""
+    return not any(in_scope(address, peer) for peer in _peers(driver))
+
+
+def _peers(driver: Driver) -> list[str]:
+    return [path.route.address for path in driver.core.path_manager.paths]
+
+
+async def add(driver: Driver, address: str) -> Ticket:
+    """Bind it, and ask the peer to take it; if it does not, nobody else needs it."""
+    await driver.engine.addresses.hold(address, driver)
+    return _request_addition(driver, address)
+
+
+def _request_addition(driver: Driver, address: str) -> Ticket:
+    book = driver.engine.addresses
+    try:
+        ticket = _room(driver).add_local(address, is_translated(address, driver))
+    except BaseException:
+        book.release(address, driver)
+        raise
+
+    def settle(is_ok: bool) -> None:
+        if not is_ok:
+            book.release(address, driver)
+
+    _begin(driver, ticket, settle)
+    return ticket
+
+
+def remove(driver: Driver, address: str) -> Ticket:
+    """Ask the peer to forget it; once it has, nobody else needs it."""
+    book = driver.engine.addresses
+    ticket = _room(driver).remove_local(address)
+    book.keep(address, driver)  # what is on its way there has to be taken until then
+    _begin(driver, ticket, lambda is_ok: book.release(address, driver) if is_ok else None)
+    return ticket
+
+
+async def change(driver: Driver, new: str, old: str) -> Ticket:
+    """Both at once: the only address is another one now."""
+    book = driver.engine.addresses
+    await book.hold(new, driver)
+    try:
+        ticket = _room(driver).change_local(new, old, is_translated(new, driver))
+    except BaseException:
+        book.release(new, driver)
+        raise
+    book.keep(old, driver)
+
+    def settle(is_ok: bool) -> None:
+        if is_ok:
+            book.release(old, driver)
+        else:
+            book.release(new, driver)
+
+    _begin(driver, ticket, settle)
+    return ticket
+
+
+async def answered(driver: Driver, ticket: Ticket) -> bool:
+    """Wait for the peer's answer; whether it has agreed."""
+    while not ticket.is_done and not driver.ended:
+        await driver.changes.wait()
+    return ticket.is_ok
+
+
+async def share(book: AddressBook, addr: str) -> None:
+    """See `Endpoint.add_local_address`."""
+    address = unicast("addr", addr)
+    book.check_open()
+    if address in book.addresses:
+        raise ValueError(f"{address} is an address of the endpoint already")
+    await book.share(address)
+    asked = []
+    for driver in list(book.drivers()):
+        if lacks(driver, address):
+            with suppress(SCTPError, ValueError):  # it has ended meanwhile, or can't be asked
+                asked.append((driver, await add(driver, address)))
+    await asyncio.gather(*(answered(*each) for each in asked))
+
+
+async def unshare(book: AddressBook, addr: str) -> None:
+    """See `Endpoint.remove_local_address`."""
+    address = unicast("addr", addr)
+    book.check_open()
+    if address not in book.addresses:
+        raise ValueError(f"addr must be one of the endpoint's addresses ({', '.join(book.addresses)}), not {addr!r}")
+    if len(book.addresses) == 1:
+        raise ValueError(f"{address} is the last address of the endpoint")
+    book.unshare(address)
+    asked = []
+    for driver in book.users(address):
+        if takes_changes(driver) and len(ours(driver)) > 1:
+            with suppress(SCTPError, ValueError):  # it can't be asked, or can't do without
+                asked.append((driver, remove(driver, address)))
+    await asyncio.gather(*(answered(*each) for each in asked))
+
+
+def greet(driver: Driver) -> None:
+    """An association has been set up: it takes what the endpoint was given while that was under way."""
+    for address in driver.engine.addresses.shared:
+        if lacks(driver, address):
+            _request_addition(driver, address)
+
+
+def lacks(driver: Driver, address: str) -> bool:
+    """Whether an address of the endpoint is of use to this association, and it does not have it yet."""
+    return (
+        takes_changes(driver)
+        and is_usable(address, driver)
+        and address not in ours(driver)
+        and not driver.engine.addresses.is_held(address, driver)
+    )
+
+
+def _room(driver: Driver) -> Asconf:
+    driver.check_alive()
+    return driver.core.asconf
+
+
+def _check_negotiated(driver: Driver) -> None:
+    _room(driver)
+
+
+def _begin(driver: Driver, ticket: Ticket, settle: Callable[[bool], None]) -> None:
+    """The request leaves. `settle` learns what became of it, whether anybody waits for that or not."""
+
+    def done() -> None:
+        settle(ticket.is_ok)
+        driver.changes.wake()
+
+    if ticket.is_done:
+        done()
+    else:
+        ticket.on_done = done
+    driver.engine.flush_soon(driver.core)
+
+
+async def _carried_out(driver: Driver, ticket: Ticket) -> None:
+    if not await answered(driver, ticket):
+        driver.check_alive()
+        said = ", ".join(map(str, ticket.causes)) or ticket.reason
+        raise AsconfError(f"the peer did not agree: {said}" if ticket.causes else said, ticket.causes)
+
+
+def _drop_declined(driver: Driver, address: str) -> None:
+    driver.engine.addresses.declined.get(driver, set()).discard(address)
+
+
+def _nothing(is_ok: bool) -> None:
+    """A request that takes nothing of ours."""

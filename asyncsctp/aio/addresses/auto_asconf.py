@@ -1,0 +1,254 @@
+"""Addresses of an endpoint that follow those of the machine: what came is added, what went is removed (RFC 5061).
+
+Knows what the machine has and what each association has, and brings the second after the first, one request at a time.
+Who refuses is asked again at the next change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, final
+
+from ...errors import SCTPError
+from ...paths.encapsulation import is_ipv4, is_source_for, wildcard_of
+from ..flow_control import WaitList
+from . import addresses
+from .address_book import ours
+from .address_watch import AddressChange, AddressWatch
+
+if TYPE_CHECKING:
+    from ...handlers.addresses.asconf_jobs import Ticket
+    from ..driver import Driver
+    from .address_book import AddressBook
+
+_logger = logging.getLogger("asyncsctp")
+
+#: Between looks for a way out, as long as there is none.
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 30.0
+_BIND_PAUSE: Final = 5.0
+
+
+@final
+class AutoAsconf:
+    """Of one endpoint, from when it is opened until `close`."""
+
+    __slots__ = (
+        "_arrived",
+        "_book",
+        "_bound",
+        "_changes",
+        "_followers",
+        "_is_begun",
+        "_is_due",
+        "_refused",
+        "_retry",
+        "_round",
+        "_watch",
+    )
+
+    def __init__(self, book: AddressBook) -> None:
+        self._book = book
+        self._bound = book.addresses  # as it was opened: which kinds of address it is about
+        self._arrived: dict[str, None] = {}  # and are not yet the endpoint's
+        self._changes = WaitList()
+        self._followers: dict[Driver, asyncio.Task[None]] = {}
+        self._refused: set[tuple[Driver, str]] = set()
+        self._is_begun = False
+        self._is_due = False
+        self._round: asyncio.Task[None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._watch = AddressWatch(self._bound[0], self._on_change)
+
+    def close(self) -> None:
+        """Follow no more."""
+        self._watch.close()
+        self._stop_retry()
+        for task in (self._round, *self._followers.values()):
+            if task is not None:
+                task.cancel()
+
+    def follow(self, driver: Driver) -> None:
+        """An association has been set up, or something has changed."""
+        if self._is_begun and driver not in self._followers:
+            self._followers[driver] = asyncio.get_running_loop().create_task(self._bring(driver))
+
+    def _on_change(self, changes: list[AddressChange]) -> None:
+        if not self._is_begun:
+            # What the endpoint is bound to is what it begins with: where it is bound to all, all.
+            self._arrived.update((address, None) for address in self._watch.addresses if self._book.is_covered(address))
+            self._is_begun = True
+        for change in changes:
+            if change.is_up:
+                self._arrived[change.address] = None
+            else:
+                _logger.info("%s is no address of this machine any more", change.address)
+        self._is_due = True
+        if self._round is None or self._round.done():
+            self._round = asyncio.get_running_loop().create_task(self._follow_machine())
+
+    async def _follow_machine(self) -> None:
+        """The endpoint's own addresses first, then those of each association."""
+        while self._is_due:
+            self._is_due = False
+            self._refused.clear()
+            here = self._watch.addresses
+            for address in list(self._arrived):
+                if address not in here or await self._share(address):
+                    self._arrived.pop(address, None)
+            for address in self._book.addresses:
+                if address not in here and address != wildcard_of(address):
+                    self._book.unshare(address)
+            for driver in list(self._book.drivers()):
+                self.follow(driver)
+            self._changes.wake()
+        if self._arrived:  # they can't be bound, and that may be over before anything is told
+            self._stop_retry()
+            self._retry = asyncio.get_running_loop().call_later(_BIND_PAUSE, self._on_change, [])
+
+    def _stop_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    async def _share(self, address: str) -> bool:
+        """Make it the endpoint's, if that is of use; whether there is nothing left to do about it."""
+        if address in self._book.addresses or not self._is_wanted(address):
+            return True
+        try:
+            await self._book.share(address)
+        except (OSError, NotImplementedError) as exc:
+            _logger.warning("%s is a new address of this machine, but can't be used: %s", address, exc)
+            return isinstance(exc, NotImplementedError)
+        _logger.info("%s is an address of this machine that can be used", address)
+        return True
+
+    def _is_wanted(self, address: str) -> bool:
+        """Whether it is of a kind with what the endpoint was opened at, or of use to an association."""
+        return any(
+            bound == wildcard_of(address) or (is_ipv4(bound) is is_ipv4(address) and is_source_for(address, bound))
+            for bound in self._bound
+        ) or any(addresses.is_usable(address, driver) for driver in self._book.drivers())
+
+    async def _bring(self, driver: Driver) -> None:
+        """Bring one association up to date."""
+        try:
+            await self._ask_for_all(driver)
+        finally:
+            del self._followers[driver]
+
+    async def _ask_for_all(self, driver: Driver) -> None:
+        """Ask for one thing after the other until nothing is missing and nothing too much."""
+        pause = _FIRST_PAUSE
+        while addresses.takes_changes(driver):
+            new, old = self._next_step(driver)
+            if not new and not old:
+                return
+            if old and not new and self._is_cut_off(driver):
+                # Where there is a new address, the way out may come a little later.
+                await self._wait_for_change(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            try:
+                ticket = await _ask(driver, new, old)
+                if await self._answered(driver, ticket):
+                    _logger.info("%r: %s", driver.association, _described(new, old))
+                    continue
+                reason = ", ".join(map(str, ticket.causes)) or ticket.reason
+            except (SCTPError, ValueError, NotImplementedError) as exc:
+                reason = str(exc)
+            except OSError as exc:  # it has gone meanwhile, and may be back before that is told
+                _logger.warning("%r: not %s yet: %s", driver.association, _described(new, old), exc)
+                await self._wait_for_change(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            if driver.ended:
+                return
+            _logger.warning("%r: not %s: %s", driver.association, _described(new, old), reason)
+            self._refused.add((driver, new or old))
+
+    async def _wait_for_change(self, longest: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changes.wait(), longest)
+
+    async def _answered(self, driver: Driver, ticket: Ticket) -> bool:
+        """Wait for the peer's answer. If the address goes that a request leaves from, it is to have another."""
+        asked = [ticket]
+        while not driver.ended and (open_ := [each for each in asked if not each.is_done]):
+            answer = asyncio.ensure_future(addresses.answered(driver, open_[0]))
+            change = asyncio.ensure_future(self._changes.wait())
+            try:
+                await asyncio.wait((answer, change), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                answer.cancel()
+                change.cancel()
+            if not open_[0].is_done and self._is_cut_off(driver) and (new := self._way_out(driver)):
+                _logger.info("%r: %s is tried too", driver.association, new)
+                asked.append(await addresses.add(driver, new))
+        return ticket.is_ok
+
+    def _next_step(self, driver: Driver) -> tuple[str, str]:
+        """What to add and what to remove; neither if all is as it should be."""
+        gone = [address for address in ours(driver) if self._is_gone(address)]
+        if gone and self._is_cut_off(driver):
+            new = self._way_out(driver)
+            if new and len(gone) > 1 and addresses.is_translated(new, driver):
+                return new, ""
+            return new, gone[0]
+        for address in gone:
+            if (driver, address) not in self._refused:
+                return "", address
+        return self._missing(driver), ""
+
+    def _missing(self, driver: Driver) -> str:
+        """An address that the association could have as well."""
+        here = self._watch.addresses
+        for address in self._book.addresses:
+            # Through a NAT a request has to take the new way, and if that leads nowhere, no other one can follow.
+            if address in here and self._can_take(driver, address) and not addresses.is_translated(address, driver):
+                return address
+        return ""
+
+    def _is_gone(self, address: str) -> bool:
+        return address not in self._watch.addresses and address != wildcard_of(address)
+
+    def _is_cut_off(self, driver: Driver) -> bool:
+        """Whether none of its addresses, nor of those that it has asked for, leads to the peer."""
+        local = driver.core.path_manager.local
+        return not any(
+            address == wildcard_of(address)
+            or (address in self._watch.addresses and addresses.is_usable(address, driver))
+            for address in (*local.sources, *local.arriving)
+        )
+
+    def _way_out(self, driver: Driver) -> str:
+        """The address that the system would use towards the peer now; or any other, if that is being deleted."""
+        manager = driver.core.path_manager
+        for path in (manager.primary, *manager.paths):
+            source = self._watch.source_for(path.route.address)
+            if source in self._watch.addresses and self._can_take(driver, source):
+                return source
+            if source in manager.local.leaving and (other := self._missing(driver)):
+                return other
+        return ""
+
+    def _can_take(self, driver: Driver, address: str) -> bool:
+        return (
+            addresses.lacks(driver, address)
+            and (driver, address) not in self._refused
+            and address not in self._book.declined.get(driver, ())
+        )
+
+
+async def _ask(driver: Driver, new: str, old: str) -> Ticket:
+    if new and old:
+        return await addresses.change(driver, new, old)
+    return await addresses.add(driver, new) if new else addresses.remove(driver, old)
+
+
+def _described(new: str, old: str) -> str:
+    if new and old:
+        return f"{old} became {new}"
+    return f"{new} was added" if new else f"{old} was removed"

@@ -1,0 +1,171 @@
+"""How an endpoint has its UDP port: for itself, or together with other processes that know of it by its name alone.
+
+A third way, the place in a group that a parent made, is in `workers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, final
+
+from ...endpoint.port_sharing import Sharing
+from ...udp import options as udp_options
+from ...udp import steering
+from ...udp.datagram import Address
+from .exchange import SO_PASSCRED, Exchange
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+
+_NAMES: Final = 64
+_JOINING: Final = "joining"
+_PATIENCE: Final = 200  # times that the one before may take a hundredth of a second
+_PAUSE: Final = 0.01
+
+
+class Membership:
+    """What an endpoint asks about its port."""
+
+    __slots__ = ()
+
+    def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
+        """A socket at this address, as `udp_options.open_socket`."""
+        raise NotImplementedError
+
+    def open_further_socket(self, local_addr: Address, buffer: int) -> socket.socket:
+        """The same for an address that the endpoint did not have when it was opened."""
+        raise NotImplementedError("processes that share a UDP port can't bind further addresses")
+
+    def begin(self, engine: Engine) -> Sharing | None:
+        """All sockets are there. What the core has to know of others at this port."""
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """The endpoint is closed, or was never opened. Idempotent."""
+
+
+@final
+class Sole(Membership):
+    """The port is the endpoint's alone."""
+
+    __slots__ = ()
+
+    def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
+        return udp_options.open_socket(local_addr, buffer)
+
+    def open_further_socket(self, local_addr: Address, buffer: int) -> socket.socket:
+        return udp_options.open_socket(local_addr, buffer)
+
+    def begin(self, engine: Engine) -> Sharing | None:
+        return None
+
+
+@final
+class Neighbour(Membership):
+    """One of several processes that nobody started together.
+
+    Each has a number that no other has: the abstract name of a Unix socket, which the system frees when the process
+    ends. That is what its tags tell. The kernel takes it for the index of the socket, which it is as long as nobody has
+    left; later it is wrong for some, and what comes to the wrong one is handed over.
+    """
+
+    __slots__ = ("_exchange", "_inbox", "_is_first", "_number", "_outlet", "_prefix", "_turn")
+
+    def __init__(self, prefix: str) -> None:
+        """Use `join`."""
+        self._prefix = prefix
+        self._number = -1
+        self._is_first = False
+        self._turn: socket.socket | None = None
+        self._inbox: socket.socket | None = None
+        self._outlet = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._outlet.setblocking(False)
+        self._exchange: Exchange | None = None
+
+    @classmethod
+    async def join(cls, local_addrs: Iterable[str], udp_port: int) -> Neighbour:
+        """`OSError` if 64 processes share this port already, `NotImplementedError` where packets can't be steered."""
+        steering.check_platform()
+        where = sha256(" ".join(sorted(local_addrs)).encode()).hexdigest()[:16]
+        neighbour = cls(f"\0asyncsctp {os.geteuid()} {udp_port} {where} ")
+        try:
+            for _ in range(_PATIENCE):  # one by one, so that numbers and indices go together
+                neighbour._turn = neighbour._claim(_JOINING)
+                if neighbour._turn is not None:
+                    break
+                await asyncio.sleep(_PAUSE)
+            for number in range(_NAMES):
+                neighbour._inbox = neighbour._claim(str(number))
+                if neighbour._inbox is not None:
+                    neighbour._number = number
+                    neighbour._is_first = not any(map(neighbour._is_there, range(_NAMES)))
+                    return neighbour
+            raise OSError(errno.EADDRINUSE, f"{_NAMES} processes share UDP port {udp_port} already")
+        except BaseException:
+            neighbour.leave()
+            raise
+
+    def _is_there(self, number: int) -> bool:
+        """Whether another member has this number."""
+        if number == self._number:
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            return probe.connect_ex(self._prefix + str(number)) == 0
+
+    def _claim(self, name: str) -> socket.socket | None:
+        """A name, or None if somebody has it."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_PASSCRED, 1)
+            sock.bind(self._prefix + name)
+        except OSError as exc:
+            sock.close()
+            if exc.errno != errno.EADDRINUSE:
+                raise
+            return None
+        return sock
+
+    def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
+        if self._is_first:  # who else has the port is no member, even if it shares
+            udp_options.open_socket(local_addr, buffer).close()
+        sock = udp_options.open_socket(local_addr, buffer, reuse_port=True)
+        try:
+            steering.attach(sock, steering.by_name(_NAMES))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def begin(self, engine: Engine) -> Sharing | None:
+        assert self._inbox is not None
+        self._exchange = Exchange(engine, self._inbox, self._send, (self._number, _NAMES), None)
+        self._end_turn()
+        return self._exchange.sharing
+
+    def _send(self, member: int, message: bytes) -> bool:
+        try:
+            self._outlet.sendto(message, self._prefix + str(member))
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            pass  # it is too busy to take more
+        return True
+
+    def _end_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.close()
+            self._turn = None
+
+    def leave(self) -> None:
+        self._end_turn()
+        if self._exchange is not None:
+            self._exchange.close()
+        elif self._inbox is not None:
+            self._inbox.close()
+        self._exchange = self._inbox = None
+        self._outlet.close()

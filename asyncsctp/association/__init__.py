@@ -1,0 +1,1 @@
+"""One association: the façade, its parts, and what decides which chunk goes to whom."""

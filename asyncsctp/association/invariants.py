@@ -1,0 +1,297 @@
+"""What must hold of an association after every flush, whatever its peer, its user and the network have done.
+
+For tests and for debug mode: each look costs as much as the association holds. It reads the rooms' books, and changes
+nothing. Which rule of the protocol a broken one would break is said where it is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..events import PathState
+from ..handlers.addresses.asconf import Asconf
+from ..handlers.addresses.asconf_requester import PERMITTED
+from ..handlers.context import Context
+from ..handlers.data.receiver import Reception
+from ..handlers.data.sender import Transmission
+from ..handlers.paths.heartbeat import HEARTBEATS_IN
+from ..handlers.state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, SENDS_DATA, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT, State
+from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW
+from ..outbound.message import ABANDONED, ACKED, IN_FLIGHT, lane_path
+from ..outbound.outstanding import OutstandingQueue
+from ..outbound.send_queue import SendQueue
+from ..timers import (
+    DELAYED_ACK,
+    FORWARD_TSN_RTX,
+    HEARTBEAT_TIMER,
+    RECONFIG,
+    T1_COOKIE,
+    T1_INIT,
+    T2_SHUTDOWN,
+    T3_RTX,
+    T4_RTO,
+    T5_GUARD,
+    WINDOW_PROBE,
+    timer_key,
+    timer_kind,
+    timer_path,
+)
+from ..wire.constants import MASK_32
+from .association import Association
+from .parts import Rooms
+
+_OF_A_PATH = frozenset({T3_RTX, HEARTBEAT_TIMER})
+#: The timers without which an association could stay in a state for ever (sections 5.1 and 9.2).
+_WAITS_FOR: dict[State, tuple[int, ...]] = {
+    COOKIE_WAIT: (T1_INIT,),
+    COOKIE_ECHOED: (T1_COOKIE,),
+    SHUTDOWN_SENT: (T2_SHUTDOWN, T5_GUARD),
+    SHUTDOWN_ACK_SENT: (T2_SHUTDOWN,),
+}
+
+
+class InvariantViolation(AssertionError):
+    """An association is in a state in which none should be: a bug of this library."""
+
+
+def check(association: Association) -> None:
+    """Raise `InvariantViolation` if the association, just flushed, contradicts itself or waits for nothing."""
+    found = list(_complaints(association))
+    if found:
+        raise InvariantViolation(f"in state {association.state.value}: " + "; ".join(found))
+
+
+def _complaints(association: Association) -> Iterator[str]:
+    context = association.context
+    rooms = association._rooms
+    yield from _timers(context)
+    if context.packets or (context.control and not context.paths.is_held):
+        yield "control chunks or packets were left behind by the flush"
+    if context.notices:
+        yield "the user was not told of everything"
+    if context.state is CLOSED:
+        if rooms.reception is not None or rooms.transmission is not None or rooms.handshake is not None:
+            yield "rooms are open after the end"
+        return
+    for kind in _WAITS_FOR.get(context.state, ()):
+        if not context.timers.runs(kind):
+            yield f"timer {kind} does not run"
+    yield from _paths(context)
+    yield from _removed(context, rooms)
+    if rooms.transmission is not None:
+        yield from _outstanding(rooms.transmission.outstanding)
+        yield from _queue(rooms.transmission.queue)
+        yield from _progress(context, rooms.transmission)
+    if rooms.reception is not None:
+        yield from _reception(context, rooms.reception)
+    if rooms.asconf is not None:
+        yield from _asconf(context, rooms.asconf)
+
+
+def _timers(context: Context) -> Iterator[str]:
+    deadlines = context.timers._deadlines
+    if context.state is CLOSED and deadlines:
+        yield f"timers run after the end: {sorted(deadlines)}"
+    for key in deadlines:
+        kind, path_id = timer_kind(key), timer_path(key)
+        if path_id >= len(context.paths.by_id) or (path_id and kind not in _OF_A_PATH):
+            yield f"timer {kind} belongs to path {path_id}, which does not exist"
+    if deadlines and context.timers.next_expiry > min(deadlines.values()):
+        yield "the next expiry is later than a deadline"
+
+
+def _paths(context: Context) -> Iterator[str]:
+    paths = context.paths
+    if paths.primary not in paths.paths or paths.data_path() not in paths.paths:
+        yield "data goes to an address that was removed"
+    current = paths.data_path()
+    verifies = context.timers.runs(timer_key(HEARTBEAT_TIMER, current.path_id))
+    if context.setup is not None and current.state is PathState.UNCONFIRMED and current.route.local and not verifies:
+        yield "nothing leaves before an address is verified, and nobody verifies it"  # RFC 5061 section 5.3 F14
+    if paths.amdcs != min(path.payload for path in paths.paths):
+        yield "AMDCS is not the smallest PMDCS"  # section 7.3
+    yield from _states(context)
+    for path in paths.paths:
+        if path.congestion.cwnd < 1 or path.error_count < 0 or path.rto.rto <= 0.0:
+            yield f"path {path.path_id} has cwnd {path.congestion.cwnd}, {path.error_count} errors, RTO {path.rto.rto}"
+
+
+def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
+    """Nothing refers to an address that is the peer's no more (RFC 5061 section 5.3 F13)."""
+    paths = context.paths
+    used = {path.path_id for path in paths.paths}
+    free = set(paths._free)
+    if len(used) != len(paths.paths) or len(free) != len(paths._free) or used & free:
+        yield f"paths {sorted(used)} are in use, {paths._free} are free"
+    if any(paths.by_id[path.path_id] is not path for path in paths.paths):
+        yield "a path is not where its number says"
+    if context.setup is None:
+        return  # path numbers are given back once the handshake is over
+    for key in context.timers._deadlines:
+        if timer_kind(key) in _OF_A_PATH and timer_path(key) not in used:
+            yield f"timer {timer_kind(key)} runs for path {timer_path(key)}, which was removed"
+    held = {path_id for _, path_id, _ in context.control} | set(rooms.heartbeat._requested)
+    transmission = rooms.transmission
+    if rooms.reception is not None:
+        held.add(rooms.reception.path_id)
+    if rooms.shutdown is not None:
+        held.add(rooms.shutdown._path_id)
+    if transmission is not None:
+        outstanding = transmission.outstanding
+        held |= {record.path_id for record in outstanding.records[outstanding.head :] if record.state != ABANDONED}
+        for path_id in set(range(len(outstanding.in_flight))) - used:
+            if outstanding.in_flight[path_id] or outstanding._earliest[path_id] or outstanding._timed[path_id]:
+                yield f"path {path_id} was removed, and data counts for it"
+        for stream in transmission.queue._streams.values():
+            for message in stream.messages[stream.head :] + (stream.later or []):
+                held.add(lane_path(message.path_id))
+        if transmission.abandonment is not None:
+            held.add(transmission.abandonment.path_id)
+    held = {path_id for path_id in held if path_id >= 0} - used
+    if held:
+        yield f"paths {sorted(held)} were removed, and something refers to them"
+
+
+def _asconf(context: Context, asconf: Asconf) -> Iterator[str]:
+    requests = asconf._requests
+    if (requests.current is not None and context.state in PERMITTED) != context.timers.runs(T4_RTO):
+        yield "an ASCONF is under way and T4-rto does not run, or the other way round"  # RFC 5061 section 5.1 A4, A5
+    if requests.queue and requests.current is None:
+        yield "an ASCONF waits for nothing"
+    local = context.paths.local
+    if local.barred & set(local.sources):
+        yield f"packets leave from {sorted(local.barred & set(local.sources))}, which the peer does not know"
+    if any(path.route.local in local.barred for path in context.paths.paths):
+        yield "a path leaves from an address that is no source"  # RFC 5061 section 5.3 F1, F4
+
+
+def _states(context: Context) -> Iterator[str]:
+    """RFC 9260 section 8.2 and RFC 7829 section 3.2: states follow from error counters, and data from states."""
+    paths = context.paths
+    for path in paths.paths:
+        state, errors, threshold = path.state, path.error_count, path.settings.pf_threshold
+        has_failed = errors > path.settings.max_retrans
+        is_suspect = threshold is not None and errors > threshold
+        if state is PathState.ACTIVE and (has_failed or is_suspect):
+            yield f"path {path.path_id} is ACTIVE with {errors} errors"
+        if state is PathState.POTENTIALLY_FAILED and (has_failed or not is_suspect):
+            yield f"path {path.path_id} is POTENTIALLY_FAILED with {errors} errors"
+        if state is PathState.POTENTIALLY_FAILED and context.state in HEARTBEATS_IN:
+            runs = context.timers.runs(timer_key(HEARTBEAT_TIMER, path.path_id))
+            if path.settings.heartbeat_interval is not None and not runs:
+                yield f"path {path.path_id} is POTENTIALLY_FAILED and no HEARTBEAT is due or awaited"
+    standing = {path.state for path in paths.paths}
+    for state in (PathState.ACTIVE, PathState.POTENTIALLY_FAILED):
+        if state in standing:
+            if paths.data_path().state is not state:
+                yield f"data takes a path that is {paths.data_path().state.value}, and another is {state.value}"
+            break
+
+
+def _outstanding(outstanding: OutstandingQueue) -> Iterator[str]:
+    in_flight = [0] * len(outstanding.in_flight)
+    earliest = [-1] * len(in_flight)
+    landing = user_bytes = 0
+    following = outstanding.cumulative_tsn + 1
+    gaps = [gap for gap in outstanding._gaps if gap[1] > outstanding.cumulative_tsn]
+    gap = 0
+    waiting = outstanding._lost_tsns
+    for record in outstanding.records[outstanding.head :]:
+        if record.first_tsn != following or record.last_tsn < record.first_tsn:
+            yield f"a record has TSNs {record.first_tsn} to {record.last_tsn} where {following} is next"
+        following = record.last_tsn + 1
+        user_bytes += record.user_bytes
+        path_id = record.path_id
+        if record.state == ABANDONED:
+            if record.body or record.user_bytes:
+                yield f"TSN {record.first_tsn} was abandoned and still counts"
+            continue
+        if record.state == ACKED:
+            while gap < len(gaps) and gaps[gap][1] < record.first_tsn:
+                gap += 1
+            if gap == len(gaps) or not gaps[gap][0] <= record.first_tsn <= record.last_tsn <= gaps[gap][1]:
+                yield f"TSN {record.first_tsn} counts as acknowledged, and no gap ack block covers it"
+            continue
+        if earliest[path_id] < 0:
+            earliest[path_id] = record.first_tsn
+        if record.state == IN_FLIGHT:
+            in_flight[path_id] += len(record.body)
+            landing += record.user_bytes
+        elif record.state != IN_FLIGHT and record.first_tsn not in waiting:
+            yield f"TSN {record.first_tsn} is lost and nobody will send it again"
+    if following != outstanding.next_tsn:
+        yield f"the records end before TSN {following}, the next one is {outstanding.next_tsn}"
+    if in_flight != outstanding.in_flight:
+        yield f"in flight are {in_flight}, counted were {outstanding.in_flight}"
+    if (landing, user_bytes) != (outstanding.in_flight_user_bytes, outstanding.user_bytes):
+        counted = (outstanding.in_flight_user_bytes, outstanding.user_bytes)
+        yield f"user bytes in flight and outstanding are {(landing, user_bytes)}, counted were {counted}"
+    known = [record.first_tsn if record is not None else -1 for record in outstanding._earliest]
+    if known != earliest:
+        yield f"the earliest outstanding TSNs of the paths are {earliest}, not {known}"
+
+
+def _queue(queue: SendQueue) -> Iterator[str]:
+    buffered = 0
+    for stream in [*queue._active.values(), *queue._held_back.values()]:
+        size = sum(len(message.data) for message in stream.messages[stream.head :]) - stream.offset
+        if size != stream.buffered or not stream.messages:
+            yield f"stream {stream.sid} holds {size} bytes and counts {stream.buffered}"
+        buffered += size
+    if queue._held_back and not any(stream.reserved for stream in queue._active.values()):
+        yield "messages wait for others to end, and there are none"
+    if buffered != queue.buffered:
+        yield f"the send queue holds {buffered} bytes and counts {queue.buffered}"
+
+
+def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
+    """What was sent, or waits to be, has a timer that will see to it (sections 6.1 A and 6.3.2)."""
+    runs = [context.timers.runs(timer_key(T3_RTX, path.path_id)) for path in context.paths.by_id]
+    outstanding = transmission.outstanding
+    if len(outstanding.in_flight) != len(runs):
+        yield "the paths and what is in flight on them are not the same number"
+    for path_id, in_flight in enumerate(outstanding.in_flight):
+        if in_flight and not runs[path_id]:
+            yield f"{in_flight} bytes are in flight on path {path_id} and no T3-rtx runs for it"
+    asks = any(map(context.timers.runs, (WINDOW_PROBE, FORWARD_TSN_RTX, RECONFIG)))
+    if context.paths.is_held:
+        asks |= context.timers.runs(T4_RTO) or any(
+            context.timers.runs(timer_key(HEARTBEAT_TIMER, path.path_id)) for path in context.paths.paths
+        )
+    # Others may wait for what the user has to write the rest of.
+    asks |= any(stream.begun and not stream.messages for stream in transmission.queue._streams.values())
+    if context.state in SENDS_DATA and transmission.pending and not any(runs) and not asks:
+        yield "data waits, and neither T3-rtx runs nor is the peer asked for anything"
+    skips = transmission.abandonment is not None and (
+        transmission.abandonment.partial.advance_peer_ack_point() > outstanding.cumulative_tsn
+    )
+    if skips != context.timers.runs(FORWARD_TSN_RTX):
+        yield "the timer for FORWARD TSN is wrong about TSNs that the peer is to skip"  # RFC 3758 section 3.5 C5
+    if context.state not in SENDS_DATA and not transmission.all_acknowledged:
+        yield "data waits, or the peer is to be told of what was given up, in a state in which neither is sent"
+    for path_id, runs_here in enumerate(runs):
+        if runs_here and not outstanding.has_outstanding(path_id):
+            yield f"T3-rtx of path {path_id} runs for nothing"
+
+
+def _reception(context: Context, reception: Reception) -> Iterator[str]:
+    tracker = reception.tracker
+    queue = reception._queue
+    if queue.unread < 0:
+        yield f"{-queue.unread} bytes were read that had not come"
+    held = queue.recount()
+    if held != queue.held:
+        yield f"reassembly holds {held} bytes and counts {queue.held}"
+    if tracker.expected != tracker.cumulative_tsn + 1 & MASK_32:
+        yield "the expected TSN does not follow the cumulative one"
+    last = tracker.cumulative_tsn
+    for first, following in tracker.gap_ranges():
+        if first <= last + 1 or following < first:
+            yield f"the gap range {first} to {following} touches what ends at {last}"
+        last = following
+    if max(queue._chunks, default=0) > tracker.highest_tsn:
+        yield "a chunk is held that does not count as received"
+    if (tracker.ack_state == ACK_NOW or reception._sacks) and not context.paths.is_held:
+        yield "a SACK was due and did not leave"  # section 6.2
+    if tracker.ack_state == ACK_DELAYED and not context.timers.runs(DELAYED_ACK):
+        yield "a SACK is delayed and no timer runs for it"

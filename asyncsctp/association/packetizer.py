@@ -1,0 +1,427 @@
+"""What leaves, and in which packet: control, SACK, what was lost, what is new (RFC 9260 sections 6.1 and 6.10).
+
+One flush empties an association's intentions into its outbox, as far as windows allow. The packetizer bundles; it
+decides nothing that a room has decided, and it reads no packet.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from ..events import PathState
+from ..handlers.context import Context
+from ..handlers.data.ecn import Ecn
+from ..handlers.data.receiver import Reception
+from ..handlers.data.sender import Transmission
+from ..handlers.keyring import ACTIVE, Keyring
+from ..handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
+from ..outbound.message import ANY_PATH, LOST, PacketRecord, lane_key, lane_path
+from ..paths.encapsulation import Route
+from ..paths.marks import Marks
+from ..paths.path import Path
+from ..timers import T3_RTX, timer_key
+from ..wire import control
+from ..wire.constants import COOKIE_ACK, FLAG_IMMEDIATE, HEARTBEAT, HEARTBEAT_ACK, PAD
+from ..wire.octets import Writer, take_all
+from ..wire.packet import Seal
+from .outbox import Outbox
+
+_UNLIMITED: Final = 1 << 30
+#: RFC 4820 section 3: PAD fills a packet up. A tenth of a packet at most, where that makes it equal to those before it,
+#: so that they leave by one system call, and the peer says that it takes PAD: others drop what they don't know.
+_MOST_PADDING: Final = 10
+#: Control chunks that wait while nothing but HEARTBEATs may leave.
+_MOST_HELD: Final = 32
+#: For the chunks of one packet, of one association at a time: each would keep some hundred bytes for it otherwise.
+_WRITER: Final = Writer()
+
+
+@final
+class Packetizer:
+    """The way out of one association."""
+
+    __slots__ = ("_context", "_ecn", "_lead", "_marks", "_outbox", "_pads", "_reception", "_seal", "_transmission")
+
+    _seal: Seal  # there is none before the first `retag`
+
+    def __init__(self, context: Context, outbox: Outbox) -> None:
+        self._context = context
+        self._outbox = outbox
+        self._lead: list[bytes] = []  # chunks that open the next packet to the data path
+        self._marks = Marks()
+        self._reception: Reception | None = None
+        self._transmission: Transmission | None = None
+        self._ecn: Ecn | None = None
+        self._pads = False
+
+    def furnish(self, reception: Reception | None, transmission: Transmission | None, ecn: Ecn | None) -> None:
+        """The rooms for user data, which there are while the association is established."""
+        self._reception = reception
+        self._transmission = transmission
+        self._ecn = ecn
+        setup = self._context.setup
+        self._pads = setup is not None and PAD in setup.extensions
+        self._lead.clear()
+
+    def retag(self) -> None:
+        """The peer's tag or port has changed."""
+        context = self._context
+        self._seal = Seal(context.local_port, context.peer_port, context.peer_tag)
+
+    def flush(self) -> None:
+        """Send what is due and what windows allow."""
+        context = self._context
+        if context.packets:
+            self._send_alone()
+        if context.paths.is_held:
+            self._probe()
+            return
+        if context.control:
+            self._send_control()
+        reception = self._reception
+        transmission = self._transmission
+        if reception is None or transmission is None:
+            return
+        sends = transmission.pending and context.state in SENDS_DATA
+        if not sends and not reception.is_due and not self._lead:
+            return
+        path = context.paths.data_path()
+        self._acknowledge(reception, path, sends and reception.is_delaying and self._has_data_for(path, transmission))
+        if sends:
+            transmission.queue.urgent_flags = FLAG_IMMEDIATE if context.state is SHUTDOWN_PENDING else 0
+            if transmission.outstanding.user_bytes:
+                self._send_lost(transmission, path)
+            if transmission.queue.buffered:
+                self._send_new(transmission, path)
+            transmission.flushed()
+        if self._lead:
+            self._emit(path, b"".join(self._lead))
+            self._lead.clear()
+
+    # Packets without user data.
+
+    def _send_alone(self) -> None:
+        """Packets that bear a tag of their own, or that nothing may be bundled with."""
+        context = self._context
+        packets = context.packets
+        context.packets = []
+        context.packets_before = 0
+        for route, tag, body in packets:
+            if not route.local:
+                continue
+            ours = tag == context.peer_tag
+            seal = self._seal if ours else Seal(context.local_port, context.peer_port, tag)
+            path = context.paths.find(route.address)
+            room = context.paths.data_path().payload if path is None else path.payload
+            keyring = context.keyring if ours and tag else None
+            owed = keyring is not None and keyring.owed(body)
+            if keyring is not None and owed and not keyring.blanket:
+                room -= keyring.size
+            if len(body) > room:
+                body = control.fit(body, room)
+            if not body:
+                continue
+            if keyring is not None and owed:
+                body = keyring.cover(body)
+            if path is not None and path.settings.dscp >= 0:
+                route = self._marks.of(path, route, False)
+            self._outbox.add(route, [seal.pack(body)])
+            context.statistics.packets_sent += 1
+
+    def _probe(self) -> None:
+        """Only HEARTBEATs leave, to where they can (section 5.4, RFC 5061 section 5.3 F1); all else waits."""
+        context = self._context
+        waiting = context.control
+        context.control = []
+        context.answers_at = 0
+        for chunk, path_id, answers in waiting:
+            path = context.paths.by_id[path_id] if path_id >= 0 else None
+            if path is not None and path.route.local and chunk[0] in (HEARTBEAT, HEARTBEAT_ACK):
+                chunk = control.fit(chunk, path.payload)
+                if chunk:
+                    self._emit(path, chunk)
+            elif len(context.control) < _MOST_HELD and chunk[0] != HEARTBEAT:
+                context.control.append((chunk, path_id, answers))
+
+    def _send_control(self) -> None:
+        """Control chunks come first in a packet (section 6.10), in the order in which they were queued; COOKIE ACK MUST
+        be the first (section 5.1 D).
+        """
+        context = self._context
+        data_path = context.paths.data_path()
+        keyring = context.keyring
+        owed = self._take_owed(keyring) if keyring is not None and not keyring.blanket else None
+        waiting: dict[int, list[bytes]] = {}
+        for chunk, path_id, _ in context.control:
+            waiting.setdefault(data_path.path_id if path_id < 0 else path_id, []).append(chunk)
+        context.clear_control()
+        for path_id, chunks in waiting.items():
+            path = context.paths.by_id[path_id]
+            parts = self._lead if path is data_path else []
+            for chunk in chunks:
+                if len(chunk) > path.payload:
+                    chunk = control.fit(chunk, path.payload)
+                if not chunk:
+                    continue
+                if parts and (chunk[0] == COOKIE_ACK or _size(parts) + len(chunk) > path.payload):
+                    self._emit(path, b"".join(parts))
+                    parts.clear()
+                parts.append(chunk)
+            if parts and (path is not data_path or context.state is COOKIE_ECHOED or self._reception is None):
+                self._emit(path, b"".join(parts))
+                parts.clear()
+        if owed and keyring is not None:
+            self._send_owed(owed, keyring)
+
+    def _take_owed(self, keyring: Keyring) -> list[tuple[bytes, int, bool]]:
+        """The chunks among those that wait which are to be authenticated, where others need not (RFC 4895 section
+        6.2).
+        """
+        control = self._context.control
+        owed = [entry for entry in control if keyring.owed(entry[0])]
+        if owed:
+            self._context.control = [entry for entry in control if not keyring.owed(entry[0])]
+        return owed
+
+    def _send_owed(self, owed: list[tuple[bytes, int, bool]], keyring: Keyring) -> None:
+        """They leave in packets of their own, after what was queued beside them: a COOKIE ACK may be among that."""
+        paths = self._context.paths
+        if self._lead:
+            self._emit(paths.data_path(), b"".join(self._lead))
+            self._lead.clear()
+        waiting: dict[int, list[bytes]] = {}
+        for chunk, path_id, _ in owed:
+            waiting.setdefault(paths.data_path().path_id if path_id < 0 else path_id, []).append(chunk)
+        for path_id, chunks in waiting.items():
+            path = paths.by_id[path_id]
+            parts: list[bytes] = []
+            room = path.payload - keyring.size
+            for chunk in chunks:
+                chunk = control.fit(chunk, room)
+                if not chunk:
+                    continue
+                if parts and (chunk[0] == COOKIE_ACK or _size(parts) + len(chunk) > room):
+                    self._emit_along(path, path.route, keyring.cover(b"".join(parts)))
+                    parts.clear()
+                parts.append(chunk)
+            if parts:
+                self._emit_along(path, path.route, keyring.cover(b"".join(parts)))
+
+    def _acknowledge(self, reception: Reception, data_path: Path, data_travels: bool) -> None:
+        """SACKs go back the way the data came (section 6.4); the last one waits for data that takes it too."""
+        context = self._context
+        path = context.paths.reply_path(context.paths.by_id[reception.path_id])
+        same = path is data_path and path.reply_route is path.route
+        echo = self._ecn.echo() if self._ecn is not None else b""
+        sacks = reception.acknowledgements(path.payload - len(echo), data_travels and same)
+        if not sacks:
+            return
+        if echo:
+            sacks[-1] = echo + sacks[-1]
+        last = sacks.pop() if same else b""
+        keyring = context.keyring
+        for sack in sacks:
+            if keyring is not None and keyring.blanket:
+                sack = keyring.cover(sack)
+            self._emit_along(path, path.reply_route, sack)
+        if last:
+            if self._lead and _size(self._lead) + len(last) > path.payload:
+                self._emit(path, b"".join(self._lead))
+                self._lead.clear()
+            self._lead.append(last)
+
+    # User data.
+
+    def _has_data_for(self, path: Path, transmission: Transmission) -> bool:
+        """Whether data is about to leave for this path, so that a SACK that could wait goes with it (section 6.1)."""
+        if path.room(transmission.outstanding.in_flight[path.path_id], self._context.now) <= 0:
+            return False
+        queue = transmission.queue
+        record = transmission.window.earliest_lost()
+        if record is not None:
+            return self._path_again(record) is path
+        size = queue.next_size(path.payload)
+        gathers = not self._context.config.nodelay and _gathers(transmission, path.payload, False)
+        return 0 < size <= transmission.window.peer_rwnd() and not gathers
+
+    def _send_lost(self, transmission: Transmission, data_path: Path) -> None:
+        """Section 6.1 C: before anything new, what is marked for retransmission, as far as cwnd allows."""
+        context = self._context
+        window = transmission.window
+        while (record := window.earliest_lost()) is not None:
+            path = self._path_again(record)
+            room = path.room(transmission.outstanding.in_flight[path.path_id], context.now)
+            if room <= 0 and not window.fast_retransmit_due:  # section 7.2.4: the first packet ignores cwnd
+                return
+            parts = self._take_lead(path, data_path)
+            last_path_id = record.path_id
+            key_id = record.key_id()
+            filled, earliest = window.fill(parts, path.payload - _size(parts), path.path_id, context.now, not parts)
+            if filled:
+                if not transmission.outstanding.has_outstanding(last_path_id):  # section 6.3.2 R2
+                    context.timers.stop(timer_key(T3_RTX, last_path_id))
+                path.on_sent(context.now, again=True)
+                self._start_t3(path, earliest)
+                context.statistics.packets_retransmitted += 1
+            self._emit(path, b"".join(parts), key_id)
+
+    def _send_new(self, transmission: Transmission, data_path: Path) -> None:
+        """New data, in runs of packets to one path; section 6.4: the user may have named a path for a message."""
+        context = self._context
+        queue = transmission.queue
+        if transmission.suspended or transmission.window.earliest_lost() is not None:
+            return  # section 6.1 C
+        path = data_path
+        # Section 6.1 D: each SACK is an opportunity to send, although those of a batch are taken together.
+        burst = (context.config.max_burst or _UNLIMITED) * max(transmission.sacks, 1)
+        while queue.buffered and burst:
+            wanted = queue.next_path() if queue.directed else ANY_PATH
+            path_id = lane_path(wanted) if wanted >= 0 else ANY_PATH
+            path = data_path if path_id < 0 else context.paths.data_path(context.paths.by_id[path_id])
+            lead = self._lead if path is data_path else []
+            sent = self._send_run(transmission, path, wanted, burst, lead)
+            if not sent:
+                break
+            burst -= sent
+        # A message that is written in parts may hold up the others: then it is not the window that is closed.
+        if queue and not transmission.outstanding and queue.next_size(path.payload):
+            transmission.await_window(path)
+
+    def _send_run(self, transmission: Transmission, path: Path, wanted: int, burst: int, lead: list[bytes]) -> int:
+        """Packets of new data to one path, as many as the peer's window, cwnd and the burst allow (section 6.1 A, B and
+        E).
+
+        `lead` opens the first of them, or leaves on its own if no chunk fits behind it.
+        """
+        context = self._context
+        outstanding = transmission.outstanding
+        queue = transmission.queue
+        path_id = path.path_id
+        route = self._data_route(path)
+        seal = self._seal
+        packets: list[bytes] = []
+        records: list[PacketRecord] = []
+        writer = _WRITER
+        writer.truncate(0)  # a scheduler that raised may have left something
+        key_id = lane_key(wanted)
+        keyring = context.keyring
+        if keyring is not None and not keyring.blanket and key_id < 0:
+            keyring = None
+        nagle = not context.config.nodelay
+        now = context.now
+        room = path.room(outstanding.in_flight[path_id], now)
+        peer_rwnd = transmission.window.peer_rwnd()
+        tsn = first_tsn = outstanding.next_tsn
+        user_bytes = 0
+        total = 0
+        pads = self._pads and self._outbox.takes_trains
+        train = 0  # the size of the packets that go with one system call: of equal ones, before a shorter one
+        sent = 0
+        last_tsn = transmission.window.last_new_tsn()
+        while room > 0 and queue.buffered and sent < burst and tsn <= last_tsn:
+            space = path.payload - _size(lead) if lead else path.payload
+            if nagle and _gathers(transmission, space, sent > 0):
+                break
+            count, taken = queue.fill(writer, space, tsn, peer_rwnd, wanted)
+            if not count:
+                if lead and not queue.next_size(space):
+                    self._emit(path, b"".join(lead))
+                    lead.clear()
+                    continue
+                if sent or not queue.next_size(space) or not transmission.take_probe():
+                    break
+                count, taken = queue.fill(writer, space, tsn, queue.next_size(space), wanted)
+                if not count:  # a scheduler that changes its mind, or the next message wants another path
+                    break
+            body = take_all(writer)
+            size = len(body)
+            record = PacketRecord(tsn, tsn + count - 1, body, taken, path_id, now)
+            if not queue.tracked:
+                records.append(record)
+            else:
+                records += record.carve(queue.tracked)
+                queue.tracked.clear()
+            if lead:
+                body = b"".join(lead) + body
+                lead.clear()
+            if len(body) != train:
+                gap = train - len(body)
+                if pads and 0 < gap * _MOST_PADDING <= train and queue.buffered:
+                    body += control.pack_pad(gap)
+                else:
+                    train = len(body)
+            if keyring is not None:
+                body = keyring.cover(body, key_id)
+            packets.append(seal.pack(body))
+            tsn += count
+            user_bytes += taken
+            total += size
+            peer_rwnd -= taken
+            room = 0 if path.one_packet else room - size
+            sent += 1
+        if sent:
+            outstanding.add_run(records, total, user_bytes)
+            self._outbox.add(route, packets)
+            path.on_sent(now)
+            self._start_t3(path, False)
+            statistics = context.statistics
+            statistics.packets_sent += sent
+            statistics.data_chunks_sent += tsn - first_tsn
+            statistics.bytes_sent += user_bytes
+        return sent
+
+    def _start_t3(self, path: Path, restart: bool) -> None:
+        """Data has left for this path: T3-rtx runs (section 6.3.2 R1), anew if `restart` (section 6.1)."""
+        context = self._context
+        key = timer_key(T3_RTX, path.path_id)
+        if restart or not context.timers.runs(key):
+            context.timers.start(key, context.now + path.rto.rto)
+
+    def _path_again(self, record: PacketRecord) -> Path:
+        """Section 6.4: fast retransmissions go where the data went, the others to another active address."""
+        paths = self._context.paths
+        path = paths.by_id[record.path_id]
+        if record.state == LOST and path.state is PathState.ACTIVE:
+            return path
+        return paths.retransmit_path(record.path_id)
+
+    # Into the outbox.
+
+    def _take_lead(self, path: Path, data_path: Path) -> list[bytes]:
+        if path is not data_path or not self._lead:
+            return []
+        lead = self._lead
+        self._lead = []
+        return lead
+
+    def _emit(self, path: Path, body: bytes, key_id: int = ACTIVE) -> None:
+        keyring = self._context.keyring
+        if keyring is not None and (keyring.blanket or key_id >= 0):
+            body = keyring.cover(body, key_id)
+        self._emit_along(path, path.route, body)
+
+    def _emit_along(self, path: Path, route: Route, body: bytes) -> None:
+        if not route.local:
+            return  # there is nowhere that it could leave from
+        if path.settings.dscp >= 0:
+            route = self._marks.of(path, route, False)
+        self._outbox.add(route, [self._seal.pack(body)])
+        self._context.statistics.packets_sent += 1
+
+    def _data_route(self, path: Path) -> Route:
+        """The route with the ECN-capable mark, where both sides know it: for new data only (RFC 3168 section 6.1.5)."""
+        if self._ecn is None and path.settings.dscp < 0:
+            return path.route
+        return self._marks.of(path, path.route, self._ecn is not None)
+
+
+def _gathers(transmission: Transmission, space: int, leaving: bool) -> bool:
+    """Nagle's algorithm (section 6.1): part of a packet waits while data is in flight, or about to leave."""
+    return (leaving or transmission.outstanding.user_bytes > 0) and not transmission.queue.fills(space)
+
+
+def _size(parts: list[bytes]) -> int:
+    size = 0
+    for part in parts:
+        size += len(part)
+    return size

@@ -1,0 +1,239 @@
+"""The associations of one endpoint: found by tag, by the peer's addresses, and by when they want to be woken.
+
+Knows keys, tags that must rest, and deadlines. What a packet means that is for nobody here is the endpoint's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heappush
+from struct import Struct
+from typing import Final, final
+
+from ..association.association import Association
+from ..handlers.context import Random
+from ..tables import NOTHING
+from ..timers import NEVER
+
+_TAG_BITS: Final = 32
+_MOST_RESTING: Final = 1 << 16
+_SPARE_DEADLINES: Final = 64
+#: Section 16: a peer asks ten times for a SHUTDOWN COMPLETE, from one of its addresses or another.
+_MOST_LAST_WORDS: Final = 16
+
+_tag_of: Final = Struct("!I").unpack_from
+
+
+@final
+class Directory:
+    """The associations of one endpoint, by tag and ports and by the peer's addresses, and the tags that must rest."""
+
+    __slots__ = (
+        "_by_address",
+        "_completed",
+        "_keys",
+        "_neighbours",
+        "_random",
+        "_rest",
+        "_resting",
+        "_tags",
+        "by_prefix",
+        "now",
+    )
+
+    def __init__(self, random: Random, rest: float) -> None:
+        self._random = random
+        self._rest = rest
+        #: The association that a packet with these first bytes belongs to.
+        self.by_prefix: dict[bytes, Association] = {}
+        self._by_address: dict[tuple[str, int], Association] = {}
+        #: Those that share an address and port with the one found by it: told apart by their tags (draft natsupp).
+        self._neighbours: dict[tuple[str, int], list[Association]] | None = None
+        #: What each association is found by, as it was when it was bound last.
+        self._keys: dict[Association, tuple[bytes, tuple[tuple[str, int], ...]]] = {}
+        self._tags: set[int] = set()
+        self._resting: dict[int, float] = {}
+        #: Of those: the association ended by a SHUTDOWN COMPLETE of ours; how often that may be said again.
+        self._completed: dict[int, int] = NOTHING
+        self.now = 0.0
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @property
+    def associations(self) -> list[Association]:
+        """All of them, the oldest first."""
+        return list(self._keys)
+
+    def bind(self, association: Association) -> None:
+        """Its tags, its peer's port or the peer's addresses are known, or are others than before."""
+        prefix = association.prefix
+        port = association.context.peer_port
+        addresses = tuple([(path.route.address, port) for path in association.path_manager.paths])
+        setup = association.context.setup
+        if setup is not None:
+            addresses += tuple([(address, port) for address in setup.further])
+        shares = setup is not None and setup.disable_restart  # which is known later than the rest
+        before = self._keys.get(association)
+        if before == (prefix, addresses) and not shares:
+            return
+        if before is not None and before[0] == prefix:
+            for key in set(before[1]).difference(addresses):
+                self._drop_address(key, association)
+        else:
+            self._drop_keys(association)
+            self.by_prefix[prefix] = association
+            self._tags.add(_tag(prefix))
+            self._resting.pop(_tag(prefix), None)
+            self._completed.pop(_tag(prefix), None)
+        self._keys[association] = (prefix, addresses)
+        for key in addresses:
+            # Two can't have the same: who has it keeps it, whatever another peer claims to be (RFC 5062 section 2).
+            holder = self._by_address.setdefault(key, association)
+            if holder is not association and shares:  # but behind a NAT they can: draft natsupp section 6.3.2
+                if self._neighbours is None:
+                    self._neighbours = {}
+                neighbours = self._neighbours.setdefault(key, [])
+                if association not in neighbours:
+                    neighbours.append(association)
+
+    def unbind(self, association: Association) -> None:
+        """The association has ended. Section 5.3.1: its tag rests until nothing of it can be under way any more."""
+        if association in self._keys:
+            self._drop_keys(association)
+            prefix, _ = self._keys.pop(association)
+            if association.context.linger:
+                if not self._completed:
+                    self._completed = {}
+                self._completed[_tag(prefix)] = _MOST_LAST_WORDS
+
+    def peers_at(self, addresses: Sequence[str], port: int) -> Iterator[Association]:
+        """All associations with a peer at this port of any of these addresses."""
+        for address in addresses:
+            association = self._by_address.get((address, port))
+            if association is not None:
+                yield association
+                if self._neighbours is not None:
+                    yield from self._neighbours.get((address, port), ())
+
+    def find_peer(self, addresses: Sequence[str], port: int) -> Association | None:
+        """The association with a peer at this port of any of these addresses; the first that is known counts."""
+        for address in addresses:
+            association = self._by_address.get((address, port))
+            if association is not None:
+                return association
+        return None
+
+    def new_tag(self) -> int:
+        """A tag that no association of this endpoint has or had a short while ago (section 5.3.1)."""
+        while True:
+            tag = self._random.bits(_TAG_BITS)
+            if tag and tag not in self._tags and tag not in self._resting:
+                return tag
+
+    def rests(self, tag: int) -> bool:
+        """Whether the tag was that of an association which ended a short while ago, or is taken."""
+        return self._resting.get(tag, -NEVER) > self.now or tag in self._tags
+
+    def is_completed(self, tag: int) -> bool:
+        """Whether this is the tag of an association that ended a short while ago by a SHUTDOWN COMPLETE of ours. The
+        peer has sent all that it had to send, but may lack that one.
+        """
+        return tag in self._completed and self._resting.get(tag, -NEVER) > self.now
+
+    def say_again(self, tag: int) -> bool:
+        """Whether the SHUTDOWN COMPLETE of this association may be said once more, to whoever asks under its tag: the
+        peer knows it, and may ask in another's name.
+        """
+        left = self._completed[tag]
+        if left:
+            self._completed[tag] = left - 1
+        return left > 0
+
+    def _drop_keys(self, association: Association) -> None:
+        keys = self._keys.get(association)
+        if keys is None:
+            return
+        prefix, addresses = keys
+        tag = _tag(prefix)
+        if self.by_prefix.get(prefix) is association:
+            del self.by_prefix[prefix]
+        self._tags.discard(tag)
+        for key in addresses:
+            self._drop_address(key, association)
+        self._resting.pop(tag, None)
+        self._completed.pop(tag, None)
+        self._resting[tag] = self.now + self._rest
+        # In order of time: what is due to be forgotten comes first.
+        while self._resting and (len(self._resting) > _MOST_RESTING or next(iter(self._resting.values())) <= self.now):
+            oldest = next(iter(self._resting))
+            del self._resting[oldest]
+            self._completed.pop(oldest, None)
+
+    def _drop_address(self, key: tuple[str, int], association: Association) -> None:
+        neighbours = self._neighbours.get(key, []) if self._neighbours is not None else []
+        if association in neighbours:
+            neighbours.remove(association)
+        elif self._by_address.get(key) is not association:
+            return
+        elif neighbours:
+            self._by_address[key] = neighbours.pop(0)
+        else:
+            del self._by_address[key]
+        if self._neighbours is not None and not neighbours:
+            self._neighbours.pop(key, None)
+
+
+def _tag(prefix: bytes) -> int:
+    tag: int = _tag_of(prefix, 4)[0]
+    return tag
+
+
+@final
+class Deadlines:
+    """When each association wants to be woken. A deadline that was put off is found out when it comes, not before.
+
+    `Association.due` is what it is noted for: what the heap has of it besides is of no account any more.
+    """
+
+    __slots__ = ("_count", "_heap", "_noted")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Association]] = []
+        self._noted = 0  # associations
+        self._count = 0
+
+    def next_expiry(self) -> float:
+        """When the first of them is due."""
+        heap = self._heap
+        while heap and heap[0][2].due != heap[0][0]:
+            heappop(heap)
+        return heap[0][0] if heap else NEVER
+
+    def note(self, association: Association) -> None:
+        """Its timers may have changed."""
+        deadline = association.next_expiry
+        if deadline < association.due:
+            self._noted += association.due == NEVER
+            association.due = deadline
+            self._count += 1
+            heappush(self._heap, (deadline, self._count, association))
+            if len(self._heap) > 4 * self._noted + _SPARE_DEADLINES:
+                # One of each: a deadline that was noted again may be there several times.
+                self._heap = list({entry[2]: entry for entry in self._heap if entry[2].due == entry[0]}.values())
+                heapify(self._heap)
+
+    def forget(self, association: Association) -> None:
+        """It is not to be woken."""
+        self._noted -= association.due != NEVER
+        association.due = NEVER
+
+    def take_due(self, now: float) -> list[Association]:
+        """Those whose deadline has come; each has to be noted again."""
+        due = []
+        while self._heap and self._heap[0][0] <= now:
+            deadline, _, association = heappop(self._heap)
+            if association.due == deadline:
+                self.forget(association)
+                due.append(association)
+        return due

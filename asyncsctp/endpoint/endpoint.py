@@ -1,0 +1,278 @@
+"""Many associations on one SCTP port: which of them gets a packet, and when each is due (RFC 9260 section 11.1.1).
+
+The endpoint looks at tags alone; packets that belong to none of its associations go to `strangers`. It knows no sockets
+and no clock: packets go to the outbox, and time comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, final
+
+from ..association.association import Association
+from ..association.lifecycle import AssociationUser
+from ..association.outbox import Outbox
+from ..config import Config
+from ..handlers.context import Random, Setup
+from ..handlers.setup.cookie import CookieJar
+from ..inbound.budget import Budget
+from ..paths.encapsulation import Route, normalize
+from ..statistics import EndpointStatistics
+from ..wire.packet import PREFIX_SIZE
+from ..wire.tlv import Malformed
+from .directory import Deadlines, Directory
+from .port_sharing import Sharing
+from .strangers import Strangers
+
+_MOST_WAITING: Final = 256  # more than comes in one turn of the loop
+_TAG_REST: Final = 240.0  # seconds: twice the two minutes that a packet may wander about
+
+
+@final
+class Endpoint:
+    """The SCTP instance behind one port (section 11.1.1)."""
+
+    __slots__ = (
+        "_accept",
+        "_cookies",
+        "_deadlines",
+        "_directory",
+        "_leaving",
+        "_random",
+        "_sharing",
+        "_strangers",
+        "_touched",
+        "_waiting",
+        "budget",
+        "config",
+        "limit",
+        "listening",
+        "local_addresses",
+        "outbox",
+        "port",
+        "statistics",
+    )
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        port: int,
+        local_addresses: Sequence[str],
+        random: Random,
+        outbox: Outbox | None = None,
+        listening: bool = False,
+        accept: Callable[[Association], AssociationUser] | None = None,
+        limit: int | None = None,
+        sharing: Sharing | None = None,
+    ) -> None:
+        """`accept` gives the user of each association that a peer sets up, before anything else happens to it.
+
+        `sharing`: its part in a port that others have too.
+        """
+        if listening and accept is None:
+            raise ValueError("an endpoint that listens needs to know whom its associations are for")
+        self.config = config
+        self.budget = Budget(config.budget)
+        self.port = port
+        self.listening = listening
+        self.limit = limit
+        self.outbox = Outbox() if outbox is None else outbox
+        self.statistics = EndpointStatistics()
+        self._accept = accept
+        #: Those that wait for nothing but SHUTDOWN COMPLETE, the longest first: they don't count against `limit`.
+        self._leaving: dict[Association, None] = {}
+        self._random = random
+        #: Of associations to come. Those that there are ask their peers for others by `Association.asconf`.
+        self.local_addresses = tuple(dict.fromkeys(map(normalize, local_addresses)))
+        self._sharing = sharing
+        self._cookies = CookieJar(random, config.cookie_lifetime, None if sharing is None else sharing.cookie_secret)
+        # A cookie used once must not be good for a second association: its tag rests for as long as it may live.
+        tags = random if sharing is None else sharing.tags(random)
+        self._directory = Directory(tags, max(_TAG_REST, 2 * config.cookie_lifetime))
+        self._strangers = Strangers(self, port, self._directory, self._cookies, random, self.outbox)
+        self._deadlines = Deadlines()
+        #: An ordered set: what must be flushed after this batch.
+        self._touched: dict[Association, None] = {}
+        #: Packets that belong to none of the associations.
+        self._waiting: list[tuple[bytes, Route, bool]] = []
+
+    @property
+    def associations(self) -> list[Association]:
+        """Those that have not ended, the oldest first."""
+        return self._directory.associations
+
+    def find(self, address: str, port: int, tag: int = 0) -> Association | None:
+        """The association with a peer at this address and SCTP port; of several behind one NAT the one whose peer has
+        this tag, or else the first.
+        """
+        found = list(self._directory.peers_at((normalize(address),), port))
+        return next((each for each in found if each.context.peer_tag == tag), found[0] if found else None)
+
+    # What the user says.
+
+    def connect(
+        self,
+        addresses: Sequence[str],
+        port: int,
+        now: float,
+        user: AssociationUser,
+        config: Config | None = None,
+        udp_port: int | None = None,
+    ) -> Association:
+        """Begin to set up an association with the peer that has these addresses (section 11.1.2)."""
+        if not addresses:
+            raise ValueError("an association needs an address of the peer")
+        if not 1 <= port <= 65535:
+            raise ValueError(f"an SCTP port is between 1 and 65535, not {port!r}")
+        config = config or self.config
+        addresses = tuple(dict.fromkeys(map(normalize, addresses)))
+        self._directory.now = now
+        if self._directory.find_peer(addresses, port) is not None:
+            raise ValueError(f"there is an association with {', '.join(addresses)} port {port} already")
+        association = self._make(config, port, user)
+        association.connect(addresses, config.udp_port if udp_port is None else udp_port, now)
+        self._touched[association] = None
+        return association
+
+    def close(self, now: float, reason: bytes = b"") -> None:
+        """Take no more associations, and abort those that there are."""
+        self.listening = False
+        self._directory.now = now
+        for association in self._directory.associations:
+            association.abort(now, reason)
+            self._touched[association] = None
+        self.flush(now)
+
+    def touch(self, association: Association) -> None:
+        """The user did something with this association: it takes part in the next flush."""
+        self._touched[association] = None
+
+    # What the network and the clock say.
+
+    def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool = False) -> None:
+        """One SCTP packet, which came along this route; see `receive_batch`."""
+        self.receive_batch([datagram], route, now, congestion_experienced)
+
+    def receive_batch(
+        self, datagrams: list[bytes], route: Route, now: float, congestion_experienced: bool = False
+    ) -> None:
+        """SCTP packets that came along one route together. The associations that they touch take part in `flush`, and
+        what belongs to none of them is looked at after these.
+        """
+        directory = self._directory
+        directory.now = now
+        by_prefix = directory.by_prefix
+        touched = None
+        for datagram in datagrams:
+            association = by_prefix.get(datagram[:PREFIX_SIZE])
+            if association is None:
+                self._put_off(datagram, route, now, congestion_experienced)
+                continue
+            association.receive(datagram, route, now, congestion_experienced)
+            if association is not touched:
+                self._touched[association] = None
+                touched = association
+
+    def _put_off(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool) -> None:
+        """A packet of none of the associations: it waits until they have been served (section 12.2.4.1)."""
+        try:
+            sharing = self._sharing
+            if sharing is not None and sharing.take(datagram, route, now, congestion_experienced, self):
+                self.statistics.handed_over += 1
+            elif len(self._waiting) < _MOST_WAITING:
+                self._waiting.append((datagram, route, congestion_experienced))
+            else:
+                self.statistics.answers_suppressed += 1
+        except Malformed:
+            self.statistics.malformed_packets += 1
+
+    def _attend(self, now: float) -> None:
+        """Turn to those that have waited, in the order in which they came."""
+        waiting = self._waiting
+        self._waiting = []
+        for datagram, route, congestion_experienced in waiting:
+            association = self._directory.by_prefix.get(datagram[:PREFIX_SIZE])
+            if association is not None:  # a COOKIE ECHO among these has made it
+                association.receive(datagram, route, now, congestion_experienced)
+            else:
+                try:
+                    association = self._strangers.receive(datagram, route, now)
+                except Malformed:
+                    self.statistics.malformed_packets += 1
+            if association is not None:
+                self._touched[association] = None
+
+    def flush(self, now: float) -> None:
+        """Send what the packets and calls since the last flush gave rise to; due after every batch of packets."""
+        self._directory.now = now
+        self._flush_touched(now)
+        if self._waiting:
+            self._attend(now)
+            self._flush_touched(now)
+
+    def _flush_touched(self, now: float) -> None:
+        while self._touched:
+            touched = self._touched
+            self._touched = {}
+            for association in touched:
+                association.flush(now)
+                self._deadlines.note(association)
+
+    def expire(self, now: float) -> None:
+        """Time has come to `next_expiry`: the timers of those associations that are due."""
+        self._directory.now = now
+        for association in self._deadlines.take_due(now):
+            association.expire(now)
+            self._touched[association] = None
+        self.flush(now)
+
+    @property
+    def next_expiry(self) -> float:
+        """When to call `expire`, of the associations flushed here; never too late."""
+        return self._deadlines.next_expiry()
+
+    # What its associations say.
+
+    def bind(self, association: Association) -> None:
+        """Its tags, its peer's port or the peer's addresses are known, or are others than before."""
+        self._directory.bind(association)
+
+    def await_completion(self, association: Association) -> None:
+        """It waits for nothing but SHUTDOWN COMPLETE: its place is free for another."""
+        self._leaving[association] = None
+
+    def unbind(self, association: Association) -> None:
+        """It has ended."""
+        self._leaving.pop(association, None)
+        self._directory.unbind(association)
+        self._deadlines.forget(association)
+
+    def new_tag(self) -> int:
+        """A tag for an association to be known by (section 5.3.1)."""
+        return self._directory.new_tag()
+
+    # What strangers lead to (`strangers.Host`).
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many associations as there may be."""
+        return self.limit is not None and len(self._directory) - len(self._leaving) >= self.limit
+
+    def welcome(self, setup: Setup, route: Route, now: float) -> Association | None:
+        """An association as a cookie says that came along this route; None where nobody takes it."""
+        if self._accept is None:
+            return None
+        if self.limit is not None and len(self._directory) >= self.limit:
+            for leaving in self._leaving:  # the one that has waited longest
+                leaving.leave(now)
+                break
+        association = self._make(self.config, setup.peer_port, AssociationUser())
+        association.user = self._accept(association)
+        association.accept(setup, route, now)
+        return association
+
+    def _make(self, config: Config, peer_port: int, user: AssociationUser) -> Association:
+        return Association(
+            config, self._random, self.port, peer_port, self.local_addresses, user, self, self._cookies, self.outbox
+        )

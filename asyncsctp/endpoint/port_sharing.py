@@ -1,0 +1,122 @@
+"""One SCTP port with several endpoints behind it, in processes of their own: whose a packet is.
+
+The verification tag tells: each endpoint, a member, gives out only tags of its own class. Packets are sorted by that
+before they come here; what was sorted wrong is handed over. Does not know by what means either is done.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol, final
+
+from ..association.association import Association
+from ..handlers.context import Random
+from ..paths.encapsulation import Route
+from ..wire.constants import ABORT, COMMON_HEADER_SIZE, FLAG_TAG_REFLECTED, SHUTDOWN_COMPLETE
+from ..wire.packet import checksum_ok, read_header
+from .out_of_the_blue import TokenBucket
+
+#: Packets that all members get: a stranger can forge them, and each makes work for all.
+_ROUND_RATE: Final = 1000.0
+_ROUND_BURST: Final = 2000.0
+
+
+def is_reflected(datagram: bytes) -> bool:
+    """Whether the first chunk has the T bit: then the tag is not its receiver's but its sender's (section 8.5.1)."""
+    return (
+        len(datagram) > COMMON_HEADER_SIZE + 1
+        and datagram[COMMON_HEADER_SIZE] in (ABORT, SHUTDOWN_COMPLETE)
+        and datagram[COMMON_HEADER_SIZE + 1] & FLAG_TAG_REFLECTED != 0
+    )
+
+
+class Carrier(Protocol):
+    """Takes packets to other members."""
+
+    def hand_over(self, member: int, datagram: bytes, route: Route, congestion_experienced: bool) -> None:
+        """To this one; back to us as one that `is_receiving`, if there is no such member."""
+
+    def hand_round(self, datagram: bytes, route: Route, congestion_experienced: bool) -> None:
+        """To all the others."""
+
+
+class Known(Protocol):
+    """The associations of one member, and whether it takes more."""
+
+    listening: bool
+
+    def find(self, address: str, port: int) -> Association | None:
+        """The association with a peer at this address and SCTP port."""
+
+
+@final
+class MemberTags:
+    """Randomness whose numbers are those of one member: they leave its index when divided by the number of members.
+
+    All such numbers are equally likely, up to the last incomplete run of them, which is left out.
+    """
+
+    __slots__ = ("_member", "_members", "_random")
+
+    def __init__(self, random: Random, member: int, members: int) -> None:
+        self._random = random
+        self._member = member
+        self._members = members
+
+    def bits(self, count: int) -> int:
+        """A number of so many bits; they must be enough for all members."""
+        while True:
+            number = self._random.bits(count)
+            first = number - number % self._members
+            if first + self._members <= 1 << count:
+                return first + self._member
+
+    def token(self, size: int) -> bytes:
+        """So many random bytes; nobody's in particular."""
+        return self._random.token(size)
+
+
+@final
+class Sharing:
+    """What one endpoint knows of the others."""
+
+    __slots__ = ("_member", "_members", "_rounds", "carrier", "cookie_secret", "is_receiving")
+
+    def __init__(self, member: int, members: int, carrier: Carrier, cookie_secret: bytes | None = None) -> None:
+        """`member` is in `range(members)`. With a `cookie_secret` the members open each other's cookies."""
+        if not 0 <= member < members:
+            raise ValueError(f"member must be in range({members}), not {member}")
+        self._member = member
+        self._members = members
+        self._rounds = TokenBucket(_ROUND_RATE, _ROUND_BURST)
+        self.carrier = carrier
+        self.cookie_secret = cookie_secret
+        #: What comes now has been handed over already, and goes no further.
+        self.is_receiving = False
+
+    def tags(self, random: Random) -> MemberTags:
+        """Where this member's tags come from."""
+        return MemberTags(random, self._member, self._members)
+
+    def take(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool, ours: Known) -> bool:
+        """A packet that no association of ours is found for. Whether it is another member's, and on its way there.
+
+        `Malformed` if it has no common header.
+        """
+        if self.is_receiving:
+            return False
+        peer_port, _, tag = read_header(datagram)
+        if not is_reflected(datagram):
+            member = tag % self._members
+            if tag == 0:  # an INIT's; who is about to leave leaves new associations to the next
+                stays = ours.listening or ours.find(route.address, peer_port) is not None
+                member = self._member if stays else (self._member + 1) % self._members
+            if member == self._member:
+                return False
+            self.carrier.hand_over(member, datagram, route, congestion_experienced)
+            return True
+        # Section 8.5.1 B and C: the tag is the peer's own, so any of us may have sent what this answers.
+        known = ours.find(route.address, peer_port)
+        is_ours = known is not None and known.context.peer_tag == tag
+        if not is_ours and checksum_ok(datagram) and self._rounds.take(now):
+            self.carrier.hand_round(datagram, route, congestion_experienced)
+        return False

@@ -1,0 +1,459 @@
+"""User data to the peer: what SACKs and T3-rtx mean for paths and timers (RFC 9260 sections 6.1, 6.2.1, 6.3 and 7.2).
+
+This room joins the send queue and what is outstanding to the paths' windows, time-outs and error counters. How data
+gets into packets is the packetizer's business.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final, final
+
+from ...errors import SCTPError
+from ...events import SchedulerFailed, SenderDry, SendFailed
+from ...outbound.data_queue import DataQueue
+from ...outbound.idata_queue import IDataQueue
+from ...outbound.message import LOST, OutboundMessage, Terms
+from ...outbound.outstanding import AckSummary, OutstandingQueue
+from ...outbound.rehoming import rehome
+from ...outbound.retransmission import RetransmissionQueue
+from ...outbound.send_queue import SendQueue
+from ...paths.path import Path
+from ...schedulers.guard import make
+from ...timers import FORWARD_TSN_RTX, T3_RTX, WINDOW_PROBE, timer_key
+from ...wire.sack import read_sack
+from ..context import Context, Setup
+from ..paths.reachability import on_answer, on_silence
+from ..state import ESTABLISHED
+from ..violations import Violations
+from .abandonment import Abandonment
+
+#: Chunks are not made smaller than this for a small window, but only for small packets.
+_SMALL_CHUNK: Final = 512
+#: A SACK that is carried out alone.
+_ONE: Final = [1]
+
+
+@final
+class Transmission:
+    """The sending side of one association."""
+
+    __slots__ = (
+        "_context",
+        "_heard",
+        "_reduced",
+        "_refilled",
+        "_train",
+        "_train_a_rwnd",
+        "_violations",
+        "abandonment",
+        "in_flight_before",
+        "doubted_until",
+        "outstanding",
+        "probe_due",
+        "probing",
+        "queue",
+        "released",
+        "sacks",
+        "suspended",
+        "window",
+    )
+
+    def __init__(self, context: Context, violations: Violations, setup: Setup, first_tsn: int) -> None:
+        self._context = context
+        self._violations = violations
+        self.outstanding = OutstandingQueue(first_tsn, len(context.paths.by_id))
+        self.window = RetransmissionQueue(self.outstanding, setup.peer_rwnd)
+        scheduler = make(context.config.scheduler, self._report)
+        self.queue: SendQueue = (
+            IDataQueue(scheduler, 0, setup.peer_rwnd, context.numbering)
+            if setup.interleaving
+            else DataQueue(scheduler, 0)
+        )
+        self.abandonment: Abandonment | None = None  # made when first there is something that may be given up
+        #: Until then SACKs may come that go by another count of TSNs: one that we have not heard of yet, or one that is
+        #: over (RFC 6525 section 5.2.4).
+        self.doubted_until = -inf
+        self.suspended = False  # no new data leaves: TSNs are about to begin anew (RFC 6525 section 5.1.3)
+        #: Per path, what was in flight when data could last leave: cwnd grows only if that filled it (section 7.2.1).
+        self.in_flight_before: list[int] = [0] * len(context.paths.by_id)
+        #: Per path, the highest TSN that had been sent when its window was last reduced.
+        self._reduced: list[int] = [-1] * len(context.paths.by_id)
+        self.probing = False  # the peer's window is closed; what is outstanding, if anything, it had no room for
+        self.probe_due = False
+        self._heard = False  # a SACK has come since the last probe left, or since T3-rtx last ran out
+        self.sacks = 0  # that have come since data could last leave
+        self._train: list[int] = []  # what SACKs acknowledge that are not yet carried out, and what the last says else
+        self._train_a_rwnd = 0
+        self._refilled = 0  # bytes that would have left by now, had data left after each SACK of this batch
+        self.released = False  # the send buffer has shrunk since the user was last told
+        self.measure()
+
+    def measure(self) -> None:
+        """Take over the largest DATA chunk that all paths carry (section 7.3).
+
+        And at most half the largest window that the peer has announced so far, so that a chunk comes to fit without the
+        sender being silly (section 6.1 A, RFC 1122 section 4.2.3.4).
+        """
+        self.queue.max_chunk = min(self._context.paths.amdcs, max(self.window.largest_rwnd >> 1, _SMALL_CHUNK))
+
+    def change_scheduler(self) -> None:
+        """Let another scheduler choose from now on: the one that the settings name."""
+        self.queue.set_scheduler(make(self._context.config.scheduler, self._report))
+
+    def _report(self, error: Exception) -> None:
+        """The user's scheduler has made a mistake."""
+        self._context.emit(SchedulerFailed(error))
+
+    def add_path(self, path_id: int) -> None:
+        """There is a path with this number, which may have been another's."""
+        if path_id == len(self.outstanding.in_flight):
+            self.outstanding.add_path()
+            self.in_flight_before.append(0)
+            self._reduced.append(-1)
+        self.measure()
+
+    def vacate(self, path_id: int, other: int) -> None:
+        """This path is no more: what was sent there and is not acknowledged leaves again, for the other one."""
+        self.settle()
+        rehome(self.outstanding, path_id, other)
+        self.in_flight_before[path_id] = 0
+        self._reduced[path_id] = -1
+        self.queue.redirect(path_id)
+        if self.abandonment is not None and self.abandonment.path_id == path_id:
+            self.abandonment.path_id = other
+        self.look_back()
+        self.measure()
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything waits to be sent or to be acknowledged."""
+        queue = self.queue
+        return queue.buffered > 0 or self.outstanding.user_bytes > 0 or queue.waiting > 0
+
+    @property
+    def all_acknowledged(self) -> bool:
+        """Whether nothing waits to be sent, and the peer has acknowledged every TSN that was.
+
+        What was given up needs no answer for its own sake, but the FORWARD TSN that tells of it does (RFC 3758 section
+        3.5 C5).
+        """
+        queue = self.queue
+        return queue.buffered == 0 and queue.waiting == 0 and not self.outstanding
+
+    @property
+    def buffered(self) -> int:
+        """User bytes that were written and are not acknowledged."""
+        return self.queue.buffered + self.queue.waiting + self.outstanding.user_bytes
+
+    @property
+    def movable(self) -> int:
+        """Of these, what leaves, or is acknowledged, without a message that is being written in parts being ended."""
+        return self.queue.movable + self.outstanding.user_bytes
+
+    def take_probe(self) -> bool:
+        """Whether a chunk may leave that the peer's window has no room for (section 6.1 A); once for each time that its
+        timer ran out, and only while nothing else is under way.
+        """
+        if not self.probe_due or self.outstanding:
+            return False
+        self.probe_due = self._heard = False
+        return True
+
+    def await_window(self, path: Path) -> None:
+        """The peer's window is closed, and nothing is under way that would tell of its opening: probe it after one
+        RTO.
+        """
+        timers = self._context.timers
+        self.probing = True
+        if not self.probe_due and not timers.runs(WINDOW_PROBE):
+            timers.start(WINDOW_PROBE, self._context.now + path.rto.rto)
+
+    # What the peer says.
+
+    def on_sack(self, data: bytes, at: int, length: int) -> None:
+        """SACK, in the order of section 6.2.1.
+
+        While nothing is missing, those that come together are carried out together, by `settle`: each says no more than
+        how far all has come, and the last one says it best.
+        """
+        context = self._context
+        context.statistics.sacks_received += 1
+        wire_cumulative_tsn, a_rwnd, gaps, _ = read_sack(data, at, length)
+        cumulative_tsn = self.unwrap(wire_cumulative_tsn)
+        self.sacks += 1
+        if not gaps and not self.probing and context.state is ESTABLISHED and self.window.is_smooth():
+            outstanding = self.outstanding
+            train = self._train
+            if (train[-1] if train else outstanding.cumulative_tsn) <= cumulative_tsn < outstanding.next_tsn:
+                train.append(cumulative_tsn)
+                self._train_a_rwnd = a_rwnd
+                return
+        self.settle()
+        summary = self.window.on_sack(cumulative_tsn, a_rwnd, gaps, context.now)
+        if not self._apply(summary, _ONE):
+            return
+        self._heard = True
+        if self.probing and a_rwnd:
+            self._reopen(a_rwnd, summary.cum_advanced)
+            if self.outstanding.doubtful:
+                self.look_back()
+
+    def conclude(self) -> None:
+        """A batch of what peer, time and user say is over, and a flush comes."""
+        if self._train:
+            self.settle()
+        if self.abandonment is not None:
+            if self.abandonment.is_overdue():
+                self.expire_lifetimes()
+            self.abandonment.flush()
+
+    def settle(self) -> None:
+        """Carry out the SACKs that wait; before anything else is done about outstanding data, and before a flush."""
+        train = self._train
+        if train:
+            self._train = []
+            self._heard = True
+            before = self.outstanding.cumulative_tsn
+            summary = self.window.on_sack(train[-1], self._train_a_rwnd, (), self._context.now)
+            self._apply(summary, [tsn - before for tsn in train])
+
+    def flushed(self) -> None:
+        """All that could leave has left."""
+        self.in_flight_before[:] = self.outstanding.in_flight
+        self.sacks = 0
+        self._refilled = 0
+
+    def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> None:
+        """What a SHUTDOWN acknowledges.
+
+        Section 12.4 aborts for a SACK that acknowledges what was never sent. A SHUTDOWN that does is a SHUTDOWN: some
+        peers put a TSN of their own there.
+        """
+        self.settle()
+        cumulative_tsn = self.unwrap(wire_cumulative_tsn)
+        if cumulative_tsn < self.outstanding.next_tsn:
+            self._apply(self.window.on_shutdown(cumulative_tsn, self._context.now), _ONE)
+
+    def unwrap(self, wire_tsn: int) -> int:
+        """A TSN of ours as it came back from the wire."""
+        reference = self.outstanding.cumulative_tsn
+        return reference + ((wire_tsn - reference + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
+
+    def on_congestion_experienced(self, tsn: int) -> None:
+        """The peer has seen a congestion mark on the packet with this TSN, of those that were sent."""
+        self.settle()
+        path_id = self.outstanding.path_of(tsn)
+        if path_id < 0:  # it was acknowledged before; if that window was reduced, which path it took is forgotten
+            path_id = self._context.paths.data_path().path_id
+            tsn = -1 if tsn <= max(self._reduced) else tsn
+        if self._is_new_congestion(path_id, tsn):
+            self._context.paths.by_id[path_id].congestion.on_congestion_experienced(self._context.now)
+
+    # What time says.
+
+    def expire_t3(self, path_id: int) -> None:
+        """T3-rtx of a path (section 6.3.3)."""
+        context = self._context
+        path = context.paths.by_id[path_id]
+        if not self.outstanding.has_outstanding(path_id):
+            return
+        context.statistics.t3_timeouts += 1
+        if not self.probing:  # section 6.1 A: probing does not affect cwnd
+            path.expire_t3(context.now)
+            self._reduced[path_id] = self.outstanding.next_tsn - 1
+        answered = self._heard
+        self._heard = False
+        # What was made for a larger path may not fit although others would.
+        largest = max(self.queue.max_chunk, self.outstanding.records[self.outstanding.head].user_bytes)
+        if answered and self.window.a_rwnd < largest:
+            # What goes into a closed window is a probe, and isn't counted as long as the peer answers (section 6.1 A);
+            # nor is what ran out while the answer was on its way.
+            self.probing = True
+            context.paths.end_silence()
+            path.rto.back_off()
+        elif not on_silence(context, path, context.paths.on_timeout(path)):
+            return
+        self.window.expire_t3(path_id)
+        self.look_back()
+        if self.abandonment is not None:
+            self.abandonment.on_t3(path_id)
+
+    def expire_lifetimes(self) -> None:
+        """The lifetime of a message is over (RFC 3758 section 4.1)."""
+        if self.abandonment is not None:
+            self.abandonment.expire_lifetimes()
+            self.look_back()
+
+    def expire_forward_tsn(self) -> None:
+        """A FORWARD TSN was not answered (RFC 3758 section 3.5 C5)."""
+        abandonment = self.abandonment
+        timers = self._context.timers
+        if abandonment is None or timers.runs(FORWARD_TSN_RTX):  # T3-rtx ran out at the same instant
+            return
+        key = timer_key(T3_RTX, abandonment.path_id)
+        if timers.runs(key):  # data waits for an answer as well: it is one silence, as if they had one timer
+            timers.stop(key)
+            self.expire_t3(abandonment.path_id)
+        else:
+            abandonment.expire_forward_tsn()
+
+    def expire_window_probe(self) -> None:
+        """The peer's window has been closed for so long; the next probe will take twice that time (section 6.1 A)."""
+        if not self.outstanding:
+            self.probe_due = True
+            self._context.paths.data_path().rto.back_off()
+
+    # The end.
+
+    def fail_all(self, error: SCTPError | None) -> None:
+        """The association is over: tell the user which messages were not delivered (RFC 6458 section 6.1.11)."""
+        self.settle()
+        reason = "the association was shut down" if error is None else str(error)
+        lost: list[tuple[OutboundMessage, bool]] = self.outstanding.abandon_all() + self.queue.abandon_all()
+        told: set[Terms] = set()
+        for message, sent in lost:
+            terms = message.terms
+            if terms is None:
+                self._context.emit(SendFailed(message.sid, message.ppid, message.data, None, sent, reason))
+                message.terms = Terms()
+                message.terms.settle(reason)
+            elif terms not in told:
+                told.add(terms)
+                data = b"" if terms.order else message.data
+                self._context.emit(SendFailed(message.sid, message.ppid, data, terms.context, sent, reason))
+                if terms.watcher is not None:
+                    self._context.tell_settled(terms.watcher, reason, None, terms.transmissions)
+                terms.settle(reason)
+
+    # Steps.
+
+    def _apply(self, summary: AckSummary, steps: list[int]) -> bool:
+        """Carry out what SACKs have changed, each of which says how far it went; whether they were to be believed."""
+        if summary.violation and self._context.now < self.doubted_until:
+            return False
+        if summary.violation:
+            self._violations.protocol_violation("a SACK acknowledges a TSN that was never sent")
+            return False
+        if summary.stale:
+            return False
+        if self.queue.max_chunk < self._context.paths.amdcs:
+            self.measure()  # the peer's window may be larger than ever
+        if summary.any_new or summary.reneged_paths:
+            self._tell_paths(summary, steps)
+        if self.abandonment is not None:
+            self.abandonment.on_sack()
+        if summary.released:
+            self.released = True
+            if not self.pending:
+                self._context.emit(SenderDry())
+        if self.outstanding.doubtful or self.outstanding.delivered:
+            self.look_back()
+        return True
+
+    def look_back(self) -> None:
+        """Messages with terms: those that are not to be sent again, and those that were acknowledged."""
+        abandonment = self.abandonment
+        if abandonment is not None:
+            abandonment.judge()
+            if abandonment.released:
+                abandonment.released = False
+                self.released = True
+                if self.outstanding.earliest_lost() is None:
+                    self.window.fast_retransmit_due = False  # section 7.2.4: it was for what is not sent again
+                if not self.pending:
+                    self._context.emit(SenderDry())
+        if self.outstanding.delivered:
+            delivered = self.outstanding.delivered
+            self.outstanding.delivered = None
+            for terms in delivered:
+                path = self._context.paths.by_id[terms.path_id]
+                self._context.tell_settled(terms.watcher, "", path, terms.transmissions)
+
+    def _tell_paths(self, summary: AckSummary, steps: list[int]) -> None:
+        context = self._context
+        now = context.now
+        paths = context.paths
+        outstanding = self.outstanding
+        # Section 7.2.4, note: windows grow by what was acknowledged before they shrink by what was lost.
+        recovering = self.window.in_recovery and not summary.entered_recovery
+        for path_id, round_trip in summary.round_trips:  # timers are to take what it makes of the RTO (section 6.3.3)
+            paths.by_id[path_id].on_rtt(round_trip, now)
+        for path_id, acked in enumerate(summary.acked):
+            key = timer_key(T3_RTX, path_id)
+            if acked:
+                path = paths.by_id[path_id]
+                self._grow(path, acked, steps, summary.cum_advanced, recovering)
+                on_answer(context, path, paths.on_acknowledged(path, summary.was_alone(path_id)))
+            if not outstanding.has_outstanding(path_id):
+                if acked:
+                    context.timers.stop(key)  # R2
+                    paths.by_id[path_id].congestion.on_all_acked()
+            elif summary.earliest_acked[path_id]:
+                context.timers.start(key, now + paths.by_id[path_id].rto.rto)  # R3
+        if summary.entered_recovery:
+            context.statistics.fast_retransmits += 1
+            for path_id, tsn in summary.lost_paths.items():
+                if self._is_new_congestion(path_id, tsn):
+                    paths.by_id[path_id].congestion.on_fast_retransmit(now)
+        for path_id in summary.reneged_paths:
+            context.statistics.reneged += 1
+            if not context.timers.runs(timer_key(T3_RTX, path_id)):
+                context.timers.start(timer_key(T3_RTX, path_id), now + paths.by_id[path_id].rto.rto)  # R4
+
+    def _is_new_congestion(self, path_id: int, tsn: int) -> bool:
+        """A TSN sent to this path was lost, or marked; whether its window is to be reduced for that.
+
+        Once for each window of data, whether it is losses or marks that tell (RFC 3168 section 6.1.2).
+        """
+        if tsn <= self._reduced[path_id]:
+            return False
+        self._reduced[path_id] = self.outstanding.next_tsn - 1
+        return True
+
+    def _grow(self, path: Path, acked: int, steps: list[int], cum_advanced: bool, recovering: bool) -> None:
+        """Let a window grow by each of some SACKs, as if data had left after each; they have acknowledged so much.
+
+        Section 7.2.1 asks whether the window was full: of SACKs that come together the first sees it so, and the others
+        would, had they come one by one.
+        """
+        now = self._context.now
+        path_id = path.path_id
+        flight = self.in_flight_before[path_id]
+        supply = self._supply(path)
+        told = 0
+        for step in steps:
+            share = acked * step // steps[-1] - told
+            if share:
+                path.on_ack(share, flight, cum_advanced, recovering, now)
+                told += share
+                flight -= share
+                if supply <= 0:
+                    continue
+                room = path.window - flight
+                if room > 0:
+                    packets = -(-room // path.payload)  # section 6.1 B
+                    taken = min(packets * (path.payload - self.queue.header_size), supply)
+                    flight += packets * self.queue.header_size + taken
+                    supply -= taken
+                    self._refilled += taken
+        self.in_flight_before[path_id] = flight
+
+    def _supply(self, path: Path) -> int:
+        """About how many user bytes could have left for this path, had data left after each SACK of this batch."""
+        outstanding = self.outstanding
+        if self.window.earliest_lost() is not None:
+            return outstanding.user_bytes - outstanding.in_flight_user_bytes - self._refilled
+        if self.suspended or not (self.queue.directed or path is self._context.paths.data_path()):
+            return 0
+        return min(self.queue.buffered, self.window.peer_rwnd()) - self._refilled
+
+    def _reopen(self, a_rwnd: int, accepted: bool) -> None:
+        """The peer's window opens. What was dropped there while it was closed is sent again, over the same path."""
+        if a_rwnd < min(self.outstanding.user_bytes, self.queue.max_chunk):
+            return
+        self.probing = self.probe_due = False
+        self._context.timers.stop(WINDOW_PROBE)
+        if self.outstanding and not accepted:
+            for path in self._context.paths.paths:
+                self.outstanding.expire(path.path_id, LOST)

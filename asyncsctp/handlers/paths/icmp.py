@@ -1,0 +1,52 @@
+"""What ICMP is believed (RFC 9260 section 10, RFC 6951 section 5.5): only what quotes a packet that we can have sent.
+
+ICMP is an attacker's input. It never ends an established association, it makes us ask: time-outs decide.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...errors import AssociationRefused
+from ...paths.encapsulation import Route
+from ...wire.constants import COMMON_HEADER_SIZE, INIT
+from ...wire.packet import read_header
+from ...wire.tlv import HEADER_SIZE, Malformed
+from ..context import Context
+from ..state import COOKIE_WAIT, SHUTDOWN_ACK_SENT
+from .heartbeat import Heartbeat
+
+_INIT_AT: Final = COMMON_HEADER_SIZE
+_TAG_AT: Final = COMMON_HEADER_SIZE + HEADER_SIZE
+
+
+def is_quoted(context: Context, quoted: bytes) -> bool:
+    """ICMP6: the quoted packet has the peer's tag, or is our INIT, of which the Initiate Tag is enough."""
+    try:
+        source_port, destination_port, tag = read_header(quoted)
+        if (source_port, destination_port) != (context.local_port, context.peer_port):
+            return False
+        if tag:
+            return tag == context.peer_tag
+        return quoted[_INIT_AT] == INIT and quoted[_TAG_AT : _TAG_AT + 4] == context.local_tag.to_bytes(4)
+    except (IndexError, Malformed):
+        return False
+
+
+def on_port_unreachable(context: Context, heartbeat: Heartbeat, quoted: bytes, route: Route) -> None:
+    """ICMP8, for which RFC 6951 section 5.5 takes "port unreachable".
+
+    ICMP8 has it end the association as an ABORT does. Here it makes us probe the path: a peer that is there answers.
+    One that has lost its process does not, and each such HEARTBEAT that is refused and unanswered counts; or it tells
+    by an ABORT that it is back. In COOKIE-WAIT it is like an ABORT. In SHUTDOWN-ACK-SENT, where all has been delivered
+    on both sides, it stands for the SHUTDOWN COMPLETE that got lost: the peer has closed its socket behind it.
+    """
+    if not is_quoted(context, quoted):
+        return
+    if context.state is COOKIE_WAIT:
+        text = f"nobody takes UDP packets at {route.address} port {route.udp_port}: no SCTP endpoint listens there"
+        context.owner.end(AssociationRefused(text))
+    elif context.state is SHUTDOWN_ACK_SENT:
+        context.owner.end(None)
+    elif (path := context.paths.find(route.address)) is not None:
+        heartbeat.on_refused(path)

@@ -1,0 +1,1 @@
+"""Setting up an association (RFC 9260 section 5)."""

@@ -1,0 +1,312 @@
+"""Setting an association up (RFC 9260 section 5.1): the side that associates, and the answer to an INIT.
+
+The associating side is a `Handshake`, which lives until the association is established. The other side keeps nothing
+between INIT and COOKIE ECHO: `acknowledge` is all there is of it, and the endpoint makes the association from the
+cookie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from ...errors import AssociationAborted, AssociationRefused, AssociationTimeout, Cause
+from ...paths.encapsulation import Route, as_seen
+from ...paths.path import Path
+from ...paths.path_manager import PathManager
+from ...timers import T1_COOKIE, T1_INIT
+from ...wire import causes, control, parameters, tlv
+from ...wire.auth import is_longer
+from ...wire.constants import (
+    CAUSE_NEW_ENCAPSULATION_PORT,
+    CAUSE_OUT_OF_RESOURCE,
+    CAUSE_PORT_COLLISION,
+    CAUSE_RESTART_NEW_ADDRESSES,
+    CAUSE_VTAG_COLLISION,
+    ERROR,
+    INIT_ACK,
+)
+from ...wire.init import Init, pack_init, pack_init_ack
+from ..context import Context, Setup
+from ..state import COOKIE_ECHOED, COOKIE_WAIT
+from . import negotiation as capabilities
+from .cookie import NO_TIE_TAGS, CookieJar
+
+_NO_TAG: Final = 0  # section 8.5.1 A: of every packet with an INIT
+_LONGEST_MARGIN: Final = 1.0  # section 5.2.6: what a Cookie Preservative may ask for beyond the round trip, in seconds
+
+#: What the user can do about the causes of a refusal.
+_HINTS: Final = {
+    CAUSE_PORT_COLLISION: "another host behind the same NAT uses our SCTP port with this peer: take another local port",
+    CAUSE_OUT_OF_RESOURCE: "it takes no more associations now",
+    CAUSE_RESTART_NEW_ADDRESSES: "it still has an association with one of our addresses but not with the others",
+    CAUSE_NEW_ENCAPSULATION_PORT: (
+        "it expects our packets from another UDP encapsulation port: use that one as the local UDP port, or allow ours"
+        " at the peer (Linux: sysctl net.sctp.encap_port or the socket option SCTP_REMOTE_UDP_ENCAPS_PORT), or wait"
+        " until the old association between these addresses and ports has ended there"
+    ),
+}
+
+
+def acknowledge(
+    ours: Init,
+    theirs: Init,
+    setup: Setup,
+    cookies: CookieJar,
+    now: float,
+    room: int,
+    tie_tags: tuple[int, int] = NO_TIE_TAGS,
+    lifetime: float | None = None,
+) -> bytes:
+    """The INIT ACK for an INIT, with the whole of the setup in its cookie (section 5.1 B), for a packet with so much
+    room; an ABORT where the peer says more of authentication than that holds.
+
+    Section 12.4: as small as may be. What the peer does not know it is not told; unknown parameters are reported as far
+    as there is room, and addresses of the peer are recorded likewise. What is too large by what we have to say
+    ourselves is sent nevertheless.
+    """
+    extension = theirs.preservative_ms / 1000
+    says_auth = theirs.auth is not None
+    streams = setup.outgoing_streams  # section 3.3.3: no more than the INIT allows
+    cookie = cookies.seal(setup, now, tie_tags, extension, lifetime)
+    chunk = pack_init_ack(ours, cookie, streams, setup.ecn, setup.extensions, says_auth)
+    if len(chunk) > room and len(setup.addresses) > 1:
+        for kept in (setup.addresses, setup.addresses[:1]):
+            fewer = setup._replace(addresses=kept, further=(), lists_more=True, preferred=setup.preferred % len(kept))
+            cookie = cookies.seal(fewer, now, tie_tags, extension, lifetime)
+            chunk = pack_init_ack(ours, cookie, streams, setup.ecn, setup.extensions, says_auth)
+            if len(chunk) <= room:
+                return chunk
+    if len(chunk) > room and setup.auth is not None and is_longer(setup.auth[1], setup.auth[0]):
+        return control.pack_abort(causes.pack_out_of_resource())
+    if not theirs.unrecognized:
+        return chunk
+    reports = tlv.take_whole(map(parameters.pack_unrecognized, theirs.unrecognized), room - len(chunk))
+    return tlv.pack_enclosing(INIT_ACK << 8, b"".join(reports), chunk[tlv.HEADER_SIZE :]) if reports else chunk
+
+
+def adopt(paths: PathManager, setup: Setup) -> None:
+    """Take the peer's addresses for what the handshake says they are, no more and no fewer (section 5.1.2)."""
+    for address in setup.addresses:
+        path = paths.add(address)
+        if path is not None and path.route.udp_port != setup.udp_port:
+            paths.learn(path, path.route._replace(udp_port=setup.udp_port))
+    paths.retain(setup.addresses)
+
+
+@final
+class Handshake:
+    """The side that associates, in COOKIE-WAIT and COOKIE-ECHOED."""
+
+    __slots__ = (
+        "_collisions",
+        "_context",
+        "_cookie_echo",
+        "_local_addresses",
+        "_path",
+        "_retransmissions",
+        "_sent_at",
+        "_stale_cookies",
+        "offer",
+        "setup",
+    )
+
+    #: What our INIT says; an INIT ACK in answer to the peer's own INIT says the same (section 5.2.1).
+    offer: Init
+
+    def __init__(self, context: Context, local_addresses: Sequence[str]) -> None:
+        self._context = context
+        self._local_addresses = local_addresses
+        self._path: Path = context.paths.primary
+        self._retransmissions = 0
+        self._sent_at = 0.0
+        self._stale_cookies = 0
+        self._collisions = 0  # with others behind the same NAT
+        #: What the INIT ACK has brought.
+        self.setup: Setup | None = None
+        self._cookie_echo = b""
+
+    # What the user says.
+
+    def associate(self, tag: int) -> None:
+        """Section 5.1 A. `tag` is the one that the peer will send to us with."""
+        context = self._context
+        listed = capabilities.lists(self._local_addresses, self._path.route.address)
+        config = context.config
+        if config.nat_support:
+            listed = ()  # draft natsupp section 6.1
+        auth_random = capabilities.nonce(config, context.random)
+        self.offer = capabilities.offer(config, tag, context.random.bits(32), listed, auth_random)
+        context.local_tag = tag
+        context.state = COOKIE_WAIT
+        context.owner.retag()
+        self._send_init()
+
+    # What the peer says.
+
+    def on_init_ack(self, init: Init, source: Route) -> None:
+        """INIT ACK, in a packet that carried our tag."""
+        context = self._context
+        paths = context.paths
+        if init.addresses:
+            init = init._replace(addresses=as_seen(init.addresses, source.address))
+        # Section 5.2.3: of no meaning in other states. Section 5.1.2 D: one of its addresses must be ours to know.
+        if context.state is not COOKIE_WAIT or not any(map(paths.find, (source.address, *init.addresses))):
+            context.statistics.unexpected_chunks += 1
+            return
+        if init.initiate_tag == 0:  # section 3.3.3: the TCB goes, and the ABORT reflects the tag
+            self._reject(source, b"", reflected=True)
+            return
+        context.peer_tag = init.initiate_tag
+        context.owner.retag()
+        cause = capabilities.flaw(init, True, context.config, self.offer)
+        if cause:  # erratum 7148, sections 3.3.3 and 5.1: the TCB goes
+            self._reject(source, cause)
+            return
+        known = [path.route.address for path in paths.paths]
+        addresses = capabilities.peer_addresses(init, source.address, self._local_addresses, known)
+        ports = (context.local_port, context.peer_port)
+        self.setup = capabilities.agree(self.offer, init, ports, source, addresses)
+        adopt(paths, self.setup)
+        context.take_keys(self.setup)
+        self._choose_path(source)
+        context.timers.stop(T1_INIT)
+        context.state = COOKIE_ECHOED
+        self._retransmissions = 0
+        self._cookie_echo = control.pack_cookie_echo(init.cookie or b"")
+        if init.unrecognized:
+            # Section 3.2.2: reported beside the COOKIE ECHO, which comes first; never at the price of a packet too
+            # large.
+            report = control.pack_error(causes.pack_unrecognized_parameters(init.unrecognized))
+            if len(self._cookie_echo) + len(report) <= context.room(self._path, ERROR):
+                self._cookie_echo += report
+        self._send_cookie_echo()
+
+    def on_cookie_ack(self) -> None:
+        """COOKIE ACK: section 5.1 E; section 5.2.5 in other states."""
+        context = self._context
+        if context.state is not COOKIE_ECHOED or self.setup is None:
+            context.statistics.unexpected_chunks += 1
+            return
+        context.timers.stop(T1_COOKIE)
+        self._answered(self._path)
+        context.owner.establish(self.setup)
+
+    def on_stale_cookie(self, cause: Cause) -> None:
+        """Stale Cookie: section 5.2.6, option 3, as often as INITs may be retransmitted."""
+        context = self._context
+        if context.state is not COOKIE_ECHOED:
+            return
+        staleness = causes.read_staleness(cause.info) / 1_000_000
+        margin = min(staleness, _LONGEST_MARGIN) if staleness else _LONGEST_MARGIN
+        extension = context.now - self._sent_at + margin
+        self._stale_cookies += 1
+        context.timers.stop(T1_COOKIE)
+        if self._stale_cookies > context.config.init_max_retrans:
+            text = f"{self._peer()} found {self._stale_cookies} cookies stale; is its cookie lifetime too short?"
+            context.owner.end(AssociationRefused(text, (cause,)))
+            return
+        context.state = COOKIE_WAIT
+        context.peer_tag = 0
+        context.owner.retag()
+        context.keyring = None
+        self.setup = None
+        self._retransmissions = 0
+        self.offer = self.offer._replace(preservative_ms=int(extension * 1000))
+        self._send_init()
+
+    def on_collision(self, found: Sequence[Cause]) -> None:
+        """ABORT of a NAT, which has another association with our tag or port (draft natsupp sections 6.2.2 and 6.3)."""
+        context = self._context
+        if context.state is not COOKIE_WAIT:
+            return
+        codes = [cause.code for cause in found]
+        if CAUSE_VTAG_COLLISION in codes and self._collisions < context.config.init_max_retrans:
+            self._collisions += 1
+            context.local_tag = context.owner.new_tag()
+            context.owner.retag()
+            self.offer = self.offer._replace(initiate_tag=context.local_tag)
+            self._retransmissions = 0
+            self._send_init()
+        elif CAUSE_VTAG_COLLISION in codes or CAUSE_PORT_COLLISION in codes:
+            self.refused(found)
+
+    def refused(self, found: Sequence[Cause]) -> None:
+        """ABORT during the handshake, with these causes."""
+        reasons = [f"{cause} ({_HINTS[cause.code]})" if cause.code in _HINTS else str(cause) for cause in found]
+        reason = "; ".join(reasons) or "does it listen on that SCTP port?"
+        self._context.owner.end(AssociationRefused(f"{self._peer()} refused the association: {reason}", found))
+
+    # What time says.
+
+    def expire_t1_init(self) -> None:
+        """T1-init: INIT again (section 5.1 A, 6.3.3)."""
+        if self._back_off("INIT"):
+            self._send_init()
+
+    def expire_t1_cookie(self) -> None:
+        """T1-cookie: COOKIE ECHO again (section 5.1.4)."""
+        if self._back_off("COOKIE ECHO"):
+            self._send_cookie_echo()
+
+    # Steps.
+
+    def _send_init(self) -> None:
+        context = self._context
+        context.transmit(pack_init(self.offer, ack=False), self._path.path_id, _NO_TAG)
+        self._start(T1_INIT)
+
+    def _send_cookie_echo(self) -> None:
+        context = self._context
+        context.transmit(self._cookie_echo, self._path.path_id, context.peer_tag)
+        self._start(T1_COOKIE)
+
+    def _start(self, timer: int) -> None:
+        now = self._context.now
+        self._sent_at = now
+        self._context.timers.start(timer, now + self._path.rto.rto)
+
+    def _back_off(self, what: str) -> bool:
+        """Count a time-out, and go to the peer's next address (section 5.1); False if that was the last."""
+        context = self._context
+        self._retransmissions += 1
+        if self._retransmissions > context.config.init_max_retrans:
+            text = f"{self._peer()} did not answer {self._retransmissions} {what} chunks"
+            if what == "INIT":
+                text += f"; does it take SCTP packets on UDP port {self._path.route.udp_port}?"
+            context.owner.end(AssociationTimeout(text))
+            return False
+        context.paths.on_timeout(self._path, counts=False)
+        self._path = context.paths.retransmit_path(self._path.path_id)
+        return True
+
+    def _answered(self, path: Path) -> None:
+        """The peer answered over this path; a round trip is known if we asked once (rule C5 of section 6.3.1)."""
+        context = self._context
+        context.paths.on_acknowledged(path)
+        if self._retransmissions == 0 and path is self._path:
+            path.on_rtt(context.now - self._sent_at, context.now)
+
+    def _choose_path(self, source: Route) -> None:
+        """Take the path that works as the primary. Section 5.4: a COOKIE ECHO goes to a CONFIRMED address."""
+        paths = self._context.paths
+        answered = paths.find(source.address)
+        if answered is None:  # it listed an address that we know, but we have none of the family that it answered from
+            self._path = paths.data_path()
+        else:
+            self._answered(answered)
+            self._path = paths.reply_path(answered)
+        paths.set_primary(self._path.route.address)
+
+    def _reject(self, source: Route, cause: bytes, reflected: bool = False) -> None:
+        context = self._context
+        path = context.paths.find(source.address) or self._path
+        tag = context.local_tag if reflected else context.peer_tag
+        context.transmit(control.pack_abort(cause, reflected), path.path_id, tag)
+        found = causes.read_causes(cause, 0, len(cause))
+        reason = str(found[0]) if found else "an initiate tag of 0"
+        context.owner.end(AssociationAborted(f"the INIT ACK of {self._peer()} is not valid: {reason}", found))
+
+    def _peer(self) -> str:
+        addresses = ", ".join(path.route.address for path in self._context.paths.paths)
+        return f"the peer at {addresses} port {self._context.peer_port}"

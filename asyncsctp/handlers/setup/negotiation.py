@@ -1,0 +1,205 @@
+"""What we offer in an INIT or INIT ACK, what is wrong with the peer's, and what both have (RFC 9260 section 5.1).
+
+Values in, values out: nothing here knows an association, its state, or what is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from ...config import Config
+from ...paths.encapsulation import Route, in_scope, is_ipv4, is_private, listed_addresses
+from ...wire import causes
+from ...wire.auth import RANDOM_SIZE, SHA_1, SHA_256, AuthParameters
+from ...wire.constants import (
+    ASCONF,
+    ASCONF_ACK,
+    AUTH,
+    FORWARD_TSN,
+    I_DATA,
+    I_FORWARD_TSN,
+    PAD,
+    PARAM_HMAC_ALGORITHMS,
+    PARAM_IPV4_ADDRESS,
+    PARAM_IPV6_ADDRESS,
+    PARAM_RANDOM,
+    PARAM_STATE_COOKIE,
+    RE_CONFIG,
+)
+from ...wire.init import Init
+from ..context import Random, Setup
+
+#: How many addresses of a peer are sent to. Each costs a path and HEARTBEATs; from the others it is heard only.
+MAX_PEER_ADDRESSES: Final = 16
+
+_SMALLEST_RWND: Final = 1500  # sections 3.3.2 and 3.3.3
+
+
+def extensions(config: Config) -> frozenset[int]:
+    """The chunk types of the extensions that these settings offer (RFC 5061 section 4.2.7)."""
+    return _offered(
+        config.partial_reliability,
+        config.interleaving,
+        config.stream_reconfig,
+        config.offers_auth,
+        config.dynamic_addresses,
+    )
+
+
+@lru_cache(maxsize=32)
+def _offered(
+    partial_reliability: bool, interleaving: bool, stream_reconfig: bool, auth: bool, dynamic_addresses: bool
+) -> frozenset[int]:
+    types = set()
+    if auth:
+        types.add(AUTH)
+    if dynamic_addresses:
+        types |= {ASCONF, ASCONF_ACK}
+    if partial_reliability:
+        types.add(FORWARD_TSN)
+    if interleaving:
+        types.add(I_DATA)
+        if partial_reliability:  # RFC 8260 section 2.3.1
+            types.add(I_FORWARD_TSN)
+    if stream_reconfig:
+        types.add(RE_CONFIG)
+    if types:  # where nothing is offered, the INIT stays as bare as it can be
+        types.add(PAD)  # it is taken always, and sent to those alone who say the same
+    return frozenset(types)
+
+
+def nonce(config: Config, random: Random) -> bytes:
+    """The random number with which we offer authentication (RFC 4895 section 6.1); empty if we don't."""
+    return random.token(RANDOM_SIZE) if config.offers_auth else b""
+
+
+def offer(config: Config, tag: int, initial_tsn: int, addresses: Sequence[str] = (), auth_random: bytes = b"") -> Init:
+    """What our INIT or INIT ACK says; `auth_random` is a `nonce`."""
+    return Init(
+        initiate_tag=tag,
+        a_rwnd=config.recv_buffer,
+        outgoing_streams=config.outgoing_streams,
+        incoming_streams=config.max_incoming_streams,
+        initial_tsn=initial_tsn,
+        addresses=tuple(addresses),
+        ecn=config.ecn,
+        extensions=extensions(config),
+        auth=_said(auth_random, config.demanded_chunks, config.auth_hmacs) if auth_random else None,
+        adaptation=config.adaptation_indication,
+        disable_restart=config.nat_support,
+    )
+
+
+def _said(random: bytes, chunks: frozenset[int], hmacs: tuple[int, ...]) -> AuthParameters:
+    return AuthParameters(random, bytes(sorted(chunks)) if chunks else None, hmacs)
+
+
+def _authenticates(said: AuthParameters | None) -> bool:
+    """Whether a side has said all that it takes, and of an HMAC that we have (RFC 4895 section 6.1)."""
+    return said is not None and bool(said.random) and (SHA_1 in said.hmacs or SHA_256 in said.hmacs)
+
+
+def flaw(init: Init, ack: bool, config: Config | None = None, ours: Init | None = None) -> bytes:
+    """The error cause for which an INIT or INIT ACK MUST be answered by an ABORT; empty if it is as it should be.
+
+    `config`: what we offer; what belongs to other extensions is not looked at. `ours`: what our INIT said. An Initiate
+    Tag of 0 is not among the flaws: there is no tag to answer with, and section 3.3 has rules of its own for it.
+    """
+    if init.host_name:
+        return causes.pack_unresolvable_address(init.host_name)  # section 5.1.2 B
+    if init.a_rwnd < _SMALLEST_RWND or init.outgoing_streams == 0 or init.incoming_streams == 0:
+        return causes.pack_invalid_parameter()
+    if ack and init.cookie is None:  # section 5.1 C: what it holds is its sender's business, be it nothing
+        return causes.pack_missing_parameters((PARAM_STATE_COOKIE,))
+    return _flaw_of_auth(init, config, ours) if config is not None and config.offers_auth else b""
+
+
+def _flaw_of_auth(init: Init, config: Config, ours: Init | None) -> bytes:
+    said = init.auth
+    if said is not None and ours is not None and ours.auth is not None and said.random == ours.auth.random:
+        # Nobody comes upon 32 random bytes by chance: who returns ours may return our AUTH chunks too.
+        return causes.pack_protocol_violation("the random number is ours")
+    if said is not None and (said.flawed or (said.random and len(said.random) != RANDOM_SIZE)):
+        return causes.pack_protocol_violation("RANDOM, CHUNKS and HMAC-ALGO are not what RFC 4895 says")  # section 6.1
+    if _authenticates(said):
+        return b""
+    # RFC 5061 section 6: addresses are not to be changed by those who don't authenticate. And what our user demands to
+    # be authenticated is not given up because somebody has taken out what the peer said of it.
+    if config.auth_chunks or (config.dynamic_addresses and ASCONF in init.extensions):
+        return causes.pack_missing_parameters((PARAM_RANDOM, PARAM_HMAC_ALGORITHMS))
+    return b""
+
+
+def lists(local_addresses: Sequence[str], peer: str, theirs: Init | None = None) -> tuple[str, ...]:
+    """The local addresses to list to a peer at `peer`, who sent this INIT, if any: only of types that it can use.
+
+    Section 5.1.2: a family that the peer uses itself counts as supported, even if its Supported Address Types lack it.
+    """
+    listed = listed_addresses(local_addresses, peer)
+    if theirs is None or theirs.supported_address_types is None:
+        return listed
+    used = {is_ipv4(address) for address in (peer, *theirs.addresses)}
+    if PARAM_IPV4_ADDRESS in theirs.supported_address_types:
+        used.add(True)
+    if PARAM_IPV6_ADDRESS in theirs.supported_address_types:
+        used.add(False)
+    return tuple(address for address in listed if is_ipv4(address) in used)
+
+
+def without_private(listed: Sequence[str]) -> tuple[str, ...]:
+    """Those of our addresses that a peer behind a NAT may be told of (draft natsupp section 6.1)."""
+    public = tuple(address for address in listed if not is_private(address))
+    return public if len(public) > 1 else ()
+
+
+def peer_addresses(
+    init: Init, source: str, local_addresses: Sequence[str], known: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The addresses of the peer (section 5.1.2): where its INIT or INIT ACK came from, then those that it lists.
+
+    Left out are families that we have no address of, and addresses that mean another host to the peer than to us,
+    unless our own user named them: those are `known`.
+    """
+    if not init.addresses:
+        return (source,)
+    families = {is_ipv4(address) for address in local_addresses}
+    addresses = {source: None}
+    for address in init.addresses:
+        if address in known or (is_ipv4(address) in families and in_scope(address, source)):
+            addresses[address] = None
+    return tuple(addresses)
+
+
+def agree(ours: Init, theirs: Init, ports: tuple[int, int], source: Route, addresses: tuple[str, ...]) -> Setup:
+    """What holds between us after both sides have said what they offer; `ports` are the local and the peer's."""
+    local_port, peer_port = ports
+    return Setup(
+        local_tag=ours.initiate_tag,
+        peer_tag=theirs.initiate_tag,
+        local_initial_tsn=ours.initial_tsn,
+        peer_initial_tsn=theirs.initial_tsn,
+        peer_rwnd=theirs.a_rwnd,
+        # Section 5.1.1: the smaller of what one side asks for and the other allows.
+        outgoing_streams=min(ours.outgoing_streams, theirs.incoming_streams),
+        incoming_streams=min(ours.incoming_streams, theirs.outgoing_streams),
+        local_port=local_port,
+        peer_port=peer_port,
+        addresses=addresses[:MAX_PEER_ADDRESSES],
+        udp_port=source.udp_port,
+        ecn=ours.ecn and theirs.ecn,
+        extensions=_common(ours.extensions, theirs.extensions),
+        auth=(ours.auth, theirs.auth) if ours.auth and theirs.auth and _authenticates(theirs.auth) else None,
+        adaptation=theirs.adaptation,
+        preferred=addresses.index(theirs.primary) if theirs.primary in addresses[:MAX_PEER_ADDRESSES] else 0,
+        disable_restart=ours.disable_restart and theirs.disable_restart,
+        further=addresses[MAX_PEER_ADDRESSES:],
+        lists_more=theirs.lists_more,
+    )
+
+
+@lru_cache(maxsize=64)
+def _common(ours: frozenset[int], theirs: frozenset[int]) -> frozenset[int]:
+    """One object for all associations with the same."""
+    return ours & theirs

@@ -1,0 +1,1 @@
+"""Resetting and adding streams (RFC 6525)."""

@@ -1,0 +1,157 @@
+"""What reconfiguration asks of the rooms for user data: the one place where it touches them."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final, final
+
+from ...wire.constants import MASK_32
+from ..context import Context
+from ..data.receiver import Reception
+from ..data.sender import Transmission
+from ..data.submission import Submission
+
+#: Seconds for which a packet may be under way (section 5.1.4).
+_MSL: Final = 30.0
+
+
+@final
+class Outgoing:
+    """`OutgoingStreams` of a `Transmission` and the `Submission` before it."""
+
+    __slots__ = ("_context", "_submission", "_transmission")
+
+    def __init__(self, context: Context, transmission: Transmission, submission: Submission) -> None:
+        self._context = context
+        self._transmission = transmission
+        self._submission = submission
+
+    @property
+    def count(self) -> int:
+        """How many outgoing streams there are."""
+        return self._submission.outgoing_streams
+
+    @property
+    def next_tsn(self) -> int:
+        """The TSN that is assigned next."""
+        return self._transmission.outstanding.next_tsn
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether the peer has everything that has left."""
+        self._transmission.settle()
+        outstanding = self._transmission.outstanding
+        return outstanding.cumulative_tsn + 1 == outstanding.next_tsn
+
+    def acknowledges(self, tsn: int) -> bool:
+        """Whether the peer has acknowledged this TSN, or a later one."""
+        return self._transmission.outstanding.cumulative_tsn >= tsn
+
+    def hold(self, streams: tuple[int, ...]) -> None:
+        """Messages that are written from now on wait for `release`."""
+        queue = self._transmission.queue
+        if streams:
+            queue.pause(streams)
+        else:
+            queue.pause_all()
+
+    def is_clear(self, streams: tuple[int, ...]) -> bool:
+        """Whether what was written before `hold` has left completely."""
+        queue = self._transmission.queue
+        if not streams:
+            return not queue.buffered and not queue.is_amid()
+        return not any(queue.has_unsent(sid) for sid in streams)
+
+    def stop(self) -> bool:
+        """Nothing new leaves until `go_on`, unless it belongs to a message that was begun; whether there is none."""
+        if not self._transmission.suspended:  # else none has begun since
+            self._transmission.suspended = not self._transmission.queue.is_amid()
+        return self._transmission.suspended
+
+    def go_on(self, reset: bool) -> None:
+        """The end of `stop`; with `reset` the sequence numbers of all streams begin with 0. What is held still is."""
+        self._transmission.suspended = False
+        if reset:
+            self._transmission.queue.renumber()
+
+    def release(self, streams: tuple[int, ...], reset: bool) -> None:
+        """Messages may leave again; with `reset` their sequence numbers begin with 0."""
+        queue = self._transmission.queue
+        if reset:
+            self._transmission.outstanding.renumber(streams or queue.in_use())
+        if streams:
+            queue.resume(streams, reset)
+        else:
+            queue.resume_all(reset)
+
+    def restart(self, wire_tsn: int) -> None:
+        """All that has left is acknowledged, and this TSN is assigned next."""
+        outstanding = self._transmission.outstanding
+        next_tsn = outstanding.next_tsn
+        self._transmission.doubted_until = self._context.now + _MSL
+        outstanding.restart(next_tsn + (wire_tsn - next_tsn & MASK_32))  # what was counted before stays lower
+
+    def expect_restart(self, is_expected: bool) -> None:
+        """Whether the peer may acknowledge by another count of TSNs than ours."""
+        self._transmission.doubted_until = inf if is_expected else self._context.now + _MSL
+
+    def add(self, count: int) -> None:
+        """So many more streams may be used."""
+        self._submission.outgoing_streams += count
+        if self._context.setup is not None:
+            self._context.setup = self._context.setup._replace(outgoing_streams=self.count)
+
+    def is_unused(self, sid: int) -> bool:
+        """Whether nothing was sent on this stream, or written to it, since its numbers began with 0."""
+        return self._transmission.queue.is_unused(sid)
+
+
+@final
+class Incoming:
+    """`IncomingStreams` of a `Reception`."""
+
+    __slots__ = ("_context", "_reception")
+
+    def __init__(self, context: Context, reception: Reception) -> None:
+        self._context = context
+        self._reception = reception
+
+    @property
+    def count(self) -> int:
+        """How many incoming streams there are."""
+        return self._reception.incoming_streams
+
+    @property
+    def cumulative_tsn(self) -> int:
+        """Up to here everything has arrived or been abandoned."""
+        return self._reception.tracker.cumulative_tsn
+
+    def reset(self, streams: tuple[int, ...]) -> None:
+        """The peer's sequence numbers begin with 0."""
+        self._reception.reset_streams(streams or None)
+
+    def defer(self, last_tsn: int, streams: tuple[int, ...]) -> bool:
+        """What comes with a TSN above this one waits until `release`, which is to follow if this is true."""
+        return self._reception.defer_reset(last_tsn, streams or None)
+
+    def release(self) -> None:
+        """The end of `defer`: the reset has been carried out, and the user has heard of it."""
+        self._reception.release_deferred()
+
+    def expect_restart(self, is_expected: bool) -> None:
+        """Whether the peer may let its TSNs begin anew at any time."""
+        self._reception.expect_restart(is_expected)
+
+    def restart(self, wire_tsn: int) -> None:
+        """The peer's TSNs go on from this one, and all sequence numbers begin with 0."""
+        self._reception.restart_tsns(wire_tsn)
+
+    def add(self, count: int) -> None:
+        """The peer may use so many more streams."""
+        self._reception.incoming_streams += count
+        if self._context.setup is not None:
+            self._context.setup = self._context.setup._replace(incoming_streams=self.count)
+
+    def acknowledge_now(self) -> None:
+        """A SACK that is owed leaves with the next flush."""
+        self._reception.acknowledge_now()

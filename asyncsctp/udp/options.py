@@ -1,0 +1,224 @@
+"""What the system is asked for on a UDP socket and how its answers read: buffers, ECN, fragmentation, GSO, GRO,
+errors.
+
+Knows option numbers and the layout of ancillary data; does not know event loops. Every wish but the address may be
+refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import sys
+from struct import Struct
+from typing import Final
+
+from ..paths.encapsulation import is_ipv4, normalize
+from .datagram import Address, DatagramError, SockAddr, address_of, sockaddr_of
+
+LINUX: Final = sys.platform == "linux"
+
+# Linux numbers that the socket module does not name.
+SOL_UDP: Final = 17
+UDP_SEGMENT: Final = 103
+UDP_GRO: Final = 104
+MSG_ERRQUEUE: Final = 0x2000
+IP_PKTINFO: Final = 8
+IP_MTU_DISCOVER: Final = 10
+IP_RECVERR: Final = 11
+IPV6_MTU_DISCOVER: Final = 23
+IPV6_MTU: Final = 24
+IPV6_RECVERR: Final = 25
+PMTUDISC_DONT: Final = 0
+PMTUDISC_PROBE: Final = 3
+IPV6_MINIMUM_MTU: Final = 1280
+
+Ancillary = list[tuple[int, int, bytes]]
+
+EXTENDED_ERROR: Final = Struct("=IBBBBII")  # errno, origin, type, code, padding, info, data
+ORIGIN_LOCAL: Final = 1
+ORIGIN_ICMP: Final = 2
+ORIGIN_ICMP6: Final = 3
+
+PACKET_INFO_IPV4: Final = Struct("=I4s4s")  # interface, our address to answer from, the destination as it was sent
+PACKET_INFO_IPV6: Final = Struct("=16sI")  # destination, interface
+
+ECT_0: Final = 2  # RFC 3168 section 5
+
+
+def open_socket(local_addr: Address, buffer: int, *, reuse_port: bool = False) -> socket.socket:
+    """A non-blocking UDP socket bound to an address literal; IPv6 sockets take IPv6 only.
+
+    `reuse_port` shares the port with others that do the same.
+    """
+    family = socket.AF_INET if is_ipv4(normalize(local_addr[0])) else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        ask_for_buffers(sock, buffer)
+        if reuse_port:
+            share_port(sock)
+        sock.bind(sockaddr_of(local_addr))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def share_port(sock: socket.socket) -> None:
+    """Let other sockets have the same address and port, if they let it too. `OSError` if the system does not."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def ask_for_buffers(sock: socket.socket, size: int) -> None:
+    """Room for so many bytes in each direction; more than the system's limit is cut down, or refused."""
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        _ask(sock, socket.SOL_SOCKET, option, size)
+
+
+def _ask(sock: socket.socket, level: int, option: int, value: int) -> bool:
+    try:
+        sock.setsockopt(level, option, value)
+    except OSError:
+        return False
+    return True
+
+
+def mark(sock: socket.socket, dscp: int, ecn_capable: bool) -> bool:
+    """Set the code point of packets sent from now on, and whether they are ECT(0)."""
+    value = dscp << 2 | (ECT_0 if ecn_capable else 0)
+    if sock.family == socket.AF_INET:
+        return _ask(sock, socket.IPPROTO_IP, socket.IP_TOS, value)
+    return hasattr(socket, "IPV6_TCLASS") and _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_TCLASS, value)
+
+
+def forbid_fragments(sock: socket.socket) -> None:
+    """Set DF, and let nobody but us judge how large a packet may be.
+
+    PMTUDISC_PROBE, not DO: with DO the kernel believes ICMP (which anyone can forge) and refuses larger packets by
+    itself, probes among them (RFC 8899 section 4.1). With PROBE only what exceeds the interface's own MTU is refused.
+    """
+    if LINUX:
+        if sock.family == socket.AF_INET:
+            _ask(sock, socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)
+        else:
+            _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE)
+            _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU, 0)
+    elif sock.family == socket.AF_INET6 and hasattr(socket, "IPV6_DONTFRAG"):
+        _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, 1)
+
+
+def allow_fragments(sock: socket.socket) -> None:
+    """Clear DF. IPv6 routers don't fragment: there, fragments of a size any path carries (RFC 8200 section 5)."""
+    if LINUX:
+        if sock.family == socket.AF_INET:
+            _ask(sock, socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)
+        else:
+            _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT)
+            _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU, IPV6_MINIMUM_MTU)
+    elif sock.family == socket.AF_INET6 and hasattr(socket, "IPV6_DONTFRAG"):
+        _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, 0)
+
+
+def report_traffic_class(sock: socket.socket) -> bool:
+    """Ask for the TOS or traffic class byte with each datagram. The kernel won't merge datagrams whose marks differ."""
+    if sock.family == socket.AF_INET6:
+        return hasattr(socket, "IPV6_RECVTCLASS") and _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
+    if LINUX:
+        return _ask(sock, socket.IPPROTO_IP, 13, 1)  # IP_RECVTOS
+    return hasattr(socket, "IP_RECVTOS") and _ask(sock, socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+
+
+def traffic_class_kind(sock: socket.socket) -> int:
+    """The type of the ancillary data that `report_traffic_class` asked for."""
+    if sock.family == socket.AF_INET6:
+        return socket.IPV6_TCLASS if hasattr(socket, "IPV6_TCLASS") else -1
+    if not LINUX and hasattr(socket, "IP_RECVTOS"):
+        return socket.IP_RECVTOS  # the BSDs give it the number of the request
+    return socket.IP_TOS
+
+
+def is_wildcard(sock: socket.socket) -> bool:
+    """Is the socket bound to all addresses of its family?"""
+    return sock.getsockname()[0] in ("0.0.0.0", "::")
+
+
+def report_local_address(sock: socket.socket) -> int:
+    """Ask for the address that each datagram came to; the type of the ancillary data that tells it, -1 if none does."""
+    if sock.family == socket.AF_INET:
+        return IP_PKTINFO if LINUX and _ask(sock, socket.IPPROTO_IP, IP_PKTINFO, 1) else -1
+    if not hasattr(socket, "IPV6_RECVPKTINFO"):
+        return -1
+    return socket.IPV6_PKTINFO if _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1) else -1
+
+
+def read_local_address(value: bytes) -> str:
+    """The address that a datagram came to, as `report_local_address` asked for it; empty if that is not unicast."""
+    if len(value) == PACKET_INFO_IPV4.size:
+        _, ours, destination = PACKET_INFO_IPV4.unpack(value)
+        return socket.inet_ntop(socket.AF_INET, ours) if ours == destination else ""
+    packed, interface = PACKET_INFO_IPV6.unpack_from(value)
+    address = ipaddress.IPv6Address(packed)
+    if address.is_multicast:
+        return ""
+    return address_of((str(address), 0, 0, interface if address.is_link_local else 0))[0]
+
+
+def leave_from(local: str) -> tuple[int, int, bytes]:
+    """The ancillary data that makes a packet leave from this address of ours; `OSError` if its interface is gone."""
+    if ":" not in local:
+        packed = socket.inet_pton(socket.AF_INET, local)
+        return socket.IPPROTO_IP, IP_PKTINFO, PACKET_INFO_IPV4.pack(0, packed, bytes(4))
+    sockaddr = sockaddr_of((local, 0))
+    packed = socket.inet_pton(socket.AF_INET6, sockaddr[0])
+    return (
+        socket.IPPROTO_IPV6,
+        socket.IPV6_PKTINFO,
+        PACKET_INFO_IPV6.pack(packed, sockaddr[3] if len(sockaddr) == 4 else 0),
+    )
+
+
+def accept_segments(sock: socket.socket) -> bool:
+    """Let the kernel hand over trains of datagrams in one piece (UDP GRO)."""
+    return LINUX and _ask(sock, SOL_UDP, UDP_GRO, 1)
+
+
+def sends_segments(sock: socket.socket) -> bool:
+    """Does the kernel know UDP GSO? Whether the interface takes it shows only when sending."""
+    if not LINUX:
+        return False
+    try:
+        sock.getsockopt(SOL_UDP, UDP_SEGMENT)
+    except OSError:
+        return False
+    return True
+
+
+def report_errors(sock: socket.socket) -> bool:
+    """Ask for ICMP errors, and for the system's own about packets too large, on the error queue."""
+    if not LINUX:
+        return False
+    if sock.family == socket.AF_INET:
+        return _ask(sock, socket.IPPROTO_IP, IP_RECVERR, 1)
+    return _ask(sock, socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+
+
+def read_error(quoted: bytes, ancillary: Ancillary, destination: SockAddr) -> DatagramError | None:
+    """What the error queue said; `None` if it was about something else (a time stamp, say)."""
+    for level, kind, value in ancillary:
+        if (level, kind) not in ((socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)):
+            continue
+        if len(value) < EXTENDED_ERROR.size:
+            continue
+        code, origin, icmp_type, icmp_code, _, info, _ = EXTENDED_ERROR.unpack_from(value)
+        if origin not in (ORIGIN_LOCAL, ORIGIN_ICMP, ORIGIN_ICMP6):
+            continue
+        mtu = info if code == errno.EMSGSIZE and info else None
+        icmp = None if origin == ORIGIN_LOCAL else (icmp_type, icmp_code)
+        address = address_of(destination) if destination else None
+        return DatagramError(code, os.strerror(code), address, mtu=mtu, icmp=icmp, quoted=quoted)
+    return None
