@@ -28,8 +28,8 @@ from ..outbound.message import Terms
 from ..paths.encapsulation import Route
 from ..paths.path import Path
 from ..timers import T3_RTX, timer_key
-from ..wire.constants import MASK_32
 from ..wire.numbering import Numbering
+from ..wire.serial import unwrap_upwards
 from ..wire.tlv import Malformed
 from .outbox import Outbox
 from .packetizer import Packetizer
@@ -94,8 +94,7 @@ class Rooms:
             cut_off = self.reception.succeed(before)
         first_tsn = setup.local_initial_tsn
         if self.transmission is not None:  # messages keep their TSNs, which are to lie below all that come
-            lowest = self.transmission.outstanding.next_tsn
-            first_tsn = lowest + (first_tsn - lowest & MASK_32)
+            first_tsn = unwrap_upwards(first_tsn, self.transmission.outstanding.next_tsn)
         self.transmission = Transmission(context, self.violations, setup, first_tsn)
         self.submission = Submission(context, self.transmission, setup, self.submission)
         self.shutdown = Shutdown(context, self.reception)

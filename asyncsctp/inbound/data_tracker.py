@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final, final
 
 from ..wire.constants import MASK_16, MASK_32
+from ..wire.serial import unwrap
 from .intervals import Intervals
 
 #: The TSN was received before.
@@ -36,7 +37,6 @@ MAX_DUPLICATES: Final = 64
 #: this implementation begins further ahead, so that its new TSNs are not taken for old ones.
 NARROW_SPAN: Final = 4096
 
-_HALF: Final = 1 << 31
 _SMALLEST_CHUNK: Final = 16  # bytes of window that a TSN is taken to use at the least, a DATA chunk's header
 _SMALLEST_SPAN: Final = 1024
 
@@ -136,16 +136,18 @@ class DataTracker:
 
     def classify(self, wire_tsn: int) -> int:
         """What `accept` would answer; nothing is recorded."""
-        ahead = (wire_tsn - self.expected) & MASK_32
-        if ahead > self._span:
-            return DUPLICATE if ahead >= _HALF else BEYOND
-        tsn = self.cumulative_tsn + 1 + ahead
+        expected = self.cumulative_tsn + 1
+        tsn = unwrap(wire_tsn, expected)
+        if tsn < expected:
+            return DUPLICATE
+        if tsn > expected + self._span:
+            return BEYOND
         gaps = self._gaps
         if gaps is None:
             return tsn
         if tsn in gaps:
             return DUPLICATE
-        if ahead and len(gaps) >= MAX_GAP_RANGES and gaps.is_isolated(tsn):
+        if tsn > expected and len(gaps) >= MAX_GAP_RANGES and gaps.is_isolated(tsn):
             return BEYOND
         return tsn
 
@@ -155,13 +157,13 @@ class DataTracker:
         The New Cumulative TSN comes back unwrapped, or `DUPLICATE` if it is out of date: then a SACK is due, for the
         last one may have been lost. One that is more than `furthest` ahead is `BEYOND`, and changes nothing.
         """
-        ahead = (wire_tsn - self.expected + 1) & MASK_32
-        if ahead == 0 or ahead >= _HALF:
+        tsn = unwrap(wire_tsn, self.cumulative_tsn)
+        steps = tsn - self.cumulative_tsn
+        if steps <= 0:
             self.ack_state = ACK_NOW
             return DUPLICATE
-        if ahead > furthest or (self.is_narrow and ahead > self._span):
+        if steps > furthest or (self.is_narrow and steps > self._span):
             return BEYOND
-        tsn = self.cumulative_tsn + ahead
         gaps = self._gaps
         if gaps is not None:
             gaps.drop_below(tsn + 1)
@@ -175,7 +177,7 @@ class DataTracker:
 
         Nothing is owed for those before it. What has come from it on has overtaken the news, and is not forgotten.
         """
-        first_tsn = self.cumulative_tsn + 1 + ((initial_tsn - self.expected + _HALF & MASK_32) - _HALF)
+        first_tsn = unwrap(initial_tsn, self.cumulative_tsn + 1)
         has_come = first_tsn <= self.cumulative_tsn
         if not has_come:
             gaps = self._gaps

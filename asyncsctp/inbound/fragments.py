@@ -13,10 +13,8 @@ from heapq import heapify, heappop, heappush
 from typing import Final, final
 
 from ..tables import NOTHING
-from ..wire.constants import MASK_32
 from .reassembly import LOOSE, ReassemblyQueue, Recipient
 
-HALF: Final = 1 << 31
 _HEAP_SLACK: Final = 64
 
 #: As the cumulative TSN: all is acknowledged that comes.
@@ -93,10 +91,6 @@ class Stream:
         self.skipped = False  # whether fragments of messages that are over may come: they were abandoned
         self.messages: dict[int, Message] = NOTHING
         self.order: list[int] | None = None  # a heap of the MIDs, made when some are first skipped
-
-    def unwrap(self, wire_mid: int) -> int:
-        """The MID with its high bits, at most half of all MIDs from the next one."""
-        return self.next + ((wire_mid - self.next + HALF) & MASK_32) - HALF
 
     def begin(self, message: Message) -> None:
         """The first that is held of a message."""

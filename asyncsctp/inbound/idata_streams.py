@@ -17,8 +17,9 @@ from typing import Final, final
 
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_32
 from ..wire.numbering import Numbering
+from ..wire.serial import unwrap
 from .deferral import Chunk, Deferral
-from .fragments import HALF, MESSAGE, Fragments, Message, Stream
+from .fragments import MESSAGE, Fragments, Message, Stream
 from .reassembly import SMALLEST_CHARGE, Recipient
 
 _KIND: Final = FLAG_BEGIN | FLAG_END | FLAG_UNORDERED
@@ -97,7 +98,7 @@ class IDataStreams(Fragments):
             self._put_aside(deferral, Chunk(tsn, flags, sid, number, ppid, payload))
             return None
         stream = self._stream(sid, unordered, number)
-        mid = stream.unwrap(number)
+        mid = unwrap(number, stream.next)
         if mid < stream.next:
             return None if stream.skipped else _violation(tsn, "a message with its MID has been delivered")
         if unordered and mid - stream.next > _AGE + (_AGE >> 1):
@@ -190,7 +191,7 @@ class IDataStreams(Fragments):
         """
         for sid, unordered, wire_mid in entries:
             stream = self._stream(sid, unordered, wire_mid)
-            mid = stream.unwrap(wire_mid)
+            mid = unwrap(wire_mid, stream.next)
             if mid < stream.next:
                 continue
             stream.skipped = True
@@ -231,7 +232,7 @@ class IDataStreams(Fragments):
     def _take_over(self, message: Message) -> None:
         """A message that goes by the new numbers of its stream."""
         stream = self._stream(message.sid, message.unordered, message.mid & MASK_32)
-        message.mid = stream.unwrap(message.mid & MASK_32)
+        message.mid = unwrap(message.mid, stream.next)
         stream.begin(message)
         if message.is_complete and (message.unordered or message.mid == stream.next):
             self._take(stream, message)
@@ -240,7 +241,7 @@ class IDataStreams(Fragments):
     def _is_over(self, sid: int, wire_mid: int) -> bool:
         """Whether an ordered message has been delivered, by the numbers of its stream as they are."""
         stream = self._ordered.get(sid)
-        return stream is not None and stream.unwrap(wire_mid) < stream.next
+        return stream is not None and unwrap(wire_mid, stream.next) < stream.next
 
     def _stream(self, sid: int, unordered: bool, wire_mid: int) -> Stream:
         streams = self._unordered if unordered else self._ordered
@@ -257,7 +258,7 @@ class IDataStreams(Fragments):
         else:
             if number == 0 and following <= 1 and not self._shift and not self._count_from_second():
                 return _violation(tsn, "its FSN is that of the first fragment, and it has no B bit")
-            position = following + ((number + self._shift - following + HALF) & MASK_32) - HALF
+            position = unwrap(number + self._shift, following)
             if position == 0 and following == 0:
                 return _violation(tsn, "its FSN is that of the first fragment, and it has no B bit")
             if number == 1 and following == 1 and not self._shift and tsn == message.first_tsn + 1:

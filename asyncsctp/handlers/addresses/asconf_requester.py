@@ -24,10 +24,10 @@ from ...wire.constants import (
     PARAM_DELETE_ADDRESS,
     PARAM_SET_PRIMARY,
 )
+from ...wire.serial import ahead
 from ..context import Context, Setup
 from ..paths.reachability import is_counted, on_answer, on_silence, tell_changes
 from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
-from ..streams.reconfig_jobs import signed
 from .asconf_jobs import Job, Ticket, Wish
 from .peer_addresses import PeerAddresses
 
@@ -219,7 +219,7 @@ class Requests:
         """ASCONF-ACK."""
         context = self._context
         job = self.current
-        if signed(number - self._next_number) >= 0:  # F0, section 4.3.4
+        if ahead(number, self._next_number) >= 0:  # F0, section 4.3.4
             error = AssociationAborted("the peer acknowledged an ASCONF that was never sent")
             context.abort(causes.pack_illegal_asconf_ack(), error)
             return

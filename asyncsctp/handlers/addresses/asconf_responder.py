@@ -28,9 +28,9 @@ from ...wire.constants import (
     PARAM_SET_PRIMARY,
     PARAM_VTAGS,
 )
+from ...wire.serial import ahead
 from ..context import Context, Setup
 from ..setup.negotiation import MAX_PEER_ADDRESSES
-from ..streams.reconfig_jobs import signed
 from .peer_addresses import PeerAddresses
 
 _DONE: Final = 0
@@ -64,16 +64,16 @@ class Answers:
         asconf = read_asconf(data, start, end)
         is_first = data is not self._packet
         self._packet = data
-        ahead = signed(asconf.number - self._expected)
+        steps = ahead(asconf.number, self._expected)
         answer = b""
-        if ahead == 0:
+        if steps == 0:
             if is_first:
                 self._kept.clear()  # E1
             answer = self._carry_out(asconf, path, route)
             self._kept.append((asconf.number, answer))
             del self._kept[:-_KEPT]
             self._expected = self._expected + 1 & MASK_32  # V5
-        elif ahead < 0:  # E2
+        elif steps < 0:  # E2
             answer = next((answer for number, answer in self._kept if number == asconf.number), b"")
         if answer:
             self._queue(answer, path, route)

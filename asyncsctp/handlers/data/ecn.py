@@ -10,6 +10,7 @@ from typing import final
 
 from ...wire import control
 from ...wire.constants import MASK_32
+from ...wire.serial import ahead, unwrap
 from ..context import Context
 from .sender import Transmission
 
@@ -40,7 +41,7 @@ class Ecn:
 
     def on_cwr(self, wire_tsn: int) -> None:
         """CWR: the sender has reduced its window for this mark."""
-        if self._marked_tsn >= 0 and (wire_tsn - self._marked_tsn) & MASK_32 < 1 << 31:
+        if self._marked_tsn >= 0 and ahead(wire_tsn, self._marked_tsn) >= 0:
             self._marked_tsn = -1
 
     # As sender of data.
@@ -49,7 +50,7 @@ class Ecn:
         """ECNE: reduce the window once for each window of data (RFC 3168 section 6.1.2), and say so with CWR."""
         context = self._context
         context.statistics.ecn_echoes_received += 1
-        tsn = self._transmission.unwrap(wire_tsn)
+        tsn = unwrap(wire_tsn, self._transmission.outstanding.cumulative_tsn)
         if tsn >= self._transmission.outstanding.next_tsn:
             return  # never sent
         self._transmission.on_congestion_experienced(tsn)

@@ -19,6 +19,7 @@ from ...wire import causes
 from ...wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, I_DATA, I_DATA_HEADER_SIZE, MASK_16, MASK_32
 from ...wire.forward_tsn import read_forward_tsn, read_i_forward_tsn
 from ...wire.octets import read_data, read_i_data
+from ...wire.serial import unwrap
 from ...wire.tlv import Malformed, item
 from ..context import Context, Setup
 from ..state import CLOSED
@@ -206,9 +207,7 @@ class Reception(Acknowledging):
         """The reset of these streams waits for what is missing up to this TSN, if anything is; what lies above it waits
         for the reset (RFC 6525 section 5.2.2 E2). Whether `release_deferred` is to follow.
         """
-        tracker = self.tracker
-        ahead = (wire_tsn - tracker.cumulative_tsn + 0x80000000 & MASK_32) - 0x80000000
-        return self._queue.defer(tracker.cumulative_tsn + ahead, sids)
+        return self._queue.defer(unwrap(wire_tsn, self.tracker.cumulative_tsn), sids)
 
     def release_deferred(self) -> None:
         """What waited for the reset of its stream is taken in (E4)."""
@@ -249,8 +248,7 @@ class Reception(Acknowledging):
         """The TSN, unwrapped, of the DATA chunk at `at`, the first of its packet."""
         if end - at < DATA_HEADER_SIZE:
             raise Malformed("a DATA chunk without room for its header")
-        expected = self.tracker.cumulative_tsn + 1
-        return expected + ((read_data(data, at)[2] - expected + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
+        return unwrap(read_data(data, at)[2], self.tracker.cumulative_tsn + 1)
 
     def close(self) -> Remains | None:
         """The association has ended, maybe by its user and in the middle of a packet: nothing is delivered any more.

@@ -22,6 +22,7 @@ from ...paths.path import Path
 from ...schedulers.guard import make
 from ...timers import FORWARD_TSN_RTX, T3_RTX, WINDOW_PROBE, timer_key
 from ...wire.sack import read_sack
+from ...wire.serial import unwrap
 from ..context import Context, Setup
 from ..paths.reachability import on_answer, on_silence
 from ..state import ESTABLISHED
@@ -180,7 +181,7 @@ class Transmission:
         context = self._context
         context.statistics.sacks_received += 1
         wire_cumulative_tsn, a_rwnd, gaps, _ = read_sack(data, at, length)
-        cumulative_tsn = self.unwrap(wire_cumulative_tsn)
+        cumulative_tsn = unwrap(wire_cumulative_tsn, self.outstanding.cumulative_tsn)
         self.sacks += 1
         if not gaps and not self.probing and context.state is ESTABLISHED and self.window.is_smooth():
             outstanding = self.outstanding
@@ -231,14 +232,9 @@ class Transmission:
         peers put a TSN of their own there.
         """
         self.settle()
-        cumulative_tsn = self.unwrap(wire_cumulative_tsn)
+        cumulative_tsn = unwrap(wire_cumulative_tsn, self.outstanding.cumulative_tsn)
         if cumulative_tsn < self.outstanding.next_tsn:
             self._apply(self.window.on_shutdown(cumulative_tsn, self._context.now), _ONE)
-
-    def unwrap(self, wire_tsn: int) -> int:
-        """A TSN of ours as it came back from the wire."""
-        reference = self.outstanding.cumulative_tsn
-        return reference + ((wire_tsn - reference + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
 
     def on_congestion_experienced(self, tsn: int) -> None:
         """The peer has seen a congestion mark on the packet with this TSN, of those that were sent."""

@@ -40,10 +40,11 @@ from ...wire.reconfig import (
     pack_tsn_response,
     read_reconfig,
 )
+from ...wire.serial import ahead
 from ..context import Context
 from ..state import CLOSED, ESTABLISHED
 from ..violations import Violations
-from .reconfig_jobs import TSNS, IncomingStreams, Job, OutgoingStreams, Ticket, addition_job, reset_job, signed
+from .reconfig_jobs import TSNS, IncomingStreams, Job, OutgoingStreams, Ticket, addition_job, reset_job
 from .reconfig_requester import Requests
 
 MOST_STREAMS: Final = 65535
@@ -206,10 +207,10 @@ class Reconfig:
 
     def _judge(self, request: Parameter) -> bytes:
         """A request: carry it out if it is new; the response parameter, or nothing if there is none (yet)."""
-        ahead = signed(request.number - self._expected)
-        if -_KEPT <= ahead < 0:
+        steps = ahead(request.number, self._expected)
+        if -_KEPT <= steps < 0:
             return self._answer_again(request.number)
-        if ahead:
+        if steps:
             return pack_response(request.number, BAD_NUMBER)
         self._expected = request.number + 1 & MASK_32
         self.requests.peer_number = request.number
@@ -286,7 +287,7 @@ class Reconfig:
         return PERFORMED
 
     def _has_arrived(self, request: Parameter) -> bool:
-        return signed(request.last_tsn - self._incoming.cumulative_tsn) <= 0
+        return ahead(request.last_tsn, self._incoming.cumulative_tsn) <= 0
 
     def _perform_reset(self, request: Parameter) -> None:
         """E3 and E4. What goes by the new numbers, and has come before or comes in the same packet, is delivered once

@@ -251,8 +251,3 @@ def result_name(result: int) -> str:
     if is_success(result):
         return "ok"
     return "denied" if result == DENIED else "failed"
-
-
-def signed(difference: int) -> int:
-    """The difference of two numbers of 32 bits, as serial numbers have it (RFC 1982)."""
-    return (difference + 0x80000000 & MASK_32) - 0x80000000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final, final
 
-from ...wire.constants import MASK_32
+from ...wire.serial import unwrap_upwards
 from ..context import Context
 from ..data.receiver import Reception
 from ..data.sender import Transmission
@@ -87,9 +87,8 @@ class Outgoing:
     def restart(self, wire_tsn: int) -> None:
         """All that has left is acknowledged, and this TSN is assigned next."""
         outstanding = self._transmission.outstanding
-        next_tsn = outstanding.next_tsn
         self._transmission.doubted_until = self._context.now + _MSL
-        outstanding.restart(next_tsn + (wire_tsn - next_tsn & MASK_32))  # what was counted before stays lower
+        outstanding.restart(unwrap_upwards(wire_tsn, outstanding.next_tsn))  # what was counted before stays lower
 
     def expect_restart(self, is_expected: bool) -> None:
         """Whether the peer may acknowledge by another count of TSNs than ours."""
