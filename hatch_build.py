@@ -18,7 +18,18 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 #: Stays interpreted: asyncio's side and what programs derive from or look into; exceptions, which mypyc can't make.
-INTERPRETED = {"_source", "aio", "udp", "testing", "cli", "config", "errors", "events", "association/invariants"}
+INTERPRETED = {
+    "_source",
+    "aio",
+    "udp",
+    "testing",
+    "cli",
+    "checks",
+    "config",
+    "errors",
+    "events",
+    "association/invariants",
+}
 #: Of asyncio's side, what each packet and each message goes through.
 COMPILED_SHELL = {"udp/batch", "aio/engine", "aio/receipts", "aio/sockets"}
 #: The same, with coroutines. mypyc throws exceptions into what they await in a way that Python warns of from 3.12 on.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .checks import check_bool, check_int, check_number
 from .wire.auth import NEVER_AUTHENTICATED, SHA_1, SHA_256
 from .wire.constants import ASCONF, ASCONF_ACK, MASK_16, MASK_32, UDP_PORT
 
@@ -147,12 +148,11 @@ def _check_number(field_name: str, value: object, name: str) -> None:
     if value is None and field_name in _OPTIONAL:
         return
     smallest, largest = _RANGES[field_name]
-    kind = int if field_name in _INTEGERS else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kind):
-        wanted = "an int" if field_name in _INTEGERS else "a number"
-        raise TypeError(f"{name} must be {wanted}{' or None' if field_name in _OPTIONAL else ''}, not {value!r}")
-    if not smallest <= value <= largest:
-        raise ValueError(f"{name} must be between {smallest} and {largest}, not {value!r}")
+    or_none = " or None" if field_name in _OPTIONAL else ""
+    if field_name in _INTEGERS:
+        check_int(name, value, smallest, largest, f"an int{or_none}")
+    else:
+        check_number(name, value, smallest, largest, f"a number{or_none}")
 
 
 def check_path_setting(name: str, value: object) -> None:
@@ -164,10 +164,7 @@ def check_path_setting(name: str, value: object) -> None:
 
 def check_auth_key(key_id: object, key: object) -> None:
     """`TypeError` or `ValueError` for what is no shared key and its id (RFC 4895)."""
-    if isinstance(key_id, bool) or not isinstance(key_id, int):
-        raise TypeError(f"a key id must be an int, not {key_id!r}")
-    if not 0 <= key_id <= MASK_16:
-        raise ValueError(f"a key id must be between 0 and {MASK_16}, not {key_id}")
+    check_int("a key id", key_id, 0, MASK_16)
     if not isinstance(key, bytes):
         raise TypeError(f"a key must be bytes, not {type(key).__name__}")
     if not key and key_id:
@@ -313,8 +310,7 @@ class Config:
         for name in _RANGES:
             _check_number(name, getattr(self, name), name)
         for name in _BOOLS:
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be a bool, not {getattr(self, name)!r}")
+            check_bool(name, getattr(self, name))
         for name in ("scheduler", "congestion"):
             if getattr(self, name) is not None and not callable(getattr(self, name)):
                 raise TypeError(f"{name} must be a class or a factory, not {getattr(self, name)!r}")
@@ -335,8 +331,7 @@ class Config:
         if not isinstance(self.auth_chunks, (set, frozenset)):
             raise TypeError(f"auth_chunks must be a set or frozenset, not {self.auth_chunks!r}")
         for kind in self.auth_chunks:
-            if isinstance(kind, bool) or not isinstance(kind, int):
-                raise TypeError(f"auth_chunks must hold ints, not {kind!r}")
+            check_int("a chunk type in auth_chunks", kind)
             if not 0 <= kind <= 255 or kind in NEVER_AUTHENTICATED:
                 raise ValueError(f"auth_chunks must hold chunk types from 0 to 255 but 1, 2, 14 and 15, not {kind}")
         if not isinstance(self.auth_hmacs, tuple):

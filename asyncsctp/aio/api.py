@@ -9,6 +9,7 @@ from functools import partial
 from socket import AF_UNSPEC
 from typing import Any, Final, TypeVar
 
+from ..checks import check_int
 from ..config import Config
 from ..wire.constants import UDP_PORT
 from .addresses.resolve import Opening, literals, local_addresses, peer_candidates, race, source_addresses
@@ -116,10 +117,8 @@ def serve(
     """
     if not callable(handler):
         raise TypeError(f"handler must be a coroutine function, not {handler!r}")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-        raise TypeError(f"limit must be an int or None, not {limit!r}")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least 1, or None, not {limit}")
+    if limit is not None:
+        check_int("limit", limit, 1, wanted="an int or None")
     if not isinstance(reuse_port, bool | WorkerSlot):
         raise TypeError(f"reuse_port must be a bool or a slot of a WorkerGroup, not {reuse_port!r}")
     if reuse_port is True and not (port and udp_port):

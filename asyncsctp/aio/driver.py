@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final, final
 
 from ..association.association import Association as Core
+from ..checks import check_bool, check_int, check_number
 from ..config import Config
 from ..errors import AssociationClosed, MessageAbandoned, SCTPError
 from ..events import CongestionControllerFailed, Event, PartialDeliveryAborted, SchedulerFailed
@@ -43,18 +44,14 @@ def frozen(data: object) -> bytes:
 
 def check_options(ppid: object, unordered: object, sack_immediately: object) -> None:
     """A message had an unusual option: raise if it is a wrong one."""
-    if isinstance(ppid, bool) or not isinstance(ppid, int):
-        raise TypeError(f"ppid must be an int, not {ppid!r}")
-    for name, value in (("unordered", unordered), ("sack_immediately", sack_immediately)):
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be a bool, not {value!r}")
+    check_int("ppid", ppid)
+    check_bool("unordered", unordered)
+    check_bool("sack_immediately", sack_immediately)
 
 
 def check_stream(sid: object) -> int:
     """`sid` if it can be a stream's id."""
-    if isinstance(sid, bool) or not isinstance(sid, int):
-        raise TypeError(f"stream must be an int, not {sid!r}")
-    return sid
+    return check_int("stream", sid)
 
 
 def _policies(lifetime: object, max_retransmits: object, priority: object) -> tuple[tuple[str, object], ...]:
@@ -66,19 +63,7 @@ def _seconds(lifetime: Any) -> float:
     if isinstance(lifetime, asyncio.Timeout):
         when = lifetime.when()
         return inf if when is None else max(when - asyncio.get_running_loop().time(), 0.0)
-    if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)):
-        raise TypeError(f"lifetime must be a number of seconds or an asyncio.Timeout, not {lifetime!r}")
-    if not lifetime >= 0:
-        raise ValueError(f"lifetime must be at least 0, not {lifetime}")
-    return float(lifetime)
-
-
-def _natural(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int, not {value!r}")
-    if not 0 <= value <= MASK_32:
-        raise ValueError(f"{name} must be between 0 and {MASK_32}, not {value}")
-    return value
+    return float(check_number("lifetime", lifetime, 0, wanted="a number of seconds or an asyncio.Timeout"))
 
 
 @final
@@ -226,9 +211,9 @@ class Driver(Inbox):
         if lifetime is not None:
             return Terms(context, TIMED, self.engine.now() + _seconds(lifetime))
         if max_retransmits is not None:
-            return Terms(context, LIMITED, _natural("max_retransmits", max_retransmits))
+            return Terms(context, LIMITED, check_int("max_retransmits", max_retransmits, 0, MASK_32))
         if priority is not None:
-            return Terms(context, PRIORITY, _natural("priority", priority))
+            return Terms(context, PRIORITY, check_int("priority", priority, 0, MASK_32))
         return Terms(context)
 
     def write_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> None:
@@ -260,7 +245,7 @@ class Driver(Inbox):
     def set_priority(self, sid: int, value: Any) -> None:
         """See `Association.set_stream_priority`."""
         self.check_alive()
-        self.core.sender().set_priority(sid, _natural("value", value))
+        self.core.sender().set_priority(sid, check_int("value", value, 0, MASK_32))
         if self._priorities is None:
             self._priorities = {}
         self._priorities[sid] = value

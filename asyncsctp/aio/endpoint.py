@@ -14,6 +14,7 @@ from typing import Any, Final, final
 
 from ..association.association import Association as Core
 from ..association.lifecycle import AssociationUser
+from ..checks import check_int
 from ..config import Config
 from ..endpoint.endpoint import Endpoint as CoreEndpoint
 from ..errors import AssociationClosed
@@ -432,7 +433,4 @@ def _hand_over(association: Association, on_accept: Callable[[Association], obje
 
 def check_port(name: str, number: object, lowest: int = 0) -> None:
     """`TypeError` or `ValueError` for what is no port."""
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"{name} must be an int, not {number!r}")
-    if not lowest <= number <= _LAST_PORT:
-        raise ValueError(f"{name} must be between {lowest} and {_LAST_PORT}, not {number}")
+    check_int(name, number, lowest, _LAST_PORT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from ..checks import check_int
 from ..errors import ReconfigError
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ _RESULTS: Final = {
 
 async def reset_streams(driver: Driver, outgoing: Iterable[int] | None, incoming: Iterable[int] | None) -> None:
     """See `Association.reset_streams`."""
-    ours = None if outgoing is None else [_natural("outgoing must hold ids", sid) for sid in outgoing]
-    theirs = None if incoming is None else [_natural("incoming must hold ids", sid) for sid in incoming]
+    ours = None if outgoing is None else [check_int("a stream in outgoing", sid) for sid in outgoing]
+    theirs = None if incoming is None else [check_int("a stream in incoming", sid) for sid in incoming]
     await _carried_out(driver, _room(driver).reset_streams(ours, theirs))
 
 
@@ -38,8 +39,8 @@ async def reset_tsns(driver: Driver) -> None:
 
 async def add_streams(driver: Driver, outgoing: int, incoming: int) -> None:
     """See `Association.add_streams`."""
-    ours = _natural("outgoing must be an int", outgoing)
-    theirs = _natural("incoming must be an int", incoming)
+    ours = check_int("outgoing", outgoing)
+    theirs = check_int("incoming", incoming)
     await _carried_out(driver, _room(driver).add_streams(ours, theirs))
 
 
@@ -65,12 +66,6 @@ async def is_closed_with(driver: Driver, ticket: Ticket) -> bool:
     if ticket.result >= 0 or driver.takes_messages:
         raise _refusal(ticket)
     return True
-
-
-def _natural(what: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what}, not {value!r}")
-    return value
 
 
 def _room(driver: Driver) -> Reconfig:

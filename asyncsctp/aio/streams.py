@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
+from ..checks import check_int
 from ..errors import AssociationClosed, EndOfStream
 from ..inbound.reassembly import SMALLEST_CHARGE
 from ..outbound.message import ANY_PATH
@@ -117,10 +118,8 @@ class MessageQueue:
 
         `ValueError` for a `limit` below 1.
         """
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-            raise TypeError(f"limit must be an int or None, not {limit!r}")
-        if limit is not None and limit < 1:
-            raise ValueError(f"limit must be at least 1, or None, not {limit}")
+        if limit is not None:
+            check_int("limit", limit, 1, wanted="an int or None")
         if self.waiter is not None or self.is_empty():
             await self.wait()
         some = limit is not None and limit < len(self)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final, final
 
+from ..checks import check_int
 from ..config import Config, check_auth_key
 from ..events import AuthKeyChanged
 from ..outbound.message import Terms, lane
@@ -140,8 +141,7 @@ class Authentication:
         return keyring
 
     def _known(self, key_id: int) -> SharedKeys:
-        if isinstance(key_id, bool) or not isinstance(key_id, int):
-            raise TypeError(f"a key id must be an int, not {key_id!r}")
+        check_int("a key id", key_id)
         shared = self._keyring().shared
         if key_id not in shared.secrets:
             known = ", ".join(map(str, sorted(shared.secrets)))

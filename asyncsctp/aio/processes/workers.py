@@ -14,6 +14,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, final
 
+from ...checks import check_int
 from ...endpoint.port_sharing import Sharing
 from ...paths.encapsulation import normalize
 from ...udp import options as udp_options
@@ -172,10 +173,7 @@ class WorkerGroup:
             ("udp_port", udp_port, 0, _LAST_PORT),
             ("workers", workers, 1, _MOST_WORKERS),
         ):
-            if isinstance(number, bool) or not isinstance(number, int):
-                raise TypeError(f"{name} must be an int, not {number!r}")
-            if not lowest <= number <= highest:
-                raise ValueError(f"{name} must be between {lowest} and {highest}, not {number}")
+            check_int(name, number, lowest, highest)
         if workers > 1:
             steering.check_platform()
         addresses = _EVERYWHERE if local_addrs is None else literals("local_addrs", local_addrs)
