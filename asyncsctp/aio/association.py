@@ -24,7 +24,7 @@ from .streams import Message, StreamReader, StreamWriter
 
 if TYPE_CHECKING:
     from ..association.association import Association as Core
-    from ..handlers.context import Setup
+    from ..handlers.setup.agreement import Setup
     from ..udp.datagram import Address
 
 _POLICIES: Final = {RELIABLE: "withdrawn", TIMED: "timed", LIMITED: "limited", PRIORITY: "priority"}

@@ -14,10 +14,11 @@ from typing import Any, final
 from ..config import Config
 from ..errors import AssociationAborted, AssociationClosed
 from ..events import PeerAddressChanged
-from ..handlers.context import Context, Random, Setup
+from ..handlers.context import Context, Random
 from ..handlers.data.submission import Submission
 from ..handlers.notices import WRITABLE
 from ..handlers.paths import icmp, path_settings
+from ..handlers.setup.agreement import Setup
 from ..handlers.setup.collision import Reply
 from ..handlers.setup.cookie import CookieJar, OpenedCookie
 from ..handlers.setup.handshake import Handshake

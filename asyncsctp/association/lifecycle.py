@@ -12,8 +12,9 @@ from mypy_extensions import mypyc_attr
 
 from ..errors import AssociationAborted, SCTPError
 from ..events import AdaptationIndication, AssociationDown, AssociationRestarted, AssociationUp, AuthKeyChanged, Event
-from ..handlers.context import Context, Setup
+from ..handlers.context import Context
 from ..handlers.notices import COMPLETE, MOVED, Complete, Completion, HeartbeatAnswer, Settlement, Writable
+from ..handlers.setup.agreement import Setup
 from ..handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT
 from ..inbound.budget import Budget
 from ..inbound.reassembly import Recipient

@@ -8,12 +8,13 @@ from ..errors import AsconfError, ReconfigError
 from ..handlers.addresses.asconf import Asconf
 from ..handlers.addresses.nat import Nat
 from ..handlers.auth import Authentication, vouches
-from ..handlers.context import Context, Setup
+from ..handlers.context import Context
 from ..handlers.data.ecn import Ecn
 from ..handlers.data.receiver import Reception
 from ..handlers.data.sender import Transmission
 from ..handlers.data.submission import Submission
 from ..handlers.paths.heartbeat import Heartbeat
+from ..handlers.setup.agreement import Setup
 from ..handlers.setup.collision import Collision
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.setup.handshake import Handshake

@@ -13,7 +13,8 @@ from ..association.association import Association
 from ..association.lifecycle import AssociationUser
 from ..association.outbox import Outbox
 from ..config import Config
-from ..handlers.context import Random, Setup
+from ..handlers.context import Random
+from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import CookieJar
 from ..inbound.budget import Budget
 from ..paths.encapsulation import Route, normalize

@@ -15,8 +15,9 @@ from ..association.association import Association
 from ..association.outbox import Outbox
 from ..config import Config
 from ..handlers.auth import admits
-from ..handlers.context import Random, Setup
-from ..handlers.setup import negotiation as capabilities
+from ..handlers.context import Random
+from ..handlers.setup import negotiation
+from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.setup.handshake import acknowledge
 from ..handlers.state import COOKIE_ECHOED, COOKIE_WAIT
@@ -216,7 +217,7 @@ class Strangers:
         if tag == 0:  # section 3.3.2
             statistics.malformed_packets += 1
             return None
-        cause = capabilities.flaw(init, False, self._host.config)
+        cause = negotiation.flaw(init, False, self._host.config)
         if cause:
             self._refuse(route, peer_port, tag, cause, now)
             return None
@@ -234,14 +235,14 @@ class Strangers:
         elif self._host.is_full:
             self._refuse(route, peer_port, tag, causes.pack_out_of_resource(), now)
         else:
-            listed = capabilities.lists(self._host.local_addresses, route.address, init)
+            listed = negotiation.lists(self._host.local_addresses, route.address, init)
             if self._host.config.nat_support and init.disable_restart:
-                listed = capabilities.without_private(listed)
+                listed = negotiation.without_private(listed)
             tag_and_tsn = self._directory.new_tag(), self._random.bits(32)
-            auth_random = capabilities.nonce(self._host.config, self._random)
-            ours = capabilities.offer(self._host.config, *tag_and_tsn, listed, auth_random)
-            addresses = capabilities.peer_addresses(init, route.address, self._host.local_addresses)
-            setup = capabilities.agree(ours, init, (self._port, peer_port), route, addresses)
+            auth_random = negotiation.nonce(self._host.config, self._random)
+            ours = negotiation.offer(self._host.config, *tag_and_tsn, listed, auth_random)
+            addresses = negotiation.peer_addresses(init, route.address, self._host.local_addresses)
+            setup = negotiation.agree(ours, init, (self._port, peer_port), route, addresses)
             body = acknowledge(ours, init, setup, self._cookies, now, self._room(route))
             if body[0] == ABORT:
                 self._answer(route, peer_port, tag, body, now)

@@ -19,8 +19,9 @@ from ..wire.auth import NEVER_AUTHENTICATED, read_auth
 from ..wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO, PAD
 from ..wire.packet import MOST_CONTROL
 from ..wire.tlv import HEADER_SIZE
-from .context import Context, Setup
+from .context import Context
 from .keyring import GENUINE, UNSUPPORTED, Keyring, SharedKeys
+from .setup.agreement import Setup
 from .state import CLOSED, MEANINGFUL
 from .violations import Violations
 

@@ -12,7 +12,7 @@ from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.endpoint.port_sharing import MemberTags, Sharing
-from asyncsctp.handlers.context import Setup
+from asyncsctp.handlers.setup.agreement import Setup
 from asyncsctp.handlers.setup.cookie import CookieJar
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.testing.randomness import SeededRandom

@@ -26,9 +26,10 @@ from ...wire.constants import (
 )
 from ...wire.packet import MOST_CONTROL
 from ...wire.tlv import Malformed
-from ..context import Context, Setup
+from ..context import Context
 from ..keyring import GENUINE
 from ..paths.heartbeat import Heartbeat
+from ..setup.agreement import Setup
 from .asconf_jobs import Job, Ticket, Wish
 from .asconf_requester import PERMITTED, Requests
 from .asconf_responder import Answers

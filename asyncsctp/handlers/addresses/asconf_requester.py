@@ -25,8 +25,9 @@ from ...wire.constants import (
     PARAM_SET_PRIMARY,
 )
 from ...wire.serial import ahead
-from ..context import Context, Setup
+from ..context import Context
 from ..paths.reachability import is_counted, on_answer, on_silence, tell_changes
+from ..setup.agreement import Setup
 from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 from .asconf_jobs import Job, Ticket, Wish
 from .peer_addresses import PeerAddresses

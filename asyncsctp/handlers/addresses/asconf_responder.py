@@ -29,7 +29,8 @@ from ...wire.constants import (
     PARAM_VTAGS,
 )
 from ...wire.serial import ahead
-from ..context import Context, Setup
+from ..context import Context
+from ..setup.agreement import Setup
 from ..setup.negotiation import MAX_PEER_ADDRESSES
 from .peer_addresses import PeerAddresses
 

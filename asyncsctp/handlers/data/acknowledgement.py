@@ -16,7 +16,8 @@ from ...inbound.reassembly import ReassemblyQueue, Recipient
 from ...paths.path import Path
 from ...timers import DELAYED_ACK
 from ...wire.sack import SACK_HEADER_SIZE, pack_sack
-from ..context import Context, Setup
+from ..context import Context
+from ..setup.agreement import Setup
 
 #: A window below this is announced as closed (section 6.2: the receiver's side of silly window avoidance).
 SILLY_WINDOW: Final = 512

@@ -21,7 +21,8 @@ from ...wire.forward_tsn import read_forward_tsn, read_i_forward_tsn
 from ...wire.octets import read_data, read_i_data
 from ...wire.serial import unwrap
 from ...wire.tlv import Malformed, item
-from ..context import Context, Setup
+from ..context import Context
+from ..setup.agreement import Setup
 from ..state import CLOSED
 from ..violations import Violations
 from .acknowledgement import SILLY_WINDOW, Acknowledging

@@ -23,8 +23,9 @@ from ...schedulers.guard import make
 from ...timers import FORWARD_TSN_RTX, T3_RTX, WINDOW_PROBE, timer_key
 from ...wire.sack import read_sack
 from ...wire.serial import unwrap
-from ..context import Context, Setup
+from ..context import Context
 from ..paths.reachability import on_answer, on_silence
+from ..setup.agreement import Setup
 from ..state import ESTABLISHED
 from ..violations import Violations
 from .abandonment import Abandonment

@@ -13,7 +13,8 @@ from typing import Final, final
 from ...errors import MessageAbandoned, MessageTooLarge
 from ...outbound.message import BEGUN, NOT_SENT, PRIORITY, RELIABLE, SETTLED, WAITING, OutboundMessage, Terms
 from ...wire.constants import MASK_32
-from ..context import Context, Setup
+from ..context import Context
+from ..setup.agreement import Setup
 from .abandonment import Abandonment
 from .sender import Transmission
 

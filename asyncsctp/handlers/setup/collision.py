@@ -18,11 +18,12 @@ from ...wire import causes, control, tlv
 from ...wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO
 from ...wire.init import Init
 from ..auth import admits
-from ..context import Context, Setup
+from ..context import Context
 from ..keyring import Keyring, SharedKeys
 from ..paths.heartbeat import Heartbeat
 from ..state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, SHUTDOWN_ACK_SENT
-from . import negotiation as capabilities
+from . import negotiation
+from .agreement import Setup
 from .cookie import NO_TIE_TAGS, CookieJar, OpenedCookie
 from .handshake import acknowledge, adopt
 
@@ -69,7 +70,7 @@ class Collision:
         setup = context.setup
         if setup is not None:
             known += setup.further
-        addresses = capabilities.peer_addresses(init, source.address, context.paths.local.bound, known)
+        addresses = negotiation.peer_addresses(init, source.address, context.paths.local.bound, known)
         if context.state is COOKIE_WAIT:
             if path is None:
                 # Section 5.2.1 rules 1 and 2: only to where our user wanted to, and only where the peer says it is.
@@ -238,13 +239,13 @@ class Collision:
         context = self._context
         if offer is None:
             # Section 5.2.2: a new tag, everything else as it was asked for when this association was made.
-            listed = capabilities.lists(context.paths.local.bound, source.address, init)
+            listed = negotiation.lists(context.paths.local.bound, source.address, init)
             if context.config.nat_support and init.disable_restart:
-                listed = capabilities.without_private(listed)
-            auth_random = capabilities.nonce(context.config, context.random)
-            offer = capabilities.offer(context.config, tag, context.random.bits(32), listed, auth_random)
+                listed = negotiation.without_private(listed)
+            auth_random = negotiation.nonce(context.config, context.random)
+            offer = negotiation.offer(context.config, tag, context.random.bits(32), listed, auth_random)
         ports = (context.local_port, context.peer_port)
-        setup = capabilities.agree(offer, init, ports, source, addresses)
+        setup = negotiation.agree(offer, init, ports, source, addresses)
         path = context.paths.find(source.address)
         room = usual_room(context.config.mtu, source.address) if path is None else path.payload
         lifetime = context.config.cookie_lifetime

@@ -19,7 +19,8 @@ from typing import Final, NamedTuple, final
 from ...paths.encapsulation import as_seen
 from ...wire.auth import RANDOM_SIZE, AuthParameters, key_vector, read_key_vector
 from ...wire.constants import MASK_32
-from ..context import Random, Setup
+from ..context import Random
+from .agreement import Setup
 from .negotiation import MAX_PEER_ADDRESSES
 
 #: Local-Tie-Tag and Peer's-Tie-Tag of a cookie made where no association was (section 5.2.2).

@@ -27,9 +27,10 @@ from ...wire.constants import (
     INIT_ACK,
 )
 from ...wire.init import Init, pack_init, pack_init_ack
-from ..context import Context, Setup
+from ..context import Context
 from ..state import COOKIE_ECHOED, COOKIE_WAIT
-from . import negotiation as capabilities
+from . import negotiation
+from .agreement import Setup
 from .cookie import NO_TIE_TAGS, CookieJar
 
 _NO_TAG: Final = 0  # section 8.5.1 A: of every packet with an INIT
@@ -131,12 +132,12 @@ class Handshake:
     def associate(self, tag: int) -> None:
         """Section 5.1 A. `tag` is the one that the peer will send to us with."""
         context = self._context
-        listed = capabilities.lists(self._local_addresses, self._path.route.address)
+        listed = negotiation.lists(self._local_addresses, self._path.route.address)
         config = context.config
         if config.nat_support:
             listed = ()  # draft natsupp section 6.1
-        auth_random = capabilities.nonce(config, context.random)
-        self.offer = capabilities.offer(config, tag, context.random.bits(32), listed, auth_random)
+        auth_random = negotiation.nonce(config, context.random)
+        self.offer = negotiation.offer(config, tag, context.random.bits(32), listed, auth_random)
         context.local_tag = tag
         context.state = COOKIE_WAIT
         context.owner.retag()
@@ -159,14 +160,14 @@ class Handshake:
             return
         context.peer_tag = init.initiate_tag
         context.owner.retag()
-        cause = capabilities.flaw(init, True, context.config, self.offer)
+        cause = negotiation.flaw(init, True, context.config, self.offer)
         if cause:  # erratum 7148, sections 3.3.3 and 5.1: the TCB goes
             self._reject(source, cause)
             return
         known = [path.route.address for path in paths.paths]
-        addresses = capabilities.peer_addresses(init, source.address, self._local_addresses, known)
+        addresses = negotiation.peer_addresses(init, source.address, self._local_addresses, known)
         ports = (context.local_port, context.peer_port)
-        self.setup = capabilities.agree(self.offer, init, ports, source, addresses)
+        self.setup = negotiation.agree(self.offer, init, ports, source, addresses)
         adopt(paths, self.setup)
         context.take_keys(self.setup)
         self._choose_path(source)

@@ -29,7 +29,8 @@ from ...wire.constants import (
     RE_CONFIG,
 )
 from ...wire.init import Init
-from ..context import Random, Setup
+from ..context import Random
+from .agreement import Setup
 
 #: How many addresses of a peer are sent to. Each costs a path and HEARTBEATs; from the others it is heard only.
 MAX_PEER_ADDRESSES: Final = 16

@@ -11,7 +11,8 @@ import pytest
 
 from asyncsctp.config import Config
 from asyncsctp.errors import SCTPError
-from asyncsctp.handlers.context import Context, Setup
+from asyncsctp.handlers.context import Context
+from asyncsctp.handlers.setup.agreement import Setup
 from asyncsctp.handlers.setup.cookie import CookieJar
 from asyncsctp.handlers.setup.handshake import Handshake
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED

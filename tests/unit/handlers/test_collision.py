@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from asyncsctp.handlers.context import Setup
 from asyncsctp.handlers.paths.heartbeat import Heartbeat
+from asyncsctp.handlers.setup.agreement import Setup
 from asyncsctp.handlers.setup.collision import Collision, Reply
 from asyncsctp.handlers.setup.cookie import OpenedCookie
 from asyncsctp.handlers.state import (

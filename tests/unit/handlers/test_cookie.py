@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from asyncsctp.handlers.context import Setup
+from asyncsctp.handlers.setup.agreement import Setup
 from asyncsctp.handlers.setup.cookie import CookieJar
 from asyncsctp.wire.auth import AuthParameters
 
