@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import uvloop
-from support.namespace import in_own_network, set_loopback_mtu, set_loopback_up
-from support.udp import Wrapped
+from support.network_namespace import in_own_network, set_loopback_mtu, set_loopback_up
+from support.udp_recorder import Wrapped
 
 import asyncsctp
 from asyncsctp import Config

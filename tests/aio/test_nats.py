@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from support.stage import init_of, offer
+from support.endpoints import init_of, offer
 
 import asyncsctp
 from asyncsctp import AsconfError, AssociationRefused, Config, SCTPError, State

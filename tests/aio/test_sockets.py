@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from support.changing import so_far
-from support.udp import Wrapped
+from support.narrowing import so_far
+from support.udp_recorder import Wrapped
 
 import asyncsctp
 from asyncsctp import Config

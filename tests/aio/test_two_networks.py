@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.namespace import Elsewhere, in_own_network, ip, other_network
+from support.network_namespace import Elsewhere, in_own_network, ip, other_network
 
 import asyncsctp
 from asyncsctp import Config

@@ -74,28 +74,28 @@ def _by_hypothesis(module: str, *functions: str, examples: int = 20) -> list[Fam
     ]
 
 
-_SKIPPING: Final = "properties.test_skipping:test_what_was_not_abandoned_arrives_once_whole_and_in_order"
+_ABANDONMENT: Final = "properties.test_abandonment:test_what_was_not_abandoned_arrives_once_whole_and_in_order"
 
 FAMILIES: Final = [
-    Family("meeting", "support.meeting:live", 240),
-    Family("conversation", "support.conversation:live", 60),
+    Family("planned cores", "support.random_runs.planned_cores:live", 240),
+    Family("planned programs", "support.random_runs.planned_programs:live", 60),
     Family("association", "properties.test_association:test_nothing_is_lost_in_silence", 40),
-    Family("meddling", "properties.test_meddling:test_users_may_call_back", 40),
+    Family("user callbacks", "properties.test_user_callbacks:test_users_may_call_back", 40),
     Family("claims", "properties.test_claims:test_each_message_is_in_one_place", 10),
-    Family("senders", "aio.test_senders_side_by_side:test_a_crowd_of_senders", 20),
+    Family("senders", "aio.test_concurrent_senders:test_a_crowd_of_senders", 20),
     Family("messages", "properties.test_messages_and_streams:test_what_was_said_holds", 60),
     Family("ending", "properties.test_ending:test_both_sides_end_gracefully_and_soon", 40),
-    Family("roaming", "properties.test_roaming:test_nothing_is_lost_on_the_way", 30),
-    Family("natted", "properties.test_natted:test_nothing_is_lost_behind_nats", 20),
+    Family("address changes", "properties.test_address_changes:test_nothing_is_lost_on_the_way", 30),
+    Family("nats", "properties.test_nats:test_nothing_is_lost_behind_nats", 20),
     Family("authentication", "properties.test_authentication:test_nothing_is_lost_in_silence", 20),
     Family("paths", "properties.test_paths:test_failing_paths_lose_nothing", 20),
-    Family("skipping", _SKIPPING, 20, (False,)),
-    Family("i-skipping", _SKIPPING, 20, (True,)),
-    Family("extension soup", "fuzz.test_extension_soup:test_disorder", 20),
-    Family("address soup", "fuzz.test_address_soup:test_senseless_changes_of_addresses", 20),
-    Family("packet soup", "fuzz.test_hostile_packets:test_soup", 10),
-    Family("rich packet soup", "fuzz.test_hostile_packets:test_soup_in_rich_lives", 5),
-    Family("address packet soup", "fuzz.test_hostile_addresses:test_soup", 5),
+    Family("abandonment", _ABANDONMENT, 20, (False,)),
+    Family("abandonment, I-DATA", _ABANDONMENT, 20, (True,)),
+    Family("random extension chunks", "fuzz.test_random_extension_chunks:test_disorder", 20),
+    Family("random address chunks", "fuzz.test_random_address_chunks:test_senseless_changes_of_addresses", 20),
+    Family("random packets", "fuzz.test_hostile_packets:test_random_packets", 10),
+    Family("random packets, all extensions", "fuzz.test_hostile_packets:test_random_packets_with_all_extensions", 5),
+    Family("random packets, address changes", "fuzz.test_hostile_addresses:test_random_packets", 5),
     *(
         Family(f"harness of {name}", "coverage_guided.blind:attempt", 10, (name,))
         for name in ("packets", "inits", "cookies", "asconf", "reconfig", "commands")

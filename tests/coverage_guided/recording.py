@@ -5,10 +5,10 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from support.address_soup import AddressSoup
+from support.endpoints import OTHER, PEER_PORT, THERE, Solo, chunks
+from support.hostile.address_peer import RandomAddressChunks
+from support.hostile.extension_peer import LIMITS, STATES, ExtensionPeer, RandomExtensionChunks
 from support.pair import Recorder
-from support.skirmish import LIMITS, STATES, Disorder, Skirmish
-from support.stage import OTHER, PEER_PORT, THERE, Solo, chunks
 
 from asyncsctp.config import Config
 from asyncsctp.wire import tlv
@@ -25,8 +25,8 @@ def packets() -> list[bytes]:
     for seed in range(_MOST):
         random = Random(seed)
         first = seed * 37 & 0xFF
-        script = Skirmish(bool(first & 1), STATES[(first >> 1 & 7) % len(STATES)], config=LIMITS)
-        disorder = Disorder(random, script, 0.0)
+        script = ExtensionPeer(bool(first & 1), STATES[(first >> 1 & 7) % len(STATES)], config=LIMITS)
+        disorder = RandomExtensionChunks(random, script, 0.0)
         body = b"".join(disorder.chunk()[:300] for _ in range(6))
         found.append(bytes((first, 255)) + body[:900])
     return found
@@ -36,8 +36,8 @@ def reconfig() -> list[bytes]:
     """Requests and answers of RFC 6525."""
     found = []
     for seed in range(_MOST):
-        script = Skirmish(bool(seed & 1))
-        disorder = Disorder(Random(seed), script, 0.05)
+        script = ExtensionPeer(bool(seed & 1))
+        disorder = RandomExtensionChunks(Random(seed), script, 0.05)
         parameter = disorder.parameter()[:200]
         found.append(bytes((seed & 1 | 0x3C & min(len(parameter), 60),)) + parameter)
     return found
@@ -71,8 +71,8 @@ def asconf() -> list[bytes]:
     """ASCONF, ASCONF-ACK and others, of a peer that knows the rules and does not keep them."""
     found = []
     for seed in range(_MOST):
-        soup = AddressSoup(seed)
-        found.append(bytes((255 if seed & 1 else 254,)) + b"".join(soup.chunk()[:160] for _ in range(3)))
+        chunks = RandomAddressChunks(seed)
+        found.append(bytes((255 if seed & 1 else 254,)) + b"".join(chunks.chunk()[:160] for _ in range(3)))
     return found
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from support.meeting import Meeting
-from support.mobile import Mobile
-from support.plan import Deed, Plan, draw
+from support.asconf_script import Mobile
+from support.endpoints import Solo
+from support.hostile.extension_peer import LIMITS, STATES, ExtensionPeer
+from support.random_runs.plan import Deed, Plan, draw
+from support.random_runs.planned_cores import PlannedCores
 from support.script import LOCAL, UDP_PORT
-from support.skirmish import LIMITS, STATES, Skirmish
-from support.stage import Solo
 
 from asyncsctp.config import Config
 from asyncsctp.errors import SCTPError
@@ -34,7 +34,7 @@ def packets(data: bytes) -> None:
     """Chunks for an association in some state: the first byte says which, the second cuts the rest into packets."""
     if len(data) < 2:
         return
-    script = _skirmish(data[0])
+    script = _peer(data[0])
     size = 1 + data[1] * 8
     for at in range(2, len(data), size):
         _say(script, data[at : at + size])
@@ -45,7 +45,7 @@ def reconfig(data: bytes) -> None:
     """Parameters of RE-CONFIG chunks, which the first byte cuts them into."""
     if len(data) < 2:
         return
-    script = _skirmish(data[0] & 0x2F)
+    script = _peer(data[0] & 0x2F)
     size = 4 * (1 + (data[0] >> 2 & 15))
     for at in range(1, len(data), size):
         _say(script, tlv.pack(RE_CONFIG << 8, data[at : at + size]))
@@ -119,7 +119,7 @@ def commands(data: bytes) -> None:
     if len(data) >= 6:
         plan = plan_of(data)
         try:
-            Meeting(plan).run()
+            PlannedCores(plan).run()
         except BaseException as error:
             error.add_note(str(plan))
             raise
@@ -180,9 +180,9 @@ def _deed(
     return choices[verb % len(choices)]
 
 
-def _skirmish(first: int) -> Skirmish:
+def _peer(first: int) -> ExtensionPeer:
     config = LIMITS.replace(recv_buffer=(4096, 64 * 1024)[first >> 6 & 1], partial_delivery_point=1000)
-    script = Skirmish(bool(first & 1), STATES[(first >> 1 & 7) % len(STATES)], config=config)
+    script = ExtensionPeer(bool(first & 1), STATES[(first >> 1 & 7) % len(STATES)], config=config)
     script.reader.reads = not first & 16
     if first & 32:
         for sid in (0, 1):
@@ -191,7 +191,7 @@ def _skirmish(first: int) -> Skirmish:
     return script
 
 
-def _say(script: Skirmish, body: bytes) -> None:
+def _say(script: ExtensionPeer, body: bytes) -> None:
     """One packet, and what must be true afterwards."""
     if script.state is CLOSED:
         return
@@ -201,7 +201,7 @@ def _say(script: Skirmish, body: bytes) -> None:
     script.bounded()
 
 
-def _end(script: Skirmish) -> None:
+def _end(script: ExtensionPeer) -> None:
     if script.state is CLOSED:
         assert script.user.error is not None or script.user.is_closed
         return

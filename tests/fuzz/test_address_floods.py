@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from support.asconf_script import CHUNKS, OURS, Mobile, add, delete
 from support.measure import lines, size_of
-from support.mobile import CHUNKS, OURS, Mobile, add, delete
 from support.script import LOCAL, PEER, UDP_PORT
 
 from asyncsctp import compiled

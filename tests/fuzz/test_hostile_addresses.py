@@ -9,17 +9,17 @@ from functools import cache
 from random import Random
 
 import pytest
-from support.hostile import Moment, changed, fields, record, reseal
-from support.seeds import SEED, is_full_run, replayable, seeds
-from support.spoiling import (
+from support.endpoints import kinds
+from support.hostile.address_change_runs import NATTED, ROAMING, WARY
+from support.hostile.corruption import (
     any_number_is_survived,
     misplaced_are_survived,
     soup_is_survived,
     spoiled_is_survived,
     truncated_are_survived,
 )
-from support.stage import kinds
-from support.wandering import NATTED, ROAMING, WARY
+from support.hostile.replay import Moment, changed, fields, record, reseal
+from support.seeds import SEED, is_full_run, replayable, seeds
 
 from asyncsctp.wire.constants import ABORT, ASCONF, ASCONF_ACK, AUTH, INIT, INIT_ACK
 from asyncsctp.wire.tlv import walk
@@ -81,6 +81,6 @@ def test_every_packet_in_every_state() -> None:
 
 
 @pytest.mark.parametrize("seed", seeds(100 if not is_full_run() else 10_000))
-def test_soup(seed: int) -> None:
-    with replayable(seed, FILE, "test_soup"):
+def test_random_packets(seed: int) -> None:
+    with replayable(seed, FILE, "test_random_packets"):
         soup_is_survived(everything(), Random(seed))

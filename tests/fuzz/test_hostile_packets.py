@@ -13,9 +13,7 @@ from functools import cache
 from random import Random
 
 import pytest
-from support.hostile import INTERLEAVED, QUIET, RICH, ROUGH, Moment, changed, every_change, fields, record, reseal
-from support.seeds import SEED, is_full_run, replayable, seeds
-from support.spoiling import (
+from support.hostile.corruption import (
     any_number_is_survived,
     label,
     misplaced_are_survived,
@@ -24,6 +22,19 @@ from support.spoiling import (
     spoiled_is_survived,
     truncated_are_survived,
 )
+from support.hostile.replay import (
+    INTERLEAVED,
+    QUIET,
+    RICH,
+    ROUGH,
+    Moment,
+    changed,
+    every_change,
+    fields,
+    record,
+    reseal,
+)
+from support.seeds import SEED, is_full_run, replayable, seeds
 
 from asyncsctp.wire.constants import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
 from asyncsctp.wire.tlv import walk
@@ -170,12 +181,12 @@ def test_every_packet_of_extensions_in_every_state() -> None:
 
 
 @pytest.mark.parametrize("seed", seeds(100 if not is_full_run() else 10_000))
-def test_soup_in_rich_lives(seed: int) -> None:
-    with replayable(seed, FILE, "test_soup_in_rich_lives"):
+def test_random_packets_with_all_extensions(seed: int) -> None:
+    with replayable(seed, FILE, "test_random_packets_with_all_extensions"):
         soup_is_survived(rich_moments(), Random(seed))
 
 
 @pytest.mark.parametrize("seed", seeds(300 if not is_full_run() else 20_000))
-def test_soup(seed: int) -> None:
-    with replayable(seed, FILE, "test_soup"):
+def test_random_packets(seed: int) -> None:
+    with replayable(seed, FILE, "test_random_packets"):
         soup_is_survived(moments(), Random(seed))

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from support.changing import so_far
+from support.narrowing import so_far
 from support.ports import free_udp_port
 
 import asyncsctp

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from support.changing import so_far
+from support.narrowing import so_far
 from support.ports import free_udp_port
 
 import asyncsctp

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.pair import Pair
-from support.roaming import give, take
+from support.random_runs.address_changes import give, take
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError

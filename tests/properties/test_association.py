@@ -1,19 +1,19 @@
 """Whatever the network does, every message arrives once, whole and in its turn, or its writer hears of it.
 
-Each seed is a life of an association of its own, checked after every event; see `support.scenario`. A single one is
-had again by ASYNCSCTP_SEED, which takes a range as well: ASYNCSCTP_SEED=1000-9999.
+Each seed is a run of one association (`support.random_runs.base`), checked after every event. ASYNCSCTP_SEED=17 runs
+that seed alone, ASYNCSCTP_SEED=1000-9999 a range.
 """
 
 from __future__ import annotations
 
 import pytest
-from support.scenario import Scenario
+from support.random_runs.base import RandomRun
 from support.seeds import replayable, seeds
 
 
 @pytest.mark.parametrize("seed", seeds(1200))
 def test_nothing_is_lost_in_silence(seed: int) -> None:
-    scenario = Scenario(seed)
+    scenario = RandomRun(seed)
     with replayable(seed, "tests/properties/test_association.py"):
         try:
             scenario.run()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from support.scenario import Scenario
+from support.random_runs.base import RandomRun
 from support.seeds import replayable, seeds
 
 from asyncsctp.config import Config
@@ -18,7 +18,7 @@ KEYS = {1: b"one", 2: b"two", 3: b"three"}
 TYPES = sorted(frozenset(range(256)) - {INIT, INIT_ACK, SHUTDOWN_COMPLETE, AUTH})
 
 
-class Authentic(Scenario):
+class Authentic(RandomRun):
     """Both sides authenticate, as each demands; keys change, and messages have keys of their own."""
 
     def __init__(self, seed: int) -> None:

@@ -1,7 +1,7 @@
 """However an association ends, and in the middle of what: both sides come to it, and to the same.
 
-Each seed is a life of its own, checked after every event; see `support.ending`. A single one is had again by
-ASYNCSCTP_SEED, which takes a range as well.
+Each seed is a run of its own (`support.random_runs.endings`), checked after every event. ASYNCSCTP_SEED as in
+`test_association`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from support.ending import EndingLife, ForgetfulLife
+from support.random_runs.endings import EndingRun, SurvivorRun
 from support.seeds import replayable, seeds
 
 #: Seeds that failed once.
@@ -23,7 +23,7 @@ FOUND = {
 
 @pytest.mark.parametrize("seed", sorted({*seeds(300), *([] if os.environ.get("ASYNCSCTP_SEED") else FOUND)}))
 def test_both_sides_end_gracefully_and_soon(seed: int) -> None:
-    life = EndingLife(seed)
+    life = EndingRun(seed)
     with replayable(seed, "tests/properties/test_ending.py"):
         try:
             life.run()
@@ -34,6 +34,6 @@ def test_both_sides_end_gracefully_and_soon(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", seeds(200))
 def test_who_is_forgotten_in_a_shutdown_is_told(seed: int) -> None:
-    life = ForgetfulLife(seed)
+    life = SurvivorRun(seed)
     with replayable(seed, "tests/properties/test_ending.py", "test_who_is_forgotten"):
         life.run()

@@ -1,19 +1,19 @@
-"""Whatever is said about messages and streams: each comes whole and at most once, reliable ones exactly once, in order.
+"""Each message comes whole and at most once, reliable ones exactly once, in order, under any policy.
 
-Each seed is a life with random policies, resets in flight, interleaving on or off, and parts; see `support.mix`. A
-single one is had again by ASYNCSCTP_SEED, which takes a range as well.
+Each seed is a run with random policies, resets under way, interleaving on or off, and messages in parts
+(`support.random_runs.messages_and_resets`). ASYNCSCTP_SEED as in `test_association`.
 """
 
 from __future__ import annotations
 
 import pytest
-from support.mix import MixedLife
+from support.random_runs.messages_and_resets import MessagesAndResetsRun
 from support.seeds import replayable, seeds
 
 
 @pytest.mark.parametrize("seed", seeds(600))
 def test_what_was_said_holds(seed: int) -> None:
-    life = MixedLife(seed)
+    life = MessagesAndResetsRun(seed)
     with replayable(seed, "tests/properties/test_messages_and_streams.py"):
         try:
             life.run()

@@ -1,8 +1,8 @@
 """Paths that fail and come back at random instants, under random thresholds that change meanwhile (RFC 7829).
 
-Each seed is a life of an association with two addresses on either side; see `support.scenario`. What is written comes
-once and in its turn, or its writer hears of it; states, error counters and the choice of paths agree after every event.
-A single seed is had again by ASYNCSCTP_SEED, which takes a range as well.
+Each seed is a run of an association with two addresses on either side (`support.random_runs.base`). What is written
+arrives once and in order, or its writer is told; states, error counters and the choice of paths agree after every
+event. ASYNCSCTP_SEED as in `test_association`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from support.scenario import Scenario
+from support.random_runs.base import RandomRun
 from support.seeds import replayable, seeds
 
 from asyncsctp.config import Config
@@ -20,7 +20,7 @@ from asyncsctp.events import PathChanged, PathState
 from asyncsctp.handlers.state import ESTABLISHED
 
 
-class FailingPaths(Scenario):
+class FailingPaths(RandomRun):
     """A life in which nothing is as sure as the paths are."""
 
     def _addresses(self) -> int:

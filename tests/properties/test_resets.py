@@ -1,20 +1,19 @@
 """RFC 6525 in bad weather: whatever is reset when, each message comes whole, once and in order, and nobody is cut off.
 
-Each seed is a life with resets of every kind from both sides at random instants, with loss, reordering, late answers,
-partial reliability and slow readers; see `support.resetting`. A single one is had again by ASYNCSCTP_SEED, which takes
-a range as well.
+Each seed is a run with resets of every kind from both sides at random instants, with loss, reordering, late answers,
+partial reliability and slow readers (`support.random_runs.resets`). ASYNCSCTP_SEED as in `test_association`.
 """
 
 from __future__ import annotations
 
 import pytest
-from support.resetting import ResettingLife
+from support.random_runs.resets import ResetRun
 from support.seeds import replayable, seeds
 
 
 @pytest.mark.parametrize("seed", seeds(300))
 def test_resets_lose_nothing_and_end_nothing(seed: int) -> None:
-    life = ResettingLife(seed)
+    life = ResetRun(seed)
     with replayable(seed, "tests/properties/test_resets.py"):
         try:
             life.run()

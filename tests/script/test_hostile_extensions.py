@@ -8,8 +8,8 @@ from __future__ import annotations
 from struct import pack
 
 import pytest
+from support.hostile.extension_peer import BUFFER, LIMITS, STATES, ExtensionPeer
 from support.script import B, E, U
-from support.skirmish import BUFFER, LIMITS, STATES, Skirmish
 
 from asyncsctp.handlers.state import CLOSED
 from asyncsctp.inbound.idata_streams import IDataStreams
@@ -47,13 +47,13 @@ ANSWERED = pytest.mark.parametrize("state", STATES[:-1])
 EACH = pytest.mark.parametrize("state", STATES)
 
 
-def violations(script: Skirmish) -> list[int]:
+def violations(script: ExtensionPeer) -> list[int]:
     """The causes of the ABORT that was sent last."""
     assert script.state is CLOSED
     return [code for code, _ in script.take()[-1].one(ABORT).causes]
 
 
-def responses(script: Skirmish) -> list[Parameter]:
+def responses(script: ExtensionPeer) -> list[Parameter]:
     found: list[Parameter] = []
     for packet in script.take():
         for chunk in packet.all(RE_CONFIG):
@@ -61,7 +61,7 @@ def responses(script: Skirmish) -> list[Parameter]:
     return found
 
 
-def results(script: Skirmish) -> list[int]:
+def results(script: ExtensionPeer) -> list[int]:
     return [parameter.result for parameter in responses(script) if parameter.is_response]
 
 
@@ -71,7 +71,7 @@ def results(script: Skirmish) -> list[int]:
 @BOTH
 @EACH
 def test_a_forward_tsn_beyond_the_window_moves_nothing(interleaving: bool, state: str) -> None:
-    script = Skirmish(interleaving, state)
+    script = ExtensionPeer(interleaving, state)
     for tsn in (0x10000, 0x100000, 0x7FFFFFFE):
         script.send(script.skip(tsn, (0, 5)))
         assert script.expected == 0
@@ -83,7 +83,7 @@ def test_a_forward_tsn_beyond_the_window_moves_nothing(interleaving: bool, state
 @EACH
 def test_a_forward_tsn_for_what_was_never_sent_is_believed(interleaving: bool, state: str) -> None:
     """usrsctp 597, pion 104: a good peer does so; it is no reason to end an association."""
-    script = Skirmish(interleaving, state)
+    script = ExtensionPeer(interleaving, state)
     script.send(script.skip(500, (0, 7), (1, 3)))
     if state not in ("shutdown-received", "shutdown-ack-sent"):  # there the peer has said that it sends no more
         assert script.expected == 501
@@ -94,7 +94,7 @@ def test_a_forward_tsn_for_what_was_never_sent_is_believed(interleaving: bool, s
 @BOTH
 @EACH
 def test_streams_that_are_not_there_leave_no_trace(interleaving: bool, state: str) -> None:
-    script = Skirmish(interleaving, state)
+    script = ExtensionPeer(interleaving, state)
     script.send(script.skip(3, *((sid, 9) for sid in (16, 17, 1024, 32767, 32768, 65534, 65535))))
     script.bounded()
     queue = script.reception._queue
@@ -107,7 +107,7 @@ def test_streams_that_are_not_there_leave_no_trace(interleaving: bool, state: st
 @EACH
 def test_sixteen_thousand_entries(interleaving: bool, state: str) -> None:
     """As many as a packet holds; of all streams, and of one again and again."""
-    script = Skirmish(interleaving, state)
+    script = ExtensionPeer(interleaving, state)
     count = 8_000 if interleaving else 16_000
     for entries in ([(at & 0xFFFF, at) for at in range(count)], [(0, at * 7) for at in range(count)], [(1, 0)] * count):
         script.send(script.skip(script.expected + 2, *entries))
@@ -120,7 +120,7 @@ def test_sixteen_thousand_entries(interleaving: bool, state: str) -> None:
 @EACH
 def test_forward_tsns_without_end(interleaving: bool, state: str) -> None:
     """In packets full of them, each of which moves something, or nothing."""
-    script = Skirmish(interleaving, state)
+    script = ExtensionPeer(interleaving, state)
     script.reader.reads = False
     for number in range(60):
         at = script.expected
@@ -135,7 +135,7 @@ def test_forward_tsns_without_end(interleaving: bool, state: str) -> None:
 @BOTH
 def test_a_deferred_reset_and_forward_tsns_without_end(interleaving: bool) -> None:
     """mediasoup GHSA-rq7g-r9qr-rwpq: what waits for the reset is not kept, nor does it end in an abort."""
-    script = Skirmish(interleaving)
+    script = ExtensionPeer(interleaving)
     script.send(pack_reconfig([script.out_request(0, [0], last_tsn=60_000)]))  # one that waits for data
     for number in range(1, 1000):
         script.send(script.skip(number * 3, (0, number), (1, number)))
@@ -151,9 +151,9 @@ def test_a_deferred_reset_and_forward_tsns_without_end(interleaving: bool) -> No
     script.still_serves()
 
 
-def put_aside(interleaving: bool, is_skipped: bool) -> Skirmish:
+def put_aside(interleaving: bool, is_skipped: bool) -> ExtensionPeer:
     """While our SSN/TSN reset waits for its answer, a number comes that is over: by which count is not known."""
-    script = Skirmish(interleaving)
+    script = ExtensionPeer(interleaving)
     script.send(script.skip(0, (0, 0)) if is_skipped else script.chunk(0))
     script.association.reconfig.reset_tsns()
     script.flush()
@@ -193,7 +193,7 @@ def test_what_was_put_aside_for_a_restart_does_not_wait_for_ever(interleaving: b
 @pytest.mark.parametrize("extra", [0, 1, 2, 3, 5, 7])
 def test_lengths_of_forward_tsns(kind: object, extra: int) -> None:
     """sipsorcery GHSA-jwjp-4649-v8jp: there are as many entries as the chunk has bytes for."""
-    script = Skirmish(kind is pack_i_forward_tsn)
+    script = ExtensionPeer(kind is pack_i_forward_tsn)
     chunk = bytearray(script.skip(1))
     chunk[2:4] = pack("!H", len(chunk) + extra)
     script.send(bytes(chunk) + bytes(extra))
@@ -211,7 +211,7 @@ def test_lengths_of_forward_tsns(kind: object, extra: int) -> None:
 @pytest.mark.parametrize("flags", range(8))
 def test_i_data_without_user_data_aborts(state: str, flags: int) -> None:
     """pion 443 and 471: entries that cost no window were queued without end. Section 6.2 of RFC 9260 aborts."""
-    script = Skirmish(True, state)
+    script = ExtensionPeer(True, state)
     script.send(*(script.i_data(tsn, b"", flags, tsn & 15, 5, tsn) for tsn in range(50)))
     assert violations(script) == [CAUSE_NO_USER_DATA]
 
@@ -221,7 +221,7 @@ def test_i_data_without_user_data_aborts(state: str, flags: int) -> None:
 @pytest.mark.parametrize("size", [1, 1000])
 def test_fragments_without_end(unordered: int, parts: bool, size: int) -> None:
     """One message with no E bit: it may be as long as a message, or as the window if it is read in parts."""
-    script = Skirmish(True)
+    script = ExtensionPeer(True)
     script.reader.reads = False
     if parts:
         script.association.deliver_parts(0, True)
@@ -241,7 +241,7 @@ def test_fragments_without_end(unordered: int, parts: bool, size: int) -> None:
 @pytest.mark.parametrize("flags", [0, E, U, E | U])
 def test_an_fsn_far_ahead_is_a_fragment_like_others(fsn: int, flags: int) -> None:
     """It is held, or ends it: nothing is made as long as the number says."""
-    script = Skirmish(True)
+    script = ExtensionPeer(True)
     script.send(script.i_data(0, b"first", B | flags & U, 0, 0, 0))
     script.send(script.i_data(1, b"far", flags, 0, 0, fsn))
     script.send(script.i_data(2, b"farther", flags & U, 0, 0, fsn + 1))
@@ -253,7 +253,7 @@ def test_an_fsn_far_ahead_is_a_fragment_like_others(fsn: int, flags: int) -> Non
 @pytest.mark.parametrize("flags", [B | E, B, 0, E, B | E | U, B | U, U, E | U])
 @pytest.mark.parametrize("mid", [0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 30])
 def test_a_mid_far_ahead_waits_for_its_turn(flags: int, mid: int) -> None:
-    script = Skirmish(True)
+    script = ExtensionPeer(True)
     for number in range(20):
         script.send(script.i_data(number, b"far", flags, number & 15, mid + (number >> 4), 3))
         script.bounded()
@@ -263,7 +263,7 @@ def test_a_mid_far_ahead_waits_for_its_turn(flags: int, mid: int) -> None:
 
 def test_mids_without_end_cost_the_window() -> None:
     """Each begins a message, in its stream or far from it: chunks of a byte are charged what they take."""
-    script = Skirmish(True)
+    script = ExtensionPeer(True)
     for number in range(1500):
         script.arrive(script.i_data(script.expected + number % 2, b"x", B | (number & U), number & 15, number * 5 + 1))
         if not number % 50:
@@ -277,7 +277,7 @@ def test_mids_without_end_cost_the_window() -> None:
 @pytest.mark.parametrize("second", [(B | E, 0, 0), (B, 0, 0), (B | E, 1, 0), (0, 0, 1), (E, 0, 1), (E, 0, 0)])
 def test_overlaps(second: tuple[int, int, int]) -> None:
     """Two chunks for one place of a message: a protocol violation, and no place is written twice."""
-    script = Skirmish(True)
+    script = ExtensionPeer(True)
     script.send(script.i_data(0, b"a", B), script.i_data(1, b"b", 0, 0, 0, 1), script.i_data(2, b"c", B | E, 0, 1))
     script.take()
     flags, mid, fsn = second
@@ -286,7 +286,7 @@ def test_overlaps(second: tuple[int, int, int]) -> None:
 
 
 def test_ordered_and_unordered_with_one_mid_are_two_messages() -> None:
-    script = Skirmish(True)
+    script = ExtensionPeer(True)
     script.send(script.i_data(0, b"a", B, 0, 0), script.i_data(1, b"A", B | U, 0, 0))
     script.send(script.i_data(2, b"B", E | U, 0, 0, 1))
     assert script.reader.last == b"AB"
@@ -298,7 +298,7 @@ def test_ordered_and_unordered_with_one_mid_are_two_messages() -> None:
 @EACH
 def test_i_data_that_was_not_negotiated_aborts(state: str) -> None:
     """dcSCTP: negotiated or not is a question on receipt as well."""
-    script = Skirmish(False, state)
+    script = ExtensionPeer(False, state)
     script.send(script.i_data(0))
     if state in ("shutdown-received", "shutdown-ack-sent"):
         assert script.state is not CLOSED  # no user data means anything there
@@ -308,7 +308,7 @@ def test_i_data_that_was_not_negotiated_aborts(state: str) -> None:
 
 
 def test_a_chunk_of_three_bytes_of_header_is_malformed() -> None:
-    script = Skirmish(True)
+    script = ExtensionPeer(True)
     for length in (0, 1, 3, 4, 12, 19):
         script.send(pack("!BBH", I_DATA, 3, length) + bytes(40))
     assert script.association.statistics.malformed_packets == 6
@@ -320,7 +320,7 @@ def test_a_chunk_of_three_bytes_of_header_is_malformed() -> None:
 
 @ANSWERED
 def test_numbers_that_jump_change_nothing(state: str) -> None:
-    script = Skirmish(False, state)
+    script = ExtensionPeer(False, state)
     for number in (1, 2, 1000, 0x7FFFFFFF, -0x7FFFFFFF, -3):
         for request in (
             script.out_request(number, [0]),
@@ -338,7 +338,7 @@ def test_numbers_that_jump_change_nothing(state: str) -> None:
 
 
 def test_old_requests_are_not_carried_out_again() -> None:
-    script = Skirmish(False)
+    script = ExtensionPeer(False)
     requests = [pack_reconfig([pack_add_streams(script.theirs(number), 1, True)]) for number in range(50)]
     for request in requests:
         script.send(request)
@@ -357,7 +357,7 @@ def test_old_requests_are_not_carried_out_again() -> None:
 @EACH
 def test_answers_that_nobody_waits_for_mean_nothing(state: str) -> None:
     """Linux: the count of streams went below 0 by a response that came twice, and 0 was taken for any number."""
-    script = Skirmish(False, state)
+    script = ExtensionPeer(False, state)
     before = script.association.outgoing_streams, script.association.incoming_streams, script.expected
     for number in (0, -1, 1, 0x7FFFFFFF):
         for result in range(8):
@@ -371,7 +371,7 @@ def test_answers_that_nobody_waits_for_mean_nothing(state: str) -> None:
 
 
 def test_a_response_that_comes_twice_counts_once() -> None:
-    script = Skirmish(False)
+    script = ExtensionPeer(False)
     before = script.association.outgoing_streams
     script.association.reconfig.add_streams(3, 0)
     script.flush()
@@ -383,7 +383,7 @@ def test_a_response_that_comes_twice_counts_once() -> None:
 
 @ANSWERED
 def test_streams_are_added_up_to_the_limit_and_no_further(state: str) -> None:
-    script = Skirmish(False, state, config=LIMITS.replace(max_incoming_streams=1000))
+    script = ExtensionPeer(False, state, config=LIMITS.replace(max_incoming_streams=1000))
     outgoing = script.association.outgoing_streams
     for number in range(200):
         script.send(pack_reconfig([pack_add_streams(script.theirs(number), 65535, number % 2 == 0)]))
@@ -397,7 +397,7 @@ def test_streams_are_added_up_to_the_limit_and_no_further(state: str) -> None:
 @pytest.mark.parametrize("one", ["reset", "response", "tsns", "unknown", "empty"])
 def test_a_chunk_of_thousands_of_parameters(state: str, one: str) -> None:
     """It is told that it is none, at the most; no answer for each of them."""
-    script = Skirmish(False, state)
+    script = ExtensionPeer(False, state)
     parameter = {
         "reset": script.out_request(0, [1]),
         "response": pack_response(script.ours(0), PERFORMED),
@@ -418,7 +418,7 @@ def test_a_chunk_of_thousands_of_parameters(state: str, one: str) -> None:
 @EACH
 def test_a_packet_of_thousands_of_chunks(state: str) -> None:
     """Answers take about as much as what is answered, whatever it is; and none is kept."""
-    script = Skirmish(False, state)
+    script = ExtensionPeer(False, state)
     for chunk in (
         pack_reconfig([pack_tsn_reset(script.theirs(77))]),
         pack_reconfig([pack_add_streams(script.theirs(0), 0, True)]),
@@ -438,7 +438,7 @@ def test_a_packet_of_thousands_of_chunks(state: str) -> None:
 @pytest.mark.parametrize("count", [201, 2000, 30_000])
 def test_lists_of_streams_longer_than_any_stack_needs(state: str, count: int) -> None:
     """Known ones, each again and again: they are reset once. Unknown ones: the request is refused."""
-    script = Skirmish(False, state)
+    script = ExtensionPeer(False, state)
     told = script.reader.told
     script.send(pack_reconfig([script.out_request(0, [at & 15 for at in range(count)])]))
     assert results(script) == [PERFORMED]
@@ -453,7 +453,7 @@ def test_lists_of_streams_longer_than_any_stack_needs(state: str, count: int) ->
 
 @pytest.mark.parametrize("kind", [PARAM_OUTGOING_RESET, PARAM_INCOMING_RESET])
 def test_a_list_of_half_a_stream_is_malformed(kind: int) -> None:
-    script = Skirmish(False)
+    script = ExtensionPeer(False)
     for length in (0, 3, 5, 7, 13, 17, 19, 200, 65535):
         script.send(pack("!BBH", RE_CONFIG, 0, 36) + pack("!HH", kind, length) + bytes(28))
     assert not responses(script)
@@ -464,7 +464,7 @@ def test_a_list_of_half_a_stream_is_malformed(kind: int) -> None:
 @BOTH
 def test_tsns_that_are_reset_again_and_again(interleaving: bool) -> None:
     """Each time it begins anew, and nothing of the time before is kept."""
-    script = Skirmish(interleaving)
+    script = ExtensionPeer(interleaving)
     for number in range(300):
         script.send(script.chunk(script.expected, bytes(100), B, 0, 0))
         script.send(script.chunk(script.expected + 1, bytes(100), B | E, 1, 1))
@@ -477,7 +477,7 @@ def test_tsns_that_are_reset_again_and_again(interleaving: bool) -> None:
 
 def test_incoming_resets_that_we_are_to_answer_do_not_pile_up() -> None:
     """The peer asks under ever new numbers, and never answers ours."""
-    script = Skirmish(False)
+    script = ExtensionPeer(False)
     script.write(bytes(5000), sid=1)
     script.take()
     for number in range(200):
@@ -489,7 +489,7 @@ def test_incoming_resets_that_we_are_to_answer_do_not_pile_up() -> None:
 
 def test_two_requests_that_were_put_off_are_both_made_again() -> None:
     """The one that is due first waits for the other, an answer that is owed: nobody forgets that one."""
-    script = Skirmish(False)
+    script = ExtensionPeer(False)
     script.association.reconfig.reset_tsns()
     script.flush()
     script.send(pack_reconfig([pack_response(script.ours(0), REQUEST_IN_PROGRESS)]))
@@ -507,7 +507,7 @@ def test_two_requests_that_were_put_off_are_both_made_again() -> None:
 @EACH
 def test_everything_at_once_in_one_packet(interleaving: bool, state: str) -> None:
     """A reset, what it resets, what is skipped, and a reset again: in an order that no sender has."""
-    script = Skirmish(interleaving, state)
+    script = ExtensionPeer(interleaving, state)
     for number in range(50):
         at = script.expected
         script.send(

@@ -13,9 +13,9 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
+from support.hostile.extension_peer import LIMITS, ExtensionPeer
 from support.pair import Recorder
 from support.script import B, E, Script, U
-from support.skirmish import LIMITS, Skirmish
 
 from asyncsctp.association.association import Association
 from asyncsctp.association.invariants import check
@@ -550,15 +550,15 @@ def test_what_comes_after_an_abort_in_the_middle_of_a_packet_is_on_nobodys_accou
 
 def test_small_messages_behind_a_missing_one_give_way_to_it() -> None:
     """They are above the cumulative TSN, so they may be dropped (section 6.2): nothing ends for one lost packet."""
-    skirmish = Skirmish(True, config=LIMITS.replace(recv_buffer=4096, max_message_size=2000))
+    peer = ExtensionPeer(True, config=LIMITS.replace(recv_buffer=4096, max_message_size=2000))
     count = 40
-    chunks = [skirmish.chunk(tsn, b"%d" % tsn, number=tsn) for tsn in range(count)]
-    skirmish.send(chunks[-1])  # the others fill holes
+    chunks = [peer.chunk(tsn, b"%d" % tsn, number=tsn) for tsn in range(count)]
+    peer.send(chunks[-1])  # the others fill holes
     for chunk in chunks[1:-1]:
-        skirmish.send(chunk)
-        skirmish.bounded()
+        peer.send(chunk)
+        peer.bounded()
     for chunk in chunks:
-        skirmish.send(chunk)
-    assert skirmish.is_up
-    assert skirmish.expected == count
-    assert skirmish.reader.count == count
+        peer.send(chunk)
+    assert peer.is_up
+    assert peer.expected == count
+    assert peer.reader.count == count

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.changing import so_far
-from support.natsupp import NAT, REFLECTED, by_nat, server
-from support.stage import HERE, OTHER, PEER_PORT, PEER_TAG, THERE, UDP, Solo, cause_of, chunks, data, init_of, kinds
+from support.endpoints import HERE, OTHER, PEER_PORT, PEER_TAG, THERE, UDP, Solo, cause_of, chunks, data, init_of, kinds
+from support.narrowing import so_far
+from support.natsupp_script import NAT, REFLECTED, by_nat, server
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationRefused

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from support.mobile import OURS, Mobile, add
-from support.natsupp import NAT, NAT_AND_ASCONF, REFLECTED, by_nat, nat_returns, server
-from support.script import LOCAL, PEER, PEER_TAG
-from support.stage import (
+from support.asconf_script import OURS, Mobile, add
+from support.endpoints import (
     OTHER,
     THERE,
     UDP,
@@ -21,6 +19,8 @@ from support.stage import (
     kinds,
     kinds_to,
 )
+from support.natsupp_script import NAT, NAT_AND_ASCONF, REFLECTED, by_nat, nat_returns, server
+from support.script import LOCAL, PEER, PEER_TAG
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted

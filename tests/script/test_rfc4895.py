@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.authentic import SHA_1, SHA_256, Authenticator
-from support.changing import so_far
+from support.auth_reference import SHA_1, SHA_256, Authenticator
+from support.endpoints import PEER_TAG, Solo, cause_of, chunks, data, init_of, kinds, offer
+from support.narrowing import so_far
 from support.script import PEER_RANDOM, Packet, Script
-from support.stage import PEER_TAG, Solo, cause_of, chunks, data, init_of, kinds, offer
 
 from asyncsctp.association.association import Association
 from asyncsctp.config import Config

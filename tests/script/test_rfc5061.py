@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from support.changing import so_far
-from support.mobile import NEW, OURS, Mobile, add, delete, prefer
+from support.asconf_script import NEW, OURS, Mobile, add, delete, prefer
+from support.narrowing import so_far
 from support.script import LOCAL, PEER, B, E, I
 
 from asyncsctp.config import Config

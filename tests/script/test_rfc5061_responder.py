@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from support.mobile import CHUNKS, NEW, OURS, Mobile, add, delete, prefer
+from support.asconf_script import CHUNKS, NEW, OURS, Mobile, add, delete, prefer
 from support.script import LOCAL, PEER, PEER_PORT, PEER_TSN, B, E, I, Script
 
 from asyncsctp.config import Config

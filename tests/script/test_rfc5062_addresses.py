@@ -8,10 +8,10 @@ from __future__ import annotations
 from struct import pack
 
 import pytest
-from support.mobile import NEW, OURS, Mobile, add, delete, prefer
-from support.natsupp import REFLECTED, by_nat
+from support.asconf_script import NEW, OURS, Mobile, add, delete, prefer
+from support.endpoints import VICTIM, victims
+from support.natsupp_script import REFLECTED, by_nat
 from support.script import LOCAL, PEER, PEER_TAG, PEER_TSN, UDP_PORT, Packet
-from support.stage import VICTIM, victims
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationTimeout

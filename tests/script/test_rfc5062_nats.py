@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.natsupp import NAT, REFLECTED, by_nat, server
-from support.stage import (
+from support.endpoints import (
     OTHER,
     PEER_TAG,
     PEER_TSN,
@@ -18,6 +17,7 @@ from support.stage import (
     kinds_to,
     victims,
 )
+from support.natsupp_script import NAT, REFLECTED, by_nat, server
 
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.wire import control, tlv

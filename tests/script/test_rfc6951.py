@@ -6,9 +6,8 @@ And what RFC 9260 section 5.1.2 has about addresses: families, scopes, links.
 from __future__ import annotations
 
 import pytest
-from support.authentic import SHA_1, SHA_256
-from support.script import LOCAL, PEER, Script
-from support.stage import (
+from support.auth_reference import SHA_1, SHA_256
+from support.endpoints import (
     OTHER,
     PEER_PORT,
     PEER_TAG,
@@ -23,6 +22,7 @@ from support.stage import (
     init_of,
     kinds,
 )
+from support.script import LOCAL, PEER, Script
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationRefused

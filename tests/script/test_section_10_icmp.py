@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.changing import so_far
-from support.stage import (
+from support.endpoints import (
     ALL_STATES,
     HERE,
     OTHER,
@@ -19,6 +18,7 @@ from support.stage import (
     into,
     kinds,
 )
+from support.narrowing import so_far
 
 from asyncsctp.association.association import Association
 from asyncsctp.config import Config

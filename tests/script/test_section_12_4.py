@@ -10,9 +10,7 @@ from struct import pack
 from typing import Any
 
 import pytest
-from support.pair import Recorder
-from support.script import PEER, Script
-from support.stage import (
+from support.endpoints import (
     ALL_STATES,
     OTHER,
     PEER_TSN,
@@ -28,6 +26,8 @@ from support.stage import (
     offer,
     victims,
 )
+from support.pair import Recorder
+from support.script import PEER, Script
 
 from asyncsctp.config import Config
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_SENT

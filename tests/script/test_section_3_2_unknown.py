@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from support.changing import so_far
-from support.stage import PEER_TAG, PEER_TSN, Solo, cause_of, chunks, data, init_of, kinds, offer, tag_of
+from support.endpoints import PEER_TAG, PEER_TSN, Solo, cause_of, chunks, data, init_of, kinds, offer, tag_of
+from support.narrowing import so_far
 
 from asyncsctp.handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_ACK_SENT
 from asyncsctp.wire import control, tlv

@@ -6,8 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from support.changing import so_far
-from support.stage import (
+from support.endpoints import (
     HERE,
     PEER_PORT,
     PEER_TAG,
@@ -25,6 +24,7 @@ from support.stage import (
     offer,
     tag_of,
 )
+from support.narrowing import so_far
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted, AssociationRefused, AssociationTimeout

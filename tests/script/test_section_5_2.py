@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
-from support.changing import so_far
-from support.stage import (
+from support.endpoints import (
     ALL_STATES,
     HERE,
     OTHER,
@@ -27,6 +26,7 @@ from support.stage import (
     kinds,
     tag_of,
 )
+from support.narrowing import so_far
 
 from asyncsctp.config import Config
 from asyncsctp.events import AssociationRestarted, AssociationUp, PathState, SendFailed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.stage import THERE, Sim, Solo, data, init_of, kinds
+from support.endpoints import THERE, Sim, Solo, data, init_of, kinds
 
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.wire import control

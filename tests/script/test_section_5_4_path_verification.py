@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.stage import HERE, PEER_TSN, THERE, UDP, Sim, Solo, chunks, data, heartbeat_ack, kinds, kinds_to
+from support.endpoints import HERE, PEER_TSN, THERE, UDP, Sim, Solo, chunks, data, heartbeat_ack, kinds, kinds_to
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathState, PeerAddressChanged

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.stage import HERE, PEER_TSN, THERE, Sim, Solo, chunks, data, kinds, offer, tag_of
+from support.endpoints import HERE, PEER_TSN, THERE, Sim, Solo, chunks, data, kinds, offer, tag_of
 
 from asyncsctp.config import Config
 from asyncsctp.handlers.state import CLOSED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.stage import (
+from support.endpoints import (
     ALL_STATES,
     HERE,
     OTHER,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.changing import so_far
+from support.narrowing import so_far
 from support.script import PEER, PEER_TAG, Script
 
 from asyncsctp.config import Config

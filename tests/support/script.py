@@ -39,7 +39,7 @@ from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.init import Init, pack_init, read_init
 from asyncsctp.wire.packet import Seal, checksum_ok
 
-from .authentic import SHA_1, SHA_256, Authenticator
+from .auth_reference import SHA_1, SHA_256, Authenticator
 from .pair import Recorder
 
 LOCAL_PORT = 4000

@@ -22,7 +22,7 @@ from asyncsctp.endpoint.endpoint import Endpoint as CoreEndpoint
 from asyncsctp.udp.batch import BatchTransport
 
 INSTALLED = Path(asyncsctp.__file__).parents[1]
-TRACES = Path(__file__).parents[1] / "support" / "traces.py"
+DIGESTS = Path(__file__).parents[1] / "support" / "run_digests.py"
 #: Compiled classes derived from interpreted ones can be referred to weakly, by mistake: mypyc doesn't clear such
 #: references. Protocols and enumerations are never instances or never go; of the others nobody may make any.
 REFERABLE = {"BatchTransport", "Discard", "Malformed", "_Socket"}
@@ -35,26 +35,26 @@ def unavailable(why: str) -> None:
     pytest.skip(why)
 
 
-def traces(kind: str, wanted: range, pure: bool) -> list[str]:
+def digests(kind: str, wanted: range, pure: bool) -> list[str]:
     environment = {name: value for name, value in os.environ.items() if name != "ASYNCSCTP_PURE"}
     environment["PYTHONPATH"] = str(INSTALLED)
     if pure:
         environment["ASYNCSCTP_PURE"] = "1"
-    command = [sys.executable, str(TRACES), kind, str(wanted[0]), str(wanted[-1])]
+    command = [sys.executable, str(DIGESTS), kind, str(wanted[0]), str(wanted[-1])]
     return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("kind", "count"), [("scenario", 30), ("soup", 150)])
+@pytest.mark.parametrize(("kind", "count"), [("run", 30), ("packets", 150)])
 def test_both_forms_put_the_same_packets_on_the_wire(kind: str, count: int) -> None:
     """Bit for bit and at the same instants, and users are told the same."""
-    if traces(kind, range(1), pure=False)[0] != "compiled":
+    if digests(kind, range(1), pure=False)[0] != "compiled":
         unavailable("the package is not compiled")
     wanted = seeds(20 * count if is_full_run() else count)
-    compiled, plain = traces(kind, wanted, pure=False), traces(kind, wanted, pure=True)
+    compiled, plain = digests(kind, wanted, pure=False), digests(kind, wanted, pure=True)
     assert (compiled[0], plain[0]) == ("compiled", "plain")
     differing = [line.split()[0] for line, other in zip(compiled[1:], plain[1:], strict=True) if line != other]
-    assert not differing, f"with both forms compare: python {TRACES} {kind} {differing[0]} {differing[0]}"
+    assert not differing, f"with both forms compare: python {DIGESTS} {kind} {differing[0]} {differing[0]}"
     assert len(compiled) > len(wanted)
 
 

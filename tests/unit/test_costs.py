@@ -10,8 +10,8 @@ from functools import partial
 from struct import unpack_from
 
 import pytest
+from support.asconf_script import Mobile, add, delete
 from support.measure import lines
-from support.mobile import Mobile, add, delete
 from support.script import LOCAL, PEER, Script
 
 from asyncsctp import compiled

@@ -1,4 +1,4 @@
-"""Association shared keys and AUTH chunks, against the few lines of RFC 4895 in `support.authentic`."""
+"""Association shared keys and AUTH chunks, against the few lines of RFC 4895 in `support.auth_reference`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hmac
 from itertools import product
 
 import pytest
-from support.authentic import SIZES, Authenticator, vector
+from support.auth_reference import SIZES, Authenticator, vector
 
 from asyncsctp.handlers.keyring import GENUINE, UNSUPPORTED, WRONG, Keyring, SharedKeys
 from asyncsctp.wire import control

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.changing import so_far
+from support.narrowing import so_far
 
 from asyncsctp.outbound.message import LOST, TIMED_OUT, PacketRecord
 from asyncsctp.outbound.outstanding import OutstandingQueue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from support.scheduling import Sender, shares
+from support.scheduler_queue import Sender, shares
 from support.seeds import seeds
 
 from asyncsctp.schedulers import FairBandwidth, StreamScheduler, WeightedFairQueueing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from support.scheduling import Sender
+from support.scheduler_queue import Sender
 
 from asyncsctp.schedulers import (
     NO_STREAM,

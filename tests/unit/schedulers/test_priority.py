@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.scheduling import Sender
+from support.scheduler_queue import Sender
 
 from asyncsctp.schedulers import Priority
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.scheduling import Sender
+from support.scheduler_queue import Sender
 
 from asyncsctp.schedulers import NO_STREAM, RoundRobin, RoundRobinPerPacket
 

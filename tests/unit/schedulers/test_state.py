@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from support.scheduling import Sender
+from support.scheduler_queue import Sender
 from support.seeds import seeds
 
 from asyncsctp import compiled

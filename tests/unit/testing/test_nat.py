@@ -6,7 +6,7 @@ import errno
 from functools import partial
 
 import pytest
-from support.stage import Sim
+from support.endpoints import Sim
 
 from asyncsctp.testing import Fate, Nat, Network, Port, Refusal
 

@@ -8,8 +8,8 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.natsupp import by_nat
-from support.stage import Sim, addresses, cause_of, chunks, offer
+from support.endpoints import Sim, addresses, cause_of, chunks, offer
+from support.natsupp_script import by_nat
 
 from asyncsctp.config import Config
 from asyncsctp.testing import Binding, Network, Refusal, SctpNat
