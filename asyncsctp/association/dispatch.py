@@ -284,7 +284,7 @@ def expire(rooms: Rooms, kind: int, path_id: int) -> None:
     elif kind == RECONFIG and rooms.reconfig is not None:
         rooms.reconfig.expire()
     elif kind == T4_RTO and rooms.asconf is not None:
-        rooms.asconf.expire()
+        rooms.asconf.requester.expire()
     at, silent = rooms.context.silence
     if rooms.nat is not None and silent and at == rooms.context.now:
         rooms.nat.on_silence(silent[-1])
@@ -420,7 +420,7 @@ def _on_reconfig(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route
 def _on_asconf(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     asconf = rooms.open_asconf()
     if asconf is not None:
-        asconf.on_asconf(data, at + tlv.HEADER_SIZE, end, path, route)
+        asconf.responder.on_asconf(data, at + tlv.HEADER_SIZE, end, path, route)
     else:  # its type asks to be reported (RFC 5061 section 4.1.1); what waits to be sent bounds the reports
         rooms.violations.on_unknown_chunk(data[at:end], path.path_id, len(rooms.context.control))
 
@@ -428,7 +428,7 @@ def _on_asconf(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: 
 def _on_asconf_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
     asconf = rooms.open_asconf()
     if asconf is not None:
-        asconf.on_asconf_ack(data, at + tlv.HEADER_SIZE, end)
+        asconf.requester.on_ack(data, at + tlv.HEADER_SIZE, end)
     else:
         rooms.violations.on_unknown_chunk(data[at:end], path.path_id, 0)  # its type asks to be skipped
 

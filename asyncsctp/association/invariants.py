@@ -153,7 +153,7 @@ def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
 
 
 def _asconf(context: Context, asconf: Asconf) -> Iterator[str]:
-    requests = asconf._requests
+    requests = asconf.requester
     if (requests.current is not None and context.state in PERMITTED) != context.timers.runs(T4_RTO):
         yield "an ASCONF is under way and T4-rto does not run, or the other way round"  # RFC 5061 section 5.1 A4, A5
     if requests.queue and requests.current is None:

@@ -65,7 +65,7 @@ class Rooms:
         self.collision = Collision(context, cookies, self.heartbeat)
         self.violations = Violations(context)
         self.packetizer = Packetizer(context, outbox)
-        self.nat = Nat(context, self.heartbeat, self) if context.config.nat_support else None
+        self.nat = Nat(context, self.heartbeat, self.open_asconf) if context.config.nat_support else None
         self.handshake: Handshake | None = None
         self.reception: Reception | None = None
         self.remains: Remains | None = None  # after the end: what came and is still to be read
@@ -174,7 +174,7 @@ class Rooms:
 
     def _end_asconf(self, reason: str) -> None:
         if self.asconf is not None:
-            self.asconf.end(reason)
+            self.asconf.requester.give_up(reason)
             self.asconf = None
 
     def hears(self, address: str) -> bool:
@@ -223,7 +223,7 @@ class Rooms:
     def dismiss(self, path: Path) -> None:
         """The packet has been walked."""
         if self.asconf is not None:
-            self.asconf.dismiss(path)
+            self.asconf.peers.dismiss(path)
 
     def add_path(self, path: Path) -> None:
         """There is one more path, or what may become one."""
@@ -245,6 +245,8 @@ class Rooms:
             self.shutdown.vacate(path_id, other_id)
         if self.reconfig is not None:
             self.reconfig.requests.vacate(path_id, other_id)
+        if self.asconf is not None:
+            self.asconf.requester.retry.forget_path(path, other)
 
     def clear(self) -> None:
         """The association has ended: nothing is sent or received any more."""

@@ -72,7 +72,7 @@ class Request(NamedTuple):
     tags: tuple[int, int] = (0, 0)
 
 
-class Asconf(NamedTuple):
+class AsconfChunk(NamedTuple):
     """An ASCONF chunk. `address` is that of its Address Parameter, as `Request.address` has it."""
 
     number: int
@@ -123,7 +123,7 @@ def pack_failure(correlation: int, cause: bytes) -> bytes:
     return tlv.pack_enclosing(PARAM_ERROR_CAUSE, cause, _U32.pack(correlation))
 
 
-def read_asconf(data: bytes, start: int, end: int) -> Asconf:
+def read_asconf(data: bytes, start: int, end: int) -> AsconfChunk:
     """The chunk whose value stands between `start` and `end`. `Malformed` if a length can't be, or if its Address
     Parameter is missing; of unknown parameters those are given that ask to be reported (RFC 9260 section 3.2.1).
     """
@@ -145,7 +145,7 @@ def read_asconf(data: bytes, start: int, end: int) -> Asconf:
                 raise Malformed(f"an ASCONF with more than {MAX_REQUESTS} requests")
     if address is None:
         raise Malformed("an ASCONF without an Address Parameter")
-    return Asconf(number, address, tuple(requests))
+    return AsconfChunk(number, address, tuple(requests))
 
 
 def read_lookup(data: bytes, start: int, end: int) -> tuple[int, str]:

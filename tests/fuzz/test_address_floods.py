@@ -29,9 +29,9 @@ def settle(script: Mobile) -> None:
     """The peer says yes to the request under way."""
     asconf = script.association.asconf
     script.flush()
-    assert asconf._requests.current is not None
-    script.acknowledge(asconf._requests.current.number - script.ours(0))
-    assert asconf._requests.current is None
+    assert asconf.requester.current is not None
+    script.acknowledge(asconf.requester._next_number - 1 - script.ours(0))
+    assert asconf.requester.current is None
 
 
 def of_the_peer(script: Mobile, number: int) -> None:
@@ -79,7 +79,7 @@ def of_keys(script: Mobile, number: int) -> None:
 def of_thousands_of_parameters(script: Mobile, number: int) -> None:
     request = add("224.0.0.1") if number % 2 else tlv.pack(PARAM_ADD_ADDRESS, bytes(4))
     script.ask(*[request] * 2000)
-    script.number = script.association.asconf._answers._expected
+    script.number = script.association.asconf.responder._expected
 
 
 FLOODS = (

@@ -9,7 +9,7 @@ from support.random_runs.address_changes import give, take
 from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError
 from asyncsctp.events import PathState, PeerAddressChanged
-from asyncsctp.handlers.addresses.asconf_jobs import Ticket
+from asyncsctp.handlers.request import Ticket
 from asyncsctp.testing import LinkSettings
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire.constants import HEARTBEAT_ACK
@@ -35,7 +35,7 @@ def talk(pair: Pair, count: int = 60) -> None:
 def done(pair: Pair, side: int, ticket: Ticket) -> None:
     pair.endpoints[side].touch(pair.association(side))
     pair.run_until(lambda: ticket.is_done, 300.0)
-    assert ticket.is_ok, ticket.reason
+    assert ticket.is_ok, ticket.error
 
 
 def finish(pair: Pair) -> None:

@@ -23,7 +23,7 @@ from support.natsupp_script import NAT, NAT_AND_ASCONF, REFLECTED, by_nat, nat_r
 from support.script import LOCAL, PEER, PEER_TAG
 
 from asyncsctp.config import Config
-from asyncsctp.errors import AssociationAborted
+from asyncsctp.errors import AsconfError, AssociationAborted
 from asyncsctp.events import AssociationDown, PeerAddressChanged
 from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT, State
@@ -126,7 +126,8 @@ def test_6_2_2_a_collision_ends_the_adding_of_an_address_and_nothing_else(cause:
     assert packet.route.local == OURS
     nat_returns(script, cause)
     assert ticket.is_done and not ticket.is_ok
-    assert [found.code for found in ticket.causes] == [cause]
+    assert isinstance(ticket.error, AsconfError)
+    assert [found.code for found in ticket.error.causes] == [cause]
     script.advance(100.0)
     script.expect_nothing()
     assert script.state is ESTABLISHED

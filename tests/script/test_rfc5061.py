@@ -99,8 +99,9 @@ def test_a6_an_error_is_told_with_its_cause() -> None:
     assert told == [False]
     assert ticket.is_done
     assert not ticket.is_ok
-    assert [cause.code for cause in ticket.causes] == [0xA1]
-    assert ticket.reason
+    assert isinstance(ticket.error, AsconfError)
+    assert [cause.code for cause in ticket.error.causes] == [0xA1]
+    assert str(ticket.error)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ def test_c4_what_waits_when_the_association_is_shut_down_is_told_so() -> None:
     assert [ticket.is_done for ticket in tickets] == [True, False]
     script.send(control.pack_shutdown_ack())
     assert script.state is CLOSED
-    assert tickets[1].reason == "the association has ended"
+    assert str(tickets[1].error) == "the association has ended"
 
 
 @pytest.mark.parametrize("is_answered", [False, True])
@@ -269,8 +270,8 @@ def test_c4_in_shutdown_ack_sent_nothing_is_asked(is_answered: bool) -> None:
     script.take()
     script.send(control.pack_shutdown(script.ours(-1)))
     script.expect(SHUTDOWN_ACK)
-    assert [(ticket.is_done, ticket.reason) for ticket in tickets] == [
-        (False, ""),
+    assert [(ticket.is_done, str(ticket.error)) for ticket in tickets] == [
+        (False, "None"),
         (True, "the association is shutting down"),
     ]
     if is_answered:
@@ -299,7 +300,7 @@ def test_c4_addresses_that_come_or_go_hold_up_no_shutdown_ack(what: str, by_both
         assert packet.route.local in (LOCAL if what == "add" else LOCAL[1:])
     script.send(control.pack_shutdown_complete())
     assert script.user.error is None
-    assert ticket.reason == "the association has ended"
+    assert str(ticket.error) == "the association has ended"
 
 
 def test_f1_who_moves_while_the_peer_shuts_down_acknowledges_from_where_it_is_then() -> None:

@@ -210,7 +210,7 @@ def test_6_6_a_new_address_that_leads_nowhere_does_not_end_an_association_that_h
     ticket = script.association.asconf.add_local(OURS, wildcard=True)
     other = script.association.asconf.request_primary(LOCAL[0])
     script.advance(64.0)
-    assert OURS in ticket.reason
+    assert OURS in str(ticket.error)
     assert script.path().state is ACTIVE
     sent = [packet for packet in script.take() if packet.all(ASCONF)]
     first_to_arrive = next(packet for packet in sent if packet.route.local == LOCAL[0])
@@ -227,7 +227,7 @@ def test_6_6_the_only_address_is_tried_to_the_end() -> None:
     script.flush()
     script.advance(2000.0)
     assert len([packet for packet in script.take() if packet.all(ASCONF)]) == 11
-    assert ticket.reason == "the association has ended"
+    assert str(ticket.error) == "the association has ended"
 
 
 def test_6_4_2_the_nat_that_has_lost_its_state_is_told_and_no_other() -> None:

@@ -8,7 +8,7 @@ from asyncsctp.config import Config
 from asyncsctp.events import PeerAddressChanged
 from asyncsctp.paths.encapsulation import Route
 from asyncsctp.wire.asconf import (
-    Asconf,
+    AsconfChunk,
     Response,
     pack_asconf,
     pack_asconf_ack,
@@ -104,7 +104,7 @@ class Mobile(Script):
 
     # What we ask.
 
-    def asked(self) -> tuple[Packet, Asconf]:
+    def asked(self) -> tuple[Packet, AsconfChunk]:
         """The one packet that left with an ASCONF."""
         [packet] = [packet for packet in self.take() if packet.all(ASCONF)]
         assert packet.kinds == [AUTH, ASCONF]

@@ -20,8 +20,7 @@ class Request:
         self.asked = tuple(word for word in (verb, new, old) if word)
         self.is_done = False
         self.is_ok = False
-        self.causes: tuple[Cause, ...] = ()
-        self.reason = ""
+        self.error: AsconfError | None = None
         self.on_done: Callable[[], object] | None = None
         self._core = core
         self._new = new
@@ -53,8 +52,7 @@ class Request:
             self._core.path_manager.arrive()
         if self._new and self.asked[0] != "primary":
             local.drop(self._new)
-        self.causes = causes
-        self.reason = reason
+        self.error = AsconfError(", ".join(map(str, causes)) or reason, causes)
         self._finish(False)
 
     def _finish(self, is_ok: bool) -> None:

@@ -17,7 +17,7 @@ from .address_book import AddressBook, ours, unicast
 
 if TYPE_CHECKING:
     from ...handlers.addresses.asconf import Asconf
-    from ...handlers.addresses.asconf_jobs import Ticket
+    from ...handlers.request import Ticket
     from ..driver import Driver
 
 
@@ -245,8 +245,8 @@ def _begin(driver: Driver, ticket: Ticket, settle: Callable[[bool], None]) -> No
 async def _carried_out(driver: Driver, ticket: Ticket) -> None:
     if not await answered(driver, ticket):
         driver.check_alive()
-        said = ", ".join(map(str, ticket.causes)) or ticket.reason
-        raise AsconfError(f"the peer did not agree: {said}" if ticket.causes else said, ticket.causes)
+        if ticket.error is not None:
+            raise ticket.error.with_traceback(None)
 
 
 def _drop_declined(driver: Driver, address: str) -> None:

@@ -19,7 +19,7 @@ from .address_book import ours
 from .address_watch import AddressChange, AddressWatch
 
 if TYPE_CHECKING:
-    from ...handlers.addresses.asconf_jobs import Ticket
+    from ...handlers.request import Ticket
     from ..driver import Driver
     from .address_book import AddressBook
 
@@ -156,7 +156,7 @@ class AutoAsconf:
                 if await self._answered(driver, ticket):
                     _logger.info("%r: %s", driver.association, _described(new, old))
                     continue
-                reason = ", ".join(map(str, ticket.causes)) or ticket.reason
+                reason = str(ticket.error)
             except (SCTPError, ValueError, NotImplementedError) as exc:
                 reason = str(exc)
             except OSError as exc:  # it has gone meanwhile, and may be back before that is told

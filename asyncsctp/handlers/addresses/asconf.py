@@ -1,11 +1,11 @@
-"""Addresses that change while the association lives: the verbs of the user, and the way to those who do it (RFC 5061).
+"""Addresses that change while the association lives: the verbs of the user, and packets from new addresses (RFC 5061).
 
-The room is made at the first request of either side.
+Made at the first request of either side. Our requests are sent by `asconf_requester`, the peer's carried out by
+`asconf_responder`, and `peer_addresses` knows what it takes to use an address of the peer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import islice
 from typing import Final, final
 
@@ -13,7 +13,7 @@ from ...errors import AsconfError, Cause
 from ...paths.encapsulation import Route, as_seen, in_scope, is_ipv4, is_translatable, normalize
 from ...paths.path import Path
 from ...wire import tlv
-from ...wire.asconf import ANY_IPV4, ANY_IPV6, MAX_REQUESTS, WILDCARDS, read_asconf_ack, read_lookup
+from ...wire.asconf import ANY_IPV4, ANY_IPV6, WILDCARDS, read_asconf_ack, read_lookup
 from ...wire.constants import (
     ASCONF,
     ASCONF_ACK,
@@ -29,10 +29,10 @@ from ...wire.tlv import Malformed
 from ..context import Context
 from ..keyring import GENUINE
 from ..paths.heartbeat import Heartbeat
+from ..request import Ticket
 from ..setup.agreement import Setup
-from .asconf_jobs import Job, Ticket, Wish
-from .asconf_requester import PERMITTED, Requests
-from .asconf_responder import Answers
+from .asconf_requester import PERMITTED, AddressRequest, AsconfRequester, Change
+from .asconf_responder import AsconfResponder
 from .peer_addresses import PeerAddresses
 
 
@@ -40,13 +40,14 @@ from .peer_addresses import PeerAddresses
 class Asconf:
     """Changing addresses of one association."""
 
-    __slots__ = ("_answers", "_context", "_peers", "_requests")
+    __slots__ = ("_context", "_may_be_translated", "peers", "requester", "responder")
 
     def __init__(self, context: Context, heartbeat: Heartbeat, setup: Setup) -> None:
         self._context = context
-        self._peers = PeerAddresses(context, heartbeat)
-        self._requests = Requests(context, self._peers, setup)
-        self._answers = Answers(context, self._peers, setup)
+        self._may_be_translated = setup.disable_restart  # both sides reckon with NATs
+        self.peers: Final = PeerAddresses(context, heartbeat)
+        self.requester: Final = AsconfRequester(context, self.peers, setup)
+        self.responder: Final = AsconfResponder(context, self.peers, setup)
 
     # What the user says.
 
@@ -58,17 +59,23 @@ class Asconf:
         """
         address = self._new(address)
         self._check(PARAM_ADD_ADDRESS)
-        plain = Job([Wish(PARAM_ADD_ADDRESS, address, address)], source=address)
-        plain.prefers_source = self._may_be_translated  # it shows the UDP port, which is that of no other address
+        prefers_source = self._may_be_translated  # it shows the UDP port, which is that of no other address
+        change = Change(PARAM_ADD_ADDRESS, address, address)
+        plain = AddressRequest([change], address, prefers_source=prefers_source)
         if not wildcard and not self._is_translated(address):
-            return self._push(plain)
+            return self.requester.push(plain)
         self._check_way(address)
-        job = Job([Wish(PARAM_ADD_ADDRESS, _wildcard(address), address)], source=address, lookup=_wildcard(address))
-        job.needs_source = job.for_nat = True
-        if not wildcard and in_scope(address, self._context.paths.primary.route.address):  # there may be no NAT at all
-            job.otherwise = plain
-            plain.ticket = job.ticket
-        return self._push(job)
+        there_may_be_no_nat = not wildcard and in_scope(address, self._context.paths.primary.route.address)
+        change = Change(PARAM_ADD_ADDRESS, _wildcard(address), address)
+        request = AddressRequest(
+            [change],
+            address,
+            _wildcard(address),
+            needs_source=True,
+            for_nat=True,
+            otherwise=plain if there_may_be_no_nat else None,
+        )
+        return self.requester.push(request)
 
     def remove_local(self, address: str) -> Ticket:
         """Ask the peer to delete this address of ours; nothing leaves from it any more.
@@ -81,7 +88,7 @@ class Asconf:
         families = {is_ipv4(local) for local in rest}
         if not any(is_ipv4(path.route.address) in families for path in self._context.paths.paths):
             raise ValueError(f"{address} is the last address from which the peer can be reached")
-        return self._push(Job([Wish(PARAM_DELETE_ADDRESS, address, address)]))
+        return self.requester.push(AddressRequest([Change(PARAM_DELETE_ADDRESS, address, address)]))
 
     def change_local(self, new: str, old: str, wildcard: bool = False) -> Ticket:
         """Ask the peer for an address of ours in place of another, in one request that leaves from the new one (section
@@ -98,56 +105,36 @@ class Asconf:
             self._check_way(new)
         if wildcard and len(all_there_are) > 1:
             raise ValueError(f"a wildcard would delete {', '.join(all_there_are)}, and not {old} alone")
-        job = Job(
-            [
-                Wish(PARAM_ADD_ADDRESS, _wildcard(new) if wildcard else new, new),
-                Wish(PARAM_DELETE_ADDRESS, _wildcard(new) if wildcard else old, old),
-            ],
-            source=new,
-            lookup=_wildcard(new) if wildcard else "" if is_renamed else old,
+        addition = Change(PARAM_ADD_ADDRESS, _wildcard(new) if wildcard else new, new)
+        deletion = Change(PARAM_DELETE_ADDRESS, _wildcard(new) if wildcard else old, old)
+        lookup = _wildcard(new) if wildcard else "" if is_renamed else old
+        request = AddressRequest(
+            [addition, deletion], new, lookup, prefers_source=True, needs_source=wildcard, for_nat=wildcard
         )
-        job.prefers_source = True
-        job.needs_source = job.for_nat = wildcard
-        return self._push(job)
+        return self.requester.push(request)
 
     def request_primary(self, address: str) -> Ticket:
         """Ask the peer to send to this address of ours (section 5.4)."""
         address = self._ours(address)
         self._check(PARAM_SET_PRIMARY)
-        return self._push(Job([Wish(PARAM_SET_PRIMARY, address)]))
+        return self.requester.push(AddressRequest([Change(PARAM_SET_PRIMARY, address)]))
 
     def recover(self, path: Path, local: str) -> Ticket:
-        """A NAT on the way from this address of ours has forgotten the association: tell it, and the peer by what
-        address it is reached now (draft natsupp sections 6.4.2 and 8.4).
+        """Tell a NAT on the way from this address of ours, which has forgotten the association, of it, and the peer by
+        what address it is reached now (draft natsupp sections 6.4.2 and 8.4).
         """
         self._check(PARAM_ADD_ADDRESS)
-        wishes = [Wish(PARAM_ADD_ADDRESS, _wildcard(path.route.address))]
+        wildcard = _wildcard(path.route.address)
+        changes = [Change(PARAM_ADD_ADDRESS, wildcard)]
         ours = self._context.paths.local
         if len(ours.sources) + len(ours.arriving) < 2:  # else it would delete the others too
-            wishes.append(Wish(PARAM_DELETE_ADDRESS, _wildcard(path.route.address)))
-        return self.request(wishes, local, _wildcard(path.route.address), for_nat=True)
-
-    def request(self, wishes: Sequence[Wish], source: str = "", lookup: str = "", for_nat: bool = False) -> Ticket:
-        """Ask for all of these in one ASCONF. With `source` it leaves from there and nowhere else; `lookup` is its
-        Address Parameter; `for_nat`: it has VTags, and Disable Restart where that was agreed on.
-        """
-        for wish in wishes:
-            self._check(wish.kind)
-        if not 1 <= len(wishes) <= MAX_REQUESTS // 2:
-            raise ValueError(f"one ASCONF has 1 to {MAX_REQUESTS // 2} requests, not {len(wishes)}")
-        job = Job(wishes, source, lookup)
-        job.needs_source = bool(source)
-        job.for_nat = for_nat
-        return self._push(job)
-
-    def _push(self, job: Job) -> Ticket:
-        self._requests.push(job)
-        return job.ticket
+            changes.append(Change(PARAM_DELETE_ADDRESS, wildcard))
+        return self.requester.push(AddressRequest(changes, local, wildcard, needs_source=bool(local), for_nat=True))
 
     def _check(self, kind: int) -> None:
         if self._context.state not in PERMITTED:
             raise AsconfError(f"addresses can't be changed in state {self._context.state.value}")
-        if self._requests.refuses_all or kind in self._requests.refused_kinds:
+        if self.requester.refuses_all or kind in self.requester.refused_kinds:
             raise AsconfError("the peer has said that it does not understand such a request (RFC 5061)")
 
     def _new(self, address: str) -> str:
@@ -166,27 +153,21 @@ class Asconf:
         return address
 
     def _is_translated(self, address: str) -> bool:
-        """Whether a NAT may call this address otherwise, and the peer is used to that (draft natsupp section 6.6). One
+        """True if a NAT may call this address otherwise, and the peer is used to that (draft natsupp section 6.6). One
         may as well stand between two private networks.
         """
         return self._may_be_translated and is_translatable(address)
 
-    @property
-    def _may_be_translated(self) -> bool:
-        """Whether both sides reckon with NATs."""
-        setup = self._context.setup
-        return setup is not None and setup.disable_restart
-
     def _check_way(self, source: str) -> None:
-        """What has to leave from there needs an address of the peer that it can go to."""
+        """Raise `ValueError` unless the peer has an address that what has to leave from this one of ours can go to."""
         if not any(is_ipv4(path.route.address) == is_ipv4(source) for path in self._context.paths.paths):
             raise ValueError(f"no address of the peer can be reached from {source}")
 
     # What the peer says.
 
     def admit(self, datagram: bytes, route: Route) -> Path | None:
-        """A packet with our tag from an address that is not the peer's: a path for it, if an ASCONF is in it that may
-        make it the peer's (section 5.2 D2), or the answer to ours. `dismiss` follows.
+        """Return a path for a packet with our tag from an address that is not the peer's, if an ASCONF is in it that
+        may make it the peer's (section 5.2 D2), or the answer to ours. Call `peers.dismiss` with it afterwards.
         """
         if self._context.state not in PERMITTED or not in_scope(route.address, route.address):
             return None
@@ -195,50 +176,33 @@ class Asconf:
                 return None
         except Malformed:
             return None
-        return self._peers.admit(route)
-
-    def dismiss(self, path: Path) -> None:
-        """The packet is done with."""
-        self._peers.dismiss(path)
-
-    def on_asconf(self, data: bytes, start: int, end: int, path: Path, route: Route) -> None:
-        """ASCONF, authenticated."""
-        self._answers.on_asconf(data, start, end, path, route)
-
-    def on_asconf_ack(self, data: bytes, start: int, end: int) -> None:
-        """ASCONF-ACK, authenticated."""
-        number, responses = read_asconf_ack(data, start, end)
-        self._requests.on_ack(number, responses)
+        return self.peers.admit(route)
 
     def on_error(self, found: tuple[Cause, ...]) -> None:
-        """ERROR with these causes: section 5.1 A9."""
+        """Look for a refusal of all ASCONF among the causes of an ERROR (section 5.1 A9)."""
         for cause in found:
             if cause.code == CAUSE_UNRECOGNIZED_CHUNK and cause.info[:1] == _ASCONF:
-                self._requests.refuse_all()
-
-    def give_up_for_nat(self, reason: str, found: Sequence[Cause]) -> Ticket | None:
-        """A NAT has refused the request under way that it was told of; that, if there is one (draft natsupp 6.2.2)."""
-        return self._requests.give_up_for_nat(reason, found)
+                self.requester.refuse_all()
 
     def _is_found(self, datagram: bytes, route: Route) -> bool:
-        """D2, D2-ext: whether the Address Parameter of one of its ASCONFs is an address of the peer, or a wildcard.
+        """True if the Address Parameter of one of its ASCONFs is an address of the peer, or a wildcard (D2, D2-ext).
 
-        Or was, when the same ASCONF came before: its sender has moved on and still waits for the answer. Or whether
-        the answer is in it that we wait for: who moves as well has no other address to send that from.
+        Or was, when the same ASCONF came before: its sender has moved on and still waits for the answer. Or if the
+        answer is in it that we wait for: who moves as well has no other address to send that from.
         """
         for first16, _, start, end in islice(tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL):
-            if first16 >> 8 == ASCONF_ACK and self._requests.awaits(read_asconf_ack(datagram, start, end)[0]):
+            if first16 >> 8 == ASCONF_ACK and self.requester.awaits(read_asconf_ack(datagram, start, end)[0]):
                 return True
             if first16 >> 8 == ASCONF:
                 number, address = read_lookup(datagram, start, end)
-                if address in WILDCARDS or self._answers.has_answered(number):
+                if address in WILDCARDS or self.responder.answer_to(number):
                     return True
                 if address and self._context.paths.find(as_seen((address,), route.address)[0]) is not None:
                     return True
         return False
 
     def _is_authentic(self, datagram: bytes) -> bool:
-        """D5: whether the ASCONF stands behind an AUTH chunk that is right; before anything is made for its sender."""
+        """True if the ASCONF stands behind an AUTH chunk that is right (D5); before anything is made for its sender."""
         keyring = self._context.keyring
         for first16, at, _, end in islice(tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL):
             if first16 >> 8 == AUTH:
@@ -247,20 +211,12 @@ class Asconf:
                 return False
         return False
 
-    # What progress and time say.
+    # What progress says.
 
     def flush(self) -> None:
-        """A batch is over: answers leave, and the next request."""
-        self._answers.flush()
-        self._requests.flush()
-
-    def expire(self) -> None:
-        """The T4-rto timer has run out."""
-        self._requests.expire()
-
-    def end(self, reason: str) -> None:
-        """The association has ended, or the peer has restarted it."""
-        self._requests.give_up(reason)
+        """Send the answers to a batch that is over, and the next request."""
+        self.responder.flush()
+        self.requester.flush()
 
 
 _ASCONF: Final = bytes([ASCONF])

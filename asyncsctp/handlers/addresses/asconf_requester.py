@@ -1,22 +1,33 @@
 """Our ASCONF chunks, one at a time under way (RFC 5061 sections 5.1 and 5.3).
 
 Knows the order of the requests, their numbers, the T4-rto timer, what the peer's answers mean for our addresses, and
-from which of these nothing may leave meanwhile.
+from which of these nothing may leave meanwhile. What the user may ask for is in `asconf`, what the peer asks of us in
+`asconf_responder`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
-from ...errors import AssociationAborted, Cause
+from ...errors import AsconfError, AssociationAborted, Cause
 from ...events import PathState
 from ...paths.encapsulation import Route, is_ipv4, is_translatable
 from ...paths.failover import OF_REQUESTS
 from ...paths.path import Path
 from ...timers import T4_RTO
 from ...wire import causes
-from ...wire.asconf import ANY_IPV4, ANY_IPV6, WILDCARDS, Response, pack_asconf, pack_disable_restart, pack_vtags
+from ...wire.asconf import (
+    ANY_IPV4,
+    ANY_IPV6,
+    WILDCARDS,
+    Response,
+    pack_asconf,
+    pack_disable_restart,
+    pack_request,
+    pack_vtags,
+    read_asconf_ack,
+)
 from ...wire.constants import (
     CAUSE_UNRECOGNIZED_PARAMETERS,
     MASK_32,
@@ -26,10 +37,10 @@ from ...wire.constants import (
 )
 from ...wire.serial import ahead
 from ..context import Context
-from ..paths.reachability import is_counted, on_answer, on_silence, tell_changes
+from ..paths.reachability import tell_changes
+from ..request import Retry, Ticket
 from ..setup.agreement import Setup
 from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
-from .asconf_jobs import Job, Ticket, Wish
 from .peer_addresses import PeerAddresses
 
 #: Section 5.1.1 C4: the states in which ASCONF and ASCONF-ACK are sent.
@@ -38,17 +49,61 @@ PERMITTED: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, 
 _TRIES: Final = 2
 
 
+class Change(NamedTuple):
+    """One parameter of a request: its kind, the address as the peer is told it, and which of ours comes or goes by it,
+    if any does.
+    """
+
+    kind: int
+    address: str
+    local: str = ""
+
+
 @final
-class Requests:
+class AddressRequest:
+    """What one ASCONF chunk asks for.
+
+    `source`: an address of ours that it may leave from, although nothing else does (section 5.3 F1). `prefers_source`:
+    it had better; `needs_source`: it must, as a wildcard stands for it. `lookup`: its Address Parameter; empty: one
+    that the peer knows. `for_nat`: NATs are told of the association (draft natsupp section 5.3.2). `otherwise`: what is
+    asked for in its place, for the same ticket, if it does not seem to get through.
+    """
+
+    __slots__ = ("changes", "for_nat", "lookup", "needs_source", "otherwise", "prefers_source", "source", "ticket")
+
+    def __init__(
+        self,
+        changes: Sequence[Change],
+        source: str = "",
+        lookup: str = "",
+        *,
+        prefers_source: bool = False,
+        needs_source: bool = False,
+        for_nat: bool = False,
+        otherwise: AddressRequest | None = None,
+    ) -> None:
+        self.changes: Final = tuple(changes)
+        self.source: Final = source
+        self.lookup: Final = lookup
+        self.prefers_source: Final = prefers_source
+        self.needs_source: Final = needs_source
+        self.for_nat: Final = for_nat
+        self.otherwise: Final = otherwise
+        self.ticket: Final[Ticket] = Ticket() if otherwise is None else otherwise.ticket
+
+
+@final
+class AsconfRequester:
     """Our side's requests of one association."""
 
     __slots__ = (
+        "_chunk",
         "_context",
         "_correlation",
         "_disables_restart",
+        "_first_correlation",
         "_is_waiting",
         "_next_number",
-        "_path",
         "_peers",
         "_returned",
         "_ways_taken",
@@ -56,6 +111,7 @@ class Requests:
         "queue",
         "refused_kinds",
         "refuses_all",
+        "retry",
     )
 
     def __init__(self, context: Context, peers: PeerAddresses, setup: Setup) -> None:
@@ -64,37 +120,43 @@ class Requests:
         self._disables_restart = setup.disable_restart
         self._next_number = setup.local_initial_tsn  # A2
         self._correlation = 1
-        self._path: Path = context.paths.data_path()  # the one under way was last sent to
+        self._first_correlation = 1  # of the changes under way; those after the first follow
+        self._chunk = b""  # under way
+        self.retry = Retry(context, T4_RTO, OF_REQUESTS)
         #: Those that it took, and how often, the last one last: the peer's address, and ours.
         self._ways_taken: dict[tuple[str, str], int] = {}
         self._is_waiting = False  # there was no way to send it along
         self._returned: list[bytes] = []  # chunks that did not come as far as the peer
         #: The one that is under way.
-        self.current: Job | None = None
-        self.queue: list[Job] = []
+        self.current: AddressRequest | None = None
+        self.queue: list[AddressRequest] = []
         #: Kinds of parameters that the peer does not understand (F3a, F3b); and whether ASCONF is all it does not (A9).
         self.refused_kinds: frozenset[int] = frozenset()
         self.refuses_all = False
 
-    def push(self, job: Job) -> None:
+    def push(self, request: AddressRequest) -> Ticket:
         """Ask for this once all before it was answered (A3, C1). What is to come or go is no source from now on."""
         paths = self._context.paths
-        for wish in job.wishes:
-            if not wish.local:
+        for change in request.changes:
+            if not change.local:
                 continue
-            if wish.kind == PARAM_ADD_ADDRESS:
-                paths.local.announce(wish.local)
-            elif wish.kind == PARAM_DELETE_ADDRESS:
-                paths.local.withdraw(wish.local)
-                tell_changes(self._context, paths.leave(wish.local))
-        self.queue.append(job)
+            if change.kind == PARAM_ADD_ADDRESS:
+                paths.local.announce(change.local)
+            elif change.kind == PARAM_DELETE_ADDRESS:
+                paths.local.withdraw(change.local)
+                tell_changes(self._context, paths.leave(change.local))
+        self.queue.append(request)
+        return request.ticket
 
     def flush(self) -> None:
         """Send the next request if none is under way; or the one that is, if there was no way for it, and is now."""
         if self.current is None and not self.queue:
             return
         if self._context.state not in PERMITTED:
-            self._stop()
+            # Section 5.1.1 C4: none is sent any more. The answer to the one under way is still heard: until then nobody
+            # knows whether it was carried out.
+            self.retry.stop_timer()
+            self._drop_queue("the association is shutting down")
         elif self.current is None:
             self._begin(self.queue.pop(0))
         elif self._is_waiting and self._ways(self.current):
@@ -102,28 +164,30 @@ class Requests:
 
     # Sending.
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, request: AddressRequest) -> None:
         context = self._context
-        self.current = job
-        for wish in job.wishes:
-            if wish.kind == PARAM_DELETE_ADDRESS:
-                context.paths.local.ask(wish.local)
+        self.current = request
+        for change in request.changes:
+            if change.kind == PARAM_DELETE_ADDRESS:
+                context.paths.local.ask(change.local)
         self._ways_taken.clear()
-        job.number = self._next_number
-        self._next_number = self._next_number + 1 & MASK_32
-        parameters = job.parameters(self._correlation)
-        self._correlation = self._correlation + len(parameters) & MASK_32 >> 1
-        if job.for_nat:
+        first = self._first_correlation = self._correlation
+        parameters = [
+            pack_request(change.kind, first + index, change.address) for index, change in enumerate(request.changes)
+        ]
+        self._correlation = first + len(parameters) & MASK_32 >> 1
+        if request.for_nat:
             parameters.append(pack_vtags(self._correlation, context.local_tag, context.peer_tag))
             self._correlation += 1
             if self._disables_restart:
                 parameters.append(pack_disable_restart())
-        job.chunk = pack_asconf(job.number, job.lookup or self._known_address(), parameters)
-        self._transmit(job)
+        self._chunk = pack_asconf(self._next_number, request.lookup or self._known_address(), parameters)
+        self._next_number = self._next_number + 1 & MASK_32
+        self._transmit(request)
 
     def _known_address(self) -> str:
-        """One of our addresses that the peer has: it finds the association by that, if not by the source of the packet
-        (section 4.1.1). What a NAT calls otherwise the peer does not have: it finds us by the tag then.
+        """Return one of our addresses that the peer has: it finds the association by that, if not by the source of the
+        packet (section 4.1.1). It does not have what a NAT calls otherwise: it finds us by the tag then.
         """
         local = self._context.paths.local
         for address in (self._context.paths.data_path().route.local, *local.sources, *local.leaving):
@@ -131,25 +195,29 @@ class Requests:
                 return address
         return ANY_IPV4 if is_ipv4(self._context.paths.data_path().route.address) else ANY_IPV6
 
-    def _transmit(self, job: Job) -> None:
-        """B4: the same chunk each time, each time along another way if there is one.
+    def _transmit(self, request: AddressRequest) -> None:
+        """Send the same chunk each time (B4), each time along another way if there is one.
 
         Section 5.5: before it what the peer may still wait for, as it takes one number after the other (E4). These are
         additions of the source, and harm nothing where that is an address that the peer has.
         """
         context = self._context
-        ways = self._ways(job)
+        ways = self._ways(request)
         self._is_waiting = not ways
         if ways:
-            self._path, source = min(ways, key=self._wear)
-            way = self._path.route.address, source
+            path, source = min(ways, key=self._wear)
+            if self._ways_taken:
+                self.retry.move(path)
+            else:
+                self.retry.begin(path)
+            way = path.route.address, source
             self._ways_taken[way] = self._ways_taken.pop(way, 0) + 1
-            route = Route(source, self._path.route.address, self._path.route.udp_port)
-            context.transmit_along(b"".join((*self._returned, job.chunk)), route, context.peer_tag)
-        context.timers.start(T4_RTO, context.now + self._path.rto.rto)  # A4, B5
+            route = Route(source, path.route.address, path.route.udp_port)
+            context.transmit_along(b"".join((*self._returned, self._chunk)), route, context.peer_tag)
+        self.retry.start_timer()  # A4, B5
 
-    def _ways(self, job: Job) -> list[tuple[Path, str]]:
-        """The peer's addresses to send it to, each with one of ours to send it from; the best first.
+    def _ways(self, request: AddressRequest) -> list[tuple[Path, str]]:
+        """Return the peer's addresses to send it to, each with one of ours to send it from; the best first.
 
         F6 holds: nothing leaves any more from what is being deleted. None to an address that is to be verified (F1),
         unless no HEARTBEAT can be exchanged with it before this was answered: we have no other address of its family
@@ -166,86 +234,76 @@ class Requests:
             ),
             key=lambda path: 0 if path is data_path else 1 if path.state is PathState.ACTIVE else 2,
         )
-        moved = _from(job.source, order) if job.source else []
-        if job.needs_source:
+        moved = _from(request.source, order) if request.source else []
+        if request.needs_source:
             return moved
         # What it was to leave from may be gone for good. Section 5.3 F1 lets ASCONF leave from all that is being added.
-        moved += [way for local in paths.local.arriving if local != job.source for way in _from(local, order)]
-        usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != job.source]
+        moved += [way for local in paths.local.arriving if local != request.source for way in _from(local, order)]
+        usual = [(path, path.route.local) for path in order if path.route.local and path.route.local != request.source]
         usual += [way for local in paths.local.unasked for way in _from(local, order)]
-        return moved + usual if job.prefers_source else usual + moved
+        return moved + usual if request.prefers_source else usual + moved
 
     def _wear(self, way: tuple[Path, str]) -> tuple[int, bool]:
-        """How often a way was taken, and whether just now: of those with the least the best one is next, whatever their
-        order was before.
+        """Return how often a way was taken, and whether just now: of those with the least the best one is next,
+        whatever their order was before.
         """
         path, source = way
         taken = path.route.address, source
         return self._ways_taken.get(taken, 0), taken == next(reversed(self._ways_taken), None)
 
     def expire(self) -> None:
-        """T4-rto: B1 to B5."""
-        context = self._context
-        job = self.current
-        if job is None or context.state not in PERMITTED:
+        """Send again what T4-rto has run out for (B1 to B5)."""
+        request = self.current
+        if request is None or self._context.state not in PERMITTED:
             return
-        path = self._path
-        if context.paths.find(path.route.address) is not path:
-            self._path = path = context.paths.data_path()
-        if self._is_in_vain(job):
-            self._withdraw(job, f"nothing came back of what left from {job.source}")
-            return
-        uncounted = self._is_waiting or is_counted(context, path)
-        if uncounted or on_silence(context, path, context.paths.on_timeout(path, OF_REQUESTS)):
-            self._transmit(job)
+        if self._is_in_vain(request):
+            self._withdraw(request, AsconfError(f"nothing came back of what left from {request.source}"))
+        elif self._is_waiting or self.retry.on_timeout():
+            self._transmit(request)
 
-    def _is_in_vain(self, job: Job) -> bool:
-        """Whether a new address of ours, the only one that this may leave from, seems to be of no use. That is no
+    def _is_in_vain(self, request: AddressRequest) -> bool:
+        """True if a new address of ours, the only one that this may leave from, seems to be of no use. That is no
         reason to end an association which has others (B2), nor to let all other requests wait for ever where these are
         heard.
         """
         paths = self._context.paths
-        if not job.needs_source or job.source in paths.local.sources or paths.is_held:
+        if not request.needs_source or request.source in paths.local.sources or paths.is_held:
             return False
-        most = self._path.settings.max_retrans if job.otherwise is None else _TRIES
+        most = self.retry.path.settings.max_retrans if request.otherwise is None else _TRIES
         return sum(self._ways_taken.values()) > most
 
     # What the peer answers.
 
     def awaits(self, number: int) -> bool:
-        """Whether the ASCONF with this number is under way."""
-        return self.current is not None and self.current.number == number
+        """True if the ASCONF with this number is under way."""
+        return self.current is not None and number == self._next_number - 1 & MASK_32
 
-    def on_ack(self, number: int, responses: list[Response]) -> None:
-        """ASCONF-ACK."""
+    def on_ack(self, data: bytes, start: int, end: int) -> None:
+        """Take in an ASCONF-ACK, authenticated, whose value is between `start` and `end`."""
         context = self._context
-        job = self.current
+        number, responses = read_asconf_ack(data, start, end)
         if ahead(number, self._next_number) >= 0:  # F0, section 4.3.4
             error = AssociationAborted("the peer acknowledged an ASCONF that was never sent")
             context.abort(causes.pack_illegal_asconf_ack(), error)
             return
-        if job is None or not self.awaits(number):
+        request = self.current
+        if request is None or not self.awaits(number):
             context.statistics.unexpected_chunks += 1
             return
-        context.timers.stop(T4_RTO)  # A5
-        path = self._path
-        if context.paths.find(path.route.address) is path:
-            # RFC 7829 section 3.2 rule 9: of several addresses nobody knows which one it reached.
-            alone = all(address == path.route.address for address, _ in self._ways_taken)
-            pending = context.owner.data_pending()
-            on_answer(context, path, context.paths.on_answered(path, OF_REQUESTS, pending, alone))
+        self.retry.stop_timer()  # A5
+        self.retry.on_answer()
         self.current = None
         self._returned.clear()
-        self._judge(job, responses)
+        self._conclude(request, responses)
 
-    def _judge(self, job: Job, responses: list[Response]) -> None:
-        """A6 to A8: which of the wishes were fulfilled."""
+    def _conclude(self, request: AddressRequest, responses: list[Response]) -> None:
+        """Find out which of the changes were made (A6 to A8)."""
         answers = {response.correlation: response for response in responses}
         outcomes: list[bool] = []
         found: list[Cause] = []
         failing = False
-        for index, wish in enumerate(job.wishes):
-            response = answers.get(job.correlation + index)
+        for index, change in enumerate(request.changes):
+            response = answers.get(self._first_correlation + index)
             if response is None:
                 outcomes.append(not failing)  # A7, A8
                 continue
@@ -254,90 +312,81 @@ class Requests:
                 failing = True
                 found += response.causes
                 if any(cause.code == CAUSE_UNRECOGNIZED_PARAMETERS for cause in response.causes):
-                    self._on_not_understood(wish.kind)
-        self._settle(job.wishes, outcomes)
-        if all(outcomes):
-            job.ticket.settle(self._context)
-        else:
-            reason = "; ".join(map(str, found)) or "no cause was given"
-            job.ticket.settle(self._context, f"the peer refused: {reason}", found)
+                    is_primary = change.kind == PARAM_SET_PRIMARY  # F3b, else F3a
+                    self.refused_kinds |= {change.kind} if is_primary else {PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS}
+        self._apply(request.changes, outcomes)
+        if not all(outcomes):
+            reason = ", ".join(map(str, found)) or "no cause was given"
+            request.ticket.fail(AsconfError(f"the peer did not agree: {reason}", found))
+        request.ticket.close(self._context)
 
-    def _on_not_understood(self, kind: int) -> None:
-        if kind == PARAM_SET_PRIMARY:  # F3b
-            self.refused_kinds |= {kind}
-        else:  # F3a
-            self.refused_kinds |= {PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS}
-
-    def _settle(self, wishes: tuple[Wish, ...], outcomes: list[bool]) -> None:
-        """Our addresses are what the peer now takes them for (F2, F10)."""
+    def _apply(self, changes: tuple[Change, ...], outcomes: list[bool]) -> None:
+        """Use our addresses as the peer now knows them (F2, F10)."""
         paths = self._context.paths
         local = paths.local
-        for wish, is_done in zip(wishes, outcomes, strict=True):
-            if not wish.local or wish.kind == PARAM_SET_PRIMARY:
+        for change, is_done in zip(changes, outcomes, strict=True):
+            if not change.local or change.kind == PARAM_SET_PRIMARY:
                 continue
-            if (wish.kind == PARAM_ADD_ADDRESS) == is_done:
-                local.admit(wish.local)
+            if (change.kind == PARAM_ADD_ADDRESS) == is_done:
+                local.admit(change.local)
             else:
-                local.drop(wish.local)
+                local.drop(change.local)
         # A peer that deletes one and does not add the other is silent from now on, and not waited for without end.
         for kind in (PARAM_DELETE_ADDRESS, PARAM_ADD_ADDRESS):
             if not any(local.may_reach(path.route.address) for path in paths.paths):
-                for wish in wishes:
-                    if wish.kind == kind and wish.local:
-                        local.admit(wish.local)
+                for change in changes:
+                    if change.kind == kind and change.local:
+                        local.admit(change.local)
         tell_changes(self._context, paths.arrive())
         self._peers.resume()
 
     # The end.
 
     def refuse_all(self) -> None:
-        """A9: the peer knows no ASCONF."""
+        """Give up: the peer knows no ASCONF (A9)."""
         self.refuses_all = True
-        self._context.timers.stop(T4_RTO)
         self.give_up("the peer does not understand ASCONF (RFC 5061)")
 
     def give_up_for_nat(self, reason: str, found: Sequence[Cause]) -> Ticket | None:
-        """The one under way, if it tells NATs of the association, is not sent again, and was not fulfilled."""
-        job = self.current
-        if job is None or not job.for_nat:
-            return None
-        self._withdraw(job, reason, found)
-        return job.ticket
-
-    def _withdraw(self, job: Job, reason: str, found: Sequence[Cause] = ()) -> None:
-        self.current = None
-        self._returned.append(job.chunk)
-        self._context.timers.stop(T4_RTO)
-        self._settle(job.wishes, [False] * len(job.wishes))
-        if job.otherwise is None or found:
-            job.ticket.settle(self._context, reason, found)
-        else:
-            self.push(job.otherwise)
-            self.flush()
-
-    def _stop(self) -> None:
-        """Section 5.1.1 C4: none is sent any more. The answer to the one under way is still heard: until then nobody
-        knows whether it was carried out.
+        """Give up the request under way that a NAT has refused, if it is one that NATs are told of (draft natsupp
+        6.2.2); its ticket.
         """
-        self._context.timers.stop(T4_RTO)
-        self._drop_queue("the association is shutting down")
+        request = self.current
+        if request is None or not request.for_nat:
+            return None
+        self._withdraw(request, AsconfError(reason, found))
+        return request.ticket
+
+    def _withdraw(self, request: AddressRequest, error: AsconfError) -> None:
+        """Send the request under way no more, and take it for not fulfilled."""
+        self.current = None
+        self._returned.append(self._chunk)
+        self.retry.stop_timer()
+        self._apply(request.changes, [False] * len(request.changes))
+        if request.otherwise is not None and not error.causes:
+            self.push(request.otherwise)
+            self.flush()
+        else:
+            request.ticket.fail(error)
+            request.ticket.close(self._context)
 
     def give_up(self, reason: str) -> None:
-        """Nobody waits any more for what was asked."""
+        """Give up all requests, for this reason."""
         if self.current is not None:
             self.queue.insert(0, self.current)
             self.current = None
-        self._context.timers.stop(T4_RTO)
+        self.retry.stop_timer()
         self._drop_queue(reason)
 
     def _drop_queue(self, reason: str) -> None:
-        jobs = self.queue
+        requests = self.queue
         self.queue = []
-        for job in jobs:
-            self._settle(job.wishes, [False] * len(job.wishes))
-            job.ticket.settle(self._context, reason)
+        for request in requests:
+            self._apply(request.changes, [False] * len(request.changes))
+            request.ticket.fail(AsconfError(reason))
+            request.ticket.close(self._context)
 
 
 def _from(local: str, paths: list[Path]) -> list[tuple[Path, str]]:
-    """From this address of ours to those of the peer that are of its family."""
+    """Return the ways from this address of ours to those of the peer that are of its family."""
     return [(path, local) for path in paths if is_ipv4(path.route.address) == is_ipv4(local)]

@@ -1,18 +1,20 @@
-"""What the peer asks about its addresses, and what it is answered (RFC 5061 sections 5.2 and 5.3).
+"""The peer's ASCONF chunks, and our answers to them (RFC 5061 sections 5.2 and 5.3).
 
 Each request is carried out once: its answer is kept for when it comes again. That its sender is the peer was shown
-before, by authentication.
+before, by authentication. What it takes to use an address or to forget it is in `peer_addresses`; our own requests are
+in `asconf_requester`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, final
 
 from ...events import PathState
 from ...paths.encapsulation import Route, as_seen, in_scope, is_ipv4
 from ...paths.path import Path
 from ...wire import causes
-from ...wire.asconf import WILDCARDS, Asconf, Request, pack_asconf_ack, pack_failure, pack_success, read_asconf
+from ...wire.asconf import WILDCARDS, AsconfChunk, Request, pack_asconf_ack, pack_failure, pack_success, read_asconf
 from ...wire.constants import (
     ASCONF_ACK,
     CAUSE_DELETE_LAST_ADDRESS,
@@ -39,15 +41,15 @@ _DONE: Final = 0
 _KEPT: Final = 16
 _MOST_SOURCES: Final = 16
 #: What goes to an address that is not verified is at most so many times what came from there: it may be a victim's.
-_MOST_FOLD: Final = 3
+_MOST_AMPLIFICATION: Final = 3
 _ADDRESS_AT: Final = 8  # in a request
 
 
 @final
-class Answers:
+class AsconfResponder:
     """The peer's requests of one association."""
 
-    __slots__ = ("_answers", "_context", "_expected", "_kept", "_packet", "_peers", "_reckons_with_nats")
+    __slots__ = ("_context", "_expected", "_kept", "_packet", "_peers", "_queued", "_reckons_with_nats")
 
     def __init__(self, context: Context, peers: PeerAddresses, setup: Setup) -> None:
         self._context = context
@@ -57,11 +59,13 @@ class Answers:
         #: Number and ASCONF-ACK of the last requests, the oldest first.
         self._kept: list[tuple[int, bytes]] = []
         self._packet = b""  # the one that the last request came in
-        #: What leaves with the next flush: by the address that it goes to, where that is and how much fits.
-        self._answers: dict[str, tuple[Route, int, list[bytes]]] = {}
+        #: What leaves with the next flush: by the address that it goes to, the way there and how many bytes may go.
+        self._queued: dict[str, tuple[Route, int, list[bytes]]] = {}
 
     def on_asconf(self, data: bytes, start: int, end: int, path: Path, route: Route) -> None:
-        """ASCONF that came along `route`: E1 to E6."""
+        """Take in an ASCONF, authenticated, whose value is between `start` and `end` (E1 to E6). It came along `route`,
+        to be answered there, of which `path` is what we have.
+        """
         asconf = read_asconf(data, start, end)
         is_first = data is not self._packet
         self._packet = data
@@ -75,36 +79,36 @@ class Answers:
             del self._kept[:-_KEPT]
             self._expected = self._expected + 1 & MASK_32  # V5
         elif steps < 0:  # E2
-            answer = next((answer for number, answer in self._kept if number == asconf.number), b"")
+            answer = self.answer_to(asconf.number)
         if answer:
             self._queue(answer, path, route)
         else:  # E5, or one that is too old
             self._context.statistics.unexpected_chunks += 1
 
-    def has_answered(self, number: int) -> bool:
-        """Whether the answer to the ASCONF with this number is kept."""
-        return any(known == number for known, _ in self._kept)
+    def answer_to(self, number: int) -> bytes:
+        """Return the ASCONF-ACK to a request that was carried out, empty if it is not kept."""
+        return next((answer for known, answer in self._kept if known == number), b"")
 
     def flush(self) -> None:
-        """E6, E7: one packet to each address that something came from, as full as it may be."""
+        """Send one packet to each address that something came from, as full as it may be (E6, E7)."""
         self._packet = b""
-        if not self._answers:
+        if not self._queued:
             return
-        answers = self._answers
-        self._answers = {}
-        for route, room, chunks in answers.values():
+        queued = self._queued
+        self._queued = {}
+        for route, space, chunks in queued.values():
             body = b""
             for chunk in chunks:
-                if len(body) + len(chunk) > room:
+                if len(body) + len(chunk) > space:
                     break
                 body += chunk
             if body:
                 self._context.transmit_along(body, route, self._context.peer_tag)
 
     def _queue(self, answer: bytes, path: Path, route: Route) -> None:
-        """V4, E6: it goes where the request came from, whatever that is now."""
+        """Answer to where the request came from, whatever that is now (V4, E6)."""
         self._context.answer_apart()
-        entry = self._answers.get(route.address)
+        entry = self._queued.get(route.address)
         if entry is not None:
             if answer not in entry[2] and len(entry[2]) < _KEPT:
                 entry[2].append(answer)
@@ -118,25 +122,25 @@ class Answers:
             if not sources:
                 return
             route = route._replace(local=sources[0])
-        if len(self._answers) < _MOST_SOURCES:
-            room = self._room(path)
+        if len(self._queued) < _MOST_SOURCES:
+            space = self._space(path)
             if path.state is not PathState.UNCONFIRMED:
                 # C5: it SHOULD NOT be larger; but if it was not given the peer would ask until the association fails.
-                room = max(room, len(answer))
-            self._answers[route.address] = (route, room, [answer])
+                space = max(space, len(answer))
+            self._queued[route.address] = (route, space, [answer])
 
-    def _room(self, path: Path) -> int:
-        """The bytes of answers that may go to where the packet came from, along this path."""
+    def _space(self, path: Path) -> int:
+        """Return how many bytes of answers may go to where the packet came from, along this path."""
         context = self._context
-        room = context.room(path, ASCONF_ACK)
+        space = context.room(path, ASCONF_ACK)
         if path.state is not PathState.UNCONFIRMED or context.keyring is None:
-            return room
-        return min(room, _MOST_FOLD * len(self._packet) - context.keyring.size)
+            return space
+        return min(space, _MOST_AMPLIFICATION * len(self._packet) - context.keyring.size)
 
     # Carrying out.
 
-    def _carry_out(self, asconf: Asconf, path: Path, route: Route) -> bytes:
-        """V1 to V3: the requests in order; the ASCONF-ACK."""
+    def _carry_out(self, asconf: AsconfChunk, path: Path, route: Route) -> bytes:
+        """Carry out the requests in order (V1 to V3); return the ASCONF-ACK."""
         results: list[int] = []
         is_failing = False
         for request in asconf.requests:
@@ -153,10 +157,10 @@ class Answers:
                 results.append(_DONE)  # draft natsupp section 6.4.2: it is for NATs
             else:
                 results.append(CAUSE_UNRECOGNIZED_PARAMETERS)  # V2
-        return _pack_answer(asconf, results, self._room(path))
+        return _pack_answer(asconf, results, self._space(path))
 
     def _add(self, request: Request, path: Path, route: Route) -> int:
-        """Add IP Address, section 4.2.1."""
+        """Carry out Add IP Address (section 4.2.1); return `_DONE` or the code of the cause why not."""
         context = self._context
         paths = context.paths
         address = _meant(request, route)
@@ -167,7 +171,7 @@ class Answers:
         known = [other.route.address for other in paths.paths]
         if not any(in_scope(address, other) for other in (route.address, *known)) or context.owner.is_taken(address):
             return CAUSE_NO_AUTHORIZATION
-        if len(known) >= MAX_PEER_ADDRESSES and not self._make_room(request, path):
+        if len(known) >= MAX_PEER_ADDRESSES and not self._replace_failed(request, path):
             return CAUSE_RESOURCE_SHORTAGE  # F9
         if address == path.route.address:
             self._peers.adopt(path)
@@ -175,9 +179,9 @@ class Answers:
             self._peers.add(address)
         return _DONE
 
-    def _make_room(self, request: Request, path: Path) -> bool:
-        """By wildcard comes the address that a NAT has now. What it had before the peer can't name, to have it deleted:
-        if it does not answer, it goes.
+    def _replace_failed(self, request: Request, path: Path) -> bool:
+        """Remove an address that has failed, if the new one was named by a wildcard: it is the one that a NAT has now,
+        and the peer can't name the one before, to have it deleted. False if none is removed.
         """
         paths = self._context.paths
         if request.address not in WILDCARDS or not self._reckons_with_nats:
@@ -190,7 +194,7 @@ class Answers:
         return False
 
     def _delete(self, request: Request, path: Path, route: Route) -> int:
-        """Delete IP Address, section 4.2.2. One that is not there is gone already."""
+        """Carry out Delete IP Address (section 4.2.2). One that is not there is gone already."""
         paths = self._context.paths
         if request.address in WILDCARDS:
             if path not in paths.paths or not paths.local.may_reach(path.route.address):
@@ -216,7 +220,7 @@ class Answers:
         return _DONE
 
     def _set_primary(self, request: Request, path: Path, route: Route) -> int:
-        """Set Primary IP Address, sections 4.2.4 and 5.4."""
+        """Carry out Set Primary IP Address (sections 4.2.4 and 5.4)."""
         address = _meant(request, route)
         target = self._context.paths.find(address) if address else None
         if target is None:
@@ -226,14 +230,14 @@ class Answers:
 
 
 def _meant(request: Request, route: Route) -> str:
-    """The address that is meant: a wildcard stands for the source of the packet (section 4.2)."""
+    """Return the address that is meant: a wildcard stands for the source of the packet (section 4.2)."""
     if request.address in WILDCARDS:
         return route.address
     return as_seen((request.address,), route.address)[0] if request.address else ""
 
 
-def _pack_answer(asconf: Asconf, results: list[int], room: int) -> bytes:
-    """The ASCONF-ACK: short if all was done, else with a response to each request, so that A7 leaves no doubt.
+def _pack_answer(asconf: AsconfChunk, results: list[int], space: int) -> bytes:
+    """Pack the ASCONF-ACK: short if all was done, else with a response to each request, so that A7 leaves no doubt.
 
     C5: where the requests don't fit that were refused, the causes go without them.
     """
@@ -246,7 +250,7 @@ def _pack_answer(asconf: Asconf, results: list[int], room: int) -> bytes:
             if request.kind != PARAM_DISABLE_RESTART  # which has no correlation id
         ]
         answer = pack_asconf_ack(asconf.number, responses)
-        if len(answer) <= room:
+        if len(answer) <= space:
             break
     return answer
 
@@ -254,18 +258,20 @@ def _pack_answer(asconf: Asconf, results: list[int], room: int) -> bytes:
 def _pack_response(request: Request, result: int, whole: bool) -> bytes:
     if result == _DONE:
         return pack_success(request.correlation)
-    return pack_failure(request.correlation, _pack_cause(result, request.parameter if whole else b""))
+    parameter = request.parameter if whole else b""
+    if result == CAUSE_UNRESOLVABLE_ADDRESS:
+        cause = causes.pack_unresolvable_address(parameter[_ADDRESS_AT:])
+    elif result == CAUSE_UNRECOGNIZED_PARAMETERS:
+        cause = causes.pack_unrecognized_parameters([parameter] if parameter else [])
+    else:
+        cause = _CAUSES[result](parameter)
+    return pack_failure(request.correlation, cause)
 
 
-def _pack_cause(code: int, parameter: bytes) -> bytes:
-    if code == CAUSE_DELETE_LAST_ADDRESS:
-        return causes.pack_delete_last_address(parameter)
-    if code == CAUSE_DELETE_SOURCE_ADDRESS:
-        return causes.pack_delete_source_address(parameter)
-    if code == CAUSE_RESOURCE_SHORTAGE:
-        return causes.pack_resource_shortage(parameter)
-    if code == CAUSE_NO_AUTHORIZATION:
-        return causes.pack_no_authorization(parameter)
-    if code == CAUSE_UNRESOLVABLE_ADDRESS:
-        return causes.pack_unresolvable_address(parameter[_ADDRESS_AT:])
-    return causes.pack_unrecognized_parameters([parameter] if parameter else [])
+#: How a cause is packed that holds the parameter which it is about.
+_CAUSES: Final[dict[int, Callable[[bytes], bytes]]] = {
+    CAUSE_DELETE_LAST_ADDRESS: causes.pack_delete_last_address,
+    CAUSE_DELETE_SOURCE_ADDRESS: causes.pack_delete_source_address,
+    CAUSE_RESOURCE_SHORTAGE: causes.pack_resource_shortage,
+    CAUSE_NO_AUTHORIZATION: causes.pack_no_authorization,
+}

@@ -1,8 +1,8 @@
 """What one association does about NATs between it and its peer (draft natsupp section 6; RFC 6951 section 5.4).
 
 Knows what a NAT says of itself, when it seems to have forgotten us, and of a peer whose address has changed on the way.
-Which association a packet belongs to, where several share an address and port, is the endpoint's business; how
-addresses are changed, that of `asconf` and `peer_addresses`. Made where `Config.nat_support` is set.
+Which association a packet belongs to, where several share an address and port, is known by `endpoint.directory`; how
+addresses are changed, by `asconf` and `peer_addresses`. Made where `Config.nat_support` is set.
 
 A peer that authenticates says by ASCONF what its address is now. Of one that does not, an address is believed that its
 packets come from under the right tag, once it has answered a HEARTBEAT there.
@@ -10,8 +10,8 @@ packets come from under the right tag, once it has answered a HEARTBEAT there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Protocol, final
+from collections.abc import Callable, Sequence
+from typing import Final, final
 
 from ...errors import AsconfError, AssociationAborted, Cause
 from ...events import PathState
@@ -30,9 +30,9 @@ from ...wire.constants import (
 )
 from ..context import Context
 from ..paths.heartbeat import Heartbeat
+from ..request import Ticket
 from ..state import CLOSED
 from .asconf import Asconf
-from .asconf_jobs import Ticket
 from .asconf_requester import PERMITTED
 from .peer_addresses import PeerAddresses
 
@@ -43,33 +43,27 @@ _SUSPICIOUS: Final = 2
 _LAST_WORDS: Final = (ABORT, SHUTDOWN_ACK, SHUTDOWN_COMPLETE)
 
 
-class Switchboard(Protocol):
-    """Leads to the room where addresses are changed."""
-
-    def open_asconf(self) -> Asconf | None:
-        """Changing addresses; None if that was not negotiated, or the association is not up."""
-
-
 @final
 class Nat:
     """NATs, as one association sees them."""
 
-    __slots__ = ("_context", "_newcomer", "_peers", "_recovery", "_switchboard", "held_back")
+    __slots__ = ("_context", "_newcomer", "_open_asconf", "_peers", "_recovery", "held_back")
 
-    def __init__(self, context: Context, heartbeat: Heartbeat, switchboard: Switchboard) -> None:
+    def __init__(self, context: Context, heartbeat: Heartbeat, open_asconf: Callable[[], Asconf | None]) -> None:
+        """`open_asconf` gives what changes addresses; None if that was not negotiated, or while it can't be used."""
         self._context = context
         self._peers = PeerAddresses(context, heartbeat)
-        self._switchboard = switchboard
+        self._open_asconf = open_asconf
         self._recovery: Ticket | None = None
         self._newcomer: Path | None = None  # an address that the peer may have moved to
         #: Our addresses that the peer is told of once the association is up (section 6.6).
         self.held_back: tuple[str, ...] = ()
 
     def on_established(self) -> None:
-        """Section 6.6: now the other addresses, each through a NAT of its own."""
+        """Tell the peer of our other addresses, each through a NAT of its own (section 6.6)."""
         held_back = self.held_back
         self.held_back = ()
-        asconf = self._switchboard.open_asconf()
+        asconf = self._open_asconf()
         if asconf is None:
             return
         for address in held_back:
@@ -81,8 +75,8 @@ class Nat:
     # What a NAT says.
 
     def on_error(self, found: Sequence[Cause], route: Route) -> None:
-        """ERROR of a NAT, under the tag of a packet that we sent from the local address of `route`."""
-        asconf = self._switchboard.open_asconf()
+        """Take in an ERROR of a NAT, under the tag of a packet that we sent from the local address of `route`."""
+        asconf = self._open_asconf()
         if asconf is None:
             return  # section 6.4.2: there is nothing that would help
         codes = {cause.code for cause in found}
@@ -95,7 +89,7 @@ class Nat:
             self._on_collision(asconf, found)
 
     def _recover(self, asconf: Asconf, path: Path, local: str) -> None:
-        """Section 6.4.2: one request that tells the NAT of the association, and the peer of the NAT's address."""
+        """Tell the NAT of the association, and the peer of the NAT's address, in one request (section 6.4.2)."""
         if self._recovery is not None and not self._recovery.is_done:
             return
         try:
@@ -104,10 +98,10 @@ class Nat:
             self._recovery = None  # the association is about to end, or the peer does not know ASCONF after all
 
     def _on_collision(self, asconf: Asconf, found: Sequence[Cause]) -> None:
-        """Sections 6.2.2 and 6.4.2: another association has our tags at the NAT. The address can't be added; if it was
-        the only one, this is the end.
+        """Add no address at a NAT where another association has our tags; if it was the only one, abort (sections 6.2.2
+        and 6.4.2).
         """
-        ticket = asconf.give_up_for_nat("another association has the same tag or port at the NAT", found)
+        ticket = asconf.requester.give_up_for_nat("another association has the same tag or port at the NAT", found)
         if ticket is None or ticket is not self._recovery or len(self._context.paths.local.sources) > 1:
             return
         text = "a NAT has lost the association, and has another one with the same tag or port now"
@@ -116,7 +110,7 @@ class Nat:
     # What silence says.
 
     def on_silence(self, path: Path) -> None:
-        """A time-out on this path. Behind a NAT it may be that this has another address now, which nobody tells."""
+        """Look, after a time-out on this path, for a NAT that may have another address now, which nobody tells."""
         newcomer = self._newcomer
         if newcomer is path and path.state is PathState.UNCONFIRMED and path.error_count:
             self._newcomer = None
@@ -128,24 +122,24 @@ class Nat:
                 self._ask(path)
 
     def on_unanswered(self, times: int) -> None:
-        """SHUTDOWN was not answered so many times, which does not count against a path."""
+        """Look for the same after SHUTDOWN was not answered so many times, which does not count against a path."""
         if times == _SUSPICIOUS:
             self._ask(self._context.paths.data_path())
 
     def _ask(self, path: Path) -> None:
-        asconf = self._switchboard.open_asconf()
+        asconf = self._open_asconf()
         if asconf is not None and is_translatable(path.route.local):
             self._recover(asconf, path, path.route.local)
 
     def _is_last_resort(self, path: Path) -> bool:
-        """Whether data goes there, or would, had its time-outs not sent it on to one that fails as well."""
+        """True if data goes there, or would, had its time-outs not sent it on to one that fails as well."""
         data_path = self._context.paths.data_path()
         return path is data_path or data_path.state is not PathState.ACTIVE
 
     # A peer whose address has changed.
 
     def admit(self, route: Route) -> Path | None:
-        """A packet with our tag has come from an address that is not the peer's: a path to verify it by.
+        """Return a path to verify an address by that is not the peer's, and from which a packet with our tag has come.
 
         None where that is no sign of a NAT: the peer has several addresses, or says by ASCONF where it is.
         """
@@ -161,7 +155,7 @@ class Nat:
         return self._newcomer
 
     def is_last_word(self, datagram: bytes) -> bool:
-        """Whether a packet with our tag, from an address that is not the peer's, is nothing but the end of this
+        """True if a packet with our tag, from an address that is not the peer's, is nothing but the end of this
         association.
 
         Whoever gives up cannot say any more that a NAT has moved it. RFC 9260 section 8.5.1 B and C go by the tag, and
@@ -179,8 +173,8 @@ class Nat:
         return first16 >> 8 in _LAST_WORDS and not first16 & 0xFF and value_end + 3 & -4 >= end
 
     def flush(self) -> None:
-        """A batch is over: if the newcomer has answered its HEARTBEAT, that is where the peer is now (RFC 9260 section
-        5.4). Not before: the answer may have come from an address that goes by it, with other chunks behind it.
+        """Send to the newcomer alone, if it has answered its HEARTBEAT: the peer is there now (RFC 9260 section 5.4).
+        Once a batch is over: the answer may have come from an address that goes by it, with other chunks behind it.
         """
         newcomer = self._newcomer
         if newcomer is None or newcomer.state is not PathState.ACTIVE or self._context.state is CLOSED:

@@ -1,7 +1,8 @@
 """The peer's addresses come and go while the association lives (RFC 5061 section 5.3).
 
 Knows what it takes to use an address, and to use it no more: all that refers to a path lets go of it before its number
-becomes another's. Whether the peer may ask for that, and how, is the business of others.
+becomes another's. Whether the peer may ask for that, and how, is known by `asconf_responder`; `nat` has reasons of its
+own.
 """
 
 from __future__ import annotations
@@ -27,13 +28,11 @@ class PeerAddresses:
         self._heartbeat = heartbeat
 
     def add(self, address: str) -> None:
-        """Use an address that is not in use, once it is verified (F14): where we have none of its family, that has to
-        wait.
-        """
+        """Use a new address, once it is verified (F14): that has to wait where we have none of its family."""
         self.adopt(self._prepare(address))
 
     def admit(self, route: Route) -> Path:
-        """A path for a packet that may make its source an address of the peer; `adopt` or `dismiss` follows."""
+        """Return a path for a packet that may make its source an address of the peer; `adopt` or `dismiss` it later."""
         path = self._prepare(route.address)
         self._context.paths.learn(path, route)
         path.reply_route = path.route
@@ -50,14 +49,14 @@ class PeerAddresses:
         self._heartbeat.watch(path, context.now)
 
     def dismiss(self, path: Path) -> None:
-        """The packet for which `admit` was called is done with: forget its path, unless that was adopted."""
+        """Forget the path that `admit` has given for a packet, unless it was adopted."""
         paths = self._context.paths
         if path not in paths.paths:
             self._context.owner.vacate(path, paths.data_path())
             paths.release(path)
 
     def remove(self, path: Path, successor: Path) -> None:
-        """Use an address no more (F13). If no other one is verified, the successor's is awaited."""
+        """Use an address no more (F13). If no other one is verified, await that of the successor."""
         context = self._context
         paths = context.paths
         primary = paths.primary
@@ -87,7 +86,7 @@ class PeerAddresses:
             self._context.emit(PeerAddressChanged(path.route.address, "primary"))
 
     def resume(self) -> None:
-        """Our own addresses have changed: what could not be verified may be now.
+        """Verify what could not be verified before our own addresses changed.
 
         What was added last comes first (RFC 9260 section 5.4 leaves that to us): who moves as well is there.
         """

@@ -99,8 +99,8 @@ class RandomAddressChunks:
         assert len(script.association.context.timers._deadlines) <= 2 * MAX_PEER_ADDRESSES + 12
         asconf = script.association._rooms.asconf
         if asconf is not None:
-            assert len(asconf._answers._kept) <= 16
-            assert not asconf._answers._answers
+            assert len(asconf.responder._kept) <= 16
+            assert not asconf.responder._queued
 
     def route(self) -> Route:
         """From anywhere to an address that was ours at some time."""
@@ -143,7 +143,7 @@ class RandomAddressChunks:
         """The next, mostly."""
         random, script = self.random, self.script
         asconf = script.association._rooms.asconf
-        expected = script.number if asconf is None else asconf._answers._expected
+        expected = script.number if asconf is None else asconf.responder._expected
         return expected + random.choice((0, 0, 0, 0, 0, 1, -1, -2, random.getrandbits(32))) & 0xFFFFFFFF
 
     def asconf(self) -> bytes:
@@ -176,11 +176,10 @@ class RandomAddressChunks:
         """Of the request under way mostly, in favour of all of it or not."""
         random, script = self.random, self.script
         asconf = script.association._rooms.asconf
-        job = asconf._requests.current if asconf is not None else None
-        number = script.ours(-1) if asconf is None else asconf._requests._next_number - 1
+        number = script.ours(-1) if asconf is None else asconf.requester._next_number - 1
         if random.random() < 0.2:  # one from ahead ends it (section 4.3.4)
             number -= random.choice((1, 2, random.getrandbits(31)) if random.random() < 0.99 else (-1, -5))
-        first = 0 if job is None else job.correlation
+        first = 0 if asconf is None else asconf.requester._first_correlation
         responses = []
         for _ in range(random.choice((0, 0, 1, 2, 100))):
             correlation = first + random.choice((0, 0, 1, 2, random.getrandbits(32))) & 0xFFFFFFFF

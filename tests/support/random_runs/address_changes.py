@@ -6,7 +6,7 @@ from functools import partial
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError, AssociationTimeout
-from asyncsctp.handlers.addresses.asconf_jobs import Ticket
+from asyncsctp.handlers.request import Ticket
 from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED
 
@@ -84,7 +84,7 @@ class AddressChangeRun(RandomRun):
 
     def _settled(self, side: int, ticket: Ticket, gone: str) -> None:
         assert ticket.is_done
-        assert ticket.is_ok == (not ticket.reason)
+        assert ticket.is_ok == (ticket.error is None)
         if ticket.is_ok:
             self.granted += 1
             if gone and gone not in self.pair.association(side).path_manager.local:

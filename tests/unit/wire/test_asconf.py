@@ -10,7 +10,7 @@ import pytest
 from asyncsctp.wire import causes
 from asyncsctp.wire.asconf import (
     MAX_REQUESTS,
-    Asconf,
+    AsconfChunk,
     Request,
     Response,
     pack_asconf,
@@ -32,7 +32,7 @@ DELETE = pack_request(PARAM_DELETE_ADDRESS, 0x01023476, "192.0.2.1")
 HERE = "00050008 c0000207"
 
 
-def read(value: str) -> Asconf:
+def read(value: str) -> AsconfChunk:
     data = bytes.fromhex(value)
     return read_asconf(data, 0, len(data))
 
@@ -72,7 +72,7 @@ def test_chunks_and_parameters_look_as_drawn(packed: bytes, on_the_wire: str) ->
 def test_what_is_packed_is_read() -> None:
     vtags = pack_vtags(3, 1, 2)
     chunk = pack_asconf(7, "192.0.2.7", [ADD, DELETE, vtags, pack_disable_restart()])
-    assert read_asconf(chunk, 4, len(chunk)) == Asconf(
+    assert read_asconf(chunk, 4, len(chunk)) == AsconfChunk(
         7,
         "192.0.2.7",
         (

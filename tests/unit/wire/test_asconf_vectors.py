@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.vectors import Chunk, conversation
 
-from asyncsctp.wire.asconf import Asconf, Response, pack_asconf, pack_request, read_asconf, read_asconf_ack
+from asyncsctp.wire.asconf import AsconfChunk, Response, pack_asconf, pack_request, read_asconf, read_asconf_ack
 from asyncsctp.wire.constants import (
     ASCONF,
     ASCONF_ACK,
@@ -21,7 +21,7 @@ NUMBER_ONE = 0x01000000  # 1, in the order of bytes of its machine
 INVALID_PARAMETER, UNRESOLVABLE_ADDRESS, SOURCE_ADDRESS = 7, 5, 0xA2
 
 
-def asked(name: str) -> list[tuple[Asconf, Chunk]]:
+def asked(name: str) -> list[tuple[AsconfChunk, Chunk]]:
     chunks = conversation(name).chunks(ASCONF)
     return [(read_asconf(chunk.value, 0, len(chunk.value)), chunk) for chunk in chunks]
 
