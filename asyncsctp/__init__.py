@@ -46,7 +46,6 @@ from .events import (
     Event,
     PartialDeliveryAborted,
     PathChanged,
-    PathState,
     PeerAddressChanged,
     PeerError,
     PeerShutdown,
@@ -58,6 +57,7 @@ from .events import (
     TsnsReset,
 )
 from .handlers.state import State
+from .path_state import PathState
 from .statistics import EndpointStatistics, Statistics
 from .wire.octets import COMPILED
 

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 from .errors import Cause, SCTPError
-
-
-class PathState(Enum):
-    """What is known of one of the peer's addresses (RFC 9260 sections 5.4 and 8.2; POTENTIALLY_FAILED: RFC 7829)."""
-
-    UNCONFIRMED = "unconfirmed"
-    ACTIVE = "active"
-    POTENTIALLY_FAILED = "potentially-failed"
-    INACTIVE = "inactive"
+from .path_state import PathState
 
 
 @dataclass(frozen=True, slots=True)

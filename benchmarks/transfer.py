@@ -18,7 +18,7 @@ from asyncsctp.association.lifecycle import AssociationUser
 from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.testing import SeededRandom
 
 __all__ = ["CALIBRATION", "LARGE", "OFFERS", "SETUP", "SMALL", "Phases", "Transfer", "main"]

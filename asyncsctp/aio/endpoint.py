@@ -18,7 +18,7 @@ from ..checks import check_int
 from ..config import Config
 from ..endpoint.endpoint import Endpoint as CoreEndpoint
 from ..errors import AssociationClosed
-from ..paths.encapsulation import normalize
+from ..paths.route import normalize
 from ..statistics import EndpointStatistics
 from ..udp.transport import simulated
 from ..wire.constants import UDP_PORT

@@ -17,7 +17,7 @@ from ..association.invariants import check
 from ..association.outbox import Outbox
 from ..endpoint.endpoint import Endpoint as CoreEndpoint
 from ..handlers.paths.icmp import is_quoted
-from ..paths.encapsulation import Route
+from ..paths.route import Route
 from .sockets import Sockets
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from ..config import LIVE_FIELDS, PATH_FIELDS
-from ..events import PathState
+from ..path_state import PathState
 
 if TYPE_CHECKING:
     from ..paths.path import Path as CorePath

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, Protocol, cast, final
 
 from ..config import Config
-from ..paths.encapsulation import Route, is_ipv4, normalize, wildcard_of
+from ..paths.route import Route, is_ipv4, normalize, wildcard_of
 from ..tables import NOTHING
 from ..udp.datagram import Address, PacketProtocol, PacketTransport
 from ..udp.transport import DEFAULT_BUFFER, open_datagram

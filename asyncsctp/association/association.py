@@ -24,10 +24,10 @@ from ..handlers.setup.cookie import CookieJar, OpenedCookie
 from ..handlers.setup.handshake import Handshake
 from ..handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
 from ..outbound.message import WHOLE, OutboundMessage, Terms, message_flags
-from ..paths.encapsulation import Route
 from ..paths.local_addresses import known_to_client, set_out_from
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
+from ..paths.route import Route
 from ..timers import AUTOCLOSE, NEVER, timer_kind, timer_path
 from ..wire import causes
 from ..wire.constants import COMMON_HEADER_SIZE

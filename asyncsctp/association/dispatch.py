@@ -8,8 +8,8 @@ from typing import Final
 from ..handlers.auth import is_genuine
 from ..handlers.context import Context
 from ..handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, FORMING, MEANINGFUL, RECEIVES_DATA
-from ..paths.encapsulation import Route
 from ..paths.path import Path
+from ..paths.route import Route
 from ..timers import (
     DELAYED_ACK,
     FORWARD_TSN_RTX,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..events import PathState
 from ..handlers.addresses.asconf import Asconf
 from ..handlers.addresses.asconf_requester import PERMITTED
 from ..handlers.context import Context
@@ -20,6 +19,7 @@ from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW
 from ..outbound.message import ABANDONED, ACKED, IN_FLIGHT, lane_path
 from ..outbound.outstanding import OutstandingQueue
 from ..outbound.send_queue import SendQueue
+from ..path_state import PathState
 from ..timers import (
     DELAYED_ACK,
     FORWARD_TSN_RTX,

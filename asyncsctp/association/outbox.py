@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import final
 
-from ..paths.encapsulation import Route
+from ..paths.route import Route
 
 
 @final

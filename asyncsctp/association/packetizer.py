@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from ..events import PathState
 from ..handlers.context import Context
 from ..handlers.data.ecn import Ecn
 from ..handlers.data.receiver import Reception
@@ -16,9 +15,10 @@ from ..handlers.data.sender import Transmission
 from ..handlers.keyring import ACTIVE, Keyring
 from ..handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
 from ..outbound.message import ANY_PATH, LOST, PacketRecord, lane_key, lane_path
-from ..paths.encapsulation import Route
+from ..path_state import PathState
 from ..paths.marks import Marks
 from ..paths.path import Path
+from ..paths.route import Route
 from ..timers import T3_RTX, timer_key
 from ..wire import control
 from ..wire.constants import COOKIE_ACK, FLAG_IMMEDIATE, HEARTBEAT, HEARTBEAT_ACK, PAD

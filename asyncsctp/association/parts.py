@@ -26,8 +26,8 @@ from ..handlers.violations import Violations
 from ..inbound.budget import Remains
 from ..inbound.reassembly import Recipient
 from ..outbound.message import Terms
-from ..paths.encapsulation import Route
 from ..paths.path import Path
+from ..paths.route import Route
 from ..timers import T3_RTX, timer_key
 from ..wire.numbering import Numbering
 from ..wire.serial import unwrap_upwards

@@ -17,7 +17,7 @@ from ..handlers.context import Random
 from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import CookieJar
 from ..inbound.budget import Budget
-from ..paths.encapsulation import Route, normalize
+from ..paths.route import Route, normalize
 from ..statistics import EndpointStatistics
 from ..wire.packet import PREFIX_SIZE
 from ..wire.tlv import Malformed

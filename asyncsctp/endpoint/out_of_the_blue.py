@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final, final
 
-from ..paths.encapsulation import Route, in_scope
+from ..paths.route import Route, in_scope
 from ..wire import control, tlv
 from ..wire.constants import (
     ABORT,

@@ -10,7 +10,7 @@ from typing import Final, Protocol, final
 
 from ..association.association import Association
 from ..handlers.context import Random
-from ..paths.encapsulation import Route
+from ..paths.route import Route
 from ..wire.constants import ABORT, COMMON_HEADER_SIZE, FLAG_TAG_REFLECTED, SHUTDOWN_COMPLETE
 from ..wire.packet import checksum_ok, read_header
 from .out_of_the_blue import TokenBucket

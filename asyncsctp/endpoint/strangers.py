@@ -21,8 +21,8 @@ from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.setup.handshake import acknowledge
 from ..handlers.state import COOKIE_ECHOED, COOKIE_WAIT
-from ..paths.encapsulation import Route, as_seen, is_ipv4
 from ..paths.local_addresses import known_to_client
+from ..paths.route import Route, as_seen, is_ipv4
 from ..paths.settings import usual_room
 from ..statistics import EndpointStatistics
 from ..wire import causes, control, tlv

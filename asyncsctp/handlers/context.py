@@ -9,9 +9,9 @@ from ..config import Config
 from ..errors import SCTPError
 from ..events import CongestionControllerFailed, Event
 from ..inbound.budget import Budget
-from ..paths.encapsulation import Route
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
+from ..paths.route import Route
 from ..statistics import Statistics
 from ..timers import TimerTable
 from ..wire import control

@@ -10,9 +10,9 @@ from typing import Final, final
 
 from ..errors import AssociationAborted, AssociationTimeout
 from ..events import PeerShutdown
-from ..paths.encapsulation import Route
 from ..paths.failover import ROTATE_AT
 from ..paths.path import Path
+from ..paths.route import Route
 from ..timers import T2_SHUTDOWN, T4_RTO, T5_GUARD
 from ..wire import causes, control
 from ..wire.constants import MASK_32

@@ -6,14 +6,9 @@ Knows what is counted on each path. To choose one changes neither its state nor 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-from ..events import PathState
+from ..path_state import ACTIVE, POTENTIALLY_FAILED, UNCONFIRMED
 from .path import Path
-
-_UNCONFIRMED: Final = PathState.UNCONFIRMED
-_ACTIVE: Final = PathState.ACTIVE
-_POTENTIALLY_FAILED: Final = PathState.POTENTIALLY_FAILED
 
 
 def best(paths: Sequence[Path], after: Path) -> Path:
@@ -27,11 +22,11 @@ def best(paths: Sequence[Path], after: Path) -> Path:
     chosen_rank = (4, 0, 0, 0)  # worse than any
     for path in paths:
         state = path.state
-        if state is _UNCONFIRMED or not path.route.local:
+        if state is UNCONFIRMED or not path.route.local:
             continue
         same = 1 if path is after else 0
         same_local = 1 if path.route.local == after.route.local else 0
-        standing = same if state is _ACTIVE else 2 if state is _POTENTIALLY_FAILED else 3
+        standing = same if state is ACTIVE else 2 if state is POTENTIALLY_FAILED else 3
         rank = (standing, path.error_count, same, same_local)
         if rank < chosen_rank:
             chosen, chosen_rank = path, rank

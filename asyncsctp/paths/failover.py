@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple, final
 
 from ..config import Config
-from ..events import PathState
+from ..path_state import ACTIVE, INACTIVE, POTENTIALLY_FAILED, UNCONFIRMED
 from .choice import best
 from .path import Path
 
@@ -19,10 +19,6 @@ OF_DATA: Final = 0
 OF_HEARTBEATS: Final = 1
 OF_REQUESTS: Final = 2
 
-_UNCONFIRMED: Final = PathState.UNCONFIRMED
-_ACTIVE: Final = PathState.ACTIVE
-_POTENTIALLY_FAILED: Final = PathState.POTENTIALLY_FAILED
-_INACTIVE: Final = PathState.INACTIVE
 
 #: One time-out is a loss; with the second in a row the pair of addresses is suspected.
 ROTATE_AT: Final = 2
@@ -100,13 +96,13 @@ class Failover:
 
         RFC 7829 section 3.2 rule 3 iii: one that the user prefers is to be ACTIVE as well.
         """
-        if preferred is not None and preferred.state is _ACTIVE:
+        if preferred is not None and preferred.state is ACTIVE:
             return preferred
         return self._current
 
     def reply_path(self, path: Path) -> Path:
         """Where to answer what came from `path` (section 6.4); section 5.4 forbids most answers to UNCONFIRMED ones."""
-        return self._current if path.state is _UNCONFIRMED or not path.route.local else path
+        return self._current if path.state is UNCONFIRMED or not path.route.local else path
 
     @property
     def is_held(self) -> bool:
@@ -114,7 +110,7 @@ class Failover:
         (section 5.4); or we have, and it does not know that yet (RFC 5061 section 5.3 F1).
         """
         current = self._current
-        return current.state is _UNCONFIRMED or not current.route.local
+        return current.state is UNCONFIRMED or not current.route.local
 
     def retransmit_path(self, after_path_id: int) -> Path:
         """Where data goes that timed out on another path: an active one, as divergent as can be (section 6.4.1).
@@ -138,7 +134,7 @@ class Failover:
         # Section 5.4: probing is not counted; but where there is no other path, nothing else would tell. Nor is there
         # another while nothing can leave for the one in use, and an ASCONF goes to those that are to be verified.
         current = self._current
-        counted = counts and (path.state is not _UNCONFIRMED or path is current or not current.route.local)
+        counted = counts and (path.state is not UNCONFIRMED or path is current or not current.route.local)
         path.rto.back_off(lasting=counted and kind != OF_HEARTBEATS)
         if counted:
             self.silence.add(kind)
@@ -185,20 +181,20 @@ class Failover:
     def _hear(self, path: Path, alone: bool) -> bool:
         """An answer to what was sent to this path; whether it became ACTIVE by that."""
         state = path.state
-        if not alone and state is not _ACTIVE and path.settings.pf_threshold is not None:
+        if not alone and state is not ACTIVE and path.settings.pf_threshold is not None:
             return False
         path.error_count = 0
-        if state is _ACTIVE or state is _UNCONFIRMED or not path.route.local:
+        if state is ACTIVE or state is UNCONFIRMED or not path.route.local:
             return False
-        path.state = _ACTIVE
+        path.state = ACTIVE
         self._select()
         return True
 
     def confirm(self, path: Path) -> bool:
         """The peer has shown that this address is its own (section 5.4); whether that was news."""
-        if path.state is not _UNCONFIRMED:
+        if path.state is not UNCONFIRMED:
             return False
-        path.state = _ACTIVE if path.route.local else _INACTIVE  # nothing can leave for it until we have an address
+        path.state = ACTIVE if path.route.local else INACTIVE  # nothing can leave for it until we have an address
         path.error_count = 0
         self._select()
         return True
@@ -217,7 +213,7 @@ class Failover:
     def _judge(self, path: Path) -> Verdict:
         """What follows from the error counter of this path, by the thresholds in force."""
         changed = path.judge()
-        if changed or path.state is _POTENTIALLY_FAILED or path.state is _INACTIVE:
+        if changed or path.state is POTENTIALLY_FAILED or path.state is INACTIVE:
             self._select()
         threshold = self._config.primary_switchover
         if threshold is None or path is not self.primary or path.error_count <= threshold:
@@ -228,7 +224,7 @@ class Failover:
 
     def _select(self) -> None:
         # Section 8.2: ONE other address, and the same one as long as it works.
-        if self.primary.state is _ACTIVE:
+        if self.primary.state is ACTIVE:
             self._current = self.primary
-        elif self._current.state is not _ACTIVE:
+        elif self._current.state is not ACTIVE:
             self._current = best(self.paths, self._current)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, final
 
-from ..events import PathState
-from .encapsulation import is_ipv4, is_private, is_source_for, normalize, wildcard_of
+from ..path_state import ACTIVE, INACTIVE, UNCONFIRMED
 from .path import Path
+from .route import is_ipv4, is_private, is_source_for, normalize, wildcard_of
 
 _NONE: Final[frozenset[str]] = frozenset()
-_UNUSED: Final = frozenset({PathState.UNCONFIRMED, PathState.INACTIVE})
+_UNUSED: Final = frozenset({UNCONFIRMED, INACTIVE})
 
 #: The local address of a route along which nothing can leave.
 NOWHERE: Final = ""
@@ -159,7 +159,7 @@ class LocalAddresses:
         for path in paths:
             if path.route.local == address:
                 if not self._move(path, paths) and path.state not in _UNUSED:
-                    path.state = PathState.INACTIVE
+                    path.state = INACTIVE
                     changed.append(path)
             elif path.reply_route.local == address:
                 path.reply_route = path.route
@@ -169,10 +169,10 @@ class LocalAddresses:
         """There may be one for paths that had none; those whose state that has changed."""
         changed = []
         for path in paths:
-            if not path.route.local and self._move(path, paths) and path.state is PathState.INACTIVE:
-                path.state = PathState.ACTIVE
+            if not path.route.local and self._move(path, paths) and path.state is INACTIVE:
+                path.state = ACTIVE
                 path.judge()
-                if path.state is not PathState.INACTIVE:
+                if path.state is not INACTIVE:
                     changed.append(path)
         return changed
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import final
 
-from .encapsulation import Route
 from .path import Path
+from .route import Route
 
 
 @final

@@ -10,16 +10,11 @@ from __future__ import annotations
 from typing import Final, final
 
 from ..congestion.base import CongestionController
-from ..events import PathState
+from ..path_state import ACTIVE, INACTIVE, POTENTIALLY_FAILED, UNCONFIRMED, PathState
 from ..timers import NEVER
-from .encapsulation import Route, chunk_room, is_ipv4, smallest_mtu
+from .route import Route, chunk_room, is_ipv4, smallest_mtu
 from .rto import RtoEstimator
 from .settings import PathSettings
-
-_UNCONFIRMED: Final = PathState.UNCONFIRMED
-_ACTIVE: Final = PathState.ACTIVE
-_POTENTIALLY_FAILED: Final = PathState.POTENTIALLY_FAILED
-_INACTIVE: Final = PathState.INACTIVE
 
 _HEARTBEAT_INTERVAL: Final = 30.0  # HB.interval, section 16
 
@@ -154,15 +149,15 @@ class Path:
         UNCONFIRMED and INACTIVE.
         """
         before = self.state
-        if before is _UNCONFIRMED or before is _INACTIVE:
+        if before is UNCONFIRMED or before is INACTIVE:
             return False
         settings = self.settings
         if self.error_count > settings.max_retrans:
-            self.state = _INACTIVE  # section 8.2; RFC 7829 section 3.2 rule 8
+            self.state = INACTIVE  # section 8.2; RFC 7829 section 3.2 rule 8
         elif settings.pf_threshold is not None and self.error_count > settings.pf_threshold:
-            self.state = _POTENTIALLY_FAILED  # RFC 7829 section 3.2 rule 2
+            self.state = POTENTIALLY_FAILED  # RFC 7829 section 3.2 rule 2
         else:
-            self.state = _ACTIVE
+            self.state = ACTIVE
         return self.state is not before
 
     def reserve(self, reserved: int) -> None:
@@ -195,13 +190,13 @@ class Path:
         """
         rto = self.rto.rto
         interval = self.settings.heartbeat_interval
-        if self.state is _UNCONFIRMED:
+        if self.state is UNCONFIRMED:
             if self.error_count <= self.settings.max_retrans:
                 return rto
             if interval is None:
                 interval = _HEARTBEAT_INTERVAL
         elif interval is None:
             return NEVER
-        elif self.state is _POTENTIALLY_FAILED:
+        elif self.state is POTENTIALLY_FAILED:
             return 0.0
         return interval + rto * (0.5 + random_fraction)

@@ -11,18 +11,14 @@ from typing import Any, Final, final
 
 from ..config import Config
 from ..congestion.guard import make
-from ..events import PathState
+from ..path_state import ACTIVE, INACTIVE, UNCONFIRMED, PathState
 from .choice import best
-from .encapsulation import Route, chunk_room, is_ipv4, normalize, wildcard_of
 from .failover import ROTATE_AT, Failover, Verdict
 from .local_addresses import NOWHERE, LocalAddresses
 from .path import Path
+from .route import Route, chunk_room, is_ipv4, normalize, wildcard_of
 from .rto import RtoEstimator
 from .settings import common_settings
-
-_UNCONFIRMED: Final = PathState.UNCONFIRMED
-_ACTIVE: Final = PathState.ACTIVE
-_INACTIVE: Final = PathState.INACTIVE
 
 _HB_MAX_BURST: Final = 1  # section 16
 
@@ -83,7 +79,7 @@ class PathManager(Failover):
         path = self._by_address.get(address)
         local = self.local.most_divergent(address, self.paths) if path is None else NOWHERE
         if local != NOWHERE:
-            path = self._make(address, local, _ACTIVE if confirmed else _UNCONFIRMED)
+            path = self._make(address, local, ACTIVE if confirmed else UNCONFIRMED)
             self.attach(path)
         return path
 
@@ -91,7 +87,7 @@ class PathManager(Failover):
         """A path to what may become an address of the peer; nothing but what is sent to it by name goes there, and
         nothing at all where we have no address of its family.
         """
-        return self._make(address, self.local.most_divergent(address, self.paths), _UNCONFIRMED)
+        return self._make(address, self.local.most_divergent(address, self.paths), UNCONFIRMED)
 
     def _make(self, address: str, local: str, state: PathState) -> Path:
         ipv4 = is_ipv4(address)
@@ -126,12 +122,12 @@ class PathManager(Failover):
         """
         path = self.find(address)
         if path is None or (
-            successor is None and all(other.state is _UNCONFIRMED for other in self.paths if other is not path)
+            successor is None and all(other.state is UNCONFIRMED for other in self.paths if other is not path)
         ):
             return False
         self.paths.remove(path)
         del self._by_address[path.route.address]
-        path.state = _INACTIVE
+        path.state = INACTIVE
         path.route = path.reply_route = path.route._replace(local=NOWHERE)
         if path is self.primary:
             instead = best(self.paths, path)
@@ -170,7 +166,7 @@ class PathManager(Failover):
             path.restart(RtoEstimator(config.rto_initial, config.rto_min, config.rto_max))
             path.judge()
             if path.route.address == addresses[0]:
-                path.state = _ACTIVE
+                path.state = ACTIVE
         self.retain(addresses)
         self._select()
         for path in self.by_id:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, final
 
 from ..config import Config, check_path_setting
-from .encapsulation import chunk_room, is_ipv4
+from .route import chunk_room, is_ipv4
 
 DEFAULT_MTU: Final = 1280  # IPv6 guarantees it; IPv4 tunnels carry it too
 

@@ -12,7 +12,7 @@ from math import inf
 from typing import Final, Protocol, final
 
 from ..association.outbox import Outbox
-from ..paths.encapsulation import Route
+from ..paths.route import Route
 from .clock import DeadlockError, SimulationError, TimeLimitError
 from .host import Address, Port, normal
 from .network import Network

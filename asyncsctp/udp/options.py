@@ -15,7 +15,7 @@ import sys
 from struct import Struct
 from typing import Final
 
-from ..paths.encapsulation import is_ipv4, normalize
+from ..paths.route import is_ipv4, normalize
 from .datagram import Address, DatagramError, SockAddr, address_of, sockaddr_of
 
 LINUX: Final = sys.platform == "linux"

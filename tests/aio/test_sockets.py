@@ -20,7 +20,7 @@ import asyncsctp
 from asyncsctp import Config
 from asyncsctp.aio.addresses.address_watch import _is_ours
 from asyncsctp.aio.sockets import Sockets
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.udp import options as udp_options
 from asyncsctp.udp.datagram import Address
 

@@ -20,7 +20,7 @@ from asyncsctp.errors import SCTPError
 from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED
 from asyncsctp.outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import COOKIE_ECHO, INIT, INIT_ACK, RE_CONFIG
 

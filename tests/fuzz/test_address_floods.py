@@ -13,7 +13,7 @@ from support.script import LOCAL, PEER, UDP_PORT
 from asyncsctp import compiled
 from asyncsctp.config import Config
 from asyncsctp.handlers.state import ESTABLISHED
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import tlv
 from asyncsctp.wire.asconf import pack_asconf
 from asyncsctp.wire.constants import PARAM_ADD_ADDRESS

@@ -15,7 +15,7 @@ from asyncsctp.association.association import Association
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import COOKIE_ECHO, FLAG_TAG_REFLECTED, INIT, INIT_ACK

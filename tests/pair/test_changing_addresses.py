@@ -8,8 +8,9 @@ from support.random_runs.address_changes import give, take
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError
-from asyncsctp.events import PathState, PeerAddressChanged
+from asyncsctp.events import PeerAddressChanged
 from asyncsctp.handlers.request import Ticket
+from asyncsctp.path_state import PathState
 from asyncsctp.testing import LinkSettings
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire.constants import HEARTBEAT_ACK

@@ -6,7 +6,8 @@ import pytest
 from support.pair import A_ADDRESSES, Z_ADDRESSES, Pair
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathChanged, PathState, PeerAddressChanged
+from asyncsctp.events import PathChanged, PeerAddressChanged
+from asyncsctp.path_state import PathState
 
 PERIOD = 0.02  # of what is written
 ROUND_TRIP = 0.02

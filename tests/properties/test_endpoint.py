@@ -12,7 +12,7 @@ from asyncsctp.association.lifecycle import AssociationUser
 from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.init import Init, pack_init
 from asyncsctp.wire.packet import Seal, read_header

@@ -16,8 +16,9 @@ from support.random_runs.base import RandomRun
 from support.seeds import replayable, seeds
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathChanged, PathState
+from asyncsctp.events import PathChanged
 from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.path_state import PathState
 
 
 class FailingPaths(RandomRun):

@@ -12,8 +12,9 @@ from support.script import B, E, I, Script
 from asyncsctp.config import LIVE_FIELDS, Config
 from asyncsctp.congestion import CongestionController
 from asyncsctp.errors import MessageTooLarge
-from asyncsctp.events import PathChanged, PathState, PeerAddressChanged
+from asyncsctp.events import PathChanged, PeerAddressChanged
 from asyncsctp.handlers.state import CLOSED
+from asyncsctp.path_state import PathState
 from asyncsctp.schedulers import Priority
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import (

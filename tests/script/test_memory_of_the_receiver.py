@@ -25,7 +25,7 @@ from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.budget import FLOOR
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.testing import SeededRandom
 from asyncsctp.wire.constants import (
     ABORT,

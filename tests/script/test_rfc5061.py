@@ -9,8 +9,8 @@ from support.script import LOCAL, PEER, B, E, I
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError, AssociationAborted, AssociationTimeout
-from asyncsctp.events import PathState
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
+from asyncsctp.path_state import PathState
 from asyncsctp.wire import causes, control
 from asyncsctp.wire.asconf import pack_failure, pack_success
 from asyncsctp.wire.constants import (

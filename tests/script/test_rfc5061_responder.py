@@ -9,10 +9,10 @@ from support.asconf_script import CHUNKS, NEW, OURS, Mobile, add, delete, prefer
 from support.script import LOCAL, PEER, PEER_PORT, PEER_TSN, B, E, I, Script
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathState
 from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.path_state import PathState
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.asconf import pack_asconf, pack_asconf_ack, pack_disable_restart, pack_vtags
 from asyncsctp.wire.constants import ASCONF_ACK, AUTH, DATA, HEARTBEAT, HEARTBEAT_ACK, SACK, SHUTDOWN, SHUTDOWN_ACK

@@ -10,9 +10,9 @@ from support.natsupp_script import NAT_AND_ASCONF, nat_returns
 from support.script import LOCAL, PEER, UDP_PORT, Packet, Script
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathState
 from asyncsctp.handlers.state import ESTABLISHED
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.path_state import PathState
+from asyncsctp.paths.route import Route
 from asyncsctp.wire.asconf import ANY_IPV4, pack_asconf_ack, read_asconf
 from asyncsctp.wire.constants import (
     ASCONF,

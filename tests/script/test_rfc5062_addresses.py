@@ -15,10 +15,10 @@ from support.script import LOCAL, PEER, PEER_TAG, PEER_TSN, UDP_PORT, Packet
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationTimeout
-from asyncsctp.events import PathState
 from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import ESTABLISHED
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.path_state import PathState
+from asyncsctp.paths.route import Route
 from asyncsctp.timers import HEARTBEAT_TIMER, timer_key
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.asconf import pack_asconf, pack_asconf_ack, pack_failure, pack_success

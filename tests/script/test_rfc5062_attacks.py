@@ -22,8 +22,9 @@ from support.endpoints import (
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted
-from asyncsctp.events import AssociationRestarted, PathState
+from asyncsctp.events import AssociationRestarted
 from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.path_state import PathState
 from asyncsctp.wire import causes, control, sack
 from asyncsctp.wire.constants import ABORT, COOKIE_ACK, DATA, HEARTBEAT, INIT_ACK
 from asyncsctp.wire.packet import Seal

@@ -8,9 +8,10 @@ import pytest
 from support.script import PEER, Packet, Script
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathChanged, PathState, PeerAddressChanged, StreamsReset
+from asyncsctp.events import PathChanged, PeerAddressChanged, StreamsReset
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.outbound.message import LIMITED, Terms
+from asyncsctp.path_state import PathState
 from asyncsctp.wire.constants import DATA, FORWARD_TSN, HEARTBEAT, RE_CONFIG, SACK
 from asyncsctp.wire.control import pack_heartbeat_ack, read_heartbeat
 from asyncsctp.wire.reconfig import PERFORMED, pack_reconfig, pack_response

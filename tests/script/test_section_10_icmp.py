@@ -32,7 +32,7 @@ from asyncsctp.handlers.state import (
     SHUTDOWN_RECEIVED,
     State,
 )
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import HEARTBEAT
 from asyncsctp.wire.init import pack_init

@@ -31,7 +31,7 @@ from support.script import PEER, Script
 
 from asyncsctp.config import Config
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_SENT
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.auth import AuthParameters
 from asyncsctp.wire.constants import (

@@ -28,8 +28,9 @@ from support.narrowing import so_far
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted, AssociationRefused, AssociationTimeout
-from asyncsctp.events import AssociationUp, PathState
+from asyncsctp.events import AssociationUp
 from asyncsctp.handlers.state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, ESTABLISHED
+from asyncsctp.path_state import PathState
 from asyncsctp.testing import LinkSettings
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire import causes, control, tlv

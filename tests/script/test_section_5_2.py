@@ -29,7 +29,7 @@ from support.endpoints import (
 from support.narrowing import so_far
 
 from asyncsctp.config import Config
-from asyncsctp.events import AssociationRestarted, AssociationUp, PathState, SendFailed
+from asyncsctp.events import AssociationRestarted, AssociationUp, SendFailed
 from asyncsctp.handlers.state import (
     CLOSED,
     COOKIE_ECHOED,
@@ -41,6 +41,7 @@ from asyncsctp.handlers.state import (
     SHUTDOWN_SENT,
     State,
 )
+from asyncsctp.path_state import PathState
 from asyncsctp.testing import LinkSettings
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire import causes, control

@@ -6,9 +6,10 @@ import pytest
 from support.endpoints import HERE, PEER_TSN, THERE, UDP, Sim, Solo, chunks, data, heartbeat_ack, kinds, kinds_to
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathState, PeerAddressChanged
+from asyncsctp.events import PeerAddressChanged
 from asyncsctp.handlers.state import ESTABLISHED
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.path_state import PathState
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.constants import COOKIE_ACK, DATA, HEARTBEAT, HEARTBEAT_ACK, SACK
 

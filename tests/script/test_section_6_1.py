@@ -8,8 +8,8 @@ import pytest
 from support.script import PEER, Script
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathState
 from asyncsctp.handlers.state import ESTABLISHED
+from asyncsctp.path_state import PathState
 from asyncsctp.wire.constants import DATA, ERROR, SACK
 
 TIMID = Config(heartbeat_interval=None, nodelay=False)

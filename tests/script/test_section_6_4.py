@@ -5,7 +5,8 @@ from __future__ import annotations
 from support.script import LOCAL, PEER, B, E, Script, U
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathChanged, PathState
+from asyncsctp.events import PathChanged
+from asyncsctp.path_state import PathState
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import DATA, ERROR, HEARTBEAT, HEARTBEAT_ACK, SACK, SHUTDOWN_ACK, SHUTDOWN_COMPLETE
 from asyncsctp.wire.control import pack_heartbeat

@@ -6,7 +6,7 @@ import pytest
 from support.script import PEER, UDP_PORT, B, E, Script, U
 
 from asyncsctp.config import Config
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire.constants import ABORT, CAUSE_PROTOCOL_VIOLATION, DATA, SACK
 
 

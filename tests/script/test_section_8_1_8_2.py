@@ -10,8 +10,9 @@ from support.script import PEER, Script
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationTimeout
-from asyncsctp.events import AssociationDown, PathChanged, PathState, SendFailed
+from asyncsctp.events import AssociationDown, PathChanged, SendFailed
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
+from asyncsctp.path_state import PathState
 from asyncsctp.wire.constants import DATA, HEARTBEAT
 from asyncsctp.wire.control import pack_heartbeat_ack, read_heartbeat
 

@@ -6,9 +6,10 @@ import pytest
 from support.script import LOCAL, PEER, UDP_PORT, Script
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathChanged, PathState, PeerAddressChanged
+from asyncsctp.events import PathChanged, PeerAddressChanged
 from asyncsctp.handlers.state import ESTABLISHED
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.path_state import PathState
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import DATA, HEARTBEAT, HEARTBEAT_ACK, PARAM_HEARTBEAT_INFO, SHUTDOWN
 from asyncsctp.wire.control import pack_heartbeat, pack_heartbeat_ack, read_heartbeat

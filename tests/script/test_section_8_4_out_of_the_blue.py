@@ -9,7 +9,7 @@ from support.endpoints import HERE, PEER_TSN, THERE, Sim, Solo, chunks, data, ki
 
 from asyncsctp.config import Config
 from asyncsctp.handlers.state import CLOSED
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import causes, control, sack, tlv
 from asyncsctp.wire.constants import ABORT, I_DATA, INIT_ACK, SHUTDOWN_COMPLETE
 from asyncsctp.wire.init import pack_init

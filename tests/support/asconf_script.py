@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from asyncsctp.config import Config
 from asyncsctp.events import PeerAddressChanged
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire.asconf import (
     AsconfChunk,
     Response,

@@ -15,7 +15,6 @@ from asyncsctp.association.invariants import check as check_association
 from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
-from asyncsctp.events import PathState
 from asyncsctp.handlers.state import (
     COOKIE_ECHOED,
     COOKIE_WAIT,
@@ -26,7 +25,8 @@ from asyncsctp.handlers.state import (
     SHUTDOWN_SENT,
     State,
 )
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.path_state import PathState
+from asyncsctp.paths.route import Route
 from asyncsctp.testing import LinkSettings, Network
 from asyncsctp.testing.network import Datagram
 from asyncsctp.testing.pair import Simulation

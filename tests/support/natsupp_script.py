@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncsctp.config import Config
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import tlv
 from asyncsctp.wire.constants import ERROR, FLAG_MIDDLEBOX, FLAG_TAG_REFLECTED
 

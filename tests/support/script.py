@@ -17,8 +17,8 @@ from asyncsctp.association.outbox import Outbox
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import ESTABLISHED, State
-from asyncsctp.paths.encapsulation import Route
 from asyncsctp.paths.path import Path
+from asyncsctp.paths.route import Route
 from asyncsctp.paths.rto import RtoEstimator
 from asyncsctp.wire import control, sack, tlv
 from asyncsctp.wire.auth import AuthParameters

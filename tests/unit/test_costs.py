@@ -28,7 +28,7 @@ from asyncsctp.inbound.idata_streams import IDataStreams
 from asyncsctp.inbound.reassembly import Recipient
 from asyncsctp.outbound.data_queue import DataQueue
 from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.schedulers import FirstComeFirstServed
 from asyncsctp.testing import SeededRandom
 from asyncsctp.timers import AUTOCLOSE, NEVER, T3_RTX

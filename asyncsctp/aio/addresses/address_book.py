@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 
 from ...config import Config
 from ...errors import AssociationClosed
-from ...paths.encapsulation import in_scope, normalize, wildcard_of
+from ...paths.route import in_scope, normalize, wildcard_of
 from ...tables import NOTHING
 from ..processes.membership import Membership
 

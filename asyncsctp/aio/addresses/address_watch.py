@@ -16,7 +16,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple, final
 
-from ...paths.encapsulation import in_scope, is_ipv4, normalize
+from ...paths.route import in_scope, is_ipv4, normalize
 from ...udp.datagram import EXHAUSTED, address_of, sockaddr_of
 from ...udp.forking import keep_to_this_process
 from ...udp.transport import simulated

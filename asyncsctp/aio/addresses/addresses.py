@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import AsconfError, SCTPError
 from ...handlers.state import ESTABLISHED
-from ...paths.encapsulation import in_scope, is_ipv4, is_source_for
+from ...paths.route import in_scope, is_ipv4, is_source_for
 from .address_book import AddressBook, ours, unicast
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, final
 
 from ...errors import SCTPError
-from ...paths.encapsulation import is_ipv4, is_source_for, wildcard_of
+from ...paths.route import is_ipv4, is_source_for, wildcard_of
 from ..flow_control import WaitList
 from . import addresses
 from .address_book import ours

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, Protocol, TypeVar, final
 
 from ...errors import SCTPError
-from ...paths.encapsulation import is_ipv4, normalize
+from ...paths.route import is_ipv4, normalize
 from ...udp.datagram import EXHAUSTED, address_of, sockaddr_of
 from ...udp.transport import simulated
 

@@ -15,7 +15,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, final
 
 from ...endpoint.port_sharing import Sharing
-from ...paths.encapsulation import Route
+from ...paths.route import Route
 from ...udp.forking import keep_to_this_process
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from ...checks import check_int
 from ...endpoint.port_sharing import Sharing
-from ...paths.encapsulation import normalize
+from ...paths.route import normalize
 from ...udp import options as udp_options
 from ...udp import steering
 from ...udp.datagram import Address

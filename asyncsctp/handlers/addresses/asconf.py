@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Final, final
 
 from ...errors import AsconfError, Cause
-from ...paths.encapsulation import Route, as_seen, in_scope, is_ipv4, is_translatable, normalize
 from ...paths.path import Path
+from ...paths.route import Route, as_seen, in_scope, is_ipv4, is_translatable, normalize
 from ...wire import tlv
 from ...wire.asconf import ANY_IPV4, ANY_IPV6, WILDCARDS, read_asconf_ack, read_lookup
 from ...wire.constants import (

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
 from ...errors import AsconfError, AssociationAborted, Cause
-from ...events import PathState
-from ...paths.encapsulation import Route, is_ipv4, is_translatable
+from ...path_state import PathState
 from ...paths.failover import OF_REQUESTS
 from ...paths.path import Path
+from ...paths.route import Route, is_ipv4, is_translatable
 from ...timers import T4_RTO
 from ...wire import causes
 from ...wire.asconf import (

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from ...events import PathState
-from ...paths.encapsulation import Route, as_seen, in_scope, is_ipv4
+from ...path_state import PathState
 from ...paths.path import Path
+from ...paths.route import Route, as_seen, in_scope, is_ipv4
 from ...wire import causes
 from ...wire.asconf import WILDCARDS, AsconfChunk, Request, pack_asconf_ack, pack_failure, pack_success, read_asconf
 from ...wire.constants import (

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from ...errors import AsconfError, AssociationAborted, Cause
-from ...events import PathState
-from ...paths.encapsulation import Route, in_scope, is_translatable
+from ...path_state import PathState
 from ...paths.path import Path
+from ...paths.route import Route, in_scope, is_translatable
 from ...wire import causes, tlv
 from ...wire.constants import (
     ABORT,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import final
 
 from ...events import PeerAddressChanged
-from ...paths.encapsulation import Route
 from ...paths.path import Path
+from ...paths.route import Route
 from ..context import Context
 from ..paths.heartbeat import Heartbeat
 from ..state import CLOSED

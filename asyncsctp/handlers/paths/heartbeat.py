@@ -11,10 +11,10 @@ from hmac import compare_digest
 from struct import Struct
 from typing import Final, final
 
-from ...events import PathState
-from ...paths.encapsulation import Route
+from ...path_state import POTENTIALLY_FAILED, UNCONFIRMED
 from ...paths.failover import OF_HEARTBEATS
 from ...paths.path import Path
+from ...paths.route import Route
 from ...timers import HEARTBEAT_TIMER, NEVER, timer_key
 from ...wire import control, tlv
 from ...wire.constants import HEARTBEAT_ACK
@@ -57,16 +57,16 @@ class Heartbeat:
         paths = self._context.paths
         if not path.route.local:  # no turn is taken; `insist` follows
             return
-        if path.state is PathState.UNCONFIRMED and path is paths.data_path():
+        if path.state is UNCONFIRMED and path is paths.data_path():
             self._schedule(path, 0.0)  # nothing goes on without, and its errors count for the association
-        elif path.state is PathState.UNCONFIRMED and path.error_count <= path.settings.max_retrans:
+        elif path.state is UNCONFIRMED and path.error_count <= path.settings.max_retrans:
             self._schedule(path, paths.reserve_probe(path, now))
         else:
             self._schedule(path, max(since + self._delay(path) - now, 0.0))
 
     def reschedule(self, path: Path) -> None:
         """HB.interval of this path has changed (section 8.3 A to C): it begins now."""
-        is_waiting = path.state is PathState.UNCONFIRMED or path.heartbeat_nonce
+        is_waiting = path.state is UNCONFIRMED or path.heartbeat_nonce
         if self._context.state in HEARTBEATS_IN and not is_waiting:
             self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
             self.watch(path, self._context.now)
@@ -101,7 +101,7 @@ class Heartbeat:
         if path.route.local:
             for answer in self._take_late(path):
                 context.queue(answer, path.path_id)
-        is_awaited = path.state is PathState.UNCONFIRMED and path is context.paths.data_path()
+        is_awaited = path.state is UNCONFIRMED and path is context.paths.data_path()
         if not context.timers.runs(_key(path)) or (is_awaited and not path.heartbeat_nonce):
             self.watch(path, context.now)
 
@@ -109,7 +109,7 @@ class Heartbeat:
         """ICMP says that nobody takes packets at the peer's UDP port. Who sent it nobody knows: whether it is true the
         next HEARTBEAT tells, which leaves at once.
         """
-        if self._context.state not in HEARTBEATS_IN or path.state is PathState.UNCONFIRMED:
+        if self._context.state not in HEARTBEATS_IN or path.state is UNCONFIRMED:
             return
         if path.heartbeat_nonce:
             path.is_refused = True
@@ -172,7 +172,7 @@ class Heartbeat:
             path.heartbeat_nonce = b""
             self._tell(path, None)
             # RFC 7829 section 3.2 rule 6: it MAY be ignored while data is outstanding there.
-            ignored = path.state is PathState.POTENTIALLY_FAILED and is_counted(context, path)
+            ignored = path.state is POTENTIALLY_FAILED and is_counted(context, path)
             if path.is_refused or not ignored:
                 if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
                     return
@@ -180,7 +180,7 @@ class Heartbeat:
                 self._probe_soon(path)
             else:
                 self.watch(path, path.heartbeat_at)
-        elif path.state is not PathState.UNCONFIRMED and (idle_at := path.last_sent + self._delay(path)) > context.now:
+        elif path.state is not UNCONFIRMED and (idle_at := path.last_sent + self._delay(path)) > context.now:
             # Section 8.3: not idle; data has measured this path within the period.
             if idle_at != NEVER:
                 context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
@@ -192,7 +192,7 @@ class Heartbeat:
         context = self._context
         setup = context.setup
         is_new = setup is not None and path.route.address not in setup.addresses
-        return context.paths.is_held or (is_new and path.state is PathState.UNCONFIRMED)
+        return context.paths.is_held or (is_new and path.state is UNCONFIRMED)
 
     def _reply(self, path: Path, answer: bytes, back: Route) -> None:
         """Beside the answers that are to leave along the same way, if there is room."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...errors import AssociationRefused
-from ...paths.encapsulation import Route
+from ...paths.route import Route
 from ...wire.constants import COMMON_HEADER_SIZE, INIT
 from ...wire.packet import read_header
 from ...wire.tlv import HEADER_SIZE, Malformed

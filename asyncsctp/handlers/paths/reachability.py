@@ -6,7 +6,8 @@ The counters are in `paths`; here their verdicts become events and, at the limit
 from __future__ import annotations
 
 from ...errors import AssociationTimeout
-from ...events import PathChanged, PathState, PeerAddressChanged
+from ...events import PathChanged, PeerAddressChanged
+from ...path_state import POTENTIALLY_FAILED
 from ...paths.failover import Verdict
 from ...paths.path import Path
 from ...timers import HEARTBEAT_TIMER, timer_key
@@ -38,7 +39,7 @@ def on_verdict(context: Context, path: Path, verdict: Verdict) -> None:
         context.emit(PathChanged(path.route.address, path.state))
         # RFC 7829 section 3.2 rules 5 and 6: HEARTBEATs are sent from now on, where they are sent at all; the first one
         # at once, unless one is under way.
-        if path.state is PathState.POTENTIALLY_FAILED and not path.heartbeat_nonce:
+        if path.state is POTENTIALLY_FAILED and not path.heartbeat_nonce:
             context.timers.start(timer_key(HEARTBEAT_TIMER, path.path_id), context.now)
     if verdict.switched:
         context.emit(PeerAddressChanged(context.paths.primary.route.address, "primary"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...paths.encapsulation import in_scope
+from ...paths.route import in_scope
 from ...wire.auth import AuthParameters
 from ...wire.constants import ASCONF, ASCONF_ACK, FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
 

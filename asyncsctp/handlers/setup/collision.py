@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, final
 
-from ...events import PathState
-from ...paths.encapsulation import Route
+from ...path_state import PathState
 from ...paths.path import Path
+from ...paths.route import Route
 from ...paths.settings import usual_room
 from ...timers import T1_COOKIE, T1_INIT
 from ...wire import causes, control, tlv

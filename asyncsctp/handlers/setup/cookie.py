@@ -16,7 +16,7 @@ from math import ceil, inf
 from struct import Struct
 from typing import Final, NamedTuple, final
 
-from ...paths.encapsulation import as_seen
+from ...paths.route import as_seen
 from ...wire.auth import RANDOM_SIZE, AuthParameters, key_vector, read_key_vector
 from ...wire.constants import MASK_32
 from ..context import Random

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from ...errors import AssociationAborted, AssociationRefused, AssociationTimeout, Cause
-from ...paths.encapsulation import Route, as_seen
 from ...paths.path import Path
 from ...paths.path_manager import PathManager
+from ...paths.route import Route, as_seen
 from ...timers import T1_COOKIE, T1_INIT
 from ...wire import causes, control, parameters, tlv
 from ...wire.auth import is_longer

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from ...config import Config
-from ...paths.encapsulation import Route, in_scope, is_ipv4, is_private, listed_addresses
+from ...paths.route import Route, in_scope, is_ipv4, is_private, listed_addresses
 from ...wire import causes
 from ...wire.auth import RANDOM_SIZE, SHA_1, SHA_256, AuthParameters
 from ...wire.constants import (

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from asyncsctp.aio.processes import exchange
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux steers packets")
 

@@ -13,7 +13,7 @@ from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError, AssociationClosed
 from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import CLOSED
-from asyncsctp.paths.encapsulation import Route, is_ipv4
+from asyncsctp.paths.route import Route, is_ipv4
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.asconf import (
     pack_asconf,

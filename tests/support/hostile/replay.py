@@ -19,7 +19,7 @@ from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import CLOSED
 from asyncsctp.outbound.message import LIMITED, TIMED, Terms
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.testing import LinkSettings
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire.constants import (

@@ -11,12 +11,12 @@ from support.script import LOCAL
 
 from asyncsctp.association.association import Association
 from asyncsctp.association.invariants import InvariantViolation, check
-from asyncsctp.events import PathState
 from asyncsctp.handlers.data.receiver import Reception
 from asyncsctp.handlers.data.sender import Transmission
 from asyncsctp.handlers.state import COOKIE_WAIT
 from asyncsctp.inbound.data_tracker import ACK_DELAYED, ACK_NOW
 from asyncsctp.outbound.message import LOST
+from asyncsctp.path_state import PathState
 from asyncsctp.timers import DELAYED_ACK, HEARTBEAT_TIMER, T1_INIT, T2_SHUTDOWN, T3_RTX, T4_RTO, timer_key
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from asyncsctp.association.outbox import Outbox
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 
 HERE, THERE = Route("10.0.0.1", "10.0.0.2", 9899), Route("10.0.0.1", "10.0.0.3", 9899)
 

@@ -18,7 +18,7 @@ from asyncsctp.errors import AssociationAborted, AssociationRefused, Association
 from asyncsctp.events import AssociationRestarted, Event
 from asyncsctp.handlers.setup import negotiation as capabilities
 from asyncsctp.handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.constants import (
     ABORT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncsctp.endpoint.out_of_the_blue import TokenBucket, answer, is_unicast, survey
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.constants import CAUSE_STALE_COOKIE, DATA, INIT_ACK, SACK
 from asyncsctp.wire.packet import Seal

@@ -14,7 +14,7 @@ from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.endpoint.port_sharing import MemberTags, Sharing
 from asyncsctp.handlers.setup.agreement import Setup
 from asyncsctp.handlers.setup.cookie import CookieJar
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.testing.randomness import SeededRandom
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import ABORT, COOKIE_ACK, INIT_ACK, SHUTDOWN_COMPLETE

@@ -17,9 +17,9 @@ from asyncsctp.handlers.setup.cookie import CookieJar
 from asyncsctp.handlers.setup.handshake import Handshake
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.budget import Budget
-from asyncsctp.paths.encapsulation import Route
 from asyncsctp.paths.path import Path
 from asyncsctp.paths.path_manager import PathManager
+from asyncsctp.paths.route import Route
 from asyncsctp.timers import T1_COOKIE, T1_INIT
 from asyncsctp.wire import tlv
 from asyncsctp.wire.constants import INIT, INIT_ACK

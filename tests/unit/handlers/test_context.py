@@ -5,7 +5,7 @@ from __future__ import annotations
 from unit.handlers.conftest import LOCAL, PEER, UDP_PORT, Bench
 
 from asyncsctp.handlers.state import ESTABLISHED
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import RE_CONFIG
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.narrowing import so_far
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathState
+from asyncsctp.path_state import PathState
 from asyncsctp.paths.local_addresses import LocalAddresses
 from asyncsctp.paths.path_manager import PathManager
 

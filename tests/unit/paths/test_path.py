@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from asyncsctp.config import Config
-from asyncsctp.events import PathState
-from asyncsctp.paths import Path, PathManager
+from asyncsctp.path_state import PathState
+from asyncsctp.paths.path import Path
+from asyncsctp.paths.path_manager import PathManager
 from asyncsctp.timers import NEVER
 
 V4 = "192.0.2.1"

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from asyncsctp.config import Config
 from asyncsctp.congestion import RFC9260
-from asyncsctp.events import PathState
-from asyncsctp.paths import Path, PathManager, Route, Verdict
-from asyncsctp.paths.failover import OF_DATA, OF_HEARTBEATS, OF_REQUESTS
+from asyncsctp.path_state import PathState
+from asyncsctp.paths.failover import OF_DATA, OF_HEARTBEATS, OF_REQUESTS, Verdict
+from asyncsctp.paths.path import Path
+from asyncsctp.paths.path_manager import PathManager
+from asyncsctp.paths.route import Route
 
 ACTIVE, INACTIVE, UNCONFIRMED = PathState.ACTIVE, PathState.INACTIVE, PathState.UNCONFIRMED
 POTENTIALLY_FAILED = PathState.POTENTIALLY_FAILED

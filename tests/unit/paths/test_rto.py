@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncsctp.paths import RtoEstimator
+from asyncsctp.paths.rto import RtoEstimator
 
 
 def test_it_starts_with_rto_initial_even_below_the_minimum() -> None:

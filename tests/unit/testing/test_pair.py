@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from asyncsctp.association.outbox import Outbox
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.testing import DeadlockError, LinkSettings, Network, Simulation, SimulationError, TimeLimitError
 
 A, A2, B, B2 = "10.0.0.1", "10.1.0.1", "10.0.0.2", "10.1.0.2"

@@ -10,8 +10,8 @@ from support.narrowing import so_far
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted, AssociationRefused, AssociationTimeout, Cause
-from asyncsctp.events import PathState
 from asyncsctp.handlers.state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, ESTABLISHED
+from asyncsctp.path_state import PathState
 from asyncsctp.timers import T1_COOKIE, T1_INIT
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.constants import (

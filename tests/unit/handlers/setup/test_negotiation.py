@@ -4,7 +4,7 @@ import pytest
 
 from asyncsctp.config import Config
 from asyncsctp.handlers.setup import negotiation as capabilities
-from asyncsctp.paths.encapsulation import Route
+from asyncsctp.paths.route import Route
 from asyncsctp.wire.constants import (
     CAUSE_INVALID_PARAMETER,
     CAUSE_MISSING_PARAMETER,

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncsctp.paths import in_scope, is_ipv4, listed_addresses, normalize
-from asyncsctp.paths.encapsulation import chunk_room, is_private
+from asyncsctp.paths.route import chunk_room, in_scope, is_ipv4, is_private, listed_addresses, normalize
 
 
 @pytest.mark.parametrize(
