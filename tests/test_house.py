@@ -52,7 +52,6 @@ TO_DISSOLVE = {
     "Authenticated",
     "DataRuns",
     "DynamicAddresses",
-    "Failover",
     "Fragments",
     "Inbox",
     "Overview",

@@ -17,7 +17,7 @@ from ..events import PeerAddressChanged
 from ..handlers.context import Context, Random
 from ..handlers.data.submission import Submission
 from ..handlers.notices import WRITABLE
-from ..handlers.paths import icmp, path_settings
+from ..handlers.paths import icmp
 from ..handlers.setup.agreement import Setup
 from ..handlers.setup.collision import Reply
 from ..handlers.setup.cookie import CookieJar, OpenedCookie
@@ -377,7 +377,7 @@ class Association(Overview):
             context.now = now
         rooms = self._rooms
         other_scheduler = config.scheduler is not context.config.scheduler
-        path_settings.configure(context, rooms.heartbeat, config)
+        rooms.heartbeat.configure(config)
         self._config = config
         if rooms.reception is not None and rooms.transmission is not None and rooms.submission is not None:
             rooms.reception.configure()
@@ -391,7 +391,7 @@ class Association(Overview):
         """Other settings for one path (`config.PATH_FIELDS`), which `configure` leaves alone from now on."""
         self.context.now = now
         rooms = self._rooms
-        path_settings.configure_path(self.context, rooms.heartbeat, self.path_to(address), changes)
+        rooms.heartbeat.configure_path(self.path_to(address), changes)
         if rooms.transmission is not None:
             rooms.transmission.measure()
         self._life.tell()

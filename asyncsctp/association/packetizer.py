@@ -234,7 +234,7 @@ class Packetizer:
 
     def _has_data_for(self, path: Path, transmission: Transmission) -> bool:
         """Whether data is about to leave for this path, so that a SACK that could wait goes with it (section 6.1)."""
-        if path.room(transmission.outstanding.in_flight[path.path_id], self._context.now) <= 0:
+        if path.space(transmission.outstanding.in_flight[path.path_id], self._context.now) <= 0:
             return False
         queue = transmission.queue
         record = transmission.window.earliest_lost()
@@ -250,7 +250,7 @@ class Packetizer:
         window = transmission.window
         while (record := window.earliest_lost()) is not None:
             path = self._path_again(record)
-            room = path.room(transmission.outstanding.in_flight[path.path_id], context.now)
+            room = path.space(transmission.outstanding.in_flight[path.path_id], context.now)
             if room <= 0 and not window.fast_retransmit_due:  # section 7.2.4: the first packet ignores cwnd
                 return
             parts = self._take_lead(path, data_path)
@@ -309,7 +309,7 @@ class Packetizer:
             keyring = None
         nagle = not context.config.nodelay
         now = context.now
-        room = path.room(outstanding.in_flight[path_id], now)
+        room = path.space(outstanding.in_flight[path_id], now)
         peer_rwnd = transmission.window.peer_rwnd()
         tsn = first_tsn = outstanding.next_tsn
         user_bytes = 0

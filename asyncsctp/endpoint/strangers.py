@@ -23,7 +23,7 @@ from ..handlers.setup.handshake import acknowledge
 from ..handlers.state import COOKIE_ECHOED, COOKIE_WAIT
 from ..paths.local_addresses import known_to_client
 from ..paths.route import Route, as_seen, is_ipv4
-from ..paths.settings import usual_room
+from ..paths.settings import usual_space
 from ..statistics import EndpointStatistics
 from ..wire import causes, control, tlv
 from ..wire.constants import ABORT, AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO, INIT, SHUTDOWN_ACK
@@ -334,4 +334,4 @@ class Strangers:
         self._outbox.add(route, [packet])
 
     def _room(self, route: Route) -> int:
-        return usual_room(self._host.config.mtu, route.address)
+        return usual_space(self._host.config.mtu, route.address)

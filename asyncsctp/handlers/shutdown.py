@@ -136,7 +136,7 @@ class Shutdown:
         path = context.paths.by_id[self._path_id]
         path.rto.back_off()
         if self.retransmissions >= ROTATE_AT:  # section 6.4.1
-            context.paths.rotate_local(path)
+            context.paths.local.rotate(path)
         self._path_id = context.paths.retransmit_path(self._path_id).path_id
         self._start_t2()
         self._send(is_answer=False)

@@ -1,24 +1,21 @@
-"""Which of the paths is used, and which have failed: error counters and what follows from them (RFC 9260 sections 6.4,
-8.1 and 8.2, RFC 7829).
+"""When a path has failed, and which one takes over (RFC 9260 sections 6.4.1, 8.1 and 8.2, RFC 7829).
 
-Counts and picks. It does not know which addresses there are to be, starts no timer and tells nobody: what changed is
-returned.
+Knows the rules, for one path or a choice of paths. They are applied in `path_manager`; what the user is told of it is
+in `handlers.paths.reachability`.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-from ..config import Config
 from ..path_state import ACTIVE, INACTIVE, POTENTIALLY_FAILED, UNCONFIRMED
-from .choice import best
 from .path import Path
 
 #: What was not answered in time: user data and what belongs to it, HEARTBEATs, RE-CONFIG and ASCONF.
 OF_DATA: Final = 0
 OF_HEARTBEATS: Final = 1
 OF_REQUESTS: Final = 2
-
 
 #: One time-out is a loss; with the second in a row the pair of addresses is suspected.
 ROTATE_AT: Final = 2
@@ -34,197 +31,55 @@ class Verdict(NamedTuple):
     switched: bool = False  # another path has become the primary path (RFC 7829 section 5)
 
 
-@final
-class Silence:
-    """Counts what the peer leaves unanswered, whichever path it took (section 8.1).
+def judge(path: Path) -> bool:
+    """Set the state that follows from the error counter of a path, by its thresholds; True if that is another one.
 
-    An answer to a question ends the silence about questions of its kind. To user data alone it ends no silence: a peer
-    that answers HEARTBEATs but never acknowledges data would be waited for without end (section 8.1: it MAY stay).
+    Only an answer ends UNCONFIRMED and INACTIVE.
     """
-
-    __slots__ = ("_kinds", "total")
-
-    def __init__(self) -> None:
-        #: Time-outs, of all kinds, since the last answers.
-        self.total = 0
-        self._kinds: tuple[int, ...] = ()  # of each
-
-    def add(self, kind: int) -> None:
-        """One more time-out."""
-        self._kinds += (kind,)
-        self.total = len(self._kinds)
-
-    def end(self, kind: int) -> None:
-        """Something of this kind was answered."""
-        self._kinds = tuple([other for other in self._kinds if other != kind])
-        self.total = len(self._kinds)
-
-    def end_all(self) -> None:
-        """The peer is there, whatever was asked."""
-        if self.total:
-            self.total = 0
-            self._kinds = ()
-
-
-class Failover:
-    """The paths in use. `primary` is the user's choice, or the one that section 5 of RFC 7829 has put in its place."""
-
-    __slots__ = ("_config", "_current", "by_id", "paths", "primary", "silence")
-
-    _current: Path
-    primary: Path
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self.by_id: list[Path] = []
-        self.paths: list[Path] = []
-        self.silence = Silence()
-
-    @property
-    def error_count(self) -> int:
-        """The association's error counter (section 8.1)."""
-        return self.silence.total
-
-    def rotate_local(self, path: Path) -> bool:
-        """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""
-        raise NotImplementedError
-
-    # Choice
-
-    def data_path(self, preferred: Path | None = None) -> Path:
-        """Where new data goes: the path that the user prefers for it, the primary, or one that works (section 6.4).
-
-        RFC 7829 section 3.2 rule 3 iii: one that the user prefers is to be ACTIVE as well.
-        """
-        if preferred is not None and preferred.state is ACTIVE:
-            return preferred
-        return self._current
-
-    def reply_path(self, path: Path) -> Path:
-        """Where to answer what came from `path` (section 6.4); section 5.4 forbids most answers to UNCONFIRMED ones."""
-        return self._current if path.state is UNCONFIRMED or not path.route.local else path
-
-    @property
-    def is_held(self) -> bool:
-        """Whether no data may leave, nor most else: the peer has moved, and where it is now is still to be verified
-        (section 5.4); or we have, and it does not know that yet (RFC 5061 section 5.3 F1).
-        """
-        current = self._current
-        return current.state is UNCONFIRMED or not current.route.local
-
-    def retransmit_path(self, after_path_id: int) -> Path:
-        """Where data goes that timed out on another path: an active one, as divergent as can be (section 6.4.1).
-
-        RFC 7829 section 3.2 rules 3 ii and 4: POTENTIALLY_FAILED paths come after the active ones.
-        """
-        return best(self.paths, self.by_id[after_path_id])
-
-    # Errors
-
-    def on_timeout(self, path: Path, kind: int = OF_DATA, counts: bool = True) -> Verdict:
-        """Nothing came back from this path within its RTO; `counts` is whether the association's counter takes notice.
-        `kind` is what was sent there.
-
-        Backs the RTO off (rule E2 of section 6.3.3), counts (sections 8.1 and 8.2), and after repeated errors tries
-        the next local address. `Path.expire_t3` comes before it where the time-out was T3's.
-        """
-        if path.settings.pf_threshold is None or path.error_count < self._most_errors(path):
-            path.error_count += 1
-        exceeded = False
-        # Section 5.4: probing is not counted; but where there is no other path, nothing else would tell. Nor is there
-        # another while nothing can leave for the one in use, and an ASCONF goes to those that are to be verified.
-        current = self._current
-        counted = counts and (path.state is not UNCONFIRMED or path is current or not current.route.local)
-        path.rto.back_off(lasting=counted and kind != OF_HEARTBEATS)
-        if counted:
-            self.silence.add(kind)
-            exceeded = self.silence.total > self._config.max_retrans
-        if path.error_count >= ROTATE_AT:
-            self.rotate_local(path)
-        return self._judge(path)._replace(exceeded=exceeded)
-
-    def on_heartbeat_timeout(self, path: Path) -> Verdict:
-        """A HEARTBEAT to this path was not answered within an RTO."""
-        if path.error_count >= self._most_errors(path):
-            path.error_count -= 1  # section 8.3: the counter stops once the path is inactive
-        # Section 8.1: only on the path that data uses does it say that the peer is gone.
-        return self.on_timeout(path, OF_HEARTBEATS, path is self._current)
-
-    def on_acknowledged(self, path: Path, alone: bool = True) -> bool:
-        """A SACK acknowledged data sent to this path (sections 8.1 and 8.2); whether the path became ACTIVE by that.
-
-        `alone`: some of it was sent to no other address. RFC 7829 section 3.2 rules 9 and 10: unless it was, nobody
-        knows which address it reached, and one that has failed stays failed.
-        """
-        if self.silence.total:
-            self.end_silence()
-        return self._hear(path, alone)
-
-    def on_answered(self, path: Path, kind: int, outstanding: bool, alone: bool = True) -> bool:
-        """A question of this kind, a HEARTBEAT or a request, which went to this path, was answered; `outstanding` tells
-        whether data waits to be acknowledged: if none does, nothing else is unanswered.
-
-        Whether the path became ACTIVE by it, from INACTIVE; see `confirm` for UNCONFIRMED.
-        """
-        if outstanding:
-            self.silence.end(kind)
-        if not outstanding or not self.silence.total:
-            self.end_silence()
-        return self._hear(path, alone)
-
-    def end_silence(self) -> None:
-        """The peer is there, whatever was asked: nothing is counted any more, and no back-off outlasts the count."""
-        self.silence.end_all()
-        for path in self.paths:
-            path.rto.release()
-
-    def _hear(self, path: Path, alone: bool) -> bool:
-        """An answer to what was sent to this path; whether it became ACTIVE by that."""
-        state = path.state
-        if not alone and state is not ACTIVE and path.settings.pf_threshold is not None:
-            return False
-        path.error_count = 0
-        if state is ACTIVE or state is UNCONFIRMED or not path.route.local:
-            return False
+    before = path.state
+    if before is UNCONFIRMED or before is INACTIVE:
+        return False
+    settings = path.settings
+    if path.error_count > settings.max_retrans:
+        path.state = INACTIVE  # section 8.2; RFC 7829 section 3.2 rule 8
+    elif settings.pf_threshold is not None and path.error_count > settings.pf_threshold:
+        path.state = POTENTIALLY_FAILED  # RFC 7829 section 3.2 rule 2
+    else:
         path.state = ACTIVE
-        self._select()
-        return True
+    return path.state is not before
 
-    def confirm(self, path: Path) -> bool:
-        """The peer has shown that this address is its own (section 5.4); whether that was news."""
-        if path.state is not UNCONFIRMED:
-            return False
-        path.state = ACTIVE if path.route.local else INACTIVE  # nothing can leave for it until we have an address
-        path.error_count = 0
-        self._select()
-        return True
 
-    def _most_errors(self, path: Path) -> int:
-        """Where the error counter stops: once the path is INACTIVE (section 8.3), or later where that tells failed
-        paths apart (RFC 7829 section 4.1 rule 3), or where it is waited for (section 5 rule 2).
-        """
-        settings = path.settings
-        most = settings.max_retrans + 1
-        if settings.pf_threshold is not None:
-            most = max(settings.max_retrans * _DORMANT_FACTOR, _DORMANT_FACTOR)
-        threshold = self._config.primary_switchover
-        return max(most, threshold + 1) if threshold is not None and path is self.primary else most
+def most_errors(path: Path, switchover: int | None) -> int:
+    """Return where the error counter of a path stops: once the path is INACTIVE (section 8.3), or later where that
+    tells failed paths apart (RFC 7829 section 4.1 rule 3).
 
-    def _judge(self, path: Path) -> Verdict:
-        """What follows from the error counter of this path, by the thresholds in force."""
-        changed = path.judge()
-        if changed or path.state is POTENTIALLY_FAILED or path.state is INACTIVE:
-            self._select()
-        threshold = self._config.primary_switchover
-        if threshold is None or path is not self.primary or path.error_count <= threshold:
-            return Verdict(changed)
-        # RFC 7829 section 5 rules 2 and 3: the primary path is the one that data takes now.
-        self.primary = self._current
-        return Verdict(changed, switched=self.primary is not path)
+    `switchover` is Primary.Switchover.Max.Retrans, which a primary path is to exceed (section 5 rule 2), None for
+    others.
+    """
+    settings = path.settings
+    most = settings.max_retrans + 1
+    if settings.pf_threshold is not None:
+        most = max(settings.max_retrans * _DORMANT_FACTOR, _DORMANT_FACTOR)
+    return most if switchover is None else max(most, switchover + 1)
 
-    def _select(self) -> None:
-        # Section 8.2: ONE other address, and the same one as long as it works.
-        if self.primary.state is ACTIVE:
-            self._current = self.primary
-        elif self._current.state is not ACTIVE:
-            self._current = best(self.paths, self._current)
+
+def best(paths: Sequence[Path], after: Path) -> Path:
+    """Return the active path with the fewest errors that is not `after`, from another local address if it can be.
+
+    If no other is active, `after` if it is. Else one that is POTENTIALLY_FAILED, the one with the fewest errors (RFC
+    7829 section 3.2 rule 4). Else all have failed: section 4.1 rule 3 takes the one with the fewest errors then, and
+    as its time-outs are counted on, they take turns.
+    """
+    chosen = after
+    chosen_rank = (4, 0, 0, 0)  # worse than any
+    for path in paths:
+        state = path.state
+        if state is UNCONFIRMED or not path.route.local:
+            continue
+        same = 1 if path is after else 0
+        same_local = 1 if path.route.local == after.route.local else 0
+        standing = same if state is ACTIVE else 2 if state is POTENTIALLY_FAILED else 3
+        rank = (standing, path.error_count, same, same_local)
+        if rank < chosen_rank:
+            chosen, chosen_rank = path, rank
+    return chosen

@@ -1,8 +1,7 @@
-"""One of the peer's addresses: what is known of the way there (RFC 9260 sections 5.4, 6.3, 7.2, 7.3 and 8.3).
+"""One of the peer's addresses: what is known of the way there (RFC 9260 sections 6.1, 6.3, 7.2 and 7.3).
 
-A path knows its own error counter and the state that follows from it (RFC 7829 section 3.2), its time-out, window and
-packet size. Which path is used is decided where all of them are known, in `path_manager`; what is in flight is counted
-in `outbound`.
+A path knows its time-out, its window and the size of its packets; its state and error counter are set by
+`path_manager`. What is in flight is counted in `outbound`.
 """
 
 from __future__ import annotations
@@ -10,13 +9,15 @@ from __future__ import annotations
 from typing import Final, final
 
 from ..congestion.base import CongestionController
-from ..path_state import ACTIVE, INACTIVE, POTENTIALLY_FAILED, UNCONFIRMED, PathState
-from ..timers import NEVER
-from .route import Route, chunk_room, is_ipv4, smallest_mtu
+from ..path_state import PathState
+from .encapsulation import chunk_space
+from .route import Route, is_ipv4
 from .rto import RtoEstimator
 from .settings import PathSettings
 
-_HEARTBEAT_INTERVAL: Final = 30.0  # HB.interval, section 16
+#: No report of a smaller packet is believed: every IPv4 and IPv6 path must carry one of these.
+_SMALLEST_MTU_IPV4: Final = 576
+_SMALLEST_MTU_IPV6: Final = 1280
 
 #: Of a window that lies idle so much leaves in one burst: one of so many parts, but so many packets at the least.
 _BURST_SHARE: Final = 4
@@ -69,7 +70,7 @@ class Path:
         self.congestion = congestion
         self.mtu = settings.mtu
         self._reserved = reserved
-        self.payload = chunk_room(self.mtu, is_ipv4(route.address)) - reserved
+        self.payload = chunk_space(self.mtu, is_ipv4(route.address)) - reserved
         self.last_sent = -1.0
         self._idle_since = -1.0
         self._burst_end = self._burst()
@@ -79,15 +80,15 @@ class Path:
         self.is_refused = False
 
     def restart(self, rto: RtoEstimator) -> None:
-        """The peer has lost its state: what was counted and measured before is of no meaning (section 5.2.4 A)."""
+        """Forget what was counted and measured: the peer has lost its state (section 5.2.4 A)."""
         self.rto = rto
         self.congestion.reinitialize()
         self.error_count = 0
         self.last_sent = self._idle_since = -1.0
         self.one_packet = False
 
-    def room(self, in_flight: int, now: float) -> int:
-        """The bytes of data that may leave now; while there are any, a whole packet may (section 6.1 B)."""
+    def space(self, in_flight: int, now: float) -> int:
+        """Return the bytes of data that may leave now; while there are any, a whole packet may (section 6.1 B)."""
         if in_flight > 0:
             return 0 if self.one_packet else self.window - in_flight
         if self._idle_since >= 0.0:
@@ -104,7 +105,7 @@ class Path:
         """What may be in flight: cwnd, but less of one that lies idle (section 6.1 D).
 
         What was in flight before a SACK may be once more, and as much beyond as it has acknowledged: then what the
-        network let go on makes room for twice that. Or as much as may leave in one burst.
+        network let go on makes space for twice that. Or as much as may leave in one burst.
         """
         cwnd = self.congestion.cwnd
         return cwnd if cwnd < self._burst_end else self._burst_end
@@ -115,15 +116,13 @@ class Path:
         return max(self.congestion.cwnd // _BURST_SHARE, _SMALLEST_BURST * self.payload)
 
     def on_sent(self, now: float, again: bool = False) -> None:
-        """Data has left for this address; `again`: it was sent before, so that it measures nothing (section 6.3.1
-        C5).
-        """
+        """Note that data has left; `again`: it was sent before, so that it measures nothing (section 6.3.1 C5)."""
         if not again:
             self.last_sent = now
         self._idle_since = now
 
     def on_ack(self, acked: int, in_flight_before: int, cum_advanced: bool, in_recovery: bool, now: float) -> None:
-        """A SACK acknowledged data sent to this address; the arguments are those of `CongestionController.on_ack`."""
+        """Move the windows for a SACK of data sent here; the arguments are those of `CongestionController.on_ack`."""
         self.one_packet = False
         self.congestion.on_ack(acked, in_flight_before, cum_advanced, in_recovery, now)
         if self.settings.bounds_bursts:
@@ -133,70 +132,37 @@ class Path:
             self._burst_end = _UNBOUNDED
 
     def on_rtt(self, rtt: float, now: float, keep: bool = False) -> None:
-        """A round trip was measured, by data (section 6.3.1) or by a HEARTBEAT (section 8.3); `keep` is that of
-        `RtoEstimator.observe`.
+        """Take a round trip that was measured, by data (section 6.3.1) or by a HEARTBEAT (section 8.3); `keep` is that
+        of `RtoEstimator.observe`.
         """
         self.rto.observe(rtt, keep)
         self.congestion.on_rtt(rtt, now)
 
     def expire_t3(self, now: float) -> None:
-        """Rule E1 of section 6.3.3. The rest of a time-out is `PathManager.on_timeout`."""
+        """Narrow the window (rule E1 of section 6.3.3). The rest of a time-out is `PathManager.on_timeout`."""
         self.congestion.on_timeout(now)
         self.one_packet = True
 
-    def judge(self) -> bool:
-        """Whether the error counter moves it to another state, by the thresholds in force. Only an answer ends
-        UNCONFIRMED and INACTIVE.
-        """
-        before = self.state
-        if before is UNCONFIRMED or before is INACTIVE:
-            return False
-        settings = self.settings
-        if self.error_count > settings.max_retrans:
-            self.state = INACTIVE  # section 8.2; RFC 7829 section 3.2 rule 8
-        elif settings.pf_threshold is not None and self.error_count > settings.pf_threshold:
-            self.state = POTENTIALLY_FAILED  # RFC 7829 section 3.2 rule 2
-        else:
-            self.state = ACTIVE
-        return self.state is not before
-
     def reserve(self, reserved: int) -> None:
-        """So many bytes of each packet are for other than the chunks that we bundle (RFC 4895 section 6.2)."""
+        """Leave so many bytes of each packet for other than the chunks that we bundle (RFC 4895 section 6.2)."""
         self._reserved = reserved
         self.set_mtu(self.mtu)
         if self.last_sent < 0.0:
             self.congestion.reinitialize()  # the initial window is so many packets
 
     def on_message_size(self, mtu: int) -> bool:
-        """The network carries no IP packet above `mtu`; whether that is news. A larger size never is (section 7.3)."""
-        mtu = max(mtu, smallest_mtu(is_ipv4(self.route.address)))
+        """Send no IP packet above `mtu` bytes, as the network carries none; True if that is news.
+
+        A larger size never is (section 7.3).
+        """
+        mtu = max(mtu, _SMALLEST_MTU_IPV4 if is_ipv4(self.route.address) else _SMALLEST_MTU_IPV6)
         if mtu >= self.mtu:
             return False
         self.set_mtu(mtu)
         return True
 
     def set_mtu(self, mtu: int) -> None:
-        """IP packets have at most this size from now on."""
+        """Send IP packets of at most this size from now on."""
         self.mtu = mtu
-        self.payload = chunk_room(mtu, is_ipv4(self.route.address)) - self._reserved
+        self.payload = chunk_space(mtu, is_ipv4(self.route.address)) - self._reserved
         self.congestion.on_pmdcs(self.payload)
-
-    def heartbeat_delay(self, random_fraction: float) -> float:
-        """Seconds from one HEARTBEAT to the next; `NEVER` where they are switched off. `random_fraction` is in [0, 1).
-
-        Section 8.3: RTO with its back-off and +/- 50 %, plus HB.interval. Section 5.4: an UNCONFIRMED address is
-        probed in each RTO, until that has failed too often; switched off or not. RFC 7829 section 3.2 rules 5 and 6: to
-        one that is POTENTIALLY_FAILED they follow one another, each as soon as the one before has had its RTO.
-        """
-        rto = self.rto.rto
-        interval = self.settings.heartbeat_interval
-        if self.state is UNCONFIRMED:
-            if self.error_count <= self.settings.max_retrans:
-                return rto
-            if interval is None:
-                interval = _HEARTBEAT_INTERVAL
-        elif interval is None:
-            return NEVER
-        elif self.state is POTENTIALLY_FAILED:
-            return 0.0
-        return interval + rto * (0.5 + random_fraction)

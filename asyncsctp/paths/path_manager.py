@@ -1,46 +1,45 @@
-"""All of the peer's addresses, and ours to send to each of them from (RFC 9260 sections 5.1.2, 5.4, 6.4.1 and 7.3).
+"""All of the peer's addresses, and which of them is sent to (RFC 9260 sections 5.1.2, 5.4, 6.4, 7.3 and 8).
 
-The manager knows addresses and settings; `failover` counts errors and picks paths. It starts no timer, sends nothing,
-and tells nobody: what changed is returned.
+The rules of failure are in `failover`, what may be sent from in `local_addresses`. Starts no timer, sends nothing, and
+tells nobody: what changed is returned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, final
+from typing import Any, final
 
-from ..config import Config
+from ..config import Config, check_path_setting
 from ..congestion.guard import make
-from ..path_state import ACTIVE, INACTIVE, UNCONFIRMED, PathState
-from .choice import best
-from .failover import ROTATE_AT, Failover, Verdict
+from ..path_state import ACTIVE, INACTIVE, POTENTIALLY_FAILED, UNCONFIRMED, PathState
+from .encapsulation import chunk_space, learned
+from .failover import OF_DATA, OF_HEARTBEATS, ROTATE_AT, Verdict, best, judge, most_errors
 from .local_addresses import NOWHERE, LocalAddresses
 from .path import Path
-from .route import Route, chunk_room, is_ipv4, normalize, wildcard_of
+from .route import Route, is_ipv4, normalize, wildcard_of
 from .rto import RtoEstimator
-from .settings import common_settings
-
-_HB_MAX_BURST: Final = 1  # section 16
+from .settings import PathSettings, common_settings
 
 
 @final
-class PathManager(Failover):
-    """The paths of one association: at least one. The first is the primary path until the user says otherwise.
-
-    `paths` are those in use, in order. `by_id` is the lookup for what was sent earlier: an id is used again once the
-    path that had it was removed, and nothing refers to it (`release`). `local`: our own addresses.
-    """
+class PathManager:
+    """The paths of one association: at least one."""
 
     __slots__ = (
         "_by_address",
-        "_free",
+        "_config",
+        "_current",  # where data goes unless the user says otherwise
+        "_free",  # ids
         "_report",  # called with what goes wrong with a congestion controller
         "_settings",  # of the paths that have none of their own
-        "_turns",  # to be probed: when, and when the next path may be
         "_udp_port",
-        "amdcs",
-        "local",
-        "reserved",
+        "_unanswered",  # the kind of each time-out since the last answers, of all paths
+        "amdcs",  # the largest chunk that fits a packet of every path (section 7.3)
+        "by_id",  # what was sent earlier names a path so: an id is used again after `release`
+        "local",  # our own addresses
+        "paths",  # those in use, in order
+        "primary",  # the user's choice, at first `paths[0]`; or what RFC 7829 section 5 has put in its place
+        "reserved",  # of each packet, for AUTH
     )
 
     def __init__(
@@ -52,53 +51,54 @@ class PathManager(Failover):
         report: Callable[[Exception], object],
     ) -> None:
         """`addresses` are CONFIRMED from the start (section 5.4 rules 1 and 2): those that the user gave to `connect`,
-        or the one that an INIT ACK was sent to. `udp_port` is the peer's where no other was learned.
-        `report` is told of the mistakes of congestion controllers."""
-        super().__init__(config)
+        or the one that an INIT ACK was sent to. `udp_port` is the peer's where no other was learned. `report` is told
+        of the mistakes of congestion controllers. `ValueError` if no local address has the family of any of them.
+        """
+        self._config = config
         self._report = report
         self._settings = common_settings(config)
-        self.local = LocalAddresses(local_addresses)
         self._udp_port = udp_port
         self._by_address: dict[str, Path] = {}
-        self._free: list[int] = []  # ids
-        self._turns: tuple[tuple[Path, float, float], ...] = ()
-        self.reserved = 0  # of each packet, for AUTH
-        self.amdcs = 0  # the largest chunk that fits a packet of every path (section 7.3)
+        self._free: list[int] = []
+        self.by_id: list[Path] = []
+        self.paths: list[Path] = []
+        self.local = LocalAddresses(local_addresses, self.paths)
+        self._unanswered: tuple[int, ...] = ()
+        self.reserved = 0
+        self.amdcs = 0
         for address in addresses:
             self.add(address, confirmed=True)
         if not self.paths:
             raise ValueError(f"no local address has the family of any of {', '.join(addresses) or 'no addresses'}")
-        self.primary = self.paths[0]
-        self._current = self.primary
+        self.primary = self._current = self.paths[0]
 
-    # Addresses
+    # Addresses.
 
     def add(self, address: str, *, confirmed: bool = False) -> Path | None:
-        """The path to an address of the peer, made where it is new; None if no local address is of its family."""
+        """Return the path to an address of the peer, made if it is new; None if no local address is of its family."""
         address = normalize(address)
         path = self._by_address.get(address)
-        local = self.local.most_divergent(address, self.paths) if path is None else NOWHERE
+        local = self.local.most_divergent(address) if path is None else NOWHERE
         if local != NOWHERE:
             path = self._make(address, local, ACTIVE if confirmed else UNCONFIRMED)
             self.attach(path)
         return path
 
     def prepare(self, address: str) -> Path:
-        """A path to what may become an address of the peer; nothing but what is sent to it by name goes there, and
-        nothing at all where we have no address of its family.
+        """Return a path to what may become an address of the peer; nothing but what is sent to it by name goes there,
+        and nothing at all where we have no address of its family. `attach` or `release` follows.
         """
-        return self._make(address, self.local.most_divergent(address, self.paths), UNCONFIRMED)
+        return self._make(address, self.local.most_divergent(address), UNCONFIRMED)
 
     def _make(self, address: str, local: str, state: PathState) -> Path:
         ipv4 = is_ipv4(address)
-        config = self._config
         path = Path(
             self._free.pop() if self._free else len(self.by_id),
             Route(local, address, self._udp_port),
             state,
             self._settings,
-            RtoEstimator(config.rto_initial, config.rto_min, config.rto_max),
-            make(config.congestion, chunk_room(self._settings.mtu, ipv4) - self.reserved, ipv4, self._report),
+            RtoEstimator(self._config.rto_initial, self._config.rto_min, self._config.rto_max),
+            make(self._config.congestion, chunk_space(self._settings.mtu, ipv4) - self.reserved, ipv4, self._report),
             self.reserved,
         )
         if path.path_id == len(self.by_id):
@@ -111,14 +111,14 @@ class PathManager(Failover):
         """Use a path that `prepare` has made."""
         if path.path_id in self._free:
             self._free.remove(path.path_id)
-        self.local.place(path, self.paths)
+        self.local.place(path)
         self.paths.append(path)
         self._by_address[path.route.address] = path
         self._measure()
 
     def remove(self, address: str, successor: Path | None = None) -> bool:
-        """Stop using an address; whether that was done. The last one that is not UNCONFIRMED stays, unless `successor`
-        is to take its place.
+        """Stop using an address; return True if that was done. The last one that is not UNCONFIRMED is kept, unless
+        `successor` is to take its place.
         """
         path = self.find(address)
         if path is None or (
@@ -136,12 +136,12 @@ class PathManager(Failover):
             self._current = self.primary
         self._measure()
         self._select()
-        self._spread([other for other in self.paths if not other.rto.measured])  # what works stays as it is
+        self.local.spread(self._current, only_unmeasured=True)  # what works is left as it is
         self.await_another()
         return True
 
     def release(self, path: Path) -> None:
-        """Nothing refers to a path any more that is not in use: its id may become another's."""
+        """Let another path have the id of one that is not in use, and that nothing refers to any more."""
         path_id = path.path_id
         if self.by_id[path_id] is path and path not in self.paths and path_id not in self._free:
             self._free.append(path_id)
@@ -153,18 +153,17 @@ class PathManager(Failover):
                 self.remove(path.route.address)
 
     def restart(self, addresses: Sequence[str]) -> None:
-        """The peer begins anew (section 5.2.4 A): with these addresses, and as if nothing had been sent to them yet.
-
-        The first is CONFIRMED: the INIT ACK was sent there (section 5.4 rule 2).
+        """Begin anew with a peer that has restarted (section 5.2.4 A): with these addresses, and as if nothing had been
+        sent to them yet. The first is CONFIRMED: the INIT ACK was sent there (section 5.4 rule 2).
         """
         config = self._config
-        self.end_silence()
-        self.local.restart(self.paths)  # the peer may speak to another of our addresses now
+        self.clear_errors()
+        self.local.restart()  # the peer may speak to another of our addresses now
         for address in addresses:
             self.add(address)
         for path in self.paths:
             path.restart(RtoEstimator(config.rto_initial, config.rto_min, config.rto_max))
-            path.judge()
+            judge(path)
             if path.route.address == addresses[0]:
                 path.state = ACTIVE
         self.retain(addresses)
@@ -173,11 +172,90 @@ class PathManager(Failover):
             self.release(path)
 
     def find(self, address: str) -> Path | None:
-        """The path to an address, as the peer or the user spells it."""
+        """Return the path to an address, as the peer or the user spells it."""
         return self._by_address.get(address) or self._by_address.get(normalize(address))
 
+    def learn(self, path: Path, route: Route) -> bool:
+        """Take over where the peer is from the route of a packet whose verification tag was right; True if that was
+        news (RFC 6951 section 5.4, see `learned`). In place of a wildcard the local address is taken at any time.
+        """
+        known = path.route
+        if route == known:
+            path.route = route  # the same object, by which the next packet is recognized
+            return False
+        if known.local == wildcard_of(known.address) != route.local:
+            self._replace_wildcard(route.local)
+            known = path.route
+        is_guess = not path.rto.measured and path.error_count < ROTATE_AT and route.local in self.local.sources
+        path.route = learned(known, route, is_guess)
+        if path.route.local != known.local:
+            path.congestion.reinitialize()  # section 7.2.5.2
+        return path.route is not known
+
+    def _replace_wildcard(self, local: str) -> None:
+        """Let all leave from this one of the addresses that a wildcard stands for: the peer knows no other, as none was
+        listed.
+
+        What came from elsewhere it would take for out of the blue (section 8.4), so that no path of the other family
+        is of use.
+        """
+        wildcard = wildcard_of(local)
+        self.local.replace_wildcard(local)
+        for path in list(self.paths):
+            if path.route.local == wildcard:
+                path.route = path.reply_route = path.route._replace(local=local)
+            elif path.route.local == wildcard_of(path.route.local):
+                self.remove(path.route.address)
+
+    def leave(self, local: str) -> list[Path]:
+        """Let nothing leave from this address of ours any more (RFC 5061 section 5.3 F4); where there is no other,
+        nothing leaves at all. Return the paths whose state that has changed.
+        """
+        changed = self.local.leave(local)
+        self._select()
+        return changed
+
+    def arrive(self) -> list[Path]:
+        """Use an address of ours that is new for paths that had none; return those whose state that has changed."""
+        changed = self.local.arrive()
+        self.local.spread(self._current, only_unmeasured=False)
+        self._select()
+        self.await_another()
+        return changed
+
+    # Choice.
+
+    def data_path(self, preferred: Path | None = None) -> Path:
+        """Return where new data goes: the path that the user prefers for it, the primary, or one that works (section
+        6.4). RFC 7829 section 3.2 rule 3 iii: one that the user prefers is to be ACTIVE as well.
+        """
+        if preferred is not None and preferred.state is ACTIVE:
+            return preferred
+        return self._current
+
+    def reply_path(self, path: Path) -> Path:
+        """Return where to answer what came from `path` (section 6.4); section 5.4 forbids most answers to UNCONFIRMED
+        ones.
+        """
+        return self._current if path.state is UNCONFIRMED or not path.route.local else path
+
+    def retransmit_path(self, after_path_id: int) -> Path:
+        """Return where data goes that timed out on another path: an active one, as divergent as can be (section 6.4.1).
+
+        RFC 7829 section 3.2 rules 3 ii and 4: POTENTIALLY_FAILED paths come after the active ones.
+        """
+        return best(self.paths, self.by_id[after_path_id])
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no data may leave, nor most else: the peer has moved, and where it is now is still to be verified
+        (section 5.4); or we have, and it does not know that yet (RFC 5061 section 5.3 F1).
+        """
+        current = self._current
+        return current.state is UNCONFIRMED or not current.route.local
+
     def set_primary(self, address: str) -> bool:
-        """The user chose the primary path; whether that changed it."""
+        """Make this address the primary path; True if it was not. `ValueError` if it is none of the peer's."""
         path = self.find(address)
         if path is None:
             raise ValueError(f"{address} is not an address of the peer")
@@ -187,114 +265,134 @@ class PathManager(Failover):
         self._select()
         return True
 
-    def learn(self, path: Path, route: Route) -> bool:
-        """A packet whose verification tag was right came along `route`, seen from here; whether that was news.
-
-        RFC 6951 section 5.4: its UDP port is the peer's from now on. Not for packets with an INIT, which carry no tag
-        (draft udp-encaps-cons section 4). The local address it came to is taken as long as ours is a guess: one that
-        has worked, or has been rotated to, stays. In place of a wildcard it is taken at any time.
-        """
-        known = path.route
-        if route == known:
-            path.route = route  # the same object, by which the next packet is recognized
-            return False
-        if known.local == wildcard_of(known.address) != route.local:
-            self._settle(route.local)
-            known = path.route
-        guessed = not path.rto.measured and path.error_count < ROTATE_AT
-        local = route.local if guessed and route.local in self.local.sources else known.local
-        if local == known.local and route.udp_port == known.udp_port:
-            return False
-        path.route = Route(local, known.address, route.udp_port)
-        if local != known.local:
-            path.congestion.reinitialize()  # section 7.2.5.2
-        return True
-
-    def _settle(self, local: str) -> None:
-        """The peer speaks to this one of the addresses that a wildcard stands for, and knows no other: none was listed.
-
-        What came from elsewhere it would take for out of the blue (section 8.4), so that no path of the other family
-        is of use.
-        """
-        wildcard = wildcard_of(local)
-        self.local.settle(local)
-        for path in list(self.paths):
-            if path.route.local == wildcard:
-                path.route = path.reply_route = path.route._replace(local=local)
-            elif path.route.local == wildcard_of(path.route.local):
-                self.remove(path.route.address)
-
-    def leave(self, local: str) -> list[Path]:
-        """Nothing leaves from this address of ours any more (RFC 5061 section 5.3 F4); where there is no other, nothing
-        leaves at all. The paths whose state that has changed.
-        """
-        changed = self.local.leave(local, self.paths)
-        self._select()
-        return changed
-
-    def arrive(self) -> list[Path]:
-        """There may be an address of ours again for paths that had none; those whose state that has changed."""
-        changed = self.local.arrive(self.paths)
-        self._spread(self.paths)
-        self._select()
-        self.await_another()
-        return changed
-
-    def _spread(self, movable: Sequence[Path]) -> None:
-        self.local.spread([path for path in movable if path is not self._current], self.paths)
-
     def await_another(self) -> None:
-        """Nothing can leave for the address that data would take, nor for another that is verified: one that can be is
-        waited for instead, and its errors count for the association.
+        """Take an unverified path for the current one where nothing can leave for that, nor for another that is
+        verified: its errors count for the association then.
         """
         if not self._current.route.local:
             self._current = next((path for path in self.paths if path.route.local), self._current)
 
-    def rotate_local(self, path: Path) -> bool:
-        """Send to this address from our next one of its family; whether there is another (section 6.4.1)."""
-        route = path.route
-        locals_ = self.local.sources_for(route.address)
-        if len(locals_) < 2 or not route.local:
+    def _select(self) -> None:
+        # Section 8.2: ONE other address, and the same one as long as it works.
+        if self.primary.state is ACTIVE:
+            self._current = self.primary
+        elif self._current.state is not ACTIVE:
+            self._current = best(self.paths, self._current)
+
+    # Errors.
+
+    @property
+    def error_count(self) -> int:
+        """The association's error counter (section 8.1): time-outs since the last answers, whichever path they were on.
+
+        An answer to user data takes back all of them, one to a HEARTBEAT or a request those of its kind: a peer that
+        answers HEARTBEATs but never acknowledges data would be waited for without end (the counter MAY stay).
+        """
+        return len(self._unanswered)
+
+    def on_timeout(self, path: Path, kind: int = OF_DATA, counts: bool = True) -> Verdict:
+        """Count that nothing came back from this path within its RTO; `counts`: for the association as well. `kind` is
+        what was sent there.
+
+        Backs the RTO off (rule E2 of section 6.3.3), counts (sections 8.1 and 8.2), and after repeated errors tries
+        the next local address. `Path.expire_t3` comes before it where the time-out was T3's.
+        """
+        if path.settings.pf_threshold is None or path.error_count < self._most_errors(path):
+            path.error_count += 1
+        exceeded = False
+        # Section 5.4: probing is not counted; but where there is no other path, nothing else would tell. Nor is there
+        # another while nothing can leave for the one in use, and an ASCONF goes to those that are to be verified.
+        current = self._current
+        counted = counts and (path.state is not UNCONFIRMED or path is current or not current.route.local)
+        path.rto.back_off(lasting=counted and kind != OF_HEARTBEATS)
+        if counted:
+            self._unanswered += (kind,)
+            exceeded = self.error_count > self._config.max_retrans
+        if path.error_count >= ROTATE_AT:
+            self.local.rotate(path)
+        return self._judge(path)._replace(exceeded=exceeded)
+
+    def on_heartbeat_timeout(self, path: Path) -> Verdict:
+        """Count that a HEARTBEAT to this path was not answered within an RTO."""
+        if path.error_count >= self._most_errors(path):
+            path.error_count -= 1  # section 8.3: the counter stops once the path is inactive
+        # Section 8.1: only on the path that data uses does it say that the peer is gone.
+        return self.on_timeout(path, OF_HEARTBEATS, path is self._current)
+
+    def on_acknowledged(self, path: Path, alone: bool = True) -> bool:
+        """Clear errors, as a SACK acknowledged data sent to this path (sections 8.1 and 8.2); True if the path became
+        ACTIVE by that.
+
+        `alone`: some of it was sent to no other address. RFC 7829 section 3.2 rules 9 and 10: unless it was, nobody
+        knows which address it reached, and one that has failed stays failed.
+        """
+        if self._unanswered:
+            self.clear_errors()
+        return self._on_heard(path, alone)
+
+    def on_answered(self, path: Path, kind: int, outstanding: bool, alone: bool = True) -> bool:
+        """Clear errors, as a question of this kind, a HEARTBEAT or a request, which went to this path, was answered;
+        True if the path became ACTIVE by it, from INACTIVE; see `confirm` for UNCONFIRMED.
+
+        `outstanding` tells whether data waits to be acknowledged: if none does, nothing else is unanswered.
+        """
+        if outstanding:
+            self._unanswered = tuple([other for other in self._unanswered if other != kind])
+        if not outstanding or not self._unanswered:
+            self.clear_errors()
+        return self._on_heard(path, alone)
+
+    def clear_errors(self) -> None:
+        """Take back the association's errors: the peer is there. No back-off outlasts them."""
+        self._unanswered = ()
+        for path in self.paths:
+            path.rto.release()
+
+    def _on_heard(self, path: Path, alone: bool) -> bool:
+        state = path.state
+        if not alone and state is not ACTIVE and path.settings.pf_threshold is not None:
             return False
-        following = (locals_.index(route.local) + 1) % len(locals_) if route.local in locals_ else 0
-        path.route = route._replace(local=locals_[following])
-        path.congestion.reinitialize()  # section 7.2.5.2
+        path.error_count = 0
+        if state is ACTIVE or state is UNCONFIRMED or not path.route.local:
+            return False
+        path.state = ACTIVE
+        self._select()
         return True
 
-    # Probes
+    def confirm(self, path: Path) -> bool:
+        """Take this address for the peer's own, as that has shown (section 5.4); return True if that was news."""
+        if path.state is not UNCONFIRMED:
+            return False
+        path.state = ACTIVE if path.route.local else INACTIVE  # nothing can leave for it until we have an address
+        path.error_count = 0
+        self._select()
+        return True
 
-    def reserve_probe(self, path: Path, now: float) -> float:
-        """Seconds until a HEARTBEAT may leave for this UNCONFIRMED path; that turn is taken by asking.
+    def _most_errors(self, path: Path) -> int:
+        return most_errors(path, self._config.primary_switchover if path is self.primary else None)
 
-        Section 5.4: in each RTO HB.Max.Burst of them, whatever the number of addresses. Turns are given in the order
-        in which they are asked for, so that no path waits for ever; what was removed before its turn had come had none,
-        so that no address waits for those that came and went before it. The RTO is that of the path probed, which is
-        less once it has answered.
-        """
-        begin = now
-        turns: list[tuple[Path, float, float]] = []
-        for other, turn, following in self._turns:
-            is_taken = turn <= now or (other is not path and self._by_address.get(other.route.address) is other)
-            if turn <= now:
-                following = min(following, turn + other.rto.rto / _HB_MAX_BURST)
-            if following > now and is_taken:
-                turns.append((other, turn, following))
-                begin = max(begin, following)
-        turns.append((path, begin, begin + path.rto.rto / _HB_MAX_BURST))
-        self._turns = tuple(turns)
-        return begin - now
+    def _judge(self, path: Path) -> Verdict:
+        changed = judge(path)
+        if changed or path.state is POTENTIALLY_FAILED or path.state is INACTIVE:
+            self._select()
+        threshold = self._config.primary_switchover
+        if threshold is None or path is not self.primary or path.error_count <= threshold:
+            return Verdict(changed)
+        # RFC 7829 section 5 rules 2 and 3: the primary path is the one that data takes now.
+        self.primary = self._current
+        return Verdict(changed, switched=self.primary is not path)
 
-    # Settings
+    # Settings.
 
     def on_message_size(self, path: Path, mtu: int) -> bool:
-        """The system reports that IP packets above `mtu` don't get through to this path; whether that was news."""
+        """Send no IP packet above `mtu` bytes to this path, as the system says; True if that was news."""
         changed = path.on_message_size(mtu)
         if changed:
             self._measure()
         return changed
 
     def reserve(self, size: int) -> bool:
-        """Leave so many bytes of each packet to AUTH (RFC 4895 section 6.2); whether that is another size."""
+        """Leave so many bytes of each packet to AUTH (RFC 4895 section 6.2); True if that is another size."""
         if size == self.reserved:
             return False
         self.reserved = size
@@ -304,30 +402,32 @@ class PathManager(Failover):
         return True
 
     def configure(self, config: Config) -> list[tuple[Path, Verdict]]:
-        """Other settings from now on, for all paths but what was set for one of them; what that changed.
+        """Take other settings for all paths, but for what was set for one of them; return what that changed.
 
         `ValueError` if they don't go with the latter, and all is as before.
         """
         other_controller = config.congestion is not self._config.congestion
         shared = common_settings(config)
-        settings = [path.settings.renewed(config) if path.settings.own else shared for path in self.paths]
+        own = [PathSettings(config, path.settings.own) if path.settings.own else shared for path in self.paths]
         self._settings = shared
         self._config = config
-        for path, its_settings in zip(self.paths, settings, strict=True):
+        for path, settings in zip(self.paths, own, strict=True):
             path.rto.configure(config.rto_initial, config.rto_min, config.rto_max)
-            path.settings = its_settings
+            path.settings = settings
             if other_controller:
                 path.congestion = make(config.congestion, path.payload, is_ipv4(path.route.address), self._report)
         return [(path, self._judge(path)) for path in self.paths]
 
     def configure_path(self, path: Path, changes: dict[str, Any]) -> Verdict:
-        """Other settings for this path alone, whatever `configure` says later; what that changed.
+        """Take other settings for this path alone, whatever `configure` says later; return what that changed.
 
         `ValueError` or `TypeError` for a value that can't be, and all is as before.
         """
-        dscp = path.settings.dscp
-        path.settings = path.settings.changed(self._config, changes)
-        if path.settings.dscp != dscp:
+        for name, value in changes.items():
+            check_path_setting(name, value)
+        before = path.settings
+        path.settings = PathSettings(self._config, before.own | changes)
+        if path.settings.dscp != before.dscp:
             path.congestion.reinitialize()  # section 7.2.5.1
         if "mtu" in changes:
             path.set_mtu(path.settings.mtu)

@@ -1,16 +1,13 @@
-"""Where a packet leaves from and goes to: IP literals, their scope, and the UDP port in front of the peer (RFC 6951).
+"""Where a packet leaves from and goes to, and what addresses mean: their spelling, their family and their scope.
 
-Knows addresses as text. It does not know sockets, nor which associations use an address.
+Knows addresses as text. What follows from SCTP being inside UDP is in `encapsulation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final, NamedTuple
-
-from ..wire.constants import COMMON_HEADER_SIZE, IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
 
 _ADDRESSES_KEPT: Final = 1024  # reading one takes longer than anything else in a handshake
 
@@ -36,33 +33,22 @@ class Route(NamedTuple):
 
 @lru_cache(maxsize=_ADDRESSES_KEPT)
 def normalize(address: str) -> str:
-    """The one spelling of an IP literal: an IPv4 address even if mapped into IPv6. `ValueError` for other text."""
+    """Return the one spelling of an IP literal: of IPv4 even if mapped into IPv6. `ValueError` for other text."""
     return str(_parse(address))
 
 
 def is_ipv4(address: str) -> bool:
-    """The family of a normalized address."""
+    """Return True for a normalized address of IPv4, False for IPv6."""
     return ":" not in address
 
 
 def wildcard_of(address: str) -> str:
-    """The address that stands for all of a host's own, in the family of this one."""
+    """Return the address that stands for all of a host's own, in the family of this one."""
     return "0.0.0.0" if is_ipv4(address) else "::"
 
 
-def chunk_room(mtu: int, ipv4: bool) -> int:
-    """The bytes of chunks in an IP packet of `mtu` bytes: whole words, after the UDP header (RFC 6951 section 5.6)."""
-    ip_header_size = IPV4_HEADER_SIZE if ipv4 else IPV6_HEADER_SIZE
-    return (mtu - ip_header_size - UDP_HEADER_SIZE - COMMON_HEADER_SIZE) & ~3
-
-
-def smallest_mtu(ipv4: bool) -> int:
-    """The packet that every path must carry: no report of a smaller one is believed."""
-    return 576 if ipv4 else 1280
-
-
 def in_scope(address: str, other: str) -> bool:
-    """Whether `address` means the same host to someone at `other`: a loopback address does not to a global one.
+    """Return True if `address` means the same host to someone at `other`: a loopback address does not to a global one.
 
     An address that can't be a destination at all, as multicast, is in no scope, and text that is no address neither.
     """
@@ -71,17 +57,17 @@ def in_scope(address: str, other: str) -> bool:
 
 
 def is_private(address: str) -> bool:
-    """Whether it means a host of one network alone, and another one elsewhere."""
+    """Return True if it means a host of one network alone, and another one elsewhere."""
     return _scope(address) < _GLOBAL
 
 
 def is_translatable(local: str) -> bool:
-    """Whether a NAT may stand between this address of ours and the peer, and call it otherwise."""
+    """Return True if a NAT may stand between this address of ours and the peer, and call it otherwise."""
     return local != "" and _scope(local) in (_PRIVATE, _NOWHERE)  # a wildcard may be any of them
 
 
 def is_source_for(local: str, address: str) -> bool:
-    """Whether what goes to `address` can leave from `local`, of the same family, and be answered there."""
+    """Return True if what goes to `address` can leave from `local`, of the same family, and be answered there."""
     scope = _scope(local)
     other = _scope(address)
     if scope > _LINK and other > _LINK:
@@ -90,7 +76,7 @@ def is_source_for(local: str, address: str) -> bool:
 
 
 def as_seen(addresses: tuple[str, ...], source: str) -> tuple[str, ...]:
-    """What addresses are called here that a packet from `source` names.
+    """Return what addresses are called here that a packet from `source` names.
 
     A link-local IPv6 address is one of the link that the packet came along; what that is called, its zone ("%eth0"), is
     known to the receiver alone and never on the wire (RFC 4007 sections 6 and 11).
@@ -103,18 +89,6 @@ def as_seen(addresses: tuple[str, ...], source: str) -> tuple[str, ...]:
     )
 
 
-def listed_addresses(local_addresses: Sequence[str], peer: str) -> tuple[str, ...]:
-    """The local addresses to list in an INIT or INIT ACK that goes to `peer` (RFC 9260 section 5.1.2).
-
-    None for a single-homed endpoint: the peer takes the source of the packet then, and RFC 6951 section 3.2 says that
-    addresses MUST NOT be listed, as a NAT might change them.
-    """
-    if len(local_addresses) < 2:
-        return ()
-    listed = tuple(dict.fromkeys(normalize(address) for address in local_addresses if in_scope(address, peer)))
-    return listed if len(listed) > 1 else ()
-
-
 def _parse(address: str) -> IPv4Address | IPv6Address:
     parsed = ip_address(address)
     if isinstance(parsed, IPv6Address):
@@ -123,7 +97,7 @@ def _parse(address: str) -> IPv4Address | IPv6Address:
 
 
 def _are_apart(address: str, other: str) -> bool:
-    """Whether two link-local addresses are known to be on different links."""
+    """Return True if two link-local addresses are known to be on different links."""
     zone = address.partition("%")[2]
     other_zone = other.partition("%")[2]
     return bool(zone and other_zone) and zone != other_zone
@@ -147,7 +121,7 @@ def _scope(address: str) -> int:
 
 
 def _scope_ipv4(number: int) -> int:
-    """Multicast, any and broadcast; 127.0.0.0/8; 169.254.0.0/16; RFC 1918 and RFC 6598; all others."""
+    """Tell multicast, any and broadcast; 127.0.0.0/8; 169.254.0.0/16; RFC 1918 and RFC 6598; all others."""
     if number >> 28 == 0xE or number in (0, 0xFFFFFFFF):
         return _NOWHERE
     if number >> 24 == 127:

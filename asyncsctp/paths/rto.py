@@ -1,5 +1,7 @@
-"""The retransmission time-out of one path (RFC 9260 sections 6.3.1 and 6.3.3). When a round trip may be measured is not
-known here: that is the business of whoever knows which chunks were retransmitted (rules C4 and C5)."""
+"""The retransmission time-out of one path (RFC 9260 sections 6.3.1 and 6.3.3).
+
+When a round trip may be measured is known to `outbound.outstanding`, by which chunks were retransmitted (rules C4, C5).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _KEPT: Final = 2
 
 @final
 class RtoEstimator:
-    """`rto` as it is in force, with any back-off; `srtt` and `rttvar` are 0.0 until a round trip was measured."""
+    """`rto` as it is in force, with any back-off, in seconds; `srtt` and `rttvar` are 0.0 until a round trip was
+    measured.
+    """
 
     __slots__ = ("_back_off", "_maximum", "_minimum", "measured", "rto", "rttvar", "srtt")
 
@@ -31,8 +35,8 @@ class RtoEstimator:
         self._maximum = maximum
 
     def observe(self, rtt: float, keep: bool = False) -> None:
-        """A round trip was measured; this ends any back-off (section 6.3.3). `keep`: one that is `lasting` goes on till
-        `release`.
+        """Take a round trip of so many seconds; this ends any back-off (section 6.3.3). `keep`: one that is `lasting`
+        goes on till `release`.
         """
         if rtt < 0.0:
             rtt = 0.0
@@ -49,36 +53,34 @@ class RtoEstimator:
             self._back_off = _KEPT
             self.rto = max(self.rto, self.base)
         else:
-            self._settle()
+            self._back_off = _PLAIN
+            self.rto = self.base
 
     def release(self) -> None:
         """End a back-off that has outlasted a measurement; one that has not ends with the next (Karn's algorithm)."""
         if self._back_off == _KEPT:
-            self._settle()
+            self.rto = self.base
         self._back_off = _PLAIN
 
     @property
     def base(self) -> float:
-        """The RTO without back-off."""
+        """The RTO without back-off (rules C6 and C7)."""
         if not self.measured:
             return self.rto
         return min(max(self.srtt + 4 * self.rttvar, self._minimum), self._maximum)
 
     def back_off(self, lasting: bool = False) -> None:
-        """Rule E2: twice as long, up to RTO.Max."""
+        """Double the RTO, up to RTO.Max (rule E2)."""
         if lasting and self._back_off == _PLAIN:
             self._back_off = _LASTING
         self.rto = max(self.rto, min(self.rto * 2, self._maximum))
 
     def configure(self, initial: float, minimum: float, maximum: float) -> None:
-        """Other bounds from now on; `initial` holds where nothing was measured yet."""
+        """Set other bounds, which end any back-off; `initial` holds where nothing was measured yet."""
         self._minimum = minimum
         self._maximum = maximum
         if self.measured:
-            self._settle()
+            self._back_off = _PLAIN
+            self.rto = self.base
         else:
             self.rto = initial
-
-    def _settle(self) -> None:
-        self._back_off = _PLAIN
-        self.rto = self.base  # rules C6 and C7

@@ -18,6 +18,7 @@ from asyncsctp.errors import AssociationTimeout
 from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.path_state import PathState
+from asyncsctp.paths.failover import judge
 from asyncsctp.paths.route import Route
 from asyncsctp.timers import HEARTBEAT_TIMER, timer_key
 from asyncsctp.wire import causes, control, tlv
@@ -335,7 +336,7 @@ def test_all_others_are_not_deleted_from_where_we_can_not_send_to() -> None:
 def test_a_path_is_watched_again_once_we_have_an_address_for_it(errors: int) -> None:
     script = Mobile(Config(heartbeat_interval=5.0, dynamic_addresses=True, pf_threshold=0, path_max_retrans=3))
     script.path().error_count = errors
-    script.path().judge()
+    judge(script.path())
     ticket = script.association.asconf.change_local(OURS, LOCAL[0])
     script.flush()
     script.advance(0.5)

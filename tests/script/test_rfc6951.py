@@ -28,7 +28,8 @@ from asyncsctp.config import Config
 from asyncsctp.errors import AssociationRefused
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.path_state import PathState
-from asyncsctp.paths.route import Route, as_seen, in_scope, is_source_for, listed_addresses
+from asyncsctp.paths.encapsulation import listed_addresses
+from asyncsctp.paths.route import Route, as_seen, in_scope, is_source_for
 from asyncsctp.wire import control
 from asyncsctp.wire.auth import NEVER_AUTHENTICATED, pack_auth
 from asyncsctp.wire.constants import (

@@ -267,7 +267,7 @@ class Transmission:
             # What goes into a closed window is a probe, and isn't counted as long as the peer answers (section 6.1 A);
             # nor is what ran out while the answer was on its way.
             self.probing = True
-            context.paths.end_silence()
+            context.paths.clear_errors()
             path.rto.back_off()
         elif not on_silence(context, path, context.paths.on_timeout(path)):
             return

@@ -2,28 +2,33 @@
 
 RFC 9260 sections 5.4 (path verification) and 8.3 (path heartbeat), RFC 7829 section 3.2 rules 5 to 7. One timer for
 each path, with two meanings: while a HEARTBEAT is unanswered it ends the wait of one RTO; otherwise it says when the
-next one is due.
+next one is due. What errors and answers lead to is in `reachability`.
 """
 
 from __future__ import annotations
 
 from hmac import compare_digest
 from struct import Struct
-from typing import Final, final
+from typing import Any, Final, final
 
+from ...config import Config
 from ...path_state import POTENTIALLY_FAILED, UNCONFIRMED
-from ...paths.failover import OF_HEARTBEATS
+from ...paths.failover import OF_HEARTBEATS, Verdict
 from ...paths.path import Path
+from ...paths.path_manager import PathManager
 from ...paths.route import Route
 from ...timers import HEARTBEAT_TIMER, NEVER, timer_key
 from ...wire import control, tlv
 from ...wire.constants import HEARTBEAT_ACK
 from ..context import Context
 from ..state import COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
-from .reachability import is_counted, on_answer, on_silence
+from .reachability import is_counted, on_answer, on_silence, on_verdict
 
 _INFO: Final = Struct("!I16s")  # path and nonce; when it was sent is kept here, where nobody can change it
 _NONCE_SIZE: Final = 16
+
+_DEFAULT_INTERVAL: Final = 30.0  # HB.interval, section 16
+_HB_MAX_BURST: Final = 1  # section 16
 
 #: Section 8.3: from ESTABLISHED on, until a SHUTDOWN or SHUTDOWN ACK was sent.
 HEARTBEATS_IN: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
@@ -33,19 +38,73 @@ _ANSWERS: Final = HEARTBEATS_IN | {COOKIE_ECHOED}
 _AT_NEED: Final = HEARTBEATS_IN | {SHUTDOWN_SENT, SHUTDOWN_ACK_SENT}
 
 
+def heartbeat_delay(path: Path, random_fraction: float) -> float:
+    """Return the seconds from one HEARTBEAT to the next; `NEVER` where they are switched off. `random_fraction` is in
+    [0, 1).
+
+    Section 8.3: RTO with its back-off and +/- 50 %, plus HB.interval. Section 5.4: an UNCONFIRMED address is
+    probed in each RTO, until that has failed too often; switched off or not. RFC 7829 section 3.2 rules 5 and 6: to
+    one that is POTENTIALLY_FAILED they follow one another, each as soon as the one before has had its RTO.
+    """
+    rto = path.rto.rto
+    interval = path.settings.heartbeat_interval
+    if path.state is UNCONFIRMED:
+        if path.error_count <= path.settings.max_retrans:
+            return rto
+        if interval is None:
+            interval = _DEFAULT_INTERVAL
+    elif interval is None:
+        return NEVER
+    elif path.state is POTENTIALLY_FAILED:
+        return 0.0
+    return interval + rto * (0.5 + random_fraction)
+
+
+@final
+class ProbeTurns:
+    """When UNCONFIRMED paths may be probed (section 5.4): in each RTO HB.Max.Burst HEARTBEATs for all of them."""
+
+    __slots__ = ("_paths", "_turns")
+
+    def __init__(self, paths: PathManager) -> None:
+        self._paths = paths
+        self._turns: tuple[tuple[Path, float, float], ...] = ()  # when, and when the next path may be probed
+
+    def reserve(self, path: Path, now: float) -> float:
+        """Take the next turn for a path; return the seconds until it comes.
+
+        Turns are given in the order in which they are asked for, so that no path waits for ever; what was removed
+        before its turn had come had none, so that no address waits for those that came and went before it. The RTO is
+        that of the path probed, which is less once it has answered.
+        """
+        begin = now
+        turns: list[tuple[Path, float, float]] = []
+        for other, turn, following in self._turns:
+            is_taken = turn <= now or (other is not path and self._paths.find(other.route.address) is other)
+            if turn <= now:
+                following = min(following, turn + other.rto.rto / _HB_MAX_BURST)
+            if following > now and is_taken:
+                turns.append((other, turn, following))
+                begin = max(begin, following)
+        turns.append((path, begin, begin + path.rto.rto / _HB_MAX_BURST))
+        self._turns = tuple(turns)
+        return begin - now
+
+
 @final
 class Heartbeat:
     """The heartbeats of one association."""
 
-    __slots__ = ("_context", "_late", "_requested")
+    __slots__ = ("_context", "_late", "_requested", "_turns")
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._turns = ProbeTurns(context.paths)
         self._requested: tuple[int, ...] = ()  # paths whose next answer the user waits for
         self._late: tuple[tuple[int, bytes], ...] = ()  # paths and answers that can't leave for them yet, one each
 
     def start(self) -> None:
-        """The association is up: verify what is unconfirmed, and watch the rest."""
+        """Verify what is unconfirmed, and watch the rest: the association is up."""
         for path in self._context.paths.paths:
             self.watch(path, self._context.now)
 
@@ -60,27 +119,46 @@ class Heartbeat:
         if path.state is UNCONFIRMED and path is paths.data_path():
             self._schedule(path, 0.0)  # nothing goes on without, and its errors count for the association
         elif path.state is UNCONFIRMED and path.error_count <= path.settings.max_retrans:
-            self._schedule(path, paths.reserve_probe(path, now))
+            self._schedule(path, self._turns.reserve(path, now))
         else:
             self._schedule(path, max(since + self._delay(path) - now, 0.0))
 
-    def reschedule(self, path: Path) -> None:
-        """HB.interval of this path has changed (section 8.3 A to C): it begins now."""
+    def configure(self, config: Config) -> None:
+        """Take other settings for all paths, but for what was set for one of them. `ValueError` if these don't go
+        together.
+        """
+        context = self._context
+        intervals = [path.settings.heartbeat_interval for path in context.paths.paths]
+        verdicts = context.paths.configure(config)
+        context.config = config
+        for (path, verdict), interval in zip(verdicts, intervals, strict=True):
+            self._follow(path, verdict, interval)
+
+    def configure_path(self, path: Path, changes: dict[str, Any]) -> None:
+        """Take other settings for one path. `ValueError` or `TypeError` for what can't be."""
+        interval = path.settings.heartbeat_interval
+        self._follow(path, self._context.paths.configure_path(path, changes), interval)
+
+    def _follow(self, path: Path, verdict: Verdict, interval: float | None) -> None:
+        """Heed new settings: HB.interval (section 8.3 A to C) begins now, if it was another one, and by other
+        thresholds the path may have another state.
+        """
         is_waiting = path.state is UNCONFIRMED or path.heartbeat_nonce
-        if self._context.state in HEARTBEATS_IN and not is_waiting:
-            self._context.timers.stop(timer_key(HEARTBEAT_TIMER, path.path_id))
+        if path.settings.heartbeat_interval != interval and self._context.state in HEARTBEATS_IN and not is_waiting:
+            self._context.timers.stop(_key(path))
             self.watch(path, self._context.now)
+        on_verdict(self._context, path, verdict)
 
     def probe_again(self, path: Path) -> bytes:
-        """A HEARTBEAT that proves an UNCONFIRMED address, to travel beside a COOKIE ACK (section 5.4): the one that is
-        under way once more, or a fresh one.
+        """Return a HEARTBEAT that proves an UNCONFIRMED address, to travel beside a COOKIE ACK (section 5.4): the one
+        that is under way once more, or a fresh one.
         """
         if not path.heartbeat_nonce:
             return self._make(path)
         return control.pack_heartbeat(_INFO.pack(path.path_id, path.heartbeat_nonce))
 
     def request(self, path: Path) -> None:
-        """The user wants a HEARTBEAT now (section 8.3 D); its round trip, or that there was none, will be told."""
+        """Send a HEARTBEAT now (section 8.3 D); the user is told its round trip, or that there was none."""
         if path.path_id not in self._requested:
             self._requested += (path.path_id,)
         if path.route.local:
@@ -89,7 +167,7 @@ class Heartbeat:
             self._tell(path, None)
 
     def stop(self) -> None:
-        """The association is shutting down or gone: nothing is probed and nothing awaited any more."""
+        """Probe nothing and await nothing any more: the association is shutting down or gone."""
         for path in self._context.paths.paths:
             self.forget(path)
 
@@ -106,8 +184,8 @@ class Heartbeat:
             self.watch(path, context.now)
 
     def on_refused(self, path: Path) -> None:
-        """ICMP says that nobody takes packets at the peer's UDP port. Who sent it nobody knows: whether it is true the
-        next HEARTBEAT tells, which leaves at once.
+        """Send a HEARTBEAT at once, as ICMP says that nobody takes packets at the peer's UDP port. Who sent that is not
+        known: the answer tells whether it is true.
         """
         if self._context.state not in HEARTBEATS_IN or path.state is UNCONFIRMED:
             return
@@ -117,16 +195,16 @@ class Heartbeat:
             self._probe_soon(path)
 
     def forget(self, path: Path) -> None:
-        """The path is no more."""
+        """Stop probing a path that is no more."""
         self._context.timers.stop(_key(path))
         path.heartbeat_nonce = b""
         self._take_late(path)
         self._tell(path, None)
 
     def on_heartbeat(self, value: bytes, path: Path, source: Route) -> None:
-        """HEARTBEAT: its value goes back unchanged, with whatever else was in it, to the address that it came from, and
-        from the one that it came to: the peer may have none other of ours. For a `source` that is only heard, `path` is
-        that of another address.
+        """Answer a HEARTBEAT: its value goes back unchanged, with whatever else was in it, to the address that it came
+        from, and from the one that it came to: the peer may have none other of ours. For a `source` that is only heard,
+        `path` is that of another address.
         """
         setup = self._context.setup
         state = self._context.state
@@ -144,7 +222,7 @@ class Heartbeat:
                 self._reply(path, answer, path.reply_route)
 
     def on_heartbeat_ack(self, value: bytes) -> None:
-        """HEARTBEAT ACK: with the right nonce it proves the address, clears its errors and measures its round trip."""
+        """Take a HEARTBEAT ACK: with the right nonce it proves the address, clears its errors and measures its RTT."""
         context = self._context
         path = self._answered(control.read_heartbeat(value, 0, len(value)))
         if path is None:
@@ -163,7 +241,7 @@ class Heartbeat:
         self.watch(path, path.heartbeat_at)
 
     def expire(self, path_id: int) -> None:
-        """The timer of a path: an answer is overdue, or a probe is due."""
+        """Count an answer that is overdue, or send the HEARTBEAT that is due."""
         context = self._context
         path = context.paths.by_id[path_id]
         if context.state not in (_AT_NEED if self._is_needed(path) else HEARTBEATS_IN):
@@ -183,19 +261,19 @@ class Heartbeat:
         elif path.state is not UNCONFIRMED and (idle_at := path.last_sent + self._delay(path)) > context.now:
             # Section 8.3: not idle; data has measured this path within the period.
             if idle_at != NEVER:
-                context.timers.start(timer_key(HEARTBEAT_TIMER, path_id), idle_at)
+                context.timers.start(_key(path), idle_at)
         elif path.route.local:
             self._probe(path)
 
     def _is_needed(self, path: Path) -> bool:
-        """Whether nothing can go on without this address, or the peer may have moved there since the handshake."""
+        """Return True if nothing goes on without this address, or the peer may have moved there since the handshake."""
         context = self._context
         setup = context.setup
         is_new = setup is not None and path.route.address not in setup.addresses
         return context.paths.is_held or (is_new and path.state is UNCONFIRMED)
 
     def _reply(self, path: Path, answer: bytes, back: Route) -> None:
-        """Beside the answers that are to leave along the same way, if there is room."""
+        """Send an answer along a route, with those that are to leave along the same one if they fit a packet."""
         context = self._context
         if context.packets:
             route, tag, body = context.packets[-1]
@@ -210,12 +288,12 @@ class Heartbeat:
         self._context.queue(self._make(path), path.path_id)
 
     def _probe_soon(self, path: Path) -> None:
-        """The same, where it seems to be known why nothing is answered: that is no reason to wait longer each time."""
+        """Probe a path without back-off: it seems to be known why nothing is answered."""
         self._probe(path)
         self._schedule(path, path.rto.base)
 
     def _make(self, path: Path) -> bytes:
-        """A HEARTBEAT with a fresh nonce, whose answer is awaited for one RTO."""
+        """Return a HEARTBEAT with a fresh nonce, whose answer is awaited for one RTO."""
         context = self._context
         path.heartbeat_nonce = context.random.token(_NONCE_SIZE)
         path.heartbeat_at = context.now
@@ -225,7 +303,7 @@ class Heartbeat:
         return control.pack_heartbeat(_INFO.pack(path.path_id, path.heartbeat_nonce))
 
     def _answered(self, info: bytes) -> Path | None:
-        """The path whose HEARTBEAT this answers. Section 5.4: only the nonce that was sent to that very address
+        """Return the path whose HEARTBEAT this answers. Section 5.4: only the nonce that was sent to that very address
         counts.
         """
         if len(info) != _INFO.size:
@@ -237,7 +315,7 @@ class Heartbeat:
         return path if path.heartbeat_nonce and compare_digest(path.heartbeat_nonce, nonce) else None
 
     def _delay(self, path: Path) -> float:
-        return path.heartbeat_delay(self._context.random.bits(16) / 0x10000)
+        return heartbeat_delay(path, self._context.random.bits(16) / 0x10000)
 
     def _take_late(self, path: Path) -> list[bytes]:
         taken = [answer for path_id, answer in self._late if path_id == path.path_id]

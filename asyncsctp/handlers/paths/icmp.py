@@ -21,7 +21,7 @@ _TAG_AT: Final = COMMON_HEADER_SIZE + HEADER_SIZE
 
 
 def is_quoted(context: Context, quoted: bytes) -> bool:
-    """ICMP6: the quoted packet has the peer's tag, or is our INIT, of which the Initiate Tag is enough."""
+    """Return True if the quoted packet has the peer's tag, or is our INIT with the right Initiate Tag (ICMP6)."""
     try:
         source_port, destination_port, tag = read_header(quoted)
         if (source_port, destination_port) != (context.local_port, context.peer_port):
@@ -34,7 +34,7 @@ def is_quoted(context: Context, quoted: bytes) -> bool:
 
 
 def on_port_unreachable(context: Context, heartbeat: Heartbeat, quoted: bytes, route: Route) -> None:
-    """ICMP8, for which RFC 6951 section 5.5 takes "port unreachable".
+    """Probe the path, or end an association that is not up: "port unreachable" stands for ICMP8 (RFC 6951 section 5.5).
 
     ICMP8 has it end the association as an ABORT does. Here it makes us probe the path: a peer that is there answers.
     One that has lost its process does not, and each such HEARTBEAT that is refused and unanswered counts; or it tells

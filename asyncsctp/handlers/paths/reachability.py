@@ -1,6 +1,7 @@
 """What follows when a path or the peer stops answering, or answers again (RFC 9260 sections 8.1 and 8.2, RFC 7829).
 
-The counters are in `paths`; here their verdicts become events and, at the limit, the end of the association.
+The counters are in `paths.path_manager`, their rules in `paths.failover`; here what they say becomes events and, at the
+limit, the end of the association.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..context import Context
 
 
 def on_silence(context: Context, path: Path, verdict: Verdict) -> bool:
-    """A time-out was counted against this path; whether the association goes on."""
+    """Do what follows from a time-out of this path; return False if it was the end of the association."""
     at, silent = context.silence
     context.silence = (context.now, (*silent, path) if at == context.now else (path,))
     on_verdict(context, path, verdict)
@@ -26,15 +27,15 @@ def on_silence(context: Context, path: Path, verdict: Verdict) -> bool:
 
 
 def is_counted(context: Context, path: Path) -> bool:
-    """Whether T3-rtx of this path tells, or another timer has told, of the silence that a timer which has run out tells
-    of: it counts once, or an outage would end the association in half the time that Association.Max.Retrans gives it.
+    """Return True if the outage that a timer tells of is counted by T3-rtx of this path, or was by another timer at
+    this instant: twice, it would end the association in half the time that Association.Max.Retrans gives it.
     """
     at, silent = context.silence
     return context.owner.is_timed(path) or (at == context.now and path in silent)
 
 
 def on_verdict(context: Context, path: Path, verdict: Verdict) -> None:
-    """The path may have another state, by its error counter or by other thresholds."""
+    """Tell the user of another state of a path, which its error counter or other thresholds have led to."""
     if verdict.changed:
         context.emit(PathChanged(path.route.address, path.state))
         # RFC 7829 section 3.2 rules 5 and 6: HEARTBEATs are sent from now on, where they are sent at all; the first one
@@ -46,7 +47,7 @@ def on_verdict(context: Context, path: Path, verdict: Verdict) -> None:
 
 
 def on_answer(context: Context, path: Path, became_active: bool, confirmed: bool = False) -> None:
-    """The peer answered over this path."""
+    """Tell the user of what an answer over this path has changed."""
     if confirmed:
         context.emit(PeerAddressChanged(path.route.address, "confirmed"))
     if became_active or confirmed:
@@ -54,6 +55,6 @@ def on_answer(context: Context, path: Path, became_active: bool, confirmed: bool
 
 
 def tell_changes(context: Context, paths: list[Path]) -> None:
-    """Addresses of ours have come or gone, and with them the use of these paths."""
+    """Tell the user of the states of these paths, as addresses of ours have come or gone."""
     for path in paths:
         context.emit(PathChanged(path.route.address, path.state))

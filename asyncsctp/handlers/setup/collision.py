@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, final
 from ...path_state import PathState
 from ...paths.path import Path
 from ...paths.route import Route
-from ...paths.settings import usual_room
+from ...paths.settings import usual_space
 from ...timers import T1_COOKIE, T1_INIT
 from ...wire import causes, control, tlv
 from ...wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO
@@ -247,7 +247,7 @@ class Collision:
         ports = (context.local_port, context.peer_port)
         setup = negotiation.agree(offer, init, ports, source, addresses)
         path = context.paths.find(source.address)
-        room = usual_room(context.config.mtu, source.address) if path is None else path.payload
+        room = usual_space(context.config.mtu, source.address) if path is None else path.payload
         lifetime = context.config.cookie_lifetime
         return acknowledge(offer, init, setup, self._cookies, context.now, room, self._ties(), lifetime)
 

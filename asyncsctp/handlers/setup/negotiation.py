@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Final
 
 from ...config import Config
-from ...paths.route import Route, in_scope, is_ipv4, is_private, listed_addresses
+from ...paths.encapsulation import listed_addresses
+from ...paths.route import Route, in_scope, is_ipv4, is_private
 from ...wire import causes
 from ...wire.auth import RANDOM_SIZE, SHA_1, SHA_256, AuthParameters
 from ...wire.constants import (

@@ -423,7 +423,7 @@ def test_an_endpoint_at_all_addresses_needs_no_socket(requests: list[Request]) -
                 await ours.add_local_address("10.9.9.9")
             # What is sent from one of them leaves there.
             network.packets = []
-            ours.core.path_manager.rotate_local(ours.core.path_manager.primary)
+            ours.core.path_manager.local.rotate(ours.core.path_manager.primary)
             await ours.send(b"from the second")
             await settle()
             assert network.packets[0].source[0] == A2
@@ -446,7 +446,7 @@ def test_no_data_is_lost_with_a_socket_that_goes(requests: list[Request]) -> Non
         z.core.path_manager.add(A2, confirmed=True)
         requests[0].agree()
         await adding
-        a.core.path_manager.rotate_local(a.core.path_manager.primary)
+        a.core.path_manager.local.rotate(a.core.path_manager.primary)
         removing = asyncio.ensure_future(a.remove_local_address(A))
         await asyncio.sleep(0.1)
         z.core.set_primary(A2)

@@ -95,7 +95,7 @@ class RandomAddressChunks:
         paths = script.association.path_manager
         assert 1 <= len(paths.paths) <= MAX_PEER_ADDRESSES
         assert len(paths.by_id) <= MAX_PEER_ADDRESSES + 1
-        assert len(paths._turns) <= 2 * MAX_PEER_ADDRESSES
+        assert len(script.association._rooms.heartbeat._turns._turns) <= 2 * MAX_PEER_ADDRESSES
         assert len(script.association.context.timers._deadlines) <= 2 * MAX_PEER_ADDRESSES + 12
         asconf = script.association._rooms.asconf
         if asconf is not None:

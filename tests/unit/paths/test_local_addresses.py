@@ -46,11 +46,11 @@ def test_a_refused_address_is_forgotten_and_a_kept_one_is_not() -> None:
 
 def test_what_a_wildcard_covers_is_not_listed_beside_it() -> None:
     local = LocalAddresses(["0.0.0.0"])
-    local.settle(ONE)
+    local.replace_wildcard(ONE)
     local.announce(TWO)
     local.admit(TWO)
     assert (local.sources, local.bound) == ((ONE, TWO), ("0.0.0.0",))
-    local.restart([])
+    local.restart()
     assert local.sources == ("0.0.0.0",)
 
 
@@ -89,7 +89,7 @@ def test_nothing_leaves_while_there_is_no_address_at_all() -> None:
     paths.local.withdraw(ONE)
     paths.leave(ONE)
     assert so_far(paths.is_held)
-    assert not paths.rotate_local(paths.primary)
+    assert not paths.local.rotate(paths.primary)
     paths.local.admit(TWO)
     paths.local.drop(ONE)
     paths.arrive()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from asyncsctp.config import Config
 from asyncsctp.congestion import RFC9260
+from asyncsctp.handlers.paths.heartbeat import ProbeTurns
 from asyncsctp.path_state import PathState
 from asyncsctp.paths.failover import OF_DATA, OF_HEARTBEATS, OF_REQUESTS, Verdict
 from asyncsctp.paths.path import Path
@@ -144,7 +145,7 @@ class TestLearning:
         assert added is not None
         assert added.route.local == "192.0.2.77"
         assert not paths.learn(first, Route("192.0.2.78", "198.51.100.1", 9899))
-        assert not paths.rotate_local(first)
+        assert not paths.local.rotate(first)
         assert other_family.state is INACTIVE
         # A peer that has restarted may speak to another one.
         paths.restart(["198.51.100.1", "198.51.100.2"])
@@ -166,7 +167,7 @@ class TestLearning:
     def test_there_is_nothing_to_rotate_with_one_local_address(self) -> None:
         paths = manager(locals_=["192.0.2.1", "2001:db8::1"])
         before = paths.primary.route
-        assert not paths.rotate_local(paths.primary)
+        assert not paths.local.rotate(paths.primary)
         assert paths.primary.route is before
 
 
@@ -368,22 +369,24 @@ class TestErrors:
 
     def test_probes_of_unconfirmed_addresses_take_turns(self) -> None:
         paths = manager("198.51.100.1")
+        turns = ProbeTurns(paths)
         probed = [paths.add(f"198.51.100.{n}") for n in (2, 3, 4)]
-        assert [path and paths.reserve_probe(path, 10.0) for path in probed] == [0.0, 1.0, 2.0]
+        assert [path and turns.reserve(path, 10.0) for path in probed] == [0.0, 1.0, 2.0]
         assert probed[0] is not None
-        assert paths.reserve_probe(probed[0], 11.0) == 2.0
-        assert paths.reserve_probe(probed[0], 50.0) == 0.0
+        assert turns.reserve(probed[0], 11.0) == 2.0
+        assert turns.reserve(probed[0], 50.0) == 0.0
 
     def test_a_probe_that_was_answered_takes_no_longer_than_its_path(self) -> None:
         """By then its RTO is that of what was measured, which may be much less than RTO.Initial."""
         paths = manager("198.51.100.1", config=Config(rto_initial=3.0, rto_min=0.5))
+        turns = ProbeTurns(paths)
         probed = [paths.prepare(f"198.51.100.{n}") for n in (2, 3, 4)]
         for path in probed:
             paths.attach(path)
-        assert paths.reserve_probe(probed[0], 10.0) == 0.0
+        assert turns.reserve(probed[0], 10.0) == 0.0
         probed[0].on_rtt(0.01, 10.01)
-        assert paths.reserve_probe(probed[1], 10.1) == pytest.approx(0.4)
-        assert paths.reserve_probe(probed[2], 10.1) == pytest.approx(3.4)
+        assert turns.reserve(probed[1], 10.1) == pytest.approx(0.4)
+        assert turns.reserve(probed[2], 10.1) == pytest.approx(3.4)
 
 
 def test_settings_change_for_all_paths() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncsctp.paths.route import chunk_room, in_scope, is_ipv4, is_private, listed_addresses, normalize
+from asyncsctp.paths.route import in_scope, is_ipv4, is_private, normalize
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,6 @@ def test_families(address: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mtu", "ipv4", "room"),
-    [(1500, True, 1460), (1500, False, 1440), (1280, False, 1220), (65535, True, 65492), (576, True, 536)],
-)
-def test_the_udp_header_is_part_of_the_packet(mtu: int, ipv4: bool, room: int) -> None:
-    assert chunk_room(mtu, ipv4) == room
-
-
-@pytest.mark.parametrize(
     ("address", "other", "inside"),
     [
         ("127.0.0.1", "127.0.0.2", True),
@@ -67,17 +59,6 @@ def test_the_udp_header_is_part_of_the_packet(mtu: int, ipv4: bool, room: int) -
 )
 def test_scope(address: str, other: str, inside: bool) -> None:
     assert in_scope(address, other) is inside
-
-
-def test_only_a_multihomed_endpoint_lists_addresses_and_only_those_that_mean_something_to_the_peer() -> None:
-    assert listed_addresses(["203.0.113.1"], "203.0.113.9") == ()
-    assert listed_addresses(["203.0.113.1", "127.0.0.1"], "203.0.113.9") == ()
-    assert listed_addresses(["203.0.113.1", "127.0.0.1", "2001:db8::1"], "203.0.113.9") == (
-        "203.0.113.1",
-        "2001:db8::1",
-    )
-    assert listed_addresses(["127.0.0.1", "127.0.0.2", "127.0.0.1"], "127.0.0.1") == ("127.0.0.1", "127.0.0.2")
-    assert listed_addresses(["0.0.0.0", "::"], "127.0.0.1") == ()
 
 
 PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
