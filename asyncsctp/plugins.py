@@ -1,6 +1,14 @@
-"""What is said of a user's plug-in that makes a mistake; who takes over is known where plug-ins of its kind are."""
+"""A user's plug-in is made, and what is said of one that makes a mistake.
+
+Who takes over is in `congestion.guard` and `schedulers.guard`.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def spell(value: object) -> str:
@@ -26,3 +34,20 @@ def fault(text: str, cause: Exception | None) -> RuntimeError:
     error = RuntimeError(text)
     error.__cause__ = cause
     return error
+
+
+def make_plugin(
+    kind: str, contract: type[T], factory: Callable[..., object], report: Callable[[Exception], object], *args: object
+) -> T | None:
+    """Return what the user's factory makes of these arguments; None if it is not of the contract's class, or if the
+    factory raises, which `report` is told.
+    """
+    try:
+        made = factory(*args)
+    except Exception as error:
+        report(fault(f"{kind} {spell(factory)} could not be made: {describe(error)}", error))
+        return None
+    if isinstance(made, contract):
+        return made
+    report(fault(f"{kind} {spell(factory)} made {spell(made)}, which is not a {contract.__name__}", None))
+    return None

@@ -78,8 +78,6 @@ TO_UNTIE = {
     "aio/unclaimed.py",
     "association/association.py",
     "association/lifecycle.py",
-    "testing/network.py",
-    "testing/virtual_time.py",
 }
 
 

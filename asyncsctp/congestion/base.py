@@ -1,9 +1,8 @@
 """The contract between an association and a congestion controller, for the built-in ones and for a program's own.
 
-There is one controller for each of the peer's addresses (RFC 9260 section 7.2). It knows bytes and time; it does not
-know packets, TSNs, timers, or the receiver's window. What is the same for every controller is not its business either:
-when Fast Recovery begins and ends, that a single packet goes out after a time-out, and that at least one packet may
-always leave while nothing is in flight.
+There is one controller for each of the peer's addresses (RFC 9260 section 7.2). It knows bytes and time. What is the
+same for every controller is elsewhere: when Fast Recovery begins and ends in `outbound.retransmission`, that a single
+packet goes out after a time-out, and that one may always leave while nothing is in flight, in `paths.path`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ INITIAL_SSTHRESH: Final = 0xFFFFFFFF
 
 
 def initial_window(pmdcs: int, ipv4: bool) -> int:
-    """The cwnd before anything is known of a path (section 7.2.1)."""
+    """Return the cwnd, in bytes, before anything is known of a path (section 7.2.1)."""
     return min(4 * pmdcs, max(2 * pmdcs, 4404 if ipv4 else 4344))
 
 
@@ -58,7 +57,7 @@ class CongestionController:
         self.ssthresh = INITIAL_SSTHRESH
 
     def on_ack(self, acked: int, in_flight_before: int, cum_advanced: bool, in_recovery: bool, now: float) -> None:
-        """A SACK acknowledged data sent to this address.
+        """Move the window for a SACK that acknowledged data sent to this address.
 
         `acked` is the size of the chunks acknowledged for the first time. `in_flight_before` is what was in flight
         here when data could last leave: SACKs that are handled together, before anything is sent, see the same.
@@ -68,32 +67,32 @@ class CongestionController:
         raise NotImplementedError
 
     def on_fast_retransmit(self, now: float) -> None:
-        """Data sent to this address was found missing outside Fast Recovery (section 7.2.4); `on_ack` came before."""
+        """Narrow the window for data found missing outside Fast Recovery (section 7.2.4); `on_ack` came before."""
         raise NotImplementedError
 
     def on_timeout(self, now: float) -> None:
-        """T3-rtx ran out for this address (section 7.2.3)."""
+        """Narrow the window to a packet: T3-rtx ran out for this address (section 7.2.3)."""
         self.on_fast_retransmit(now)
         self.cwnd = self.pmdcs
 
     def on_congestion_experienced(self, now: float) -> None:
-        """The peer echoed a congestion mark, for the first time in this window (RFC 4960 appendix A)."""
+        """Narrow the window for a congestion mark that the peer echoed, once per window (RFC 4960 appendix A)."""
         self.on_fast_retransmit(now)
 
     def on_rtt(self, rtt: float, now: float) -> None:
-        """A round trip was measured: about once per round trip while data flows, and with each HEARTBEAT ACK."""
+        """Take a round trip: about one per round trip while data flows, and one with each HEARTBEAT ACK."""
 
     def on_all_acked(self) -> None:
-        """Nothing is outstanding on this address any more."""
+        """Note that nothing is outstanding on this address any more."""
 
     def on_idle(self, idle: float, rto: float) -> None:
-        """Data is about to leave after `idle` seconds, at least one `rto`, in which none did (section 7.2.1)."""
+        """Adjust to `idle` seconds, at least one `rto`, in which no data left; some is about to (section 7.2.1)."""
 
     def on_pmdcs(self, pmdcs: int) -> None:
-        """The largest chunk that fits a packet of this path has changed."""
+        """Take another size of the largest chunk that fits a packet of this path, in bytes."""
         self.pmdcs = pmdcs
 
     def reinitialize(self) -> None:
-        """The network is unknown anew: another route, source address or service class (section 7.2.5)."""
+        """Begin anew: another route, source address or service class is used (section 7.2.5)."""
         self.cwnd = initial_window(self.pmdcs, self.ipv4)
         self.ssthresh = INITIAL_SSTHRESH

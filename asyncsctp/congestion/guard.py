@@ -1,11 +1,11 @@
-"""What stands between a path and a congestion controller that a user wrote: its mistakes abort nothing."""
+"""A congestion controller that a user wrote, watched: its mistakes abort nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, final
 
-from ..plugins import describe, fault, spell
+from ..plugins import describe, fault, make_plugin, spell
 from .base import CongestionController
 from .rfc9260 import RFC9260
 
@@ -13,19 +13,13 @@ from .rfc9260 import RFC9260
 def make(
     factory: Callable[[int, bool], object] | None, pmdcs: int, ipv4: bool, report: Callable[[Exception], object]
 ) -> CongestionController:
-    """Make the controller that `Config.congestion` asks for, guarded; the built-in one for `None`, or if there is none
-    to be had from the factory, which `report` is told.
+    """Return the controller that `Config.congestion` asks for, guarded; the built-in one for `None`, or if there is
+    none to be had from the factory, which `report` is told.
     """
     if factory is None:
         return RFC9260(pmdcs, ipv4)
-    try:
-        made = factory(pmdcs, ipv4)
-    except Exception as error:
-        report(fault(f"congestion controller {spell(factory)} could not be made: {describe(error)}", error))
-        return RFC9260(pmdcs, ipv4)
-    if not isinstance(made, CongestionController):
-        what = f"congestion controller {spell(factory)} made {spell(made)}, which is not a CongestionController"
-        report(fault(what, None))
+    made = make_plugin("congestion controller", CongestionController, factory, report, pmdcs, ipv4)
+    if made is None:
         return RFC9260(pmdcs, ipv4)
     return made if type(made) is RFC9260 else GuardedController(made, pmdcs, ipv4, report)
 
@@ -85,7 +79,7 @@ class GuardedController(CongestionController):
         self._call("reinitialize")
 
     def _call(self, method: str, *args: object) -> None:
-        """Have the other one told; where that fails, tell it to the one that takes over."""
+        """Call the other one; where that fails, the one that takes over."""
         try:
             getattr(self._controller, method)(*args)
             self._look()
@@ -95,7 +89,7 @@ class GuardedController(CongestionController):
             self._look()
 
     def _look(self) -> None:
-        """Take over the windows. `TypeError` for what is none."""
+        """Copy the windows. `TypeError` for what is none."""
         controller: Any = self._controller
         for name in ("cwnd", "ssthresh"):
             if not isinstance(getattr(controller, name), int):

@@ -28,7 +28,9 @@ class RFC9260(CongestionController):
         self._decayed = False  # for idleness, since everything was acknowledged
 
     def on_ack(self, acked: int, in_flight_before: int, cum_advanced: bool, in_recovery: bool, now: float) -> None:
-        """Sections 7.2.1 and 7.2.2; neither asks whether the Cumulative TSN Ack Point moved (RFC 8540 section 3.22)."""
+        """Widen the window (sections 7.2.1 and 7.2.2), whether or not the Cumulative TSN Ack Point moved (RFC 8540
+        section 3.22).
+        """
         cwnd = self.cwnd
         if cwnd <= self.ssthresh:
             # Section 7.2.1: MUST NOT grow unless the window was fully utilized, nor in Fast Recovery.
@@ -49,32 +51,32 @@ class RFC9260(CongestionController):
         self.partial_bytes_acked = partial
 
     def on_fast_retransmit(self, now: float) -> None:
-        """Section 7.2.3: half the window."""
+        """Halve the window (section 7.2.3)."""
         self.ssthresh = self.cwnd = max(self.cwnd // 2, 4 * self.pmdcs)
         self.partial_bytes_acked = 0
 
     def on_timeout(self, now: float) -> None:
-        """Section 7.2.3: one packet, and slow start up to half the window."""
+        """Begin slow start with one packet, up to half the window (section 7.2.3)."""
         self.on_fast_retransmit(now)
         self.cwnd = self.pmdcs
         self._after_timeout = True
 
     def on_all_acked(self) -> None:
-        """Section 7.2.2, last paragraph."""
+        """Count partial_bytes_acked anew (section 7.2.2, last paragraph)."""
         self.partial_bytes_acked = 0
         self._decayed = False
 
     def on_idle(self, idle: float, rto: float) -> None:
-        """Section 7.2.1: half the window per RTO down to four packets; a window below that is not widened by it."""
-        floor = 4 * self.pmdcs
-        if self.cwnd > floor:
+        """Halve the window per RTO down to four packets; one below that is not widened by it (section 7.2.1)."""
+        least = 4 * self.pmdcs
+        if self.cwnd > least:
             if not self._decayed:  # before the first adjustment
                 self._decayed = True
                 self.ssthresh = self.cwnd
-            self.cwnd = max(self.cwnd >> min(int(idle / rto), 32), floor)
+            self.cwnd = max(self.cwnd >> min(int(idle / rto), 32), least)
 
     def reinitialize(self) -> None:
-        """Section 7.2.5."""
+        """Begin anew (section 7.2.5)."""
         super().reinitialize()
         self.partial_bytes_acked = 0
         self._after_timeout = False

@@ -1,6 +1,6 @@
 """The contract between the send queue and whatever decides which stream sends next (RFC 8260 section 3).
- A scheduler knows stream numbers, sizes and arrival numbers. It deliberately does not know messages, chunks or packets:
-these stay in the send queue.
+
+A scheduler knows stream numbers, sizes and arrival numbers. Messages and chunks are known to `outbound.send_queue`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from mypy_extensions import mypyc_attr
 
 #: From `StreamScheduler.next()`: nothing more for this packet. To `served()` as `order`: the stream is empty now.
 NO_STREAM: Final = -1
+LARGEST_VALUE: Final = 0xFFFF
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -48,17 +49,17 @@ class StreamScheduler:
     __slots__ = ()
 
     def activate(self, sid: int, order: int) -> None:
-        """Stream `sid`, which is not active, has something to send; its first message is the `order`-th written."""
+        """Take in stream `sid`, which is not active; its first message is the `order`-th that was written."""
         raise NotImplementedError
 
     def deactivate(self, sid: int) -> None:
-        """Stream `sid`, which is active, takes part no longer: it is alone, it has to pause, or its messages were
-        withdrawn. It may come back with the same `order`.
+        """Leave out stream `sid`, which is active: it is alone, it has to pause, or its messages were withdrawn. It may
+        come back with the same `order`.
         """
         raise NotImplementedError
 
     def next(self) -> int:
-        """The stream whose turn it is. The same one again if no other method was called since.
+        """Return the stream whose turn it is. The same one again if no other method was called since.
 
         `NO_STREAM` ends the packet being filled. It must not be given for a packet with nothing in it while streams are
         active. To be asked is not yet to be served: the turn may not fit into the packet, or the window.
@@ -66,7 +67,7 @@ class StreamScheduler:
         raise NotImplementedError
 
     def served(self, sid: int, size: int, order: int) -> None:
-        """The turn of `sid` is over and took `size` user bytes; `order` is that of its first message now.
+        """Count a turn of `sid`, which took `size` user bytes; `order` is that of its first message now.
 
         `order` is `NO_STREAM` if the stream has become empty and thereby inactive. It may be a stream other than the
         last given by `next()`: one that was in the middle of a message when this scheduler was put in.
@@ -74,9 +75,15 @@ class StreamScheduler:
         raise NotImplementedError
 
     def begin_packet(self) -> None:
-        """A new packet is about to be filled; again, perhaps, if nothing was put into the last one. (Optional.)"""
+        """Begin a packet; perhaps once more, if nothing was put into the last one. (Optional.)"""
 
     def set_priority(self, sid: int, value: int) -> None:
-        """The user gave stream `sid`, active or not, this priority or weight, 0 to 65535. (Optional; most schedulers
-        have no use for it.) A `ValueError` reaches the user, and nothing has changed then.
+        """Give stream `sid`, active or not, this priority or weight, 0 to 65535, as the user says. (Optional; most
+        schedulers have no use for it.) A `ValueError` reaches the user, and nothing has changed then.
         """
+
+
+def check_value(name: str, smallest: int, value: int) -> None:
+    """Raise `ValueError` that says what is allowed for a priority or weight (RFC 8260 section 4.3.3: 16 bits)."""
+    if not smallest <= value <= LARGEST_VALUE:
+        raise ValueError(f"the {name} of a stream must be between {smallest} and {LARGEST_VALUE}, not {value!r}")

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from .base import NO_STREAM, StreamScheduler
+from .base import NO_STREAM, StreamScheduler, check_value
 from .turns import Turns
-from .values import check
 
 #: Tags are whole numbers of 65536ths of a byte, so that no weight makes a byte vanish.
 _FRACTION_BITS: Final = 16
@@ -28,23 +27,23 @@ class _FairQueueing(StreamScheduler):
     passed it; until then the stream takes part, as it still would under the ideal scheduler.
     """
 
-    __slots__ = ("_active", "_owing", "_rest", "_total", "_virtual", "_weights")
+    __slots__ = ("_active", "_ahead", "_rest", "_total", "_virtual", "_weights")
 
     def __init__(self) -> None:
         self._active = Turns()  # by tag
-        self._owing = Turns()  # those that are not active and went with a tag beyond the virtual time
+        self._ahead = Turns()  # those that are not active and went with a tag beyond the virtual time
         self._weights: dict[int, int] = {}  # that are not 1
         self._total = 0  # the weights of both
         self._virtual = 0
         self._rest = 0  # what was too little to move the virtual time
 
     def activate(self, sid: int, order: int) -> None:
-        tag = self._owing.keys.get(sid, NO_STREAM)
+        tag = self._ahead.keys.get(sid, NO_STREAM)
         if tag == NO_STREAM:
             self._total += self._weights.get(sid, 1)
             tag = self._virtual
         else:
-            self._owing.remove(sid)
+            self._ahead.remove(sid)
             if tag < self._virtual:
                 tag = self._virtual
         self._active.put(sid, tag)
@@ -76,24 +75,24 @@ class _FairQueueing(StreamScheduler):
         if active.keys:
             if active.first_key() > self._virtual:
                 self._virtual = active.first_key()
-        elif len(self._owing.keys) > _MOST_DEBTORS:
-            self._owing.clear()
+        elif len(self._ahead.keys) > _MOST_DEBTORS:
+            self._ahead.clear()
             self._total = 0
-        if self._owing.keys:
-            self._settle()
+        if self._ahead.keys:
+            self._forget_passed()
 
     def _leave(self, sid: int, tag: int) -> None:
         if tag > self._virtual:
-            self._owing.put(sid, tag)
+            self._ahead.put(sid, tag)
         else:
             self._total -= self._weights.get(sid, 1)
 
-    def _settle(self) -> None:
+    def _forget_passed(self) -> None:
         """Forget those whose tags the virtual time has passed."""
-        owing = self._owing
-        while owing.keys and owing.first_key() <= self._virtual:
-            sid = owing.first()
-            owing.remove(sid)
+        ahead = self._ahead
+        while ahead.keys and ahead.first_key() <= self._virtual:
+            sid = ahead.first()
+            ahead.remove(sid)
             self._total -= self._weights.get(sid, 1)
 
 
@@ -116,9 +115,9 @@ class WeightedFairQueueing(_FairQueueing):
     __slots__ = ()
 
     def set_priority(self, sid: int, value: int) -> None:
-        """From the next turn on. `ValueError` beyond 1 to 65535."""
-        check("weight", 1, value)
-        if sid in self._active.keys or sid in self._owing.keys:
+        """Weigh a stream from its next turn on. `ValueError` beyond 1 to 65535."""
+        check_value("weight", 1, value)
+        if sid in self._active.keys or sid in self._ahead.keys:
             self._total += value - self._weights.get(sid, 1)
         if value != 1:
             self._weights[sid] = value

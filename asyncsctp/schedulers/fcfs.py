@@ -64,7 +64,7 @@ class FirstComeFirstServed(StreamScheduler):
             heappop(heads)
 
     def _is_gone(self, sid: int) -> bool:
-        """Whether the oldest entry of the stream counts no longer; asked once for each entry."""
+        """Return True if the oldest entry of the stream counts no longer; asked once for each entry."""
         count = self._gone.get(sid, 0)
         if not count:
             return False

@@ -1,11 +1,11 @@
-"""What stands between the send queue and a scheduler that a user wrote: its mistakes abort nothing."""
+"""A scheduler that a user wrote, watched: its mistakes abort nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import final
 
-from ..plugins import describe, fault, spell
+from ..plugins import describe, fault, make_plugin, spell
 from .base import NO_STREAM, StreamScheduler
 from .fair import FairBandwidth, WeightedFairQueueing
 from .fcfs import FirstComeFirstServed
@@ -14,24 +14,17 @@ from .round_robin import RoundRobin, RoundRobinPerPacket
 
 
 def make(factory: Callable[[], object] | None, report: Callable[[Exception], object]) -> StreamScheduler:
-    """The scheduler that `Config.scheduler` asks for, guarded; the built-in one for `None`, or if there is none to be
-    had from the factory, which `report` is told.
+    """Return the scheduler that `Config.scheduler` asks for, guarded; the built-in one for `None`, or if there is none
+    to be had from the factory, which `report` is told.
     """
     if factory is None:
         return FirstComeFirstServed()
-    try:
-        made = factory()
-    except Exception as error:
-        report(fault(f"scheduler {spell(factory)} could not be made: {describe(error)}", error))
-        return FirstComeFirstServed()
-    if not isinstance(made, StreamScheduler):
-        report(fault(f"scheduler {spell(factory)} made {spell(made)}, which is not a StreamScheduler", None))
-        return FirstComeFirstServed()
-    return guard(made, report)
+    made = make_plugin("scheduler", StreamScheduler, factory, report)
+    return FirstComeFirstServed() if made is None else guard(made, report)
 
 
 def guard(scheduler: StreamScheduler, report: Callable[[Exception], object]) -> StreamScheduler:
-    """A scheduler that does as this one does until it makes a mistake, and then as `FirstComeFirstServed`.
+    """Return a scheduler that does as this one does until it makes a mistake, and then as `FirstComeFirstServed`.
 
     `report` is called once, with an error that names the class, the method and what was wrong. Those that come with the
     library are given back as they are.
@@ -67,17 +60,11 @@ class GuardedScheduler(StreamScheduler):
 
     def activate(self, sid: int, order: int) -> None:
         self._orders[sid] = order
-        try:
-            self._scheduler.activate(sid, order)
-        except Exception as error:
-            self._raised(f"activate({sid}, {order})", error)
+        self._call("activate", sid, order)
 
     def deactivate(self, sid: int) -> None:
         del self._orders[sid]
-        try:
-            self._scheduler.deactivate(sid)
-        except Exception as error:
-            self._raised(f"deactivate({sid})", error)
+        self._call("deactivate", sid)
 
     def next(self) -> int:
         try:
@@ -85,7 +72,7 @@ class GuardedScheduler(StreamScheduler):
             if sid in self._orders:
                 return sid
         except Exception as error:
-            self._raised("next()", error)
+            self._take_over(f"next() raised {describe(error)}", error)
             return self._scheduler.next()
         if sid != NO_STREAM:
             self._take_over(f"next() chose stream {spell(sid)}, which has nothing to send", None)
@@ -102,28 +89,23 @@ class GuardedScheduler(StreamScheduler):
             del self._orders[sid]
         else:
             self._orders[sid] = order
-        try:
-            self._scheduler.served(sid, size, order)
-        except Exception as error:
-            self._raised(f"served({sid}, {size}, {order})", error)
+        self._call("served", sid, size, order)
 
     def begin_packet(self) -> None:
         self._packet_is_empty = True
-        try:
-            self._scheduler.begin_packet()
-        except Exception as error:
-            self._raised("begin_packet()", error)
+        self._call("begin_packet")
 
     def set_priority(self, sid: int, value: int) -> None:
-        try:
-            self._scheduler.set_priority(sid, value)
-        except ValueError:
-            raise  # the value is wrong, not the scheduler
-        except Exception as error:
-            self._raised(f"set_priority({sid}, {value})", error)
+        self._call("set_priority", sid, value)
 
-    def _raised(self, call: str, error: Exception) -> None:
-        self._take_over(f"{call} raised {describe(error)}", error)
+    def _call(self, method: str, *args: int) -> None:
+        """Call the other one; what it raises is its last mistake, but for a priority that is wrong itself."""
+        try:
+            getattr(self._scheduler, method)(*args)
+        except Exception as error:
+            if method == "set_priority" and isinstance(error, ValueError):
+                raise
+            self._take_over(f"{method}({', '.join(map(str, args))}) raised {describe(error)}", error)
 
     def _take_over(self, what: str, error: Exception | None) -> None:
         name = type(self._scheduler).__qualname__

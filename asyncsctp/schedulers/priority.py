@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from .base import NO_STREAM, StreamScheduler
+from .base import NO_STREAM, StreamScheduler, check_value
 from .turns import Turns
-from .values import check
 
 #: Below the priority in a key is the number of the turn: two years of a million turns per second. 62 bits together are
 #: what compiled code has a machine word for.
@@ -44,8 +43,8 @@ class Priority(StreamScheduler):
             self._queue(sid)
 
     def set_priority(self, sid: int, value: int) -> None:
-        """From now on, also for what was already written. `ValueError` beyond 0 to 65535."""
-        check("priority", 0, value)
+        """Put a stream in its place, also for what was already written. `ValueError` beyond 0 to 65535."""
+        check_value("priority", 0, value)
         if value == self._values.get(sid, 0):
             return
         if value:
@@ -56,6 +55,6 @@ class Priority(StreamScheduler):
             self._queue(sid)
 
     def _queue(self, sid: int) -> None:
-        """Behind those of the same priority."""
+        """Put a stream behind those of the same priority."""
         self._count += 1
         self._turns.put(sid, self._values.get(sid, 0) << _TURN_BITS | self._count)

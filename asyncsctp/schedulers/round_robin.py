@@ -10,7 +10,7 @@ from .turns import Turns
 
 @final
 class RoundRobin(StreamScheduler):
-    """One turn each, one stream after the other (section 3.2). Who comes stands at the end of the line."""
+    """One turn each, one stream after the other (section 3.2). A stream that comes is the last."""
 
     __slots__ = ("_count", "_turns")
 

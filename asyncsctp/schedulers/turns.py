@@ -26,15 +26,15 @@ class Turns:
         self.keys: dict[int, int] = {}
 
     def first(self) -> int:
-        """The stream whose turn it is, `NO_STREAM` if there is none."""
+        """Return the stream whose turn it is, `NO_STREAM` if there is none."""
         return self._heap[0][1] if self._heap else NO_STREAM
 
     def first_key(self) -> int:
-        """The number of that stream, which there must be."""
+        """Return the number of that stream, which there must be."""
         return self._heap[0][0]
 
     def put(self, sid: int, key: int) -> None:
-        """A stream comes, or has another number from now on."""
+        """Add a stream, or give it another number."""
         heap = self._heap
         if sid not in self.keys:
             self.keys[sid] = key
@@ -48,12 +48,12 @@ class Turns:
         self._tidy()
 
     def remove(self, sid: int) -> None:
-        """A stream, which there must be, leaves."""
+        """Remove a stream, which there must be."""
         del self.keys[sid]
         self._tidy()
 
     def clear(self) -> None:
-        """All leave."""
+        """Remove all streams."""
         self._heap.clear()
         self.keys.clear()
 

@@ -7,18 +7,18 @@ What happens in a run depends on its seed alone.
 
 from __future__ import annotations
 
+from ..udp.datagram import DatagramError
 from .clock import Clock, DeadlockError, SimulationError, TimeLimitError
 from .host import Address, Host, Port, Receiver
 from .link import Crossing, Fate, Link, LinkSettings
-from .nat import Nat
-from .network import Datagram, DatagramError, Network, PacketRecord, PortUnreachableError
+from .nat import Nat, Refusal
+from .network import Datagram, Network, PacketRecord, PortUnreachableError, run
 from .pair import CoreEndpoint, Simulation
 from .randomness import SeededRandom
 from .schedulers import check_scheduler
 from .sctp_nat import Binding, SctpNat
-from .translator import Refusal
 from .transport import SimulatedTransport
-from .virtual_time import VirtualLoop, run
+from .virtual_time import VirtualLoop
 
 __all__ = [
     "Address",

@@ -1,7 +1,7 @@
 """The one clock of a simulation: a queue of what will happen, and when.
 
-It knows instants and actions, not what they are about. Both drivers, the asyncio loop on virtual time and the one over
-core endpoints, advance the same queue, so that a network behaves alike under either.
+It knows instants and actions. What advances it is `virtual_time`, for asyncio, or `pair`, for core endpoints: a network
+behaves alike under either.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf, isfinite
 from typing import final
-
-__all__ = ["Clock", "DeadlockError", "SimulationError", "TimeLimitError"]
 
 
 class SimulationError(RuntimeError):
@@ -49,28 +47,28 @@ class Clock:
         return self._waiting[0][0] if self._waiting else inf
 
     def at(self, when: float, action: Callable[[], object]) -> None:
-        """Runs `action` at the instant `when`, or now if that has passed. `ValueError` when it is not finite."""
+        """Run `action` at the instant `when`, or now if that has passed. `ValueError` when it is not finite."""
         if not isfinite(when):
             raise ValueError(f"when must be finite, not {when!r}")
         self._count += 1
         heappush(self._waiting, (max(when, self.now), self._count, action))
 
     def after(self, delay: float, action: Callable[[], object]) -> None:
-        """Runs `action` in `delay` seconds."""
+        """Run `action` in `delay` seconds."""
         self.at(self.now + delay, action)
 
     def advance(self, when: float) -> None:
-        """Sets the clock forward to `when`; it never goes back, and never passes an action that waits."""
+        """Set the clock forward to `when`; it never goes back, and never passes an action that waits."""
         self.now = max(self.now, min(when, self.next_time))
 
     def run_next(self) -> bool:
-        """Runs the next action if it is due now."""
+        """Run the next action if it is due now; return False if none is."""
         if not self._waiting or self._waiting[0][0] > self.now:
             return False
         heappop(self._waiting)[2]()
         return True
 
     def run_due(self) -> None:
-        """Runs all that is due now, and what these actions schedule for this same instant."""
+        """Run all that is due now, and what these actions schedule for this same instant."""
         while self.run_next():
             pass

@@ -1,6 +1,6 @@
 """A host of the simulated network: its addresses, and its bound UDP ports.
 
-It knows what is bound where and hands datagrams over in batches; how they travel is the network's business.
+It knows what is bound where and hands datagrams over in batches; how they travel is in `network`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 if TYPE_CHECKING:
     from .clock import Clock
 
-__all__ = ["Address", "Host", "Port", "Receiver", "current_host", "normal"]
 
 Address = tuple[str, int]
 
@@ -28,26 +27,26 @@ current_host: ContextVar[Host | None] = ContextVar("current_host", default=None)
 
 
 def normal(address: str) -> str:
-    """An IP literal in its usual spelling; `ValueError` when it is none."""
+    """Return an IP literal in its usual spelling; `ValueError` when it is none."""
     return str(ip_address(address))
 
 
 def family(address: str) -> int:
-    """4 or 6."""
+    """Return 4 or 6."""
     return 6 if ":" in address else 4
 
 
 class Receiver(Protocol):
-    """Who takes what arrives at a port. It must not raise."""
+    """A program at a port. It must not raise."""
 
     def receive(self, datagrams: list[bytes], source: Address, congestion_experienced: bool) -> None:
-        """Datagrams that arrived at one instant from one source."""
+        """Take datagrams that arrived at one instant from one source."""
 
     def batch_done(self) -> None:
-        """All that arrived at this instant has been handed over."""
+        """Answer: all that arrived at this instant has been handed over."""
 
     def error(self, destination: Address, error: OSError) -> None:
-        """A datagram to `destination` came to grief, and an ICMP message said so."""
+        """Heed an ICMP message about a datagram to `destination` that was lost."""
 
 
 @final
@@ -78,7 +77,7 @@ class Port:
         local: str = "",
         dscp: int = -1,
     ) -> None:
-        """Sends a datagram; from `local`, if the port is bound to a wildcard.
+        """Send a datagram; from `local`, if the port is bound to a wildcard.
 
         `OSError` when the host has no address of the destination's family, or has no more the one to send from.
         """
@@ -93,13 +92,13 @@ class Port:
         self.host.transmit((local, self.number), destination, data, ecn_capable, fragment, dscp)
 
     def arrive(self, data: bytes, source: Address, congestion_experienced: bool, local: str = "") -> None:
-        """A datagram has arrived, at this address; it is handed over with all others of this instant."""
+        """Take a datagram that came to this address; it is handed over with all others of this instant."""
         if not self._arrived:
             self.host.clock.after(0.0, self._hand_over)
         self._arrived.append((data, source, congestion_experienced, local or self.address))
 
     def close(self) -> None:
-        """Gives the port back; what has arrived but was not handed over is lost. Idempotent."""
+        """Give the port back; what has arrived but was not handed over is lost. Idempotent."""
         if not self.is_closed:
             self.is_closed = True
             self._arrived = []
@@ -154,13 +153,13 @@ class Host:
             current_host.reset(token)
 
     def change_addresses(self, addresses: list[str]) -> None:
-        """It has these from now on. Internal: use the network's methods."""
+        """Set its addresses. Internal: use the network's methods."""
         self.addresses = addresses
         for callback in list(self.on_addresses):
             callback()
 
     def bind(self, address: str, number: int, receiver: Receiver) -> Port:
-        """Binds a UDP port; number 0 takes a free one. `OSError` when the address isn't ours or the port is taken."""
+        """Bind a UDP port; number 0 takes a free one. `OSError` when the address isn't ours or the port is taken."""
         address = normal(address)
         if address not in self.addresses and address not in _WILDCARDS.values():
             raise OSError(errno.EADDRNOTAVAIL, f"{self.name} has no address {address}")
@@ -173,16 +172,16 @@ class Host:
         return port
 
     def release(self, port: Port) -> None:
-        """Forgets a bound port."""
+        """Forget a bound port."""
         self._ports.pop((port.address, port.number), None)
 
     def port_at(self, address: str, number: int) -> Port | None:
-        """Who gets what is sent to `address` and port `number`."""
+        """Return the port that gets what is sent to `address` and port `number`."""
         exact = self._ports.get((address, number))
         return exact if exact is not None else self._ports.get((_WILDCARDS[family(address)], number))
 
     def source_for(self, destination: str) -> str:
-        """The address that a wildcard port sends from: the first of the destination's family."""
+        """Return what a wildcard port sends from: the first address of the destination's family, else `OSError`."""
         for address in self.addresses:
             if family(address) == family(destination):
                 return address

@@ -1,6 +1,6 @@
 """One direction of a path through the network: what becomes of a packet, and when it comes out.
 
-A link knows sizes, instants and its own seeded chance. It knows no addresses, no event queue and no other link.
+A link knows sizes, instants and its own seeded chance. Addresses are known to `network`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 from typing import Final, NamedTuple, final
-
-__all__ = ["Crossing", "Fate", "Link", "LinkSettings"]
 
 _PROBABILITIES: Final = ("loss", "burst_start", "burst_end", "burst_loss", "reorder", "duplicate", "corrupt", "mark")
 _SECONDS: Final = ("delay", "jitter", "reorder_delay")
@@ -89,7 +87,7 @@ class LinkSettings:
             _check("mtu", self.mtu, _SMALLEST_MTU, _LARGEST_MTU)
 
     def replace(self, **changes: float | None) -> LinkSettings:
-        """A changed copy. `ValueError` for a field that does not exist."""
+        """Return a changed copy. `ValueError` for a field that does not exist."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         unknown = ", ".join(sorted(changes.keys() - values.keys()))
         if unknown:
@@ -131,20 +129,20 @@ class Link:
         self._last_arrival = 0.0
 
     def configure(self, settings: LinkSettings, now: float) -> None:
-        """Changes the settings; what waits in the queue keeps its times."""
+        """Change the settings; what waits in the queue keeps its times."""
         backlog = self.backlog(now)
         self.settings = settings
         self._busy_until = now + backlog * 8 / settings.rate if settings.rate is not None else now
 
     def backlog(self, now: float) -> float:
-        """Bytes that wait in the queue, the packet being sent included."""
+        """Return the bytes that wait in the queue, the packet being sent included."""
         rate = self.settings.rate
         return max(0.0, self._busy_until - now) * rate / 8 if rate is not None else 0.0
 
     def carry(
         self, data: bytes, now: float, *, headers: int = 0, ecn_capable: bool = False, fragment: bool = False
     ) -> Crossing:
-        """Takes a packet of `headers` and `data`, and tells what becomes of it. With `fragment` none is too big."""
+        """Take a packet of `headers` and `data`; return what becomes of it. With `fragment` none is too big."""
         settings, size = self.settings, headers + len(data)
         if self.is_cut:
             return Crossing((), Fate.CUT, data)

@@ -1,19 +1,94 @@
-"""An ordinary UDP NAT: inside addresses and ports behind one outside address.
+"""What NATs have in common, and an ordinary UDP NAT: inside addresses and ports behind one outside address.
 
-It knows mappings and when they were last used; links, hosts and what is in the packets it does not.
+How packets get to a NAT is in `network`; one that looks into them is in `sctp_nat`.
 """
 
 from __future__ import annotations
 
-from typing import Final, final
+from collections import Counter
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final, NamedTuple, final
 
-from .host import Address
-from .translator import Refusal, Translator
-
-__all__ = ["Nat"]
+from .host import Address, normal
 
 _FIRST_PORT: Final = 20000
 _LAST_PORT: Final = 65535
+
+
+class Refusal(StrEnum):
+    """Why a NAT dropped a packet."""
+
+    UNKNOWN = "unknown"  #: from outside, and the NAT has no mapping or binding for it, or no longer
+    STRANGER = "stranger"  #: from outside, from an address and port that the inside has not written to
+    HAIRPIN = "hairpin"  #: from inside to the NAT's own address, and it does not hairpin
+    EXHAUSTED = "exhausted"  #: from inside, and all outside ports are taken
+    MALFORMED = "malformed"  #: not a packet that an `SctpNat` can read
+    MISSING_STATE = "missing state"  #: from inside, and an `SctpNat` has no binding for it
+    PORT_COLLISION = "port collision"  #: another inside host has these SCTP ports, and restarts are not disabled
+    VTAG_COLLISION = "vtag collision"  #: another inside host has these SCTP ports and one of these tags
+
+
+class Answer(NamedTuple):
+    """A datagram that a NAT made itself, for the inside."""
+
+    source: Address
+    destination: Address
+    data: bytes
+
+
+class Translator:
+    """A NAT between the addresses `inside` and the rest of the network, where all of them appear as `outside`.
+
+    `inside` may hold the outside address of another NAT: then that one is behind this one. `drops` counts the packets
+    that it dropped, by reason. With `hairpin` the inside can reach itself by way of the outside address (RFC 4787
+    section 6), and sees outside addresses then. What is idle for longer than `idle_timeout` seconds is forgotten.
+    """
+
+    __slots__ = ("drops", "hairpin", "idle_timeout", "inside", "on_move", "outbox", "outside")
+
+    def __init__(self, outside: str, inside: frozenset[str], *, idle_timeout: float | None, hairpin: bool) -> None:
+        if idle_timeout is not None and not idle_timeout > 0:
+            raise ValueError(f"idle_timeout must be above 0 seconds, or None, not {idle_timeout!r}")
+        self.outside = outside
+        self.inside = inside
+        self.idle_timeout = idle_timeout
+        self.hairpin = hairpin
+        self.drops: Counter[Refusal] = Counter()
+        #: Its own datagrams to the inside, for the network to take.
+        self.outbox: list[Answer] = []
+        #: Asked before the outside address changes; raises `ValueError` when that can't be. The network sets it.
+        self.on_move: Callable[[Translator, str], None] | None = None
+
+    def move(self, outside: str) -> None:
+        """Take another outside address, and remember all else: from now on packets come from there.
+
+        What is sent to the old address finds nobody. `ValueError` when the new one is in use, or of another family.
+        """
+        outside = normal(outside)
+        if outside == self.outside:
+            return
+        if self.on_move is not None:
+            self.on_move(self, outside)
+        self.outside = outside
+
+    def translate_out(self, source: Address, destination: Address, data: bytes, now: float) -> Address | None:
+        """Return the outside address and port of what `source` sends; `None`: it is dropped."""
+        raise NotImplementedError
+
+    def translate_in(self, source: Address, port: int, data: bytes, now: float) -> Address | None:
+        """Return the inside address and port that a packet to the outside `port` goes to; `None`: it is dropped."""
+        raise NotImplementedError
+
+    def _refuses_hairpin(self, destination: Address) -> bool:
+        return destination[0] == self.outside and not self.hairpin
+
+    def _is_stale(self, used_at: float, now: float) -> bool:
+        return self.idle_timeout is not None and now - used_at > self.idle_timeout
+
+    def _drop(self, why: Refusal) -> Address | None:
+        self.drops[why] += 1
+        return None
 
 
 @final
@@ -64,7 +139,7 @@ class Nat(Translator):
         return {mapping.inside: mapping.outside_port for mapping in self._by_port.values()}
 
     def rebind(self, outside: str | None = None) -> None:
-        """Forgets all mappings, as after a restart: the next packet from inside gets another outside port.
+        """Forget all mappings, as after a restart: the next packet from inside gets another outside port.
 
         With `outside` it has that address from now on, as after the renewal of a lease. `move` changes the address
         alone. `ValueError`, and nothing is changed, when the address is in use or of another family.
@@ -75,7 +150,6 @@ class Nat(Translator):
         self._by_port.clear()
 
     def translate_out(self, source: Address, destination: Address, data: bytes, now: float) -> Address | None:
-        """The outside address and port of what `source` sends; `None`: it is dropped."""
         if self._refuses_hairpin(destination):
             return self._drop(Refusal.HAIRPIN)
         key = source, destination if self.symmetric else None
@@ -89,7 +163,6 @@ class Nat(Translator):
         return self.outside, mapping.outside_port
 
     def translate_in(self, source: Address, port: int, data: bytes, now: float) -> Address | None:
-        """The inside address and port that a packet to the outside `port` goes to; `None`: it is dropped."""
         mapping = self._by_port.get(port)
         if mapping is None or self._is_stale(mapping.used_at, now):
             return self._drop(Refusal.UNKNOWN)
@@ -99,7 +172,7 @@ class Nat(Translator):
         return mapping.inside
 
     def _map(self, key: tuple[Address, Address | None], now: float) -> _Mapping | None:
-        """A new mapping at a port that nobody has, instead of the one that went stale."""
+        """Return a new mapping at a port that nobody has, instead of the one that went stale; None if all are taken."""
         stale = self._by_inside.pop(key, None)
         if stale is not None:
             del self._by_port[stale.outside_port]

@@ -1,12 +1,13 @@
 """A simulated network: hosts, the links between their addresses, NATs, and what happens to each datagram.
 
-It needs no event loop and knows nothing of SCTP. Time is its `clock`, chance is seeded: the same seed and the same
-program give the same run, bit for bit. Each direction of each pair of addresses has a link with chance of its own, so
-that more traffic on one doesn't change the fortune of another.
+It knows nothing of SCTP. Time is its `clock`, chance is seeded: the same seed and the same program give the same run,
+bit for bit. Each direction of each pair of addresses has a link with chance of its own, so that more traffic on one
+doesn't change the fortune of another. The event loop that `run` puts in it is in `virtual_time`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -18,12 +19,10 @@ from ..udp.datagram import DatagramError
 from .clock import Clock
 from .host import Address, Host, family, normal
 from .link import Fate, Link, LinkSettings
-from .nat import Nat
+from .nat import Nat, Translator
 from .realms import Realms
 from .sctp_nat import SctpNat
-from .translator import Translator
-
-__all__ = ["Datagram", "DatagramError", "Network", "PacketRecord", "PortUnreachableError"]
+from .virtual_time import DAY, VirtualLoop
 
 T = TypeVar("T")
 
@@ -50,7 +49,7 @@ class Datagram(NamedTuple):
 
 
 class PacketRecord(NamedTuple):
-    """A line of the trace: a packet at the moment when its fate was known."""
+    """A line of the trace: a packet, at the moment when it was known what became of it."""
 
     time: float
     source: Address  #: as seen by the link: behind a NAT, the outside address
@@ -116,7 +115,7 @@ class Network:
     # Building
 
     def host(self, name: str, *addresses: str) -> Host:
-        """Adds a host with these IP literals. `ValueError` for a name or an address in use."""
+        """Add a host with these IP literals. `ValueError` for a name or an address in use."""
         if name in self.hosts:
             raise ValueError(f"there is a host {name} already")
         host = self.hosts[name] = Host(name, self.clock, self._transmit)
@@ -125,7 +124,7 @@ class Network:
         return host
 
     def add_address(self, host: Host, address: str) -> None:
-        """Gives a host one more address, which its programs can bind from now on."""
+        """Give a host one more address, which its programs can bind from now on."""
         address = normal(address)
         owner = self._owners.get(address)
         if owner is not None or self._realms.at(address) is not None:
@@ -134,7 +133,7 @@ class Network:
         host.change_addresses([*host.addresses, address])
 
     def remove_address(self, host: Host, address: str) -> None:
-        """Takes an address away: what is sent to it finds no host, whoever has bound it, and nothing leaves from it."""
+        """Take an address away: what is sent to it finds no host, whoever has bound it, and nothing leaves from it."""
         address = normal(address)
         kept = list(host.addresses)
         kept.remove(address)
@@ -142,7 +141,7 @@ class Network:
         host.change_addresses(kept)
 
     def name(self, name: str, *addresses: str) -> None:
-        """What `getaddrinfo` on the virtual loop answers for `name`, in this order."""
+        """Set what `getaddrinfo` on the virtual loop answers for `name`, in this order."""
         self.names[name] = tuple(normal(address) for address in addresses)
 
     def nat(
@@ -154,7 +153,7 @@ class Network:
         symmetric: bool = False,
         hairpin: bool = True,
     ) -> Nat:
-        """Puts a NAT with the address `outside` in front of hosts that have the addresses `inside`.
+        """Put a NAT with the address `outside` in front of hosts that have the addresses `inside`.
 
         The links that count are those of the outside address; `link` and `cut` take an inside address to mean it.
         Between addresses behind the same NAT nothing is translated. An outside address of one NAT may be inside
@@ -172,7 +171,7 @@ class Network:
         return nat
 
     def sctp_nat(self, outside: str, *inside: str, idle_timeout: float | None = None, hairpin: bool = True) -> SctpNat:
-        """As `nat`, with a NAT that knows SCTP (draft-ietf-tsvwg-natsupp). See `SctpNat`.
+        """Put a NAT that knows SCTP (draft-ietf-tsvwg-natsupp), as `nat` does. See `SctpNat`.
 
         What it says itself reaches the inside without passing any link, nor `on_datagram`.
         """
@@ -181,7 +180,7 @@ class Network:
         return nat
 
     def host_of(self, address: str) -> Host | None:
-        """The host that owns an address."""
+        """Return the host that owns an address."""
         return self._owners.get(normal(address))
 
     # Changing, while it runs
@@ -189,7 +188,7 @@ class Network:
     def link(
         self, a: str, b: str, settings: LinkSettings | None = None, *, one_way: bool = False, **changes: float | None
     ) -> None:
-        """Changes the link from `a` to `b`, and back unless `one_way`: to `settings`, or in the fields named.
+        """Change the link from `a` to `b`, and back unless `one_way`: to `settings`, or in the fields named.
 
         `network.link("10.0.0.1", "10.0.0.2", loss=0.1, rate=1e6)`. `ValueError` names a field out of range.
         """
@@ -197,39 +196,46 @@ class Network:
             link.configure((settings or link.settings).replace(**changes), self.now)
 
     def defaults(self, settings: LinkSettings | None = None, **changes: float | None) -> None:
-        """Changes the settings of all links, of those to come too."""
+        """Change the settings of all links, of those to come too."""
         self._default = (settings or self._default).replace(**changes)
         for link in self._links.values():
             link.configure((settings or link.settings).replace(**changes), self.now)
 
     def cut(self, a: str, b: str, *, one_way: bool = False) -> None:
-        """Cuts the path between two addresses: what is under way on it, and what is sent from now on, is lost."""
+        """Cut the path between two addresses: what is under way on it, and what is sent from now on, is lost."""
         for link in self._between(a, b, one_way):
             link.is_cut = True
 
     def heal(self, a: str, b: str, *, one_way: bool = False) -> None:
-        """Mends a path that was cut."""
+        """Mend a path that was cut."""
         for link in self._between(a, b, one_way):
             link.is_cut = False
 
     def at(self, when: float, action: Callable[[], object]) -> None:
-        """Runs `action` at the instant `when`, in virtual seconds: `network.at(5.0, partial(network.cut, a, b))`."""
+        """Run `action` at the instant `when`, in virtual seconds: `network.at(5.0, partial(network.cut, a, b))`."""
         self.clock.at(when, action)
 
     def backlog(self, a: str, b: str) -> float:
-        """Bytes that wait in the queue of the link from `a` to `b`."""
+        """Return the bytes that wait in the queue of the link from `a` to `b`."""
         return self._between(a, b, one_way=True)[0].backlog(self.now)
 
     # Running
 
-    def run(self, main: Coroutine[Any, Any, T], *, limit: float | None = 86400.0, debug: bool | None = None) -> T:
-        """Runs a coroutine on virtual time, in this network; see `asyncsctp.testing.run`."""
-        from .virtual_time import run  # the network itself needs no asyncio
+    def run(self, main: Coroutine[Any, Any, T], *, limit: float | None = DAY, debug: bool | None = None) -> T:
+        """Run a coroutine on virtual time, in this network, as `asyncio.run` does in real time; return its result.
 
-        return run(main, network=self, limit=limit, debug=debug)
+        Tasks left over are cancelled at the end. Raises `DeadlockError` when nothing is ready and nothing is scheduled
+        but `main` hasn't ended, and `TimeLimitError` when it runs for more than `limit` virtual seconds (`None`:
+        without limit).
+        """
+        if limit is not None and not limit > 0:
+            main.close()
+            raise ValueError(f"limit must be above 0 seconds, or None, not {limit!r}")
+        with asyncio.Runner(debug=debug, loop_factory=partial(VirtualLoop, self, limit=limit)) as runner:
+            return runner.run(main)
 
     def send(self, source: Address, destination: Address, data: bytes, *, ecn_capable: bool = False) -> None:
-        """Sends a datagram as if `source` had, whether or not there is such a host: for attackers and accidents."""
+        """Send a datagram as if `source` had, whether or not there is such a host: for attackers and accidents."""
         self._transmit((normal(source[0]), source[1]), (normal(destination[0]), destination[1]), data, ecn_capable)
 
     # The way of a datagram
@@ -255,7 +261,7 @@ class Network:
             self.clock.after(float(verdict), partial(self._carry, datagram))
 
     def _carry(self, datagram: Datagram) -> None:
-        """Through the NATs on the sender's side, and onto the link."""
+        """Carry a datagram through the NATs on the sender's side, and onto the link."""
         origin, destination = datagram.source, datagram.destination
         nat = self._realms.behind(origin[0])
         while nat is not None and destination[0] not in nat.inside:
@@ -283,7 +289,7 @@ class Network:
         return None
 
     def _arrive(self, datagram: Datagram, origin: Address, link: Link, fate: Fate, marked: bool) -> None:
-        """Off the link, and to the receiver if it is to be found from where the sender is."""
+        """Take a datagram off the link, and to the receiver if it is to be found from where the sender is."""
         if link.is_cut:
             return self._note(datagram, Fate.CUT)
         nat = self._realms.behind(datagram.destination[0])
@@ -292,7 +298,7 @@ class Network:
         return self._deliver(datagram, origin, fate, marked)
 
     def _deliver(self, datagram: Datagram, origin: Address, fate: Fate, marked: bool) -> None:
-        """Through the NATs on the receiver's side, and to whoever has bound the port."""
+        """Carry a datagram through the NATs on the receiver's side, and to whoever has bound the port."""
         address, number = datagram.destination
         nat = self._realms.at(address)
         while nat is not None:
@@ -313,7 +319,7 @@ class Network:
         return None
 
     def _let_speak(self, nat: Translator) -> None:
-        """Delivers what a NAT has to say to the inside."""
+        """Deliver what a NAT has to say to the inside."""
         answers, nat.outbox = nat.outbox, []
         for source, destination, data in answers:
             datagram = Datagram(self.now, source, destination, data, ecn_capable=False)
@@ -325,7 +331,7 @@ class Network:
             self._report(datagram, origin, fate)
 
     def _report(self, datagram: Datagram, origin: Address, fate: Fate, mtu: int | None = None) -> None:
-        """Tells the sender by ICMP, after the delay of the way back."""
+        """Tell the sender by ICMP, after the delay of the way back."""
         destination = datagram.destination
         version = family(destination[0])
         icmp, quoted = _ICMP[fate][version], datagram.data[: _QUOTED[version]]
@@ -368,3 +374,14 @@ class Network:
         a, b = self._realms.meeting(normal(a), normal(b))
         there = self._link(a, b)
         return [there] if one_way or a == b else [there, self._link(b, a)]
+
+
+def run(
+    main: Coroutine[Any, Any, T],
+    *,
+    network: Network | None = None,
+    limit: float | None = DAY,
+    debug: bool | None = None,
+) -> T:
+    """Run a coroutine on virtual time, as `Network.run` does; `network` is a new empty one by default."""
+    return (network or Network()).run(main, limit=limit, debug=debug)

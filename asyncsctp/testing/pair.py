@@ -1,7 +1,6 @@
 """The simulated network for core endpoints: no asyncio, only a virtual clock and one event after the other.
 
-It knows how an endpoint is driven (datagrams in, `flush`, outbox out, `expire` when its time has come) and nothing of
-what the endpoint does meanwhile.
+It knows how an endpoint is driven: datagrams in, `flush`, outbox out, `expire` when its time has come.
 """
 
 from __future__ import annotations
@@ -17,13 +16,11 @@ from .clock import DeadlockError, SimulationError, TimeLimitError
 from .host import Address, Port, normal
 from .network import Network
 
-__all__ = ["CoreEndpoint", "Simulation"]
-
 _STEPS_AT_ONE_INSTANT: Final = 100_000
 
 
 class CoreEndpoint(Protocol):
-    """What a `Simulation` drives: an endpoint without input and output of its own."""
+    """An endpoint without input and output of its own, as a `Simulation` drives it."""
 
     outbox: Outbox
 
@@ -32,13 +29,13 @@ class CoreEndpoint(Protocol):
         """When `expire` is to be called; infinity: not at all."""
 
     def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool) -> object:
-        """A datagram came in on `route`."""
+        """Take a datagram that came in on `route`."""
 
     def flush(self, now: float) -> None:
-        """All that came at this instant is in: put what is to be sent into the outbox."""
+        """Put what is to be sent into the outbox: all that came at this instant is in."""
 
     def expire(self, now: float) -> None:
-        """The time of `next_expiry` has come. A `flush` follows."""
+        """Let the timers run out that are due: the time of `next_expiry` has come. A `flush` follows."""
 
 
 @final
@@ -63,7 +60,7 @@ class _Driven:
 
 @final
 class _Inlet:
-    """What one local address of an endpoint gets from the network (`host.Receiver`)."""
+    """The receiver at one local address of an endpoint (`host.Receiver`)."""
 
     __slots__ = ("_driven", "_local", "_simulation")
 
@@ -79,12 +76,12 @@ class _Inlet:
             self._driven.endpoint.receive(datagram, route, now, congestion_experienced)
 
     def batch_done(self) -> None:
-        self._simulation.settle(self._driven)
+        self._simulation.flush_one(self._driven)
 
     def error(self, destination: Address, error: OSError) -> None:
         if self._driven.on_error is not None:
             self._driven.on_error(Route(self._local, *destination), error)
-            self._simulation.settle(self._driven)
+            self._simulation.flush_one(self._driven)
 
 
 @final
@@ -117,7 +114,7 @@ class Simulation:
         check: Callable[[CoreEndpoint], object] | None = None,
         on_error: Callable[[Route, OSError], object] | None = None,
     ) -> None:
-        """Puts an endpoint on these addresses, at one UDP port.
+        """Put an endpoint on these addresses, at one UDP port.
 
         Those that no host of the network has yet become the addresses of one new host. `check` overrides that of the
         simulation. `on_error` is told what ICMP reports: the route, and an `OSError` (a `DatagramError`: `errno`, and
@@ -135,7 +132,7 @@ class Simulation:
             self.bind(endpoint, address)
 
     def bind(self, endpoint: CoreEndpoint, address: str) -> None:
-        """Gives an endpoint that was added one more address, of a host of the network."""
+        """Give an endpoint that was added one more address, of a host of the network."""
         address = normal(address)
         host = self.network.host_of(address)
         if host is None:
@@ -144,24 +141,24 @@ class Simulation:
         driven.ports[address] = host.bind(address, driven.udp_port, _Inlet(self, driven, address))
 
     def remove(self, endpoint: CoreEndpoint) -> None:
-        """Takes an endpoint away, without a word to anybody: its host has crashed. Its UDP ports are free again."""
+        """Take an endpoint away, without a word to anybody: its host has crashed. Its UDP ports are free again."""
         driven = self._find(endpoint)
         self._driven.remove(driven)
         for port in driven.ports.values():
             port.close()
 
     def flush(self) -> None:
-        """Sends what the endpoints have to send now; every step begins with it."""
+        """Send what the endpoints have to send now; every step begins with it."""
         for driven in self._driven:
-            self.settle(driven)
+            self.flush_one(driven)
 
     def step(self) -> bool:
-        """Lets the next thing happen: one event of the network, or one endpoint's expiry. False when there is none."""
+        """Let the next thing happen: one event of the network, or one endpoint's expiry. False when there is none."""
         self.flush()
         return self._step(inf)
 
     def run_until(self, predicate: Callable[[], object], limit: float = 60.0) -> None:
-        """Steps until `predicate()` is true.
+        """Step until `predicate()` is true.
 
         `TimeLimitError` if it isn't after `limit` virtual seconds, `DeadlockError` if nothing is left to happen.
         """
@@ -175,15 +172,15 @@ class Simulation:
             self.flush()
 
     def run_for(self, seconds: float) -> None:
-        """Lets all happen that happens in the next `seconds`; afterwards that time has passed."""
+        """Let all happen that happens in the next `seconds`; afterwards that time has passed."""
         until = self.now + seconds
         self.flush()
         while self._step(until):
             self.flush()
         self.network.clock.advance(until)
 
-    def settle(self, driven: _Driven) -> None:
-        """Flushes one endpoint and sends its outbox. Internal."""
+    def flush_one(self, driven: _Driven) -> None:
+        """Flush one endpoint and send its outbox. Internal."""
         endpoint = driven.endpoint
         endpoint.flush(self.now)
         if endpoint.outbox:
@@ -208,7 +205,7 @@ class Simulation:
         return min(self.network.clock.next_time, min(expiries, default=inf))
 
     def _step(self, until: float) -> bool:
-        """The next event, if it is not after `until`. Packets come before expiries of the same instant."""
+        """Let the next event happen, if it is not after `until`. Packets come before expiries of the same instant."""
         when = self._next_time()
         if when > until or when == inf:
             return False
@@ -224,6 +221,6 @@ class Simulation:
         for driven in self._driven:
             if driven.endpoint.next_expiry <= clock.now:
                 driven.endpoint.expire(clock.now)
-                self.settle(driven)
+                self.flush_one(driven)
                 return True
         return True

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import random
 
-__all__ = ["SeededRandom"]
-
 
 class SeededRandom:
-    """What `asyncsctp.endpoint.endpoint.Endpoint` takes as its source of randomness, repeatable by its seed."""
+    """A source of randomness for `asyncsctp.endpoint.endpoint.Endpoint`, repeatable by its seed."""
 
     def __init__(self, seed: int | str) -> None:
         self._random = random.Random(seed)
 
     def bits(self, count: int) -> int:
-        """A number of so many bits."""
+        """Return a number of so many bits."""
         return self._random.getrandbits(count)
 
     def token(self, size: int) -> bytes:
-        """So many bytes."""
+        """Return so many bytes."""
         return self._random.randbytes(size)

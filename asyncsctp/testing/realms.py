@@ -1,7 +1,7 @@
 """Who is behind which NAT.
 
-A realm is what is behind one NAT, or the public network (`None`). This knows realms and which address belongs to
-which, and by which addresses two hosts meet; packets and links it does not know.
+A realm is what is behind one NAT, or the public network (`None`). This knows which address belongs to which realm, and
+by which addresses two hosts meet; packets and links are in `network`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from collections.abc import Container
 from typing import final
 
 from .host import family
-from .translator import Translator
-
-__all__ = ["Realms"]
+from .nat import Translator
 
 
 @final
@@ -27,7 +25,7 @@ class Realms:
         self._by_outside: dict[str, Translator] = {}
 
     def add(self, nat: Translator) -> None:
-        """One more NAT. `ValueError` when one of its addresses can't be."""
+        """Add a NAT. `ValueError` when one of its addresses can't be."""
         self._check(nat.outside)
         for address in sorted(nat.inside):
             if family(address) != family(nat.outside):
@@ -39,7 +37,7 @@ class Realms:
         nat.on_move = self.move
 
     def move(self, nat: Translator, outside: str) -> None:
-        """Lets a NAT change its outside address; it stays behind the NAT that it is behind."""
+        """Change the outside address of a NAT; it is behind the same NAT as before. `ValueError` when that can't be."""
         self._check(outside)
         if family(outside) != family(nat.outside):
             raise ValueError(f"{outside} and {nat.outside} are of different families")
@@ -54,15 +52,15 @@ class Realms:
         self._by_outside[outside] = nat
 
     def at(self, address: str) -> Translator | None:
-        """The NAT that has this outside address."""
+        """Return the NAT that has this outside address."""
         return self._by_outside.get(address)
 
     def behind(self, address: str) -> Translator | None:
-        """The NAT that this address is directly behind."""
+        """Return the NAT that this address is directly behind."""
         return self._behind.get(address)
 
     def meeting(self, a: str, b: str) -> tuple[str, str]:
-        """The addresses under which `a` and `b` appear in the innermost realm where both do."""
+        """Return the addresses under which `a` and `b` appear in the innermost realm where both do."""
         faces = self._faces(b)
         for realm, face in self._faces(a).items():
             if realm in faces:
@@ -70,7 +68,7 @@ class Realms:
         raise AssertionError("the public network is a realm of all")
 
     def _faces(self, address: str) -> dict[Translator | None, str]:
-        """The address under which a host appears in each realm, from its own to the public one."""
+        """Return the address under which a host appears in each realm, from its own to the public one."""
         faces: dict[Translator | None, str] = {}
         realm = self._behind.get(address)
         while realm is not None:

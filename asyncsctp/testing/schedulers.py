@@ -12,8 +12,6 @@ from typing import Any, Final, NoReturn, final
 
 from ..schedulers import NO_STREAM, StreamScheduler
 
-__all__ = ["check_scheduler"]
-
 #: A stream may wait for so many turns of each of the others. Turns are of 400 to 1400 bytes.
 PATIENCE: Final = 64
 MANY: Final = 60_000
@@ -33,7 +31,7 @@ def check_scheduler(
     steps: int = 4000,
     may_starve: bool = False,
 ) -> None:
-    """Tries the schedulers that `factory` makes; `AssertionError` with what was wrong and how it came to it.
+    """Try the schedulers that `factory` makes; `AssertionError` with what was wrong and how it came to it.
 
     They are driven at random as an association would drive them, with whole messages and with chunks, up to `streams`
     streams and `steps` steps for each of several lives. `seed` has an earlier run repeated; without it, each run is
@@ -154,7 +152,7 @@ class _Driven:
         return ", ".join(map(str, self.active[:20])) + (", ..." if len(self.active) > 20 else "") or "none"
 
     def turn(self, whole: bool = True, served: int | None = None) -> int:
-        """A turn of the stream that is next, or of this one. The stream; a new packet is begun if it takes one."""
+        """Serve the stream that is next, or this one; return it. A new packet is begun if it takes one."""
         sid = self.next() if served is None else served
         if sid == NO_STREAM:
             self.begin_packet()
@@ -211,7 +209,7 @@ class _Life(_Driven):
                 self.activate(sid)
 
     def fill(self) -> None:
-        """A packet, or several."""
+        """Fill a packet, or several."""
         for _ in range(self.random.choice((1, 1, 3))):
             self.begin_packet()
             for _ in range(self.random.choice((0, 1, 3, 8))):  # 0: what is next does not fit
@@ -220,7 +218,7 @@ class _Life(_Driven):
                 self.turn(not self.chunks or self.random.random() < 0.5)
 
     def look(self) -> None:
-        """What is next is asked for also to see how long it is."""
+        """Ask what is next, as one does also to see how long it is."""
         if self.packet_is_empty or self.random.random() < 0.5:
             self.next()
 
@@ -258,7 +256,7 @@ class _Life(_Driven):
             self.activate(self.resting.pop(self.random.randrange(len(self.resting))))
 
     def leave_alone(self) -> None:
-        """All but one go; that one is on its own for a while, which a scheduler is not told of."""
+        """Leave one stream alone: a scheduler is not told what that does meanwhile."""
         while len(self.active) > 1:
             self.turn()
         if self.active:
@@ -270,7 +268,7 @@ class _Life(_Driven):
             self.activate(sid)
 
     def swap(self) -> None:
-        """Another scheduler is put in while streams are active, one of them perhaps in the middle of a message."""
+        """Put in another scheduler while streams are active, one of them perhaps in the middle of a message."""
         self.scheduler = self.make()
         self.packet_is_empty = True
         for sid in self.active:
@@ -353,7 +351,7 @@ class _Crowd(_Driven):
 
 
 def _reachable(root: object, limit: int) -> int:
-    """How many objects hang on this one, beside classes, modules and functions."""
+    """Count the objects that hang on this one, beside classes, modules and functions."""
     left_out = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
     seen = {id(root)}
     waiting: list[object] = [root]
@@ -379,7 +377,7 @@ class _Meter:
         return self.trace
 
     def of(self, call: Callable[..., Any], *arguments: int) -> tuple[int, Any]:
-        """What a call costs, and gives."""
+        """Return what a call costs, and gives."""
         before = sys.gettrace()
         self.count = 0
         _Number.compared = 0

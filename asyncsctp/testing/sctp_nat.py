@@ -1,8 +1,8 @@
 """A NAT that knows SCTP, after draft-ietf-tsvwg-natsupp: it changes addresses alone, and tells associations by tags.
 
 It looks at the SCTP packet inside the UDP datagram, and keeps the binding table of section 4.3. It knows no more of an
-association than its ports, its tags and whether restarts are disabled; it neither checks nor changes a checksum.
-There are no fragments (section 6.5) in the simulated network.
+association than its ports, its tags and whether restarts are disabled, and no checksum. The simulated network has no
+fragments (section 6.5).
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ from ..wire.constants import (
 )
 from ..wire.packet import Seal, read_header
 from .host import Address
-from .translator import Answer, Refusal, Translator
-
-__all__ = ["Binding", "SctpNat"]
+from .nat import Answer, Refusal, Translator
 
 _U32: Final = Struct("!I")
 _VTAGS: Final = Struct("!III")
@@ -77,11 +75,11 @@ class Binding(NamedTuple):
 class _Entry:
     """A binding, when it was last used, and whether the inside has used its remote tag."""
 
-    __slots__ = ("binding", "is_settled", "used_at")
+    __slots__ = ("binding", "is_used", "used_at")
 
     def __init__(self, binding: Binding, now: float) -> None:
         self.binding = binding
-        self.is_settled = False
+        self.is_used = False
         self.used_at = now
 
 
@@ -111,7 +109,7 @@ class _Packet(NamedTuple):
 
     @property
     def reflects_tag(self) -> bool:
-        """Whether its tag is the one that its receiver's peer has chosen: the T bit."""
+        """True if its tag is the one that its receiver's peer has chosen: the T bit."""
         return any(chunk.kind in _MAY_REFLECT and chunk.flags & FLAG_TAG_REFLECTED for chunk in self.chunks)
 
     @property
@@ -143,7 +141,7 @@ class SctpNat(Translator):
         return [entry.binding for entries in self._entries.values() for entry in entries]
 
     def lose_state(self, outside: str | None = None) -> None:
-        """Forgets all bindings, as after a restart (section 8.4). With `outside` it has that address from now on.
+        """Forget all bindings, as after a restart (section 8.4). With `outside` it has that address from now on.
 
         `ValueError`, and nothing is changed, when the address is in use or of another family.
         """
@@ -152,7 +150,6 @@ class SctpNat(Translator):
         self._entries.clear()
 
     def translate_out(self, source: Address, destination: Address, data: bytes, now: float) -> Address | None:
-        """The outside address and port of what `source` sends; `None`: it is dropped."""
         if self._refuses_hairpin(destination):
             return self._drop(Refusal.HAIRPIN)
         packet = _read(data)
@@ -163,7 +160,6 @@ class SctpNat(Translator):
         return self._drop(refusal) if refusal is not None else (self.outside, source[1])
 
     def translate_in(self, source: Address, port: int, data: bytes, now: float) -> Address | None:
-        """The inside address and port that a packet to the outside `port` goes to; `None`: it is dropped."""
         packet = _read(data)
         if packet is None:
             return self._drop(Refusal.MALFORMED)
@@ -190,7 +186,7 @@ class SctpNat(Translator):
     # From inside
 
     def _admit_init(self, packet: _Packet, source: Address, destination: Address, now: float) -> Refusal | None:
-        """Sections 4.3 and 6.3.1: an INIT creates a binding, if that can be told from those of other hosts."""
+        """Create a binding for an INIT, if it can be told from those of other hosts (sections 4.3 and 6.3.1)."""
         tag, disables_restart = _read_initiation(packet)
         if not tag:
             return Refusal.MALFORMED
@@ -210,7 +206,7 @@ class SctpNat(Translator):
         return refusal
 
     def _admit(self, packet: _Packet, source: Address, destination: Address, now: float) -> Refusal | None:
-        """All other packets need a binding; an ASCONF with the tags may make one (section 6.4.1)."""
+        """Let out any other packet that has a binding; an ASCONF with the tags may make one (section 6.4.1)."""
         entries = self._live(packet.source_port, packet.destination_port, now)
         if packet.reflects_tag:
             entry = _lookup(entries, internal_vtag=packet.tag, internal_address=source[0])
@@ -218,7 +214,7 @@ class SctpNat(Translator):
             entry = _lookup(entries, remote_vtag=packet.tag, internal_address=source[0])
         if entry is not None:
             entry.used_at = now
-            entry.is_settled = True
+            entry.is_used = True
             return None
         asconf = packet.find(ASCONF)
         wanted = _read_asconf(packet, asconf, source[0]) if asconf is not None else None
@@ -232,7 +228,7 @@ class SctpNat(Translator):
     def _recover(
         self, packet: _Packet, asconf: _Chunk, wanted: Binding, source: Address, destination: Address, now: float
     ) -> Refusal | None:
-        """Section 6.4.1: the binding that the VTags parameter of an ASCONF describes."""
+        """Create the binding that the VTags parameter of an ASCONF describes (section 6.4.1)."""
         entries = self._live(packet.source_port, packet.destination_port, now)
         refusal = _collision(wanted, entries)
         if refusal is not None:
@@ -247,7 +243,7 @@ class SctpNat(Translator):
     # From outside
 
     def _accept_init(self, packet: _Packet, entries: list[_Entry]) -> _Entry | None:
-        """Sections 4.3 and 8.5: only to a host that has sent an INIT to these ports itself."""
+        """Return the entry of a host that has sent an INIT to these ports itself (sections 4.3 and 8.5)."""
         tag, disables_restart = _read_initiation(packet)
         if not tag:
             return None
@@ -264,14 +260,14 @@ class SctpNat(Translator):
         return entry
 
     def _accept_init_ack(self, packet: _Packet, entry: _Entry, entries: list[_Entry]) -> Refusal | None:
-        """Section 4.3: its Initiate Tag is the Remote-VTag. Sections 6.2.1 and 6.3.1: unless that collides.
+        """Take its Initiate Tag for the Remote-VTag (section 4.3), unless that collides (sections 6.2.1 and 6.3.1).
 
         Once the inside has used one Remote-VTag, later INIT ACKs are answers to its retransmissions and change nothing.
         """
         tag, disables_restart = _read_initiation(packet)
         if not tag:
             return Refusal.MALFORMED
-        if entry.is_settled:
+        if entry.is_used:
             return None
         entry.binding = _updated(entry.binding, tag, disables_restart)
         refusal = _collision(entry.binding, entries)
@@ -282,7 +278,7 @@ class SctpNat(Translator):
     # Table and answers
 
     def _live(self, internal_port: int, remote_port: int, now: float) -> list[_Entry]:
-        """The entries of these ports; those that have timed out are forgotten."""
+        """Return the entries of these ports; those that have timed out are forgotten."""
         entries = self._entries.get((internal_port, remote_port), [])
         if any(self._is_stale(entry.used_at, now) for entry in entries):
             entries[:] = [entry for entry in entries if not self._is_stale(entry.used_at, now)]
@@ -293,7 +289,7 @@ class SctpNat(Translator):
         entries.append(_Entry(binding, now))
 
     def _report(self, packet: _Packet, source: Address, destination: Address, why: Refusal, info: bytes) -> None:
-        """An ERROR to the sender of a packet: its tag is reflected (section 6.4)."""
+        """Send an ERROR to the sender of a packet: its tag is reflected (section 6.4)."""
         seal = Seal(packet.destination_port, packet.source_port, packet.tag)
         self._answer(destination, source, seal, ERROR, FLAG_MIDDLEBOX | FLAG_TAG_REFLECTED, why, info)
 
@@ -313,7 +309,7 @@ def _lookup(
     remote_vtag: int | None = None,
     internal_address: str | None = None,
 ) -> _Entry | None:
-    """The entry that fits; what isn't given is the draft's `*`."""
+    """Return the entry that fits; what isn't given is the draft's `*`."""
     for entry in entries:
         binding = entry.binding
         if (
@@ -326,12 +322,12 @@ def _lookup(
 
 
 def _updated(binding: Binding, remote_vtag: int, disables_restart: bool) -> Binding:
-    """Both sides have to say it for restarts to be disabled (section 5.3.1)."""
+    """Add the peer's tag; restarts are disabled if both sides say so (section 5.3.1)."""
     return binding._replace(remote_vtag=remote_vtag, restart_disabled=binding.restart_disabled and disables_restart)
 
 
 def _collision(wanted: Binding, entries: list[_Entry]) -> Refusal | None:
-    """What stands against a binding among those of the same ports: section 4.3's conditions of uniqueness."""
+    """Return what stands against a binding among those of the same ports: conditions of uniqueness (section 4.3)."""
     others = [entry.binding for entry in entries if entry.binding.internal_address != wanted.internal_address]
     if not all(other.restart_disabled and wanted.restart_disabled for other in others):
         return Refusal.PORT_COLLISION
@@ -342,7 +338,7 @@ def _collision(wanted: Binding, entries: list[_Entry]) -> Refusal | None:
 
 
 def _read(data: bytes) -> _Packet | None:
-    """The packet up to its first malformed chunk; `None` when not even its header is there."""
+    """Return the packet up to its first malformed chunk; `None` when not even its header is there."""
     chunks = []
     try:
         source_port, destination_port, tag = read_header(data)
@@ -357,7 +353,7 @@ def _read(data: bytes) -> _Packet | None:
 
 
 def _read_initiation(packet: _Packet) -> tuple[int, bool]:
-    """The Initiate Tag of a packet with an INIT or INIT ACK, 0 if it has none, and whether it disables restarts."""
+    """Return the Initiate Tag of a packet with an INIT or INIT ACK, 0 for none, and whether it disables restarts."""
     _, _, start, end = packet.chunks[0]
     at = start + CHUNK_HEADER_SIZE
     if end - at < _INIT_FIXED:
@@ -367,7 +363,7 @@ def _read_initiation(packet: _Packet) -> tuple[int, bool]:
 
 
 def _read_asconf(packet: _Packet, asconf: _Chunk, internal_address: str) -> Binding | None:
-    """The binding that the VTags parameter of an ASCONF describes; `None` without a whole one."""
+    """Return the binding that the VTags parameter of an ASCONF describes; `None` without a whole one."""
     found = _parameters(packet.data, asconf.start + CHUNK_HEADER_SIZE + _ASCONF_FIXED, asconf.end)
     value = found.get(PARAM_VTAGS, b"")
     if len(value) != _VTAGS.size:
@@ -381,7 +377,7 @@ def _read_asconf(packet: _Packet, asconf: _Chunk, internal_address: str) -> Bind
 
 
 def _parameters(data: bytes, at: int, end: int) -> dict[int, bytes]:
-    """The parameters between `at` and `end`, up to the first that is malformed."""
+    """Return the parameters between `at` and `end`, up to the first that is malformed."""
     found: dict[int, bytes] = {}
     try:
         for kind, _, value_start, value_end in tlv.walk(data, at, end):
@@ -396,7 +392,7 @@ def _first_chunk(packet: _Packet) -> bytes:
 
 
 def _ip_packet(source: Address, destination: Address, data: bytes) -> bytes:
-    """The IP packet with a UDP datagram, as it came from inside; UDP's checksum is left out."""
+    """Return the IP packet with a UDP datagram, as it came from inside; UDP's checksum is left out."""
     size = UDP_HEADER_SIZE + len(data)
     ends = ip_address(source[0]).packed + ip_address(destination[0]).packed
     if ":" in source[0]:
@@ -408,7 +404,7 @@ def _ip_packet(source: Address, destination: Address, data: bytes) -> bytes:
 
 
 def _internet_checksum(data: bytes) -> int:
-    """RFC 1071."""
+    """Return the checksum of RFC 1071."""
     total = sum(int.from_bytes(data[at : at + 2]) for at in range(0, len(data), 2))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)

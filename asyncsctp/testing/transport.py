@@ -1,6 +1,6 @@
 """A simulated datagram socket as an asyncio transport.
 
-It knows its loop, its protocol and its port in the network. Times, losses and addresses of others are the network's.
+It knows its loop, its protocol and its port in the network. Times, losses and the addresses of others are in `network`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from typing import Any, Final, final
 from ..udp.datagram import DatagramError, PacketTransport
 from .host import Address, Host, family, normal
 
-__all__ = ["SimulatedTransport", "sockaddr"]
-
 _BUFFER: Final = 1 << 24  # what it says; there is no limit
 _QUOTED: Final = 8  # of a packet that can't be sent: SCTP's ports and tag
 _LARGEST: Final = 65507  # payload of a UDP datagram
 
 
 def sockaddr(address: Address) -> tuple[Any, ...]:
-    """An address as sockets give it: IPv6 with flow label and scope."""
+    """Return an address as sockets give it: IPv6 with flow label and scope."""
     return (*address, 0, 0) if family(address[0]) == 6 else address
 
 
@@ -66,7 +64,7 @@ class SimulatedTransport(PacketTransport):
     # asyncio.DatagramTransport
 
     def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
-        """Sends a datagram. Errors come to `protocol.error_received`; after `close` it is a no-op."""
+        """Send a datagram. Errors come to `protocol.error_received`; after `close` it is a no-op."""
         self.send_batch((data,), addr)
 
     def send_batch(
@@ -79,7 +77,7 @@ class SimulatedTransport(PacketTransport):
         local: str = "",
         dscp: int = -1,
     ) -> None:
-        """Sends datagrams to one address, in order.
+        """Send datagrams to one address, in order.
 
         Those that are `ecn_capable` can be marked instead of dropped; with `fragment` they pass links of a small mtu.
         They leave from `local`, if the socket is bound to a wildcard address.
@@ -103,26 +101,22 @@ class SimulatedTransport(PacketTransport):
                 self.error(destination, DatagramError(code, text, destination, quoted=quoted))
 
     def close(self) -> None:
-        """Closes the socket; `connection_lost` follows."""
+        """Close the socket; `connection_lost` follows."""
         if not self._closing:
             self._closing = True
             self._port.close()
             self._call(self._protocol.connection_lost, None)
 
     def abort(self) -> None:
-        """As `close`: nothing waits here to be sent."""
         self.close()
 
     def is_closing(self) -> bool:
-        """Whether `close` or `abort` was called."""
         return self._closing
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """The protocol that gets what arrives."""
         return self._protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Changes the protocol."""
         self._protocol = protocol
         self._take_many: Callable[..., object] | None = getattr(protocol, "datagrams_received", None)
         self._take_many_at: Callable[..., object] | None = getattr(protocol, "datagrams_received_at", None)
@@ -132,28 +126,26 @@ class SimulatedTransport(PacketTransport):
         self._send_failed: Callable[[int], object] | None = getattr(protocol, "send_failed", None)
 
     def get_write_buffer_size(self) -> int:
-        """Always 0."""
         return 0
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Always (0, 0)."""
         return 0, 0
 
     # host.Receiver
 
     def receive(self, datagrams: list[bytes], source: Address, congestion_experienced: bool) -> None:
-        """The network has datagrams for us."""
+        """Take datagrams from the network."""
         if self._remote is None or source == self._remote:
             self._batch.append((datagrams, source, congestion_experienced, self._port.arrived_at))
 
     def batch_done(self) -> None:
-        """The network has no more of this instant: the protocol's turn comes in the loop's next round."""
+        """Hand what came at this instant to the protocol, in the loop's next round."""
         if self._batch:
             batch, self._batch = self._batch, []
             self._call(self._hand_over, batch)
 
     def error(self, destination: Address, error: OSError) -> None:
-        """What we sent came to grief."""
+        """Tell the protocol that what we sent was lost."""
         if self._send_failed is not None and not self._closing:
             self._send_failed(error.errno or 0)
         if self._error_received is not None and not self._closing:
@@ -185,7 +177,7 @@ class SimulatedTransport(PacketTransport):
             self._guarded(self._batch_done)
 
     def _guarded(self, callback: Callable[..., object], *args: object) -> None:
-        """One datagram that a protocol chokes on must not cost it the others."""
+        """Call the protocol: one datagram that it chokes on must not cost it the others."""
         if self._closing:
             return
         try:

@@ -10,63 +10,50 @@ import asyncio
 import errno
 import selectors
 import socket
-from collections.abc import Callable, Coroutine
-from functools import partial
+from collections.abc import Callable
 from ipaddress import ip_address
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, Unpack, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, final
 
-from .clock import DeadlockError, TimeLimitError
+from .clock import Clock, DeadlockError, TimeLimitError
 from .host import Address, Host, current_host, normal
-from .network import Network
 from .randomness import SeededRandom
 from .transport import SimulatedTransport, sockaddr
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-__all__ = ["VirtualLoop", "run"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 
-_DAY: Final = 86400.0
+DAY: Final = 86400.0
 _NAMED_TASKS: Final = 10
 _WILDCARDS: Final[dict[int, str]] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
-
-
-def run(
-    main: Coroutine[Any, Any, T],
-    *,
-    network: Network | None = None,
-    limit: float | None = _DAY,
-    debug: bool | None = None,
-) -> T:
-    """Runs a coroutine on virtual time, as `asyncio.run` does in real time, and returns its result.
-
-    Tasks left over are cancelled at the end. `network` is the simulated network that its datagram sockets are in (a new
-    empty one by default). Raises `DeadlockError` when nothing is ready and nothing is scheduled but `main` hasn't
-    ended, and `TimeLimitError` when it runs for more than `limit` virtual seconds (`None`: without limit).
-    """
-    if limit is not None and not limit > 0:
-        main.close()
-        raise ValueError(f"limit must be above 0 seconds, or None, not {limit!r}")
-    loop_factory = partial(VirtualLoop, network, limit=limit)
-    with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
-        return runner.run(main)
 
 
 def _family(address: str) -> int:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
+class Surroundings(Protocol):
+    """What a loop needs of the network that it is in."""
+
+    seed: int
+    clock: Clock
+    hosts: dict[str, Host]
+    names: dict[str, tuple[str, ...]]
+
+    def host_of(self, address: str) -> Host | None: ...
+
+
 class _JumpingSelector(selectors.DefaultSelector):
     """Instead of waiting for time to pass, lets it pass. Real files and other threads are still heeded."""
 
-    def __init__(self, network: Network, limit: float | None) -> None:
+    def __init__(self, clock: Clock, limit: float | None) -> None:
         super().__init__()
-        self.clock = network.clock
+        self.clock = clock
         self.limit = limit if limit is not None else inf
         self.deadline = self.clock.now + self.limit
         self.threads = 0
@@ -96,7 +83,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 @final
 class HostAddresses:
-    """Tells the addresses of a host, at once and each time that they have changed."""
+    """A watch over the addresses of a host, which are told at once and each time that they have changed."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, host: Host, callback: Callable[[tuple[str, ...]], object]
@@ -108,7 +95,7 @@ class HostAddresses:
         callback(tuple(host.addresses))
 
     def source_for(self, peer: str) -> str:
-        """Where what goes to a peer leaves from; `OSError` if nothing can."""
+        """Return where what goes to a peer leaves from; `OSError` if nothing can."""
         return self._host.source_for(peer)
 
     def close(self) -> None:
@@ -124,25 +111,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """An asyncio event loop on virtual time, with the datagram sockets of a simulated network.
 
     `time()` is the network's clock. While a thread of an executor is at work, virtual time stands still. TCP, pipes and
-    subprocesses are not simulated. `network` and `limit` are as in `run`.
+    subprocesses are not simulated. `network` is a `Network`, and `limit` is as in its `run`.
     """
 
-    def __init__(self, network: Network | None = None, *, limit: float | None = _DAY) -> None:
-        self.network = network if network is not None else Network()
-        self._jumping = _JumpingSelector(self.network, limit)
+    def __init__(self, network: Surroundings, *, limit: float | None = DAY) -> None:
+        self.network = network
+        self._jumping = _JumpingSelector(network.clock, limit)
         self._jumping.pending = self._pending
         super().__init__(self._jumping)
         #: Where endpoints have their tags and nonces from, so that a run depends on the network's seed alone.
         self.protocol_random = SeededRandom(f"{self.network.seed} protocol")
 
     def time(self) -> float:
-        """Virtual seconds since the network was made."""
+        """Return the virtual seconds since the network was made."""
         return self.network.clock.now
 
     def open_simulated_datagram(
         self, protocol_factory: Callable[[], ProtocolT], local_addr: Address
     ) -> tuple[SimulatedTransport, ProtocolT]:
-        """A datagram socket of the host that owns the address `local_addr` names; port 0 takes a free one.
+        """Open a datagram socket of the host that owns the address of `local_addr`; port 0 takes a free one.
 
         `OSError` when nobody owns it, or its port is in use. A wildcard address means the host of `Host.active()`, or
         the only host there is.
@@ -150,7 +137,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._attach(protocol_factory, (normal(local_addr[0]), local_addr[1]), None)
 
     def watch_simulated_addresses(self, near: str, callback: Callable[[tuple[str, ...]], object]) -> HostAddresses:
-        """Tells the addresses of the host that has `near`, now and each time that they have changed."""
+        """Tell the addresses of the host that has `near`, now and each time that they have changed."""
         return HostAddresses(self, self._host_for(normal(near)), callback)
 
     async def create_datagram_endpoint(  # type: ignore[override]  # a more precise transport
@@ -166,7 +153,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         allow_broadcast: bool | None = None,
         sock: socket.socket | None = None,
     ) -> tuple[SimulatedTransport, ProtocolT]:
-        """As asyncio's, with a simulated socket; `proto`, `flags`, `reuse_port` and `allow_broadcast` are ignored."""
+        """Open a simulated socket; `proto`, `flags`, `reuse_port` and `allow_broadcast` are ignored."""
         if sock is not None:
             raise ValueError("a real socket can't be part of a simulated network")
         if local_addr is None and remote_addr is None and family == 0:
@@ -190,7 +177,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         proto: int = 0,
         flags: int = 0,
     ) -> list[Any]:
-        """Resolves IP literals and the names given by `Network.name`; `socket.gaierror` for others."""
+        """Resolve IP literals and the names given by `Network.name`; `socket.gaierror` for others."""
         name = host.decode() if isinstance(host, bytes) else host
         kind = socket.SocketKind(type or socket.SOCK_DGRAM)
         protocol = proto or (socket.IPPROTO_UDP if kind is socket.SOCK_DGRAM else socket.IPPROTO_TCP)
@@ -206,14 +193,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
-        """As asyncio's; virtual time stands still until `func` has returned."""
+        """Run `func` in a thread; virtual time stands still until it has returned."""
         future = super().run_in_executor(executor, func, *args)
         self._jumping.threads += 1
         future.add_done_callback(self._on_thread_done)
         return future
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """As asyncio's; it waits in real time, and without limit."""
+        """Shut down the default executor; this waits in real time, and without limit."""
         self._jumping.threads += 1
         try:
             await super().shutdown_default_executor()

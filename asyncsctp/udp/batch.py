@@ -1,7 +1,7 @@
 """A UDP transport that moves many datagrams per system call and per wake-up of the event loop.
 
-Knows the socket, UDP GSO and GRO, the error queue and back-pressure. Does not know what is in a datagram, nor when to
-send one.
+Knows the socket, UDP GSO and GRO, the error queue and back-pressure. What is in a datagram, and when one is sent, is
+known to `aio.engine`.
 
 Except by the stock loop, the socket is watched through an epoll of its own: libuv ends the watch of a socket that has
 an error pending, and one ICMP message would make us deaf there. Whether another read is worth while is asked by poll: a
@@ -28,7 +28,7 @@ from .forking import keep_to_this_process
 from .options import MSG_ERRQUEUE, SOL_UDP, UDP_GRO, UDP_SEGMENT
 
 MAX_SEGMENTS: Final = 64  # UDP_MAX_SEGMENTS of older kernels; newer ones take 128
-MAX_TRAIN: Final = 65507  # what one IPv4 datagram holds: the limit of a whole train
+MAX_MERGED: Final = 65507  # what one IPv4 datagram holds: the limit of packets that go as one
 MAX_DATAGRAM: Final = 65536
 ANCILLARY_SPACE: Final = 128
 ERROR_SPACE: Final = 512
@@ -43,7 +43,6 @@ ATTEMPTS: Final = 4  # how often errors that belong to others may spoil one send
 PENDING_REPORTS: Final = 256
 NO_BUFFERS_DELAY: Final = 0.001  # the interface's queue is full, which no poll announces the end of
 HIGH_WATER: Final = 256 * 1024
-LIMITS: Final = (HIGH_WATER // 4, HIGH_WATER)
 LINGER: Final = 1.0  # how long a closed transport goes on trying to send what waits
 
 READABLE: Final = 1  # POLLIN, which is EPOLLIN, and so on
@@ -68,15 +67,10 @@ class _Watch:
         self._sock = sock
         self._callback = callback
         self._wanted = READABLE
-        self._watches_poller = False
-        poller: Any  # a select.epoll or select.poll: neither type exists everywhere
-        if sys.platform == "linux" and not isinstance(loop, asyncio.SelectorEventLoop):
-            poller = select.epoll()
-            self._watches_poller = True
-            self._watched = poller.fileno()
-        else:
-            poller = select.poll()
-            self._watched = sock.fileno()
+        self._watches_poller = sys.platform == "linux" and not isinstance(loop, asyncio.SelectorEventLoop)
+        # A select.epoll or select.poll: neither type exists everywhere.
+        poller: Any = select.epoll() if self._watches_poller else select.poll()
+        self._watched: int = poller.fileno() if self._watches_poller else sock.fileno()
         poller.register(sock.fileno(), READABLE)
         self._poller = poller
         try:
@@ -100,16 +94,14 @@ class _Watch:
         self._poller.modify(fd, events)
         if self._watches_poller:
             return  # the poller itself stays readable or not
-        if changed & READABLE:
-            if events & READABLE:
-                self._loop.add_reader(fd, self._callback)
-            else:
-                self._loop.remove_reader(fd)
-        if changed & WRITABLE:
-            if events & WRITABLE:
-                self._loop.add_writer(fd, self._callback)
-            else:
-                self._loop.remove_writer(fd)
+        if changed & events & READABLE:
+            self._loop.add_reader(fd, self._callback)
+        elif changed & READABLE:
+            self._loop.remove_reader(fd)
+        if changed & events & WRITABLE:
+            self._loop.add_writer(fd, self._callback)
+        elif changed & WRITABLE:
+            self._loop.remove_writer(fd)
 
     def close(self) -> None:
         self._loop.remove_reader(self._watched)
@@ -121,19 +113,21 @@ class _Watch:
 
 @final
 class _Errors:
-    """What the error queue and failed sends say, told to the protocol in a turn of the loop of its own, each once."""
+    """Errors of the error queue and of failed sends, told to the protocol in a turn of the loop of its own."""
 
-    __slots__ = ("_closed", "_loop", "_protocol", "_reports", "_sock")
+    __slots__ = ("_closed", "_loop", "_reports", "_sock", "protocol")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: PacketProtocol) -> None:
         self._loop = loop
         self._sock = sock
-        self._protocol = protocol
+        self.protocol = protocol
         self._reports: dict[tuple[object, ...], DatagramError] = {}
         self._closed = False
 
     def collect(self) -> tuple[bool, int | None]:
-        """Empty the error queue. Was there ICMP (reported now)? What MTU did the system name for the last send?"""
+        """Empty the error queue; return whether there was ICMP, which is reported, and the MTU that the system named
+        for the last send.
+        """
         icmp = False
         mtu = None
         for _ in range(ERROR_BUDGET):
@@ -148,7 +142,7 @@ class _Errors:
                 mtu = error.mtu  # about the send in hand, which knows the address
                 continue
             icmp = True
-            self._protocol.send_failed(error.errno or 0)
+            self.protocol.send_failed(error.errno or 0)
             if len(self._reports) < PENDING_REPORTS:
                 self.report(error)
         return icmp, mtu
@@ -164,17 +158,9 @@ class _Errors:
             reported.count += error.count
 
     def refused(self, code: int, packet: bytes, addr: Address, mtu: int | None = None) -> None:
-        """The system will not send a packet to this address."""
-        self._protocol.send_failed(code)
+        """Report that the system will not send a packet to this address."""
+        self.protocol.send_failed(code)
         self.report(DatagramError(code, os.strerror(code), addr, mtu=mtu, quoted=packet[:PREFIX]))
-
-    def waits(self, code: int) -> None:
-        """The system has no room for a packet now."""
-        self._protocol.send_failed(code)
-
-    def segmentation_changed(self, works: bool) -> None:
-        """A train was refused for what it is, or for the size of its packets after all."""
-        self._protocol.segmentation_changed(works)
 
     def _deliver(self) -> None:
         reports = self._reports
@@ -182,7 +168,7 @@ class _Errors:
         for error in reports.values():
             if self._closed:
                 return
-            self._protocol.error_received(error)
+            self.protocol.error_received(error)
 
     def close(self) -> None:
         self._closed = True
@@ -216,14 +202,14 @@ class _Sender:
         self._segment_ancillary: list[Ancillary] = []
         self._sources: dict[str, Ancillary] = NOTHING
         self.segmenting = segments
-        self.no_buffers = False  # did the last send stop for want of room at the interface, not in the socket?
+        self.no_buffers = False  # the last send stopped because the queue of the interface was full, not the socket's
         udp_options.mark(sock, dscp, False)
         udp_options.forbid_fragments(sock)
 
     def send(
         self, packets: Sequence[bytes], addr: Address, ecn_capable: bool, fragment: bool, local: str, dscp: int
     ) -> int:
-        """Send until the socket is full; tell how many are done with. What failed for another reason was reported."""
+        """Send until the socket is full; return how many are done with. What failed for another reason was reported."""
         self.no_buffers = False
         marked = ecn_capable and self._ecn
         dscp = self._dscp if dscp < 0 else dscp
@@ -239,15 +225,15 @@ class _Sender:
                 self._errors.refused(exc.errno or 0, packet, addr)
             return len(packets)
         if not fragment:
-            return self._send_trains(packets, target, addr, source)
+            return self._send_runs(packets, target, addr, source)
         udp_options.allow_fragments(self._sock)
         try:
-            return self._send_trains(packets, target, addr, source, singly=len(packets))
+            return self._send_runs(packets, target, addr, source, singly=len(packets))
         finally:
             udp_options.forbid_fragments(self._sock)
 
     def _source_of(self, local: str) -> Ancillary:
-        """What makes packets leave from an address of ours."""
+        """Return the ancillary data that makes packets leave from an address of ours."""
         source = self._sources.get(local)
         if source is None:
             if not 0 < len(self._sources) < LOCALS_KEPT:
@@ -255,18 +241,18 @@ class _Sender:
             source = self._sources[local] = udp_options.leave_from(local)
         return source
 
-    def _send_trains(
+    def _send_runs(
         self, packets: Sequence[bytes], target: Any, addr: Address, source: Ancillary | None, singly: int = 0
     ) -> int:
-        """`singly`: before this index each packet goes by itself."""
+        """Send until the socket is full; return how many are done with. Before `singly` each packet goes by itself."""
         at = 0
         count = len(packets)
         attempt = 0
-        refusal = 0  # why a train was taken apart
+        refusal = 0  # why packets did not go as one
         while at < count:
             end = at + 1
             if end < count and at >= singly and self.segmenting:
-                end = self._end_of_train(packets, at, count)
+                end = self._end_of_run(packets, at, count)
             try:
                 if source is not None:
                     ancillary = [source] if end - at == 1 else [*self._segment_ancillary, source]
@@ -276,12 +262,12 @@ class _Sender:
                 else:
                     self._sock.sendmsg((b"".join(packets[at:end]),), self._segment_ancillary, 0, target)
             except (BlockingIOError, InterruptedError):
-                self._errors.waits(errno.EAGAIN)
+                self._errors.protocol.send_failed(errno.EAGAIN)
                 return at
             except OSError as exc:
                 code = exc.errno or 0
                 if code == errno.ENOBUFS:
-                    self._errors.waits(code)
+                    self._errors.protocol.send_failed(code)
                     self.no_buffers = True
                     return at
                 # An ICMP message for an earlier packet spoils a later send, which then has not happened: try again.
@@ -301,7 +287,7 @@ class _Sender:
                     attempt = 0
                     continue
                 if refusal and code in (refusal, errno.EMSGSIZE):
-                    # A lone packet fails too, so it was not for being a train; for its size older kernels say EINVAL.
+                    # A lone packet fails too, so it was not for being merged; for its size older kernels say EINVAL.
                     self._segment(True)
                 self._errors.refused(code, packets[at], addr, mtu)
             at = end
@@ -311,15 +297,15 @@ class _Sender:
     def _segment(self, works: bool) -> None:
         if works is not self.segmenting:
             self.segmenting = works
-            self._errors.segmentation_changed(works)
+            self._errors.protocol.segmentation_changed(works)
 
-    def _end_of_train(self, packets: Sequence[bytes], at: int, count: int) -> int:
-        """The index after the packets that can go as one train: as long as the first, but the last may be shorter."""
+    def _end_of_run(self, packets: Sequence[bytes], at: int, count: int) -> int:
+        """Return the index after the packets that can go as one: as long as the first, but the last may be shorter."""
         size = len(packets[at])
         end = at + 1
         if size == 0:
             return end
-        limit = min(count, at + MAX_SEGMENTS, at + MAX_TRAIN // size)
+        limit = min(count, at + MAX_SEGMENTS, at + MAX_MERGED // size)
         while end < limit:
             length = len(packets[end])
             if length != size:
@@ -395,7 +381,7 @@ class BatchTransport(PacketTransport):
         self._sender = _Sender(sock, self._errors, dscp, ecn, segments and udp_options.sends_segments(sock))
         self._queue: list[Waiting] = []
         self._buffered = 0
-        self._limits = LIMITS
+        self._limits = (HIGH_WATER // 4, HIGH_WATER)
         self._paused = False
         self._retry: asyncio.TimerHandle | None = None
         self._answer_due = False
@@ -471,7 +457,7 @@ class BatchTransport(PacketTransport):
                     self._protocol.batch_done()
 
     def _receive(self) -> int:
-        """One datagram, or one train of them."""
+        """Take one datagram, or several that the kernel has merged; return how many."""
         try:
             data, ancillary, _, sender = self._sock.recvmsg(MAX_DATAGRAM, ANCILLARY_SPACE)
         except (BlockingIOError, InterruptedError):
@@ -505,7 +491,7 @@ class BatchTransport(PacketTransport):
         return len(datagrams)
 
     def _local_at(self, where: bytes) -> str:
-        """The address of ours that packet info tells."""
+        """Return the address of ours that packet info tells."""
         local = self._locals.get(where)
         if local is None:
             if not 0 < len(self._locals) < LOCALS_KEPT:
@@ -539,14 +525,14 @@ class BatchTransport(PacketTransport):
 
     def _wait(self, waiting: Waiting) -> None:
         if not self._queue:
-            self._await_room()
+            self._await_space()
         self._queue.append(waiting)
         self._buffered += sum(map(len, waiting[0]))
         if self._buffered > self._limits[1] and not self._paused:
             self._paused = True
             self._tell(self._protocol.pause_writing)
 
-    def _await_room(self) -> None:
+    def _await_space(self) -> None:
         reading = 0 if self._closing else READABLE
         if self._sender.no_buffers:  # the socket itself is writable all the time
             self._watch.want(reading)
@@ -568,7 +554,7 @@ class BatchTransport(PacketTransport):
                 break
             del self._queue[0]
         if self._queue:
-            self._await_room()
+            self._await_space()
         elif self._closing:
             self._end(None)
             return

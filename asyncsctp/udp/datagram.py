@@ -1,8 +1,7 @@
-"""What a UDP transport and its protocol owe each other, whichever kind of transport it is.
+"""The contract between a UDP transport and its protocol; `batch` and `transport` have two kinds of transport.
 
 An address is always a pair (host, port) here. The host of a link-local IPv6 address carries its interface
-("fe80::1%eth0"), so that the pair alone says where to send. Knows nothing of SCTP, nor of any one way to move
-datagrams.
+("fe80::1%eth0"), so that the pair alone says where to send.
 """
 
 from __future__ import annotations
@@ -51,32 +50,32 @@ class DatagramError(OSError):
 
 
 class PacketProtocol(asyncio.DatagramProtocol):
-    """What a transport calls. None of it comes from inside a call to the transport, but for `pause_writing`."""
+    """The side of the program. No method is called from inside a call to the transport, but for `pause_writing`."""
 
     __slots__ = ()
 
     def datagrams_received(self, datagrams: list[bytes], addr: Address, congestion_experienced: bool) -> None:
-        """Datagrams of one source came, in order; all or none of them were marked CE (RFC 3168) on the way."""
+        """Take datagrams of one source, in order; all or none of them were marked CE (RFC 3168) on the way."""
         for datagram in datagrams:
             self.datagram_received(datagram, addr)
 
     def datagrams_received_at(
         self, datagrams: list[bytes], addr: Address, congestion_experienced: bool, local: str
     ) -> None:
-        """As `datagrams_received`, from a socket bound to a wildcard address: they came to `local`, one of ours."""
+        """Take datagrams that came to `local`, one of our addresses: the socket is bound to a wildcard address."""
         self.datagrams_received(datagrams, addr, congestion_experienced)
 
     def batch_done(self) -> None:
-        """No more datagrams in this wake-up: time to answer."""
+        """Answer: there are no more datagrams in this wake-up."""
 
     def segmentation_changed(self, works: bool) -> None:
-        """Trains of datagrams can be sent (UDP GSO), or can't any more. May come from inside a send."""
+        """Note that datagrams of one size can be sent as one (UDP GSO), or can't. May be called from inside a send."""
 
     def send_failed(self, code: int) -> None:
-        """The system refused packets or made them wait, or ICMP came; to count it. May come from inside a send."""
+        """Count packets that the system refused or made wait, or ICMP. May be called from inside a send."""
 
     def is_expendable(self) -> bool:
-        """Whether nobody has to close the transport: it may go with its loop, without a warning."""
+        """Return True if nobody has to close the transport: it may go with its loop, without a warning."""
         return False
 
 
@@ -107,7 +106,7 @@ class PacketTransport(asyncio.DatagramTransport):
 
 
 def address_of(sockaddr: SockAddr) -> Address:
-    """The pair (host, port) of a socket address."""
+    """Return the pair (host, port) of a socket address."""
     host: str = sockaddr[0]
     port: int = sockaddr[1]
     if len(sockaddr) == 4 and sockaddr[3] and "%" not in host:
@@ -119,7 +118,7 @@ def address_of(sockaddr: SockAddr) -> Address:
 
 
 def sockaddr_of(addr: SockAddr) -> SockAddr:
-    """The reverse of `address_of`; raises OSError if the interface does not exist."""
+    """Return the socket address of a pair; `OSError` if the interface does not exist."""
     host, _, scope = addr[0].partition("%")
     if not scope:
         return addr

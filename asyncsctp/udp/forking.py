@@ -1,7 +1,7 @@
 """A forked child has no part in the associations of its parent: what it has of their sockets is closed.
 
 Both would read from the same sockets, and a child that ends, by `sys.exit` for instance, would abort associations that
-its parent uses. Knows sockets, and which loop watches which descriptor. Does not know what they are for.
+its parent uses. Knows sockets, and which loop watches which descriptor.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""What the system is asked for on a UDP socket and how its answers read: buffers, ECN, fragmentation, GSO, GRO,
-errors.
+"""The options of a UDP socket and the layout of ancillary data: buffers, ECN, fragmentation, GSO, GRO, errors.
 
-Knows option numbers and the layout of ancillary data; does not know event loops. Every wish but the address may be
-refused.
+Event loops are in `batch` and `transport`. The system may refuse any wish but the address.
 """
 
 from __future__ import annotations
@@ -49,7 +47,7 @@ ECT_0: Final = 2  # RFC 3168 section 5
 
 
 def open_socket(local_addr: Address, buffer: int, *, reuse_port: bool = False) -> socket.socket:
-    """A non-blocking UDP socket bound to an address literal; IPv6 sockets take IPv6 only.
+    """Return a non-blocking UDP socket bound to an address literal; IPv6 sockets take IPv6 only. `OSError`.
 
     `reuse_port` shares the port with others that do the same.
     """
@@ -75,7 +73,7 @@ def share_port(sock: socket.socket) -> None:
 
 
 def ask_for_buffers(sock: socket.socket, size: int) -> None:
-    """Room for so many bytes in each direction; more than the system's limit is cut down, or refused."""
+    """Ask for buffers of so many bytes in each direction; more than the system's limit is cut down, or refused."""
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         _ask(sock, socket.SOL_SOCKET, option, size)
 
@@ -134,7 +132,7 @@ def report_traffic_class(sock: socket.socket) -> bool:
 
 
 def traffic_class_kind(sock: socket.socket) -> int:
-    """The type of the ancillary data that `report_traffic_class` asked for."""
+    """Return the type of the ancillary data that `report_traffic_class` asked for."""
     if sock.family == socket.AF_INET6:
         return socket.IPV6_TCLASS if hasattr(socket, "IPV6_TCLASS") else -1
     if not LINUX and hasattr(socket, "IP_RECVTOS"):
@@ -143,12 +141,12 @@ def traffic_class_kind(sock: socket.socket) -> int:
 
 
 def is_wildcard(sock: socket.socket) -> bool:
-    """Is the socket bound to all addresses of its family?"""
+    """Return True if the socket is bound to all addresses of its family."""
     return sock.getsockname()[0] in ("0.0.0.0", "::")
 
 
 def report_local_address(sock: socket.socket) -> int:
-    """Ask for the address that each datagram came to; the type of the ancillary data that tells it, -1 if none does."""
+    """Ask for the address that each datagram came to; return the type of its ancillary data, -1 if there is none."""
     if sock.family == socket.AF_INET:
         return IP_PKTINFO if LINUX and _ask(sock, socket.IPPROTO_IP, IP_PKTINFO, 1) else -1
     if not hasattr(socket, "IPV6_RECVPKTINFO"):
@@ -157,7 +155,7 @@ def report_local_address(sock: socket.socket) -> int:
 
 
 def read_local_address(value: bytes) -> str:
-    """The address that a datagram came to, as `report_local_address` asked for it; empty if that is not unicast."""
+    """Return the address that a datagram came to, as `report_local_address` asked for it; "" if that is not unicast."""
     if len(value) == PACKET_INFO_IPV4.size:
         _, ours, destination = PACKET_INFO_IPV4.unpack(value)
         return socket.inet_ntop(socket.AF_INET, ours) if ours == destination else ""
@@ -169,7 +167,7 @@ def read_local_address(value: bytes) -> str:
 
 
 def leave_from(local: str) -> tuple[int, int, bytes]:
-    """The ancillary data that makes a packet leave from this address of ours; `OSError` if its interface is gone."""
+    """Return the ancillary data that makes a packet leave from this address; `OSError` if its interface is gone."""
     if ":" not in local:
         packed = socket.inet_pton(socket.AF_INET, local)
         return socket.IPPROTO_IP, IP_PKTINFO, PACKET_INFO_IPV4.pack(0, packed, bytes(4))
@@ -183,12 +181,12 @@ def leave_from(local: str) -> tuple[int, int, bytes]:
 
 
 def accept_segments(sock: socket.socket) -> bool:
-    """Let the kernel hand over trains of datagrams in one piece (UDP GRO)."""
+    """Let the kernel hand over datagrams of one size as one (UDP GRO); return False if it does not."""
     return LINUX and _ask(sock, SOL_UDP, UDP_GRO, 1)
 
 
 def sends_segments(sock: socket.socket) -> bool:
-    """Does the kernel know UDP GSO? Whether the interface takes it shows only when sending."""
+    """Return True if the kernel knows UDP GSO. Whether the interface takes it shows only when sending."""
     if not LINUX:
         return False
     try:
@@ -208,7 +206,7 @@ def report_errors(sock: socket.socket) -> bool:
 
 
 def read_error(quoted: bytes, ancillary: Ancillary, destination: SockAddr) -> DatagramError | None:
-    """What the error queue said; `None` if it was about something else (a time stamp, say)."""
+    """Return what the error queue said; `None` if it was about something else (a time stamp, say)."""
     for level, kind, value in ancillary:
         if (level, kind) not in ((socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)):
             continue

@@ -1,4 +1,4 @@
-"""Tells the kernel which of the sockets at one UDP port gets a packet: a classic BPF program, run for each.
+"""Which of the sockets at one UDP port gets a packet: a classic BPF program, which the kernel runs for each.
 
 It sees the UDP payload from 0 on, and the IP header through SKF_NET_OFF. What it returns is the index of a socket in
 the order of binding, or any larger number: then the kernel takes its own hash of addresses and UDP ports. When a socket
@@ -45,13 +45,13 @@ _program: Final = Struct("@HP")
 
 
 def check_platform(platform: str = sys.platform) -> None:
-    """`NotImplementedError` where there is no such thing."""
+    """Raise `NotImplementedError` where there is no such thing."""
     if platform != "linux":
         raise NotImplementedError("processes can share a port only where packets can be steered, which is on Linux")
 
 
 def by_index(members: int, salt: int, family: int) -> list[Instruction]:
-    """The member that the tag is of, by `MemberTags`; without one, a hash of the peer's SCTP port and IP address.
+    """Choose the member that the tag is of, by `MemberTags`; without one, by a hash of the peer's port and IP address.
 
     So that the INITs of a peer come to one member, and what reflects the peer's tag (RFC 9260 section 8.5.1) comes to
     the member that had its INIT. `salt`, 32 random bits, keeps the hash from being known.
@@ -69,12 +69,12 @@ def by_index(members: int, salt: int, family: int) -> list[Instruction]:
 
 
 def by_name(names: int) -> list[Instruction]:
-    """The same for members who don't know how many they are; without a tag, the kernel's hash."""
+    """Choose among members who don't know how many they are; without a tag, by the kernel's hash."""
     return _by_tag(names, [(_RETURN, 0, 0, _NO_SOCKET)])
 
 
 def _by_tag(members: int, otherwise: list[Instruction]) -> list[Instruction]:
-    """`otherwise` is for packets without a tag of ours. A packet without a chunk ends the program, with 0."""
+    """Choose by the tag; `otherwise` for packets without one. A packet without a chunk ends the program, with 0."""
     return [
         (_LOAD_BYTE, 0, 0, COMMON_HEADER_SIZE),
         (_IF_EQUAL, 1, 0, ABORT),

@@ -1,7 +1,6 @@
-"""Opens a UDP transport of the kind that fits: the batching one where the loop can watch sockets, the loop's own
-elsewhere.
+"""UDP transports of the kind that fits: the batching one where the loop can watch sockets, the loop's own elsewhere.
 
-Knows which kinds there are, and makes a foreign transport look like ours. A simulated network's loop brings its own.
+The loop of a simulated network (`testing.virtual_time`) brings its own.
 """
 
 from __future__ import annotations
@@ -26,28 +25,28 @@ class SimulatedLoop(Protocol):
 
     @property
     def protocol_random(self) -> Random:
-        """Where endpoints on this loop have their tags and nonces from."""
+        """The source of tags and nonces for endpoints on this loop."""
 
     def open_simulated_datagram(
         self, protocol_factory: Callable[[], PacketProtocol], local_addr: Address
     ) -> tuple[PacketTransport, PacketProtocol]: ...
 
     def watch_simulated_addresses(self, near: str, callback: Callable[[tuple[str, ...]], object]) -> SimulatedAddresses:
-        """Tells the addresses of the host that has `near`, now and each time that they have changed."""
+        """Tell the addresses of the host that has `near`, now and each time that they have changed."""
 
 
 class SimulatedAddresses(Protocol):
-    """Those of a host that someone watches."""
+    """The addresses of a host, watched."""
 
     def source_for(self, peer: str) -> str:
-        """Where what goes to a peer leaves from; `OSError` if nothing can."""
+        """Return where what goes to a peer leaves from; `OSError` if nothing can."""
 
     def close(self) -> None:
         """Watch no more."""
 
 
 def simulated(loop: asyncio.AbstractEventLoop) -> SimulatedLoop | None:
-    """The loop, if its network is simulated."""
+    """Return the loop, if its network is simulated."""
     # What `isinstance` of a protocol costs is half of what opening a socket does.
     return cast("SimulatedLoop", loop) if hasattr(loop, "open_simulated_datagram") else None
 
@@ -62,8 +61,8 @@ async def open_datagram(
     kind: Kind = "auto",
     open_socket: Callable[[Address, int], socket.socket] = udp_options.open_socket,
 ) -> PacketTransport:
-    """A transport bound to one local address (a literal; port 0 for any), its protocol's `connection_made` already
-    called.
+    """Open a transport bound to one local address (a literal; port 0 for any), its protocol's `connection_made` already
+    called. `OSError` if that can't be; `ValueError` for a wrong argument.
 
     `buffer` is asked for in both directions; what was granted is in `get_extra_info("rcvbuf")` and `("sndbuf")`.
     `ecn` permits ECT(0) marks and asks for those that arrive; `get_extra_info("ecn")` tells whether it came to that.

@@ -84,7 +84,7 @@ def test_the_weights_of_all_who_take_part_add_up(seed: int) -> None:
             scheduler.set_priority(sid, random.choice((1, 1, 2, 300, 65535)))
         else:
             sender.turn()
-        part = [*scheduler._active.keys, *scheduler._owing.keys]
+        part = [*scheduler._active.keys, *scheduler._ahead.keys]
         assert len(part) == len(set(part))
         assert scheduler._total == sum(scheduler._weights.get(sid, 1) for sid in part)
 
