@@ -23,8 +23,8 @@ from statistics import median
 from typing import NamedTuple
 
 import asyncsctp
-from asyncsctp.handlers.setup import negotiation as capabilities
-from asyncsctp.wire.auth import RANDOM_SIZE
+from asyncsctp.handlers.setup import negotiation
+from asyncsctp.testing import SeededRandom
 from asyncsctp.wire.init import pack_init
 from asyncsctp.wire.packet import Seal
 
@@ -80,8 +80,7 @@ def serve(pipe: Connection, config: asyncsctp.Config) -> None:
 def flood(pipe: Connection, udp_port: int, rate: int, seconds: float, config: asyncsctp.Config) -> None:
     """The attacker's process: so many INITs a second for so long; then how many, and what came back."""
     chance = random.Random(1)
-    nonce = bytes(RANDOM_SIZE) if config.offers_auth else b""
-    offer = capabilities.offer(config, 1, 1, (), nonce)
+    offer = negotiation.offer(config, SeededRandom(1), 1, ["127.0.1.1"], "127.0.0.1")
     packets = []
     for number in range(KINDS):
         init = offer._replace(initiate_tag=number + 1, initial_tsn=chance.getrandbits(32))

@@ -19,7 +19,6 @@ from ..handlers.data.submission import Submission
 from ..handlers.notices import WRITABLE
 from ..handlers.paths import icmp
 from ..handlers.setup.agreement import Setup
-from ..handlers.setup.collision import Reply
 from ..handlers.setup.cookie import CookieJar, OpenedCookie
 from ..handlers.setup.handshake import Handshake
 from ..handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
@@ -93,8 +92,8 @@ class Association(Overview):
         self._furnish(local, addresses, udp_port, now)
         if self._rooms.nat is not None:
             self._rooms.nat.held_back = held_back
-        self._rooms.handshake = Handshake(self.context, self._local_addresses)
-        self._rooms.handshake.associate(self._registry.new_tag())
+        self._rooms.handshake = Handshake(self.context, self._local_addresses, self._registry.new_tag())
+        self._rooms.handshake.associate()
 
     def accept(self, setup: Setup, route: Route, now: float) -> None:
         """Become what a cookie says that came along `route` (section 5.1 D)."""
@@ -176,7 +175,7 @@ class Association(Overview):
             self.context.statistics.malformed_packets += 1
         self._life.tell()
 
-    def on_init(self, init: Init, route: Route, tag: int, now: float) -> Reply | None:
+    def on_init(self, init: Init, route: Route, tag: int, now: float) -> tuple[Route, bytes] | None:
         """An INIT from one of the peer's addresses (section 5.2); it leaves everything as it was."""
         self.context.now = now
         offer = self._rooms.handshake.offer if self._rooms.handshake is not None else None

@@ -249,7 +249,7 @@ def _abort(rooms: Rooms, flags: int, value: bytes) -> None:
         if rooms.handshake is not None:
             rooms.handshake.on_collision(found)
     elif rooms.handshake is not None:
-        rooms.handshake.refused(found)
+        rooms.handshake.on_abort(found)
     else:
         rooms.violations.on_abort(found)
 

@@ -214,7 +214,7 @@ class Rooms:
     def readmit(self, datagram: bytes, route: Route) -> None:
         """There is none: the packet is dropped, but for the answer that its sender may need to be heard at all."""
         try:
-            answered = self.collision.readmit(datagram, route)
+            answered = self.collision.on_unknown_source(datagram, route)
         except Malformed:
             answered = False
         if not answered:

@@ -1,7 +1,7 @@
 """Many associations on one SCTP port: which of them gets a packet, and when each is due (RFC 9260 section 11.1.1).
 
-The endpoint looks at tags alone; packets that belong to none of its associations go to `strangers`. It knows no sockets
-and no clock: packets go to the outbox, and time comes in.
+The endpoint looks at tags alone, and decides whether associations are taken. Packets that belong to none of those that
+there are go to `out_of_the_blue`. It knows no sockets and no clock: packets go to the outbox, and time comes in.
 """
 
 from __future__ import annotations
@@ -14,16 +14,22 @@ from ..association.lifecycle import AssociationUser
 from ..association.outbox import Outbox
 from ..config import Config
 from ..handlers.context import Random
+from ..handlers.setup import negotiation
 from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import CookieJar
+from ..handlers.setup.handshake import acknowledge
 from ..inbound.budget import Budget
-from ..paths.route import Route, normalize
+from ..paths.local_addresses import known_to_client
+from ..paths.route import Route, is_ipv4, normalize
+from ..paths.settings import usual_space
 from ..statistics import EndpointStatistics
+from ..wire import causes, control
+from ..wire.init import Init
 from ..wire.packet import PREFIX_SIZE
 from ..wire.tlv import Malformed
 from .directory import Deadlines, Directory
+from .out_of_the_blue import OutOfTheBlue
 from .port_sharing import Sharing
-from .strangers import Strangers
 
 _MOST_WAITING: Final = 256  # more than comes in one turn of the loop
 _TAG_REST: Final = 240.0  # seconds: twice the two minutes that a packet may wander about
@@ -39,9 +45,9 @@ class Endpoint:
         "_deadlines",
         "_directory",
         "_leaving",
+        "_out_of_the_blue",
         "_random",
         "_sharing",
-        "_strangers",
         "_touched",
         "_waiting",
         "budget",
@@ -91,7 +97,16 @@ class Endpoint:
         # A cookie used once must not be good for a second association: its tag rests for as long as it may live.
         tags = random if sharing is None else sharing.tags(random)
         self._directory = Directory(tags, max(_TAG_REST, 2 * config.cookie_lifetime))
-        self._strangers = Strangers(self, port, self._directory, self._cookies, random, self.outbox)
+        self._out_of_the_blue = OutOfTheBlue(
+            config,
+            port,
+            self._directory,
+            self._cookies,
+            self.outbox,
+            self.statistics,
+            self._answer_init,
+            self._accept_cookie,
+        )
         self._deadlines = Deadlines()
         #: An ordered set: what must be flushed after this batch.
         self._touched: dict[Association, None] = {}
@@ -179,7 +194,9 @@ class Endpoint:
         """A packet of none of the associations: it waits until they have been served (section 12.2.4.1)."""
         try:
             sharing = self._sharing
-            if sharing is not None and sharing.take(datagram, route, now, congestion_experienced, self):
+            if sharing is not None and sharing.take(
+                datagram, route, now, congestion_experienced, self._directory, self.listening
+            ):
                 self.statistics.handed_over += 1
             elif len(self._waiting) < _MOST_WAITING:
                 self._waiting.append((datagram, route, congestion_experienced))
@@ -198,7 +215,7 @@ class Endpoint:
                 association.receive(datagram, route, now, congestion_experienced)
             else:
                 try:
-                    association = self._strangers.receive(datagram, route, now)
+                    association = self._out_of_the_blue.receive(datagram, route, now)
                 except Malformed:
                     self.statistics.malformed_packets += 1
             if association is not None:
@@ -253,17 +270,42 @@ class Endpoint:
         """A tag for an association to be known by (section 5.3.1)."""
         return self._directory.new_tag()
 
-    # What strangers lead to (`strangers.Host`).
+    # Who wants an association (RFC 9260 section 5.1).
 
-    @property
-    def is_full(self) -> bool:
-        """Whether there are as many associations as there may be."""
-        return self.limit is not None and len(self._directory) - len(self._leaving) >= self.limit
+    def _refusal(self) -> bytes | None:
+        """Return the cause, packed or empty, for which no association is taken now; None if one is."""
+        if not self.listening or self._accept is None:
+            return b""
+        is_full = self.limit is not None and len(self._directory) - len(self._leaving) >= self.limit
+        return causes.pack_out_of_resource() if is_full else None
 
-    def welcome(self, setup: Setup, route: Route, now: float) -> Association | None:
-        """An association as a cookie says that came along this route; None where nobody takes it."""
-        if self._accept is None:
-            return None
+    def _answer_init(self, init: Init, peer_port: int, route: Route, now: float) -> bytes:
+        """Return the INIT ACK for the INIT of a peer without an association (section 5.1 B), or an ABORT."""
+        cause = self._refusal()
+        if cause is not None:  # section 8.4 rule 3
+            self.statistics.associations_refused += 1
+            return control.pack_abort(cause)
+        config, local = self.config, self.local_addresses
+        ours = negotiation.offer(config, self._random, self.new_tag(), local, route.address, init)
+        addresses = negotiation.peer_addresses(init, route.address, local)
+        setup = negotiation.agree(ours, init, (self.port, peer_port), route, addresses)
+        return acknowledge(ours, init, setup, self._cookies, now, usual_space(config.mtu, route.address))
+
+    def _accept_cookie(self, setup: Setup, route: Route, now: float) -> Association | bytes:
+        """Make the association that a cookie describes which came along this route (section 5.1 D), or return an ABORT.
+
+        Section 5.4 rule 2: the address that the INIT ACK went to alone is CONFIRMED, and one of ours must be for it.
+        That may be gone, or not known to a client whose cookie comes along another route.
+        """
+        known = known_to_client(self.local_addresses, route.local, setup.disable_restart)
+        is_reachable = any(is_ipv4(local) == is_ipv4(setup.addresses[0]) for local in known)
+        # If the tag rests, the cookie was used, and that association has ended.
+        is_usable = is_reachable and not self._directory.rests(setup.local_tag)
+        cause = self._refusal() if is_usable else b""
+        if cause is not None or self._accept is None:
+            self.statistics.associations_refused += 1
+            return control.pack_abort(cause or b"")
+        self.statistics.cookies_accepted += 1
         if self.limit is not None and len(self._directory) >= self.limit:
             for leaving in self._leaving:  # the one that has waited longest
                 leaving.leave(now)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Final, Protocol, final
 
-from ..association.association import Association
 from ..handlers.context import Random
 from ..paths.route import Route
 from ..wire.constants import ABORT, COMMON_HEADER_SIZE, FLAG_TAG_REFLECTED, SHUTDOWN_COMPLETE
 from ..wire.packet import checksum_ok, read_header
+from .directory import Directory
 from .out_of_the_blue import TokenBucket
 
 #: Packets that all members get: a stranger can forge them, and each makes work for all.
@@ -37,15 +37,6 @@ class Carrier(Protocol):
 
     def hand_round(self, datagram: bytes, route: Route, congestion_experienced: bool) -> None:
         """To all the others."""
-
-
-class Known(Protocol):
-    """The associations of one member, and whether it takes more."""
-
-    listening: bool
-
-    def find(self, address: str, port: int) -> Association | None:
-        """The association with a peer at this address and SCTP port."""
 
 
 @final
@@ -97,10 +88,19 @@ class Sharing:
         """Where this member's tags come from."""
         return MemberTags(random, self._member, self._members)
 
-    def take(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool, ours: Known) -> bool:
-        """A packet that no association of ours is found for. Whether it is another member's, and on its way there.
+    def take(
+        self,
+        datagram: bytes,
+        route: Route,
+        now: float,
+        congestion_experienced: bool,
+        directory: Directory,
+        listening: bool,
+    ) -> bool:
+        """Hand a packet that none of our associations is found for over to the member that its tag is of.
 
-        `Malformed` if it has no common header.
+        Return whether it is on its way there; `Malformed` if it has no common header. `directory` has our associations,
+        `listening` tells whether we take more.
         """
         if self.is_receiving:
             return False
@@ -108,15 +108,14 @@ class Sharing:
         if not is_reflected(datagram):
             member = tag % self._members
             if tag == 0:  # an INIT's; who is about to leave leaves new associations to the next
-                stays = ours.listening or ours.find(route.address, peer_port) is not None
+                stays = listening or directory.find_peer((route.address,), peer_port) is not None
                 member = self._member if stays else (self._member + 1) % self._members
             if member == self._member:
                 return False
             self.carrier.hand_over(member, datagram, route, congestion_experienced)
             return True
         # Section 8.5.1 B and C: the tag is the peer's own, so any of us may have sent what this answers.
-        known = ours.find(route.address, peer_port)
-        is_ours = known is not None and known.context.peer_tag == tag
+        is_ours = any(each.context.peer_tag == tag for each in directory.peers_at((route.address,), peer_port))
         if not is_ours and checksum_ok(datagram) and self._rounds.take(now):
             self.carrier.hand_round(datagram, route, congestion_experienced)
         return False

@@ -66,16 +66,21 @@ def is_genuine(
 
 
 def admits(setup: Setup, config: Config, keyring: Keyring | None, data: bytes, at: int, end: int) -> bool:
-    """Whether a COOKIE ECHO is to be looked at that came with this setup in its cookie (section 6.3).
+    """Tell whether a COOKIE ECHO is to be looked at that has this setup in its cookie (section 6.3).
 
     The AUTH chunk in front of it, if there is one, stands from `at` to `end`; else both are 0. `keyring` is that of the
     association that the cookie is for; where there is none yet, what the cookie holds takes its place.
     """
-    if keyring is None and setup.auth is not None:
-        keyring = Keyring(setup.auth, SharedKeys(config.auth_keys, config.auth_active_key))
+    if keyring is None:
+        keyring = keys_of(setup, config)
     if not end:
         return COOKIE_ECHO not in (config.demanded_chunks if keyring is None else keyring.demands)
     return keyring is not None and keyring.verify(data, at, end) == GENUINE
+
+
+def keys_of(setup: Setup, config: Config) -> Keyring | None:
+    """Return the keys of an association that there is only a cookie of; None if it does not authenticate."""
+    return Keyring(setup.auth, SharedKeys(config.auth_keys, config.auth_active_key)) if setup.auth else None
 
 
 @final

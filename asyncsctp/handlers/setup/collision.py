@@ -2,12 +2,12 @@
 
 Whether the peer restarted is told by the tie-tags alone: nonces that stand for this association in every cookie made
 for it, so that its real tags are not given away (RFC 5062 section 3.3). An INIT changes nothing; only a cookie that we
-made does.
+made does. Where there is no association, `endpoint.out_of_the_blue` answers.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, final
+from typing import Final, final
 
 from ...path_state import PathState
 from ...paths.path import Path
@@ -17,9 +17,9 @@ from ...timers import T1_COOKIE, T1_INIT
 from ...wire import causes, control, tlv
 from ...wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO
 from ...wire.init import Init
-from ..auth import admits
+from ..auth import admits, keys_of
 from ..context import Context
-from ..keyring import Keyring, SharedKeys
+from ..keyring import Keyring
 from ..paths.heartbeat import Heartbeat
 from ..state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, SHUTDOWN_ACK_SENT
 from . import negotiation
@@ -30,17 +30,9 @@ from .handshake import acknowledge, adopt
 _TAG_BITS: Final = 32
 
 
-class Reply(NamedTuple):
-    """The answer to an INIT: a packet to where it came from, which is not part of the association's own traffic."""
-
-    route: Route
-    tag: int
-    body: bytes
-
-
 @final
 class Collision:
-    """What one association answers to setup chunks that it did not wait for."""
+    """An association's answers to setup chunks that it did not wait for."""
 
     __slots__ = ("_context", "_cookies", "_heartbeat", "_tie_tags")
 
@@ -50,8 +42,8 @@ class Collision:
         self._heartbeat = heartbeat
         self._tie_tags = NO_TIE_TAGS
 
-    def on_init(self, init: Init, source: Route, tag: int, offer: Init | None) -> Reply | None:
-        """INIT, which has no flaw.
+    def on_init(self, init: Init, source: Route, tag: int, offer: Init | None) -> tuple[Route, bytes] | None:
+        """Answer an INIT, which has no flaw; return where to, and the chunk: a packet under the Initiate Tag.
 
         `tag` is a fresh one, for the association that the peer may want instead of this one; `offer` is what our own
         INIT said, in COOKIE-WAIT and COOKIE-ECHOED.
@@ -61,7 +53,7 @@ class Collision:
         if path is not None and path.route.udp_port != source.udp_port:
             # Draft udp-encaps-cons section 4, rules 1 and 7: it may be someone else behind the same NAT.
             cause = causes.pack_new_encapsulation_port(path.route.udp_port, source.udp_port)
-            return Reply(source, init.initiate_tag, control.pack_abort(cause))
+            return source, control.pack_abort(cause)
         if context.state is SHUTDOWN_ACK_SENT:
             # Section 9.2: the SHUTDOWN COMPLETE was lost.
             context.transmit(control.pack_shutdown_ack(), self._reply_path(source).path_id, context.peer_tag)
@@ -87,11 +79,11 @@ class Collision:
                 return None
             if added:  # sections 5.2.1 and 5.2.2
                 cause = causes.pack_restart_with_new_addresses(added)
-                return Reply(source, init.initiate_tag, control.pack_abort(cause))
-        return Reply(source, init.initiate_tag, self._acknowledge(init, source, tag, offer, addresses))
+                return source, control.pack_abort(cause)
+        return source, self._acknowledge(init, source, tag, offer, addresses)
 
     def on_cookie_echo(self, cookie: bytes, source: Route) -> bool:
-        """COOKIE ECHO, first in a packet that carried our tag. Whether what follows it there may be processed."""
+        """Take in a COOKIE ECHO, first in a packet with our tag; return whether what follows may be processed."""
         context = self._context
         opened = self._open(cookie, source)
         if opened is None:
@@ -105,11 +97,12 @@ class Collision:
             return False
         return self.on_opened_cookie(opened, source)
 
-    def readmit(self, datagram: bytes, source: Route) -> bool:
-        """A packet with our tag from an address that is not the peer's; whether it is answered.
+    def on_unknown_source(self, datagram: bytes, source: Route) -> bool:
+        """Answer a packet with our tag from an address that is not the peer's, if need be; return whether it is
+        answered.
 
         If the cookie that made this association stands first in it, its sender still waits for COOKIE ACK (section
-        5.2.4 D): a NAT has moved it meanwhile. It hears that, and nothing else follows; see `nat` for what does later.
+        5.2.4 D): a NAT has moved it meanwhile. It gets that, and nothing else follows; see `nat` for what does later.
         """
         context = self._context
         if context.setup is None or not context.setup.disable_restart:
@@ -131,17 +124,14 @@ class Collision:
         return False
 
     def keys_in(self, cookie: bytes, source: Route) -> Keyring | None:
-        """What an AUTH chunk in front of this COOKIE ECHO is to be judged by, while the association is being set up."""
-        context = self._context
+        """Return the keys for an AUTH chunk in front of this COOKIE ECHO, while the association is being set up."""
         opened = self._open(cookie, source)
-        if opened is None or opened.setup.auth is None:
-            return None
-        return Keyring(opened.setup.auth, SharedKeys(context.config.auth_keys, context.config.auth_active_key))
+        return None if opened is None else keys_of(opened.setup, self._context.config)
 
     def on_opened_cookie(self, opened: OpenedCookie, source: Route) -> bool:
-        """A cookie that we made, from one of this association's addresses: section 5.2.4, table 12.
+        """Carry out table 12 of section 5.2.4 for a cookie that we made, from one of this association's addresses.
 
-        Whether what follows it in the packet may be processed; after a restart it belongs to the new association.
+        Return whether what follows it in the packet may be processed; after a restart it is for the new association.
         """
         context = self._context
         setup = opened.setup
@@ -153,8 +143,7 @@ class Collision:
         path = self._reply_path(source)
         if opened.staleness_us:
             # Step 3. The tag is the one that its sender, whoever it is now, waits for.
-            cause = causes.pack_stale_cookie(opened.staleness_us)
-            context.transmit(control.pack_error(cause), path.path_id, setup.peer_tag)
+            context.transmit(opened.pack_stale_error(), path.path_id, setup.peer_tag)
             return False
         restart = not local_matches and not peer_matches and opened.tie_tags == self._tie_tags != NO_TIE_TAGS
         if not local_matches and not restart:
@@ -220,13 +209,13 @@ class Collision:
         self._context.answer_first(answer, path.path_id)  # before what a restart queues
 
     def _reply_path(self, source: Route) -> Path:
-        """Where the packet came from, if that is the peer's address for sure (section 5.4), else where data goes."""
+        """Return where the packet came from, if that is surely the peer's (section 5.4), else where data goes."""
         paths = self._context.paths
         path = paths.find(source.address)
         return paths.data_path() if path is None else paths.reply_path(path)
 
     def _open(self, cookie: bytes, source: Route) -> OpenedCookie | None:
-        """What a cookie says that came in a packet with our tag."""
+        """Return what a cookie says that came in a packet with our tag."""
         context = self._context
         bound = (context.local_port, context.peer_port, context.local_tag)
         return self._cookies.open(cookie, context.now, bound, source.address)
@@ -239,17 +228,13 @@ class Collision:
         context = self._context
         if offer is None:
             # Section 5.2.2: a new tag, everything else as it was asked for when this association was made.
-            listed = negotiation.lists(context.paths.local.bound, source.address, init)
-            if context.config.nat_support and init.disable_restart:
-                listed = negotiation.without_private(listed)
-            auth_random = negotiation.nonce(context.config, context.random)
-            offer = negotiation.offer(context.config, tag, context.random.bits(32), listed, auth_random)
-        ports = (context.local_port, context.peer_port)
-        setup = negotiation.agree(offer, init, ports, source, addresses)
+            bound = context.paths.local.bound
+            offer = negotiation.offer(context.config, context.random, tag, bound, source.address, init)
+        setup = negotiation.agree(offer, init, (context.local_port, context.peer_port), source, addresses)
         path = context.paths.find(source.address)
-        room = usual_space(context.config.mtu, source.address) if path is None else path.payload
+        space = usual_space(context.config.mtu, source.address) if path is None else path.payload
         lifetime = context.config.cookie_lifetime
-        return acknowledge(offer, init, setup, self._cookies, context.now, room, self._ties(), lifetime)
+        return acknowledge(offer, init, setup, self._cookies, context.now, space, self._ties(), lifetime)
 
     def _ties(self) -> tuple[int, int]:
         # Section 5.2.2: none in COOKIE-WAIT, else random and not 0.
@@ -262,7 +247,7 @@ class Collision:
 
 
 def _is_as_it_was(before: Setup, now: Setup) -> bool:
-    """Whether a peer with another tag can go on with the TSNs and the kind of packets of before."""
+    """Tell whether a peer with another tag can go on with the TSNs and the kind of packets of before."""
     said = [(each.chunks, each.hmacs) for each in before.auth or ()]
     return before.peer_initial_tsn == now.peer_initial_tsn and said == [
         (each.chunks, each.hmacs) for each in now.auth or ()

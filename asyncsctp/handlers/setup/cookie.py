@@ -1,8 +1,9 @@
 """State cookies: what a listener would have to remember of an INIT, sent along instead (RFC 9260 section 5.1).
 
 A cookie is authenticated, not encrypted. So it holds nothing but what its receiver told us or is told by the INIT ACK,
-and nonces: the tie-tags are no tags (RFC 5062 section 3.3), and its time counts from nowhere. What comes back is
-checked field by field, as if the authentication were broken. What a good cookie leads to is not known here.
+and nonces: the tie-tags are no tags (RFC 5062 section 3.3), and its time counts from a random moment. What comes back
+is checked field by field, as if the authentication were broken. What a good cookie leads to is known to `collision`
+and, where there is no association, to `endpoint.out_of_the_blue`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from struct import Struct
 from typing import Final, NamedTuple, final
 
 from ...paths.route import as_seen
+from ...wire import causes, control
 from ...wire.auth import RANDOM_SIZE, AuthParameters, key_vector, read_key_vector
 from ...wire.constants import MASK_32
 from ..context import Random
@@ -69,6 +71,10 @@ class OpenedCookie(NamedTuple):
     #: By how many microseconds its life is over; 0 while it lives.
     staleness_us: int
 
+    def pack_stale_error(self) -> bytes:
+        """Return the ERROR that answers a cookie whose life is over (section 5.1.5 step 5)."""
+        return control.pack_error(causes.pack_stale_cookie(self.staleness_us))
+
 
 @final
 class CookieJar:
@@ -77,7 +83,7 @@ class CookieJar:
     __slots__ = ("_changes_at", "_epoch", "_period", "_previous", "_random", "_secret", "_shared", "lifetime")
 
     def __init__(self, random: Random, lifetime: float, shared: bytes | None = None) -> None:
-        """Jars with the same `shared` (32 random bytes), lifetime and clock open each other's cookies.
+        """Make a jar; those with the same `shared` (32 random bytes), lifetime and clock open each other's cookies.
 
         The secret of each period follows from `shared` then, by a function that can't be turned round, and is no
         secret that a jar of its own has.
@@ -101,10 +107,10 @@ class CookieJar:
         extension: float = 0.0,
         lifetime: float | None = None,
     ) -> bytes:
-        """A cookie for this setup. `extension` is what a Cookie Preservative asks for, `lifetime` what is set for the
-        association that it is of, if any.
+        """Return a cookie for this setup.
 
-        RFC 5062 section 6.3: long lives are not allowed even if requested; at most twice our own is.
+        `extension` (seconds) is what a Cookie Preservative asks for, `lifetime` what is set for the association that it
+        is of, if any. RFC 5062 section 6.3: long lives are not allowed even if requested; at most twice our own is.
         """
         self._change_secret(now)
         flags = _flags(setup)
@@ -147,10 +153,8 @@ class CookieJar:
         return self._mac(self._secret, content, (setup.local_port, setup.peer_port, setup.local_tag)) + content
 
     def open(self, cookie: bytes, now: float, bound: tuple[int, int, int], source: str = "") -> OpenedCookie | None:
-        """What a cookie that came from `source` says, if it is of our making under this secret or the one before, and
-        for these: our port, the peer's, and our tag (section 5.1.5 step 3, RFC 5062 section 7).
-
-        Else None.
+        """Return what a cookie says that came from the address `source`; None unless we have made it, under this secret
+        or the one before, for these: our port, the peer's, and our tag (section 5.1.5 step 3, RFC 5062 section 7).
         """
         self._change_secret(now)
         mac, content = cookie[:_MAC_SIZE], cookie[_MAC_SIZE:]
@@ -165,22 +169,11 @@ class CookieJar:
             return None
 
     def _read(self, content: bytes, now: float, bound: tuple[int, int, int], source: str) -> OpenedCookie | None:
-        (
-            _,
-            flags,
-            created_high,
-            created_low,
-            peer_tag,
-            local_initial_tsn,
-            peer_initial_tsn,
-            peer_rwnd,
-            outgoing_streams,
-            incoming_streams,
-            udp_port,
-            extension_count,
-        ) = _FIXED.unpack_from(content)
+        _, flags, high, low, peer_tag, local_tsn, peer_tsn, rwnd, outgoing, incoming, udp_port, count = (
+            _FIXED.unpack_from(content)
+        )
         local_port, peer_port, local_tag = bound
-        at = extensions_end = _FIXED.size + extension_count
+        at = extensions_end = _FIXED.size + count
         life = int(self.lifetime * _MICROSECONDS)
         tie_tags = NO_TIE_TAGS
         preferred = 0
@@ -195,33 +188,34 @@ class CookieJar:
             at += 1
         auth, adaptation, addresses_at = _read_options(content, at, flags)
         addresses = as_seen(_read_addresses(content, addresses_at), source)
-        age = self._stamp(now) - (created_high << 32 | created_low)
+        age = self._stamp(now) - (high << 32 | low)
         if age < 0:
             age += 1 << _EPOCH_BITS
-        if not (local_tag and peer_tag and outgoing_streams and incoming_streams and addresses) or age >= _LONGEST_AGE:
+        if not (local_tag and peer_tag and outgoing and incoming and addresses) or age >= _LONGEST_AGE:
             return None
-        if preferred >= len(addresses[:MAX_PEER_ADDRESSES]):
+        kept = addresses[:MAX_PEER_ADDRESSES]
+        if preferred >= len(kept):
             return None
         setup = Setup(
             local_tag=local_tag,
             peer_tag=peer_tag,
-            local_initial_tsn=local_initial_tsn,
-            peer_initial_tsn=peer_initial_tsn,
-            peer_rwnd=peer_rwnd,
-            outgoing_streams=outgoing_streams,
-            incoming_streams=incoming_streams,
+            local_initial_tsn=local_tsn,
+            peer_initial_tsn=peer_tsn,
+            peer_rwnd=rwnd,
+            outgoing_streams=outgoing,
+            incoming_streams=incoming,
             local_port=local_port,
             peer_port=peer_port,
-            addresses=addresses[:MAX_PEER_ADDRESSES],
+            addresses=kept,
             udp_port=udp_port,
-            ecn=bool(flags & _ECN),
+            ecn=flags & _ECN != 0,
             extensions=_read_extensions(content[_FIXED.size : extensions_end]),
             auth=auth,
             adaptation=adaptation,
             preferred=preferred,
-            disable_restart=bool(flags & _DISABLE_RESTART),
+            disable_restart=flags & _DISABLE_RESTART != 0,
             further=addresses[MAX_PEER_ADDRESSES:],
-            lists_more=bool(flags & _LISTS_MORE),
+            lists_more=flags & _LISTS_MORE != 0,
         )
         return OpenedCookie(setup, tie_tags, min(max(age - life, 0), MASK_32))
 
@@ -268,7 +262,7 @@ def _flags(setup: Setup) -> int:
 
 
 def _pack_options(setup: Setup) -> list[bytes]:
-    """What not every setup has. RFC 4895 section 6.3: no shared key is among it."""
+    """Return what not every setup has. RFC 4895 section 6.3: no shared key is among it."""
     options = []
     if setup.adaptation is not None:
         options.append(_U32.pack(setup.adaptation))
@@ -281,7 +275,9 @@ def _pack_options(setup: Setup) -> list[bytes]:
 def _read_options(
     content: bytes, at: int, flags: int
 ) -> tuple[tuple[AuthParameters, AuthParameters] | None, int | None, int]:
-    """Authentication, adaptation indication, and where what follows them stands. `ValueError` if it can't be."""
+    """Return what was said of authentication, the adaptation indication, and where the rest begins. `ValueError` if
+    they can't be read.
+    """
     adaptation: int | None = None
     if flags & _ADAPTATION:
         adaptation = int.from_bytes(content[at : at + 4])

@@ -1,8 +1,8 @@
 """Setting an association up (RFC 9260 section 5.1): the side that associates, and the answer to an INIT.
 
-The associating side is a `Handshake`, which lives until the association is established. The other side keeps nothing
-between INIT and COOKIE ECHO: `acknowledge` is all there is of it, and the endpoint makes the association from the
-cookie.
+The side that associates has a `Handshake`, which lives until the association is established. The other side keeps
+nothing between INIT and COOKIE ECHO: it answers by `acknowledge`, and `endpoint` makes the association from the cookie.
+What INIT and INIT ACK say, and what is wrong with them, is known to `negotiation`.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ def acknowledge(
     setup: Setup,
     cookies: CookieJar,
     now: float,
-    room: int,
+    space: int,
     tie_tags: tuple[int, int] = NO_TIE_TAGS,
     lifetime: float | None = None,
 ) -> bytes:
-    """The INIT ACK for an INIT, with the whole of the setup in its cookie (section 5.1 B), for a packet with so much
-    room; an ABORT where the peer says more of authentication than that holds.
+    """Return the INIT ACK for an INIT, with the whole of the setup in its cookie (section 5.1 B), for a packet with so
+    many bytes of space; an ABORT where the peer says more of authentication than these hold.
 
     Section 12.4: as small as may be. What the peer does not know it is not told; unknown parameters are reported as far
-    as there is room, and addresses of the peer are recorded likewise. What is too large by what we have to say
+    as there is space, and addresses of the peer are recorded likewise. What is too large by what we have to say
     ourselves is sent nevertheless.
     """
     extension = theirs.preservative_ms / 1000
@@ -71,18 +71,18 @@ def acknowledge(
     streams = setup.outgoing_streams  # section 3.3.3: no more than the INIT allows
     cookie = cookies.seal(setup, now, tie_tags, extension, lifetime)
     chunk = pack_init_ack(ours, cookie, streams, setup.ecn, setup.extensions, says_auth)
-    if len(chunk) > room and len(setup.addresses) > 1:
+    if len(chunk) > space and len(setup.addresses) > 1:
         for kept in (setup.addresses, setup.addresses[:1]):
             fewer = setup._replace(addresses=kept, further=(), lists_more=True, preferred=setup.preferred % len(kept))
             cookie = cookies.seal(fewer, now, tie_tags, extension, lifetime)
             chunk = pack_init_ack(ours, cookie, streams, setup.ecn, setup.extensions, says_auth)
-            if len(chunk) <= room:
+            if len(chunk) <= space:
                 return chunk
-    if len(chunk) > room and setup.auth is not None and is_longer(setup.auth[1], setup.auth[0]):
+    if len(chunk) > space and setup.auth is not None and is_longer(setup.auth[1], setup.auth[0]):
         return control.pack_abort(causes.pack_out_of_resource())
     if not theirs.unrecognized:
         return chunk
-    reports = tlv.take_whole(map(parameters.pack_unrecognized, theirs.unrecognized), room - len(chunk))
+    reports = tlv.take_whole(map(parameters.pack_unrecognized, theirs.unrecognized), space - len(chunk))
     return tlv.pack_enclosing(INIT_ACK << 8, b"".join(reports), chunk[tlv.HEADER_SIZE :]) if reports else chunk
 
 
@@ -112,33 +112,26 @@ class Handshake:
         "setup",
     )
 
-    #: What our INIT says; an INIT ACK in answer to the peer's own INIT says the same (section 5.2.1).
-    offer: Init
-
-    def __init__(self, context: Context, local_addresses: Sequence[str]) -> None:
+    def __init__(self, context: Context, local_addresses: Sequence[str], tag: int) -> None:
+        """`tag` is the one that the peer will send to us with."""
         self._context = context
         self._local_addresses = local_addresses
         self._path: Path = context.paths.primary
-        self._retransmissions = 0
+        self._retransmissions = 0  # of the INIT, then of the COOKIE ECHO
         self._sent_at = 0.0
         self._stale_cookies = 0
         self._collisions = 0  # with others behind the same NAT
-        #: What the INIT ACK has brought.
-        self.setup: Setup | None = None
-        self._cookie_echo = b""
+        #: What our INIT says; an INIT ACK in answer to the peer's own INIT says the same (section 5.2.1).
+        self.offer = negotiation.offer(context.config, context.random, tag, local_addresses, self._path.route.address)
+        self.setup: Setup | None = None  # what the INIT ACK has brought
+        self._cookie_echo = b""  # what answers it
 
     # What the user says.
 
-    def associate(self, tag: int) -> None:
-        """Section 5.1 A. `tag` is the one that the peer will send to us with."""
+    def associate(self) -> None:
+        """Send the INIT (section 5.1 A)."""
         context = self._context
-        listed = negotiation.lists(self._local_addresses, self._path.route.address)
-        config = context.config
-        if config.nat_support:
-            listed = ()  # draft natsupp section 6.1
-        auth_random = negotiation.nonce(config, context.random)
-        self.offer = negotiation.offer(config, tag, context.random.bits(32), listed, auth_random)
-        context.local_tag = tag
+        context.local_tag = self.offer.initiate_tag
         context.state = COOKIE_WAIT
         context.owner.retag()
         self._send_init()
@@ -146,7 +139,7 @@ class Handshake:
     # What the peer says.
 
     def on_init_ack(self, init: Init, source: Route) -> None:
-        """INIT ACK, in a packet that carried our tag."""
+        """Send the COOKIE ECHO for an INIT ACK, which came in a packet with our tag (section 5.1 C)."""
         context = self._context
         paths = context.paths
         if init.addresses:
@@ -184,7 +177,7 @@ class Handshake:
         self._send_cookie_echo()
 
     def on_cookie_ack(self) -> None:
-        """COOKIE ACK: section 5.1 E; section 5.2.5 in other states."""
+        """Establish the association (section 5.1 E; section 5.2.5 in other states)."""
         context = self._context
         if context.state is not COOKIE_ECHOED or self.setup is None:
             context.statistics.unexpected_chunks += 1
@@ -194,7 +187,7 @@ class Handshake:
         context.owner.establish(self.setup)
 
     def on_stale_cookie(self, cause: Cause) -> None:
-        """Stale Cookie: section 5.2.6, option 3, as often as INITs may be retransmitted."""
+        """Ask for a cookie that lives longer (section 5.2.6, option 3), as often as INITs may be retransmitted."""
         context = self._context
         if context.state is not COOKIE_ECHOED:
             return
@@ -217,7 +210,9 @@ class Handshake:
         self._send_init()
 
     def on_collision(self, found: Sequence[Cause]) -> None:
-        """ABORT of a NAT, which has another association with our tag or port (draft natsupp sections 6.2.2 and 6.3)."""
+        """Try another tag after the ABORT of a NAT, which has another association with ours (draft natsupp sections
+        6.2.2 and 6.3); give up if it is the port.
+        """
         context = self._context
         if context.state is not COOKIE_WAIT:
             return
@@ -230,10 +225,10 @@ class Handshake:
             self._retransmissions = 0
             self._send_init()
         elif CAUSE_VTAG_COLLISION in codes or CAUSE_PORT_COLLISION in codes:
-            self.refused(found)
+            self.on_abort(found)
 
-    def refused(self, found: Sequence[Cause]) -> None:
-        """ABORT during the handshake, with these causes."""
+    def on_abort(self, found: Sequence[Cause]) -> None:
+        """End the association, which the peer has refused for these causes."""
         reasons = [f"{cause} ({_HINTS[cause.code]})" if cause.code in _HINTS else str(cause) for cause in found]
         reason = "; ".join(reasons) or "does it listen on that SCTP port?"
         self._context.owner.end(AssociationRefused(f"{self._peer()} refused the association: {reason}", found))
@@ -241,12 +236,12 @@ class Handshake:
     # What time says.
 
     def expire_t1_init(self) -> None:
-        """T1-init: INIT again (section 5.1 A, 6.3.3)."""
+        """Send the INIT again (sections 5.1 A and 6.3.3)."""
         if self._back_off("INIT"):
             self._send_init()
 
     def expire_t1_cookie(self) -> None:
-        """T1-cookie: COOKIE ECHO again (section 5.1.4)."""
+        """Send the COOKIE ECHO again (section 5.1.4)."""
         if self._back_off("COOKIE ECHO"):
             self._send_cookie_echo()
 
@@ -258,17 +253,15 @@ class Handshake:
         self._start(T1_INIT)
 
     def _send_cookie_echo(self) -> None:
-        context = self._context
-        context.transmit(self._cookie_echo, self._path.path_id, context.peer_tag)
+        self._context.transmit(self._cookie_echo, self._path.path_id, self._context.peer_tag)
         self._start(T1_COOKIE)
 
     def _start(self, timer: int) -> None:
-        now = self._context.now
-        self._sent_at = now
+        self._sent_at = now = self._context.now
         self._context.timers.start(timer, now + self._path.rto.rto)
 
     def _back_off(self, what: str) -> bool:
-        """Count a time-out, and go to the peer's next address (section 5.1); False if that was the last."""
+        """Count a time-out, and go to the peer's next address (section 5.1); return False if it was one too many."""
         context = self._context
         self._retransmissions += 1
         if self._retransmissions > context.config.init_max_retrans:
@@ -282,7 +275,7 @@ class Handshake:
         return True
 
     def _answered(self, path: Path) -> None:
-        """The peer answered over this path; a round trip is known if we asked once (rule C5 of section 6.3.1)."""
+        """Note that the path works, and its round trip if we asked once (rule C5 of section 6.3.1)."""
         context = self._context
         context.paths.on_acknowledged(path)
         if self._retransmissions == 0 and path is self._path:

@@ -1,6 +1,6 @@
 """What we offer in an INIT or INIT ACK, what is wrong with the peer's, and what both have (RFC 9260 section 5.1).
 
-Values in, values out: nothing here knows an association, its state, or what is sent.
+Values in, values out: what is sent, and in which state, is known to `handshake` and `collision`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ...wire.constants import (
     RE_CONFIG,
 )
 from ...wire.init import Init
+from ...wire.tlv import Malformed
 from ..context import Random
 from .agreement import Setup
 
@@ -39,21 +40,43 @@ MAX_PEER_ADDRESSES: Final = 16
 _SMALLEST_RWND: Final = 1500  # sections 3.3.2 and 3.3.3
 
 
-def extensions(config: Config) -> frozenset[int]:
-    """The chunk types of the extensions that these settings offer (RFC 5061 section 4.2.7)."""
-    return _offered(
-        config.partial_reliability,
-        config.interleaving,
-        config.stream_reconfig,
-        config.offers_auth,
-        config.dynamic_addresses,
+def offer(
+    config: Config, random: Random, tag: int, local_addresses: Sequence[str], peer: str, theirs: Init | None = None
+) -> Init:
+    """Return what our INIT to the address `peer` says, or our INIT ACK, if the INIT that came from there is given.
+
+    RANDOM and the initial TSN are drawn here, the tag is given.
+    """
+    auth = None
+    if config.offers_auth:  # RFC 4895 section 6.1
+        chunks = config.demanded_chunks
+        auth = AuthParameters(random.token(RANDOM_SIZE), bytes(sorted(chunks)) if chunks else None, config.auth_hmacs)
+    return Init(
+        initiate_tag=tag,
+        a_rwnd=config.recv_buffer,
+        outgoing_streams=config.outgoing_streams,
+        incoming_streams=config.max_incoming_streams,
+        initial_tsn=random.bits(32),
+        addresses=_listed(config, local_addresses, peer, theirs),
+        ecn=config.ecn,
+        extensions=_extensions(
+            config.partial_reliability,
+            config.interleaving,
+            config.stream_reconfig,
+            auth is not None,
+            config.dynamic_addresses,
+        ),
+        auth=auth,
+        adaptation=config.adaptation_indication,
+        disable_restart=config.nat_support,
     )
 
 
 @lru_cache(maxsize=32)
-def _offered(
+def _extensions(
     partial_reliability: bool, interleaving: bool, stream_reconfig: bool, auth: bool, dynamic_addresses: bool
 ) -> frozenset[int]:
+    """Return the chunk types of the extensions that are offered (RFC 5061 section 4.2.7)."""
     types = set()
     if auth:
         types.add(AUTH)
@@ -72,50 +95,43 @@ def _offered(
     return frozenset(types)
 
 
-def nonce(config: Config, random: Random) -> bytes:
-    """The random number with which we offer authentication (RFC 4895 section 6.1); empty if we don't."""
-    return random.token(RANDOM_SIZE) if config.offers_auth else b""
+def _listed(config: Config, local_addresses: Sequence[str], peer: str, theirs: Init | None) -> tuple[str, ...]:
+    """Return our addresses to list to a peer at `peer`: only those of types that it can use.
 
-
-def offer(config: Config, tag: int, initial_tsn: int, addresses: Sequence[str] = (), auth_random: bytes = b"") -> Init:
-    """What our INIT or INIT ACK says; `auth_random` is a `nonce`."""
-    return Init(
-        initiate_tag=tag,
-        a_rwnd=config.recv_buffer,
-        outgoing_streams=config.outgoing_streams,
-        incoming_streams=config.max_incoming_streams,
-        initial_tsn=initial_tsn,
-        addresses=tuple(addresses),
-        ecn=config.ecn,
-        extensions=extensions(config),
-        auth=_said(auth_random, config.demanded_chunks, config.auth_hmacs) if auth_random else None,
-        adaptation=config.adaptation_indication,
-        disable_restart=config.nat_support,
-    )
-
-
-def _said(random: bytes, chunks: frozenset[int], hmacs: tuple[int, ...]) -> AuthParameters:
-    return AuthParameters(random, bytes(sorted(chunks)) if chunks else None, hmacs)
-
-
-def _authenticates(said: AuthParameters | None) -> bool:
-    """Whether a side has said all that it takes, and of an HMAC that we have (RFC 4895 section 6.1)."""
-    return said is not None and bool(said.random) and (SHA_1 in said.hmacs or SHA_256 in said.hmacs)
-
-
-def flaw(init: Init, ack: bool, config: Config | None = None, ours: Init | None = None) -> bytes:
-    """The error cause for which an INIT or INIT ACK MUST be answered by an ABORT; empty if it is as it should be.
-
-    `config`: what we offer; what belongs to other extensions is not looked at. `ours`: what our INIT said. An Initiate
-    Tag of 0 is not among the flaws: there is no tag to answer with, and section 3.3 has rules of its own for it.
+    Section 5.1.2: a family that the peer uses itself counts as supported, even if its Supported Address Types lack it.
     """
+    if theirs is None:
+        return () if config.nat_support else listed_addresses(local_addresses, peer)  # draft natsupp section 6.1
+    listed = listed_addresses(local_addresses, peer)
+    if theirs.supported_address_types is not None:
+        used = {is_ipv4(address) for address in (peer, *theirs.addresses)}
+        if PARAM_IPV4_ADDRESS in theirs.supported_address_types:
+            used.add(True)
+        if PARAM_IPV6_ADDRESS in theirs.supported_address_types:
+            used.add(False)
+        listed = tuple(address for address in listed if is_ipv4(address) in used)
+    if config.nat_support and theirs.disable_restart:  # draft natsupp section 6.1: none that a NAT hides, nor one alone
+        listed = tuple(address for address in listed if not is_private(address))
+        return listed if len(listed) > 1 else ()
+    return listed
+
+
+def flaw(init: Init, ack: bool, config: Config, ours: Init | None = None) -> bytes:
+    """Return the error cause for which an INIT or INIT ACK MUST be answered by an ABORT; empty if it has no flaw.
+
+    What belongs to extensions that `config` does not offer is not looked at. `ours`: what our INIT said. Raise
+    `Malformed` for an INIT with Initiate Tag 0, as there is no tag to answer with (section 3.3.2); the rule for INIT
+    ACK is another.
+    """
+    if init.initiate_tag == 0 and not ack:
+        raise Malformed("an INIT with Initiate Tag 0")
     if init.host_name:
         return causes.pack_unresolvable_address(init.host_name)  # section 5.1.2 B
     if init.a_rwnd < _SMALLEST_RWND or init.outgoing_streams == 0 or init.incoming_streams == 0:
         return causes.pack_invalid_parameter()
-    if ack and init.cookie is None:  # section 5.1 C: what it holds is its sender's business, be it nothing
+    if ack and init.cookie is None:  # section 5.1 C: what it holds, be it nothing, is known to its sender alone
         return causes.pack_missing_parameters((PARAM_STATE_COOKIE,))
-    return _flaw_of_auth(init, config, ours) if config is not None and config.offers_auth else b""
+    return _flaw_of_auth(init, config, ours) if config.offers_auth else b""
 
 
 def _flaw_of_auth(init: Init, config: Config, ours: Init | None) -> bytes:
@@ -134,32 +150,15 @@ def _flaw_of_auth(init: Init, config: Config, ours: Init | None) -> bytes:
     return b""
 
 
-def lists(local_addresses: Sequence[str], peer: str, theirs: Init | None = None) -> tuple[str, ...]:
-    """The local addresses to list to a peer at `peer`, who sent this INIT, if any: only of types that it can use.
-
-    Section 5.1.2: a family that the peer uses itself counts as supported, even if its Supported Address Types lack it.
-    """
-    listed = listed_addresses(local_addresses, peer)
-    if theirs is None or theirs.supported_address_types is None:
-        return listed
-    used = {is_ipv4(address) for address in (peer, *theirs.addresses)}
-    if PARAM_IPV4_ADDRESS in theirs.supported_address_types:
-        used.add(True)
-    if PARAM_IPV6_ADDRESS in theirs.supported_address_types:
-        used.add(False)
-    return tuple(address for address in listed if is_ipv4(address) in used)
-
-
-def without_private(listed: Sequence[str]) -> tuple[str, ...]:
-    """Those of our addresses that a peer behind a NAT may be told of (draft natsupp section 6.1)."""
-    public = tuple(address for address in listed if not is_private(address))
-    return public if len(public) > 1 else ()
+def _authenticates(said: AuthParameters | None) -> bool:
+    """Tell whether a side has said all that it takes, and of an HMAC that we have (RFC 4895 section 6.1)."""
+    return said is not None and bool(said.random) and (SHA_1 in said.hmacs or SHA_256 in said.hmacs)
 
 
 def peer_addresses(
     init: Init, source: str, local_addresses: Sequence[str], known: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """The addresses of the peer (section 5.1.2): where its INIT or INIT ACK came from, then those that it lists.
+    """Return the peer's addresses (section 5.1.2): where its INIT or INIT ACK came from, then those that it lists.
 
     Left out are families that we have no address of, and addresses that mean another host to the peer than to us,
     unless our own user named them: those are `known`.
@@ -175,8 +174,9 @@ def peer_addresses(
 
 
 def agree(ours: Init, theirs: Init, ports: tuple[int, int], source: Route, addresses: tuple[str, ...]) -> Setup:
-    """What holds between us after both sides have said what they offer; `ports` are the local and the peer's."""
+    """Return what holds after both sides have said what they offer; `ports` are the local and the peer's."""
     local_port, peer_port = ports
+    kept = addresses[:MAX_PEER_ADDRESSES]
     return Setup(
         local_tag=ours.initiate_tag,
         peer_tag=theirs.initiate_tag,
@@ -188,13 +188,13 @@ def agree(ours: Init, theirs: Init, ports: tuple[int, int], source: Route, addre
         incoming_streams=min(ours.incoming_streams, theirs.outgoing_streams),
         local_port=local_port,
         peer_port=peer_port,
-        addresses=addresses[:MAX_PEER_ADDRESSES],
+        addresses=kept,
         udp_port=source.udp_port,
         ecn=ours.ecn and theirs.ecn,
         extensions=_common(ours.extensions, theirs.extensions),
         auth=(ours.auth, theirs.auth) if ours.auth and theirs.auth and _authenticates(theirs.auth) else None,
         adaptation=theirs.adaptation,
-        preferred=addresses.index(theirs.primary) if theirs.primary in addresses[:MAX_PEER_ADDRESSES] else 0,
+        preferred=kept.index(theirs.primary) if theirs.primary in kept else 0,
         disable_restart=ours.disable_restart and theirs.disable_restart,
         further=addresses[MAX_PEER_ADDRESSES:],
         lists_more=theirs.lists_more,
@@ -203,5 +203,5 @@ def agree(ours: Init, theirs: Init, ports: tuple[int, int], source: Route, addre
 
 @lru_cache(maxsize=64)
 def _common(ours: frozenset[int], theirs: frozenset[int]) -> frozenset[int]:
-    """One object for all associations with the same."""
+    """Return one object for all associations with the same."""
     return ours & theirs

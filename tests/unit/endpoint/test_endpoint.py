@@ -16,7 +16,7 @@ from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.errors import AssociationAborted, AssociationRefused, AssociationTimeout, SCTPError
 from asyncsctp.events import AssociationRestarted, Event
-from asyncsctp.handlers.setup import negotiation as capabilities
+from asyncsctp.handlers.setup import negotiation
 from asyncsctp.handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
 from asyncsctp.paths.route import Route
 from asyncsctp.wire import causes, control, tlv
@@ -781,7 +781,7 @@ def test_an_init_is_answered_by_no_more_than_twice_its_bytes(config: Config, kno
         client = Host(A, A_PORT, 1, config=config)
         client.endpoint.connect([B], B_PORT, 0.0, User())
         carry(client, server)
-    ours = capabilities.offer(config, 7, 8)
+    ours = negotiation.offer(config, Seeded(3), 7, [A], B)
     for init in (Init(7, 9999, 5, 5, 8), ours):
         for unknown in (b"", tlv.pack(0xFFFF) * 3, tlv.pack(0xFFFF) * 100, tlv.pack(0xC123, bytes(100)) * 8):
             body = pack_init(init, ack=False)

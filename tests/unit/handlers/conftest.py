@@ -114,7 +114,7 @@ class Bench:
         self.context.paths = PathManager(self.config, local, addresses, UDP_PORT, self.context.on_controller_failed)
         self.owner.context = self.context
         self.cookies = CookieJar(self.random, self.config.cookie_lifetime)
-        self.handshake = Handshake(self.context, local)
+        self.handshake = Handshake(self.context, local, 0x1111)
 
     def sent(self) -> list[tuple[str, int, bytes]]:
         """Packets of their own since the last look: the address each goes to, its tag, its chunks."""
@@ -137,7 +137,7 @@ class Bench:
 
     def echo(self, init_ack: Init | None = None, source: Route | None = None) -> bytes:
         """Bring the handshake to COOKIE-ECHOED; the packet with the COOKIE ECHO."""
-        self.handshake.associate(0x1111)
+        self.handshake.associate()
         self.sent()
         self.handshake.on_init_ack(init_ack or self.peer_init(cookie=b"cookie"), source or self.route())
         [(_, _, body)] = self.sent()

@@ -9,7 +9,7 @@ import pytest
 
 from asyncsctp.handlers.paths.heartbeat import Heartbeat
 from asyncsctp.handlers.setup.agreement import Setup
-from asyncsctp.handlers.setup.collision import Collision, Reply
+from asyncsctp.handlers.setup.collision import Collision
 from asyncsctp.handlers.setup.cookie import OpenedCookie
 from asyncsctp.handlers.state import (
     COOKIE_ECHOED,
@@ -21,6 +21,7 @@ from asyncsctp.handlers.state import (
     SHUTDOWN_SENT,
     State,
 )
+from asyncsctp.paths.route import Route
 from asyncsctp.timers import T1_COOKIE, T1_INIT
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import (
@@ -54,10 +55,10 @@ def _established(bench: Bench) -> tuple[Bench, Collision]:
     return bench, Collision(bench.context, bench.cookies, Heartbeat(bench.context))
 
 
-def reopen(bench: Bench, reply: Reply | None) -> tuple[OpenedCookie, bytes]:
+def reopen(bench: Bench, reply: tuple[Route, bytes] | None) -> tuple[OpenedCookie, bytes]:
     """The cookie in an INIT ACK, as the endpoint will see it again."""
     assert reply is not None
-    init_ack = bench.read_setup_chunk(reply.body)
+    init_ack = bench.read_setup_chunk(reply[1])
     assert init_ack.cookie is not None
     bound = (bench.context.local_port, bench.context.peer_port, init_ack.initiate_tag)
     opened = bench.cookies.open(init_ack.cookie, bench.context.now, bound)
@@ -92,14 +93,14 @@ def snapshot(bench: Bench) -> tuple[object, ...]:
 
 
 def test_init_in_cookie_wait_is_answered_with_what_our_init_said(bench: Bench) -> None:
-    bench.handshake.associate(0x1111)
+    bench.handshake.associate()
     bench.sent()
     collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     before = snapshot(bench)
     reply = collision.on_init(bench.peer_init(tag=0x4444), bench.route(), FRESH, bench.handshake.offer)
     assert reply is not None
-    assert (reply.route, reply.tag) == (bench.route(), 0x4444)
-    init_ack = bench.read_setup_chunk(reply.body)
+    assert reply[0] == bench.route()
+    init_ack = bench.read_setup_chunk(reply[1])
     assert (init_ack.initiate_tag, init_ack.initial_tsn) == (0x1111, bench.handshake.offer.initial_tsn)
     cookie, _ = reopen(bench, reply)
     assert cookie.tie_tags == (0, 0)
@@ -109,12 +110,12 @@ def test_init_in_cookie_wait_is_answered_with_what_our_init_said(bench: Bench) -
 
 def test_in_cookie_wait_the_answer_goes_only_where_our_user_wanted_to(bench: Bench) -> None:
     """Rules 1 and 2."""
-    bench.handshake.associate(0x1111)
+    bench.handshake.associate()
     collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     known = bench.peer_init(tag=0x4444, addresses=(bench.peer_address,))
     reply = collision.on_init(known, bench.route(OTHER), FRESH, bench.handshake.offer)
     assert reply is not None
-    assert reply.route.address == bench.peer_address
+    assert reply[0].address == bench.peer_address
     assert collision.on_init(bench.peer_init(), bench.route(OTHER), FRESH, bench.handshake.offer) is None
 
 
@@ -135,7 +136,7 @@ def test_init_in_cookie_echoed_may_add_no_address(bench: Bench) -> None:
     before = snapshot(bench)
     reply = collision.on_init(bench.peer_init(addresses=(OTHER,)), bench.route(), FRESH, bench.handshake.offer)
     assert reply is not None
-    assert bench.kinds(reply.body) == [ABORT]
+    assert bench.kinds(reply[1]) == [ABORT]
     assert snapshot(bench) == before
 
 
@@ -151,8 +152,7 @@ def test_init_later_is_answered_with_a_new_tag_and_changes_nothing(pair: tuple[B
     second = collision.on_init(bench.peer_init(tag=0x4444), bench.route(), FRESH + 1, None)
     cookie, raw = reopen(bench, first)
     assert first is not None
-    assert first.tag == 0x4444
-    assert cookie.setup.local_tag == bench.read_setup_chunk(first.body).initiate_tag == FRESH
+    assert cookie.setup.local_tag == bench.read_setup_chunk(first[1]).initiate_tag == FRESH
     assert 0 not in cookie.tie_tags
     assert reopen(bench, second)[0].tie_tags == cookie.tie_tags
     assert snapshot(bench) == before
@@ -167,12 +167,11 @@ def test_a_restart_with_new_addresses_is_refused_and_they_are_named(pair: tuple[
     init = bench.peer_init(tag=0x4444, addresses=(bench.peer_address, OTHER, THIRD))
     reply = collision.on_init(init, bench.route(), FRESH, None)
     assert reply is not None
-    assert reply.tag == 0x4444
-    assert bench.kinds(reply.body) == [ABORT]
-    assert reply.body[1] == 0
-    assert int.from_bytes(reply.body[4:6]) == CAUSE_RESTART_NEW_ADDRESSES
+    assert bench.kinds(reply[1]) == [ABORT]
+    assert reply[1][1] == 0
+    assert int.from_bytes(reply[1][4:6]) == CAUSE_RESTART_NEW_ADDRESSES
     new = bytes.fromhex("00050008c0000203") + bytes.fromhex("00050008c0000204")
-    assert reply.body[8:] == new
+    assert reply[1][8:] == new
     assert snapshot(bench) == before
 
 
@@ -181,8 +180,8 @@ def test_a_restart_from_a_new_source_is_refused_too(pair: tuple[Bench, Collision
     init = bench.peer_init(tag=0x3333, addresses=(bench.peer_address,))
     reply = collision.on_init(init, bench.route(OTHER), FRESH, None)
     assert reply is not None
-    assert bench.kinds(reply.body) == [ABORT]
-    assert reply.route.address == OTHER
+    assert bench.kinds(reply[1]) == [ABORT]
+    assert reply[0].address == OTHER
 
 
 def test_a_restart_may_list_fewer_addresses(make_bench: Callable[..., Bench]) -> None:
@@ -210,10 +209,10 @@ def test_init_from_another_udp_port_is_refused(pair: tuple[Bench, Collision], st
     source = bench.route(udp_port=40000)
     reply = collision.on_init(bench.peer_init(tag=0x4444), source, FRESH, None)
     assert reply is not None
-    assert (reply.route, reply.tag) == (source, 0x4444)
-    assert bench.kinds(reply.body) == [ABORT]
-    assert int.from_bytes(reply.body[4:6]) == CAUSE_NEW_ENCAPSULATION_PORT
-    assert reply.body[8:12] == (9899).to_bytes(2) + (40000).to_bytes(2)
+    assert reply[0] == source
+    assert bench.kinds(reply[1]) == [ABORT]
+    assert int.from_bytes(reply[1][4:6]) == CAUSE_NEW_ENCAPSULATION_PORT
+    assert reply[1][8:12] == (9899).to_bytes(2) + (40000).to_bytes(2)
     assert snapshot(bench) == before
 
 
@@ -309,7 +308,7 @@ def test_no_restart_while_the_shutdown_ack_is_out(pair: tuple[Bench, Collision])
 
 def test_action_b_in_cookie_wait(bench: Bench) -> None:
     """M 0 A A: both began, and the peer's INIT was answered before its INIT ACK came."""
-    bench.handshake.associate(0x1111)
+    bench.handshake.associate()
     bench.sent()
     collision = Collision(bench.context, bench.cookies, Heartbeat(bench.context))
     init = bench.peer_init(tag=0x4444, addresses=(OTHER,))

@@ -36,7 +36,7 @@ def cause_code(chunk: bytes) -> int:
 
 
 def test_init_goes_alone_with_tag_0_to_the_primary(bench: Bench) -> None:
-    bench.handshake.associate(0x1111)
+    bench.handshake.associate()
     [(address, tag, body)] = bench.sent()
     init = bench.read_setup_chunk(body)
     assert (address, tag) == (bench.peer_address, 0)
@@ -50,12 +50,12 @@ def test_init_goes_alone_with_tag_0_to_the_primary(bench: Bench) -> None:
 
 def test_a_multihomed_endpoint_lists_its_addresses(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(local=("192.0.2.1", "192.0.2.9"))
-    bench.handshake.associate(1)
+    bench.handshake.associate()
     assert bench.read_setup_chunk(bench.sent()[0][2]).addresses == ("192.0.2.1", "192.0.2.9")
 
 
 def test_the_whole_way(bench: Bench) -> None:
-    bench.handshake.associate(0x1111)
+    bench.handshake.associate()
     bench.sent()
     bench.context.now = 0.1
     bench.handshake.on_init_ack(bench.peer_init(cookie=b"a cookie"), bench.route())
@@ -79,7 +79,7 @@ def test_the_whole_way(bench: Bench) -> None:
 
 def test_init_is_sent_again_with_doubled_time_outs_up_to_rto_max(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(Config(rto_initial=1.0, rto_max=8.0, init_max_retrans=5))
-    bench.handshake.associate(0x1111)
+    bench.handshake.associate()
     first = bench.sent()
     at = [0.0]
     while not bench.owner.ended:
@@ -95,7 +95,7 @@ def test_init_is_sent_again_with_doubled_time_outs_up_to_rto_max(make_bench: Cal
 
 def test_init_max_retrans_of_0_is_one_init(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(Config(init_max_retrans=0))
-    bench.handshake.associate(1)
+    bench.handshake.associate()
     bench.wait()
     assert len(bench.sent()) == 1
     assert bench.context.state is CLOSED
@@ -104,7 +104,7 @@ def test_init_max_retrans_of_0_is_one_init(make_bench: Callable[..., Bench]) -> 
 def test_init_goes_to_every_address_of_the_peer(make_bench: Callable[..., Bench]) -> None:
     """Section 5.1: retransmissions use all addresses, and each has its own back-off."""
     bench = make_bench(addresses=("192.0.2.2", OTHER, "192.0.2.4"))
-    bench.handshake.associate(1)
+    bench.handshake.associate()
     for _ in range(5):
         bench.wait()
     assert [address for address, _, _ in bench.sent()[:3]] == ["192.0.2.2", OTHER, "192.0.2.4"]
@@ -113,7 +113,7 @@ def test_init_goes_to_every_address_of_the_peer(make_bench: Callable[..., Bench]
 
 def test_the_address_that_answered_becomes_the_primary(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(addresses=("192.0.2.2", OTHER))
-    bench.handshake.associate(1)
+    bench.handshake.associate()
     bench.wait()
     bench.sent()
     bench.handshake.on_init_ack(bench.peer_init(cookie=b"c", addresses=("192.0.2.2", OTHER)), bench.route(OTHER))
@@ -160,7 +160,7 @@ def test_an_init_ack_from_a_new_address_counts_if_it_lists_a_known_one(bench: Be
 
 
 def test_an_init_ack_from_nowhere_is_not_for_us(bench: Bench) -> None:
-    bench.handshake.associate(1)
+    bench.handshake.associate()
     bench.sent()
     bench.handshake.on_init_ack(bench.peer_init(cookie=b"c"), bench.route(OTHER))
     assert bench.sent() == []
@@ -188,7 +188,7 @@ def test_an_init_ack_in_another_state_changes_nothing(bench: Bench) -> None:
 
 def test_a_cookie_ack_that_nobody_waits_for_is_ignored(bench: Bench) -> None:
     """Section 5.2.5."""
-    bench.handshake.associate(1)
+    bench.handshake.associate()
     bench.handshake.on_cookie_ack()
     assert bench.owner.established == []
     bench.handshake.on_init_ack(bench.peer_init(cookie=b"c"), bench.route())
@@ -210,7 +210,7 @@ def test_a_cookie_ack_that_nobody_waits_for_is_ignored(bench: Bench) -> None:
 def test_a_flawed_init_ack_ends_it_with_an_abort_under_the_peers_tag(
     bench: Bench, flaw: dict[str, Any], code: int
 ) -> None:
-    bench.handshake.associate(0x1111)
+    bench.handshake.associate()
     bench.sent()
     bench.handshake.on_init_ack(bench.peer_init(**{"cookie": b"c"} | flaw), bench.route())
     [(address, tag, body)] = bench.sent()
@@ -226,7 +226,7 @@ def test_a_flawed_init_ack_ends_it_with_an_abort_under_the_peers_tag(
 
 def test_an_init_ack_with_tag_0_is_answered_by_a_reflected_tag(bench: Bench) -> None:
     """Section 3.3.3: an ABORT with the T bit, whose tag is the one that came."""
-    bench.handshake.associate(0x1111)
+    bench.handshake.associate()
     bench.sent()
     bench.handshake.on_init_ack(bench.peer_init(tag=0, cookie=b"c"), bench.route())
     assert bench.sent() == [(bench.peer_address, 0x1111, control.pack_abort(reflected=True))]
@@ -276,7 +276,7 @@ def test_a_stale_cookie_is_asked_for_again_with_a_longer_life(bench: Bench, stal
 
 def test_cookies_that_are_stale_for_ever_end_in_a_refusal(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(Config(init_max_retrans=3))
-    bench.handshake.associate(1)
+    bench.handshake.associate()
     rounds = 0
     while not bench.owner.ended:
         rounds += 1
@@ -296,7 +296,7 @@ def test_a_stale_cookie_cause_without_its_measure_is_malformed(bench: Bench) -> 
 
 
 def test_a_stale_cookie_report_in_another_state_is_ignored(bench: Bench) -> None:
-    bench.handshake.associate(1)
+    bench.handshake.associate()
     bench.sent()
     bench.handshake.on_stale_cookie(stale(1))
     assert bench.sent() == []
@@ -310,9 +310,9 @@ def test_a_stale_cookie_report_in_another_state_is_ignored(bench: Bench) -> None
 
 
 def test_a_refusal_tells_its_causes(bench: Bench) -> None:
-    bench.handshake.associate(1)
+    bench.handshake.associate()
     cause = causes.pack_out_of_resource()
-    bench.handshake.refused(causes.read_causes(cause, 0, len(cause)))
+    bench.handshake.on_abort(causes.read_causes(cause, 0, len(cause)))
     [error] = bench.owner.ended
     assert isinstance(error, AssociationRefused)
     assert isinstance(error, ConnectionRefusedError)
@@ -320,15 +320,15 @@ def test_a_refusal_tells_its_causes(bench: Bench) -> None:
 
 
 def test_a_refusal_without_a_cause_has_a_hint(bench: Bench) -> None:
-    bench.handshake.associate(1)
-    bench.handshake.refused(())
+    bench.handshake.associate()
+    bench.handshake.on_abort(())
     assert "listen on that SCTP port" in str(bench.owner.ended[0])
 
 
 def test_a_refusal_for_the_udp_port_says_what_to_do(bench: Bench) -> None:
-    bench.handshake.associate(1)
+    bench.handshake.associate()
     cause = causes.pack_new_encapsulation_port(9899, 40000)
-    bench.handshake.refused(causes.read_causes(cause, 0, len(cause)))
+    bench.handshake.on_abort(causes.read_causes(cause, 0, len(cause)))
     [error] = bench.owner.ended
     assert error.causes[0].code == CAUSE_NEW_ENCAPSULATION_PORT
     assert "9899" in str(error)
