@@ -16,7 +16,7 @@ from ..config import Config
 from ..errors import AssociationClosed, MessageAbandoned, SCTPError
 from ..events import CongestionControllerFailed, Event, PartialDeliveryAborted, SchedulerFailed
 from ..handlers.state import CLOSED, ESTABLISHED, State
-from ..outbound.message import ANY_PATH, LIMITED, PRIORITY, TIMED, WHOLE, Terms, message_flags
+from ..outbound.message import ANY_PATH, WHOLE, Terms, message_flags
 from ..wire.constants import MASK_32
 from .flow_control import SendBuffer, WaitList
 from .inbox import Inbox
@@ -52,10 +52,6 @@ def check_options(ppid: object, unordered: object, sack_immediately: object) -> 
 def check_stream(sid: object) -> int:
     """`sid` if it can be a stream's id."""
     return check_int("stream", sid)
-
-
-def _policies(lifetime: object, max_retransmits: object, priority: object) -> tuple[tuple[str, object], ...]:
-    return ("lifetime", lifetime), ("max_retransmits", max_retransmits), ("priority", priority)
 
 
 def _seconds(lifetime: Any) -> float:
@@ -188,33 +184,35 @@ class Driver(Inbox):
         if type(ppid) is not int or unordered is not False or sack_immediately is not False:
             check_options(ppid, unordered, sack_immediately)
         flags = WHOLE if not unordered and not sack_immediately else message_flags(unordered, sack_immediately)
-        terms = None
-        if lifetime is not None or max_retransmits is not None or priority is not None or context is not None:
-            terms = self.terms(lifetime, max_retransmits, priority, context)
         if self.ended:
             raise self.closed_error()
-        path_id = ANY_PATH if path is None else self._path_id(path)
-        if auth_key is not None:
-            terms = terms or Terms(context)
-            path_id = self.core.lane(terms, auth_key, path_id)
-        receipt = Receipt(self, sid, kept, ppid, flags, terms, path_id)
+        receipt = Receipt(self, sid, kept, ppid, flags, None, ANY_PATH)
+        options = {
+            "lifetime": None if lifetime is None else _seconds(lifetime),
+            "max_retransmits": max_retransmits,
+            "priority": priority,
+            "context": context,
+            "path": None if path is None else self.peer_address("path", path),
+            "auth_key": auth_key,
+        }
+        if any(value is not None for value in options.values()):
+            self.core.prepare(receipt, options, self.engine.now())
         self.core.sender().send(receipt)
         self.sending.credit -= size
         self.engine.flush_soon(self.core, size)
         return receipt
 
-    def terms(self, lifetime: Any, max_retransmits: Any, priority: Any, context: object) -> Terms:
-        """What is asked for a message (RFC 3758, RFC 7496)."""
-        given = [name for name, value in _policies(lifetime, max_retransmits, priority) if value is not None]
-        if len(given) > 1:
-            raise ValueError(f"a message can have one of {' and '.join(given)}, not several")
-        if lifetime is not None:
-            return Terms(context, TIMED, self.engine.now() + _seconds(lifetime))
-        if max_retransmits is not None:
-            return Terms(context, LIMITED, check_int("max_retransmits", max_retransmits, 0, MASK_32))
-        if priority is not None:
-            return Terms(context, PRIORITY, check_int("priority", priority, 0, MASK_32))
-        return Terms(context)
+    def terms(self, lifetime: Any, max_retransmits: Any, context: object, auth_key: Any) -> Terms:
+        """Return what is asked for a message that is written in parts (RFC 3758, RFC 7496)."""
+        if auth_key is not None:
+            self.check_alive()
+        options = {
+            "lifetime": None if lifetime is None else _seconds(lifetime),
+            "max_retransmits": max_retransmits,
+            "context": context,
+            "auth_key": auth_key,
+        }
+        return self.core.terms(options, self.engine.now())
 
     def write_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> None:
         """A piece of a message that is written in parts; see `StreamWriter.send_parts`."""
@@ -264,10 +262,6 @@ class Driver(Inbox):
         self.abort_parts(sid)
         if self._listeners is not None:
             self._listeners.tell(PartialDeliveryAborted(sid))
-
-    def _path_id(self, path: Any) -> int:
-        found = self.core.path_manager.find(self.peer_address("path", path))
-        return ANY_PATH if found is None else found.path_id
 
     async def drain(self, sid: int) -> None:
         """See `StreamWriter.drain`."""

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from ..errors import MessageAbandoned
-from ..outbound.message import SETTLED, OutboundMessage, Terms
+from ..outbound.message import DONE, OutboundMessage, Terms
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -101,12 +101,12 @@ def _watch(driver: Driver, receipt: Receipt) -> asyncio.Future[Delivery]:
     future: asyncio.Future[Delivery] = driver.engine.loop.create_future()
     terms = receipt.terms
     submission = driver.core.submission
-    if terms is not None and isinstance(terms.watcher, Watch) and terms.fate != SETTLED:
+    if terms is not None and isinstance(terms.watcher, Watch) and terms.state != DONE:
         terms.watcher.add(future)
         return future
     watch = Watch()
     watch.add(future)
-    if terms is not None and terms.fate == SETTLED:
+    if terms is not None and terms.state == DONE:
         if terms.reason:
             watch.settle(MessageAbandoned(terms.reason))
         elif isinstance(terms.watcher, Watch) and terms.watcher.delivery is not None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 from ..checks import check_int
 from ..errors import AssociationClosed, EndOfStream
 from ..inbound.reassembly import SMALLEST_CHARGE
-from ..outbound.message import ANY_PATH
 from .parts import Part, PartReader, send_parts
 from .receipts import Receipt
 from .reconfiguration import close_stream, is_closed_with
@@ -418,10 +417,7 @@ class StreamWriter:
             raise self._closed_error()
         driver = self._driver
         driver.check_options(ppid, unordered)
-        terms = driver.terms(lifetime, max_retransmits, None, context)
-        if auth_key is not None:
-            driver.check_alive()
-            driver.core.lane(terms, auth_key, ANY_PATH)
+        terms = driver.terms(lifetime, max_retransmits, context, auth_key)
         return await send_parts(driver, self._sid, parts, ppid, unordered, terms)
 
     @property

@@ -8,9 +8,10 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
+from ..checks import check_bool
 from ..config import Config
 from ..errors import AssociationAborted, AssociationClosed
 from ..events import PeerAddressChanged
@@ -22,14 +23,14 @@ from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import CookieJar, OpenedCookie
 from ..handlers.setup.handshake import Handshake
 from ..handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
-from ..outbound.message import WHOLE, OutboundMessage, Terms, message_flags
+from ..outbound.message import PARTS_OPTIONS, SEND_OPTIONS, WHOLE, OutboundMessage, Terms, message_flags
 from ..paths.local_addresses import known_to_client, set_out_from
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..paths.route import Route
 from ..timers import AUTOCLOSE, NEVER, timer_kind, timer_path
 from ..wire import causes
-from ..wire.constants import COMMON_HEADER_SIZE
+from ..wire.constants import COMMON_HEADER_SIZE, FLAG_IMMEDIATE
 from ..wire.init import Init
 from ..wire.tlv import Malformed
 from .dispatch import expire, on_reflected, process
@@ -265,36 +266,50 @@ class Association(Overview):
 
     # What the user says.
 
-    def send(
-        self,
-        sid: int,
-        data: bytes,
-        ppid: int = 0,
-        unordered: bool = False,
-        immediate: bool = False,
-        context: object = None,
-        path: str | None = None,
-        terms: Terms | None = None,
-        auth_key: int | None = None,
-    ) -> OutboundMessage:
-        """Queue a message; it leaves with the next flush that finds room for it, over `path` while that works, and
-        authenticated with this shared key.
+    def send(self, sid: int, data: bytes, ppid: int = 0, unordered: bool = False, **options: Any) -> OutboundMessage:
+        """Queue a message with these `SEND_OPTIONS`; it leaves with the next flush that finds space for it.
 
-        `ValueError` for an empty message, a stream or PPID out of range, a foreign address, an unknown key;
+        `ValueError` or `TypeError` as of `prepare`, and for an empty message, a stream or PPID out of range;
         `MessageTooLarge`; `AssociationClosed` if the association is not established, or is shutting down.
         """
-        flags = message_flags(unordered, immediate) if unordered or immediate else WHOLE
-        if terms is None and context is not None:
-            terms = Terms(context)
-        message = OutboundMessage(sid, data, ppid, flags, terms)
-        if path is not None:
-            message.path_id = self.path_to(path).path_id
-        if auth_key is not None:
-            if message.terms is None:
-                message.terms = Terms()
-            message.path_id = self.lane(message.terms, auth_key, message.path_id)
+        message = OutboundMessage(sid, data, ppid, message_flags(unordered, False) if unordered else WHOLE)
+        if options:
+            self.prepare(message, options, self.context.now)
         self.sender().send(message)
         return message
+
+    def prepare(self, message: OutboundMessage, options: Mapping[str, Any], now: float) -> None:
+        """Give a message what these of the `SEND_OPTIONS` ask for, before it is sent; None stands for no option.
+
+        * `lifetime`, `max_retransmits`, `priority`, `context`, `auth_key`: see `terms`.
+        * `sack_immediately`, a bool: the peer is asked for a SACK without delay (RFC 7053).
+        * `path`: the peer's address to send it to, while that works.
+
+        `TypeError` or `ValueError` for wrong ones: a foreign address, an unknown key.
+        """
+        _check_names(options, SEND_OPTIONS)
+        if check_bool("sack_immediately", options.get("sack_immediately", False)):
+            message.flags |= FLAG_IMMEDIATE
+        if options.get("path") is not None:
+            message.path_id = self.path_to(options["path"]).path_id
+        terms = self._terms(options, now)
+        if not terms.is_plain:
+            message.terms = terms
+
+    def terms(self, options: Mapping[str, Any], now: float) -> Terms:
+        """Return the terms of a message that is written in parts, with these of the `PARTS_OPTIONS`.
+
+        They are those of `Terms.from_options`, and `auth_key`: the id of the shared key that is to authenticate it
+        (RFC 4895). `TypeError` or `ValueError` for wrong ones.
+        """
+        _check_names(options, PARTS_OPTIONS)
+        return self._terms(options, now)
+
+    def _terms(self, options: Mapping[str, Any], now: float) -> Terms:
+        terms = Terms.from_options(options, now)
+        if options.get("auth_key") is not None:
+            self._rooms.assign_key(terms, options["auth_key"])
+        return terms
 
     def send_many(self, sid: int, messages: list[bytes], ppid: int, unordered: bool, immediate: bool) -> None:
         """Queue messages, as `send` does each of them: all, or none if one of them is wrong."""
@@ -425,3 +440,9 @@ class Association(Overview):
             rooms.flush_reconfig()
         finally:
             context.is_at_work = was_at_work
+
+
+def _check_names(options: Mapping[str, Any], known: frozenset[str]) -> None:
+    unknown = options.keys() - known
+    if unknown:
+        raise TypeError(f"{', '.join(sorted(unknown))}: no such option; a message has {', '.join(sorted(known))}")

@@ -16,7 +16,7 @@ from ..handlers.data.sender import Transmission
 from ..handlers.paths.heartbeat import HEARTBEATS_IN
 from ..handlers.state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, SENDS_DATA, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT, State
 from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW
-from ..outbound.message import ABANDONED, ACKED, IN_FLIGHT, lane_path
+from ..outbound.message import ABANDONED, ACKED, IN_FLIGHT
 from ..outbound.outstanding import OutstandingQueue
 from ..outbound.send_queue import SendQueue
 from ..path_state import PathState
@@ -144,7 +144,7 @@ def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
                 yield f"path {path_id} was removed, and data counts for it"
         for stream in transmission.queue._streams.values():
             for message in stream.messages[stream.head :] + (stream.later or []):
-                held.add(lane_path(message.path_id))
+                held.add(message.path_id)
         if transmission.abandonment is not None:
             held.add(transmission.abandonment.path_id)
     held = {path_id for path_id in held if path_id >= 0} - used
@@ -193,7 +193,7 @@ def _outstanding(outstanding: OutstandingQueue) -> Iterator[str]:
     earliest = [-1] * len(in_flight)
     landing = user_bytes = 0
     following = outstanding.cumulative_tsn + 1
-    gaps = [gap for gap in outstanding._gaps if gap[1] > outstanding.cumulative_tsn]
+    gaps = [gap for gap in outstanding._gap_ranges if gap[1] > outstanding.cumulative_tsn]
     gap = 0
     waiting = outstanding._lost_tsns
     for record in outstanding.records[outstanding.head :]:

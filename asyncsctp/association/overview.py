@@ -11,7 +11,6 @@ from ..handlers.context import Context
 from ..handlers.keyring import Keyring
 from ..handlers.state import FORMING, State
 from ..handlers.streams.reconfig import Reconfig
-from ..outbound.message import Terms
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..statistics import Statistics
@@ -114,13 +113,6 @@ class Overview:
     def authentication(self) -> Authentication:
         """The shared keys (RFC 4895); its verbs raise `ValueError` if authentication was not negotiated."""
         return self._rooms.open_authentication()
-
-    def lane(self, terms: Terms, key_id: int, path_id: int) -> int:
-        """What the `path_id` of a message with these terms is to be, so that this shared key authenticates it.
-
-        `ValueError` if there is no such key, or authentication was not negotiated.
-        """
-        return self._rooms.lane(terms, key_id, path_id)
 
     @property
     def asconf(self) -> Asconf:

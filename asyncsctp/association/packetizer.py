@@ -14,7 +14,7 @@ from ..handlers.data.receiver import Reception
 from ..handlers.data.sender import Transmission
 from ..handlers.keyring import ACTIVE, Keyring
 from ..handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
-from ..outbound.message import ANY_PATH, LOST, PacketRecord, lane_key, lane_path
+from ..outbound.message import ANY_KEY, ANY_PATH, LOST, PacketRecord
 from ..path_state import PathState
 from ..paths.marks import Marks
 from ..paths.path import Path
@@ -255,7 +255,7 @@ class Packetizer:
                 return
             parts = self._take_lead(path, data_path)
             last_path_id = record.path_id
-            key_id = record.key_id()
+            key_id = record.key_id
             filled, earliest = window.fill(parts, path.payload - _size(parts), path.path_id, context.now, not parts)
             if filled:
                 if not transmission.outstanding.has_outstanding(last_path_id):  # section 6.3.2 R2
@@ -275,11 +275,11 @@ class Packetizer:
         # Section 6.1 D: each SACK is an opportunity to send, although those of a batch are taken together.
         burst = (context.config.max_burst or _UNLIMITED) * max(transmission.sacks, 1)
         while queue.buffered and burst:
-            wanted = queue.next_path() if queue.directed else ANY_PATH
-            path_id = lane_path(wanted) if wanted >= 0 else ANY_PATH
-            path = data_path if path_id < 0 else context.paths.data_path(context.paths.by_id[path_id])
-            lead = self._lead if path is data_path else []
-            sent = self._send_run(transmission, path, wanted, burst, lead)
+            message = queue.next_message() if queue.directed else None
+            wanted = ANY_PATH if message is None else message.path_id
+            key_id = ANY_KEY if message is None else message.key_id
+            path = data_path if wanted < 0 else context.paths.data_path(context.paths.by_id[wanted])
+            sent = self._send_run(transmission, path, wanted, key_id, burst, self._lead if path is data_path else [])
             if not sent:
                 break
             burst -= sent
@@ -287,7 +287,9 @@ class Packetizer:
         if queue and not transmission.outstanding and queue.next_size(path.payload):
             transmission.await_window(path)
 
-    def _send_run(self, transmission: Transmission, path: Path, wanted: int, burst: int, lead: list[bytes]) -> int:
+    def _send_run(
+        self, transmission: Transmission, path: Path, wanted: int, key_id: int, burst: int, lead: list[bytes]
+    ) -> int:
         """Packets of new data to one path, as many as the peer's window, cwnd and the burst allow (section 6.1 A, B and
         E).
 
@@ -303,7 +305,6 @@ class Packetizer:
         records: list[PacketRecord] = []
         writer = _WRITER
         writer.truncate(0)  # a scheduler that raised may have left something
-        key_id = lane_key(wanted)
         keyring = context.keyring
         if keyring is not None and not keyring.blanket and key_id < 0:
             keyring = None
@@ -322,7 +323,7 @@ class Packetizer:
             space = path.payload - _size(lead) if lead else path.payload
             if nagle and _gathers(transmission, space, sent > 0):
                 break
-            count, taken = queue.fill(writer, space, tsn, peer_rwnd, wanted)
+            count, taken = queue.fill(writer, space, tsn, peer_rwnd, wanted, key_id)
             if not count:
                 if lead and not queue.next_size(space):
                     self._emit(path, b"".join(lead))
@@ -330,7 +331,7 @@ class Packetizer:
                     continue
                 if sent or not queue.next_size(space) or not transmission.take_probe():
                     break
-                count, taken = queue.fill(writer, space, tsn, queue.next_size(space), wanted)
+                count, taken = queue.fill(writer, space, tsn, queue.next_size(space), wanted, key_id)
                 if not count:  # a scheduler that changes its mind, or the next message wants another path
                     break
             body = take_all(writer)
@@ -339,7 +340,7 @@ class Packetizer:
             if not queue.tracked:
                 records.append(record)
             else:
-                records += record.carve(queue.tracked)
+                records += record.assign(queue.tracked)
                 queue.tracked.clear()
             if lead:
                 body = b"".join(lead) + body

@@ -134,17 +134,16 @@ class Rooms:
             self.authentication = Authentication(self.context)
         return self.authentication
 
-    def lane(self, terms: Terms, key_id: int, path_id: int) -> int:
-        """Let a message be authenticated with this key; what its `path_id` is to be then.
+    def assign_key(self, terms: Terms, key_id: int) -> None:
+        """Let a message with these terms be authenticated with this key. `ValueError` if there is no such key.
 
-        `ValueError` if there is no such key. From the first on, all packets leave room for AUTH.
+        From the first on, all packets leave space for AUTH.
         """
-        keyed = self.open_authentication().assign(terms, key_id, path_id)
+        self.open_authentication().assign(terms, key_id)
         keyring = self.context.keyring
         transmission = self.transmission
         if keyring is not None and transmission is not None and self.context.paths.reserve(keyring.size):
             transmission.measure()
-        return keyed
 
     def flush_reconfig(self) -> None:
         """Send what has become due by what has left, and go on with a shutdown that waited for the same."""

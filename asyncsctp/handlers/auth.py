@@ -13,7 +13,7 @@ from typing import Final, final
 from ..checks import check_int
 from ..config import Config, check_auth_key
 from ..events import AuthKeyChanged
-from ..outbound.message import Terms, lane
+from ..outbound.message import Terms
 from ..wire import causes, tlv
 from ..wire.auth import NEVER_AUTHENTICATED, read_auth
 from ..wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO, PAD
@@ -125,10 +125,9 @@ class Authentication:
             raise ValueError(f"key {key_id} is in use until AuthKeyChanged({key_id}, 'free') tells otherwise")
         self._keyring().forget(key_id)
 
-    def assign(self, terms: Terms, key_id: int, path_id: int) -> int:
-        """Let a message be authenticated with this key; what its `path_id` is to be then."""
+    def assign(self, terms: Terms, key_id: int) -> None:
+        """Let a message with these terms be authenticated with this key."""
         terms.key = self._usable(key_id).use(key_id)
-        return lane(path_id, key_id)
 
     def advance(self) -> None:
         """Tell of the deactivated keys that nothing is sent with any more."""

@@ -9,9 +9,9 @@ from typing import final
 from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED, MASK_16, MASK_32
 from ..wire.octets import Writer, write_data
 from ..wire.tlv import PADDING
-from .message import ANY_PATH, BEGUN, KEYED, LEFT, PIECE, WHOLE, OutboundMessage
+from .message import ANY_KEY, ANY_PATH, BEGUN, LEFT, WHOLE, OutboundMessage
+from .outgoing_stream import GONE, OutgoingStream
 from .send_queue import SMALLEST_TAIL, SendQueue
-from .turns import GONE, OutgoingStream
 
 
 @final
@@ -37,26 +37,29 @@ class DataQueue(SendQueue):
         begun = self._begun
         return [] if begun is None or begun.open is None or begun.sid not in sids else [begun.sid]
 
-    def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
+    def fill(
+        self, writer: Writer, space: int, tsn: int, max_user: int, path_id: int = ANY_PATH, key_id: int = ANY_KEY
+    ) -> tuple[int, int]:
         if self._competing:
             self._begin_packet()
-        room &= -4
+        space &= -4
         first_tsn = tsn
         user_before = max_user
         max_chunk = self.max_chunk
-        is_keyed = path_id >= KEYED
-        while room > DATA_HEADER_SIZE:
+        while space > DATA_HEADER_SIZE:
             stream = self._begun or self._turn()
             if stream is None or not stream.messages:
                 break
             message = stream.messages[stream.head]
-            if message.path_id != path_id and (message.path_id != PIECE or path_id != ANY_PATH):
+            if message.path_id != path_id:
+                break
+            if (message.terms is not None or key_id >= 0) and message.key_id != key_id:
                 break
             if stream.begun or len(message.data) + DATA_HEADER_SIZE > max_chunk or message.flags & WHOLE != WHOLE:
-                taken = self._fragment(stream, message, writer, room, tsn, max_user)
+                taken = self._fragment(stream, message, writer, space, tsn, max_user)
                 if not taken:
                     break
-                room -= (taken + DATA_HEADER_SIZE + 3) & -4
+                space -= (taken + DATA_HEADER_SIZE + 3) & -4
                 max_user -= taken
                 tsn += 1
                 continue
@@ -66,6 +69,7 @@ class DataQueue(SendQueue):
             sid_key = stream.sid << 16
             ssn = stream.next_ssn
             alone = not self._competing
+            is_keyed = key_id >= 0
             urgent_flags = self.urgent_flags
             user_at_start = max_user
             length = 0
@@ -74,13 +78,16 @@ class DataQueue(SendQueue):
                 data = message.data
                 size = len(data)
                 length = size + DATA_HEADER_SIZE
-                if is_keyed and message.flags & WHOLE != WHOLE:  # a piece; else `path_id` tells it
+                flags = message.flags
+                if length > space or length > max_chunk or size > max_user or message.path_id != path_id:
                     break
-                if length > room or length > max_chunk or size > max_user or message.path_id != path_id:
+                if flags & WHOLE != WHOLE:  # a piece, or withdrawn
+                    break
+                terms = message.terms
+                if (terms is not None or is_keyed) and message.key_id != key_id:
                     break
                 messages[head] = GONE
                 head += 1
-                flags = message.flags
                 key = sid_key | ssn & MASK_16
                 write_data(writer, flags | urgent_flags, length, tsn & MASK_32, key, message.ppid)
                 writer.write(data)
@@ -88,14 +95,14 @@ class DataQueue(SendQueue):
                     writer.write(PADDING[length & 3])
                     length = (length + 3) & -4
                 message.tsn = tsn
-                if message.terms is not None:
-                    message.terms.number = ssn
-                    message.terms.fate = LEFT
+                if terms is not None:
+                    terms.number = ssn
+                    terms.state = LEFT
                     self.tracked.append((tsn, message))
                 if not flags & FLAG_UNORDERED:
                     ssn += 1
                 tsn += 1
-                room -= length
+                space -= length
                 max_user -= size
                 if not alone:
                     break
@@ -114,15 +121,15 @@ class DataQueue(SendQueue):
         return tsn - first_tsn, taken
 
     def _fragment(
-        self, stream: OutgoingStream, message: OutboundMessage, writer: Writer, room: int, tsn: int, max_user: int
+        self, stream: OutgoingStream, message: OutboundMessage, writer: Writer, space: int, tsn: int, max_user: int
     ) -> int:
-        """Write the next chunk of a message that needs several (section 6.9). Its user bytes, 0 if it waits."""
+        """Write the next chunk of a message that needs several (section 6.9); return its user bytes, 0 if it waits."""
         data = message.data
         offset = stream.offset
         left = size = len(data) - offset
         limit = self.max_chunk
-        if room < limit:
-            limit = room
+        if space < limit:
+            limit = space
         if size + DATA_HEADER_SIZE > limit:
             if limit < SMALLEST_TAIL:
                 return 0
@@ -136,7 +143,7 @@ class DataQueue(SendQueue):
             self._begun = stream
             if message.terms is not None:
                 message.terms.number = stream.next_ssn
-                message.terms.fate = BEGUN
+                message.terms.state = BEGUN
                 message.terms.message = message
                 message.terms.pieces = None
         if size == left:
@@ -162,7 +169,7 @@ class DataQueue(SendQueue):
                 stream.next_ssn += 1
             message.tsn = tsn
             if message.terms is not None:
-                message.terms.fate = LEFT
+                message.terms.state = LEFT
         stream.advance(stream.head + 1)
         self._end_turn(stream, len(data))
         return size

@@ -17,9 +17,9 @@ from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERE
 from ..wire.numbering import Numbering
 from ..wire.octets import Writer, write_i_data
 from ..wire.tlv import PADDING
-from .message import ANY_PATH, BEGUN, LEFT, PIECE, WHOLE, OutboundMessage
+from .message import ANY_KEY, ANY_PATH, BEGUN, LEFT, WHOLE, OutboundMessage
+from .outgoing_stream import GONE, TRIES, OutgoingStream
 from .send_queue import SMALLEST_TAIL, SendQueue
-from .turns import GONE, TRIES, OutgoingStream
 
 _TYPE: Final = I_DATA << 8
 #: Messages that may be begun although they don't fit the window beside the others.
@@ -66,22 +66,26 @@ class IDataQueue(SendQueue):
         streams = self._streams
         return [sid for sid in sids if sid in streams and streams[sid].begun and streams[sid].open is not None]
 
-    def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
+    def fill(
+        self, writer: Writer, space: int, tsn: int, max_user: int, path_id: int = ANY_PATH, key_id: int = ANY_KEY
+    ) -> tuple[int, int]:
         if self._competing:
             self._begin_packet()
-        room &= -4
+        space &= -4
         first_tsn = tsn
         user_before = max_user
-        while room > I_DATA_HEADER_SIZE:
+        while space > I_DATA_HEADER_SIZE:
             stream = self._turn()
             if stream is None:
                 break
             message = stream.messages[stream.head]
-            if message.path_id != path_id and (message.path_id != PIECE or path_id != ANY_PATH):
+            if message.path_id != path_id:
+                break
+            if (message.terms is not None or key_id >= 0) and message.key_id != key_id:
                 break
             size = len(message.data) - stream.offset
             left = size
-            limit = room if room < self.max_chunk else self.max_chunk
+            limit = space if space < self.max_chunk else self.max_chunk
             if size + I_DATA_HEADER_SIZE > limit:
                 # One that needs no fragments waits for the next packet; a piece of another is not made too small.
                 if limit < SMALLEST_TAIL or (not stream.begun and size + I_DATA_HEADER_SIZE <= self.max_chunk):
@@ -96,7 +100,7 @@ class IDataQueue(SendQueue):
             self._write(stream, message, writer, size, left, tsn)
             stream.buffered -= size
             tsn += 1
-            room -= (size + I_DATA_HEADER_SIZE + 3) & -4
+            space -= (size + I_DATA_HEADER_SIZE + 3) & -4
             max_user -= size
             if self._competing or not stream.messages:
                 self._end_turn(stream, size)
@@ -108,11 +112,11 @@ class IDataQueue(SendQueue):
         return tsn - first_tsn, taken
 
     def _has_place(self, stream: OutgoingStream) -> bool:
-        """Whether the message of a stream counts already, although its first chunk has not left yet."""
+        """Return True if the message of a stream counts already, although its first chunk has not left yet."""
         return stream.reserved != 0 and stream.reserved != TRIES
 
     def _may_begin(self, stream: OutgoingStream, message: OutboundMessage) -> bool:
-        """Whether the first chunk of several may leave now: then the message counts until its last one has left."""
+        """Return True if the first chunk of several may leave now; the message counts then until its last has left."""
         size = len(message.data) + _KEEPING
         if message.flags & WHOLE != WHOLE:  # it is written in parts
             if stream.reserved:
@@ -126,11 +130,11 @@ class IDataQueue(SendQueue):
             stream.reserved = _LONG
         else:
             return False
-        self._brings_back = True  # there may be room for the next as well
+        self._brings_back = True  # there may be space for the next as well
         return True
 
     def _release(self, stream: OutgoingStream) -> None:
-        """The message of a stream counts no more, or did not come to need it: it is another one's turn to try."""
+        """Count the message of a stream no more, or not at all: it is another one's turn to try."""
         if stream.reserved == _LONG:
             self._long -= 1
         elif stream.reserved != TRIES:
@@ -141,7 +145,7 @@ class IDataQueue(SendQueue):
     def _write(
         self, stream: OutgoingStream, message: OutboundMessage, writer: Writer, size: int, left: int, tsn: int
     ) -> None:
-        """One chunk: `size` of the `left` bytes of a message, or of a piece."""
+        """Write one chunk: `size` of the `left` bytes of a message, or of a piece."""
         flags = message.flags
         terms = message.terms
         data = message.data
@@ -154,7 +158,7 @@ class IDataQueue(SendQueue):
             number = message.ppid  # section 2.1: the fragment with the B bit has the PPID where others have the FSN
             if terms is not None:
                 terms.number = mid
-                terms.fate = BEGUN
+                terms.state = BEGUN
                 terms.message = message
                 terms.pieces = None
         if size != left or stream.begun or flags & WHOLE != WHOLE:
@@ -183,7 +187,7 @@ class IDataQueue(SendQueue):
         if flags & FLAG_END:
             message.tsn = tsn
             if terms is not None:
-                terms.fate = LEFT
+                terms.state = LEFT
             stream.end_message(unordered)
             if stream.reserved:
                 self._release(stream)

@@ -1,11 +1,16 @@
-"""What the sending side passes around: a message as it was written, what was agreed on for it, and a packet's worth of
-data chunks as it was sent."""
+"""What the sending side passes around: a message as it was written, the terms that hold for it, and a packet's worth of
+data chunks as it was sent.
+
+Which messages may be written is known to `handlers.data.submission`, how they become chunks to `send_queue`.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, final
+from collections.abc import Mapping
+from typing import Any, Final, final
 
+from ..checks import check_int, check_number
 from ..wire.constants import (
     DATA_HEADER_SIZE,
     FLAG_BEGIN,
@@ -14,21 +19,18 @@ from ..wire.constants import (
     FLAG_UNORDERED,
     I_DATA,
     I_DATA_HEADER_SIZE,
+    MASK_32,
 )
 from ..wire.octets import read_data
 
 WHOLE: Final = FLAG_BEGIN | FLAG_END
+#: In the flags of a message that was withdrawn from the middle of its stream, and stands there for nothing.
+WITHDRAWN: Final = 1 << 8
 
-#: A message that takes the path of new data, whichever that is.
+#: The path of a message that takes the path of new data, whichever that is.
 ANY_PATH: Final = -1
-#: The same of one that is not whole: a piece of a message that its user writes in parts.
-PIECE: Final = -2
-#: What is left in its stream of a message that was withdrawn from the middle of it.
-WITHDRAWN: Final = -3
-
-#: From here on: a message whose packets are authenticated with a key of its own (RFC 4895), on a path or on any.
-KEYED: Final = 1 << 32
-
+#: The key of a message that is authenticated with the active one, if it is to be authenticated at all (RFC 4895).
+ANY_KEY: Final = -1
 #: The TSN of a message that has not left completely.
 NOT_SENT: Final = -1
 
@@ -45,40 +47,33 @@ TIMED: Final = 1  # until an instant
 LIMITED: Final = 2  # for so many retransmissions of each chunk
 PRIORITY: Final = 3  # until the send buffer is full, and something more important comes
 
-# What has become of a message.
+# The states of a message.
 WAITING: Final = 0  # nothing of it has left
 BEGUN: Final = 1
 LEFT: Final = 2  # completely
-SETTLED: Final = 3  # acknowledged, or abandoned
+DONE: Final = 3  # acknowledged, or abandoned
+
+#: The options that say how long a message is worth sending, of which it has one at most.
+_POLICIES: Final = ("lifetime", "max_retransmits", "priority")
+#: The options of a message that is written in parts, and those of a whole one, beside its PPID and its order.
+PARTS_OPTIONS: Final = frozenset(("lifetime", "max_retransmits", "context", "auth_key"))
+SEND_OPTIONS: Final = PARTS_OPTIONS | {"priority", "sack_immediately", "path"}
 
 
 def message_flags(unordered: bool, immediate: bool) -> int:
-    """The flags of a message's DATA chunk when it needs one only."""
+    """Return the flags of a message's DATA chunk when it needs one only."""
     return WHOLE | (FLAG_UNORDERED if unordered else 0) | (FLAG_IMMEDIATE if immediate else 0)
-
-
-def lane(path_id: int, key_id: int) -> int:
-    """What stands for a path, or ANY_PATH, where a message is authenticated with this key."""
-    return KEYED | key_id << 16 | path_id + 1
-
-
-def lane_path(path_id: int) -> int:
-    """The path that a message wants, or ANY_PATH."""
-    return path_id if path_id < KEYED else (path_id & 0xFFFF) - 1
-
-
-def lane_key(path_id: int) -> int:
-    """The key that a message wants, or -1."""
-    return -1 if path_id < KEYED else path_id >> 16 & 0xFFFF
 
 
 class OutboundMessage:
     """One user message, or a piece of one. There is one of these for every message, so it is lean.
 
-    `data` is never empty (section 3.3.1: a DATA chunk has user data). `flags` are those of `message_flags`; a piece
-    lacks the B bit, the E bit or both. `order` is its arrival number, set when it is queued. `path_id` is the path that
-    its user wants it to take (section 11.1.5), if any, or a `lane`. `tsn` is that of its last chunk, once that has
-    left. `terms` are there only if it is to be told from others once it has left.
+    * `data` is never empty (section 3.3.1: a DATA chunk has user data), but for a message that was withdrawn.
+    * `flags`: those of `message_flags`; a piece lacks the B bit, the E bit or both, as does what has WITHDRAWN.
+    * `order`: its arrival number, set when it is queued.
+    * `path_id`: the path that its user wants it to take (section 11.1.5), or ANY_PATH.
+    * `tsn`: that of its last chunk, once that has left, or NOT_SENT.
+    * `terms`: there only if it is to be told from others once it has left.
     """
 
     __slots__ = ("data", "flags", "order", "path_id", "ppid", "sid", "terms", "tsn")
@@ -101,6 +96,12 @@ class OutboundMessage:
         self.order = 0
         self.tsn = -1  # NOT_SENT
 
+    @property
+    def key_id(self) -> int:
+        """The shared key that its packets are to be authenticated with, or ANY_KEY."""
+        terms = self.terms
+        return ANY_KEY if terms is None or terms.key is None else terms.key.key_id
+
 
 @final
 class KeyUse:
@@ -115,12 +116,12 @@ class KeyUse:
 
 @final
 class Terms:
-    """What holds for one message beyond the plain, and how it fares.
+    """What holds for one message beyond the plain, and its state.
 
     * `context` comes back in `SendFailed`; `watcher`, if any, is to hear what becomes of the message.
     * `policy`: RELIABLE, TIMED, LIMITED or PRIORITY. `bound`: the instant after which it is not sent, or the most
-      retransmissions of a chunk, or what it matters: the smaller, the more.
-    * `fate`: WAITING to SETTLED; then `reason` says why it was given up, and is empty if it was acknowledged.
+      retransmissions of a chunk, or its priority: the smaller, the more important.
+    * `state`: WAITING to DONE; then `reason` says why it was given up, and is empty if it was acknowledged.
     * `number`: its SSN or MID, from BEGUN on.
     * `records`: its chunks that have left and are not cumulatively acknowledged, in order of TSN.
     * `transmissions`: the most that a chunk took which has been acknowledged; `path_id`: where the last of them went.
@@ -131,7 +132,6 @@ class Terms:
     __slots__ = (
         "bound",
         "context",
-        "fate",
         "key",
         "message",
         "number",
@@ -142,6 +142,7 @@ class Terms:
         "policy",
         "reason",
         "records",
+        "state",
         "transmissions",
         "watcher",
     )
@@ -152,7 +153,7 @@ class Terms:
         self.bound = bound
         self.watcher: object = None
         self.key: KeyUse | None = None
-        self.fate = WAITING
+        self.state = WAITING
         self.message: OutboundMessage | None = None
         self.number = 0
         self.reason = ""
@@ -163,11 +164,35 @@ class Terms:
         self.open = False
         self.order = 0  # of one that is written in parts
 
-    def settle(self, reason: str = "") -> None:
-        """It is acknowledged, or abandoned for a reason: nothing of it is kept any more."""
-        if self.key is not None and self.fate != SETTLED:
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], now: float) -> Terms:
+        """Return the terms of a message that is written `now` with these options, of which others may be there as well:
+
+        `context`, and one at most of `lifetime` (seconds), `max_retransmits` and `priority` (0 to 4294967295); None
+        stands for none. `TypeError` or `ValueError` for what none of them can be.
+        """
+        terms = Terms(options.get("context"))
+        given = [name for name in _POLICIES if options.get(name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"a message can have one of {' and '.join(given)}, not several")
+        for name in given:
+            terms.policy = TIMED + _POLICIES.index(name)
+            if name == "lifetime":
+                terms.bound = now + check_number(name, options[name], 0)
+            else:
+                terms.bound = check_int(name, options[name], 0, MASK_32)
+        return terms
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether they ask for nothing."""
+        return self.policy == RELIABLE and self.context is None and self.key is None
+
+    def finish(self, reason: str = "") -> None:
+        """Note that the message is acknowledged, or abandoned for a reason: nothing of it is kept any more."""
+        if self.key is not None and self.state != DONE:
             self.key.count -= 1
-        self.fate = SETTLED
+        self.state = DONE
         self.reason = reason
         self.message = None
         self.pieces = None
@@ -180,18 +205,19 @@ class PacketRecord:
     """Data chunks that left in one packet, whose TSNs are consecutive: what is acknowledged, lost and sent again
     together.
 
-    `len(body)` is what counts against cwnd (section 7.2.2), `user_bytes` what counts against the peer's window.
-    `message`: that of which the last of several chunks is here, so that it can be given back: as acknowledgements are
-    cumulative, it is the last to go. Each chunk of a message that has terms is named, and has a record of its own.
-    `astray`: it was sent to several paths, so that nobody knows which of them it came along. `hurried`: it was sent
-    again by a fast retransmit, which happens once (section 7.2.4).
+    * `len(body)` counts against cwnd (section 7.2.2), `user_bytes` against the peer's window.
+    * `message`: that of which the last of several chunks is here, so that it can be given back: as acknowledgements are
+      cumulative, it is the last to go. Each chunk of a message that has terms has a record of its own, with this.
+    * `path_id`: where it was sent last; `is_ambiguous`: and elsewhere before, so that nobody knows by which path it has
+      arrived.
+    * `fast_retransmitted`: that happens once (section 7.2.4).
     """
 
     __slots__ = (
-        "astray",
         "body",
+        "fast_retransmitted",
         "first_tsn",
-        "hurried",
+        "is_ambiguous",
         "last_tsn",
         "message",
         "path_id",
@@ -212,28 +238,38 @@ class PacketRecord:
         self.sent_at = sent_at
         self.message: OutboundMessage | None = None
         self.transmissions = 1
-        self.astray = False
-        self.hurried = False
+        self.is_ambiguous = False
+        self.fast_retransmitted = False
         self.state = IN_FLIGHT
 
+    @property
     def key_id(self) -> int:
-        """The key that its packet is to be authenticated with; -1 where any will do."""
-        message = self.message
-        if message is None or message.terms is None or message.terms.key is None:
-            return -1
-        return message.terms.key.key_id
+        """The shared key that its packet is to be authenticated with, or ANY_KEY."""
+        return ANY_KEY if self.message is None else self.message.key_id
 
-    def first_beyond(self, room: int) -> int:
-        """The TSN of the first chunk that `room` bytes can't take, with those before it."""
+    @property
+    def terms(self) -> Terms | None:
+        """Those of the message of its one chunk, if that has any."""
+        return None if self.message is None else self.message.terms
+
+    def offset(self, tsn: int) -> int:
+        """Return where the chunk with this TSN begins in `body`."""
+        at = 0
+        for _ in range(tsn - self.first_tsn):
+            at += (read_data(self.body, at)[1] + 3) & -4
+        return at
+
+    def first_beyond(self, space: int) -> int:
+        """Return the TSN of the first chunk that does not fit into `space` bytes together with those before it."""
         at = 0
         for tsn in range(self.first_tsn, self.last_tsn + 1):
             at += (read_data(self.body, at)[1] + 3) & -4
-            if at > room:
+            if at > space:
                 return tsn
         return self.last_tsn + 1
 
     def cut(self, tsn: int) -> PacketRecord:
-        """Make two of it: keep the chunks before `tsn`, return a record of those from it on."""
+        """Keep the chunks before `tsn`; return a record of those from it on."""
         body = self.body
         header_size = I_DATA_HEADER_SIZE if body[0] == I_DATA else DATA_HEADER_SIZE
         at = 0
@@ -244,8 +280,8 @@ class PacketRecord:
             at += (length + 3) & -4
         rest = PacketRecord(tsn, self.last_tsn, body[at:], self.user_bytes - user_bytes, self.path_id, self.sent_at)
         rest.transmissions = self.transmissions
-        rest.astray = self.astray
-        rest.hurried = self.hurried
+        rest.is_ambiguous = self.is_ambiguous
+        rest.fast_retransmitted = self.fast_retransmitted
         rest.state = self.state
         if self.message is not None and self.message.tsn >= tsn:
             rest.message = self.message
@@ -255,8 +291,8 @@ class PacketRecord:
         self.user_bytes = user_bytes
         return rest
 
-    def carve(self, chunks: list[tuple[int, OutboundMessage]]) -> list[PacketRecord]:
-        """As many records as it takes to name the messages of these chunks, which are given by TSN in order."""
+    def assign(self, chunks: list[tuple[int, OutboundMessage]]) -> list[PacketRecord]:
+        """Return the records that it takes to refer to the messages of these chunks, given by TSN in order."""
         records: list[PacketRecord] = [self]
         for tsn, message in chunks:
             record = records[-1]
@@ -268,27 +304,21 @@ class PacketRecord:
                 records.append(record)
             if tsn < record.last_tsn:
                 records.append(record.cut(tsn + 1))
-            record.of(message)
+            record.message = message
+            if message.terms is not None:
+                message.terms.records.append(record)
         return records
 
-    def of(self, message: OutboundMessage) -> None:
-        """Its one chunk is of this message."""
-        self.message = message
-        if message.terms is not None:
-            message.terms.records.append(self)
+    def acknowledge(self, terms: Terms) -> bool:
+        """Note in its message's terms that its one chunk is cumulatively acknowledged.
 
-    def land(self, message: OutboundMessage) -> Terms | None:
-        """Its one chunk, of this message, is cumulatively acknowledged. The terms of a message that this completes, and
-        that someone watches.
+        Return True if that completes the message, and someone watches it.
         """
-        terms = message.terms
-        if terms is None:
-            return None
         terms.records.popleft()
         terms.path_id = self.path_id
         if self.transmissions > terms.transmissions:
             terms.transmissions = self.transmissions
-        if terms.fate != LEFT or terms.records:
-            return None
-        terms.settle()
-        return terms if terms.watcher is not None else None
+        if terms.state != LEFT or terms.records:
+            return False
+        terms.finish()
+        return terms.watcher is not None

@@ -1,4 +1,4 @@
-"""Who has been reported missing three times (RFC 9260 section 7.2.4, the HTNA algorithm), without a counter for each
+"""What has been reported missing three times (RFC 9260 section 7.2.4, the HTNA algorithm), without a counter for each
 chunk.
 
 A SACK counts one miss for every missing TSN below its highest newly acknowledged TSN h. As h was sent later than every
@@ -46,7 +46,7 @@ class Reneged:
         return self._records.get(record.last_tsn) is record
 
     def add(self, record: PacketRecord) -> None:
-        """Begin to count; the miss of this SACK is about to be counted."""
+        """Count the misses of a record, from that of this SACK on, which is about to be counted."""
         self._fresh.append(record)
 
     def split(self, record: PacketRecord, rest: PacketRecord) -> None:
@@ -56,7 +56,7 @@ class Reneged:
             self._wait(record, self._counts[rest.last_tsn])
 
     def take_missed(self, highest: int) -> list[PacketRecord]:
-        """Count a miss for those below `highest`; those that have been missed three times now."""
+        """Count a miss for those below `highest`; return those that have been missed three times now."""
         missed: list[PacketRecord] = []
         again: list[PacketRecord] = []
         while self._waiting and self._waiting[0] < highest:
@@ -101,7 +101,7 @@ class MissIndications:
         self._latest = [_BEFORE_ALL] * _MISSES  # of the highest newly acknowledged TSNs, when they left; ascending
 
     def note(self, highest: int) -> bool:
-        """A SACK counts a miss for what is missing below `highest`; whether the frontier has moved by it."""
+        """Count a miss for what is missing below `highest`; return whether the frontier has moved by it."""
         largest = self._largest
         if highest > largest[0]:
             largest[0] = highest
@@ -110,7 +110,7 @@ class MissIndications:
         return self.frontier > self.passed
 
     def is_due(self, record: PacketRecord) -> bool:
-        """Whether a record that the frontier passes is lost by that."""
+        """Return True if a record that the frontier passes is lost by that."""
         return (
             record.state == IN_FLIGHT
             and record.transmissions == 1
@@ -118,13 +118,14 @@ class MissIndications:
         )
 
     def on_sent_again(self, record: PacketRecord) -> None:
-        """The record has left once more."""
-        if not record.hurried:
+        """Note that a record has left once more."""
+        if not record.fast_retransmitted:
             self.again.append((record.sent_at, record.first_tsn, record.last_tsn))
 
     def take_overtaken(self, sent_at: float, highest: int, cumulative_tsn: int) -> list[tuple[float, int, int]]:
-        """What was sent again and has now been missed three times; a SACK counts a miss for what is below `highest` and
-        left before that did, at `sent_at`.
+        """Count a miss for what was sent again, is below `highest` and left before that did, at `sent_at`.
+
+        Return what has been missed three times now: when it left, its first and its last TSN.
         """
         latest = self._latest
         if (sent_at, highest) > latest[0]:
@@ -143,21 +144,23 @@ class MissIndications:
         return overtaken
 
     def on_reneged(self, record: PacketRecord) -> None:
-        """The record was acknowledged by a gap ack block, and no longer is; the miss of this SACK is about to be
-        counted. Of what had been sent again nobody knows which misses came after that: T3-rtx takes care of it.
+        """Note that a record was acknowledged by a gap ack block, and no longer is.
+
+        The miss of this SACK is about to be counted. Of what had been sent again nobody knows which misses came after
+        that: T3-rtx takes care of it.
         """
         if record.transmissions > 1:
-            record.hurried = True
+            record.fast_retransmitted = True
             return
         if self.reneged is None:
             self.reneged = Reneged()
         self.reneged.add(record)
 
     def on_split(self, record: PacketRecord, rest: PacketRecord) -> None:
-        """A record was cut in two."""
+        """Count on for both parts of a record that was cut in two."""
         if self.reneged is not None:
             self.reneged.split(record, rest)
 
     def take_missed(self, highest: int) -> list[PacketRecord]:
-        """The reneged records that have now been missed three times."""
+        """Count a miss for the reneged records below `highest`; return those missed three times now."""
         return self.reneged.take_missed(highest) if self.reneged is not None else []

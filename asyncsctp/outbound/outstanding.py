@@ -1,146 +1,95 @@
 """Packets sent and not yet cumulatively acknowledged, and what a SACK says of them (RFC 9260 sections 6.2.1 and 6.3.1).
 
 Knows TSNs, packet records and, as small ints, the paths they went over. It deliberately does not know congestion
-windows, timers or when to send again: it marks, counts and sums up; the summary is for those who decide. Work is
-proportional to what a SACK changes: gap ranges are compared with those of the SACK before.
+windows, timers or when to send again: it marks, counts and sums up in an `ack_summary`, for `retransmission` and
+`handlers.data.sender` to decide. Work is proportional to what a SACK changes: gap ranges are compared with those of the
+SACK before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Final, final
 
-from .gap_blocks import Withdrawn, subtract
-from .message import ABANDONED, ACKED, IN_FLIGHT, LEFT, LOST, RELIABLE, TIMED_OUT, OutboundMessage, PacketRecord, Terms
+from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_UNORDERED, I_DATA, I_DATA_HEADER_SIZE, MASK_16, MASK_32
+from ..wire.octets import read_data, read_i_data
+from .ack_summary import AckSummary
+from .gap_ranges import Withdrawn, subtract
+from .message import (
+    ABANDONED,
+    ACKED,
+    IN_FLIGHT,
+    LEFT,
+    LOST,
+    NOT_SENT,
+    RELIABLE,
+    TIMED_OUT,
+    WHOLE,
+    OutboundMessage,
+    PacketRecord,
+    Terms,
+)
 from .miss_indications import MissIndications
-from .records import Records, unacknowledged
+
+_last_tsn: Final = attrgetter("last_tsn")
 
 
 @final
-class AckSummary:
-    """What one SACK did. One object serves all associations, again and again: it is read before the next SACK.
+class OutstandingQueue:
+    """The records in order of TSN, from `head` on; those before it are done with.
 
-    * `stale`: older than one seen before, dropped (section 6.2.1 D i). `violation`: it acknowledges what was not sent.
-      Nothing else was touched in either case.
-    * `acked[path_id]`: bytes newly acknowledged, as cwnd counts (section 7.2.2); `any_new` if there were any. Of these,
-      `astray` were sent to other paths as well, by path.
-    * `cum_advanced`; `released`: user bytes that left the send buffer by that.
-    * `round_trips`: (path_id, seconds) measurements, at most one per path.
-    * `earliest_acked[path_id]`: the earliest outstanding TSN of the path was acknowledged (section 6.3.2 R3).
-    * `lost_paths`: where the records that have been missed three times were last sent, and the highest TSN of these;
-      one that was sent again counts as higher than all. `entered_recovery` if that began a fast recovery.
-    * `reneged_paths`: paths on which data is outstanding again (section 6.3.2 R4); `reneged`: how many records that is.
-    """
-
-    __slots__ = (
-        "acked",
-        "any_new",
-        "astray",
-        "cum_advanced",
-        "earliest_acked",
-        "entered_recovery",
-        "lost_paths",
-        "released",
-        "reneged",
-        "reneged_paths",
-        "round_trips",
-        "stale",
-        "violation",
-    )
-
-    def __init__(self) -> None:
-        self.acked: list[int] = []
-        self.astray: dict[int, int] = {}
-        self.earliest_acked: list[bool] = []
-        self.round_trips: list[tuple[int, float]] = []
-        self.lost_paths: dict[int, int] = {}
-        self.reneged_paths: list[int] = []
-        self.clear(1)
-
-    def clear(self, paths: int) -> None:
-        self.stale = self.violation = self.any_new = self.cum_advanced = self.entered_recovery = False
-        self.released = 0
-        self.reneged = 0
-        if len(self.acked) == paths:
-            for path_id in range(paths):
-                self.acked[path_id] = 0
-                self.earliest_acked[path_id] = False
-        else:
-            self.acked = [0] * paths
-            self.earliest_acked = [False] * paths
-        if self.round_trips:
-            self.round_trips.clear()
-        if self.lost_paths or self.reneged_paths or self.astray:
-            self.astray.clear()
-            self.lost_paths.clear()
-            self.reneged_paths.clear()
-
-    def add(self, record: PacketRecord) -> int:
-        """A record is acknowledged; its bytes."""
-        size = len(record.body)
-        self.acked[record.path_id] += size
-        if record.astray:
-            self.add_astray(record.path_id, size)
-        return size
-
-    def add_astray(self, path_id: int, size: int) -> None:
-        """So many of the bytes acknowledged on a path were sent to other paths as well."""
-        self.astray[path_id] = self.astray.get(path_id, 0) + size
-
-    def was_alone(self, path_id: int) -> bool:
-        """Whether some of what was acknowledged on a path was sent there only."""
-        return not self.astray or self.astray.get(path_id, 0) < self.acked[path_id]
-
-
-_SUMMARY: Final = AckSummary()
-
-
-@final
-class OutstandingQueue(Records):
-    """The records in order of TSN.
-
-    `in_flight[path_id]` are bytes as cwnd counts them, `in_flight_user_bytes` as the peer's window does, both without
-    what is marked for retransmission. `user_bytes` have been sent and not cumulatively acknowledged.
-
-    `doubtful` receives the records of messages with a policy that have just been marked for retransmission, `delivered`
-    the terms of watched messages that the peer has acknowledged, if there are any; their user takes both away.
+    * `next_tsn` is that of the next chunk to be sent, `cumulative_tsn` the highest that is acknowledged with all below.
+    * `in_flight[path_id]` are bytes as cwnd counts them, `in_flight_user_bytes` as the peer's window does, both without
+      what is marked for retransmission. `user_bytes` have been sent and not cumulatively acknowledged.
+    * `renumbered`: by stream, the first TSN since its numbers began anew, if what is outstanding may have one of the
+      numbers before.
+    * `doubtful` receives the records of messages with a policy that have just been marked for retransmission,
+      `delivered` the terms of watched messages that the peer has acknowledged, if there are any; their user takes both
+      away.
     """
 
     __slots__ = (
         "_earliest",
-        "_gaps",
+        "_gap_ranges",
         "_lost_tsns",
         "_misses",
         "_timed",
+        "_withdrawn",
+        "cumulative_tsn",
         "delivered",
         "doubtful",
+        "head",
         "in_flight",
-        "_withdrawn",
         "in_flight_user_bytes",
+        "next_tsn",
+        "records",
+        "renumbered",
         "summary",
         "user_bytes",
     )
 
     def __init__(self, initial_tsn: int, paths: int = 1) -> None:
-        self.summary = _SUMMARY
+        self.summary = AckSummary()
         self.delivered: list[Terms] | None = None
         self.in_flight = [0] * paths
-        self._earliest: list[PacketRecord | None] = [None] * paths
+        self._earliest: list[PacketRecord | None] = [None] * paths  # outstanding, per path
         self._timed: list[PacketRecord | None] = [None] * paths  # section 6.3.1 C4: one at a time
         self.restart(initial_tsn)
 
     def restart(self, initial_tsn: int) -> None:
-        """Nothing has been sent, and the first TSN will be this one."""
+        """Forget what was sent; the first TSN will be this one."""
         self.next_tsn = initial_tsn
         self.cumulative_tsn = initial_tsn - 1
         self.doubtful: list[PacketRecord] | None = None
-        self.renumbered = None
+        self.renumbered: dict[int, int] | None = None
         self.in_flight_user_bytes = 0
         self.user_bytes = 0
-        self.records = []
+        self.records: list[PacketRecord] = []
         self.head = 0
-        self._gaps: list[tuple[int, int]] = []  # acknowledged above the cumulative TSN
+        self._gap_ranges: list[tuple[int, int]] = []  # acknowledged above the cumulative TSN
         self._withdrawn: Withdrawn | None = None  # reneged on, above the cumulative TSN
         self._misses = MissIndications(initial_tsn - 1)
         self._lost_tsns: list[int] = []  # heap of first TSNs; entries whose record is no longer lost are skipped
@@ -148,22 +97,60 @@ class OutstandingQueue(Records):
             self.in_flight[path_id] = 0
             self._earliest[path_id] = self._timed[path_id] = None
 
+    def __bool__(self) -> bool:
+        return self.head < len(self.records)
+
     def is_contiguous(self) -> bool:
-        """Whether nothing is marked as lost, and nothing acknowledged by gap ack blocks."""
-        return not self._gaps and not self._lost_tsns
+        """Return True if nothing is marked as lost, and nothing acknowledged by gap ack blocks."""
+        return not self._gap_ranges and not self._lost_tsns
+
+    def has_outstanding(self, path_id: int) -> bool:
+        """Return True if data last sent to this path is unacknowledged: T3-rtx runs for it (section 6.3.2 R2)."""
+        return self._earliest[path_id] is not None
+
+    def path_of(self, tsn: int) -> int:
+        """Return the path to which this TSN was last sent, -1 if it is not outstanding."""
+        return self.records[self.index(tsn)].path_id if self.cumulative_tsn < tsn < self.next_tsn else -1
+
+    def index(self, tsn: int) -> int:
+        """Return the index of the record with this TSN, or of the first one beyond it."""
+        head = self.head
+        if head == len(self.records) or tsn <= self.records[head].last_tsn:
+            return head
+        return bisect_left(self.records, tsn, head, key=_last_tsn)
+
+    # Paths.
 
     def add_path(self) -> None:
-        """There is one more path; its number is the next one."""
+        """Add a path, whose number is the next one."""
         self.in_flight.append(0)
         self._earliest.append(None)
         self._timed.append(None)
 
+    def forget_path(self, path_id: int, other: int) -> None:
+        """Mark what is outstanding on a path as lost, for another path (RFC 5061 section 5.3 F13).
+
+        What was acknowledged there may yet be reneged on, and counts for the other one then. Nothing refers to
+        `path_id` afterwards.
+        """
+        self.expire(path_id, LOST)
+        earliest = self._earliest[other]
+        for record in self.records[self.head :]:
+            if record.path_id == path_id:
+                record.path_id = other
+                if record.state < ACKED and (earliest is None or record.first_tsn < earliest.first_tsn):
+                    earliest = record
+        self._earliest[other] = earliest
+        self._earliest[path_id] = self._timed[path_id] = None
+
+    # What leaves.
+
     def add(self, record: PacketRecord) -> None:
-        """A packet with new data leaves; its first TSN is `next_tsn`."""
+        """Add a packet with new data that leaves; its first TSN is `next_tsn`."""
         self.add_run([record], len(record.body), record.user_bytes)
 
     def add_run(self, records: list[PacketRecord], size: int, user_bytes: int) -> None:
-        """Packets with new data leave to one path, one or more; so many bytes with headers, and so many user bytes."""
+        """Add packets with new data that leave to one path: `size` bytes of chunks, `user_bytes` of data."""
         first = records[0]
         path_id = first.path_id
         self.records.extend(records)
@@ -176,23 +163,22 @@ class OutstandingQueue(Records):
         if self._earliest[path_id] is None:
             self._earliest[path_id] = first
 
-    def has_outstanding(self, path_id: int) -> bool:
-        """Whether data last sent to this path is unacknowledged: T3-rtx runs for it (section 6.3.2 R2)."""
-        return self._earliest[path_id] is not None
+    # What the peer says.
 
     def apply(
-        self, cumulative_tsn: int, gap_offsets: Sequence[tuple[int, int]] | None, now: float, in_recovery: bool = False
+        self, cumulative_tsn: int, gap_ranges: Sequence[tuple[int, int]] | None, now: float, in_recovery: bool = False
     ) -> AckSummary:
-        """Take in a SACK. Gaps are inclusive, ascending and disjoint offsets from the cumulative TSN.
+        """Take in a SACK, and return what it changes; that holds until the next one.
 
-        None says nothing of gaps: what a SHUTDOWN chunk brings.
+        The gap ranges are inclusive, ascending and disjoint, as offsets from the cumulative TSN. None says nothing of
+        them: what a SHUTDOWN chunk brings.
         """
         summary = self.summary
         summary.clear(len(self.in_flight))
         if cumulative_tsn < self.cumulative_tsn:
             summary.stale = True
             return summary
-        highest = cumulative_tsn + gap_offsets[-1][1] if gap_offsets else cumulative_tsn
+        highest = cumulative_tsn + gap_ranges[-1][1] if gap_ranges else cumulative_tsn
         if highest >= self.next_tsn:  # section 12.4: whichever way it is acknowledged
             summary.violation = True
             return summary
@@ -202,15 +188,16 @@ class OutstandingQueue(Records):
             if self._withdrawn is not None and not self._withdrawn.advance(cumulative_tsn):
                 self._withdrawn = None
         highest = 0
-        if gap_offsets is None:
-            if summary.cum_advanced and self._gaps:
+        if gap_ranges is None:
+            if summary.cum_advanced and self._gap_ranges:
                 # A peer that still had the TSN after it would have said more: that range has been reneged on.
                 at = cumulative_tsn
-                self._apply_gaps(at, [(first - at, last - at) for first, last in self._gaps if first > at + 1])
-        elif gap_offsets or self._gaps:
-            highest = self._apply_gaps(cumulative_tsn, gap_offsets)
-            if in_recovery and summary.cum_advanced and self._gaps:
-                highest = self._gaps[-1][1]  # section 7.2.4: a miss for all that this SACK reports missing
+                left = [(first - at, last - at) for first, last in self._gap_ranges if first > at + 1]
+                self._apply_gap_ranges(at, left)
+        elif gap_ranges or self._gap_ranges:
+            highest = self._apply_gap_ranges(cumulative_tsn, gap_ranges)
+            if in_recovery and summary.cum_advanced and self._gap_ranges:
+                highest = self._gap_ranges[-1][1]  # section 7.2.4: a miss for all that this SACK reports missing
         if self._misses.reneged is not None:
             for record in self._misses.take_missed(highest):
                 self._lose(record)
@@ -218,11 +205,11 @@ class OutstandingQueue(Records):
             self._lose_missed()
         if self._misses.again:
             self._lose_again(highest)
-        self._settle(now)
+        self._measure(now)
         return summary
 
     def earliest_lost(self) -> PacketRecord | None:
-        """The record to send again first."""
+        """Return the record to send again first; None if nothing is marked for retransmission."""
         lost = self._lost_tsns
         while lost:
             record = self.records[self.index(lost[0])] if lost[0] > self.cumulative_tsn else None
@@ -232,14 +219,14 @@ class OutstandingQueue(Records):
         return None
 
     def resend(self, record: PacketRecord, path_id: int, now: float) -> bool:
-        """A lost record leaves again, to this path. Whether it is the earliest outstanding one there (section 6.1)."""
+        """Send a lost record again, to this path; return True if it is the earliest outstanding one there."""
         record.state = IN_FLIGHT
         record.transmissions += 1
         record.sent_at = now
         self._misses.on_sent_again(record)
-        self.in_flight[path_id] += len(record.body)
-        self.in_flight_user_bytes += record.user_bytes
+        self._count(record, path_id)
         last_path, record.path_id = record.path_id, path_id
+        record.is_ambiguous |= last_path != path_id
         if last_path != path_id and self._earliest[last_path] is record:
             self._earliest[last_path] = self._next_outstanding(last_path, record.last_tsn + 1)
         earliest = self._earliest[path_id]
@@ -259,7 +246,7 @@ class OutstandingQueue(Records):
         self._misses.on_split(record, rest)
 
     def expire(self, path_id: int, state: int = TIMED_OUT) -> int:
-        """T3-rtx expired: all that is outstanding on the path is to be sent again (section 6.3.3). How many records."""
+        """Mark all that is outstanding on a path for retransmission (section 6.3.3), and return how many records."""
         earliest = self._earliest[path_id]
         since = self.records[self.index(earliest.first_tsn) :] if earliest is not None else []
         marked = [record for record in since if record.path_id == path_id and record.state < ACKED]
@@ -270,13 +257,13 @@ class OutstandingQueue(Records):
         return len(marked)
 
     def abandon_all(self) -> list[tuple[OutboundMessage, bool]]:
-        """Forget everything; the messages of which the peer has not acknowledged everything, and that they had left.
+        """Forget everything; return the messages that are not wholly acknowledged, each with True: it had left.
 
         A message of which the send queue still has a part is left to `SendQueue.abandon_all`.
         """
         if not self.records:
             return []
-        messages = unacknowledged(self.records[self.head :])
+        messages = _unacknowledged(self.records[self.head :])
         self.restart(self.next_tsn)
         return [(message, True) for message in messages]
 
@@ -285,15 +272,14 @@ class OutstandingQueue(Records):
     def abandon(self, terms: Terms) -> list[int]:
         """Treat all chunks of a message that have left as finally acknowledged (A2, A3).
 
-        The paths whose earliest outstanding one was among them.
         Of one that has not left completely the next TSN stands for the rest: it tells the receiver that no more comes.
+        Return the paths whose earliest outstanding chunk was among them.
         """
         paths: list[int] = []
         for record in terms.records:
             path_id = record.path_id
             if record.state == IN_FLIGHT:
-                self.in_flight[path_id] -= len(record.body)
-                self.in_flight_user_bytes -= record.user_bytes
+                self._uncount(record)
             self.user_bytes -= record.user_bytes
             record.state = ABANDONED
             record.body = b""
@@ -304,12 +290,76 @@ class OutstandingQueue(Records):
                 self._earliest[path_id] = self._next_outstanding(path_id, record.last_tsn + 1)
                 if path_id not in paths:
                     paths.append(path_id)
-        if terms.fate != LEFT:
-            self.stand_for_rest(terms.message)
+        if terms.state != LEFT:
+            rest = PacketRecord(self.next_tsn, self.next_tsn, b"", 0, 0, 0.0)
+            rest.message = terms.message
+            rest.state = ABANDONED
+            self.records.append(rest)
+            self.next_tsn += 1
         return paths
 
+    def renumber(self, sids: Iterable[int]) -> None:
+        """Note that the numbers of these streams begin anew with the next TSN (RFC 6525 section 5.2.2)."""
+        if self.next_tsn == self.cumulative_tsn + 1:
+            self.renumbered = None
+            return
+        if self.renumbered is None:
+            self.renumbered = {}
+        for sid in sids:
+            self.renumbered[sid] = self.next_tsn
+
+    def attach(self, message: OutboundMessage, terms: Terms, number: int = -1) -> bool:
+        """Give terms to a message that has left without, or of which a part has.
+
+        `number` is the SSN or MID of one of which only a part has left. Return False if it is acknowledged already.
+        """
+        last_tsn = message.tsn
+        if last_tsn == NOT_SENT:
+            last_tsn = self.next_tsn - 1
+        elif last_tsn <= self.cumulative_tsn:
+            return False
+        else:
+            terms.state = LEFT
+        message.terms = terms
+        terms.message = message
+        key = number
+        if number >= 0:
+            key = (message.sid << 3 | message.flags & FLAG_UNORDERED) << 32 | number & MASK_32
+        for tsn in range(last_tsn, self.cumulative_tsn, -1):
+            record = self.records[self.index(tsn)]
+            if not record.body:
+                continue
+            flags, chunk_key = _identify(record, tsn)
+            if key < 0:
+                key = chunk_key
+            if chunk_key == key:
+                record = self.cut_out(tsn, tsn)[0]
+                record.message = message
+                terms.records.appendleft(record)
+                if flags & FLAG_BEGIN:
+                    break
+        terms.number = key & MASK_32
+        return True
+
+    # Steps.
+
+    def cut_out(self, first: int, last: int) -> list[PacketRecord]:
+        """Return the records of exactly these TSNs. A record that has others as well is cut."""
+        records = self.records
+        start = self.index(first)
+        if records[start].first_tsn < first:
+            self.split(records[start], first)
+            start += 1
+        end = start
+        while end < len(records) and records[end].last_tsn <= last:
+            end += 1
+        if end < len(records) and records[end].first_tsn <= last:
+            self.split(records[end], last + 1)
+            end += 1
+        return records[start:end]
+
     def _advance(self, cumulative_tsn: int) -> None:
-        """Let go of what is cumulatively acknowledged. Reneging is over for it."""
+        """Let go of what is cumulatively acknowledged: it can't be reneged on any more."""
         summary = self.summary
         records = self.records
         head = self.head
@@ -329,8 +379,8 @@ class OutstandingQueue(Records):
             released += user_bytes
             state = record.state
             if record.message is not None and state != ABANDONED:
-                terms = record.land(record.message)
-                if terms is not None:
+                terms = record.message.terms
+                if terms is not None and record.acknowledge(terms):
                     if self.delivered is None:
                         self.delivered = []
                     self.delivered.append(terms)
@@ -339,8 +389,8 @@ class OutstandingQueue(Records):
                 size = len(record.body)
                 path_id = record.path_id
                 acked[path_id] += size
-                if record.astray:
-                    summary.add_astray(path_id, size)
+                if record.is_ambiguous:
+                    summary.add_ambiguous(path_id, size)
                 if state == IN_FLIGHT:
                     in_flight[path_id] -= size
                     landed += user_bytes
@@ -357,13 +407,13 @@ class OutstandingQueue(Records):
             head = 0
         self.head = head
 
-    def _apply_gaps(self, cumulative_tsn: int, gap_offsets: Sequence[tuple[int, int]]) -> int:
-        """Compare with the gap ranges of the SACK before. The highest TSN newly acknowledged, 0 for none."""
-        before = self._gaps
-        gaps = [(cumulative_tsn + start, cumulative_tsn + end) for start, end in gap_offsets if start]
+    def _apply_gap_ranges(self, cumulative_tsn: int, gap_ranges: Sequence[tuple[int, int]]) -> int:
+        """Compare with the gap ranges of the SACK before; return the highest TSN newly acknowledged, 0 for none."""
+        before = self._gap_ranges
+        gaps = [(cumulative_tsn + start, cumulative_tsn + end) for start, end in gap_ranges if start]
         if self._withdrawn is not None:
             gaps = self._withdrawn.strike_out(gaps)
-        self._gaps = gaps
+        self._gap_ranges = gaps
         if gaps == before:
             return 0
         highest = 0
@@ -376,20 +426,21 @@ class OutstandingQueue(Records):
         return highest
 
     def _acknowledge(self, first: int, last: int) -> None:
-        """These TSNs are acknowledged by a gap ack block, and were not before."""
+        """Note that these TSNs are acknowledged by a gap ack block, and were not before."""
         summary = self.summary
         for record in self.cut_out(first, last):
             state = record.state
             if state >= ACKED:
                 continue
             record.state = ACKED
-            size = summary.add(record)
+            summary.acked[record.path_id] += len(record.body)
+            if record.is_ambiguous:
+                summary.add_ambiguous(record.path_id, len(record.body))
             if state == IN_FLIGHT:
-                self.in_flight[record.path_id] -= size
-                self.in_flight_user_bytes -= record.user_bytes
+                self._uncount(record)
 
     def _renege(self, first: int, last: int) -> None:
-        """These TSNs, acknowledged by a gap ack block, no longer are (section 6.2.1 D iii)."""
+        """Note that these TSNs, acknowledged by a gap ack block, no longer are (section 6.2.1 D iii)."""
         summary = self.summary
         if self._withdrawn is None:
             self._withdrawn = Withdrawn()
@@ -399,8 +450,7 @@ class OutstandingQueue(Records):
                 continue
             path_id = record.path_id
             record.state = IN_FLIGHT
-            self.in_flight[path_id] += len(record.body)
-            self.in_flight_user_bytes += record.user_bytes
+            self._count(record, path_id)
             self._misses.on_reneged(record)
             earliest = self._earliest[path_id]
             if earliest is None or earliest.first_tsn > record.first_tsn:
@@ -410,7 +460,7 @@ class OutstandingQueue(Records):
             summary.reneged += 1
 
     def _lose_missed(self) -> None:
-        """Section 7.2.4: what the frontier of miss indications has passed is lost."""
+        """Mark as lost what the frontier of miss indications has passed (section 7.2.4)."""
         misses = self._misses
         if self.head == len(self.records):
             return
@@ -426,45 +476,50 @@ class OutstandingQueue(Records):
             index += 1
 
     def _lose_again(self, highest: int) -> None:
-        """The same for what was sent again. None is newly acknowledged if `highest` is 0."""
+        """Mark as lost what was sent again and then missed. Nothing is newly acknowledged if `highest` is 0."""
         records = self.records
         sent_at = records[self.index(highest)].sent_at if highest else 0.0
         for left_at, first_tsn, last_tsn in self._misses.take_overtaken(sent_at, highest, self.cumulative_tsn):
             index = self.index(first_tsn)
             while index < len(records) and records[index].last_tsn <= min(last_tsn, highest):
                 record = records[index]
-                if record.state == IN_FLIGHT and record.sent_at == left_at and not record.hurried:
+                if record.state == IN_FLIGHT and record.sent_at == left_at and not record.fast_retransmitted:
                     self._lose(record)
                 index += 1
 
     def _is_under_way(self, sent_at: float, first_tsn: int, last_tsn: int) -> bool:
-        """Whether the record with these TSNs is in flight, and has not left again since."""
+        """Return True if the record with these TSNs is in flight, and has not left again since."""
         index = self.index(first_tsn)
         record = self.records[index] if index < len(self.records) else None
         return record is not None and record.state == IN_FLIGHT and record.sent_at == sent_at
 
     def _lose(self, record: PacketRecord) -> None:
-        record.hurried = True
+        record.fast_retransmitted = True
         self._mark(record, LOST)
-        lost_paths = self.summary.lost_paths
-        tsn = record.last_tsn if record.transmissions == 1 else self.next_tsn
-        lost_paths[record.path_id] = max(lost_paths.get(record.path_id, tsn), tsn)
+        self.summary.add_lost(record.path_id, record.last_tsn if record.transmissions == 1 else self.next_tsn)
 
     def _mark(self, record: PacketRecord, state: int) -> None:
-        """Mark for retransmission: it no longer counts as in flight (section 6.2.1 C)."""
+        """Mark a record for retransmission: it no longer counts as in flight (section 6.2.1 C)."""
         if record.state == IN_FLIGHT:
-            self.in_flight[record.path_id] -= len(record.body)
-            self.in_flight_user_bytes -= record.user_bytes
+            self._uncount(record)
             heappush(self._lost_tsns, record.first_tsn)
         record.state = state
-        message = record.message
-        if message is not None and message.terms is not None and message.terms.policy != RELIABLE:
+        terms = record.terms
+        if terms is not None and terms.policy != RELIABLE:
             if self.doubtful is None:
                 self.doubtful = []
             self.doubtful.append(record)
 
-    def _settle(self, now: float) -> None:
-        """Per path: take the measurement that is complete, and find the earliest outstanding record."""
+    def _count(self, record: PacketRecord, path_id: int) -> None:
+        self.in_flight[path_id] += len(record.body)
+        self.in_flight_user_bytes += record.user_bytes
+
+    def _uncount(self, record: PacketRecord) -> None:
+        self.in_flight[record.path_id] -= len(record.body)
+        self.in_flight_user_bytes -= record.user_bytes
+
+    def _measure(self, now: float) -> None:
+        """Take the round-trip time of each path (section 6.3.1), and find its earliest outstanding record."""
         summary = self.summary
         for path_id, acked in enumerate(summary.acked):
             if acked:
@@ -487,3 +542,41 @@ class OutstandingQueue(Records):
             if record.path_id == path_id and record.state < ACKED:
                 return record
         return None
+
+
+def _unacknowledged(records: list[PacketRecord]) -> list[OutboundMessage]:
+    """Return the messages in these records that have left completely, as written or recovered from their one chunk.
+
+    What a gap ack block acknowledged is among them: it may wait for its turn for ever, or be discarded (section 6.2.1).
+    """
+    messages: dict[OutboundMessage, None] = {}
+    for record in records:
+        if record.state == ABANDONED:
+            continue
+        at = 0
+        for tsn in range(record.first_tsn, record.last_tsn + 1):
+            flags, length, _, key, ppid = read_data(record.body, at)
+            message = record.message
+            if message is not None and tsn == message.tsn:
+                messages[message] = None
+            elif flags & WHOLE == WHOLE:
+                start = at + DATA_HEADER_SIZE
+                if flags >> 8 == I_DATA:
+                    _, _, _, sid, _, ppid = read_i_data(record.body, at)
+                    key = sid << 16
+                    start = at + I_DATA_HEADER_SIZE
+                data = record.body[start : at + length]
+                messages[OutboundMessage(key >> 16, data, ppid, flags & (WHOLE | FLAG_UNORDERED))] = None
+            at += (length + 3) & -4
+    return list(messages)
+
+
+def _identify(record: PacketRecord, tsn: int) -> tuple[int, int]:
+    """Return a chunk's flags, and a key that the chunks of its message share, of the stream, order and SSN or MID."""
+    at = record.offset(tsn)
+    flags, _, _, key, _ = read_data(record.body, at)
+    unordered = flags & FLAG_UNORDERED
+    if flags >> 8 == I_DATA:
+        _, _, _, sid, mid, _ = read_i_data(record.body, at)
+        return flags, (sid << 3 | unordered) << 32 | mid
+    return flags, (key >> 16 << 3 | unordered) << 32 | key & MASK_16

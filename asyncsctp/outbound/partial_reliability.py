@@ -15,11 +15,11 @@ from .message import (
     ABANDONED,
     ACKED,
     BEGUN,
+    DONE,
     LEFT,
     LIMITED,
     LOST,
     PRIORITY,
-    SETTLED,
     TIMED,
     TIMED_OUT,
     WAITING,
@@ -56,7 +56,7 @@ class _Heap:
     def push(self, key: float, order: int, terms: Terms) -> None:
         entries = self._entries
         if len(entries) >= self._limit:
-            entries = self._entries = [entry for entry in entries if entry[2].fate != SETTLED]
+            entries = self._entries = [entry for entry in entries if entry[2].state != DONE]
             heapify(entries)
             self._limit = max(2 * len(entries), _FEW)
         heappush(entries, (key, order, terms))
@@ -65,7 +65,7 @@ class _Heap:
         """That with the smallest key."""
         entries = self._entries
         while entries:
-            if entries[0][2].fate != SETTLED:
+            if entries[0][2].state != DONE:
                 return entries[0][2]
             heappop(entries)
         return None
@@ -155,7 +155,7 @@ class PartialReliability:
         found: list[Terms] = []
         while (terms := self._deadlines.first()) is not None and terms.bound <= now:
             self._deadlines.pop()
-            if terms.fate != LEFT or _is_lost(terms):
+            if terms.state != LEFT or _is_lost(terms):
                 found.append(terms)
         return found
 
@@ -165,7 +165,7 @@ class PartialReliability:
         known: set[Terms] = set()
         for record in records:
             terms = record.message.terms if record.message is not None else None
-            if terms is None or terms.fate == SETTLED or terms in known or record.state not in (LOST, TIMED_OUT):
+            if terms is None or terms.state == DONE or terms in known or record.state not in (LOST, TIMED_OUT):
                 continue
             is_late = terms.policy == TIMED and terms.bound <= now
             if is_late or (terms.policy == LIMITED and record.transmissions > terms.bound):
@@ -179,7 +179,7 @@ class PartialReliability:
         Of those that matter as little it is one of which nothing has left, if there is any; never one that the peer is
         known to have, of which nothing but an acknowledgement is missing.
         """
-        while (waiting := self._priorities.first()) is not None and waiting.fate != WAITING:
+        while (waiting := self._priorities.first()) is not None and waiting.state != WAITING:
             order = waiting.message.order if waiting.message is not None else 0
             self._priorities.pop()
             self._leaving.push(-waiting.bound, order, waiting)
@@ -195,19 +195,19 @@ class PartialReliability:
         queue = self._queue
         message = terms.message
         sid = message.sid if message is not None else 0
-        sent = terms.fate != WAITING
+        sent = terms.state != WAITING
         before = self._outstanding.user_bytes
-        released = queue.withdraw(terms) if terms.fate in (WAITING, BEGUN) else 0
+        released = queue.withdraw(terms) if terms.state in (WAITING, BEGUN) else 0
         paths = self._outstanding.abandon(terms) if sent else []
         released += before - self._outstanding.user_bytes
         unsent_count, sent_count = self.abandoned.get((sid, policy), (0, 0))
         self.abandoned[sid, policy] = (unsent_count, sent_count + 1) if sent else (unsent_count + 1, sent_count)
-        terms.settle(reason)
+        terms.finish(reason)
         return Abandoned(released, sent, paths)
 
 
 def _has_arrived(terms: Terms) -> bool:
-    return terms.fate == LEFT and all(record.state == ACKED for record in terms.records)
+    return terms.state == LEFT and all(record.state == ACKED for record in terms.records)
 
 
 def _is_lost(terms: Terms) -> bool:

@@ -1,51 +1,48 @@
 """Messages not yet sent, stream by stream, and whose turn it is (RFC 9260 section 6.5, RFC 8260 section 3).
 
-Knows messages, streams and what is withdrawn of them; asks a scheduler which stream is next. How a message becomes
-chunks differs between DATA (`data_queue`) and I-DATA (`idata_queue`). It deliberately does not know paths, windows or
-what became of a chunk once it was put into a packet: room and TSN come in as numbers.
+Knows messages, streams and what is withdrawn of them; asks a scheduler which stream is next as soon as two of them
+compete. How a message becomes chunks differs between DATA (`data_queue`) and I-DATA (`idata_queue`). It deliberately
+does not know paths, windows or what became of a chunk once it was put into a packet, which is in `outstanding`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Final
 
-from ..schedulers.base import StreamScheduler
+from ..schedulers.base import NO_STREAM, StreamScheduler
+from ..tables import NOTHING
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED
 from ..wire.octets import Writer
-from .message import (
-    ANY_PATH,
-    BEGUN,
-    PIECE,
-    WAITING,
-    WHOLE,
-    WITHDRAWN,
-    OutboundMessage,
-    Terms,
-    lane,
-    lane_key,
-    lane_path,
-)
-from .turns import GONE, OutgoingStream, Turns
+from .message import ANY_KEY, ANY_PATH, BEGUN, WAITING, WHOLE, WITHDRAWN, OutboundMessage, Terms
+from .outgoing_stream import GONE, TRIES, OutgoingStream
 
 #: A fragment that does not end its message is not made for less than this.
 SMALLEST_TAIL: Final = 256
 
 
-class SendQueue(Turns):
+class SendQueue:
     """What the user has written and no packet has carried yet. A subclass says how it becomes chunks.
 
-    `max_chunk` is the longest chunk to make, header included: the AMDCS (section 7.3), and not above half the largest
-    window that the peer has announced, so that a chunk always comes to fit (RFC 1122 section 4.2.3.4). `buffered`
-    counts user bytes; `waiting` those that wait for streams to be reset. `directed`: a message may want a path of its
-    own. `urgent_flags` are set in every chunk: FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0. `tracked`
-    receives, as (TSN, message), the last chunks of messages that were fragmented, and all of those that have terms;
-    its user empties it.
+    * `max_chunk` is the longest chunk to make, header included: the AMDCS (section 7.3), and not above half the largest
+      window that the peer has announced, so that a chunk always comes to fit (RFC 1122 section 4.2.3.4).
+    * `buffered` counts user bytes; `waiting` those that wait for streams to be reset.
+    * `directed`: a message may want a path or a key of its own.
+    * `urgent_flags` are set in every chunk: FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0.
+    * `tracked` receives, as (TSN, message), the last chunks of messages that were fragmented, and all of those that
+      have terms; its user empties it.
     """
 
     __slots__ = (
+        "_active",
         "_arrivals",
+        "_begun",
+        "_competing",
+        "_held_back",
+        "_scheduler",
         "_streams",
+        "_values",
         "_waits",
         "buffered",
         "directed",
@@ -62,23 +59,32 @@ class SendQueue(Turns):
         self.directed = False
         self.urgent_flags = 0
         self.tracked: list[tuple[int, OutboundMessage]] = []
-        super().__init__(scheduler)
+        self._scheduler = scheduler
+        self._values: dict[int, int] | None = None  # what the scheduler was told of streams
         self._streams: dict[int, OutgoingStream] = {}
+        self._active: dict[int, OutgoingStream] = {}  # those that have something to send
+        self._held_back: dict[int, OutgoingStream] = NOTHING  # those whose next message has to wait, in order
+        self._begun: OutgoingStream | None = None  # in the middle of a message that nothing may interleave with
+        self._competing = False  # whether the scheduler knows the active streams
         self._arrivals = 0
         self._waits = False  # what is pushed to streams that are not yet in use waits for `resume_all`
 
-    def fill(self, writer: Writer, room: int, tsn: int, max_user: int, path_id: int = ANY_PATH) -> tuple[int, int]:
-        """Write the chunks, from `tsn` on, that fit into `room` bytes and hold at most `max_user` user bytes.
+    def __bool__(self) -> bool:
+        return bool(self._active)
 
-        The number of chunks and of user bytes written. A chunk that is too long for `max_user` waits (section 6.1 rule
-        A), it is not cut to fit, lest windows become silly. Only messages for `path_id` are taken, as `next_path` gave
-        it.
+    def fill(
+        self, writer: Writer, space: int, tsn: int, max_user: int, path_id: int = ANY_PATH, key_id: int = ANY_KEY
+    ) -> tuple[int, int]:
+        """Write the chunks, from `tsn` on, that fit into `space` bytes and hold at most `max_user` user bytes.
+
+        A chunk that is too long for `max_user` waits (section 6.1 A), it is not cut to fit, lest windows become silly.
+        Only messages are taken that want this path and this key. Return how many chunks and user bytes were written.
         """
         raise NotImplementedError
 
     @property
     def header_size(self) -> int:
-        """The header of each chunk."""
+        """The bytes of the header of each chunk."""
         raise NotImplementedError
 
     @property
@@ -87,7 +93,7 @@ class SendQueue(Turns):
         raise NotImplementedError
 
     def buffered_of(self, sid: int) -> int:
-        """Unsent user bytes of one stream."""
+        """Return the unsent user bytes of one stream."""
         stream = self._streams.get(sid)
         if stream is None:
             return 0
@@ -110,7 +116,7 @@ class SendQueue(Turns):
         self.buffered += size
         stream.buffered += size
         stream.messages.append(message)
-        if message.path_id != ANY_PATH and message.path_id != PIECE:
+        if message.path_id != ANY_PATH or (message.terms is not None and message.terms.key is not None):
             self.directed = True
 
     def push_many(self, sid: int, messages: list[bytes], ppid: int, flags: int) -> None:
@@ -135,17 +141,15 @@ class SendQueue(Turns):
         self.buffered += size
 
     def push_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> OutboundMessage:
-        """Queue a piece of the message that is written in parts (RFC 6458 section 8.1.26)."""
+        """Queue and return a piece of the message that is written in parts (RFC 6458 section 8.1.26)."""
         stream = self._stream(sid)
         begins = stream.open is not terms
         flags = (flags & ~WHOLE) | (FLAG_BEGIN if begins else 0) | (FLAG_END if last else 0)
-        piece = OutboundMessage(sid, data, ppid, flags, terms, ANY_PATH if begins and last else PIECE)
-        if terms.fate == WAITING:
+        piece = OutboundMessage(sid, data, ppid, flags, terms)
+        if terms.state == WAITING:
             if terms.pieces is None:
                 terms.pieces = []
             terms.pieces.append(piece)
-        if terms.key is not None:
-            piece.path_id = lane(ANY_PATH, terms.key.key_id)
         if begins:
             self._arrivals += 1
             terms.order = self._arrivals
@@ -156,12 +160,12 @@ class SendQueue(Turns):
         return piece
 
     def is_open(self, sid: int) -> bool:
-        """Whether a message is being written to this stream in parts."""
+        """Return True while a message is being written to this stream in parts."""
         stream = self._streams.get(sid)
         return stream is not None and stream.open is not None
 
     def open_messages(self) -> list[Terms]:
-        """The messages that are being written in parts."""
+        """Return the terms of the messages that are being written in parts."""
         return [stream.open for stream in self._streams.values() if stream.open is not None]
 
     @property
@@ -170,97 +174,95 @@ class SendQueue(Turns):
         raise NotImplementedError
 
     def pressing(self, sids: Collection[int]) -> list[int]:
-        """Those of these streams whose message in parts has begun to leave, and holds up others until it is ended."""
+        """Return those of these streams whose message in parts has begun to leave and holds up others."""
         raise NotImplementedError
 
     def is_begun(self, message: OutboundMessage) -> bool:
-        """Whether a part of this message, and no more, has left."""
+        """Return True if a part of this message, and no more, has left."""
         stream = self._streams.get(message.sid)
         return stream is not None and stream.begun and bool(stream.messages) and stream.first() is message
 
     def number_of(self, message: OutboundMessage) -> int:
-        """The SSN or MID of a message of which a part has left."""
+        """Return the SSN or MID of a message of which a part has left."""
         stream = self._streams[message.sid]
         return stream.next_unordered if self.interleaves and message.flags & FLAG_UNORDERED else stream.next_ssn
 
-    def next_path(self) -> int:
-        """The path that the message whose turn it is wants to take, or ANY_PATH."""
+    def next_message(self) -> OutboundMessage | None:
+        """Return the message whose turn it is, for the path and the key that it wants; None if there is none."""
         stream = self._peek()
         if stream is None or not stream.messages:
             self.directed = bool(self._active)
-            return ANY_PATH
-        path_id = stream.first().path_id
-        return ANY_PATH if path_id == PIECE else path_id
+            return None
+        return stream.first()
 
-    def next_size(self, room: int) -> int:
-        """The user bytes of the chunk that `fill` would make first in `room` bytes, 0 for none.
+    def next_size(self, space: int) -> int:
+        """Return the user bytes of the chunk that `fill` would make first in `space` bytes, 0 for none.
 
-        As `max_user` it makes `fill` produce that one chunk: a zero window probe (section 6.1 rule A).
+        As `max_user` it makes `fill` produce that one chunk: a zero window probe (section 6.1 A).
         """
         stream = self._peek()
         if stream is None or not stream.messages:
             return 0
         header_size = self.header_size
         size = len(stream.first().data) - stream.offset
-        limit = min(room, self.max_chunk)
+        limit = min(space, self.max_chunk)
         if size + header_size <= limit:
             return size
         if limit < SMALLEST_TAIL or (not stream.offset and size + header_size <= self.max_chunk):
             return 0
         return (limit - header_size) & -4
 
-    def fills(self, room: int) -> bool:
-        """Whether what waits leaves no room for another chunk in a packet with so many bytes for it."""
+    def fills(self, space: int) -> bool:
+        """Return True if what waits leaves no space for another chunk in a packet that has so many bytes for it."""
         header_size = self.header_size
         least = self.buffered + header_size
-        if least >= room:
+        if least >= space:
             return True
         count = 0
         for stream in self._active.values():
             count += len(stream.messages) - stream.head - stream.withdrawn
-            if least + header_size * count >= room:
+            if least + header_size * count >= space:
                 return True
         least += header_size * count
-        if least + 3 * count < room:
+        if least + 3 * count < space:
             return False
         for stream in self._active.values():  # it depends on the padding, of as many as a packet can hold
             for message in stream.messages[stream.head :]:
                 least += -len(message.data) & 3
-        return least >= room
+        return least >= space
 
-    def redirect(self, path_id: int) -> None:
-        """This path is no more: messages that wanted to take it take any."""
+    def forget_path(self, path_id: int) -> None:
+        """Let messages that wanted to take this path take any: it is no more."""
         for stream in self._streams.values():
             for message in stream.messages[stream.head :] + (stream.later or []):
-                if lane_path(message.path_id) == path_id:
-                    key = lane_key(message.path_id)
-                    message.path_id = ANY_PATH if key < 0 else lane(ANY_PATH, key)
+                if message.path_id == path_id:
+                    message.path_id = ANY_PATH
 
     # Streams that are reset (RFC 6525).
 
     def pause(self, sids: Sequence[int]) -> None:
-        """What is pushed to these streams from now on waits until `resume`; what was pushed before leaves."""
+        """Let what is pushed to these streams from now on wait until `resume`; what was pushed before leaves."""
         for sid in sids:
             stream = self._stream(sid)
             if stream.later is None:
                 stream.later = []
 
     def pause_all(self) -> None:
-        """The same for all streams."""
+        """Pause all streams, those too that are not yet in use."""
         self._waits = True
         self.pause(list(self._streams))
 
     def has_unsent(self, sid: int) -> bool:
-        """Whether any of what was pushed before `pause` has still to leave."""
+        """Return True if any of what was pushed before `pause` has still to leave."""
         stream = self._streams.get(sid)
         return stream is not None and (bool(stream.messages) or stream.begun)
 
     def is_amid(self) -> bool:
-        """Whether a message has left in part, of whatever stream."""
+        """Return True if a message has left in part, of whatever stream."""
         return any(stream.begun for stream in self._streams.values())
 
     def is_unused(self, sid: int) -> bool:
-        """Whether nothing was pushed to this stream since its numbers began with 0."""
+        """Return True if nothing was pushed to this stream since its numbers began with 0."""
         return sid not in self._streams
 
     def resume(self, sids: Sequence[int], reset: bool) -> None:
@@ -280,23 +282,23 @@ class SendQueue(Turns):
                 del self._streams[sid]
 
     def in_use(self) -> list[int]:
-        """The streams to which something was pushed since their numbers began with 0."""
+        """Return the streams to which something was pushed since their numbers began with 0."""
         return list(self._streams)
 
     def resume_all(self, reset: bool) -> None:
-        """The same for all streams."""
+        """Resume all streams, as `resume` does."""
         self._waits = False
         self.resume(list(self._streams), reset)
 
     def renumber(self) -> None:
-        """All numbers begin anew, whatever waits."""
+        """Let all numbers begin anew, whatever waits (RFC 6525 section 5.2.4)."""
         for stream in self._streams.values():
             stream.next_ssn = stream.next_unordered = 0
 
     # Messages that do not leave.
 
     def withdraw(self, terms: Terms) -> int:
-        """Take out all that has not left of a message; how many user bytes. If it was begun its number is used up."""
+        """Take out what has not left of a message, and return how many user bytes. If begun, its number is used up."""
         message = terms.message if terms.pieces is None else terms.pieces[0]
         if message is None:
             return 0
@@ -304,7 +306,7 @@ class SendQueue(Turns):
         before = stream.buffered + self.waiting
         if stream.open is terms:
             stream.open = None
-        if terms.fate == BEGUN:
+        if terms.state == BEGUN:
             self._withdraw_rest(stream, terms)
         elif stream.later and message in stream.later:
             for piece in terms.pieces or (message,):
@@ -320,7 +322,7 @@ class SendQueue(Turns):
         return before - stream.buffered - self.waiting
 
     def _withdraw_rest(self, stream: OutgoingStream, terms: Terms) -> None:
-        """Of the first message of its stream."""
+        """Take out what has not left of the first message of its stream."""
         messages = stream.messages
         head = stream.head
         size = -stream.offset
@@ -342,7 +344,10 @@ class SendQueue(Turns):
             self._bring_back()
 
     def withdraw_beyond(self, outgoing_streams: int) -> list[tuple[OutboundMessage, bool]]:
-        """Give back the messages of streams that the peer did not grant, as `abandon_all` does (section 5.1.1)."""
+        """Take out and return the messages of streams that the peer did not grant (section 5.1.1).
+
+        They are in order of arrival, each with True if a part of it had left.
+        """
         withdrawn: list[tuple[OutboundMessage, bool]] = []
         for sid in [sid for sid in self._streams if sid >= outgoing_streams]:
             withdrawn += self._withdraw_all(self._streams[sid])
@@ -350,17 +355,17 @@ class SendQueue(Turns):
         return withdrawn
 
     def abandon_all(self) -> list[tuple[OutboundMessage, bool]]:
-        """Forget everything, SSNs too. The messages in order of arrival, and whether a part of each had left."""
+        """Forget everything, SSNs too; return the messages, as `withdraw_beyond` does."""
         abandoned = self.withdraw_beyond(0)
         self._streams.clear()
         self.tracked.clear()
         return abandoned
 
     def _release(self, stream: OutgoingStream) -> None:
-        """The message that a stream had begun, or was about to, is over."""
+        """Note that the message which a stream had begun, or was about to, is over."""
 
     def _withdraw_all(self, stream: OutgoingStream) -> list[tuple[OutboundMessage, bool]]:
-        messages = [message for message in stream.messages[stream.head :] if message.path_id != WITHDRAWN]
+        messages = [message for message in stream.messages[stream.head :] if not message.flags & WITHDRAWN]
         withdrawn = [(message, False) for message in messages]
         if stream.begun:
             if withdrawn:
@@ -385,8 +390,6 @@ class SendQueue(Turns):
             self._bring_back()
         return withdrawn
 
-    # Turns.
-
     def _stream(self, sid: int) -> OutgoingStream:
         stream = self._streams.get(sid)
         if stream is None:
@@ -394,6 +397,112 @@ class SendQueue(Turns):
             if self._waits:
                 stream.later = []
         return stream
+
+    # Turns.
+
+    def set_scheduler(self, scheduler: StreamScheduler) -> None:
+        """Let another scheduler choose from now on; a message that was begun is finished first.
+
+        It is told the values of streams as far as it takes them.
+        """
+        self._scheduler = scheduler
+        for sid, value in (self._values or {}).items():
+            with suppress(ValueError):
+                scheduler.set_priority(sid, value)
+        if self._competing:
+            for stream in self._active.values():
+                scheduler.activate(stream.sid, stream.first().order)
+
+    def set_priority(self, sid: int, value: int) -> None:
+        """Tell the scheduler a stream's priority or weight."""
+        self._scheduler.set_priority(sid, value)
+        if self._values is None:
+            self._values = {}
+        self._values[sid] = value
+
+    def _activate(self, stream: OutgoingStream, order: int) -> None:
+        """Let a stream take part, for which a message comes and which had none."""
+        sid = stream.sid
+        if self._active:
+            if not self._competing:
+                self._competing = True
+                for other in self._active.values():
+                    self._scheduler.activate(other.sid, other.first().order)
+            self._scheduler.activate(sid, order)
+        else:
+            self._competing = False
+        self._active[sid] = stream
+
+    def _deactivate(self, stream: OutgoingStream) -> None:
+        """Let a stream take part no more, or with another first message: some of its were withdrawn."""
+        if stream.sid not in self._active:
+            if self._held_back.pop(stream.sid, None) is not None and stream.messages:
+                self._activate(stream, stream.first().order)  # what is first now need not wait
+            return
+        if self._competing:
+            self._scheduler.deactivate(stream.sid)
+        if not stream.messages:
+            del self._active[stream.sid]
+        elif self._competing:
+            self._scheduler.activate(stream.sid, stream.first().order)
+
+    def _hold_back(self, stream: OutgoingStream) -> None:
+        """Let a stream wait for messages of others to end: it takes part again from `_bring_back` on."""
+        if self._competing:
+            self._scheduler.deactivate(stream.sid)
+        del self._active[stream.sid]
+        if not self._held_back:
+            self._held_back = {}
+        self._held_back[stream.sid] = stream
+
+    def _bring_back(self) -> None:
+        """Let the stream take part again that has been held back longest."""
+        for sid, stream in self._held_back.items():
+            del self._held_back[sid]
+            stream.reserved = TRIES
+            self._activate(stream, stream.first().order)
+            return
+
+    def _begin_packet(self) -> None:
+        """Leave the scheduler out once a single stream remains; not in mid-packet, it may want that packet closed."""
+        if len(self._active) > 1:
+            self._scheduler.begin_packet()
+            return
+        self._competing = False
+        for sid in self._active:
+            self._scheduler.deactivate(sid)
+
+    def _turn(self) -> OutgoingStream | None:
+        """Return the stream to take the next message, or chunk, from; None if the scheduler lets none of them."""
+        if not self._competing:
+            for stream in self._active.values():
+                return stream
+            return None
+        sid = self._scheduler.next()
+        if sid == NO_STREAM:
+            return None
+        chosen = self._active.get(sid)
+        if chosen is None:
+            raise RuntimeError(f"{self._scheduler!r} chose stream {sid}, which has nothing to send")
+        return chosen
+
+    def _peek(self) -> OutgoingStream | None:
+        """Return the stream that the next packet begins with, whatever the one before it may still have space for."""
+        if self._begun is not None:
+            return self._begun
+        if self._competing:
+            self._begin_packet()
+        return self._turn()
+
+    def _end_turn(self, stream: OutgoingStream, size: int) -> None:
+        """End a turn of this stream: a message has left, or a chunk where they interleave; all, if it is alone."""
+        order = NO_STREAM
+        if stream.messages:
+            order = stream.first().order
+        else:
+            del self._active[stream.sid]
+        if self._competing:
+            self._scheduler.served(stream.sid, size, order)
 
 
 def _by_arrival(entry: tuple[OutboundMessage, bool]) -> int:

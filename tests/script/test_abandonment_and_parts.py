@@ -6,13 +6,14 @@ from struct import pack
 
 import pytest
 from support.narrowing import so_far
+from support.on_terms import send_on_terms
 from support.script import PEER, B, E, Packet, Script
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted, AssociationTimeout, MessageAbandoned
 from asyncsctp.events import SenderDry
 from asyncsctp.handlers.state import SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
-from asyncsctp.outbound.message import LIMITED, PRIORITY, SETTLED, TIMED, OutboundMessage, Terms
+from asyncsctp.outbound.message import DONE, LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import ABORT, DATA, FORWARD_TSN, RE_CONFIG, SHUTDOWN, SHUTDOWN_ACK
 from asyncsctp.wire.reconfig import PERFORMED, pack_reconfig, pack_response
@@ -26,7 +27,7 @@ def partial(**changes: object) -> Script:
 
 
 def submit(script: Script, data: bytes, policy: int, bound: float, *, sid: int = 0) -> OutboundMessage:
-    message = script.association.send(sid, data, terms=Terms(7, policy, bound))
+    message = send_on_terms(script.association, sid, data, Terms(7, policy, bound))
     script.flush()
     return message
 
@@ -165,9 +166,9 @@ class TestSenderDry:
         """The timer comes too late: a packet, or a call, is there before it."""
         script = Script(CONFIG, extensions=PR, peer_rwnd=1500 if left else 1 << 20)
         if not left:
-            script.association.send(0, b"x", terms=Terms(7, TIMED, script.now))
+            send_on_terms(script.association, 0, b"x", Terms(7, TIMED, script.now))
         else:
-            script.association.send(0, bytes(3000), terms=Terms(7, TIMED, script.now + 0.2))
+            send_on_terms(script.association, 0, bytes(3000), Terms(7, TIMED, script.now + 0.2))
         script.flush()
         if left:
             script.now += 0.3  # the timer would have run out in between
@@ -318,7 +319,7 @@ class TestShutdown:
         script.take()
         self.shut_down(script, how)
         assert [event.reason for event in script.user.failed] == ["it was withdrawn"]
-        assert terms.fate == SETTLED
+        assert terms.state == DONE
         assert kinds(script.take()) == [FORWARD_TSN]
         script.send(script.sack(1))
         assert kinds(script.take()) == [SHUTDOWN_ACK if how == "by the peer" else SHUTDOWN]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import iter_unpack, unpack_from
 
 import pytest
+from support.on_terms import send_on_terms
 from support.script import B, Chunk, E, Packet, Script
 
 from asyncsctp.config import Config
@@ -37,7 +38,7 @@ def submit(
     unordered: bool = False,
     context: object = 7,
 ) -> OutboundMessage:
-    message = script.association.send(sid, data, unordered=unordered, terms=Terms(context, policy, bound))
+    message = send_on_terms(script.association, sid, data, Terms(context, policy, bound), unordered=unordered)
     script.flush()
     return message
 

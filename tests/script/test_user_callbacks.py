@@ -11,7 +11,7 @@ from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted, SCTPError
 from asyncsctp.events import AssociationDown, Event, SendFailed, StreamsReset
 from asyncsctp.handlers.state import CLOSED
-from asyncsctp.outbound.message import LIMITED, OutboundMessage, Terms
+from asyncsctp.outbound.message import OutboundMessage
 from asyncsctp.wire.constants import ABORT, FORWARD_TSN, HEARTBEAT, HEARTBEAT_ACK, RE_CONFIG, SACK
 from asyncsctp.wire.control import pack_abort, pack_heartbeat, pack_heartbeat_ack, read_heartbeat
 from asyncsctp.wire.reconfig import (
@@ -55,7 +55,7 @@ def wrapped(
 
 
 def limited(script: Script, data: bytes) -> OutboundMessage:
-    message = script.association.send(0, data, terms=Terms(data, LIMITED, 0))
+    message = script.association.send(0, data, context=data, max_retransmits=0)
     submission = script.association.submission
     assert submission is not None and submission.watch(message, data)
     script.flush()

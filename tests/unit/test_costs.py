@@ -12,6 +12,7 @@ from struct import unpack_from
 import pytest
 from support.asconf_script import Mobile, add, delete
 from support.measure import lines
+from support.on_terms import send_on_terms
 from support.script import LOCAL, PEER, Script
 
 from asyncsctp import compiled
@@ -309,7 +310,7 @@ def with_terms(two: Two, count: int, policy: int, streams: int = 1, bound: float
     """So many messages of a policy are written, and nothing leaves yet."""
     association = two.associations[0]
     return [
-        association.send(number % streams, bytes(1400), terms=Terms(None, policy, bound)) for number in range(count)
+        send_on_terms(association, number % streams, bytes(1400), Terms(None, policy, bound)) for number in range(count)
     ]
 
 
@@ -377,7 +378,7 @@ def test_giving_up_all_that_was_lost_costs_each_message_the_same_however_many_th
         two = Two()
         association = two.associations[0]
         for _ in range(count):
-            association.send(0, b"x", terms=Compared(None, LIMITED, 0), unordered=True)
+            send_on_terms(association, 0, b"x", Compared(None, LIMITED, 0), unordered=True)
         two.send(1)
         compared = 0
         spent = lines(lambda: two.ends[0].expire(100.0))

@@ -11,11 +11,11 @@ from typing import Final, final
 
 from ...errors import SCTPError
 from ...events import SchedulerFailed, SenderDry, SendFailed
+from ...outbound.ack_summary import AckSummary
 from ...outbound.data_queue import DataQueue
 from ...outbound.idata_queue import IDataQueue
 from ...outbound.message import LOST, OutboundMessage, Terms
-from ...outbound.outstanding import AckSummary, OutstandingQueue
-from ...outbound.rehoming import rehome
+from ...outbound.outstanding import OutstandingQueue
 from ...outbound.retransmission import RetransmissionQueue
 from ...outbound.send_queue import SendQueue
 from ...paths.path import Path
@@ -118,10 +118,10 @@ class Transmission:
     def vacate(self, path_id: int, other: int) -> None:
         """This path is no more: what was sent there and is not acknowledged leaves again, for the other one."""
         self.settle()
-        rehome(self.outstanding, path_id, other)
+        self.outstanding.forget_path(path_id, other)
         self.in_flight_before[path_id] = 0
         self._reduced[path_id] = -1
-        self.queue.redirect(path_id)
+        self.queue.forget_path(path_id)
         if self.abandonment is not None and self.abandonment.path_id == path_id:
             self.abandonment.path_id = other
         self.look_back()
@@ -314,14 +314,14 @@ class Transmission:
             if terms is None:
                 self._context.emit(SendFailed(message.sid, message.ppid, message.data, None, sent, reason))
                 message.terms = Terms()
-                message.terms.settle(reason)
+                message.terms.finish(reason)
             elif terms not in told:
                 told.add(terms)
                 data = b"" if terms.order else message.data
                 self._context.emit(SendFailed(message.sid, message.ppid, data, terms.context, sent, reason))
                 if terms.watcher is not None:
                     self._context.tell_settled(terms.watcher, reason, None, terms.transmissions)
-                terms.settle(reason)
+                terms.finish(reason)
 
     # Steps.
 
@@ -381,7 +381,7 @@ class Transmission:
             if acked:
                 path = paths.by_id[path_id]
                 self._grow(path, acked, steps, summary.cum_advanced, recovering)
-                on_answer(context, path, paths.on_acknowledged(path, summary.was_alone(path_id)))
+                on_answer(context, path, paths.on_acknowledged(path, summary.is_certain(path_id)))
             if not outstanding.has_outstanding(path_id):
                 if acked:
                     context.timers.stop(key)  # R2

@@ -11,7 +11,7 @@ from math import inf
 from typing import Final, final
 
 from ...errors import MessageAbandoned, MessageTooLarge
-from ...outbound.message import BEGUN, NOT_SENT, PRIORITY, RELIABLE, SETTLED, WAITING, OutboundMessage, Terms
+from ...outbound.message import BEGUN, DONE, NOT_SENT, PRIORITY, RELIABLE, WAITING, OutboundMessage, Terms
 from ...wire.constants import MASK_32
 from ..context import Context
 from ..setup.agreement import Setup
@@ -76,7 +76,7 @@ class Submission:
 
     def send_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> None:
         """Queue a piece of a message that is written in parts; all of them have the same terms."""
-        if terms.fate == SETTLED:
+        if terms.state == DONE:
             raise MessageAbandoned(f"the message was given up: {terms.reason}")
         begins = terms.message is None
         self._check(sid, ppid, min(len(data), 1))
@@ -126,7 +126,7 @@ class Submission:
 
     def give_up(self, terms: Terms) -> None:
         """The same of a message that is not settled."""
-        abandonment = self._abandonment("withdrawing a message that has begun to leave", terms.fate != WAITING)
+        abandonment = self._abandonment("withdrawing a message that has begun to leave", terms.state != WAITING)
         abandonment.give_up(terms, RELIABLE)
         self._transmission.look_back()
 
@@ -141,18 +141,18 @@ class Submission:
             terms = Terms()
             outstanding = self._transmission.outstanding
             if self._is_lost(message.tsn):
-                terms.settle(_LOST)
+                terms.finish(_LOST)
                 message.terms = terms
             elif message.tsn != NOT_SENT:
                 if not outstanding.attach(message, terms):
                     return None
             elif self._queue.is_begun(message):
-                terms.fate = BEGUN
+                terms.state = BEGUN
                 outstanding.attach(message, terms, self._queue.number_of(message))
             else:
                 message.terms = terms
                 terms.message = message
-        return None if terms.fate == SETTLED else terms
+        return None if terms.state == DONE else terms
 
     def lose(self) -> None:
         """The peer has restarted the association: what it has not acknowledged by now it never will."""
@@ -203,7 +203,7 @@ class Submission:
     def _check(self, sid: int, ppid: int, size: int) -> None:
         if not 0 <= sid < self.outgoing_streams:
             raise ValueError(f"stream must be between 0 and {self.outgoing_streams - 1}, not {sid}")
-        if not 0 <= ppid <= MASK_32:
+        if ppid >> 32:
             raise ValueError(f"ppid must be between 0 and {MASK_32}, not {ppid}")
         if not size:
             raise ValueError("a message must have at least one byte (RFC 9260 section 6.2)")

@@ -187,7 +187,7 @@ class ExtensionPeer(Script):
         assert self.reception.incoming_streams <= 65535
         transmission = self.association._rooms.transmission
         assert transmission is not None
-        assert len(transmission.outstanding._gaps) <= len(transmission.outstanding.records)
+        assert len(transmission.outstanding._gap_ranges) <= len(transmission.outstanding.records)
         assert len(transmission.queue._streams) <= 65535
 
     @staticmethod

@@ -51,6 +51,7 @@ from asyncsctp.wire.constants import (
 from asyncsctp.wire.packet import Seal
 from asyncsctp.wire.sack import SACK_HEADER_SIZE
 
+from ..on_terms import send_on_terms
 from ..pair import A_PORT, Z_PORT, Pair
 
 LIMIT = 20_000.0
@@ -320,7 +321,7 @@ class RichTalk(Talk):
     def _expend(self, side: int, sid: int, size: int, policy: int, bound: float, unordered: bool = False) -> None:
         ppid = EXPENDABLE + len(self.sent[side])
         data = bytes([ppid & 0xFF]) * size
-        self.association(side).send(sid, data, ppid, unordered, terms=Terms(None, policy, bound))
+        send_on_terms(self.association(side), sid, data, Terms(None, policy, bound), ppid, unordered)
         self.sent[side].append((sid, ppid, unordered, data))
         self.endpoints[side].touch(self.association(side))
 

@@ -11,18 +11,10 @@ from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.idata_streams import IDataStreams
 from asyncsctp.inbound.reassembly import ReassemblyQueue
-from asyncsctp.outbound.message import (
-    LIMITED,
-    PRIORITY,
-    RELIABLE,
-    SETTLED,
-    TIMED,
-    OutboundMessage,
-    Terms,
-    message_flags,
-)
+from asyncsctp.outbound.message import DONE, LIMITED, PRIORITY, RELIABLE, TIMED, OutboundMessage, Terms, message_flags
 from asyncsctp.timers import FORWARD_TSN_RTX, RECONFIG
 
+from ..on_terms import send_on_terms
 from ..pair import Recorder
 from .base import RandomRun
 
@@ -116,7 +108,7 @@ class MessagesAndResetsRun(RandomRun):
         }[policy]
         terms = Terms(None, policy, bound) if policy != RELIABLE or random.random() < 0.1 else None
         try:
-            self.messages[side][ppid] = association.send(sid, data, ppid, unordered, terms=terms)
+            self.messages[side][ppid] = send_on_terms(association, sid, data, terms, ppid, unordered)
         except RuntimeError:
             return  # a message is being written to this stream in parts
         self.policies[side][ppid] = policy
@@ -131,7 +123,7 @@ class MessagesAndResetsRun(RandomRun):
         submission = association.submission
         if message is None or submission is None or number in self.watched[side] | self.known[side]:
             return
-        if message.terms is not None and message.terms.fate == SETTLED:
+        if message.terms is not None and message.terms.state == DONE:
             return
         if submission.watch(message, number):
             self.watched[side].add(number)
@@ -186,7 +178,7 @@ class MessagesAndResetsRun(RandomRun):
         self.policies[side][number] = policy
         self.parts[side][number] = terms
         pair.sent[side].append((sid, number, unordered, b"".join(pieces)))
-        if random.random() < 0.5 and terms.fate != SETTLED:
+        if random.random() < 0.5 and terms.state != DONE:
             terms.watcher = number
             self.watched[side].add(number)
         self.writing[side] += len(pieces) > 1
@@ -222,7 +214,7 @@ class MessagesAndResetsRun(RandomRun):
         """As who writes in parts does when there are no more, or when they are not taken."""
         association = self.pair.association(side)
         submission = association.submission
-        if self.parts[side].get(number) is not terms or not terms.open or terms.fate == SETTLED:
+        if self.parts[side].get(number) is not terms or not terms.open or terms.state == DONE:
             return
         if association.state is CLOSED or submission is None:
             return

@@ -23,9 +23,10 @@ from asyncsctp.errors import (
     SCTPError,
 )
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
-from asyncsctp.outbound.message import RELIABLE, SETTLED, TIMED, OutboundMessage, Terms, message_flags
+from asyncsctp.outbound.message import DONE, RELIABLE, TIMED, OutboundMessage, Terms, message_flags
 from asyncsctp.timers import FORWARD_TSN_RTX, RECONFIG, T4_RTO, timer_kind, timer_path
 
+from ..on_terms import send_on_terms
 from ..pair import Pair, Recorder
 from .address_changes import give, take
 from .plan import KEYS, Deed, Plan, draw
@@ -237,8 +238,16 @@ class PlannedCores:
         sent = self._note(side, number, sid, unordered, policy)
         sent.data = number.to_bytes(2) * (size // 2) + b"!" * (size % 2)
         try:
-            sent.message = association.send(
-                sid, sent.data, number, unordered, immediate, path=address, terms=terms, auth_key=key if keyed else None
+            sent.message = send_on_terms(
+                association,
+                sid,
+                sent.data,
+                terms,
+                number,
+                unordered,
+                sack_immediately=immediate,
+                path=address,
+                auth_key=key if keyed else None,
             )
         except RuntimeError:  # a message is being written to this stream in parts
             del self.sent[side][number]
@@ -262,7 +271,7 @@ class PlannedCores:
         submission = self.pair.association(side).submission
         if sent is None or sent.message is None or submission is None or sent.writer is not user:
             return
-        if sent.message.terms is not None and sent.message.terms.fate == SETTLED:
+        if sent.message.terms is not None and sent.message.terms.state == DONE:
             return
         if submission.watch(sent.message, number):
             self.watched.setdefault(user, set()).add(number)
@@ -306,7 +315,7 @@ class PlannedCores:
         self._part(side, number, size, last)
         if not sent.data:
             del self.sent[side][number]
-        elif watched and sent.terms.fate != SETTLED:
+        elif watched and sent.terms.state != DONE:
             sent.terms.watcher = number
             self.watched.setdefault(sent.writer, set()).add(number)
 
@@ -335,7 +344,7 @@ class PlannedCores:
         association = self.pair.association(side)
         if sent is None or sent.terms is None or sent.writer is not self.pair.users[side]:
             return
-        if not sent.terms.open or sent.terms.fate == SETTLED or association.submission is None:
+        if not sent.terms.open or sent.terms.state == DONE or association.submission is None:
             return
         try:
             association.submission.give_up(sent.terms)

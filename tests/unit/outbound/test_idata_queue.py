@@ -167,10 +167,10 @@ def test_messages_that_are_withdrawn_let_others_go_on(seed: int, scheduler: type
             waiting.append(terms)
         elif what == 2 and waiting:
             terms = waiting.pop(chance.randrange(len(waiting)))
-            if terms.fate < 2:
-                begun = terms.message if terms.fate == 1 else None
+            if terms.state < 2:
+                begun = terms.message if terms.state == 1 else None
                 queue.withdraw(terms)
-                terms.settle("withdrawn")
+                terms.finish("withdrawn")
                 if begun is not None:
                     peer.held.pop(begun.sid)
         elif queue.buffered:

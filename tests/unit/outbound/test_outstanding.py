@@ -239,7 +239,7 @@ def test_messages_are_recovered_when_the_association_dies() -> None:
     queue.add(PacketRecord(9, 9, pack_data(2, 9, 6, 0, 0, b"not all of it has been sent"), 27, 0, 0.0))
     fragmented.tsn, noted.tsn = 7, 8
     queue.records[-3].message = fragmented
-    queue.records[-2].of(noted)
+    queue.records[-2].assign([(8, noted)])
     queue.apply(1, ((3, 3), (5, 5)), 1.0)
     abandoned = queue.abandon_all()
     assert all(was_sent for _, was_sent in abandoned)

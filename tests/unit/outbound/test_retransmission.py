@@ -145,17 +145,17 @@ def test_what_went_astray_tells_nothing_of_a_path() -> None:
     outstanding.split(outstanding.records[0], 2)
     summary = queue.on_sack(1, 10000, (), 2.0)
     assert summary.acked == [0, CHUNK]
-    assert not summary.was_alone(1)
+    assert not summary.is_certain(1)
     summary = queue.on_sack(3, 10000, (), 2.0)
     assert summary.acked == [0, 2 * CHUNK]
-    assert summary.was_alone(1)
+    assert summary.is_certain(1)
 
 
 def test_what_was_sent_again_to_the_same_path_did_not_go_astray() -> None:
     _, queue = sent(1)
     queue.expire_t3(0)
     queue.fill([], 10000, 0, 1.0)
-    assert queue.on_sack(1, 10000, (), 2.0).was_alone(0)
+    assert queue.on_sack(1, 10000, (), 2.0).is_certain(0)
 
 
 def test_what_came_back_to_its_first_path_is_astray_for_good() -> None:
@@ -166,5 +166,5 @@ def test_what_came_back_to_its_first_path_is_astray_for_good() -> None:
         queue.fill([], 10000, path_id, 1.0)
         queue.fill([], 10000, path_id, 1.0)
     summary = queue.on_sack(0, 10000, ((1, 1),), 2.0)
-    assert not summary.was_alone(0)
+    assert not summary.is_certain(0)
     assert queue.on_sack(0, 10000, ((1, 2),), 2.0).acked == [CHUNK, 0]

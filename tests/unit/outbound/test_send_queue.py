@@ -51,6 +51,12 @@ def queue_of(*messages: OutboundMessage, scheduler: StreamScheduler | None = Non
     return queue
 
 
+def next_path(queue: SendQueue) -> int:
+    message = queue.next_message()
+    assert message is not None
+    return message.path_id
+
+
 def test_a_run_of_small_messages_shares_a_packet() -> None:
     queue = queue_of(*(OutboundMessage(4, bytes([n]) * 5, ppid=n) for n in range(3)))
     assert queue.buffered == queue.buffered_of(4) == 15
@@ -199,8 +205,8 @@ def test_the_next_packet_is_another_streams_whatever_the_last_one_had_room_for()
         queue.push(OutboundMessage(1, bytes(500), path_id=path_id))
     queue.push(OutboundMessage(2, bytes(100), path_id=1))
     writer = Writer()
-    assert queue.fill(writer, 600, 1, UNLIMITED, queue.next_path()) == (1, 500)
-    assert (queue.next_path(), queue.next_size(ROOM)) == (1, 100)
+    assert queue.fill(writer, 600, 1, UNLIMITED, next_path(queue)) == (1, 500)
+    assert (next_path(queue), queue.next_size(ROOM)) == (1, 100)
     assert queue.fill(writer, 600, 2, UNLIMITED, 1) == (1, 100)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncsctp.outbound.gap_blocks import Withdrawn, subtract
+from asyncsctp.outbound.gap_ranges import Withdrawn, subtract
 
 
 def ranges_of(tsns: set[int]) -> list[tuple[int, int]]:

@@ -1,13 +1,13 @@
-"""Ranges of TSNs that Gap Ack Blocks report, and those that the peer has taken back (RFC 9260 section 6.2.1 D iii).
+"""Ranges of TSNs that gap ack blocks report, and those that the peer has taken back (RFC 9260 section 6.2.1 D iii).
 
-Knows ranges: inclusive, ascending and disjoint. Does not know what was sent with these TSNs.
+Ranges are inclusive, ascending and disjoint. What was sent with these TSNs is known to `outstanding`.
 """
 
 from __future__ import annotations
 
 from typing import Final, final
 
-#: So many ranges are told apart. Beyond, what lies between them counts as withdrawn too.
+#: The most ranges that are told apart. Beyond, what lies between them counts as withdrawn too.
 _MOST_RANGES: Final = 16
 
 
@@ -36,19 +36,19 @@ class Withdrawn:
         self._ranges = apart
 
     def advance(self, cumulative_tsn: int) -> bool:
-        """Forget what is acknowledged for good; tell whether anything is left."""
+        """Forget what is acknowledged for good; return whether anything is left."""
         if self._ranges and self._ranges[0][0] <= cumulative_tsn:
             left = [each for each in self._ranges if each[1] > cumulative_tsn]
             self._ranges = [(max(first, cumulative_tsn + 1), last) for first, last in left]
         return bool(self._ranges)
 
     def strike_out(self, gaps: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Give what is to be believed of these ranges."""
+        """Return what is to be believed of these ranges."""
         return subtract(gaps, self._ranges)
 
 
 def subtract(ranges: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Give what `ranges` cover and `others` do not."""
+    """Return what `ranges` cover and `others` do not."""
     result: list[tuple[int, int]] = []
     at = 0
     count = len(others)
