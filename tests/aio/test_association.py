@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -22,7 +22,8 @@ from asyncsctp import (
     State,
 )
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
+from .conftest import Run
+
 Pair = Callable[..., AbstractAsyncContextManager[tuple[asyncsctp.Association, asyncsctp.Association]]]
 
 

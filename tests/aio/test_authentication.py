@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from support.simulated import A, Z, two_hosts
 
 import asyncsctp
 from asyncsctp import AssociationClosed, AssociationRefused, AuthKeyChanged, Config
@@ -13,7 +14,6 @@ from asyncsctp.testing import Network
 from asyncsctp.wire import tlv
 from asyncsctp.wire.constants import COOKIE_ECHO, DATA
 
-A, Z = "10.0.0.1", "10.0.0.2"
 KEYED = Config(auth=True, auth_chunks=frozenset({DATA}), auth_keys={1: b"one"}, auth_active_key=1)
 
 
@@ -35,10 +35,7 @@ def run(
         ):
             await use(assoc, server)
 
-    network = network or Network(1)
-    network.host("a", A)
-    network.host("z", Z)
-    network.run(main())
+    (network or two_hosts()).run(main())
 
 
 def kinds(datagram: bytes) -> list[int]:
@@ -80,7 +77,7 @@ def test_a_key_is_rolled_over_while_data_flows() -> None:
 
 def test_all_parts_of_a_message_are_authenticated_with_its_key() -> None:
     """And the key is in use until the last of them is acknowledged."""
-    network = Network(1)
+    network = two_hosts()
 
     async def use(assoc: asyncsctp.Association, server: asyncsctp.Server) -> None:
         more = asyncio.Event()

@@ -10,7 +10,7 @@ import errno
 import gc
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from support.ports import free_udp_port
 import asyncsctp
 from asyncsctp import AssociationAborted, AssociationRefused, AssociationTimeout, Config
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
+from .conftest import Run
 
 A, Z, Z2 = "127.0.0.1", "127.0.0.3", "127.0.0.4"
 QUICK = Config(rto_initial=0.05, rto_min=0.05, rto_max=0.1, init_max_retrans=1)

@@ -11,20 +11,18 @@ from typing import Final
 
 import pytest
 from support.seeds import replayable, seeds
+from support.simulated import run_ends, two_hosts
 
 import asyncsctp
 from asyncsctp import Config, EndOfStream, MessageAbandoned, ReconfigError, schedulers
 from asyncsctp.schedulers import NO_STREAM, StreamScheduler
-from asyncsctp.testing import Network
 
-A, Z = "10.0.0.1", "10.0.0.2"
 #: More than half of it is written again and again.
 SMALL: Final = Config(send_buffer=20_000, recv_buffer=64 * 1024)
 PART: Final = bytes(4000)
 PARTS: Final = 25
 HALVES: Final = 13
 
-Ends = Callable[[asyncsctp.Association, asyncsctp.Association], Awaitable[None]]
 Sender = Callable[[asyncsctp.Association, int], Awaitable[int]]
 
 
@@ -46,25 +44,6 @@ class LastCome(StreamScheduler):
     def served(self, sid: int, size: int, order: int) -> None:
         if order == NO_STREAM:
             self.stack.remove(sid)
-
-
-def run(test: Ends, config: Config, *, seed: int = 1, loss: float = 0.0) -> None:
-    """Call it with both ends of an association, for two minutes at most."""
-
-    async def main() -> None:
-        async with asyncsctp.open_endpoint(local_addrs=[Z], port=5001, udp_port=9899, config=config) as end:
-            accepting = asyncio.ensure_future(end.accept())
-            async with asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as ours:
-                theirs = await accepting
-                async with asyncio.timeout(120):
-                    await test(ours, theirs)
-
-    network = Network(seed=seed)
-    network.host("a", A)
-    network.host("z", Z)
-    for source, target in ((A, Z), (Z, A)):
-        network.link(source, target, delay=0.002, loss=loss)
-    network.run(main())
 
 
 async def pieces() -> AsyncIterator[bytes]:
@@ -175,7 +154,7 @@ def test_parts_and_others_all_arrive(other: str, scheduler: str, unordered: bool
         assert len(sizes) == count and all(size >= len(PART) * PARTS for size in sizes.values())
         return set(sizes)
 
-    run(test, config)
+    run_ends(test, two_hosts(delay=0.002), config=config, timeout=120.0)
 
 
 class Crowd:
@@ -301,7 +280,7 @@ def test_a_crowd_of_senders(seed: int) -> None:
     """Whatever they do to one another, what is reliable arrives, once and in order."""
     crowd = Crowd(seed)
     with replayable(seed, "tests/aio/test_concurrent_senders.py", "crowd"):
-        run(crowd.run, crowd.config, seed=seed, loss=crowd.loss)
+        run_ends(crowd.run, two_hosts(seed, delay=0.002, loss=crowd.loss), config=crowd.config, timeout=120.0)
 
 
 def test_two_long_messages_written_by_two_tasks_both_arrive() -> None:
@@ -323,4 +302,4 @@ def test_two_long_messages_written_by_two_tasks_both_arrive() -> None:
                 break
         return size
 
-    run(test, Config())
+    run_ends(test, two_hosts(delay=0.002), timeout=120.0)

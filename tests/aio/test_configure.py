@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
-from typing import Any
+
+from support.simulated import A, Z, two_hosts
 
 import asyncsctp
 from asyncsctp import Config
-from asyncsctp.testing import Network
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
-
-A, Z = "10.0.0.1", "10.0.0.2"
-
-
-def network_of_two() -> Network:
-    network = Network(seed=1)
-    network.host("a", A)
-    network.host("z", Z)
-    network.link(A, Z, delay=0.01)
-    network.link(Z, A, delay=0.01)
-    return network
+from .conftest import Run
 
 
 def test_close_timeout() -> None:
@@ -42,7 +30,7 @@ def test_close_timeout() -> None:
             await ours.close()
             assert 2.0 <= loop.time() - since < 2.5
 
-    network_of_two().run(main())
+    two_hosts().run(main())
 
 
 def test_send_buffer() -> None:
@@ -63,7 +51,7 @@ def test_send_buffer() -> None:
             await asyncio.wait_for(draining, 1)
             ours.abort()
 
-    network_of_two().run(main())
+    two_hosts().run(main())
 
 
 def test_recv_buffer_may_become_larger_than_the_endpoint_was_opened_with(run: Run) -> None:

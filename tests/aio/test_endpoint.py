@@ -7,7 +7,6 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from support.ports import free_udp_port
 import asyncsctp
 from asyncsctp import AssociationAborted, AssociationClosed, AssociationRefused, AssociationTimeout, Config, State
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
+from .conftest import Run
 
 
 async def echo(association: asyncsctp.Association) -> None:

@@ -6,13 +6,11 @@ import asyncio
 import gc
 
 import pytest
+from support.simulated import A, Z, two_hosts
 
 import asyncsctp
 from asyncsctp import Config
 from asyncsctp.schedulers import FairBandwidth, Priority, RoundRobin, StreamScheduler
-from asyncsctp.testing import Network
-
-A, Z = "10.0.0.1", "10.0.0.2"
 
 
 def transfer(config: Config, sizes: list[int], *, loss: float = 0.0, reads_slowly: bool = False) -> None:
@@ -37,11 +35,7 @@ def transfer(config: Config, sizes: list[int], *, loss: float = 0.0, reads_slowl
                 await ours.flush()
             assert got == {n: bytes([n]) * size for n, size in enumerate(sizes)}
 
-    network = Network(seed=1)
-    network.host("a", A)
-    network.host("z", Z)
-    network.link(A, Z, loss=loss, delay=0.01)
-    network.link(Z, A, loss=loss, delay=0.01)
+    network = two_hosts(loss=loss)
     network.run(main())
 
 
@@ -78,11 +72,7 @@ def test_a_message_whose_peer_has_no_room_for_it_fails_with_a_reason_on_both_sid
             with pytest.raises(asyncsctp.AssociationAborted, match="out of resource"):
                 await ours.wait_closed()
 
-    network = Network(seed=1)
-    network.host("a", A)
-    network.host("z", Z)
-    network.link(A, Z, delay=0.01)
-    network.link(Z, A, delay=0.01)
+    network = two_hosts()
     network.run(main())
 
 
@@ -122,9 +112,5 @@ def test_what_slow_handlers_have_of_peers_that_have_left_counts(reads: bool) -> 
             gc.collect()
             assert budget.taken == 0
 
-    network = Network(seed=1)
-    network.host("a", A)
-    network.host("z", Z)
-    network.link(A, Z, delay=0.01)
-    network.link(Z, A, delay=0.01)
+    network = two_hosts()
     network.run(main())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from hashlib import sha256
 
 import pytest
+from support.simulated import Z, run_ends, two_hosts
 
 import asyncsctp
 from asyncsctp import (
@@ -22,38 +23,10 @@ from asyncsctp import (
     SendFailed,
     StreamReader,
 )
-from asyncsctp.testing import Network
 
-A, Z = "10.0.0.1", "10.0.0.2"
-Ends = Callable[[asyncsctp.Association, asyncsctp.Association], Awaitable[None]]
 SMALL = Config(recv_buffer=64 * 1024, send_buffer=64 * 1024)
 BOTH = pytest.mark.parametrize("config", [SMALL, SMALL.replace(interleaving=True)], ids=["DATA", "I-DATA"])
 PLAIN = Config(partial_reliability=False)
-
-
-def network_of_two(seed: int = 1, loss: float = 0.0, delay: float = 0.01) -> Network:
-    network = Network(seed=seed)
-    network.host("a", A)
-    network.host("z", Z)
-    network.link(A, Z, loss=loss, delay=delay)
-    network.link(Z, A, loss=loss, delay=delay)
-    return network
-
-
-def run(
-    test: Ends, network: Network | None = None, *, config: Config | None = None, z_config: Config | None = None
-) -> None:
-    """Call it with both ends of an association."""
-
-    async def main() -> None:
-        async with asyncsctp.open_endpoint(local_addrs=[Z], port=5001, udp_port=9899, config=z_config or config) as end:
-            accepting = asyncio.ensure_future(end.accept())
-            async with asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as ours:
-                theirs = await accepting
-                async with asyncio.timeout(3600):
-                    await test(ours, theirs)
-
-    (network or network_of_two()).run(main())
 
 
 async def one(reader: StreamReader) -> bytes:
@@ -124,7 +97,7 @@ def test_a_message_larger_than_all_buffers_flows_while_it_is_being_sent(config: 
         await receipt
         assert z.stats.messages_received == 1
 
-    run(test, network_of_two(delay=0.001), config=config)
+    run_ends(test, two_hosts(delay=0.001), config=config)
 
 
 @BOTH
@@ -144,7 +117,7 @@ def test_a_long_message_that_was_written_whole_is_read_in_parts(config: Config) 
         assert len(long) > 5 and b"".join(part.data for part in long) == data
         assert len({(part.tsn, part.ssn) for part in long}) == 1
 
-    run(test, network_of_two(seed=4, loss=0.02), config=config)
+    run_ends(test, two_hosts(seed=4, loss=0.02), config=config)
 
 
 @BOTH
@@ -160,7 +133,7 @@ def test_short_messages_come_as_one_part_each(config: Config) -> None:
         assert (await anext(parts))[:5] == (b"before", True, 1, 0, False)
         assert [(await anext(parts))[:5] for _ in range(3)] == [(b"%d" % n, True, 1, 0, n == 1) for n in range(3)]
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 @BOTH
@@ -175,7 +148,7 @@ def test_a_message_written_in_parts_is_one_message_to_who_reads_whole_ones(confi
         assert (await z.recv()).data == b"next"
         await receipt
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 def test_parts_need_not_be_read_as_they_were_written() -> None:
@@ -187,7 +160,7 @@ def test_parts_need_not_be_read_as_they_were_written() -> None:
         assert await one(reader) == b"".join(texts)
         await sending
 
-    run(test, network_of_two(seed=2, loss=0.01), config=SMALL)
+    run_ends(test, two_hosts(seed=2, loss=0.01), config=SMALL)
 
 
 def test_many_parts_that_wait_are_taken_out_again() -> None:
@@ -208,7 +181,7 @@ def test_many_parts_that_wait_are_taken_out_again() -> None:
         assert receipt.withdraw()
         assert writer.buffered == 0
 
-    run(test, z_config=Config(recv_buffer=4096))
+    run_ends(test, z_config=Config(recv_buffer=4096))
 
 
 # What may go wrong while a message is written.
@@ -255,7 +228,7 @@ def test_parts_that_fail_in_the_middle_withdraw_the_message(config: Config) -> N
                 break
         assert a.abandoned(1)["withdrawn"] == (0, 1)
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 @BOTH
@@ -281,7 +254,7 @@ def test_who_reads_late_is_told_between_the_parts_of_one_message_and_the_next(co
         await writer.send(b"whole")
         assert (await reader.read()).data == b"whole"
 
-    run(test, config=config.replace(partial_delivery_point=1))
+    run_ends(test, config=config.replace(partial_delivery_point=1))
 
 
 @BOTH
@@ -293,7 +266,7 @@ def test_who_reads_whole_messages_hears_nothing_of_one_that_was_given_up(config:
         await writer.send(b"next")
         assert (await z.recv()).data == b"next"
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 @BOTH
@@ -314,7 +287,7 @@ def test_without_partial_reliability_the_association_is_aborted(config: Config) 
         assert not caught.value.by_peer
         await reading
 
-    run(test, config=config.replace(partial_reliability=False))
+    run_ends(test, config=config.replace(partial_reliability=False))
 
 
 @pytest.mark.parametrize("config", [Config(), PLAIN], ids=["with", "without"])
@@ -329,7 +302,7 @@ def test_parts_that_fail_before_anything_has_left_change_nothing(config: Config,
         assert message.data == b"next" and message.ssn == 0
         assert a.state is asyncsctp.State.ESTABLISHED
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 @pytest.mark.parametrize("config", [Config(), PLAIN], ids=["with", "without"])
@@ -347,7 +320,7 @@ def test_parts_that_fail_while_all_of_them_wait_change_nothing(config: Config) -
             pass
         assert (message.data, message.ssn) == (b"next", 0)
 
-    run(test, config=config, z_config=Config(recv_buffer=4096))
+    run_ends(test, config=config, z_config=Config(recv_buffer=4096))
 
 
 @pytest.mark.parametrize("parts", [[], [b""], [b"", bytearray(), memoryview(b"")]], ids=len)
@@ -359,7 +332,7 @@ def test_a_message_has_a_byte_in_one_of_its_parts_at_least(parts: list[bytes]) -
         await writer.send(b"x")
         assert (await z.recv()).ssn == 0
 
-    run(test)
+    run_ends(test)
 
 
 def test_wrong_parts_are_named() -> None:
@@ -379,7 +352,7 @@ def test_wrong_parts_are_named() -> None:
         await writer.send_parts([b"x"])
         assert (await z.recv()).data == b"x"
 
-    run(test)
+    run_ends(test)
 
 
 async def slowly(count: int, size: int = 8192, pause: float = 1.0) -> AsyncIterator[bytes]:
@@ -406,7 +379,7 @@ def test_nothing_else_is_written_to_a_stream_between_the_parts_of_a_message(conf
         await writer.send(b"x")
         assert await one(reader) == b"x"
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 @pytest.mark.parametrize("interleaving", [False, True])
@@ -428,7 +401,7 @@ def test_other_streams_go_on_meanwhile_with_interleaving_and_wait_without(interl
             assert sending.done()
         assert len(await reading) == 10 * 8192
 
-    run(test, config=SMALL.replace(interleaving=interleaving))
+    run_ends(test, config=SMALL.replace(interleaving=interleaving))
 
 
 @BOTH
@@ -445,7 +418,7 @@ def test_a_sender_that_is_cancelled_withdraws_the_message(config: Config) -> Non
         part = await anext(parts)
         assert part.last and part.data == b"next"
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 @BOTH
@@ -468,7 +441,7 @@ def test_a_lifetime_bounds_a_message_in_parts(config: Config) -> None:
         await writer.send(b"next")
         assert (await anext(parts)).data == b"next"
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 @BOTH
@@ -481,7 +454,7 @@ def test_a_message_in_parts_whose_lifetime_is_over_is_counted_once(config: Confi
         await writer.send(b"next")
         assert (await z.recv()).data == b"next"
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 @BOTH
@@ -498,7 +471,7 @@ def test_closing_the_writer_does_not_cut_the_message_short(config: Config) -> No
         with pytest.raises(StopAsyncIteration):
             await anext(reader.parts())
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 @BOTH
@@ -519,7 +492,7 @@ def test_closing_the_association_breaks_the_message_off(config: Config) -> None:
         await a.wait_closed()
         assert [part async for part in parts] == []
 
-    run(test, config=config.replace(partial_delivery_point=1))
+    run_ends(test, config=config.replace(partial_delivery_point=1))
 
 
 # What may go wrong while one is read.
@@ -552,7 +525,7 @@ def test_reading_whole_messages_goes_on_after_the_last_part(config: Config) -> N
         a.write(b"4", stream=1)
         return await one(reader)
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 def test_one_coroutine_alone_reads_parts() -> None:
@@ -567,7 +540,7 @@ def test_one_coroutine_alone_reads_parts() -> None:
         a.write(b"x", stream=1)
         assert await one(reader) == b"x", "cancelling has lost nothing"
 
-    run(test)
+    run_ends(test)
 
 
 def test_whole_messages_and_parts_are_not_waited_for_at_once() -> None:
@@ -582,7 +555,7 @@ def test_whole_messages_and_parts_are_not_waited_for_at_once() -> None:
             a.write(b"x", stream=1)
             assert await waiting
 
-    run(test)
+    run_ends(test)
 
 
 def test_parts_go_on_after_whole_messages() -> None:
@@ -595,7 +568,7 @@ def test_parts_go_on_after_whole_messages() -> None:
             a.write(text, stream=1)
             assert (await reader.read()).data == text
 
-    run(test)
+    run_ends(test)
 
 
 @BOTH
@@ -619,7 +592,7 @@ def test_a_stream_that_is_reset_ends_the_parts(config: Config) -> None:
             await reader.read()
         await writer.wait_closed()
 
-    run(test, config=config.replace(partial_delivery_point=1))
+    run_ends(test, config=config.replace(partial_delivery_point=1))
 
 
 @BOTH
@@ -636,7 +609,7 @@ def test_what_has_come_is_not_the_end_for_who_has_not_read_it(config: Config) ->
         with pytest.raises(EndOfStream):
             await reader.read()
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 @BOTH
@@ -662,7 +635,7 @@ def test_an_association_that_ends_ends_the_parts(config: Config, gracefully: boo
         with pytest.raises(AssociationAborted):
             await sending
 
-    run(test, config=config)
+    run_ends(test, config=config)
 
 
 def test_an_association_that_ends_ends_who_writes_parts() -> None:
@@ -681,7 +654,7 @@ def test_an_association_that_ends_ends_who_writes_parts() -> None:
         with pytest.raises(AssociationClosed):
             await writer.send_parts([b"x"])
 
-    run(test, config=SMALL)
+    run_ends(test, config=SMALL)
 
 
 @BOTH
@@ -702,7 +675,7 @@ def test_a_peer_that_closes_gets_what_was_whole_and_is_told_of_what_was_not(conf
         with pytest.raises(AssociationClosed):
             await sending
 
-    run(test, config=config.replace(partial_delivery_point=1))
+    run_ends(test, config=config.replace(partial_delivery_point=1))
 
 
 @BOTH
@@ -733,7 +706,7 @@ def test_the_receipt_of_a_message_in_parts_is_one_like_others(config: Config, wi
         await writer.send(b"next")
         assert await one(reader) == b"next"
 
-    run(test, config=config.replace(send_buffer=1024 * 1024))
+    run_ends(test, config=config.replace(send_buffer=1024 * 1024))
 
 
 async def _wait(receipt: Receipt) -> Delivery:

@@ -5,29 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
 
 import pytest
+from support.simulated import A2, Z2, A, Z, two_homed
 
 import asyncsctp
 from asyncsctp import Config, PathChanged, PathState, PeerAddressChanged
-from asyncsctp.testing import Network
 from asyncsctp.udp import options as udp_options
 from asyncsctp.udp.datagram import Address
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
-
-A, A2 = "10.0.0.1", "10.1.0.1"
-Z, Z2 = "10.0.0.2", "10.1.0.2"
-
-
-def two_hosts() -> Network:
-    network = Network()
-    network.host("a", A, A2)
-    network.host("z", Z, Z2)
-    return network
+from .conftest import Run
 
 
 async def swallow(assoc: asyncsctp.Association) -> None:
@@ -58,7 +46,7 @@ def test_a_snapshot_has_the_settings_in_force() -> None:
             assoc.configure_path(Z2)
             assert assoc.paths == [one, two]
 
-    two_hosts().run(main())
+    two_homed().run(main())
 
 
 def test_arguments_that_can_not_be() -> None:
@@ -79,11 +67,11 @@ def test_arguments_that_can_not_be() -> None:
         with pytest.raises(asyncsctp.AssociationClosed):
             assoc.configure_path(Z, mtu=1400)
 
-    two_hosts().run(main())
+    two_homed().run(main())
 
 
 def test_events_tell_of_a_path_that_may_have_failed_and_of_the_next_primary() -> None:
-    network = two_hosts()
+    network = two_homed()
 
     async def main() -> None:
         config = Config(pf_threshold=0, primary_switchover=0, heartbeat_interval=1.0)
@@ -117,7 +105,7 @@ def test_events_tell_of_a_path_that_may_have_failed_and_of_the_next_primary() ->
 
 
 def test_a_code_point_is_on_the_packets_of_its_path_alone() -> None:
-    network = two_hosts()
+    network = two_homed()
     network.packets = []
 
     async def main() -> None:
@@ -141,7 +129,7 @@ def test_a_code_point_is_on_the_packets_of_its_path_alone() -> None:
 
 
 def test_a_path_that_has_become_narrow_gets_what_was_cut_before_in_fragments() -> None:
-    network = two_hosts()
+    network = two_homed()
 
     async def main() -> None:
         async with (

@@ -8,13 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.simulated import A, Z, two_hosts
 
 import asyncsctp
 from asyncsctp import AssociationAborted, Config, CongestionControllerFailed
 from asyncsctp.congestion import RFC9260, CongestionController
-from asyncsctp.testing import Network
-
-A, Z = "10.0.0.1", "10.0.0.2"
 
 
 def none_to_be_had(pmdcs: int, ipv4: bool) -> CongestionController:
@@ -33,11 +31,7 @@ class Raises(CongestionController):
 
 def run(main: Callable[[list[Any]], Any]) -> list[Any]:
     """What the loop was told meanwhile."""
-    network = Network(seed=1)
-    network.host("a", A)
-    network.host("z", Z)
-    network.link(A, Z, delay=0.01)
-    network.link(Z, A, delay=0.01)
+    network = two_hosts()
     complaints: list[Any] = []
 
     async def watched() -> None:

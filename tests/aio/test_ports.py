@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
+from support.simulated import A, Z, two_hosts
+
 import asyncsctp
-from asyncsctp.testing import Network
 from asyncsctp.testing.host import Host
-
-A, Z = "10.0.0.1", "10.0.0.2"
-
-
-def run(main: Coroutine[Any, Any, None], network: Network) -> None:
-    network.host("a", A)
-    network.host("z", Z)
-    network.link(A, Z, delay=0.01)
-    network.link(Z, A, delay=0.01)
-    network.run(main)
 
 
 def test_a_client_that_was_killed_comes_back_from_its_port() -> None:
     """The server has its association still, and takes a new INIT from the same UDP port for a restart (section 5.2)."""
-    network = Network(seed=1)
+    network = two_hosts()
     got: list[bytes] = []
 
     async def handler(association: asyncsctp.Association) -> None:
@@ -45,11 +35,11 @@ def test_a_client_that_was_killed_comes_back_from_its_port() -> None:
                 assert server.associations[0].stats.restarts == 1
         assert got == [b"first", b"second"]
 
-    run(main(), network)
+    network.run(main())
 
 
 def test_the_udp_port_has_the_number_of_the_sctp_port_where_it_is_free() -> None:
-    network = Network(seed=1)
+    network = two_hosts()
 
     async def main() -> None:
         async with (
@@ -63,11 +53,11 @@ def test_the_udp_port_has_the_number_of_the_sctp_port_where_it_is_free() -> None
             assert named.udp_port == 7000
             assert neither.udp_port == neither.port  # of the two, the UDP port is chosen first
 
-    run(main(), network)
+    network.run(main())
 
 
 def test_a_port_that_is_for_the_privileged_is_not_insisted_on(monkeypatch: Any) -> None:
-    network = Network(seed=1)
+    network = two_hosts()
     bind = Host.bind
 
     def guarded(self: Any, address: str, number: int, *rest: Any) -> Any:
@@ -82,4 +72,4 @@ def test_a_port_that_is_for_the_privileged_is_not_insisted_on(monkeypatch: Any) 
             assert endpoint.port == 36
             assert endpoint.udp_port > 1024
 
-    run(main(), network)
+    network.run(main())

@@ -6,47 +6,20 @@ Over a simulated network, in virtual time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from math import inf, nan
 from typing import Any
 
 import pytest
+from support.simulated import A, Z, run_ends, two_hosts
 
 import asyncsctp
 from asyncsctp import Abandoned, Config, Delivery, MessageAbandoned, Receipt, SendFailed
 from asyncsctp.testing import Datagram, Network
 
-A, Z = "10.0.0.1", "10.0.0.2"
 DELAY = 0.01
 NOTHING = {name: Abandoned(0, 0) for name in ("withdrawn", "timed", "limited", "priority")}
-Ends = Callable[[asyncsctp.Association, asyncsctp.Association], Awaitable[None]]
 NARROW = Config(recv_buffer=4096)  # a peer that has this and does not read stops the sender soon
 WITHOUT = Config(partial_reliability=False)
-
-
-def network_of_two(seed: int = 1, loss: float = 0.0) -> Network:
-    network = Network(seed=seed)
-    network.host("a", A)
-    network.host("z", Z)
-    network.link(A, Z, loss=loss, delay=DELAY)
-    network.link(Z, A, loss=loss, delay=DELAY)
-    return network
-
-
-def run(
-    test: Ends, network: Network | None = None, *, config: Config | None = None, z_config: Config | None = None
-) -> None:
-    """Call it with both ends of an association."""
-
-    async def main() -> None:
-        async with asyncsctp.open_endpoint(local_addrs=[Z], port=5001, udp_port=9899, config=z_config or config) as end:
-            accepting = asyncio.ensure_future(end.accept())
-            async with asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as ours:
-                theirs = await accepting
-                async with asyncio.timeout(3600):
-                    await test(ours, theirs)
-
-    (network or network_of_two()).run(main())
 
 
 class Wire:
@@ -114,13 +87,13 @@ def test_a_receipt_tells_when_and_where_the_message_was_acknowledged() -> None:
         assert delivery.time == pytest.approx(started + 2 * DELAY)
         assert (await z.recv()).data == b"hello"
 
-    run(test)
+    run_ends(test)
 
 
 @pytest.mark.parametrize("size", [100, 50_000])
 @pytest.mark.parametrize("interleaving", [False, True])
 def test_after_a_loss_it_tells_of_more_transmissions(size: int, interleaving: bool) -> None:
-    network = network_of_two()
+    network = two_hosts()
     wire = Wire(network)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -132,11 +105,11 @@ def test_after_a_loss_it_tells_of_more_transmissions(size: int, interleaving: bo
         assert {each.transmissions for each in rest} <= {1, 2}, "some were in the same packet"
         assert (await a.write(b"later")).transmissions == 1
 
-    run(test, network, config=Config(interleaving=interleaving))
+    run_ends(test, network, config=Config(interleaving=interleaving))
 
 
 def test_it_resolves_only_when_all_of_a_message_is_acknowledged() -> None:
-    network = network_of_two()
+    network = two_hosts()
     wire = Wire(network)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -147,7 +120,7 @@ def test_it_resolves_only_when_all_of_a_message_is_acknowledged() -> None:
         assert delivery.transmissions == 2
         assert z.stats.messages_received == 1
 
-    run(test, network)
+    run_ends(test, network)
 
 
 def test_several_may_wait_and_one_that_is_cancelled_withdraws_nothing() -> None:
@@ -166,7 +139,7 @@ def test_several_may_wait_and_one_that_is_cancelled_withdraws_nothing() -> None:
         assert first == third == fourth == await receipt
         assert (await z.recv()).data == b"hello"
 
-    run(test)
+    run_ends(test)
 
 
 def test_who_asks_late_is_told_that_it_arrived() -> None:
@@ -181,7 +154,7 @@ def test_who_asks_late_is_told_that_it_arrived() -> None:
         assert await one == Delivery(None, None, None)
         assert await watched == delivery
 
-    run(test)
+    run_ends(test)
 
 
 def test_many_receipts_each_tell_of_their_own() -> None:
@@ -192,12 +165,12 @@ def test_many_receipts_each_tell_of_their_own() -> None:
         assert {delivery.transmissions for delivery in deliveries} >= {1, 2}
         assert z.stats.messages_received == 300
 
-    run(test, network_of_two(seed=3, loss=0.1))
+    run_ends(test, two_hosts(seed=3, loss=0.1))
 
 
 @pytest.mark.parametrize("is_begun", [False, True])
 def test_an_association_that_ends_before_tells_all_who_wait(is_begun: bool) -> None:
-    network = network_of_two()
+    network = two_hosts()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         network.cut(A, Z)
@@ -211,7 +184,7 @@ def test_an_association_that_ends_before_tells_all_who_wait(is_begun: bool) -> N
             assert isinstance(await _outcome(receipt), MessageAbandoned), "and those who ask later"
             assert not receipt.withdraw()
 
-    run(test, network)
+    run_ends(test, network)
 
 
 async def _outcome(receipt: Receipt) -> Delivery | MessageAbandoned:
@@ -229,7 +202,7 @@ def test_what_was_written_before_a_graceful_end_arrives() -> None:
         assert all(delivery.path == Z for delivery in await waits)
         assert await receipts[0] == (await waits)[0]
 
-    run(test)
+    run_ends(test)
 
 
 # Withdrawing.
@@ -237,7 +210,7 @@ def test_what_was_written_before_a_graceful_end_arrives() -> None:
 
 @pytest.mark.parametrize("partial_reliability", [False, True])
 def test_a_message_that_has_not_left_can_be_withdrawn(partial_reliability: bool) -> None:
-    network = network_of_two()
+    network = two_hosts()
     wire = Wire(network)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -260,14 +233,14 @@ def test_a_message_that_has_not_left_can_be_withdrawn(partial_reliability: bool)
         assert a.abandoned(2)["withdrawn"] == Abandoned(1, 0)
         assert a.abandoned(3) == NOTHING
 
-    run(test, network, config=Config(partial_reliability=partial_reliability), z_config=NARROW)
+    run_ends(test, network, config=Config(partial_reliability=partial_reliability), z_config=NARROW)
 
 
 @pytest.mark.parametrize("interleaving", [False, True])
 @pytest.mark.parametrize("size", [0, 20_000])
 def test_a_message_that_has_left_can_be_withdrawn(size: int, interleaving: bool) -> None:
     """One that was lost, so that the peer would have had to wait for it."""
-    network = network_of_two()
+    network = two_hosts()
     wire = Wire(network)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -287,7 +260,7 @@ def test_a_message_that_has_left_can_be_withdrawn(size: int, interleaving: bool)
         a.write(b"and what follows", stream=2)
         assert (await z.recv()).data == b"and what follows"
 
-    run(test, network, config=Config(interleaving=interleaving))
+    run_ends(test, network, config=Config(interleaving=interleaving))
 
 
 def test_it_is_too_late_once_it_was_acknowledged() -> None:
@@ -304,7 +277,7 @@ def test_it_is_too_late_once_it_was_acknowledged() -> None:
         assert other.withdraw() is False
         assert not [event async for event in events if isinstance(event, SendFailed)]
 
-    run(test)
+    run_ends(test)
 
 
 def test_what_has_left_cannot_be_withdrawn_where_the_peer_can_not_be_told() -> None:
@@ -316,7 +289,7 @@ def test_what_has_left_cannot_be_withdrawn_where_the_peer_can_not_be_told() -> N
         assert (await receipt).transmissions == 1
         assert (await z.recv()).data == b"x"
 
-    run(test, config=WITHOUT)
+    run_ends(test, config=WITHOUT)
 
 
 def test_withdrawing_makes_room_for_who_waits_to_write() -> None:
@@ -330,7 +303,7 @@ def test_withdrawing_makes_room_for_who_waits_to_write() -> None:
         async with asyncio.timeout(1.0):
             await sending
 
-    run(test, config=Config(send_buffer=100_000), z_config=NARROW)
+    run_ends(test, config=Config(send_buffer=100_000), z_config=NARROW)
 
 
 # Lifetimes.
@@ -338,7 +311,7 @@ def test_withdrawing_makes_room_for_who_waits_to_write() -> None:
 
 @pytest.mark.parametrize("interleaving", [False, True])
 def test_what_has_not_left_when_its_lifetime_is_over_does_not_leave(interleaving: bool) -> None:
-    network = network_of_two()
+    network = two_hosts()
     wire = Wire(network)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -356,11 +329,13 @@ def test_what_has_not_left_when_its_lifetime_is_over_does_not_leave(interleaving
         assert wire.times_of(b"soon worthless") == []
         assert a.abandoned() == NOTHING | {"timed": Abandoned(1, 0)}
 
-    run(test, network, config=Config(interleaving=interleaving), z_config=NARROW.replace(interleaving=interleaving))
+    run_ends(
+        test, network, config=Config(interleaving=interleaving), z_config=NARROW.replace(interleaving=interleaving)
+    )
 
 
 def test_what_was_lost_is_not_sent_again_when_its_lifetime_is_over() -> None:
-    network = network_of_two()
+    network = two_hosts()
     wire = Wire(network)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -372,7 +347,7 @@ def test_what_was_lost_is_not_sent_again_when_its_lifetime_is_over() -> None:
         assert len(wire.times_of(b"soon worthless")) == 1
         assert a.abandoned() == NOTHING | {"timed": Abandoned(0, 1)}
 
-    run(test, network)
+    run_ends(test, network)
 
 
 def test_a_lifetime_that_is_long_enough_changes_nothing() -> None:
@@ -382,12 +357,12 @@ def test_a_lifetime_that_is_long_enough_changes_nothing() -> None:
         assert [int(message.data) for message in await z.recv_many()] == list(range(15))
         assert a.abandoned() == NOTHING
 
-    run(test)
+    run_ends(test)
 
 
 def test_a_timeout_of_asyncio_bounds_the_message_as_well() -> None:
     """The send returns at once, for there is room in the buffer, and the message is dropped at the deadline."""
-    network = network_of_two()
+    network = two_hosts()
     wire = Wire(network)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -402,11 +377,11 @@ def test_a_timeout_of_asyncio_bounds_the_message_as_well() -> None:
         assert await unblock(z) == []
         assert wire.times_of(b"only in time") == []
 
-    run(test, network, z_config=NARROW)
+    run_ends(test, network, z_config=NARROW)
 
 
 def test_a_timeout_that_ends_the_send_ends_the_message() -> None:
-    network = network_of_two()
+    network = two_hosts()
     wire = Wire(network)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -419,7 +394,7 @@ def test_a_timeout_that_ends_the_send_ends_the_message() -> None:
         assert b"only in time" not in texts and bytes(20_000) in texts
         assert wire.times_of(b"only in time") == []
 
-    run(test, network, config=Config(send_buffer=10_000), z_config=NARROW)
+    run_ends(test, network, config=Config(send_buffer=10_000), z_config=NARROW)
 
 
 def test_a_timeout_without_end_is_a_lifetime_without_end() -> None:
@@ -431,7 +406,7 @@ def test_a_timeout_without_end_is_a_lifetime_without_end() -> None:
         assert await unblock(z) == [b"x"]
         await receipt
 
-    run(test, z_config=NARROW)
+    run_ends(test, z_config=NARROW)
 
 
 # Retransmissions.
@@ -439,7 +414,7 @@ def test_a_timeout_without_end_is_a_lifetime_without_end() -> None:
 
 @pytest.mark.parametrize("most", [0, 1, 3])
 def test_a_message_is_retransmitted_no_more_often_than_it_may_be(most: int) -> None:
-    network = network_of_two()
+    network = two_hosts()
     wire = Wire(network)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -452,11 +427,11 @@ def test_a_message_is_retransmitted_no_more_often_than_it_may_be(most: int) -> N
         assert len(wire.times_of(b"lose me")) == 1 + most
         assert a.abandoned(0) == NOTHING | {"limited": Abandoned(0, 1)}
 
-    run(test, network)
+    run_ends(test, network)
 
 
 def test_a_message_is_retransmitted_as_often_as_it_may_be() -> None:
-    network = network_of_two()
+    network = two_hosts()
     wire = Wire(network)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -465,7 +440,7 @@ def test_a_message_is_retransmitted_as_often_as_it_may_be() -> None:
         assert (await z.recv()).data == b"lose me"
         assert a.abandoned() == NOTHING
 
-    run(test, network)
+    run_ends(test, network)
 
 
 # Priorities.
@@ -489,12 +464,12 @@ def test_what_matters_less_makes_room_for_what_matters_more() -> None:
         assert a.abandoned(3) == NOTHING | {"priority": Abandoned(2, 0)}
         assert sorted(text[:1] for text in await unblock(z)) == [b"a", b"b", b"e", b"f", b"g"]
 
-    run(test, config=Config(send_buffer=8000 + 18_000), z_config=NARROW)
+    run_ends(test, config=Config(send_buffer=8000 + 18_000), z_config=NARROW)
 
 
 def test_what_has_left_makes_room_too() -> None:
     """RFC 7496 section 3.2: the send buffer is full of what is in flight, to a peer out of reach for a while."""
-    network = network_of_two()
+    network = two_hosts()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         network.cut(A, Z)
@@ -505,7 +480,7 @@ def test_what_has_left_makes_room_too() -> None:
         assert (await z.recv()).data[:1] == b"2"
         assert a.abandoned() == NOTHING | {"priority": Abandoned(0, 1)}
 
-    run(test, network, config=Config(send_buffer=10_000))
+    run_ends(test, network, config=Config(send_buffer=10_000))
 
 
 # What can be asked for.
@@ -549,7 +524,7 @@ def test_wrong_options_are_named(options: dict[str, Any], error: type[Exception]
         await writer.send(b"good")
         assert (await z.recv()).data == b"good"
 
-    run(test)
+    run_ends(test)
 
 
 @pytest.mark.parametrize("options", [{"lifetime": 1.0}, {"max_retransmits": 0}, {"priority": 0}], ids=str)
@@ -570,14 +545,14 @@ def test_policies_are_refused_where_they_were_not_negotiated(options: dict[str, 
         assert (await z.recv()).data == b"good"
         assert a.state is asyncsctp.State.ESTABLISHED
 
-    run(test, config=WITHOUT if side == "ours" else None, z_config=WITHOUT if side == "theirs" else Config())
+    run_ends(test, config=WITHOUT if side == "ours" else None, z_config=WITHOUT if side == "theirs" else Config())
 
 
 def test_partial_reliability_is_negotiated_unless_a_side_does_not_want_it() -> None:
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         assert a.negotiated.partial_reliability and "partial_reliability" in z.negotiated
 
-    run(test)
+    run_ends(test)
 
 
 def test_the_counters_are_by_stream_and_policy() -> None:
@@ -595,4 +570,4 @@ def test_the_counters_are_by_stream_and_policy() -> None:
         assert z.abandoned() == NOTHING
         assert await unblock(z) == []
 
-    run(test, z_config=NARROW)
+    run_ends(test, z_config=NARROW)

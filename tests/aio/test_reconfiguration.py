@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import pytest
+from support.simulated import A, Z, run_ends, two_hosts
 
 import asyncsctp
 from asyncsctp import Config, EndOfStream, ReconfigError, StreamReader, StreamWriter
@@ -14,34 +15,6 @@ from asyncsctp.events import Event, StreamsAdded, StreamsReset, TsnsReset
 from asyncsctp.testing import Network
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire.constants import RE_CONFIG
-
-A, Z = "10.0.0.1", "10.0.0.2"
-Ends = Callable[[asyncsctp.Association, asyncsctp.Association], Awaitable[None]]
-
-
-def network_of_two(seed: int = 1, *, loss: float = 0.0, delay: float = 0.01, jitter: float = 0.0) -> Network:
-    network = Network(seed=seed)
-    network.host("a", A)
-    network.host("z", Z)
-    network.link(A, Z, loss=loss, delay=delay, jitter=jitter)
-    network.link(Z, A, loss=loss, delay=delay, jitter=jitter)
-    return network
-
-
-def run(
-    test: Ends, network: Network | None = None, *, config: Config | None = None, z_config: Config | None = None
-) -> None:
-    """Call it with both ends of an association."""
-
-    async def main() -> None:
-        async with asyncsctp.open_endpoint(local_addrs=[Z], port=5001, udp_port=9899, config=z_config or config) as end:
-            accepting = asyncio.ensure_future(end.accept())
-            async with asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as ours:
-                theirs = await accepting
-                async with asyncio.timeout(3600):
-                    await test(ours, theirs)
-
-    (network or network_of_two()).run(main())
 
 
 class Requests:
@@ -87,7 +60,7 @@ def test_closing_a_writer_ends_the_peers_reader_after_what_was_written() -> None
             await reader.read()
         await writer.wait_closed()
 
-    run(test, network_of_two(loss=0.05))
+    run_ends(test, two_hosts(loss=0.05))
 
 
 def test_a_reader_that_waits_is_told_of_the_end() -> None:
@@ -102,11 +75,11 @@ def test_a_reader_that_waits_is_told_of_the_end() -> None:
         with pytest.raises(EndOfStream):
             await reader.read_many()
 
-    run(test)
+    run_ends(test)
 
 
 def test_writers_that_are_closed_together_share_a_request() -> None:
-    network = network_of_two()
+    network = two_hosts()
     requests = Requests(network)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -120,7 +93,7 @@ def test_writers_that_are_closed_together_share_a_request() -> None:
         assert await next_event(events, StreamsReset) == StreamsReset(False, tuple(range(50)), "ok")
         assert len(requests.seen) == 1
 
-    run(test, network)
+    run_ends(test, network)
 
 
 def test_a_stream_is_free_again_once_both_directions_are_finished() -> None:
@@ -152,11 +125,11 @@ def test_a_stream_is_free_again_once_both_directions_are_finished() -> None:
         message = await z_reader.read()
         assert (message.data, message.stream, message.ssn) == (b"second", 0, 0)
 
-    run(test)
+    run_ends(test)
 
 
 def test_an_id_is_not_handed_out_while_its_request_is_in_flight() -> None:
-    network = network_of_two()
+    network = two_hosts()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         reader, writer = a.open_stream()
@@ -175,7 +148,7 @@ def test_an_id_is_not_handed_out_while_its_request_is_in_flight() -> None:
         await writer.wait_closed()
         assert a.open_stream()[0].stream == 0
 
-    run(test, network)
+    run_ends(test, network)
 
 
 def test_streams_come_and_go_and_none_is_lost() -> None:
@@ -213,7 +186,7 @@ def test_streams_come_and_go_and_none_is_lost() -> None:
     room = asyncio.Semaphore(3)
     used: list[int] = []
     tasks: list[asyncio.Task[None]] = []
-    run(test, network_of_two(7, loss=0.05, jitter=0.01), config=config)
+    run_ends(test, two_hosts(7, loss=0.05, jitter=0.01), config=config)
 
 
 def test_messages_of_the_new_numbering_belong_to_the_next_claim() -> None:
@@ -231,7 +204,7 @@ def test_messages_of_the_new_numbering_belong_to_the_next_claim() -> None:
         assert [(message.data, message.ssn) for message in messages] == [(b"3", 0), (b"4", 1)]
         assert not second.at_eof()
 
-    run(test)
+    run_ends(test)
 
 
 def test_a_stream_that_nobody_claimed_is_unused_again_once_it_was_read() -> None:
@@ -244,7 +217,7 @@ def test_a_stream_that_nobody_claimed_is_unused_again_once_it_was_read() -> None
         assert (await z.recv()).data == b"x"
         assert z.open_stream()[0].stream == 0
 
-    run(test)
+    run_ends(test)
 
 
 def test_what_was_read_by_a_claim_is_not_received_once_more_after_the_streams_end() -> None:
@@ -261,7 +234,7 @@ def test_what_was_read_by_a_claim_is_not_received_once_more_after_the_streams_en
             async with asyncio.timeout(5):
                 await z.recv()
 
-    run(test)
+    run_ends(test)
 
 
 def test_a_stream_is_accepted_once_whatever_ends_beside_it() -> None:
@@ -286,7 +259,7 @@ def test_a_stream_is_accepted_once_whatever_ends_beside_it() -> None:
         with pytest.raises(asyncsctp.EndOfStream):
             await waiting
 
-    run(test)
+    run_ends(test)
 
 
 def test_what_came_between_two_resets_is_a_conversation_of_its_own() -> None:
@@ -299,7 +272,7 @@ def test_what_came_between_two_resets_is_a_conversation_of_its_own() -> None:
             reader, _ = await z.accept_stream()
             assert [message.data async for message in reader] == [text]
 
-    run(test)
+    run_ends(test)
 
 
 def test_an_accepted_stream_is_free_again_once_both_directions_are_finished() -> None:
@@ -313,7 +286,7 @@ def test_an_accepted_stream_is_free_again_once_both_directions_are_finished() ->
         await writer.wait_closed()
         assert z.open_stream()[0].stream == 0
 
-    run(test)
+    run_ends(test)
 
 
 def test_what_an_unclaimed_stream_had_can_be_claimed_though_we_wrote_to_it() -> None:
@@ -325,11 +298,11 @@ def test_what_an_unclaimed_stream_had_can_be_claimed_though_we_wrote_to_it() -> 
         reader, _ = z.open_stream(3)
         assert [message.data async for message in reader] == [b"theirs"]
 
-    run(test)
+    run_ends(test)
 
 
 def test_what_is_written_during_a_reset_leaves_after_it() -> None:
-    network = network_of_two()
+    network = two_hosts()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         await a.send(b"before", stream=2)
@@ -341,7 +314,7 @@ def test_what_is_written_during_a_reset_leaves_after_it() -> None:
         messages = [await z.recv(), await z.recv()]
         assert [(message.data, message.ssn) for message in messages] == [(b"before", 0), (b"after", 0)]
 
-    run(test, network)
+    run_ends(test, network)
 
 
 def test_events_on_both_sides() -> None:
@@ -369,7 +342,7 @@ def test_events_on_both_sides() -> None:
         assert (await z.recv()).stream == outgoing + 1
         assert (await a.recv()).stream == incoming + 2
 
-    run(test)
+    run_ends(test)
 
 
 def test_concurrent_calls_queue_up() -> None:
@@ -393,7 +366,7 @@ def test_concurrent_calls_queue_up() -> None:
         assert (await a.recv()).data == b"y"
 
     for seed in range(10):
-        run(test, network_of_two(seed, loss=0.1, jitter=0.02))
+        run_ends(test, two_hosts(seed, loss=0.1, jitter=0.02))
 
 
 def test_what_the_peer_denies() -> None:
@@ -409,7 +382,7 @@ def test_what_the_peer_denies() -> None:
             await writer.wait_closed()
         await z.reset_streams([1])
 
-    run(test, z_config=Config(reconfig_allowed=frozenset()))
+    run_ends(test, z_config=Config(reconfig_allowed=frozenset()))
 
 
 def test_without_negotiation() -> None:
@@ -425,7 +398,7 @@ def test_without_negotiation() -> None:
         assert (await z.recv()).data == b"x"
         assert a.core._rooms.reconfig is None
 
-    run(test, z_config=Config(stream_reconfig=False))
+    run_ends(test, z_config=Config(stream_reconfig=False))
 
 
 def test_wrong_arguments() -> None:
@@ -441,11 +414,11 @@ def test_wrong_arguments() -> None:
         with pytest.raises(ValueError, match="incoming must be between"):
             await a.add_streams(0, 70000)
 
-    run(test)
+    run_ends(test)
 
 
 def test_the_end_ends_those_who_wait() -> None:
-    network = network_of_two()
+    network = two_hosts()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         _, writer = a.open_stream(1)
@@ -459,7 +432,7 @@ def test_the_end_ends_those_who_wait() -> None:
         assert [isinstance(outcome, asyncsctp.SCTPError) for outcome in outcomes] == [True] * 4
         assert [type(outcome) for outcome in outcomes[:3]] == [ReconfigError] * 3
 
-    run(test, network)
+    run_ends(test, network)
 
 
 def test_closing_writers_and_then_the_association_delivers_all() -> None:
@@ -475,7 +448,7 @@ def test_closing_writers_and_then_the_association_delivers_all() -> None:
         for writer in writers:
             await writer.wait_closed()
 
-    run(test, network_of_two(loss=0.03))
+    run_ends(test, two_hosts(loss=0.03))
 
 
 def test_cancelling_the_wait_does_not_withdraw_the_request() -> None:
@@ -487,7 +460,7 @@ def test_cancelling_the_wait_does_not_withdraw_the_request() -> None:
         await settle()
         assert a.outgoing_streams == outgoing + 1
 
-    run(test)
+    run_ends(test)
 
 
 @pytest.mark.parametrize("interleaving", [False, True])
@@ -544,4 +517,4 @@ def test_reliable_messages_survive_any_mix(seed: int, interleaving: bool) -> Non
     counts: dict[tuple[asyncsctp.Association, int], int] = {}
     received: dict[tuple[asyncsctp.Association, int], list[int]] = {}
     refusals: list[int | None] = []
-    run(test, network_of_two(seed, loss=0.05, jitter=0.01), config=config)
+    run_ends(test, two_hosts(seed, loss=0.05, jitter=0.01), config=config)

@@ -6,13 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from support.simulated import A, Z, two_hosts
 
 import asyncsctp
 from asyncsctp import Config, SchedulerFailed, schedulers
 from asyncsctp.schedulers import NO_STREAM, StreamScheduler
-from asyncsctp.testing import Network
 
-A, Z = "10.0.0.1", "10.0.0.2"
 SIZE = 20_000
 
 
@@ -49,11 +48,8 @@ class NamesNobody(Raises):
 
 def exchange(config: Config, between: Any = None) -> tuple[list[asyncsctp.Message], list[Any], list[Any]]:
     """Messages on four streams from A to Z at once: what arrived, the events, and what the loop was told."""
-    network = Network(seed=1)
-    network.host("a", A)
-    network.host("z", Z)
-    network.link(A, Z, delay=0.01, rate=1e7)
-    network.link(Z, A, delay=0.01)
+    network = two_hosts()
+    network.link(A, Z, rate=1e7, one_way=True)
     complaints: list[Any] = []
     events: list[Any] = []
     got: list[asyncsctp.Message] = []

@@ -7,21 +7,12 @@ import errno
 from typing import Any
 
 import pytest
+from support.simulated import A2, Z2, A, Z, two_homed
 
 import asyncsctp
 from asyncsctp import AssociationDown, AssociationTimeout, Config, PathChanged, PathState, State
-from asyncsctp.testing import Datagram, DatagramError, LinkSettings, Network
+from asyncsctp.testing import Datagram, DatagramError, Network
 from asyncsctp.wire.constants import SHUTDOWN_COMPLETE
-
-A, A2 = "10.0.0.1", "10.1.0.1"
-Z, Z2 = "10.0.0.2", "10.1.0.2"
-
-
-def two_hosts(seed: int = 1, **link: Any) -> Network:
-    network = Network(seed, link=LinkSettings(**link))
-    network.host("a", A, A2)
-    network.host("z", Z, Z2)
-    return network
 
 
 async def echo(association: asyncsctp.Association) -> None:
@@ -47,7 +38,7 @@ def test_all_messages_get_through_a_bad_network_and_both_sides_end(seed: int) ->
             assert all(each.is_closing() for each in server.associations)
         assert server.associations == []
 
-    two_hosts(seed, loss=0.1, delay=0.02, jitter=0.01).run(main())
+    two_homed(seed, loss=0.1, delay=0.02, jitter=0.01).run(main())
 
 
 def test_silence_is_a_timeout_after_the_time_configured() -> None:
@@ -61,7 +52,7 @@ def test_silence_is_a_timeout_after_the_time_configured() -> None:
             await asyncsctp.connect(Z, 5001, local_addrs=[A], config=config)
         assert loop.time() - started == pytest.approx(0.05 + 3 * 0.08)
 
-    two_hosts(loss=1.0).run(main())
+    two_homed(loss=1.0).run(main())
 
 
 def test_the_second_answer_is_begun_soon_after_the_first_is_silent() -> None:
@@ -84,7 +75,7 @@ def test_the_second_answer_is_begun_soon_after_the_first_is_silent() -> None:
             assert loop.time() - started < 1 + 2 + 4 + 0.5
             del caught
 
-    network = two_hosts()
+    network = two_homed()
     network.name("somewhere", Z, Z2)
     network.run(main())
 
@@ -123,7 +114,7 @@ def test_a_reader_that_stops_holds_no_more_than_its_buffer_and_goes_on_at_once(s
             await finished.wait()
             assert longest < 1.0, "no time-out passed before a message came, and all were there or on their way"
 
-    two_hosts(delay=0.02).run(main())
+    two_homed(delay=0.02).run(main())
 
 
 @pytest.mark.parametrize("size", [64, 1200, 16_384, 262_144])
@@ -161,7 +152,7 @@ def test_a_reader_that_takes_one_message_at_a_time_never_waits_for_the_next(size
             await finished.wait()
             assert assoc.stats.t3_timeouts == 0
 
-    two_hosts(delay=0.02).run(main())
+    two_homed(delay=0.02).run(main())
 
 
 def test_a_dead_path_is_reported_and_another_takes_over() -> None:
@@ -185,7 +176,7 @@ def test_a_dead_path_is_reported_and_another_takes_over() -> None:
                 assert changes == [PathChanged(Z, PathState.POTENTIALLY_FAILED), PathChanged(Z, PathState.INACTIVE)]
                 assert [path.state for path in assoc.paths] == [PathState.INACTIVE, PathState.ACTIVE]
 
-    network = two_hosts()
+    network = two_homed()
     network.run(main())
 
 
@@ -215,7 +206,7 @@ def test_a_dead_peer_ends_everything_that_waits() -> None:
             await assoc.close()
             await server.endpoint.close()
 
-    network = two_hosts()
+    network = two_homed()
     network.run(main())
 
 
@@ -226,7 +217,7 @@ def test_an_idle_association_lives_on_heartbeats_alone() -> None:
             assert assoc.state is State.ESTABLISHED
             assert 50 < assoc.stats.heartbeats_sent < 150
 
-    two_hosts().run(main())
+    two_homed().run(main())
 
 
 def test_autoclose_ends_an_idle_association() -> None:
@@ -240,7 +231,7 @@ def test_autoclose_ends_an_idle_association() -> None:
             await assoc.wait_closed()
             assert asyncio.get_running_loop().time() < 10
 
-    two_hosts().run(main())
+    two_homed().run(main())
 
 
 def test_a_loop_that_ends_tells_the_peer() -> None:
@@ -252,7 +243,7 @@ def test_a_loop_that_ends_tells_the_peer() -> None:
         await association.recv()
 
     sent: list[Datagram] = []
-    network = two_hosts()
+    network = two_homed()
     network.on_datagram = sent.append
     network.run(main())
     assert {datagram.source[0] for datagram in sent if datagram.data[12] == 6} == {A, Z}
@@ -275,7 +266,7 @@ def test_a_full_socket_delays_and_loses_nothing() -> None:
             assert [(await assoc.recv()).data for _ in range(100)] == [b"%d" % number for number in range(100)]
             assert assoc.stats.packets_retransmitted == 0
 
-    network = two_hosts()
+    network = two_homed()
     network.run(main())
 
 
@@ -289,7 +280,7 @@ def test_a_packet_too_big_makes_the_path_narrower() -> None:
             assert (await assoc.recv()).data == bytes(10_000)
             assert assoc.paths[0].mtu == 1400
 
-    network = two_hosts()
+    network = two_homed()
     network.run(main())
 
 
@@ -305,7 +296,7 @@ def test_a_forged_icmp_message_is_not_believed() -> None:
             await asyncio.sleep(0.1)
             assert assoc.paths[0].mtu == 1280
 
-    network = two_hosts()
+    network = two_homed()
     network.run(main())
 
 

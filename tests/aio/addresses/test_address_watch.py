@@ -6,7 +6,6 @@ import asyncio
 import errno
 import random
 import socket
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from struct import pack
 from typing import Any, Self
@@ -17,7 +16,7 @@ from support.network_namespace import in_own_network, ip
 from asyncsctp.aio.addresses import address_watch, netlink
 from asyncsctp.aio.addresses.address_watch import AddressChange, AddressWatch
 
-Run = Callable[[Coroutine[Any, Any, None]], None]
+from ..conftest import Run
 
 NEW, DELETED, DONE, ERROR = 20, 21, 3, 2
 TEMPORARY, OPTIMISTIC, FAILED, DEPRECATED, TENTATIVE = 0x01, 0x04, 0x08, 0x20, 0x40
@@ -114,17 +113,6 @@ def test_noise_raises_nothing(seed: int) -> None:
 
 
 # The kernel's own.
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    factory = asyncio.new_event_loop if request.param == "asyncio" else pytest.importorskip("uvloop").new_event_loop
-
-    def run(main: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(main, 30.0))
-
-    return run
 
 
 class News:

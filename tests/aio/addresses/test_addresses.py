@@ -6,21 +6,18 @@ What the peer is asked, and answers, is played by hand.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 from support.asconf_stub import Request, play
 from support.narrowing import so_far
+from support.simulated import A2, A3, Z2, A, Ends, Z, run_ends, two_hosts
 
 import asyncsctp
 from asyncsctp import AsconfError, AssociationClosed, Cause, Config
 from asyncsctp.testing import Network
 from asyncsctp.wire.constants import ASCONF, CAUSE_UNRECOGNIZED_CHUNK
 
-A, A2, A3 = "10.0.0.1", "10.1.0.1", "10.2.0.1"
-Z, Z2 = "10.0.0.2", "10.1.0.2"
 DYNAMIC = Config(dynamic_addresses=True)
-Ends = Callable[[asyncsctp.Association, asyncsctp.Association], Awaitable[None]]
 
 
 @pytest.fixture
@@ -28,23 +25,12 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     return play(monkeypatch)
 
 
-def network_of_two() -> Network:
-    network = Network(1)
-    network.host("a", A, A2, A3)
-    network.host("z", Z, Z2)
-    return network
+def three_and_two() -> Network:
+    return two_hosts(a=(A, A2, A3), z=(Z, Z2))
 
 
 def run(test: Ends, network: Network | None = None, *, config: Config = DYNAMIC, z_config: Config = DYNAMIC) -> None:
-    """Call it with both ends of an association."""
-
-    async def main() -> None:
-        async with asyncsctp.open_endpoint(local_addrs=[Z], port=5001, udp_port=9899, config=z_config) as end:
-            accepting = asyncio.ensure_future(end.accept())
-            async with asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as ours:
-                await test(ours, await accepting)
-
-    (network or network_of_two()).run(main(), limit=3600)
+    run_ends(test, network or three_and_two(), config=config, z_config=z_config)
 
 
 async def settle() -> None:
@@ -57,7 +43,7 @@ def ports_of(network: Network, host: str) -> list[str]:
 
 
 def test_an_address_is_bound_and_used_once_the_peer_has_agreed(requests: list[Request]) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         assert so_far(a.local_addresses) == (A,)
@@ -94,7 +80,7 @@ def test_an_address_is_bound_and_used_once_the_peer_has_agreed(requests: list[Re
 
 
 def test_a_refusal_gives_the_causes_and_the_socket_goes(requests: list[Request]) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         waiting = asyncio.ensure_future(a.add_local_address(A2))
@@ -125,7 +111,7 @@ def test_a_refusal_gives_the_causes_and_the_socket_goes(requests: list[Request])
 
 @pytest.mark.parametrize("agrees", [True, False])
 def test_cancelling_the_wait_withdraws_nothing_and_leaks_nothing(requests: list[Request], agrees: bool) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         for _ in range(3):
@@ -154,7 +140,7 @@ def test_cancelling_the_wait_withdraws_nothing_and_leaks_nothing(requests: list[
 
 
 def test_an_association_that_ends_meanwhile_leaves_no_socket(requests: list[Request]) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def main() -> None:
         async with (
@@ -177,7 +163,7 @@ def test_an_association_that_ends_meanwhile_leaves_no_socket(requests: list[Requ
 
 
 def test_a_socket_goes_with_the_last_association_that_has_the_address(requests: list[Request]) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def main() -> None:
         async with (
@@ -218,7 +204,7 @@ def test_a_socket_goes_with_the_last_association_that_has_the_address(requests: 
 
 
 def test_wrong_arguments(requests: list[Request]) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         for change in (a.add_local_address, a.remove_local_address, a.request_peer_primary):
@@ -244,7 +230,7 @@ def test_wrong_arguments(requests: list[Request]) -> None:
 
 
 def test_without_rfc_5061_nothing_is_asked(requests: list[Request]) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         for change in (a.add_local_address, a.remove_local_address, a.request_peer_primary):
@@ -256,7 +242,7 @@ def test_without_rfc_5061_nothing_is_asked(requests: list[Request]) -> None:
 
 
 def test_an_endpoint_changes_for_all_its_associations_and_those_to_come(requests: list[Request]) -> None:
-    network = network_of_two()
+    network = three_and_two()
     network.host("y", "10.0.0.3")
 
     async def main() -> None:
@@ -339,11 +325,11 @@ def test_an_endpoint_asks_the_others_where_one_peer_has_said_that_it_does_not_un
             assert unable.local_addresses == (A, A2)
             assert able.local_addresses == ((A, A2, A3) if is_added else (A,))
 
-    network_of_two().run(main())
+    three_and_two().run(main())
 
 
 def test_a_server_passes_it_on(requests: list[Request]) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def handler(association: asyncsctp.Association) -> None:
         await association.wait_closed()
@@ -363,7 +349,7 @@ def test_a_server_passes_it_on(requests: list[Request]) -> None:
 
 @pytest.mark.parametrize("at_once", [False, True])
 def test_a_closed_endpoint_takes_no_address_and_opens_no_socket(requests: list[Request], at_once: bool) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def main() -> None:
         server = await asyncsctp.serve(lambda association: association.wait_closed(), Z, 5001, config=DYNAMIC)
@@ -385,7 +371,7 @@ def test_a_closed_endpoint_takes_no_address_and_opens_no_socket(requests: list[R
 
 
 def test_an_association_that_is_being_set_up_is_told_afterwards(requests: list[Request]) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def main() -> None:
         async with (
@@ -405,7 +391,7 @@ def test_an_association_that_is_being_set_up_is_told_afterwards(requests: list[R
 
 
 def test_an_endpoint_at_all_addresses_needs_no_socket(requests: list[Request]) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def main() -> None:
         with network.hosts["a"].active():
@@ -433,7 +419,7 @@ def test_an_endpoint_at_all_addresses_needs_no_socket(requests: list[Request]) -
 
 
 def test_no_data_is_lost_with_a_socket_that_goes(requests: list[Request]) -> None:
-    network = network_of_two()
+    network = three_and_two()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         async def write() -> None:

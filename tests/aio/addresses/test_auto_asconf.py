@@ -7,39 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 import pytest
 from support.asconf_stub import Request, play
 from support.narrowing import so_far
+from support.simulated import A2, A3, Z2, A, Ends, Z, run_ends, two_hosts
 
 import asyncsctp
 from asyncsctp import Config
 from asyncsctp.testing import Host, Network
 
-A, A2, A3 = "10.0.0.1", "10.1.0.1", "10.2.0.1"
-Z, Z2 = "10.0.0.2", "10.1.0.2"
 DYNAMIC = Config(dynamic_addresses=True)
 AUTO = Config(dynamic_addresses=True, auto_asconf=True)
-Test = Callable[[asyncsctp.Association, asyncsctp.Association], Awaitable[None]]
 
 
-def network_of_two() -> tuple[Network, Host]:
-    network = Network(1)
-    host = network.host("a", A)
-    network.host("z", Z, Z2)
-    return network, host
+def one_and_two() -> tuple[Network, Host]:
+    """Return the network, and its host A, whose addresses change."""
+    network = two_hosts(z=(Z, Z2))
+    return network, network.hosts["a"]
 
 
-def run(network: Network, test: Test, *, config: Config = AUTO, z_config: Config = DYNAMIC) -> None:
-    async def main() -> None:
-        async with asyncsctp.open_endpoint(local_addrs=[Z, Z2], port=5001, udp_port=9899, config=z_config) as end:
-            accepting = asyncio.ensure_future(end.accept())
-            async with asyncsctp.connect(Z, 5001, local_addrs=[A], config=config) as ours:
-                await test(ours, await accepting)
-                ours.abort()
+def run(network: Network, test: Ends, *, config: Config = AUTO, z_config: Config = DYNAMIC) -> None:
+    async def and_abort(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
+        await test(a, z)
+        a.abort()
 
-    network.run(main(), limit=36000)
+    run_ends(and_abort, network, config=config, z_config=z_config, z_addrs=(Z, Z2), timeout=36000.0)
 
 
 async def settle() -> None:
@@ -51,7 +44,7 @@ def asked(requests: list[Request]) -> list[tuple[str, ...]]:
 
 
 def test_what_comes_is_added_and_what_goes_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     requests = play(monkeypatch, agrees=True)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -74,7 +67,7 @@ def test_what_comes_is_added_and_what_goes_is_removed(monkeypatch: pytest.Monkey
 
 
 def test_one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     requests = play(monkeypatch)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -96,7 +89,7 @@ def test_one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_only_address_is_changed_when_there_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     requests = play(monkeypatch, agrees=True)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -118,7 +111,7 @@ def test_the_only_address_is_changed_when_there_is_another(monkeypatch: pytest.M
 
 
 def test_what_was_left_aside_is_taken_when_there_is_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     network.add_address(host, A2)
     requests = play(monkeypatch, agrees=True)
 
@@ -133,7 +126,7 @@ def test_what_was_left_aside_is_taken_when_there_is_nothing_else(monkeypatch: py
 
 
 def test_what_comes_and_goes_within_a_moment_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     requests = play(monkeypatch)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -150,7 +143,7 @@ def test_what_comes_and_goes_within_a_moment_is_not_told(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "fe80::1", "2001:db8::1", "169.254.1.1"])
 def test_what_the_peer_can_not_reach_is_not_added(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     requests = play(monkeypatch)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -165,7 +158,7 @@ def test_what_the_peer_can_not_reach_is_not_added(monkeypatch: pytest.MonkeyPatc
 def test_who_refuses_is_asked_again_at_the_next_change(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     requests = play(monkeypatch)
     caplog.set_level(logging.INFO, "asyncsctp")
 
@@ -189,7 +182,7 @@ def test_who_refuses_is_asked_again_at_the_next_change(
 
 
 def test_what_the_user_removed_does_not_come_back_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     requests = play(monkeypatch, agrees=True)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -206,7 +199,7 @@ def test_what_the_user_removed_does_not_come_back_by_itself(monkeypatch: pytest.
 
 
 def test_a_server_adds_for_all_and_for_those_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     requests = play(monkeypatch, agrees=True)
 
     async def main() -> None:
@@ -237,7 +230,7 @@ def test_a_server_adds_for_all_and_for_those_to_come(monkeypatch: pytest.MonkeyP
 
 
 def test_a_server_at_all_addresses_tells_each_peer_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     network.add_address(host, A2)
     requests = play(monkeypatch, agrees=True)
 
@@ -263,7 +256,7 @@ def test_a_server_at_all_addresses_tells_each_peer_of_the_others(monkeypatch: py
 
 
 def test_without_it_nothing_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     requests = play(monkeypatch)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -276,7 +269,7 @@ def test_without_it_nothing_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_peer_without_rfc_5061_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
     requests = play(monkeypatch)
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
@@ -290,7 +283,7 @@ def test_a_peer_without_rfc_5061_is_left_alone(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_sending_from_an_address_that_is_gone_ends_nothing() -> None:
-    network, host = network_of_two()
+    network, host = one_and_two()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         network.remove_address(host, A)

@@ -7,7 +7,7 @@ import errno
 import gc
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,21 +19,11 @@ from asyncsctp.udp import options as udp_options
 from asyncsctp.udp.batch import BatchTransport
 from asyncsctp.udp.datagram import Address
 
+from .conftest import Run
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="GSO, GRO and the error queue are Linux's")
 
 TIMEOUT = 10.0
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    factory = asyncio.new_event_loop if request.param == "asyncio" else pytest.importorskip("uvloop").new_event_loop
-
-    def run(main: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(main, TIMEOUT))
-
-    return run
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,19 +18,9 @@ from asyncsctp.udp.batch import BatchTransport
 from asyncsctp.udp.datagram import Address, DatagramError, PacketProtocol, PacketTransport, address_of, sockaddr_of
 from asyncsctp.udp.transport import Kind, open_datagram
 
+from .conftest import Run
+
 TIMEOUT = 10.0
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    factory = asyncio.new_event_loop if request.param == "asyncio" else pytest.importorskip("uvloop").new_event_loop
-
-    def run(main: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(main, TIMEOUT))
-
-    return run
 
 
 @pytest.fixture(params=["auto", "batch", "single", "plain"])
