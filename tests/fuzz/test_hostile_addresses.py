@@ -19,12 +19,11 @@ from support.hostile.corruption import (
     truncated_are_survived,
 )
 from support.hostile.replay import Moment, changed, fields, record, reseal
-from support.seeds import SEED, is_full_run, replayable, seeds
+from support.seeds import SEED, is_full_run, seeds
 
 from asyncsctp.wire.constants import ABORT, ASCONF, ASCONF_ACK, AUTH, INIT, INIT_ACK
 from asyncsctp.wire.tlv import walk
 
-FILE = "tests/fuzz/test_hostile_addresses.py"
 LIVES = {"roaming": ROAMING, "wary": WARY, "natted": NATTED}
 
 
@@ -82,5 +81,4 @@ def test_every_packet_in_every_state() -> None:
 
 @pytest.mark.parametrize("seed", seeds(100 if not is_full_run() else 10_000))
 def test_random_packets(seed: int) -> None:
-    with replayable(seed, FILE, "test_random_packets"):
-        soup_is_survived(everything(), Random(seed))
+    soup_is_survived(everything(), Random(seed))

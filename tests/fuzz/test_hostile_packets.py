@@ -34,12 +34,10 @@ from support.hostile.replay import (
     record,
     reseal,
 )
-from support.seeds import SEED, is_full_run, replayable, seeds
+from support.seeds import SEED, is_full_run, seeds
 
 from asyncsctp.wire.constants import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
 from asyncsctp.wire.tlv import walk
-
-FILE = "tests/fuzz/test_hostile_packets.py"
 
 
 @cache
@@ -182,11 +180,9 @@ def test_every_packet_of_extensions_in_every_state() -> None:
 
 @pytest.mark.parametrize("seed", seeds(100 if not is_full_run() else 10_000))
 def test_random_packets_with_all_extensions(seed: int) -> None:
-    with replayable(seed, FILE, "test_random_packets_with_all_extensions"):
-        soup_is_survived(rich_moments(), Random(seed))
+    soup_is_survived(rich_moments(), Random(seed))
 
 
 @pytest.mark.parametrize("seed", seeds(300 if not is_full_run() else 20_000))
 def test_random_packets(seed: int) -> None:
-    with replayable(seed, FILE, "test_random_packets"):
-        soup_is_survived(moments(), Random(seed))
+    soup_is_survived(moments(), Random(seed))

@@ -10,12 +10,11 @@ from random import Random
 
 import pytest
 from support.hostile.extension_peer import LIMITS, STATES, ExtensionPeer, RandomExtensionChunks
-from support.seeds import is_full_run, replayable, seeds
+from support.seeds import is_full_run, seeds
 
 from asyncsctp.errors import ReconfigError
 from asyncsctp.handlers.state import CLOSED
 
-FILE = "tests/fuzz/test_random_extension_chunks.py"
 #: All that a peer can say by such chunks that ends an association.
 FATAL = (
     "the peer violated the protocol",
@@ -40,44 +39,43 @@ FOUND = {
     "seed", sorted({*seeds(150 if not is_full_run() else 20_000), *([] if os.environ.get("ASYNCSCTP_SEED") else FOUND)})
 )
 def test_disorder(seed: int) -> None:
-    with replayable(seed, FILE):
-        random = Random(seed)
-        state = random.choice(("established", *STATES))
-        config = LIMITS.replace(
-            recv_buffer=random.choice((4096, 20_000, 64 * 1024)),
-            max_message_size=random.choice((2000, 64 * 1024)),
-            partial_delivery_point=random.choice((1, 1000, 10_000)),
-        )
-        script = ExtensionPeer(random.random() < 0.6, state, config=config, streams=16)
-        script.reader.reads = random.random() < 0.6
-        for sid in random.choice(((), (), (0,), (0, 1, 15))):
-            script.association.deliver_parts(sid, True)
-            script.reader.in_parts.add(sid)
-        disorder = RandomExtensionChunks(random, script, random.choice((0.0, 0.0, 0.02, 0.3)))
-        writes = random.random() < 0.5
-        for number in range(random.choice((20, 100, 400))):
-            chunks = [disorder.chunk() for _ in range(random.choice((1, 1, 1, 3, 10)))]
-            script.send(*chunks)
-            if script.state is CLOSED:
-                break
-            script.bounded()
-            sent = script.take()
-            assert len(sent) < 100
-            answers = sum(packet.size for packet in sent)
-            assert answers <= 4 * sum(map(len, chunks)) + 20_000
-            if writes and script.is_up and random.random() < 0.3:
-                interfere(script, random, number)
-            if random.random() < 0.1:
-                script.advance(random.choice((0.01, 0.3, 3.0)))
-                script.take()
-            if random.random() < 0.05:
-                script.reader.catch_up()
-                script.flush()
+    random = Random(seed)
+    state = random.choice(("established", *STATES))
+    config = LIMITS.replace(
+        recv_buffer=random.choice((4096, 20_000, 64 * 1024)),
+        max_message_size=random.choice((2000, 64 * 1024)),
+        partial_delivery_point=random.choice((1, 1000, 10_000)),
+    )
+    script = ExtensionPeer(random.random() < 0.6, state, config=config, streams=16)
+    script.reader.reads = random.random() < 0.6
+    for sid in random.choice(((), (), (0,), (0, 1, 15))):
+        script.association.deliver_parts(sid, True)
+        script.reader.in_parts.add(sid)
+    disorder = RandomExtensionChunks(random, script, random.choice((0.0, 0.0, 0.02, 0.3)))
+    writes = random.random() < 0.5
+    for number in range(random.choice((20, 100, 400))):
+        chunks = [disorder.chunk() for _ in range(random.choice((1, 1, 1, 3, 10)))]
+        script.send(*chunks)
         if script.state is CLOSED:
-            assert script.reader.error is not None
-            return
+            break
         script.bounded()
-        script.still_serves()
+        sent = script.take()
+        assert len(sent) < 100
+        answers = sum(packet.size for packet in sent)
+        assert answers <= 4 * sum(map(len, chunks)) + 20_000
+        if writes and script.is_up and random.random() < 0.3:
+            interfere(script, random, number)
+        if random.random() < 0.1:
+            script.advance(random.choice((0.01, 0.3, 3.0)))
+            script.take()
+        if random.random() < 0.05:
+            script.reader.catch_up()
+            script.flush()
+    if script.state is CLOSED:
+        assert script.reader.error is not None
+        return
+    script.bounded()
+    script.still_serves()
 
 
 def interfere(script: ExtensionPeer, random: Random, number: int) -> None:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import pytest
 from support.random_runs.base import RandomRun
-from support.seeds import replayable, seeds
+from support.seeds import seeds
 
 
 @pytest.mark.parametrize("seed", seeds(1200))
 def test_nothing_is_lost_in_silence(seed: int) -> None:
     scenario = RandomRun(seed)
-    with replayable(seed, "tests/properties/test_association.py"):
-        try:
-            scenario.run()
-        except BaseException as error:
-            error.add_note(scenario.describe())
-            raise
+    try:
+        scenario.run()
+    except BaseException as error:
+        error.add_note(scenario.describe())
+        raise

@@ -10,7 +10,7 @@ import os
 
 import pytest
 from support.random_runs.endings import EndingRun, SurvivorRun
-from support.seeds import replayable, seeds
+from support.seeds import seeds
 
 #: Seeds that failed once.
 FOUND = {
@@ -24,16 +24,14 @@ FOUND = {
 @pytest.mark.parametrize("seed", sorted({*seeds(300), *([] if os.environ.get("ASYNCSCTP_SEED") else FOUND)}))
 def test_both_sides_end_gracefully_and_soon(seed: int) -> None:
     life = EndingRun(seed)
-    with replayable(seed, "tests/properties/test_ending.py"):
-        try:
-            life.run()
-        except BaseException as error:
-            error.add_note(life.describe())
-            raise
+    try:
+        life.run()
+    except BaseException as error:
+        error.add_note(life.describe())
+        raise
 
 
 @pytest.mark.parametrize("seed", seeds(200))
 def test_who_is_forgotten_in_a_shutdown_is_told(seed: int) -> None:
     life = SurvivorRun(seed)
-    with replayable(seed, "tests/properties/test_ending.py", "test_who_is_forgotten"):
-        life.run()
+    life.run()

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import pytest
 from support.random_runs.messages_and_resets import MessagesAndResetsRun
-from support.seeds import replayable, seeds
+from support.seeds import seeds
 
 
 @pytest.mark.parametrize("seed", seeds(600))
 def test_what_was_said_holds(seed: int) -> None:
     life = MessagesAndResetsRun(seed)
-    with replayable(seed, "tests/properties/test_messages_and_streams.py"):
-        try:
-            life.run()
-        except BaseException as error:
-            error.add_note(life.describe())
-            raise
+    try:
+        life.run()
+    except BaseException as error:
+        error.add_note(life.describe())
+        raise

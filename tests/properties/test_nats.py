@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import pytest
 from support.random_runs.nats import NatRun
-from support.seeds import replayable, seeds
+from support.seeds import seeds
 
 
 @pytest.mark.parametrize("seed", seeds(300))
 def test_nothing_is_lost_behind_nats(seed: int) -> None:
     life = NatRun(seed)
-    with replayable(seed, "tests/properties/test_nats.py"):
-        try:
-            life.run()
-        except BaseException as error:
-            error.add_note(life.describe())
-            raise
+    try:
+        life.run()
+    except BaseException as error:
+        error.add_note(life.describe())
+        raise

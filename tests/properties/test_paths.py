@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support.random_runs.base import RandomRun
-from support.seeds import replayable, seeds
+from support.seeds import seeds
 
 from asyncsctp.config import Config
 from asyncsctp.events import PathChanged
@@ -86,9 +86,8 @@ class FailingPaths(RandomRun):
 @pytest.mark.parametrize("seed", seeds(500))
 def test_failing_paths_lose_nothing(seed: int) -> None:
     life = FailingPaths(seed)
-    with replayable(seed, "tests/properties/test_paths.py"):
-        try:
-            life.run()
-        except BaseException as error:
-            error.add_note(life.describe())
-            raise
+    try:
+        life.run()
+    except BaseException as error:
+        error.add_note(life.describe())
+        raise

@@ -11,7 +11,7 @@ import pytest
 from support.random_runs.plan import draw
 from support.random_runs.planned_cores import live
 from support.random_runs.planned_programs import live as converse
-from support.seeds import replayable, seeds
+from support.seeds import seeds
 
 #: What seeds have brought to light that failed once.
 FAILED_ONCE = {
@@ -29,14 +29,12 @@ FAILED_ONCE = {
 
 @pytest.mark.parametrize("seed", [*seeds(50), *FAILED_ONCE])
 def test_it_goes_on(seed: int) -> None:
-    with replayable(seed, "tests/properties/test_planned_runs.py"):
-        live(seed)
+    live(seed)
 
 
 @pytest.mark.parametrize("seed", seeds(50))
 def test_programs_come_to_their_end(seed: int) -> None:
-    with replayable(seed, "tests/properties/test_planned_runs.py"):
-        converse(seed)
+    converse(seed)
 
 
 @pytest.mark.parametrize("seed", seeds(20))

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import pytest
 from support.random_runs.resets import ResetRun
-from support.seeds import replayable, seeds
+from support.seeds import seeds
 
 
 @pytest.mark.parametrize("seed", seeds(300))
 def test_resets_lose_nothing_and_end_nothing(seed: int) -> None:
     life = ResetRun(seed)
-    with replayable(seed, "tests/properties/test_resets.py"):
-        try:
-            life.run()
-        except BaseException as error:
-            error.add_note(life.describe())
-            raise
+    try:
+        life.run()
+    except BaseException as error:
+        error.add_note(life.describe())
+        raise

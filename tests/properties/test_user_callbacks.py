@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from support.random_runs.user_callbacks import live
-from support.seeds import replayable, seeds
+from support.seeds import seeds
 
 #: What seeds have brought to light that failed once.
 FAILED_ONCE = {
@@ -18,5 +18,4 @@ FAILED_ONCE = {
 
 @pytest.mark.parametrize("seed", [*seeds(200), *FAILED_ONCE])
 def test_users_may_call_back(seed: int) -> None:
-    with replayable(seed, "tests/properties/test_user_callbacks.py"):
-        live(seed)
+    live(seed)
