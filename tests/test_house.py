@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -80,6 +83,96 @@ TO_UNTIE = {
     "association/lifecycle.py",
 }
 
+#: Words that are no part of a name: everyday English and the RFCs' terms say the same (docs/architecture.md).
+BANNED = frozenset(
+    [
+        "furnish",
+        "furnished",
+        "vacate",
+        "vacated",
+        "dismiss",
+        "dismissed",
+        "readmit",
+        "lane",
+        "lanes",
+        "brim",
+        "ebb",
+        "astray",
+        "fate",
+        "fates",
+        "owed",
+        "blanket",
+        "settle",
+        "settled",
+        "settles",
+        "settling",
+        "stranger",
+        "strangers",
+    ]
+)
+#: Names with one of these words that are to become others.
+TO_RENAME = {
+    "Fate",
+    "SETTLED",
+    "STRANGER",
+    "Strangers",
+    "_ALWAYS_OWED",
+    "_SETTLING",
+    "_astray",
+    "_brim",
+    "_brim_of_keeping",
+    "_brim_of_messages",
+    "_ebb",
+    "_ebb_of_keeping",
+    "_furnish",
+    "_send_owed",
+    "_settle",
+    "_settled",
+    "_strangers",
+    "_take_owed",
+    "add_astray",
+    "astray",
+    "blanket",
+    "brim",
+    "dismiss",
+    "fate",
+    "furnish",
+    "is_settled",
+    "is_settling",
+    "lane",
+    "lane_key",
+    "lane_path",
+    "move_in",
+    "on_settled",
+    "owed",
+    "readmit",
+    "settle",
+    "settled",
+    "strangers",
+    "tell_settled",
+    "vacate",
+}
+#: Modules that share a base name: the core's and asyncio's of the same thing, a format and the conversation in it,
+#: and what each kind of plug-in has.
+SHARED_BASE_NAMES = {"association", "endpoint"} | {"asconf", "auth", "reconfig"} | {"base", "guard"}
+BASE_NAMES_TO_PART = {"addresses", "nat", "parts", "path_settings", "transport", "turns"}
+#: Classes that share a name: the core's and asyncio's of the same thing.
+SHARED_CLASS_NAMES = {"Association", "Endpoint", "Path"}
+CLASS_NAMES_TO_PART = {
+    "Asconf",
+    "Job",
+    "Requests",
+    "Abandoned",
+    "Host",
+    "Message",
+    "Nat",
+    "PacketRecord",
+    "Receiver",
+    "Ticket",
+    "Turns",
+    "_Driven",
+}
+
 
 def room(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
@@ -89,6 +182,7 @@ def name(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -106,6 +200,28 @@ def imports(path: Path) -> list[tuple[str, bool]]:
             base = ".".join([*package[: len(package) + 1 - node.level], *filter(None, [node.module])])
             found.extend((f"{base}.{alias.name}" if base else alias.name, True) for alias in node.names)
     return found
+
+
+def identifiers(path: Path) -> Iterator[str]:
+    """Yield each name in a module: of modules, classes, functions, arguments, variables and attributes."""
+    yield path.stem
+    for node in ast.walk(tree(path)):
+        for field in ("name", "id", "attr", "arg", "asname"):
+            if isinstance(value := getattr(node, field, None), str):
+                yield value
+
+
+def words(identifier: str) -> list[str]:
+    """Return the words of a name in snake_case or CamelCase, in small letters."""
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", identifier)]
+
+
+def shared(names: Iterator[tuple[str, Path]]) -> dict[str, list[str]]:
+    """Return the names that occur twice or more, each with the modules where it does."""
+    places: dict[str, list[str]] = {}
+    for each, path in names:
+        places.setdefault(each, []).append(name(path))
+    return {each: where for each, where in places.items() if len(where) > 1}
 
 
 def module(dotted: str) -> Path | None:
@@ -174,8 +290,8 @@ def test_a_base_class_is_a_contract() -> None:
 def test_the_core_has_no_clock_and_no_socket(path: Path) -> None:
     if room(path) in MAY_TOUCH_THE_WORLD:
         return
-    outside = {target.split(".")[0] for target, ours in imports(path) if not ours}
-    assert not outside & THE_WORLD
+    outside = {target.split(".")[0] for target, ours in imports(path) if not ours} & THE_WORLD
+    assert not outside, f"{name(path)} is of the core, and imports {sorted(outside)}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
@@ -188,12 +304,12 @@ def test_leaf_rooms_know_nothing_of_one_another(path: Path) -> None:
         allowed |= {"schedulers"}
     if room(path) == "paths":
         allowed |= {"congestion"}
-    assert ours <= allowed
+    assert ours <= allowed, f"{name(path)} is of a leaf room, and imports from {sorted(ours - allowed)}"
 
 
 def test_every_module_says_what_it_is() -> None:
     silent = [name(path) for path in MODULES if not ast.get_docstring(tree(path))]
-    assert not silent
+    assert not silent, f"modules without a docstring: {silent}"
 
 
 def test_public_names_have_docstrings() -> None:
@@ -206,4 +322,27 @@ def test_public_names_have_docstrings() -> None:
     }
     things = [each for each in asyncsctp.__all__ if callable(getattr(asyncsctp, each))]
     assert len(things) > 30
-    assert not set(things) - documented
+    undocumented = set(things) - documented
+    assert not undocumented, f"public names without a docstring: {sorted(undocumented)}"
+
+
+def test_names_are_everyday_english_and_terms_of_the_rfcs() -> None:
+    found = {
+        f"{each} in {name(path)}"
+        for path in MODULES
+        for each in set(identifiers(path)) - TO_RENAME
+        if BANNED.intersection(words(each)) or "move_in" in each
+    }
+    assert not found, f"these names have words that readers do not know: {sorted(found)}"
+
+
+def test_no_two_modules_share_a_base_name() -> None:
+    found = shared((path.stem, path) for path in MODULES if path.stem != "__init__")
+    unexplained = {each: found[each] for each in found.keys() - SHARED_BASE_NAMES - BASE_NAMES_TO_PART}
+    assert not unexplained, f"modules of one name: {unexplained}"
+
+
+def test_no_two_classes_share_a_name() -> None:
+    found = shared((node.name, path) for path in MODULES for node in tree(path).body if isinstance(node, ast.ClassDef))
+    unexplained = {each: found[each] for each in found.keys() - SHARED_CLASS_NAMES - CLASS_NAMES_TO_PART}
+    assert not unexplained, f"classes of one name: {unexplained}"
