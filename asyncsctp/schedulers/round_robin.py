@@ -4,52 +4,26 @@ from __future__ import annotations
 
 from typing import final
 
-from .base import NO_STREAM, StreamScheduler
-from .turns import Turns
+from .base import NO_STREAM
+from .turns import InTurn
 
 
 @final
-class RoundRobin(StreamScheduler):
+class RoundRobin(InTurn):
     """One turn each, one stream after the other (section 3.2). A stream that comes is the last."""
 
-    __slots__ = ("_count", "_turns")
-
-    def __init__(self) -> None:
-        self._turns = Turns()
-        self._count = 0
-
-    def activate(self, sid: int, order: int) -> None:
-        self._count += 1
-        self._turns.put(sid, self._count)
-
-    def deactivate(self, sid: int) -> None:
-        self._turns.remove(sid)
-
-    def next(self) -> int:
-        return self._turns.first()
-
-    def served(self, sid: int, size: int, order: int) -> None:
-        if order == NO_STREAM:
-            self._turns.remove(sid)
-        else:
-            self._count += 1
-            self._turns.put(sid, self._count)
+    __slots__ = ()
 
 
 @final
-class RoundRobinPerPacket(StreamScheduler):
+class RoundRobinPerPacket(InTurn):
     """One packet each, one stream after the other (section 3.3): a packet that is lost holds up only its own stream."""
 
-    __slots__ = ("_count", "_in_packet", "_turns")
+    __slots__ = ("_in_packet",)
 
     def __init__(self) -> None:
-        self._turns = Turns()
-        self._count = 0
+        super().__init__()
         self._in_packet = NO_STREAM  # whose chunks are in the packet that is being filled
-
-    def activate(self, sid: int, order: int) -> None:
-        self._count += 1
-        self._turns.put(sid, self._count)
 
     def deactivate(self, sid: int) -> None:
         self._turns.remove(sid)
@@ -66,8 +40,7 @@ class RoundRobinPerPacket(StreamScheduler):
         if order == NO_STREAM:
             self._turns.remove(sid)
         elif self._in_packet != sid:
-            self._count += 1
-            self._turns.put(sid, self._count)
+            self._put(sid)
         self._in_packet = sid
 
     def begin_packet(self) -> None:

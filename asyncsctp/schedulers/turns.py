@@ -1,11 +1,11 @@
-"""The streams in the order of their turns: a heap that streams can leave and change their places in."""
+"""The streams in the order of their turns: a heap that they can leave and change places in, and schedulers by it."""
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final, final
 
-from .base import NO_STREAM
+from .base import NO_STREAM, StreamScheduler
 
 #: So many entries that count no longer may always lie in the heap; beyond that, as many as there are others.
 _FEW_STALE: Final = 32
@@ -69,3 +69,33 @@ class Turns:
             if keys.get(sid, NO_STREAM) == key:
                 return
             heappop(heap)
+
+
+class InTurn(StreamScheduler):
+    """One turn each, one stream after the other; `_put` says where a stream stands."""
+
+    __slots__ = ("_count", "_turns")
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._count = 0
+
+    def activate(self, sid: int, order: int) -> None:
+        self._put(sid)
+
+    def deactivate(self, sid: int) -> None:
+        self._turns.remove(sid)
+
+    def next(self) -> int:
+        return self._turns.first()
+
+    def served(self, sid: int, size: int, order: int) -> None:
+        if order == NO_STREAM:
+            self._turns.remove(sid)
+        else:
+            self._put(sid)
+
+    def _put(self, sid: int) -> None:
+        """Put a stream behind all others."""
+        self._count += 1
+        self._turns.put(sid, self._count)

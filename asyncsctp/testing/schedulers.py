@@ -389,35 +389,23 @@ class _Meter:
         return self.count + _Number.compared, result
 
 
+def _counted(compare: Callable[[Any, Any], bool]) -> Any:
+    """Return a comparison that is counted in `_Number.compared`."""
+
+    def counted(one: _Number, other: int) -> bool:
+        _Number.compared += 1
+        return compare(one, other)
+
+    return counted
+
+
 class _Number(int):
     """A number that counts how often it is compared: what min(), sorted() or list.remove() do, too."""
 
     compared = 0
-
-    def __lt__(self, other: int) -> bool:
-        _Number.compared += 1
-        return int.__lt__(self, other)
-
-    def __le__(self, other: int) -> bool:
-        _Number.compared += 1
-        return int.__le__(self, other)
-
-    def __gt__(self, other: int) -> bool:
-        _Number.compared += 1
-        return int.__gt__(self, other)
-
-    def __ge__(self, other: int) -> bool:
-        _Number.compared += 1
-        return int.__ge__(self, other)
-
-    def __eq__(self, other: object) -> bool:
-        _Number.compared += 1
-        return int.__eq__(self, other)
-
-    def __ne__(self, other: object) -> bool:
-        _Number.compared += 1
-        return int.__ne__(self, other)
-
+    __lt__, __le__ = _counted(int.__lt__), _counted(int.__le__)
+    __gt__, __ge__ = _counted(int.__gt__), _counted(int.__ge__)
+    __eq__, __ne__ = _counted(int.__eq__), _counted(int.__ne__)
     __hash__ = int.__hash__
 
 

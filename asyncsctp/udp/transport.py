@@ -98,54 +98,52 @@ async def _open_plain(
 ) -> PacketTransport:
     udp_options.mark(sock, dscp, False)
     udp_options.forbid_fragments(sock)
-    bridge = _Bridge(loop, protocol, sock, dscp)
-    await loop.create_datagram_endpoint(lambda: bridge, sock=sock)
-    if bridge.transport is None:
-        raise RuntimeError("the loop made a transport and did not tell its protocol")
-    return bridge.transport
+    plain = _PlainTransport(loop, protocol, sock, dscp)
+    await loop.create_datagram_endpoint(lambda: plain, sock=sock)
+    return plain
 
 
 @final
-class _Bridge(asyncio.DatagramProtocol):
-    """Stands between the loop's transport and a protocol that expects ours."""
+class _PlainTransport(PacketTransport, asyncio.DatagramProtocol):
+    """The loop's own datagram transport behind our interface: one system call a datagram, no ECN, no ICMP.
 
-    __slots__ = ("_dscp", "_loop", "_protocol", "_sock", "sending", "transport")
+    It is the protocol of that transport, too, and calls ours.
+    """
+
+    __slots__ = ("_dscp", "_inner", "_loop", "_protocol", "_sending", "_sock")
+
+    _inner: asyncio.DatagramTransport  # from `connection_made` on
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, protocol: PacketProtocol, sock: socket.socket, dscp: int
     ) -> None:
-        self._dscp = dscp
+        super().__init__()
         self._loop = loop
         self._protocol = protocol
         self._sock = sock
-        self.transport: _PlainTransport | None = None
-        self.sending: Address | None = None  # where the send in hand goes
+        self._dscp = dscp
+        self._sending: Address | None = None  # where the send in hand goes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        inner = cast("asyncio.DatagramTransport", transport)  # uvloop's is one, but no subclass
-        if hasattr(inner, "max_size"):
-            inner.max_size = MAX_DATAGRAM  # what the stock loop allocates per datagram; its 256 KiB are slow
-        self.transport = _PlainTransport(inner, self, self._sock, self._dscp)
-        self._protocol.connection_made(self.transport)
-
-    def _is_open(self) -> bool:
-        return self.transport is not None and not self.transport.is_closing()
+        self._inner = cast("asyncio.DatagramTransport", transport)  # uvloop's is one, but no subclass
+        if hasattr(transport, "max_size"):
+            transport.max_size = MAX_DATAGRAM  # what the stock loop allocates per datagram; its 256 KiB are slow
+        self._protocol.connection_made(self)
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        if not self._is_open():
-            return
-        self._protocol.datagrams_received([data], address_of(addr), False)
-        if self._is_open():
+        if not self.is_closing():
+            self._protocol.datagrams_received([data], address_of(addr), False)
+        if not self.is_closing():
             self._protocol.batch_done()
 
     def error_received(self, exc: Exception) -> None:
         code = exc.errno if isinstance(exc, OSError) and exc.errno is not None else 0
         self._protocol.send_failed(code)
-        error = DatagramError(code, str(exc), self.sending)
+        error = DatagramError(code, str(exc), self._sending)
         self._loop.call_soon(self._report, error)  # the loop's transport calls from inside sendto
 
     def _report(self, error: DatagramError) -> None:
-        if self._is_open():
+        if not self.is_closing():
             self._protocol.error_received(error)
 
     def pause_writing(self) -> None:
@@ -156,20 +154,6 @@ class _Bridge(asyncio.DatagramProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._protocol.connection_lost(exc)
-
-
-@final
-class _PlainTransport(PacketTransport):
-    """The loop's own datagram transport behind our interface: one system call a datagram, no ECN, no ICMP."""
-
-    __slots__ = ("_bridge", "_dscp", "_inner", "_sock")
-
-    def __init__(self, inner: asyncio.DatagramTransport, bridge: _Bridge, sock: socket.socket, dscp: int) -> None:
-        super().__init__()
-        self._dscp = dscp
-        self._inner = inner
-        self._bridge = bridge
-        self._sock = sock
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "sockname":
@@ -204,15 +188,15 @@ class _PlainTransport(PacketTransport):
             udp_options.allow_fragments(self._sock)  # for what leaves at once; what the loop queues does without
         if dscp >= 0:
             udp_options.mark(self._sock, dscp, False)  # the same holds here
-        self._bridge.sending = addr
+        self._sending = addr
         try:
             target = sockaddr_of(addr)
             for packet in packets:
                 self._inner.sendto(packet, target)
         except OSError as exc:
-            self._bridge.error_received(exc)
+            self.error_received(exc)
         finally:
-            self._bridge.sending = None
+            self._sending = None
             if fragment:
                 udp_options.forbid_fragments(self._sock)
             if dscp >= 0:
