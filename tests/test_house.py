@@ -57,7 +57,6 @@ TO_DISSOLVE = {
     "DynamicAddresses",
     "Fragments",
     "Inbox",
-    "Overview",
     "PathControl",
     "Records",
     "_Waiting",
@@ -79,8 +78,6 @@ TO_UNTIE = {
     "aio/reconfiguration.py",
     "aio/streams.py",
     "aio/unclaimed.py",
-    "association/association.py",
-    "association/lifecycle.py",
 }
 
 #: Words that are no part of a name: everyday English and the RFCs' terms say the same (docs/architecture.md).

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, final
 
 from ..association.association import Association as Core
-from ..association.lifecycle import AssociationUser
+from ..association.user import AssociationUser
 from ..checks import check_int
 from ..config import Config
 from ..endpoint.endpoint import Endpoint as CoreEndpoint

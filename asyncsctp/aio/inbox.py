@@ -9,7 +9,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from ..association.lifecycle import AssociationUser
+from ..association.user import AssociationUser
 from ..errors import EndOfStream, SCTPError
 from ..events import AssociationRestarted, Event, StreamsReset
 from .claims import Claims

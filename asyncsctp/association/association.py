@@ -1,4 +1,4 @@
-"""One association: its rooms, which chunk goes to which of them, and the verbs of its user.
+"""One association: its parts, which chunk goes to which of them, and the verbs of its user.
 
 No rule of the protocol is here. The contract: `receive` what came, `expire` when `next_expiry` has passed, call the
 verbs as the user wishes, and after each batch of these `flush`, which puts packets into the outbox. `now` is a
@@ -8,128 +8,223 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, final
 
 from ..checks import check_bool
 from ..config import Config
 from ..errors import AssociationAborted, AssociationClosed
 from ..events import PeerAddressChanged
-from ..handlers.context import Context, Random
+from ..handlers.addresses.asconf import Asconf
+from ..handlers.auth import Authentication
+from ..handlers.context import Context
 from ..handlers.data.submission import Submission
+from ..handlers.keyring import Keyring
 from ..handlers.notices import WRITABLE
 from ..handlers.paths import icmp
 from ..handlers.setup.agreement import Setup
-from ..handlers.setup.cookie import CookieJar, OpenedCookie
-from ..handlers.setup.handshake import Handshake
-from ..handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
+from ..handlers.setup.cookie import OpenedCookie
+from ..handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, FORMING, State
+from ..handlers.streams.reconfig import Reconfig
 from ..outbound.message import PARTS_OPTIONS, SEND_OPTIONS, WHOLE, OutboundMessage, Terms, message_flags
 from ..paths.local_addresses import known_to_client, set_out_from
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..paths.route import Route
-from ..timers import AUTOCLOSE, NEVER, timer_kind, timer_path
+from ..statistics import Statistics
+from ..timers import NEVER
 from ..wire import causes
 from ..wire.constants import COMMON_HEADER_SIZE, FLAG_IMMEDIATE
 from ..wire.init import Init
 from ..wire.tlv import Malformed
 from .dispatch import expire, on_reflected, process
-from .lifecycle import AssociationUser, Lifecycle, Registry
-from .outbox import Outbox
-from .overview import Overview
-from .parts import Rooms
+from .established import EstablishedData
+from .lifecycle import Lifecycle, Shared
+from .parts import Parts
+from .user import AssociationUser
 
 
 @final
-class Association(Overview):
+class Association:
     """One association, without I/O and without a clock."""
 
-    __slots__ = (
-        "_config",
-        "_cookies",
-        "_life",
-        "_local_addresses",
-        "_outbox",
-        "_path",
-        "_ports",
-        "_random",
-        "_registry",
-        "_route",
-        "due",
-        "user",
-    )
-
-    _life: Lifecycle
+    __slots__ = ("_lifecycle", "_local_addresses", "_parts", "_path", "_route", "context", "due", "user")
 
     def __init__(
         self,
+        shared: Shared[Association],
         config: Config,
-        random: Random,
-        local_port: int,
+        make_user: Callable[[Association], AssociationUser],
         peer_port: int,
+        tags: tuple[int, int],
         local_addresses: Sequence[str],
-        user: AssociationUser,
-        registry: Registry,
-        cookies: CookieJar,
-        outbox: Outbox,
+        addresses: tuple[Sequence[str], Sequence[str]],
+        udp_port: int,
+        now: float,
     ) -> None:
-        self.user = user
-        self._config = config
-        self._random = random
-        self._ports = (local_port, peer_port)
+        """`tags` and `addresses` are ours and the peer's; of `local_addresses` some may be unknown to the peer yet."""
         self._local_addresses = local_addresses
-        self._registry = registry
-        self._cookies = cookies
-        self._outbox = outbox
+        #: The path of the last packet that is to be believed where it came from, and the route that it took.
         self._path: Path | None = None
         self._route: Route | None = None
         self.due = NEVER  # when it is to be woken, as the endpoint noted it; see `Deadlines`
+        self.user = make_user(self)  # before anything happens
+        self._lifecycle = Lifecycle(self, self.user, shared, config, peer_port, tags, addresses, udp_port, now)
+        self.context: Context = self._lifecycle.context
+        self._parts: Parts = self._lifecycle.parts
+        self.context.path_users.append(self)
 
-    # How it begins.
-
-    def connect(self, addresses: Sequence[str], udp_port: int, now: float) -> None:
+    @classmethod
+    def connect(
+        cls,
+        shared: Shared[Association],
+        config: Config,
+        user: AssociationUser,
+        local_addresses: Sequence[str],
+        addresses: Sequence[str],
+        port: int,
+        udp_port: int,
+        now: float,
+    ) -> Association:
         """Associate with the peer that has these addresses (RFC 9260 section 5.1 A)."""
-        local, held_back = set_out_from(self._local_addresses, addresses[0], self._config.nat_support)
-        self._furnish(local, addresses, udp_port, now)
-        if self._rooms.nat is not None:
-            self._rooms.nat.held_back = held_back
-        self._rooms.handshake = Handshake(self.context, self._local_addresses, self._registry.new_tag())
-        self._rooms.handshake.associate()
+        local, held_back = set_out_from(local_addresses, addresses[0], config.nat_support)
+        tags = shared.registry.new_tag(), 0
+        ours_and_theirs = local, addresses
+        association = cls(shared, config, lambda _: user, port, tags, local_addresses, ours_and_theirs, udp_port, now)
+        shared.registry.bind(association)
+        association._parts.associate(local_addresses, held_back)
+        return association
 
-    def accept(self, setup: Setup, route: Route, now: float) -> None:
+    @classmethod
+    def accept(
+        cls,
+        shared: Shared[Association],
+        config: Config,
+        make_user: Callable[[Association], AssociationUser],
+        local_addresses: Sequence[str],
+        setup: Setup,
+        route: Route,
+        now: float,
+    ) -> Association:
         """Become what a cookie says that came along `route` (section 5.1 D)."""
         # Section 5.4 rule 2: CONFIRMED is where the INIT ACK was sent to, wherever the cookie comes from.
-        local = known_to_client(self._local_addresses, route.local, setup.disable_restart)
-        self._furnish(local, setup.addresses[:1], setup.udp_port, now)
-        context = self.context
+        local = known_to_client(local_addresses, route.local, setup.disable_restart)
+        tags = setup.local_tag, setup.peer_tag
+        both = local, setup.addresses[:1]
+        association = cls(shared, config, make_user, setup.peer_port, tags, local_addresses, both, setup.udp_port, now)
         for address in setup.addresses:
-            context.paths.add(address)
-        self._path_from(route, True)
-        context.local_tag = setup.local_tag
-        context.peer_tag = setup.peer_tag
-        self._life.retag()
-        self._life.establish(setup)
-        self._rooms.collision.confirm(route)
-
-    def _furnish(self, local: Sequence[str], addresses: Sequence[str], udp_port: int, now: float) -> None:
-        self._life = Lifecycle(self, self.user, self._registry)
-        self.context = context = Context(self._config, self._random, self._life, *self._ports, self._registry.budget)
-        context.paths = PathManager(self._config, local, addresses, udp_port, context.on_controller_failed)
-        context.now = now
-        self._rooms = Rooms(context, self._cookies, self._outbox)
-        self._life.move_in(context, self._rooms)
+            association.context.paths.add(address)
+        association._path_from(route, True)
+        association._lifecycle.establish(setup)
+        association._parts.collision.confirm(route)
+        return association
 
     # What is known of it.
 
     @property
     def prefix(self) -> bytes:
         """The first 8 bytes of the peer's packets: ports and our tag."""
-        return self._life.seal.prefix
+        return self._lifecycle.seal.prefix
+
+    @property
+    def state(self) -> State:
+        """The state of RFC 9260 section 4."""
+        return self.context.state
+
+    @property
+    def statistics(self) -> Statistics:
+        """The counters, live."""
+        return self.context.statistics
+
+    @property
+    def config(self) -> Config:
+        """The settings in force."""
+        return self.context.config
+
+    @property
+    def path_manager(self) -> PathManager:
+        """The peer's addresses, and the paths to them."""
+        return self.context.paths
+
+    @property
+    def keyring(self) -> Keyring | None:
+        """What the peer's chunks are authenticated with, once that has been agreed on."""
+        return None if self.context.state in FORMING else self.context.keyring
+
+    @property
+    def next_expiry(self) -> float:
+        """When to call `expire`; infinity if there is nothing to wait for."""
+        return self.context.timers.next_expiry
+
+    @property
+    def outgoing_streams(self) -> int:
+        """How many streams we may send on; 0 before the association is established."""
+        return self.context.setup.outgoing_streams if self.context.setup is not None else 0
+
+    @property
+    def incoming_streams(self) -> int:
+        """How many streams the peer may send on; 0 before the association is established."""
+        return self.context.setup.incoming_streams if self.context.setup is not None else 0
+
+    @property
+    def buffered(self) -> int:
+        """User bytes that were written and are not acknowledged."""
+        return 0 if self._parts.data is None else self._parts.data.sender.buffered
+
+    @property
+    def movable(self) -> int:
+        """Of these, the bytes that go without a message that is being written in parts being ended first."""
+        return 0 if self._parts.data is None else self._parts.data.sender.movable
+
+    def path_to(self, address: str) -> Path:
+        """Return the path to an address of the peer. `ValueError` for another one."""
+        path = self.context.paths.find(address)
+        if path is None:
+            raise ValueError(f"{address} is not an address of the peer")
+        return path
+
+    def pressing(self, sids: Collection[int]) -> list[int]:
+        """Return those of these streams whose message in parts has begun to leave, and holds up others until it is
+        ended.
+        """
+        return [] if self._parts.data is None else self._parts.data.sender.queue.pressing(sids)
+
+    def buffered_of(self, sid: int) -> int:
+        """Return the user bytes of one stream that were written and have not left."""
+        return 0 if self._parts.data is None else self._parts.data.sender.queue.buffered_of(sid)
+
+    def abandoned(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """Return by stream and policy how many messages were given up before and after they had begun to leave."""
+        data = self._parts.data
+        if data is None or data.sender.abandonment is None:
+            return {}
+        return data.sender.abandonment.partial.abandoned
+
+    def in_flight(self, path_id: int) -> int:
+        """Return the bytes in flight on a path, as its congestion window counts them."""
+        return 0 if self._parts.data is None else self._parts.data.sender.outstanding.in_flight[path_id]
+
+    # What it has for more than sending and receiving.
+
+    @property
+    def reconfig(self) -> Reconfig:
+        """Stream reconfiguration (RFC 6525). `ReconfigError` if it was not negotiated, or the association is not up."""
+        return self._parts.need_reconfig()
+
+    @property
+    def asconf(self) -> Asconf:
+        """Changing our addresses (RFC 5061). `AsconfError` if it was not negotiated, or the association is not up."""
+        return self._parts.need_asconf()
+
+    @property
+    def authentication(self) -> Authentication:
+        """The shared keys (RFC 4895); its verbs raise `ValueError` if authentication was not negotiated."""
+        return self._parts.open_authentication()
 
     def deliver_parts(self, sid: int, wanted: bool) -> None:
         """Whether messages of this stream are handed over in parts (RFC 6458 section 6.1.7)."""
-        if self._rooms.reception is not None:
-            self._rooms.reception.deliver_parts(sid, wanted)
+        if self._parts.data is not None:
+            self._parts.data.receiver.deliver_parts(sid, wanted)
 
     # What the peer says.
 
@@ -139,31 +234,31 @@ class Association(Overview):
         context.now = now
         if context.is_waiting:
             context.open_answers()
-        if not self._life.seal.opens(datagram):
+        if not self._lifecycle.seal.opens(datagram):
             context.statistics.checksum_errors += 1
             return
         path = self._path
         if path is None or route is not self._route:
-            path = self._path_from(route, self._rooms.vouches(datagram))
+            path = self._path_from(route, self._parts.vouches(datagram))
             if path is None:
                 self._receive_newcomer(datagram, route, congestion_experienced)
                 return
         context.statistics.packets_received += 1
-        process(self._rooms, datagram, COMMON_HEADER_SIZE, path, route, congestion_experienced)
+        process(self._parts, datagram, COMMON_HEADER_SIZE, path, route, congestion_experienced)
 
     def _receive_newcomer(self, datagram: bytes, route: Route, marked: bool) -> None:
         """A packet with our tag from an address that isn't one that we send to, and may become it (RFC 5061 section
         5.2).
         """
-        rooms = self._rooms
-        path = rooms.admit(datagram, route)
-        if path is None and not rooms.hears(route.address) and not rooms.is_last_word(datagram):
-            rooms.readmit(datagram, route)
+        parts = self._parts
+        path = parts.admit(datagram, route)
+        if path is None and not parts.hears(route.address) and not parts.is_last_word(datagram):
+            parts.readmit(datagram, route)
             return
         self.context.statistics.packets_received += 1
-        process(rooms, datagram, COMMON_HEADER_SIZE, path or self.context.paths.data_path(), route, marked)
+        process(parts, datagram, COMMON_HEADER_SIZE, path or self.context.paths.data_path(), route, marked)
         if path is not None:
-            rooms.dismiss(path)
+            parts.dismiss(path)
 
     def receive_reflected(self, kind: int, flags: int, value: bytes, route: Route, now: float) -> None:
         """An ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1 B and
@@ -171,16 +266,16 @@ class Association(Overview):
         """
         self.context.now = now
         try:
-            on_reflected(self._rooms, kind, flags, value, route)
+            on_reflected(self._parts, kind, flags, value, route)
         except Malformed:
             self.context.statistics.malformed_packets += 1
-        self._life.tell()
+        self._lifecycle.tell()
 
     def on_init(self, init: Init, route: Route, tag: int, now: float) -> tuple[Route, bytes] | None:
         """An INIT from one of the peer's addresses (section 5.2); it leaves everything as it was."""
         self.context.now = now
-        offer = self._rooms.handshake.offer if self._rooms.handshake is not None else None
-        return self._rooms.collision.on_init(init, route, tag, offer)
+        offer = self._parts.handshake.offer if self._parts.handshake is not None else None
+        return self._parts.collision.on_init(init, route, tag, offer)
 
     def on_opened_cookie(self, opened: OpenedCookie, route: Route, now: float) -> bool:
         """A COOKIE ECHO for another tag than ours (section 5.2.4); whether the rest of the packet belongs to this
@@ -192,33 +287,33 @@ class Association(Overview):
         was_at_work = self.context.is_at_work
         self.context.is_at_work = True  # messages that are cut off are told of in the middle of this step
         try:
-            goes_on = self._rooms.collision.on_opened_cookie(opened, route)
+            goes_on = self._parts.collision.on_opened_cookie(opened, route)
         finally:
             self.context.is_at_work = was_at_work
-        self._life.tell()
+        self._lifecycle.tell()
         return goes_on
 
     def receive_rest(self, datagram: bytes, at: int, route: Route, now: float, authenticated: bool) -> None:
         """What stands behind the COOKIE ECHO that made or restarted this association."""
         path = self._path_from(route, True)  # the cookie was right
-        if path is None and self._rooms.hears(route.address):
+        if path is None and self._parts.hears(route.address):
             path = self.context.paths.data_path()
         if path is not None:
             self.context.now = now
-            process(self._rooms, datagram, at, path, route, False, authenticated)
+            process(self._parts, datagram, at, path, route, False, authenticated)
 
     def on_unreachable(self, route: Route, quoted: bytes, now: float) -> None:
         """ICMP says that a packet to the peer's address found nobody; `quoted` is the start of that SCTP packet."""
         self.context.now = now
-        icmp.on_port_unreachable(self.context, self._rooms.heartbeat, quoted, route)
-        self._life.tell()
+        icmp.on_port_unreachable(self.context, self._parts.heartbeat, quoted, route)
+        self._lifecycle.tell()
 
     def on_message_size(self, route: Route, mtu: int, now: float) -> None:
         """The network reported that IP packets above `mtu` don't get to the peer's address."""
         self.context.now = now
         path = self.context.paths.find(route.address)
-        if path is not None and self.context.paths.on_message_size(path, mtu) and self._rooms.transmission is not None:
-            self._rooms.transmission.measure()
+        if path is not None and self.context.paths.on_message_size(path, mtu) and self._parts.data is not None:
+            self._parts.data.sender.measure()
 
     # What time says.
 
@@ -226,43 +321,40 @@ class Association(Overview):
         """Let the timers run out that are due."""
         context = self.context
         context.now = now
-        if self._rooms.transmission is not None:
-            self._rooms.transmission.settle()
+        if self._parts.data is not None:
+            self._parts.data.sender.settle()
         for key in context.timers.expired(now):
             if context.state is CLOSED:
                 break
-            if timer_kind(key) == AUTOCLOSE:
-                self._life.expire_autoclose()
-            else:
-                expire(self._rooms, timer_kind(key), timer_path(key))
-        self._life.tell()
+            expire(self._parts, key)
+        self._lifecycle.tell()
 
     def flush(self, now: float) -> None:
         """Put into the outbox what is due and what windows allow."""
         self.context.now = now
-        transmission = self._rooms.transmission
-        if transmission is not None:
-            transmission.conclude()
-            if self.context.state is not ESTABLISHED and self._rooms.shutdown is not None:
-                self._rooms.shutdown.advance()  # what was given up is in the way no more
-        rooms = self._rooms
-        if rooms.nat is not None:
-            rooms.nat.flush()
-        if rooms.asconf is not None:
-            rooms.asconf.flush()
-        rooms.packetizer.flush()
-        if rooms.reconfig is not None:
-            self._flush_reconfig(rooms)
-            if rooms.reconfig is not None and rooms.reconfig.is_settling:
-                self._life.tell()
-                rooms.packetizer.flush()
-        if rooms.authentication is not None:
-            rooms.authentication.advance()
-        if transmission is not None and transmission.released:
-            transmission.released = False
+        parts = self._parts
+        data = parts.data
+        if data is not None:
+            data.sender.conclude()
+            if self.context.state is not ESTABLISHED:
+                data.shutdown.advance()  # what was given up is in the way no more
+        if parts.nat is not None:
+            parts.nat.flush()
+        if parts.data is not None and parts.data.asconf is not None:
+            parts.data.asconf.flush()
+        parts.packetizer.flush(parts.data)
+        if data is parts.data and data is not None and data.reconfig is not None:
+            self._flush_reconfig(data)
+            if data.reconfig.is_settling:
+                self._lifecycle.tell()
+                parts.packetizer.flush(parts.data)
+        if parts.authentication is not None:
+            parts.authentication.advance()
+        if data is not None and data.sender.released:
+            data.sender.released = False
             self.context.notices.append(WRITABLE)
         if self.context.notices:
-            self._life.tell()
+            self._lifecycle.tell()
 
     # What the user says.
 
@@ -308,7 +400,7 @@ class Association(Overview):
     def _terms(self, options: Mapping[str, Any], now: float) -> Terms:
         terms = Terms.from_options(options, now)
         if options.get("auth_key") is not None:
-            self._rooms.assign_key(terms, options["auth_key"])
+            self._parts.assign_key(terms, options["auth_key"])
         return terms
 
     def send_many(self, sid: int, messages: list[bytes], ppid: int, unordered: bool, immediate: bool) -> None:
@@ -318,42 +410,42 @@ class Association(Overview):
     @property
     def submission(self) -> Submission | None:
         """The way in for messages, whether they are taken or not; None before the association is established."""
-        return self._rooms.submission
+        return None if self._parts.data is None else self._parts.data.submission
 
     def sender(self) -> Submission:
         """The way in for messages, while they are taken; else `AssociationClosed`."""
-        submission = self._rooms.submission
-        if self.context.state is not ESTABLISHED or submission is None:
+        data = self._parts.data
+        if self.context.state is not ESTABLISHED or data is None:
             raise AssociationClosed(f"the association takes no messages in state {self.context.state.value}")
-        return submission
+        return data.submission
 
     def consumed(self, charge: int) -> bool:
         """Messages have been read: the window opens. Whether a flush should tell the peer; after the end there is none.
 
         `charge`: see `Reception.consumed`.
         """
-        rooms = self._rooms
-        if rooms.reception is not None:
-            return rooms.reception.consumed(charge)
-        if rooms.remains is not None:
-            rooms.remains.read(charge)
+        parts = self._parts
+        if parts.data is not None:
+            return parts.data.receiver.consumed(charge)
+        if parts.remains is not None:
+            parts.remains.read(charge)
         return False
 
     def shutdown(self, now: float) -> None:
         """End gracefully (section 9.2): what was written is delivered first."""
         self.context.now = now
-        if self._rooms.shutdown is not None and self._rooms.transmission is not None:
-            self._rooms.transmission.settle()
-            self._rooms.shutdown.shutdown()
+        if self._parts.data is not None:
+            self._parts.data.sender.settle()
+            self._parts.data.shutdown.shutdown()
         elif self.context.state is not CLOSED:
             self.abort(now, b"")
-        self._life.tell()
+        self._lifecycle.tell()
 
     def leave(self, now: float) -> bool:
         """End gracefully at once if nothing but SHUTDOWN COMPLETE is missing (section 9.2); whether that is so."""
         self.context.now = now
-        has_left = self._rooms.shutdown is not None and self._rooms.shutdown.leave()
-        self._life.tell()
+        has_left = self._parts.data is not None and self._parts.data.shutdown.leave()
+        self._lifecycle.tell()
         return has_left
 
     def abort(self, now: float, reason: bytes) -> None:
@@ -366,21 +458,21 @@ class Association(Overview):
         if context.peer_tag:
             context.abort(causes.pack_user_abort(reason), error)
         else:
-            self._life.end(error)  # the peer knows nothing of it yet
-        self._life.tell()
+            self._lifecycle.end(error)  # the peer knows nothing of it yet
+        self._lifecycle.tell()
 
     def heartbeat(self, address: str | None, now: float) -> None:
         """Send a HEARTBEAT (section 8.3 D); the answer comes by `on_heartbeat`. `ValueError` for a foreign address."""
         self.context.now = now
         if self.context.state is not ESTABLISHED:
             raise AssociationClosed(f"no HEARTBEAT can be sent in state {self.context.state.value}")
-        self._rooms.heartbeat.request(self.context.paths.primary if address is None else self.path_to(address))
+        self._parts.heartbeat.request(self.context.paths.primary if address is None else self.path_to(address))
 
     def set_primary(self, address: str) -> None:
         """Choose the path that data takes while it works (section 6.4). `ValueError` for a foreign address."""
         if self.context.paths.set_primary(address):
             self.context.emit(PeerAddressChanged(self.context.paths.primary.route.address, "primary"))
-            self._life.tell()
+            self._lifecycle.tell()
 
     def configure(self, config: Config, now: float | None = None) -> None:
         """Other settings from now on, as far as a live association can change them. `ValueError` if they don't go with
@@ -389,26 +481,25 @@ class Association(Overview):
         context = self.context
         if now is not None:
             context.now = now
-        rooms = self._rooms
+        parts = self._parts
         other_scheduler = config.scheduler is not context.config.scheduler
-        rooms.heartbeat.configure(config)
-        self._config = config
-        if rooms.reception is not None and rooms.transmission is not None and rooms.submission is not None:
-            rooms.reception.configure()
-            rooms.submission.max_message_size = config.max_message_size
+        parts.heartbeat.configure(config)
+        if parts.data is not None:
+            parts.data.receiver.configure()
+            parts.data.submission.max_message_size = config.max_message_size
             if other_scheduler:
-                rooms.transmission.change_scheduler()
-        self._life.start_autoclose()
-        self._life.tell()
+                parts.data.sender.change_scheduler()
+            parts.data.shutdown.start_autoclose()
+        self._lifecycle.tell()
 
     def configure_path(self, address: str, changes: dict[str, Any], now: float) -> None:
         """Other settings for one path (`config.PATH_FIELDS`), which `configure` leaves alone from now on."""
         self.context.now = now
-        rooms = self._rooms
-        rooms.heartbeat.configure_path(self.path_to(address), changes)
-        if rooms.transmission is not None:
-            rooms.transmission.measure()
-        self._life.tell()
+        parts = self._parts
+        parts.heartbeat.configure_path(self.path_to(address), changes)
+        if parts.data is not None:
+            parts.data.sender.measure()
+        self._lifecycle.tell()
 
     def _path_from(self, route: Route, vouched: bool) -> Path | None:
         """The path that a packet with the right tag came over; remembered for those that follow along the route, if it
@@ -427,17 +518,17 @@ class Association(Overview):
         self._path = path
         return path
 
-    def forget_route(self) -> None:
-        """Paths have changed: the next packet's is looked up anew."""
+    def forget_path(self, path: Path, successor: Path) -> None:
+        """Look up anew which path the next packet came over, as paths have changed."""
         self._path = None
 
-    def _flush_reconfig(self, rooms: Rooms) -> None:
+    def _flush_reconfig(self, data: EstablishedData) -> None:
         """What waited for data to come or go: by that, messages may be delivered in the middle of this step."""
         context = self.context
         was_at_work = context.is_at_work
         context.is_at_work = True
         try:
-            rooms.flush_reconfig()
+            self._parts.flush_reconfig(data)
         finally:
             context.is_at_work = was_at_work
 

@@ -1,16 +1,20 @@
-"""Which chunk goes to which room, and which timer: the table of contents of the protocol (RFC 9260 section 3.2)."""
+"""Which chunk goes to which handler, and which timer: the table of contents of the protocol (RFC 9260 section 3.2).
+
+What was not negotiated is not in the table of an association, and is unknown to it. Which chunks mean something in
+which state is in `handlers.state`; what is done about them, in `handlers`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, final
 
 from ..handlers.auth import is_genuine
-from ..handlers.context import Context
-from ..handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, FORMING, MEANINGFUL, RECEIVES_DATA
+from ..handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, FORMING, MEANINGFUL
 from ..paths.path import Path
 from ..paths.route import Route
 from ..timers import (
+    AUTOCLOSE,
     DELAYED_ACK,
     FORWARD_TSN_RTX,
     HEARTBEAT_TIMER,
@@ -23,6 +27,8 @@ from ..timers import (
     T4_RTO,
     T5_GUARD,
     WINDOW_PROBE,
+    timer_kind,
+    timer_path,
 )
 from ..wire import causes, control, tlv
 from ..wire.constants import (
@@ -57,66 +63,81 @@ from ..wire.constants import (
 from ..wire.init import read_init
 from ..wire.packet import MOST_CONTROL
 from ..wire.sack import SACK_HEADER_SIZE
-from ..wire.tlv import Malformed
-from .parts import Rooms
+from ..wire.tlv import HEADER_SIZE, Malformed
+from .established import HAS_ASCONF, HAS_ECN, HAS_INTERLEAVING, HAS_PARTIAL_RELIABILITY, HAS_RECONFIG
+from .parts import Parts
 
 
-class Discard(Malformed):
-    """A rule says that a packet is not to be processed from here on, although it is well formed."""
+class Discard(Exception):
+    """A rule says that a well-formed packet is not to be processed from here on."""
 
 
-#: The chunk types that must be authenticated where nothing must.
-_NONE: Final[frozenset[int]] = frozenset()
+@final
+class Packet:
+    """A packet that is walked through, and the chunk of it that is being processed."""
+
+    __slots__ = ("at", "authenticated", "data", "end", "marked", "path", "route")
+
+    def __init__(self, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool) -> None:
+        self.data: Final = data
+        self.path: Final = path  # the one that it came over, as far as that can be believed
+        self.route: Final = route  # the addresses and ports that it came from and to
+        self.marked = marked  # it bore the congestion-experienced mark, and nobody has been told of it yet
+        self.authenticated = authenticated  # an AUTH chunk that is right stands before `at` (RFC 4895)
+        self.at = at  # where the chunk starts
+        self.end = at  # where its value ends
+
+    @property
+    def value(self) -> bytes:
+        """What the chunk has behind its header."""
+        return self.data[self.at + HEADER_SIZE : self.end]
 
 
 def process(
-    rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool = False
+    parts: Parts, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool = False
 ) -> None:
-    """Carry out what a packet brings about, chunk by chunk from `at` on, and as a whole; then the user is told.
+    """Carry out what a packet brings about, chunk by chunk from `at` on, and as a whole; then tell the user.
 
     `marked`: it bore the congestion-experienced mark. `authenticated`: AUTH came before `at`, and was right.
     """
-    context = rooms.context
+    context = parts.context
     was_at_work = context.is_at_work  # a packet may come in a callback
     context.is_at_work = True
     try:
-        reception = rooms.reception
+        established = parts.data
         end = len(data)
         try:
-            # Most packets are DATA, or a SACK, and nothing else; the walk is for all others.
+            # Most packets are user data, or a SACK, and nothing else. The walk is for all others, and for their rest.
             if (
-                reception is not None
+                established is not None
                 and at < end
-                and data[at] == DATA
                 and not marked
                 and context.state is ESTABLISHED
                 and context.keyring is None
             ):
-                at = reception.take(data, at, end, path)
-            elif (
-                end - at == SACK_HEADER_SIZE
-                and data[at] == SACK
-                and data[at + 3] == SACK_HEADER_SIZE
-                and not data[at + 2]
-                and context.state is ESTABLISHED
-                and context.keyring is None
-                and rooms.transmission is not None
-            ):
-                rooms.transmission.on_sack(data, at, SACK_HEADER_SIZE)
-                at = end
+                kind = data[at]
+                if kind == DATA:
+                    at = established.receiver.take(data, at, end, path)
+                elif kind == SACK:
+                    if end - at == SACK_HEADER_SIZE and data[at + 3] == SACK_HEADER_SIZE and not data[at + 2]:
+                        established.sender.on_sack(data, at, SACK_HEADER_SIZE)
+                        at = end
+                elif kind == I_DATA:
+                    at = established.receiver.take_i_data(data, at, end, path)
             if at < end:
-                walk(rooms, data, at, path, route, marked, authenticated)
-        except Malformed:
+                _walk(parts, Packet(data, at, path, route, marked, authenticated))
+        except (Malformed, Discard):
             context.statistics.malformed_packets += 1
-        reception = rooms.reception  # a COOKIE ACK or a restart may have brought a new one
-        if reception is not None:
-            carried = reception.packet_done(path)
+        established = parts.data  # a COOKIE ACK or a restart may have brought another
+        if established is not None:
+            carried = established.receiver.packet_done(path)
+            shutdown = established.shutdown
             if carried:
-                context.last_message = context.now
-            if context.state is not ESTABLISHED and rooms.shutdown is not None:
+                shutdown.last_message = context.now
+            if context.state is not ESTABLISHED:
                 if carried:
-                    rooms.shutdown.on_data()
-                rooms.shutdown.advance()
+                    shutdown.on_data()
+                shutdown.advance()
     finally:
         context.is_at_work = was_at_work
     if context.is_waiting:
@@ -125,323 +146,265 @@ def process(
         context.owner.tell()
 
 
-def walk(
-    rooms: Rooms, data: bytes, at: int, path: Path, route: Route, marked: bool, authenticated: bool = False
-) -> None:
-    """Take a packet's chunks to their rooms, from `at` on.
+def _walk(parts: Parts, packet: Packet) -> None:
+    """Take a packet's chunks to their handlers, from `packet.at` on.
 
-    `Malformed` ends the walk at a chunk whose lengths can't be, or with which a rule ends it (`Discard`); what stood
-    before it has been dealt with.
+    `Malformed` ends that at a chunk whose lengths can't be, `Discard` where a rule does; what stood before it has been
+    dealt with.
     """
-    context = rooms.context
+    context = parts.context
+    data = packet.data
+    at = packet.at
     end = len(data)
     unknown = 0
-    others = 0
-    guard = _NONE if context.keyring is None else _guard(context, authenticated)
-    guarded = bool(guard)
-    while end - at >= tlv.HEADER_SIZE:
+    others = 0  # besides user data that is taken
+    if context.keyring is not None:
+        context.keyring.vouched = packet.authenticated
+    while end - at >= HEADER_SIZE and context.state is not CLOSED:
         kind = data[at]
-        if guarded and kind in guard:  # RFC 4895 section 6.3
-            context.statistics.unauthenticated_chunks += 1
+        keyring = context.keyring
+        is_bare = keyring is not None and not packet.authenticated and kind in keyring.demands
+        is_meaningful = kind in MEANINGFUL[context.state]
+        if is_bare or not is_meaningful or kind not in _USER_DATA:
             others += 1
+        if is_bare:  # RFC 4895 section 6.3
+            context.statistics.unauthenticated_chunks += 1
             if kind in (ASCONF, ASCONF_ACK) or others > MOST_CONTROL:
                 return  # RFC 5061 section 5.2 D5
-            at += tlv.item(data, at, end)[1] - at + 3 & -4
+            at = tlv.item(data, at, end)[1] + 3 & -4
             continue
-        if not kind & ~I_DATA and context.state in RECEIVES_DATA and rooms.reception is not None:  # that is 0 for DATA
-            if marked and rooms.ecn is not None:
-                rooms.ecn.on_marked(rooms.reception.lowest_tsn(data, at, end))
-                marked = False
-            if kind == DATA:
-                following = rooms.reception.take(data, at, end, path)
-            else:
-                following = rooms.reception.take_i_data(data, at, end, path)
-            if following > at:
-                at = following
-                continue
-        others += 1
         if others > MOST_CONTROL:
             raise Discard(f"more than {MOST_CONTROL} control chunks in a packet")
-        _, value_end = tlv.item(data, at, end)
-        handler = _HANDLERS.get(kind)
-        if handler is None and kind == AUTH:
-            if authenticated:
-                raise Discard("a second AUTH chunk (RFC 4895 section 5.1)")
-            if not _authenticate(rooms, data, at, value_end, path, route):
+        packet.at = at
+        packet.end = tlv.item(data, at, end)[1]
+        handler = (_BASE if parts.data is None else _table(parts.data.features)).get(kind)
+        if kind == AUTH:
+            if not _authenticate(parts, packet):
                 return
-            authenticated = True
-            guarded = False
         elif handler is None:
-            if not rooms.violations.on_unknown_chunk(data[at:value_end], path.path_id, unknown):
+            if not parts.violations.on_unknown_chunk(data[at : packet.end], packet.path.path_id, unknown):
                 return
             unknown += 1
-        elif kind in MEANINGFUL[context.state]:
-            handler(rooms, data, at, value_end, path, route)
-            if kind == COOKIE_ECHO and not authenticated:  # what follows is for the association that it made
-                guard = _guard(context, False)
-                guarded = bool(guard)
-        elif context.state is CLOSED:
-            return
+        elif is_meaningful:
+            handler(parts, packet)
         else:
             context.statistics.unexpected_chunks += 1
-        at += value_end - at + 3 & -4
+        at = packet.end + 3 & -4
 
 
-def on_reflected(rooms: Rooms, kind: int, flags: int, value: bytes, route: Route) -> None:
-    """A chunk with the T bit under the peer's own tag (section 8.5.1 B and C), or of a NAT (natsupp section 6)."""
-    context = rooms.context
-    if kind in _guard(context, False):
+def on_reflected(parts: Parts, kind: int, flags: int, value: bytes, route: Route) -> None:
+    """Carry out a chunk with the T bit under the peer's own tag (section 8.5.1 B and C), or of a NAT (natsupp section
+    6).
+    """
+    context = parts.context
+    keyring = context.keyring
+    if keyring is not None:
+        keyring.vouched = False
+    if keyring is not None and kind in keyring.demands:
         context.statistics.unauthenticated_chunks += 1  # RFC 4895 section 6.3
     elif kind == ABORT and context.paths.local.is_being_deleted(route.local):
         context.statistics.unexpected_chunks += 1  # RFC 5061 section 5.3.1
     elif kind == ABORT:
-        _abort(rooms, flags, value)
+        _abort(parts, flags, value)
     elif kind == ERROR:
-        if rooms.nat is not None:
-            rooms.nat.on_error(causes.read_causes(value, 0, len(value)), route)
-    elif rooms.shutdown is not None:
-        rooms.shutdown.on_shutdown_complete()
+        if parts.nat is not None:
+            parts.nat.on_error(causes.read_causes(value, 0, len(value)), route)
+    elif parts.data is not None:
+        parts.data.shutdown.on_shutdown_complete()
 
 
-def _guard(context: Context, authenticated: bool) -> frozenset[int]:
-    """The chunk types that are discarded where they stand, before AUTH or behind one."""
+def _authenticate(parts: Parts, packet: Packet) -> bool:
+    """Judge an AUTH chunk; return whether what stands behind it is to be processed."""
+    if packet.authenticated:
+        raise Discard("a second AUTH chunk (RFC 4895 section 5.1)")
+    context = parts.context
     keyring = context.keyring
-    if keyring is None:
-        return _NONE
-    keyring.vouched = authenticated
-    return _NONE if authenticated else keyring.demands
-
-
-def _authenticate(rooms: Rooms, data: bytes, at: int, value_end: int, path: Path, route: Route) -> bool:
-    """An AUTH chunk; whether what stands behind it is to be processed."""
-    context = rooms.context
-    keyring = context.keyring
-    if context.state in FORMING and _is_cookie_echo(data, value_end):
+    data, at, end = packet.data, packet.at, packet.end
+    following = end + 3 & -4
+    if context.state in FORMING and following < len(data) and data[following] == COOKIE_ECHO:
         # RFC 4895 section 6.3: what will be the association is in the cookie.
-        keyring = rooms.collision.keys_in(_cookie(data, value_end), route)
+        cookie = data[following + HEADER_SIZE : tlv.item(data, following, len(data))[1]]
+        keyring = parts.collision.keys_in(cookie, packet.route)
     if keyring is None:
-        return rooms.violations.on_unknown_chunk(data[at:value_end], path.path_id, 0)
-    return is_genuine(context, keyring, rooms.violations, data, at, value_end, path.path_id)
+        return parts.violations.on_unknown_chunk(data[at:end], packet.path.path_id, 0)
+    packet.authenticated = is_genuine(context, keyring, parts.violations, data, at, end, packet.path.path_id)
+    return packet.authenticated
 
 
-def _is_cookie_echo(data: bytes, value_end: int) -> bool:
-    at = value_end + 3 & -4
-    return at < len(data) and data[at] == COOKIE_ECHO
+# Setting up (sections 5.1 and 5.2).
 
 
-def _cookie(data: bytes, value_end: int) -> bytes:
-    at = value_end + 3 & -4
-    return data[at + tlv.HEADER_SIZE : tlv.item(data, at, len(data))[1]]
+def _on_init(parts: Parts, packet: Packet) -> None:
+    raise Discard("an INIT in a packet with a verification tag (section 8.5.1 A)")
 
 
-def _is_first(data: bytes, at: int) -> bool:
-    """Whether a chunk is the first of its packet but for AUTH."""
+def _on_init_ack(parts: Parts, packet: Packet) -> None:
+    if packet.at != COMMON_HEADER_SIZE or len(packet.data) - packet.end >= HEADER_SIZE:
+        raise Discard("an INIT ACK that is not alone in its packet (section 5.1)")
+    if parts.handshake is not None:
+        parts.handshake.on_init_ack(read_init(packet.data, packet.at + HEADER_SIZE, packet.end), packet.route)
+
+
+def _on_cookie_echo(parts: Parts, packet: Packet) -> None:
+    if packet.at == COMMON_HEADER_SIZE and COOKIE_ECHO in parts.context.config.demanded_chunks:
+        parts.context.statistics.unauthenticated_chunks += 1  # in COOKIE-WAIT: there are no keys yet
+        return
+    # Section 3.2.2: in a packet with a COOKIE ECHO it MUST be the first chunk.
+    if not _is_first(packet) or not parts.collision.on_cookie_echo(packet.value, packet.route):
+        raise Discard("the cookie is not to be accepted, nor what follows it")
+
+
+def _is_first(packet: Packet) -> bool:
+    """Return whether the chunk is the first of its packet but for AUTH."""
+    data, at = packet.data, packet.at
     if at == COMMON_HEADER_SIZE or data[COMMON_HEADER_SIZE] != AUTH:
         return at == COMMON_HEADER_SIZE
     return tlv.item(data, COMMON_HEADER_SIZE, len(data))[1] + 3 & -4 == at
 
 
-def _abort(rooms: Rooms, flags: int, value: bytes) -> None:
-    """ABORT whose tag was right, with these causes. Section 3.3.7: one whose format is wrong is discarded."""
-    found = causes.read_causes(value, 0, len(value))
-    if flags & FLAG_MIDDLEBOX and rooms.nat is not None:
-        # Draft natsupp section 6.2.2: but in COOKIE-WAIT it MUST NOT be responded to.
-        if rooms.handshake is not None:
-            rooms.handshake.on_collision(found)
-    elif rooms.handshake is not None:
-        rooms.handshake.on_abort(found)
+def _on_cookie_ack(parts: Parts, packet: Packet) -> None:
+    if parts.handshake is not None:
+        parts.handshake.on_cookie_ack()
+
+
+# User data, and what is said of it.
+
+
+def _on_data(parts: Parts, packet: Packet) -> None:
+    """Take in user data as far as chunks of its kind follow one another."""
+    established = parts.established
+    receiver = established.receiver
+    data, at, end = packet.data, packet.at, len(packet.data)
+    if packet.marked and established.ecn is not None:
+        established.ecn.on_marked(receiver.lowest_tsn(data, at, end))
+        packet.marked = False
+    if data[at] == DATA:
+        packet.end = receiver.take(data, at, end, packet.path)
     else:
-        rooms.violations.on_abort(found)
+        packet.end = receiver.take_i_data(data, at, end, packet.path)
+    if packet.end == at:
+        raise Malformed("user data without space for its header")
 
 
-def expire(rooms: Rooms, kind: int, path_id: int) -> None:
-    """A timer has run out."""
-    if kind == T3_RTX and rooms.transmission is not None:
-        rooms.transmission.expire_t3(path_id)
-        if rooms.reconfig is not None:
-            rooms.reconfig.on_t3()
-    elif kind == DELAYED_ACK and rooms.reception is not None:
-        rooms.reception.expire_delayed_ack()
-    elif kind == HEARTBEAT_TIMER:
-        rooms.heartbeat.expire(path_id)
-    elif kind == LIFETIME and rooms.transmission is not None:
-        rooms.transmission.expire_lifetimes()
-    elif kind == FORWARD_TSN_RTX and rooms.transmission is not None:
-        rooms.transmission.expire_forward_tsn()
-    elif kind == WINDOW_PROBE and rooms.transmission is not None:
-        rooms.transmission.expire_window_probe()
-    elif kind == T1_INIT and rooms.handshake is not None:
-        rooms.handshake.expire_t1_init()
-    elif kind == T1_COOKIE and rooms.handshake is not None:
-        rooms.handshake.expire_t1_cookie()
-    elif kind == T2_SHUTDOWN and rooms.shutdown is not None:
-        shutdown = rooms.shutdown
-        shutdown.expire_t2()
-        if rooms.nat is not None:
-            rooms.nat.on_unanswered(shutdown.retransmissions)
-    elif kind == T5_GUARD and rooms.shutdown is not None:
-        rooms.shutdown.expire_t5()
-    elif kind == RECONFIG and rooms.reconfig is not None:
-        rooms.reconfig.expire()
-    elif kind == T4_RTO and rooms.asconf is not None:
-        rooms.asconf.requester.expire()
-    at, silent = rooms.context.silence
-    if rooms.nat is not None and silent and at == rooms.context.now:
-        rooms.nat.on_silence(silent[-1])
+def _on_sack(parts: Parts, packet: Packet) -> None:
+    parts.established.sender.on_sack(packet.data, packet.at, packet.end - packet.at)
 
 
-def _on_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    raise Malformed("a DATA chunk without room for its header")  # the others are taken where the walk begins
+def _on_forward_tsn(parts: Parts, packet: Packet) -> None:
+    parts.established.receiver.on_forward_tsn(packet.data, packet.at, packet.end)
 
 
-def _on_i_data(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    raise Malformed("an I-DATA chunk without room for its header")
+def _on_other_forward_tsn(parts: Parts, packet: Packet) -> None:
+    """Abort: each kind of user data has a FORWARD TSN of its own (RFC 8260 section 2.3.1)."""
+    name = "a FORWARD TSN" if packet.data[packet.at] == FORWARD_TSN else "an I-FORWARD-TSN"
+    parts.violations.protocol_violation(f"{name} chunk, which was not negotiated")
 
 
-def _on_forward_tsn(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    """Each kind of user data has a FORWARD TSN of its own, and the other's aborts (RFC 8260 section 2.3.1)."""
-    setup = rooms.context.setup
-    if setup is None or rooms.reception is None:
-        return
-    kind = data[at]
-    if setup.partial_reliability and setup.interleaving == (kind == I_FORWARD_TSN):
-        rooms.reception.on_forward_tsn(data, at, end)
-    elif kind == FORWARD_TSN and not setup.partial_reliability:
-        # RFC 3758 section 3.3.2: it is unknown where it was not negotiated. What waits to be sent bounds the reports.
-        rooms.violations.on_unknown_chunk(data[at:end], path.path_id, len(rooms.context.control))
-    else:
-        name = "a FORWARD TSN" if kind == FORWARD_TSN else "an I-FORWARD-TSN"
-        rooms.violations.protocol_violation(f"{name} chunk, which was not negotiated")
+def _on_ecne(parts: Parts, packet: Packet) -> None:
+    if (ecn := parts.established.ecn) is not None:
+        ecn.on_ecne(control.read_ecne(packet.data, packet.at + HEADER_SIZE, packet.end)[0])
 
 
-def _on_init(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    raise Discard("an INIT in a packet with a verification tag (section 8.5.1 A)")
+def _on_cwr(parts: Parts, packet: Packet) -> None:
+    if (ecn := parts.established.ecn) is not None:
+        ecn.on_cwr(control.read_cwr(packet.data, packet.at + HEADER_SIZE, packet.end))
 
 
-def _on_init_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if at != COMMON_HEADER_SIZE or len(data) - end >= tlv.HEADER_SIZE:
-        raise Discard("an INIT ACK that is not alone in its packet (section 5.1)")
-    if rooms.handshake is not None:
-        rooms.handshake.on_init_ack(read_init(data, at + tlv.HEADER_SIZE, end), route)
+# Paths, addresses, streams.
 
 
-def _on_cookie_echo(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if at == COMMON_HEADER_SIZE and COOKIE_ECHO in rooms.context.config.demanded_chunks:
-        rooms.context.statistics.unauthenticated_chunks += 1  # in COOKIE-WAIT: there are no keys yet
-        return
-    # Section 3.2.2: in a packet with a COOKIE ECHO it MUST be the first chunk.
-    if not _is_first(data, at) or not rooms.collision.on_cookie_echo(data[at + tlv.HEADER_SIZE : end], route):
-        raise Discard("the cookie is not to be accepted, nor what follows it")
+def _on_heartbeat(parts: Parts, packet: Packet) -> None:
+    parts.heartbeat.on_heartbeat(packet.value, packet.path, packet.route)
 
 
-def _on_cookie_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if rooms.handshake is not None:
-        rooms.handshake.on_cookie_ack()
+def _on_heartbeat_ack(parts: Parts, packet: Packet) -> None:
+    parts.heartbeat.on_heartbeat_ack(packet.value)
 
 
-def _on_sack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if rooms.transmission is not None:
-        rooms.transmission.on_sack(data, at, end - at)
+def _on_asconf(parts: Parts, packet: Packet) -> None:
+    start, end = packet.at + HEADER_SIZE, packet.end
+    parts.need_asconf().responder.on_asconf(packet.data, start, end, packet.path, packet.route)
 
 
-def _on_heartbeat(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    rooms.heartbeat.on_heartbeat(data[at + tlv.HEADER_SIZE : end], path, route)
+def _on_asconf_ack(parts: Parts, packet: Packet) -> None:
+    parts.need_asconf().requester.on_ack(packet.data, packet.at + HEADER_SIZE, packet.end)
 
 
-def _on_heartbeat_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    rooms.heartbeat.on_heartbeat_ack(data[at + tlv.HEADER_SIZE : end])
+def _on_reconfig(parts: Parts, packet: Packet) -> None:
+    parts.need_reconfig().on_reconfig(packet.data, packet.at + HEADER_SIZE, packet.end, packet.path)
 
 
-def _on_abort(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if data[at + 1] & FLAG_TAG_REFLECTED:
-        rooms.context.statistics.bad_tags += 1
+# Errors, and the end.
+
+
+def _on_abort(parts: Parts, packet: Packet) -> None:
+    flags = packet.data[packet.at + 1]
+    if flags & FLAG_TAG_REFLECTED:
+        parts.context.statistics.bad_tags += 1
         raise Discard("an ABORT with the T bit, under our tag and not the peer's (section 8.5.1 B)")
-    if rooms.context.paths.local.is_being_deleted(route.local):
+    if parts.context.paths.local.is_being_deleted(packet.route.local):
         raise Discard("an ABORT to an address that is being deleted (RFC 5061 section 5.3 F4)")
-    _abort(rooms, data[at + 1], data[at + tlv.HEADER_SIZE : end])
+    _abort(parts, flags, packet.value)
 
 
-def _on_error(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    found = causes.read_causes(data, at + tlv.HEADER_SIZE, end)
-    if rooms.handshake is None:
-        if rooms.asconf is not None:
-            rooms.asconf.on_error(found)
-        rooms.violations.on_error(found)
-    elif rooms.context.state is COOKIE_ECHOED:
+def _abort(parts: Parts, flags: int, value: bytes) -> None:
+    """Carry out an ABORT whose tag was right. Section 3.3.7: one whose format is wrong is discarded."""
+    found = causes.read_causes(value, 0, len(value))
+    if flags & FLAG_MIDDLEBOX and parts.nat is not None:
+        # Draft natsupp section 6.2.2: but in COOKIE-WAIT it MUST NOT be responded to.
+        if parts.handshake is not None:
+            parts.handshake.on_collision(found)
+    elif parts.handshake is not None:
+        parts.handshake.on_abort(found)
+    else:
+        parts.violations.on_abort(found)
+
+
+def _on_error(parts: Parts, packet: Packet) -> None:
+    found = causes.read_causes(packet.data, packet.at + HEADER_SIZE, packet.end)
+    if parts.handshake is None:
+        if parts.data is not None and parts.data.asconf is not None:
+            parts.data.asconf.on_error(found)
+        parts.violations.on_error(found)
+    elif parts.context.state is COOKIE_ECHOED:
         for cause in found:
             if cause.code == CAUSE_STALE_COOKIE:
-                rooms.handshake.on_stale_cookie(cause)
+                parts.handshake.on_stale_cookie(cause)
                 return
 
 
-def _on_shutdown(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    wire_cumulative_tsn = control.read_shutdown(data, at + tlv.HEADER_SIZE, end)
-    if rooms.transmission is not None and rooms.shutdown is not None:
-        rooms.transmission.on_cumulative_tsn(wire_cumulative_tsn)
-        rooms.shutdown.on_shutdown(path)
+def _on_shutdown(parts: Parts, packet: Packet) -> None:
+    established = parts.established
+    established.sender.on_cumulative_tsn(control.read_shutdown(packet.data, packet.at + HEADER_SIZE, packet.end))
+    established.shutdown.on_shutdown(packet.path)
 
 
-def _on_shutdown_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if rooms.shutdown is not None:
-        rooms.shutdown.on_shutdown_ack(path, route)
+def _on_shutdown_ack(parts: Parts, packet: Packet) -> None:
+    if parts.data is not None:
+        parts.data.shutdown.on_shutdown_ack(packet.path, packet.route)
     else:
         # Section 8.5.1 E: during the handshake it is out of the blue, and answered as such (section 8.4).
-        context = rooms.context
-        path_id = context.paths.reply_path(path).path_id
+        context = parts.context
+        path_id = context.paths.reply_path(packet.path).path_id
         context.transmit(control.pack_shutdown_complete(True), path_id, context.local_tag)
 
 
-def _on_shutdown_complete(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if data[at + 1] & FLAG_TAG_REFLECTED:
-        rooms.context.statistics.bad_tags += 1
+def _on_shutdown_complete(parts: Parts, packet: Packet) -> None:
+    if packet.data[packet.at + 1] & FLAG_TAG_REFLECTED:
+        parts.context.statistics.bad_tags += 1
         raise Discard("a SHUTDOWN COMPLETE with the T bit, under our tag and not the peer's (section 8.5.1 C)")
-    if rooms.shutdown is not None:
-        rooms.shutdown.on_shutdown_complete()
+    parts.established.shutdown.on_shutdown_complete()
 
 
-def _on_ecne(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if rooms.ecn is not None:
-        rooms.ecn.on_ecne(control.read_ecne(data, at + tlv.HEADER_SIZE, end)[0])
+def _skip(parts: Parts, packet: Packet) -> None:
+    """Do nothing: so is PAD to be treated (RFC 4820 section 3), and ECN where one side does without."""
 
 
-def _on_cwr(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    if rooms.ecn is not None:
-        rooms.ecn.on_cwr(control.read_cwr(data, at + tlv.HEADER_SIZE, end))
+_USER_DATA: Final = frozenset({DATA, I_DATA})
+_Handler = Callable[[Parts, Packet], None]
 
-
-def _on_reconfig(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    reconfig = rooms.open_reconfig()
-    if reconfig is not None:
-        reconfig.on_reconfig(data, at + tlv.HEADER_SIZE, end, path)
-    else:
-        rooms.violations.on_unknown_chunk(data[at:end], path.path_id, 0)  # its type asks to be skipped
-
-
-def _on_asconf(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    asconf = rooms.open_asconf()
-    if asconf is not None:
-        asconf.responder.on_asconf(data, at + tlv.HEADER_SIZE, end, path, route)
-    else:  # its type asks to be reported (RFC 5061 section 4.1.1); what waits to be sent bounds the reports
-        rooms.violations.on_unknown_chunk(data[at:end], path.path_id, len(rooms.context.control))
-
-
-def _on_asconf_ack(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    asconf = rooms.open_asconf()
-    if asconf is not None:
-        asconf.requester.on_ack(data, at + tlv.HEADER_SIZE, end)
-    else:
-        rooms.violations.on_unknown_chunk(data[at:end], path.path_id, 0)  # its type asks to be skipped
-
-
-def _on_pad(rooms: Rooms, data: bytes, at: int, end: int, path: Path, route: Route) -> None:
-    """PAD is there to be skipped (RFC 4820 section 3)."""
-
-
-_Handler = Callable[[Rooms, bytes, int, int, Path, Route], None]
-
-#: What to do with a chunk type: called with the packet, where the chunk starts and where its value ends, and where it
-#: came from.
-_HANDLERS: Final[dict[int, _Handler]] = {
+#: What each chunk type leads to before the association is established: to no extension.
+_BASE: Final[dict[int, _Handler]] = {
     DATA: _on_data,
     INIT: _on_init,
     INIT_ACK: _on_init_ack,
@@ -454,14 +417,81 @@ _HANDLERS: Final[dict[int, _Handler]] = {
     ERROR: _on_error,
     COOKIE_ECHO: _on_cookie_echo,
     COOKIE_ACK: _on_cookie_ack,
-    ECNE: _on_ecne,
-    CWR: _on_cwr,
+    ECNE: _skip,
+    CWR: _skip,
     SHUTDOWN_COMPLETE: _on_shutdown_complete,
-    RE_CONFIG: _on_reconfig,
-    ASCONF: _on_asconf,
-    ASCONF_ACK: _on_asconf_ack,
-    PAD: _on_pad,
-    I_DATA: _on_i_data,
-    FORWARD_TSN: _on_forward_tsn,
-    I_FORWARD_TSN: _on_forward_tsn,
+    PAD: _skip,
+    I_DATA: _on_data,
+    I_FORWARD_TSN: _on_other_forward_tsn,
+}
+#: The same for associations that are established, by what they have negotiated: made once, and shared by all alike.
+_TABLES: Final[dict[int, dict[int, _Handler]]] = {}
+
+
+def _table(features: int) -> dict[int, _Handler]:
+    """Return what each chunk type leads to where these extensions were negotiated."""
+    table = _TABLES.get(features)
+    if table is None:
+        table = _TABLES[features] = dict(_BASE)
+        if features & HAS_PARTIAL_RELIABILITY:
+            interleaves = features & HAS_INTERLEAVING != 0
+            table[FORWARD_TSN] = _on_other_forward_tsn if interleaves else _on_forward_tsn
+            table[I_FORWARD_TSN] = _on_forward_tsn if interleaves else _on_other_forward_tsn
+        if features & HAS_ECN:
+            table[ECNE] = _on_ecne
+            table[CWR] = _on_cwr
+        if features & HAS_RECONFIG:
+            table[RE_CONFIG] = _on_reconfig
+        if features & HAS_ASCONF:
+            table[ASCONF] = _on_asconf
+            table[ASCONF_ACK] = _on_asconf_ack
+    return table
+
+
+def expire(parts: Parts, key: int) -> None:
+    """Carry out what follows from a timer having run out."""
+    _EXPIRE[timer_kind(key)](parts, timer_path(key))
+    at, silent = parts.context.silence
+    if parts.nat is not None and silent and at == parts.context.now:
+        parts.nat.on_silence(silent[-1])
+
+
+def _expire_t1_init(parts: Parts, path_id: int) -> None:
+    if parts.handshake is not None:
+        parts.handshake.expire_t1_init()
+
+
+def _expire_t1_cookie(parts: Parts, path_id: int) -> None:
+    if parts.handshake is not None:
+        parts.handshake.expire_t1_cookie()
+
+
+def _expire_t2(parts: Parts, path_id: int) -> None:
+    shutdown = parts.established.shutdown
+    shutdown.expire_t2()
+    if parts.nat is not None:
+        parts.nat.on_unanswered(shutdown.retransmissions)
+
+
+def _expire_t3(parts: Parts, path_id: int) -> None:
+    data = parts.established
+    data.sender.expire_t3(path_id)
+    if data.reconfig is not None:
+        data.reconfig.on_t3()
+
+
+_EXPIRE: Final[dict[int, Callable[[Parts, int], None]]] = {
+    T1_INIT: _expire_t1_init,
+    T1_COOKIE: _expire_t1_cookie,
+    T2_SHUTDOWN: _expire_t2,
+    T3_RTX: _expire_t3,
+    T4_RTO: lambda parts, _: parts.need_asconf().requester.expire(),
+    T5_GUARD: lambda parts, _: parts.established.shutdown.expire_t5(),
+    AUTOCLOSE: lambda parts, _: parts.established.shutdown.expire_autoclose(),
+    HEARTBEAT_TIMER: lambda parts, path_id: parts.heartbeat.expire(path_id),
+    DELAYED_ACK: lambda parts, _: parts.established.receiver.expire_delayed_ack(),
+    LIFETIME: lambda parts, _: parts.established.sender.expire_lifetimes(),
+    FORWARD_TSN_RTX: lambda parts, _: parts.established.sender.expire_forward_tsn(),
+    WINDOW_PROBE: lambda parts, _: parts.established.sender.expire_window_probe(),
+    RECONFIG: lambda parts, _: parts.need_reconfig().expire(),
 }

@@ -1,6 +1,6 @@
 """What must hold of an association after every flush, whatever its peer, its user and the network have done.
 
-For tests and for debug mode: each look costs as much as the association holds. It reads the rooms' books, and changes
+For tests and for debug mode: each look costs as much as the association holds. It reads the parts' books, and changes
 nothing. Which rule of the protocol a broken one would break is said where it is checked.
 """
 
@@ -38,7 +38,7 @@ from ..timers import (
 )
 from ..wire.constants import MASK_32
 from .association import Association
-from .parts import Rooms
+from .parts import Parts
 
 _OF_A_PATH = frozenset({T3_RTX, HEARTBEAT_TIMER})
 #: The timers without which an association could stay in a state for ever (sections 5.1 and 9.2).
@@ -63,29 +63,28 @@ def check(association: Association) -> None:
 
 def _complaints(association: Association) -> Iterator[str]:
     context = association.context
-    rooms = association._rooms
+    parts = association._parts
     yield from _timers(context)
     if context.packets or (context.control and not context.paths.is_held):
         yield "control chunks or packets were left behind by the flush"
     if context.notices:
         yield "the user was not told of everything"
     if context.state is CLOSED:
-        if rooms.reception is not None or rooms.transmission is not None or rooms.handshake is not None:
-            yield "rooms are open after the end"
+        if parts.data is not None or parts.handshake is not None:
+            yield "conversations go on after the end"
         return
     for kind in _WAITS_FOR.get(context.state, ()):
         if not context.timers.runs(kind):
             yield f"timer {kind} does not run"
     yield from _paths(context)
-    yield from _removed(context, rooms)
-    if rooms.transmission is not None:
-        yield from _outstanding(rooms.transmission.outstanding)
-        yield from _queue(rooms.transmission.queue)
-        yield from _progress(context, rooms.transmission)
-    if rooms.reception is not None:
-        yield from _reception(context, rooms.reception)
-    if rooms.asconf is not None:
-        yield from _asconf(context, rooms.asconf)
+    yield from _removed(context, parts)
+    if parts.data is not None:
+        yield from _outstanding(parts.data.sender.outstanding)
+        yield from _queue(parts.data.sender.queue)
+        yield from _progress(context, parts.data.sender)
+        yield from _reception(context, parts.data.receiver)
+        if parts.data.asconf is not None:
+            yield from _asconf(context, parts.data.asconf)
 
 
 def _timers(context: Context) -> Iterator[str]:
@@ -116,7 +115,7 @@ def _paths(context: Context) -> Iterator[str]:
             yield f"path {path.path_id} has cwnd {path.congestion.cwnd}, {path.error_count} errors, RTO {path.rto.rto}"
 
 
-def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
+def _removed(context: Context, parts: Parts) -> Iterator[str]:
     """Nothing refers to an address that is the peer's no more (RFC 5061 section 5.3 F13)."""
     paths = context.paths
     used = {path.path_id for path in paths.paths}
@@ -130,13 +129,10 @@ def _removed(context: Context, rooms: Rooms) -> Iterator[str]:
     for key in context.timers._deadlines:
         if timer_kind(key) in _OF_A_PATH and timer_path(key) not in used:
             yield f"timer {timer_kind(key)} runs for path {timer_path(key)}, which was removed"
-    held = {path_id for _, path_id, _ in context.control} | set(rooms.heartbeat._requested)
-    transmission = rooms.transmission
-    if rooms.reception is not None:
-        held.add(rooms.reception.path_id)
-    if rooms.shutdown is not None:
-        held.add(rooms.shutdown._path_id)
-    if transmission is not None:
+    held = {path_id for _, path_id, _ in context.control} | set(parts.heartbeat._requested)
+    if parts.data is not None:
+        held |= {parts.data.receiver.path_id, parts.data.shutdown._path_id}
+        transmission = parts.data.sender
         outstanding = transmission.outstanding
         held |= {record.path_id for record in outstanding.records[outstanding.head :] if record.state != ABANDONED}
         for path_id in set(range(len(outstanding.in_flight))) - used:

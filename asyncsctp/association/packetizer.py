@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import Final, final
 
 from ..handlers.context import Context
-from ..handlers.data.ecn import Ecn
-from ..handlers.data.receiver import Reception
 from ..handlers.data.sender import Transmission
 from ..handlers.keyring import ACTIVE, Keyring
 from ..handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
@@ -21,9 +19,10 @@ from ..paths.path import Path
 from ..paths.route import Route
 from ..timers import T3_RTX, timer_key
 from ..wire import control
-from ..wire.constants import COOKIE_ACK, FLAG_IMMEDIATE, HEARTBEAT, HEARTBEAT_ACK, PAD
+from ..wire.constants import COOKIE_ACK, FLAG_IMMEDIATE, HEARTBEAT, HEARTBEAT_ACK
 from ..wire.octets import Writer, take_all
 from ..wire.packet import Seal
+from .established import EstablishedData
 from .outbox import Outbox
 
 _UNLIMITED: Final = 1 << 30
@@ -40,59 +39,44 @@ _WRITER: Final = Writer()
 class Packetizer:
     """The way out of one association."""
 
-    __slots__ = ("_context", "_ecn", "_lead", "_marks", "_outbox", "_pads", "_reception", "_seal", "_transmission")
-
-    _seal: Seal  # there is none before the first `retag`
+    __slots__ = ("_context", "_lead", "_marks", "_outbox", "_seal", "_tag")
 
     def __init__(self, context: Context, outbox: Outbox) -> None:
         self._context = context
         self._outbox = outbox
         self._lead: list[bytes] = []  # chunks that open the next packet to the data path
         self._marks = Marks()
-        self._reception: Reception | None = None
-        self._transmission: Transmission | None = None
-        self._ecn: Ecn | None = None
-        self._pads = False
-
-    def furnish(self, reception: Reception | None, transmission: Transmission | None, ecn: Ecn | None) -> None:
-        """The rooms for user data, which there are while the association is established."""
-        self._reception = reception
-        self._transmission = transmission
-        self._ecn = ecn
-        setup = self._context.setup
-        self._pads = setup is not None and PAD in setup.extensions
-        self._lead.clear()
-
-    def retag(self) -> None:
-        """The peer's tag or port has changed."""
-        context = self._context
+        self._tag = context.peer_tag  # the one that `_seal` has
         self._seal = Seal(context.local_port, context.peer_port, context.peer_tag)
 
-    def flush(self) -> None:
-        """Send what is due and what windows allow."""
+    def flush(self, data: EstablishedData | None) -> None:
+        """Send what is due, and of user data what windows allow; `data` is None while there can be none."""
         context = self._context
+        if self._tag != context.peer_tag:  # it has told us its tag, or another one
+            self._tag = context.peer_tag
+            self._seal = Seal(context.local_port, context.peer_port, self._tag)
         if context.packets:
             self._send_alone()
         if context.paths.is_held:
             self._probe()
             return
         if context.control:
-            self._send_control()
-        reception = self._reception
-        transmission = self._transmission
-        if reception is None or transmission is None:
+            self._send_control(data is not None)
+        if data is None:
             return
+        reception = data.receiver
+        transmission = data.sender
         sends = transmission.pending and context.state in SENDS_DATA
         if not sends and not reception.is_due and not self._lead:
             return
         path = context.paths.data_path()
-        self._acknowledge(reception, path, sends and reception.is_delaying and self._has_data_for(path, transmission))
+        self._acknowledge(data, path, sends and reception.is_delaying and self._has_data_for(path, transmission))
         if sends:
             transmission.queue.urgent_flags = FLAG_IMMEDIATE if context.state is SHUTDOWN_PENDING else 0
             if transmission.outstanding.user_bytes:
                 self._send_lost(transmission, path)
             if transmission.queue.buffered:
-                self._send_new(transmission, path)
+                self._send_new(data, path)
             transmission.flushed()
         if self._lead:
             self._emit(path, b"".join(self._lead))
@@ -143,7 +127,7 @@ class Packetizer:
             elif len(context.control) < _MOST_HELD and chunk[0] != HEARTBEAT:
                 context.control.append((chunk, path_id, answers))
 
-    def _send_control(self) -> None:
+    def _send_control(self, is_established: bool) -> None:
         """Control chunks come first in a packet (section 6.10), in the order in which they were queued; COOKIE ACK MUST
         be the first (section 5.1 D).
         """
@@ -167,7 +151,7 @@ class Packetizer:
                     self._emit(path, b"".join(parts))
                     parts.clear()
                 parts.append(chunk)
-            if parts and (path is not data_path or context.state is COOKIE_ECHOED or self._reception is None):
+            if parts and (path is not data_path or context.state is COOKIE_ECHOED or not is_established):
                 self._emit(path, b"".join(parts))
                 parts.clear()
         if owed and keyring is not None:
@@ -207,12 +191,13 @@ class Packetizer:
             if parts:
                 self._emit_along(path, path.route, keyring.cover(b"".join(parts)))
 
-    def _acknowledge(self, reception: Reception, data_path: Path, data_travels: bool) -> None:
+    def _acknowledge(self, data: EstablishedData, data_path: Path, data_travels: bool) -> None:
         """SACKs go back the way the data came (section 6.4); the last one waits for data that takes it too."""
         context = self._context
+        reception = data.receiver
         path = context.paths.reply_path(context.paths.by_id[reception.path_id])
         same = path is data_path and path.reply_route is path.route
-        echo = self._ecn.echo() if self._ecn is not None else b""
+        echo = data.ecn.echo() if data.ecn is not None else b""
         sacks = reception.acknowledgements(path.payload - len(echo), data_travels and same)
         if not sacks:
             return
@@ -265,9 +250,10 @@ class Packetizer:
                 context.statistics.packets_retransmitted += 1
             self._emit(path, b"".join(parts), key_id)
 
-    def _send_new(self, transmission: Transmission, data_path: Path) -> None:
+    def _send_new(self, data: EstablishedData, data_path: Path) -> None:
         """New data, in runs of packets to one path; section 6.4: the user may have named a path for a message."""
         context = self._context
+        transmission = data.sender
         queue = transmission.queue
         if transmission.suspended or transmission.window.earliest_lost() is not None:
             return  # section 6.1 C
@@ -279,7 +265,7 @@ class Packetizer:
             wanted = ANY_PATH if message is None else message.path_id
             key_id = ANY_KEY if message is None else message.key_id
             path = data_path if wanted < 0 else context.paths.data_path(context.paths.by_id[wanted])
-            sent = self._send_run(transmission, path, wanted, key_id, burst, self._lead if path is data_path else [])
+            sent = self._send_run(data, path, wanted, key_id, burst, self._lead if path is data_path else [])
             if not sent:
                 break
             burst -= sent
@@ -288,7 +274,7 @@ class Packetizer:
             transmission.await_window(path)
 
     def _send_run(
-        self, transmission: Transmission, path: Path, wanted: int, key_id: int, burst: int, lead: list[bytes]
+        self, data: EstablishedData, path: Path, wanted: int, key_id: int, burst: int, lead: list[bytes]
     ) -> int:
         """Packets of new data to one path, as many as the peer's window, cwnd and the burst allow (section 6.1 A, B and
         E).
@@ -296,10 +282,14 @@ class Packetizer:
         `lead` opens the first of them, or leaves on its own if no chunk fits behind it.
         """
         context = self._context
+        transmission = data.sender
         outstanding = transmission.outstanding
         queue = transmission.queue
         path_id = path.path_id
-        route = self._data_route(path)
+        # The ECN-capable mark, where both sides know it, is for new data only (RFC 3168 section 6.1.5).
+        route = path.route
+        if data.ecn is not None or path.settings.dscp >= 0:
+            route = self._marks.of(path, route, data.ecn is not None)
         seal = self._seal
         packets: list[bytes] = []
         records: list[PacketRecord] = []
@@ -315,7 +305,7 @@ class Packetizer:
         tsn = first_tsn = outstanding.next_tsn
         user_bytes = 0
         total = 0
-        pads = self._pads and self._outbox.takes_trains
+        pads = data.pads and self._outbox.takes_trains
         train = 0  # the size of the packets that go with one system call: of equal ones, before a shorter one
         sent = 0
         last_tsn = transmission.window.last_new_tsn()
@@ -408,12 +398,6 @@ class Packetizer:
             route = self._marks.of(path, route, False)
         self._outbox.add(route, [self._seal.pack(body)])
         self._context.statistics.packets_sent += 1
-
-    def _data_route(self, path: Path) -> Route:
-        """The route with the ECN-capable mark, where both sides know it: for new data only (RFC 3168 section 6.1.5)."""
-        if self._ecn is None and path.settings.dscp < 0:
-            return path.route
-        return self._marks.of(path, path.route, self._ecn is not None)
 
 
 def _gathers(transmission: Transmission, space: int, leaving: bool) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from ..association.association import Association
-from ..association.lifecycle import AssociationUser
+from ..association.lifecycle import Shared
 from ..association.outbox import Outbox
+from ..association.user import AssociationUser
 from ..config import Config
 from ..handlers.context import Random
 from ..handlers.setup import negotiation
@@ -47,6 +48,7 @@ class Endpoint:
         "_leaving",
         "_out_of_the_blue",
         "_random",
+        "_shared",
         "_sharing",
         "_touched",
         "_waiting",
@@ -107,6 +109,7 @@ class Endpoint:
             self._answer_init,
             self._accept_cookie,
         )
+        self._shared = Shared(self, port, random, self._cookies, self.budget, self.outbox)
         self._deadlines = Deadlines()
         #: An ordered set: what must be flushed after this batch.
         self._touched: dict[Association, None] = {}
@@ -146,8 +149,10 @@ class Endpoint:
         self._directory.now = now
         if self._directory.find_peer(addresses, port) is not None:
             raise ValueError(f"there is an association with {', '.join(addresses)} port {port} already")
-        association = self._make(config, port, user)
-        association.connect(addresses, config.udp_port if udp_port is None else udp_port, now)
+        udp_port = config.udp_port if udp_port is None else udp_port
+        association = Association.connect(
+            self._shared, config, user, self.local_addresses, addresses, port, udp_port, now
+        )
         self._touched[association] = None
         return association
 
@@ -310,12 +315,4 @@ class Endpoint:
             for leaving in self._leaving:  # the one that has waited longest
                 leaving.leave(now)
                 break
-        association = self._make(self.config, setup.peer_port, AssociationUser())
-        association.user = self._accept(association)
-        association.accept(setup, route, now)
-        return association
-
-    def _make(self, config: Config, peer_port: int, user: AssociationUser) -> Association:
-        return Association(
-            config, self._random, self.port, peer_port, self.local_addresses, user, self, self._cookies, self.outbox
-        )
+        return Association.accept(self._shared, self.config, self._accept, self.local_addresses, setup, route, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, final
 
 from ..config import Config
@@ -20,7 +20,7 @@ from ..wire.numbering import Numbering
 from .keyring import Keyring, SharedKeys
 from .notices import Complete, Completion, HeartbeatAnswer, Moved, Settlement, Writable
 from .setup.agreement import Setup
-from .state import CLOSED, State
+from .state import CLOSED, State, Transition
 
 
 class Random(Protocol):
@@ -60,16 +60,8 @@ class Owner(Protocol):
     def add_path(self, path: Path) -> None:
         """There is one more path, or what may become one: make room for it in the books."""
 
-    def vacate(self, path: Path, other: Path) -> None:
-        """This path is no more: nothing is to refer to it. What waits for it is for the other one."""
-
-    def retag(self) -> None:
-        """`local_tag`, `peer_tag` or `peer_port` of the context changed: prepare the packet headers anew, and tell the
-        endpoint.
-        """
-
-    def close_submission(self) -> None:
-        """No messages are taken any more: what is being written in parts will not be ended. It is given up."""
+    def change_tag(self, local_tag: int) -> None:
+        """Be found by another tag than before."""
 
     def data_pending(self) -> bool:
         """Whether user data waits to be sent or to be acknowledged."""
@@ -77,13 +69,17 @@ class Owner(Protocol):
     def await_completion(self) -> None:
         """Nothing is missing but the SHUTDOWN COMPLETE: tell the user. It may go if its place is wanted."""
 
-    def all_acknowledged(self) -> bool:
-        """Whether the peer has all user data, and knows of what was given up."""
-
     def is_timed(self, path: Path) -> bool:
         """Whether T3-rtx runs for this path, or has just run out and is still to be dealt with. It does not where data
         is unacknowledged that can't be sent again for now.
         """
+
+
+class PathUser(Protocol):
+    """What refers to paths beyond one step: a conversation, or a book of what was sent."""
+
+    def forget_path(self, path: Path, successor: Path) -> None:
+        """Let go of a path that is no more: what waits for it is for its successor."""
 
 
 @final
@@ -99,7 +95,6 @@ class Context:
         "is_at_work",
         "is_waiting",
         "keyring",
-        "last_message",
         "linger",
         "local_port",
         "local_tag",
@@ -109,6 +104,7 @@ class Context:
         "owner",
         "packets",
         "packets_before",
+        "path_users",
         "paths",
         "peer_port",
         "peer_tag",
@@ -121,11 +117,19 @@ class Context:
         "timers",
     )
 
-    paths: PathManager  # which the association makes next
-
     def __init__(
-        self, config: Config, random: Random, owner: Owner, local_port: int, peer_port: int, budget: Budget
+        self,
+        owner: Owner,
+        config: Config,
+        random: Random,
+        ports: tuple[int, int],
+        tags: tuple[int, int],
+        addresses: tuple[Sequence[str], Sequence[str]],
+        udp_port: int,
+        budget: Budget,
+        now: float,
     ) -> None:
+        """`ports`, `tags` and `addresses` are ours and the peer's; its tag is 0 while it is unknown."""
         self.config = config
         #: What the associations of the endpoint may hold together.
         self.budget = budget
@@ -133,16 +137,16 @@ class Context:
         self.numbering: Numbering | None = None
         self.random = random
         self.owner = owner
-        self.local_port = local_port
-        self.peer_port = peer_port
-        self.local_tag = 0
-        self.peer_tag = 0
-        self.now = 0.0
+        self.local_port, self.peer_port = ports
+        self.local_tag, self.peer_tag = tags
+        self.now = now
+        self.paths = PathManager(config, *addresses, udp_port, self._on_controller_failed)
         self.state: State = CLOSED
         self.setup: Setup | None = None
+        #: Those who are to let go of a path that is removed.
+        self.path_users: list[PathUser] = []
         #: In the middle of a step, or while the user is being told: nothing is to be told from within.
         self.is_at_work = False
-        self.last_message = 0.0  # when user data came last
         #: After the end: for how many seconds the peer may still ask for our SHUTDOWN COMPLETE, which may be lost.
         self.linger = 0.0
         #: What is authenticated, and how; None unless that was negotiated. It is there from the INIT ACK on.
@@ -167,6 +171,10 @@ class Context:
         self.is_waiting = False
         #: What the user is to be told, once the packet or the call that is at work has been dealt with.
         self.notices: list[Event | Settlement | HeartbeatAnswer | Writable | Complete | Completion | Moved] = []
+
+    def change(self, transition: Transition) -> None:
+        """Enter the state that this event makes of the one that the association is in; see `state`."""
+        self.state = transition[self.state]
 
     def queue(self, chunk: bytes, path_id: int = -1) -> None:
         """Send a control chunk with the next flush, bundled with whatever else goes to that path.
@@ -289,10 +297,11 @@ class Context:
             return path.payload
         return path.payload - keyring.size
 
-    def vacate(self, path: Path, other_id: int) -> None:
-        """This path is no more: nothing leaves for its address. What was queued for it, but to probe it, is for the
-        other one.
-        """
+    def forget_path(self, path: Path, successor: Path) -> None:
+        """Have all let go of a path that is no more. What was queued for it, but to probe it, is for its successor."""
+        for user in tuple(self.path_users):  # a SACK that is carried out then may end the association
+            user.forget_path(path, successor)
+        other_id = successor.path_id
         packets, chunks = self.packets, self.control
         self.packets = _elsewhere(packets[: self.packets_before], path)
         self.control = _instead(chunks[: self.answers_at], path, other_id)
@@ -301,7 +310,7 @@ class Context:
         self.packets += _elsewhere(packets[before:], path)
         self.control += _instead(chunks[answers_at:], path, other_id)
 
-    def on_controller_failed(self, error: Exception) -> None:
+    def _on_controller_failed(self, error: Exception) -> None:
         """The user's congestion controller has made a mistake."""
         self.notices.append(CongestionControllerFailed(error))
 

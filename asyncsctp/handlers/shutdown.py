@@ -13,12 +13,23 @@ from ..events import PeerShutdown
 from ..paths.failover import ROTATE_AT
 from ..paths.path import Path
 from ..paths.route import Route
-from ..timers import T2_SHUTDOWN, T4_RTO, T5_GUARD
+from ..timers import AUTOCLOSE, T2_SHUTDOWN, T4_RTO, T5_GUARD
 from ..wire import causes, control
 from ..wire.constants import MASK_32
 from .context import Context
 from .data.receiver import Reception
-from .state import ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
+from .data.sender import Transmission
+from .data.submission import Submission
+from .state import (
+    ESTABLISHED,
+    ON_ALL_ACKNOWLEDGED,
+    ON_SHUTDOWN,
+    SHUT_DOWN,
+    SHUTDOWN_ACK_SENT,
+    SHUTDOWN_PENDING,
+    SHUTDOWN_RECEIVED,
+    SHUTDOWN_SENT,
+)
 
 _T5_RTO_MAX_FACTOR: Final = 5  # section 9.2: RECOMMENDED value of T5-shutdown-guard
 _LINGER_RTOS: Final = 4  # the peer repeats its SHUTDOWN ACK after one, and after three
@@ -28,22 +39,34 @@ _LINGER_RTOS: Final = 4  # the peer repeats its SHUTDOWN ACK after one, and afte
 class Shutdown:
     """One association's way from ESTABLISHED to CLOSED."""
 
-    __slots__ = ("_context", "_path_id", "_queued", "_reception", "retransmissions")
+    __slots__ = (
+        "_context",
+        "_path_id",
+        "_queued",
+        "_receiver",
+        "_sender",
+        "_submission",
+        "last_message",
+        "retransmissions",
+    )
 
-    def __init__(self, context: Context, reception: Reception) -> None:
+    def __init__(self, context: Context, receiver: Reception, sender: Transmission, submission: Submission) -> None:
         self._context = context
-        self._reception = reception
+        self._receiver = receiver
+        self._sender = sender
+        self._submission = submission
         self.retransmissions = 0  # in a row, of what T2-shutdown waits for the answer to
         self._path_id = context.paths.primary.path_id
         self._queued: bytes | None = None  # the last SHUTDOWN, which may not have left yet
+        self.last_message = context.now  # when user data last came, or left for an address that is no more
 
     # What the user says.
 
     def shutdown(self) -> None:
         """Begin: what was written is delivered first. Nothing happens if either side has begun already."""
         if self._context.state is ESTABLISHED:
-            self._context.state = SHUTDOWN_PENDING
-            self._context.owner.close_submission()
+            self._context.change(SHUT_DOWN)
+            self._close_submission()
             self.advance()
 
     # What the association's progress says.
@@ -58,13 +81,13 @@ class Shutdown:
         context = self._context
         if context.state is SHUTDOWN_PENDING:
             # What the peer sends by new TSNs is acknowledged only once we have heard of these (RFC 6525 section 5.2.7).
-            if context.owner.all_acknowledged() and not self._reception.tracker.is_narrow:
-                context.state = SHUTDOWN_SENT
+            if self._sender.all_acknowledged and not self._receiver.tracker.is_narrow:
+                context.change(ON_ALL_ACKNOWLEDGED)
                 self._path_id = context.paths.data_path().path_id
                 self._begin_t2()
                 context.timers.start(T5_GUARD, context.now + self._guard())
                 self._send(is_answer=False)
-        elif context.state is SHUTDOWN_RECEIVED and context.owner.all_acknowledged() and not self._is_moving():
+        elif context.state is SHUTDOWN_RECEIVED and self._sender.all_acknowledged and not self._is_moving():
             self._acknowledge(is_answer)
 
     def on_data(self) -> None:
@@ -86,9 +109,9 @@ class Shutdown:
         state = context.state
         self._path_id = context.paths.reply_path(path).path_id
         if state is ESTABLISHED or state is SHUTDOWN_PENDING:
-            context.state = SHUTDOWN_RECEIVED
+            context.change(ON_SHUTDOWN)
             context.emit(PeerShutdown())
-            context.owner.close_submission()
+            self._close_submission()
             self.advance(is_answer=True)
         elif state is SHUTDOWN_ACK_SENT or (state is SHUTDOWN_SENT and not self._is_moving()):
             self._acknowledge(is_answer=True)
@@ -149,12 +172,46 @@ class Shutdown:
                 AssociationAborted("the shutdown took longer than its guard timer allows"),
             )
 
-    def vacate(self, path_id: int, other: int) -> None:
-        """This path is no more."""
-        if self._path_id == path_id:
-            self._path_id = other
+    def forget_path(self, path: Path, successor: Path) -> None:
+        """Let go of a path that is no more: what refers to it is for its successor."""
+        if self._path_id == path.path_id:
+            self._path_id = successor.path_id
+        self.last_message = max(self.last_message, path.last_sent)  # which can't be asked later
+
+    # Autoclose (RFC 6458 section 8.1.8).
+
+    def start_autoclose(self) -> None:
+        """Close the association once no message has come or gone for so long, if that is wished."""
+        context = self._context
+        if context.config.autoclose is not None and context.state is ESTABLISHED:
+            context.timers.start(AUTOCLOSE, self.last_message + context.config.autoclose)
+        else:
+            context.timers.stop(AUTOCLOSE)
+
+    def expire_autoclose(self) -> None:
+        """Shut down, unless messages have come or gone in the meantime."""
+        context = self._context
+        autoclose = context.config.autoclose
+        if autoclose is None:
+            return
+        self.last_message = max(self.last_message, *(path.last_sent for path in context.paths.paths))
+        if self.last_message + autoclose > context.now:
+            self.start_autoclose()
+        else:
+            self.shutdown()
 
     # Steps.
+
+    def _close_submission(self) -> None:
+        """Give up what is being written in parts, as it will not be ended. The peer must not take it for a whole
+        message: where it can't be told of that, the association is aborted.
+        """
+        try:
+            for terms in self._submission.open_messages():
+                self._submission.give_up(terms)
+        except ValueError:
+            text = "a message that was begun can't be ended"
+            self._context.abort(causes.pack_user_abort(text.encode()), AssociationAborted(text))
 
     def _is_moving(self) -> bool:
         """Whether nothing can be acknowledged, as the peer is just being told of the only address to send from: nothing
@@ -167,7 +224,7 @@ class Shutdown:
     def _acknowledge(self, is_answer: bool) -> None:
         context = self._context
         if context.state is not SHUTDOWN_ACK_SENT:
-            context.state = SHUTDOWN_ACK_SENT
+            context.change(ON_ALL_ACKNOWLEDGED)
             context.owner.await_completion()
             self._begin_t2()
         self._send(is_answer)
@@ -179,11 +236,11 @@ class Shutdown:
         # A SHUTDOWN for each packet with DATA; one says it all for those of a batch. Where it can't tell the whole
         # story a SACK MUST go beside it; a SACK that is owed always does, since some peers don't read what a SHUTDOWN
         # acknowledges.
-        self._reception.acknowledge_now()
+        self._receiver.acknowledge_now()
         waiting = self._context.control
         if waiting and waiting[-1][0] is self._queued:
             is_answer = waiting.pop()[2] and is_answer
-        self._queued = control.pack_shutdown(self._reception.tracker.cumulative_tsn & MASK_32)
+        self._queued = control.pack_shutdown(self._receiver.tracker.cumulative_tsn & MASK_32)
         self._queue(self._queued, is_answer)
 
     def _queue(self, chunk: bytes, is_answer: bool) -> None:

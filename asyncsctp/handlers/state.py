@@ -1,4 +1,6 @@
-"""The states of an association (RFC 9260 section 4), and in which of them each chunk type means something."""
+"""The states of an association (RFC 9260 section 4): which event leads from which to which, and in which of them each
+chunk type means something. What is done on the way is said by the handlers, who ask for a change by `Context.change`.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +55,25 @@ SHUTDOWN_PENDING: Final = State.SHUTDOWN_PENDING
 SHUTDOWN_SENT: Final = State.SHUTDOWN_SENT
 SHUTDOWN_RECEIVED: Final = State.SHUTDOWN_RECEIVED
 SHUTDOWN_ACK_SENT: Final = State.SHUTDOWN_ACK_SENT
+
+Transition = dict[State, State]
+
+#: What each event makes of each state in which it can come (section 4, figure 3). What the RFC does not have comes of
+#: section 5.2.4 (a restart) and section 5.2.6 (a stale cookie).
+ASSOCIATE: Final[Transition] = {CLOSED: COOKIE_WAIT}  # our user wants an association
+ON_INIT_ACK: Final[Transition] = {COOKIE_WAIT: COOKIE_ECHOED}
+ON_STALE_COOKIE: Final[Transition] = {COOKIE_ECHOED: COOKIE_WAIT}
+#: A COOKIE ACK, or a cookie of ours, maybe of a peer that has restarted.
+ESTABLISH: Final[Transition] = dict.fromkeys(State, ESTABLISHED)
+SHUT_DOWN: Final[Transition] = {ESTABLISHED: SHUTDOWN_PENDING}  # our user has nothing more to say
+ON_SHUTDOWN: Final[Transition] = {ESTABLISHED: SHUTDOWN_RECEIVED, SHUTDOWN_PENDING: SHUTDOWN_RECEIVED}
+#: Nothing of ours is outstanding any more.
+ON_ALL_ACKNOWLEDGED: Final[Transition] = {
+    SHUTDOWN_PENDING: SHUTDOWN_SENT,
+    SHUTDOWN_SENT: SHUTDOWN_ACK_SENT,  # by a SHUTDOWN that crossed ours
+    SHUTDOWN_RECEIVED: SHUTDOWN_ACK_SENT,
+}
+END: Final[Transition] = dict.fromkeys(State, CLOSED)  # by SHUTDOWN ACK, SHUTDOWN COMPLETE, an ABORT or a time-out
 
 #: DATA may leave (sections 6 and 9.2).
 SENDS_DATA: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})

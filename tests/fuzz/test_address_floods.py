@@ -38,8 +38,7 @@ def of_the_peer(script: Mobile, number: int) -> None:
     script.ask(add(other(number)))
     script.write(b"data")
     script.ask(delete(other(number)))
-    transmission = script.association._rooms.transmission
-    assert transmission is not None
+    transmission = script.association._parts.established.sender
     script.send(script.sack(transmission.outstanding.next_tsn - 1 - script.ours(0)))
 
 
@@ -131,8 +130,7 @@ def test_what_a_packet_costs_does_not_grow(flood: Flood) -> None:
         if number % 100 == 2:
             script.write(b"data")
             forget(script)
-            transmission = script.association._rooms.transmission
-            assert transmission is not None
+            transmission = script.association._parts.established.sender
             sack = script.packet(script.sack(transmission.outstanding.next_tsn - 1 - script.ours(0)))
             asconf = script.packet(script.authenticated(script.asconf(add(other(9999)), delete(other(9999)))))
             costs.append(

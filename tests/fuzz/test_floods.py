@@ -64,8 +64,7 @@ class Attacker:
 
     @property
     def expected(self) -> int:
-        reception = self.association._rooms.reception
-        assert reception is not None
+        reception = self.association._parts.established.receiver
         return reception.tracker.expected
 
     def is_up(self) -> bool:
@@ -289,8 +288,7 @@ def flood_of_heartbeats(attacker: Attacker) -> None:
 def flood_of_sacks(attacker: Attacker) -> None:
     """Of what was sent they acknowledge this and that, and of the rest nothing: that would abort (section 12.4)."""
     random = Random(0)
-    transmission = attacker.association._rooms.transmission
-    assert transmission is not None
+    transmission = attacker.association._parts.established.sender
     outstanding = transmission.outstanding
     for _ in range(300):
         beyond = outstanding.next_tsn - outstanding.cumulative_tsn
@@ -339,8 +337,6 @@ def unchecked(endpoint: object) -> None:
 def test_after_a_flood_the_association_goes_on(pair: Pair) -> None:
     """Of what changes nothing: the true A is served after it as before."""
     attacker = Attacker(pair)
-    transmission = attacker.association._rooms.transmission
-    assert transmission is not None
     flood_of_unknown_chunks(attacker)
     flood_of_heartbeats(attacker)
     pair.send(1, 3, b"z" * 30_000)

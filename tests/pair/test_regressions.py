@@ -51,8 +51,7 @@ def test_t3_does_not_run_for_a_path_that_data_has_left() -> None:
     pair.network.cut("10.0.0.1", "10.0.0.2")
     pair.send(0, 0, bytes(1000))
     pair.simulation.flush()
-    transmission = association._rooms.transmission
-    assert transmission is not None
+    transmission = association._parts.established.sender
     assert transmission.window.expire_t3(0) == 1
     assert timers.runs(timer_key(T3_RTX, 0))
     pair.endpoints[0].touch(association)
@@ -70,8 +69,7 @@ def test_a_peer_that_answers_with_old_sacks_alone_is_not_probed_for_ever() -> No
     pair.send(0, 0, bytes(100))
     pair.send(0, 0, bytes(100_000))
     pair.run_for(0.1)
-    transmission = pair.association(0)._rooms.transmission
-    assert transmission is not None
+    transmission = pair.association(0)._parts.established.sender
     # It claims to have what was lost, and no window for more.
     tag = unpack_from("!I", pair.association(0).prefix, 4)[0]
     forged = pack_sack(transmission.outstanding.cumulative_tsn + 1 & 0xFFFFFFFF, 1)

@@ -39,8 +39,7 @@ def run(seed: int, scheduler: type[StreamScheduler], windows: tuple[int, ...], s
     for number in range(2 * COUNT):
         pair.send(0, number % COUNT, bytes([number]) * size)
     association = pair.association(1)
-    reception = association._rooms.reception
-    assert reception is not None
+    reception = association._parts.established.receiver
     pair.run_until(lambda: reception._queue.held > 0.7 * FIRST or pair.is_delivered(), 60.0)
     assert not pair.users[1].messages, "nothing is begun that is not complete"
     shrink(pair, windows)

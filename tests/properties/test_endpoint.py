@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncsctp.association.association import Association
-from asyncsctp.association.lifecycle import AssociationUser
 from asyncsctp.association.outbox import Outbox
+from asyncsctp.association.user import AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.paths.route import Route

@@ -57,8 +57,7 @@ class Peer:
 
     @property
     def reception(self) -> Reception:
-        reception = self.script.association._rooms.reception
-        assert reception is not None
+        reception = self.script.association._parts.established.receiver
         return reception
 
     @property

@@ -19,8 +19,8 @@ from support.script import B, E, Script, U
 
 from asyncsctp.association.association import Association
 from asyncsctp.association.invariants import check
-from asyncsctp.association.lifecycle import AssociationUser
 from asyncsctp.association.outbox import Outbox
+from asyncsctp.association.user import AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
@@ -317,9 +317,7 @@ def test_streams_count_in_the_limit_and_not_in_the_window(kind: str) -> None:
     kept = 800 * KINDS[kind] - 8192
     assert kept - 1024 <= peer.script.endpoint.budget.taken <= kept
     assert peer.a_rwnd >= (1 << 19) - kept
-    rooms = peer.script.association._rooms
-    assert rooms.reception is not None
-    rooms.reception.reset_streams(None)
+    peer.script.association._parts.established.receiver.reset_streams(None)
     assert peer.script.endpoint.budget.taken == 0
     in_plenty = Strewer(kind, 1 << 26)
     in_plenty.use(range(800))
@@ -406,8 +404,7 @@ class Crowd:
         held = 0
         for association in self.z.associations:
             check(association)
-            reception = association._rooms.reception
-            assert reception is not None
+            reception = association._parts.established.receiver
             held += reception._queue.unread + reception._queue.held
         return held
 

@@ -49,8 +49,7 @@ class Stage(Script):
 
     @property
     def reception(self) -> Reception:
-        reception = self.association._rooms.reception
-        assert reception is not None
+        reception = self.association._parts.established.receiver
         return reception
 
     def chunk(self, tsn: int, data: bytes, flags: int = B | E, sid: int = 0, number: int = 0, fsn: int = 0) -> bytes:

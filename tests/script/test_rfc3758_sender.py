@@ -491,8 +491,7 @@ class TestWatching:
 
 
 def transmission(script: Script) -> Transmission:
-    found = script.association._rooms.transmission
-    assert found is not None
+    found = script.association._parts.established.sender
     return found
 
 

@@ -554,7 +554,7 @@ def test_numbers_of_paths_are_used_again() -> None:
         script.take()
     paths = script.association.path_manager
     assert len(paths.by_id) == 2
-    assert len(script.association._rooms.transmission.outstanding.in_flight) == 2  # type: ignore[union-attr]
+    assert len(script.association._parts.established.sender.outstanding.in_flight) == 2
 
 
 def test_an_old_heartbeat_ack_proves_nothing_of_a_path_with_its_number() -> None:

@@ -176,7 +176,7 @@ def test_without_negotiation_the_verbs_say_so_and_the_chunk_is_unknown() -> None
 def test_nothing_is_made_before_the_first_request(script: Reconfigured) -> None:
     script.write(b"x")
     script.send(script.sack(0))
-    assert script.association._rooms.reconfig is None
+    assert script.association._parts.established.reconfig is None
 
 
 def test_one_request_is_under_way_at_a_time(script: Reconfigured) -> None:
@@ -331,7 +331,7 @@ def test_both_directions_go_in_one_chunk(script: Reconfigured) -> None:
 
 def test_many_streams_go_in_several_requests() -> None:
     script = Reconfigured()
-    script.association._rooms.open_reconfig()
+    script.association._parts.need_reconfig()
     script.send(pack_reconfig([pack_add_streams(script.theirs(0), 1000, False)]))
     assert script.said() == [Said(ADD_OUT, 0, added=1000)]
     script.respond(0)
@@ -595,7 +595,7 @@ def test_what_was_abandoned_above_a_reset_that_waits(script: Reconfigured) -> No
     script.send(pack_forward_tsn(script.theirs(3), [(2, 1)]))
     script.send(script.data(5, b"new 0", sid=2, ssn=0))
     assert [data for *_, data in script.user.messages] == [b"old 0", b"new 0", b"new 1"]
-    assert script.association._rooms.reception._queue.held == 0  # type: ignore[union-attr]
+    assert script.association._parts.established.receiver._queue.held == 0
 
 
 def test_the_reset_that_waits_may_be_asked_for_under_a_new_number(script: Reconfigured) -> None:
@@ -1109,7 +1109,7 @@ def test_random_requests_do_no_harm(seed: int) -> None:
         answers = [each for packet in sent for each in packet.all(RE_CONFIG)]
         assert len(answers) <= 4
         assert sum(len(each.value) for each in answers) < 1280 + 4 * len(chunk)
-    room = script.association._rooms.reconfig
-    if room is not None:
-        assert len(room._answers) <= 2
-        assert len(room.requests.queue) < 100
+    data = script.association._parts.data
+    if data is not None and data.reconfig is not None:
+        assert len(data.reconfig._answers) <= 2
+        assert len(data.reconfig.requests.queue) < 100

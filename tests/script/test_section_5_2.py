@@ -263,8 +263,7 @@ def test_action_a_ends_what_was_written_before(initial_tsn: int) -> None:
     messages = [association.send(3, bytes(size)) for size in sizes]
     solo.touch()
     solo.take()
-    transmission = association._rooms.transmission
-    assert transmission is not None
+    transmission = association._parts.established.sender
     first = transmission.outstanding.cumulative_tsn + 1
     solo.receive(solo.packet(pack_sack(first & 0xFFFFFFFF, 1 << 20)))
     assert messages[0].tsn == first
@@ -308,10 +307,9 @@ def test_action_a_keeps_the_room_of_what_is_unread() -> None:
     _, echo = restart_cookie(solo)
     solo.receive(echo)
     solo.say(data(5_000_000, bytes(1000)))
-    assert association._rooms.reception is not None
-    assert association._rooms.reception._queue.unread == 2000
+    assert association._parts.established.receiver._queue.unread == 2000
     solo.user.read()
-    assert association._rooms.reception._queue.unread == 0
+    assert association._parts.established.receiver._queue.unread == 0
 
 
 def test_action_a_begins_anew_with_the_network() -> None:

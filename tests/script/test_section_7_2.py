@@ -310,8 +310,7 @@ def test_7_2_4_what_a_time_out_sent_again_costs_a_sack_nothing_for_good() -> Non
     script = wide(10)
     for _ in range(8):
         script.wait()
-    transmission = script.association._rooms.transmission
-    assert transmission is not None
+    transmission = script.association._parts.established.sender
     misses = transmission.outstanding._misses
     assert len(misses.again) == 1
     script.send(script.sack(9))

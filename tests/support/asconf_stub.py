@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from asyncsctp.association.association import Association
 from asyncsctp.association.association import Association as Core
-from asyncsctp.association.overview import Overview
 from asyncsctp.errors import AsconfError, Cause
 
 __all__ = ["Asconf", "Request", "play"]
@@ -100,5 +100,5 @@ def play(monkeypatch: pytest.MonkeyPatch, *, agrees: bool = False) -> list[Reque
             raise AsconfError("RFC 5061 was not negotiated with the peer")
         return Asconf(core, requests, agrees)
 
-    monkeypatch.setattr(Overview, "asconf", property(asconf), raising=False)
+    monkeypatch.setattr(Association, "asconf", property(asconf), raising=False)
     return requests

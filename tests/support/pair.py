@@ -12,8 +12,8 @@ from typing import Any
 
 from asyncsctp.association.association import Association
 from asyncsctp.association.invariants import check as check_association
-from asyncsctp.association.lifecycle import AssociationUser
 from asyncsctp.association.outbox import Outbox
+from asyncsctp.association.user import AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.errors import SCTPError

@@ -17,8 +17,8 @@ from support.script import LOCAL, PEER, Script
 
 from asyncsctp import compiled
 from asyncsctp.association.association import Association
-from asyncsctp.association.lifecycle import AssociationUser
 from asyncsctp.association.outbox import Outbox
+from asyncsctp.association.user import AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.congestion import CongestionController
 from asyncsctp.endpoint.directory import Deadlines

@@ -52,7 +52,7 @@ class PeerAddresses:
         """Forget the path that `admit` has given for a packet, unless it was adopted."""
         paths = self._context.paths
         if path not in paths.paths:
-            self._context.owner.vacate(path, paths.data_path())
+            self._context.forget_path(path, paths.data_path())
             paths.release(path)
 
     def remove(self, path: Path, successor: Path) -> None:
@@ -62,7 +62,7 @@ class PeerAddresses:
         primary = paths.primary
         if not paths.remove(path.route.address, successor):
             return
-        context.owner.vacate(path, paths.data_path())
+        context.forget_path(path, paths.data_path())
         paths.release(path)
         context.owner.rebind()
         if paths.is_held:

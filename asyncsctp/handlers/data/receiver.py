@@ -245,6 +245,11 @@ class Reception(Acknowledging):
         if violation:
             self._violations.protocol_violation(violation)
 
+    def forget_path(self, path: Path, successor: Path) -> None:
+        """Acknowledge over its successor what came over one that is no more."""
+        if self.path_id == path.path_id:
+            self.path_id = successor.path_id
+
     def lowest_tsn(self, data: bytes, at: int, end: int) -> int:
         """The TSN, unwrapped, of the DATA chunk at `at`, the first of its packet."""
         if end - at < DATA_HEADER_SIZE:

@@ -115,17 +115,19 @@ class Transmission:
             self._reduced.append(-1)
         self.measure()
 
-    def vacate(self, path_id: int, other: int) -> None:
-        """This path is no more: what was sent there and is not acknowledged leaves again, for the other one."""
+    def forget_path(self, path: Path, successor: Path) -> None:
+        """Send again, over its successor, what was sent over one that is no more and is not acknowledged."""
+        path_id = path.path_id
         self.settle()
-        self.outstanding.forget_path(path_id, other)
+        self.outstanding.forget_path(path_id, successor.path_id)
         self.in_flight_before[path_id] = 0
         self._reduced[path_id] = -1
         self.queue.forget_path(path_id)
         if self.abandonment is not None and self.abandonment.path_id == path_id:
-            self.abandonment.path_id = other
+            self.abandonment.path_id = successor.path_id
         self.look_back()
         self.measure()
+        self._context.timers.stop(timer_key(T3_RTX, path_id))
 
     @property
     def pending(self) -> bool:

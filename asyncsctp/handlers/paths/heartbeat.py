@@ -169,7 +169,7 @@ class Heartbeat:
     def stop(self) -> None:
         """Probe nothing and await nothing any more: the association is shutting down or gone."""
         for path in self._context.paths.paths:
-            self.forget(path)
+            self._forget(path)
 
     def insist(self, path: Path) -> None:
         """Probe a path again that could not be probed; and at once, if nothing goes on before it is verified. And
@@ -194,8 +194,11 @@ class Heartbeat:
         elif path.route.local:
             self._probe_soon(path)
 
-    def forget(self, path: Path) -> None:
-        """Stop probing a path that is no more."""
+    def forget_path(self, path: Path, successor: Path) -> None:
+        """Probe a path that is no more no longer; whoever waits for an answer from there hears that there is none."""
+        self._forget(path)
+
+    def _forget(self, path: Path) -> None:
         self._context.timers.stop(_key(path))
         path.heartbeat_nonce = b""
         self._take_late(path)

@@ -164,9 +164,8 @@ class Collision:
     def _restart(self, opened: OpenedCookie, source: Route) -> None:
         context = self._context
         self._tie_tags = NO_TIE_TAGS  # a second restart needs a cookie made after this one
-        context.local_tag = opened.setup.local_tag
         context.peer_tag = opened.setup.peer_tag
-        context.owner.retag()
+        context.owner.change_tag(opened.setup.local_tag)
         self._begin_anew(opened.setup, source)
 
     def _update(self, opened: OpenedCookie, source: Route) -> None:
@@ -174,7 +173,6 @@ class Collision:
         setup = opened.setup
         forming = context.state is COOKIE_WAIT or context.state is COOKIE_ECHOED
         context.peer_tag = setup.peer_tag
-        context.owner.retag()
         if forming:
             self._complete(opened, source)
         elif context.setup is not None and _is_as_it_was(context.setup, setup):

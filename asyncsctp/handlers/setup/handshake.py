@@ -28,7 +28,7 @@ from ...wire.constants import (
 )
 from ...wire.init import Init, pack_init, pack_init_ack
 from ..context import Context
-from ..state import COOKIE_ECHOED, COOKIE_WAIT
+from ..state import ASSOCIATE, COOKIE_ECHOED, COOKIE_WAIT, ON_INIT_ACK, ON_STALE_COOKIE
 from . import negotiation
 from .agreement import Setup
 from .cookie import NO_TIE_TAGS, CookieJar
@@ -132,8 +132,7 @@ class Handshake:
         """Send the INIT (section 5.1 A)."""
         context = self._context
         context.local_tag = self.offer.initiate_tag
-        context.state = COOKIE_WAIT
-        context.owner.retag()
+        context.change(ASSOCIATE)
         self._send_init()
 
     # What the peer says.
@@ -152,7 +151,6 @@ class Handshake:
             self._reject(source, b"", reflected=True)
             return
         context.peer_tag = init.initiate_tag
-        context.owner.retag()
         cause = negotiation.flaw(init, True, context.config, self.offer)
         if cause:  # erratum 7148, sections 3.3.3 and 5.1: the TCB goes
             self._reject(source, cause)
@@ -165,7 +163,7 @@ class Handshake:
         context.take_keys(self.setup)
         self._choose_path(source)
         context.timers.stop(T1_INIT)
-        context.state = COOKIE_ECHOED
+        context.change(ON_INIT_ACK)
         self._retransmissions = 0
         self._cookie_echo = control.pack_cookie_echo(init.cookie or b"")
         if init.unrecognized:
@@ -200,9 +198,8 @@ class Handshake:
             text = f"{self._peer()} found {self._stale_cookies} cookies stale; is its cookie lifetime too short?"
             context.owner.end(AssociationRefused(text, (cause,)))
             return
-        context.state = COOKIE_WAIT
+        context.change(ON_STALE_COOKIE)
         context.peer_tag = 0
-        context.owner.retag()
         context.keyring = None
         self.setup = None
         self._retransmissions = 0
@@ -219,8 +216,7 @@ class Handshake:
         codes = [cause.code for cause in found]
         if CAUSE_VTAG_COLLISION in codes and self._collisions < context.config.init_max_retrans:
             self._collisions += 1
-            context.local_tag = context.owner.new_tag()
-            context.owner.retag()
+            context.owner.change_tag(context.owner.new_tag())
             self.offer = self.offer._replace(initiate_tag=context.local_tag)
             self._retransmissions = 0
             self._send_init()

@@ -10,6 +10,7 @@ from typing import Final, final
 
 from ...events import Event, StreamsAdded, StreamsReset, TsnsReset
 from ...paths.failover import OF_REQUESTS
+from ...paths.path import Path
 from ...timers import RECONFIG, timer_key
 from ...wire.constants import MASK_32
 from ...wire.reconfig import IN_PROGRESS, NOTHING_TO_DO, PERFORMED, REQUEST_IN_PROGRESS, Parameter, pack_reconfig
@@ -199,10 +200,10 @@ class Requests(_Waiting):
         self.send_again()
         self._start_timer()
 
-    def vacate(self, path_id: int, other: int) -> None:
-        """This path is no more."""
-        if self._path_id == path_id:
-            self._path_id = other
+    def forget_path(self, path: Path, successor: Path) -> None:
+        """Go on with the successor, if this path, which is no more, was the last that was taken."""
+        if self._path_id == path.path_id:
+            self._path_id = successor.path_id
 
     def send_again(self, is_answer: bool = False) -> None:
         """The chunk of the request that is under way; maybe since the peer asks for it."""

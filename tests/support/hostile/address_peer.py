@@ -95,9 +95,10 @@ class RandomAddressChunks:
         paths = script.association.path_manager
         assert 1 <= len(paths.paths) <= MAX_PEER_ADDRESSES
         assert len(paths.by_id) <= MAX_PEER_ADDRESSES + 1
-        assert len(script.association._rooms.heartbeat._turns._turns) <= 2 * MAX_PEER_ADDRESSES
+        assert len(script.association._parts.heartbeat._turns._turns) <= 2 * MAX_PEER_ADDRESSES
         assert len(script.association.context.timers._deadlines) <= 2 * MAX_PEER_ADDRESSES + 12
-        asconf = script.association._rooms.asconf
+        data = script.association._parts.data
+        asconf = data.asconf if data is not None else None
         if asconf is not None:
             assert len(asconf.responder._kept) <= 16
             assert not asconf.responder._queued
@@ -142,7 +143,8 @@ class RandomAddressChunks:
     def number(self) -> int:
         """The next, mostly."""
         random, script = self.random, self.script
-        asconf = script.association._rooms.asconf
+        data = script.association._parts.data
+        asconf = data.asconf if data is not None else None
         expected = script.number if asconf is None else asconf.responder._expected
         return expected + random.choice((0, 0, 0, 0, 0, 1, -1, -2, random.getrandbits(32))) & 0xFFFFFFFF
 
@@ -175,7 +177,8 @@ class RandomAddressChunks:
     def acknowledgement(self) -> bytes:
         """Of the request under way mostly, in favour of all of it or not."""
         random, script = self.random, self.script
-        asconf = script.association._rooms.asconf
+        data = script.association._parts.data
+        asconf = data.asconf if data is not None else None
         number = script.ours(-1) if asconf is None else asconf.requester._next_number - 1
         if random.random() < 0.2:  # one from ahead ends it (section 4.3.4)
             number -= random.choice((1, 2, random.getrandbits(31)) if random.random() < 0.99 else (-1, -5))
@@ -207,9 +210,9 @@ class RandomAddressChunks:
             case 2:
                 return control.pack_heartbeat(random.randbytes(20))
             case 3:
-                transmission = script.association._rooms.transmission
-                if transmission is not None:
-                    queue = transmission.outstanding
+                data = script.association._parts.data
+                if data is not None:
+                    queue = data.sender.outstanding
                     return script.sack(script._number(queue.next_tsn - 1 & 0xFFFFFFFF, script.ours(0)))
             case 4:
                 flags = random.choice((0, FLAG_MIDDLEBOX, FLAG_MIDDLEBOX | FLAG_TAG_REFLECTED))

@@ -114,8 +114,7 @@ class ExtensionPeer(Script):
 
     @property
     def reception(self) -> Reception:
-        reception = self.association._rooms.reception
-        assert reception is not None
+        reception = self.association._parts.established.receiver
         return reception
 
     @property
@@ -180,13 +179,13 @@ class ExtensionPeer(Script):
         assert len(tracker._duplicates) <= 64
         assert not self.reception._sacks  # they have left, with what they take
         assert not self.reception._train
-        reconfig = self.association._rooms.reconfig
+        data = self.association._parts.data
+        reconfig = data.reconfig if data is not None else None
         if reconfig is not None:
             assert len(reconfig._answers) <= 2
             assert sum(job.answers >= 0 for job in reconfig.requests.queue) <= 2  # the others are the user's own
         assert self.reception.incoming_streams <= 65535
-        transmission = self.association._rooms.transmission
-        assert transmission is not None
+        transmission = self.association._parts.established.sender
         assert len(transmission.outstanding._gap_ranges) <= len(transmission.outstanding.records)
         assert len(transmission.queue._streams) <= 65535
 
@@ -258,7 +257,8 @@ class ExtensionPeer(Script):
 
         What had a number that is over belies that, and may end the association (RFC 6525 section 5.2.4).
         """
-        reconfig = self.association._rooms.reconfig
+        data = self.association._parts.data
+        reconfig = data.reconfig if data is not None else None
         for _ in range(100):  # others may be under way before it
             deferral = self.reception._queue._deferral if self.is_up else None
             if reconfig is None or deferral is None or not deferral.is_guess:
@@ -391,7 +391,8 @@ class RandomExtensionChunks:
 
     def request_number(self) -> int:
         """The one that is expected, mostly."""
-        reconfig = self.script.association._rooms.reconfig
+        data = self.script.association._parts.data
+        reconfig = data.reconfig if data is not None else None
         expected = reconfig._expected if reconfig is not None else self.script.theirs(0)
         away = self.random.choice((0, 0, 0, 1, -1, -2, -3, self.number(5)))
         return expected + away & 0xFFFFFFFF
@@ -400,7 +401,8 @@ class RandomExtensionChunks:
         random = self.random
         script = self.script
         number = self.request_number()
-        reconfig = script.association._rooms.reconfig
+        data = script.association._parts.data
+        reconfig = data.reconfig if data is not None else None
         current = reconfig.requests.current if reconfig is not None else None
         ours = script.ours(self.number(5) - 2)
         if current is not None and random.random() < 0.7:

@@ -467,8 +467,8 @@ class Soup:
 
     def _data(self, association: Association | None) -> bytes:
         random = self.random
-        reception = association._rooms.reception if association is not None else None
-        expected = reception.tracker.expected if reception is not None else 0
+        data = association._parts.data if association is not None else None
+        expected = data.receiver.tracker.expected if data is not None else 0
         size = random.choice((1, 1, 2, 10, 100, random.randint(0, 500)))
         sid, ssn = random.choice((0, 0, 1, 7, 65535)), random.choice((0, 1, 2, random.randrange(65536)))
         value = pack("!IHHI", self._near(expected), sid, ssn, 0) + bytes(size)
@@ -476,8 +476,8 @@ class Soup:
 
     def _sack(self, association: Association | None) -> bytes:
         random = self.random
-        transmission = association._rooms.transmission if association is not None else None
-        acked = transmission.outstanding.cumulative_tsn if transmission is not None else 0
+        data = association._parts.data if association is not None else None
+        acked = data.sender.outstanding.cumulative_tsn if data is not None else 0
         largest = random.choice((5, 100, 65535))
         blocks = [
             sorted((random.randrange(largest + 1), random.randrange(largest + 1)))
@@ -528,18 +528,18 @@ class Soup:
 
     def _skip(self, association: Association | None) -> bytes:
         random = self.random
-        reception = association._rooms.reception if association is not None else None
-        value = pack("!I", self._near(reception.tracker.expected if reception is not None else 0))
+        data = association._parts.data if association is not None else None
+        value = pack("!I", self._near(data.receiver.tracker.expected if data is not None else 0))
         for _number in range(random.choice((0, 1, 1, 5))):
             value += pack("!HH", random.choice((0, 1, 2, 7, 65535)), random.choice((0, 1, 5, random.getrandbits(16))))
         return self._tlv(random.choice((FORWARD_TSN, FORWARD_TSN, I_FORWARD_TSN)), 0, value)
 
     def _i_data(self, association: Association | None) -> bytes:
         random = self.random
-        reception = association._rooms.reception if association is not None else None
+        data = association._parts.data if association is not None else None
         value = pack(
             "!IHHII",
-            self._near(reception.tracker.expected if reception is not None else 0),
+            self._near(data.receiver.tracker.expected if data is not None else 0),
             random.choice((0, 1, 2, 7, 65535)),
             0,
             random.choice((0, 1, 2, random.getrandbits(32))),
@@ -549,12 +549,10 @@ class Soup:
 
     def _reconfig(self, association: Association | None) -> bytes:
         random = self.random
-        rooms = association._rooms if association is not None else None
+        data = association._parts.data if association is not None else None
         number = 0
-        if rooms is not None and rooms.reconfig is not None:
-            number = rooms.reconfig._expected
-        elif rooms is not None and rooms.context.setup is not None:
-            number = rooms.context.setup.peer_initial_tsn
+        if data is not None:
+            number = data.setup.peer_initial_tsn if data.reconfig is None else data.reconfig._expected
         value = b""
         for _number in range(random.choice((1, 1, 1, 2, 3))):
             kind = random.choice((13, 14, 15, 16, 17, 18, 19))
@@ -567,7 +565,8 @@ class Soup:
     def _change(self, association: Association | None) -> bytes:
         """AUTH, ASCONF, or the answer to that, of what is there and of what is not."""
         random = self.random
-        asconf = association._rooms.asconf if association is not None else None
+        data = association._parts.data if association is not None else None
+        asconf = data.asconf if data is not None else None
         setup = association.context.setup if association is not None else None
         kind = random.choice((AUTH, ASCONF, ASCONF, ASCONF_ACK))
         if kind == AUTH:

@@ -281,9 +281,7 @@ class MessagesAndResetsRun(RandomRun):
         """Nothing is under way: each stream's next number is the same at both ends."""
         for side in (0, 1):
             writer, reader = self.pair.association(side), self.pair.association(1 - side)
-            transmission, reception = writer._rooms.transmission, reader._rooms.reception
-            assert transmission is not None
-            assert reception is not None
+            transmission, reception = writer._parts.established.sender, reader._parts.established.receiver
             assert not reception._queue.held, "fragments are held of what nobody will complete"
             for sid, stream in transmission.queue._streams.items():
                 awaits = _awaited(reception._queue, sid)

@@ -94,9 +94,9 @@ class PlannedPair(Pair):
         if self._checked[side] is before:
             return
         for association in self.endpoints[side].associations:
-            reception = association._rooms.reception
-            if reception is not None:
-                queue, config = reception._queue, association.context.config
+            data = association._parts.data
+            if data is not None:
+                queue, config = data.receiver._queue, association.context.config
                 most = self.windows[side] + 2 * config.max_message_size + _SLACK
                 assert queue.held + queue.unread <= most, f"side {side} holds {queue.held} and {queue.unread} bytes"
 
@@ -666,9 +666,10 @@ def _standing(user: Recorder) -> str:
     if user.is_closed:
         return f"ended: {user.error!r}"
     timers = {(timer_kind(key), timer_path(key)): when for key, when in association.context.timers._deadlines.items()}
-    transmission, reception = association._rooms.transmission, association._rooms.reception
+    data = association._parts.data
     text = f"{association.state.value}, {len(user.unread)} unread, timers {timers}"
-    if transmission is not None and reception is not None:
+    if data is not None:
+        transmission, reception = data.sender, data.receiver
         outstanding, queue = transmission.outstanding, reception._queue
         text += (
             f", {association.buffered} bytes buffered, TSNs {outstanding.cumulative_tsn} to {outstanding.next_tsn} "

@@ -46,14 +46,12 @@ class Dropper:
 
 
 def transmission(association: Association) -> Transmission:
-    found = association._rooms.transmission
-    assert found is not None
+    found = association._parts.established.sender
     return found
 
 
 def reception(association: Association) -> Reception:
-    found = association._rooms.reception
-    assert found is not None
+    found = association._parts.established.receiver
     return found
 
 

@@ -10,8 +10,8 @@ import pytest
 from support.narrowing import so_far
 
 from asyncsctp.association.association import Association
-from asyncsctp.association.lifecycle import AssociationUser
 from asyncsctp.association.outbox import Outbox
+from asyncsctp.association.user import AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.errors import AssociationAborted, AssociationRefused, AssociationTimeout, SCTPError

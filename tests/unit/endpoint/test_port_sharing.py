@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from asyncsctp.association.association import Association
-from asyncsctp.association.lifecycle import AssociationUser
 from asyncsctp.association.outbox import Outbox
+from asyncsctp.association.user import AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.endpoint.port_sharing import MemberTags, Sharing

@@ -18,7 +18,6 @@ from asyncsctp.handlers.setup.handshake import Handshake
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.budget import Budget
 from asyncsctp.paths.path import Path
-from asyncsctp.paths.path_manager import PathManager
 from asyncsctp.paths.route import Route
 from asyncsctp.timers import T1_COOKIE, T1_INIT
 from asyncsctp.wire import tlv
@@ -53,7 +52,6 @@ class FakeOwner:
     established: list[Setup] = field(default_factory=list)
     restarted: list[Setup] = field(default_factory=list)
     ended: list[SCTPError | None] = field(default_factory=list)
-    tags: list[tuple[int, int]] = field(default_factory=list)
 
     def establish(self, setup: Setup) -> None:
         self.established.append(setup)
@@ -69,12 +67,9 @@ class FakeOwner:
         self.context.state = CLOSED
         self.context.timers.stop_all()
 
-    def retag(self) -> None:
+    def change_tag(self, local_tag: int) -> None:
         assert self.context is not None
-        self.tags.append((self.context.local_tag, self.context.peer_tag))
-
-    def close_submission(self) -> None:
-        """Nothing is being written."""
+        self.context.local_tag = local_tag
 
     def data_pending(self) -> bool:
         return False
@@ -110,8 +105,10 @@ class Bench:
         self.random = Seeded(seed)
         self.owner = FakeOwner()
         budget = Budget(self.config.budget)
-        self.context = Context(self.config, self.random, self.owner, LOCAL_PORT, PEER_PORT, budget)
-        self.context.paths = PathManager(self.config, local, addresses, UDP_PORT, self.context.on_controller_failed)
+        ports, tags = (LOCAL_PORT, PEER_PORT), (0, 0)
+        self.context = Context(
+            self.owner, self.config, self.random, ports, tags, (local, addresses), UDP_PORT, budget, 0.0
+        )
         self.owner.context = self.context
         self.cookies = CookieJar(self.random, self.config.cookie_lifetime)
         self.handshake = Handshake(self.context, local, 0x1111)

@@ -28,7 +28,7 @@ def test_a_path_that_goes_takes_nothing_from_the_answers_to_the_packet_that_ends
     size = other.payload & -4
     first, second = answer(size, b"1"), answer(size, b"2")
     context.answer(first, other.path_id)
-    context.vacate(path, other.path_id)
+    context.forget_path(path, other)
     context.answer_first(b"\x0b\0\0\4", other.path_id)
     assert [chunk[0] for chunk, _, _ in context.control] == [14, 11, RE_CONFIG]
     context.answer(second, other.path_id)
@@ -43,7 +43,7 @@ def test_nor_from_those_that_are_packets_of_their_own() -> None:
     context.transmit_along(b"for nobody", Route(LOCAL, GONE, UDP_PORT), 1)
     context.open_answers()
     context.transmit_along(b"answer", other.route, 1)
-    context.vacate(path, other.path_id)
+    context.forget_path(path, other)
     context.transmit_along(b"one more", other.route, 1)
     context.close_answers()
     assert [body for _, _, body in context.packets] == [b"answer"]

@@ -45,7 +45,7 @@ def test_init_goes_alone_with_tag_0_to_the_primary(bench: Bench) -> None:
     assert init.preservative_ms == 0
     assert bench.context.state is COOKIE_WAIT
     assert bench.context.local_tag == 0x1111
-    assert bench.owner.tags == [(0x1111, 0)]
+    assert (bench.context.local_tag, bench.context.peer_tag) == (0x1111, 0)
 
 
 def test_a_multihomed_endpoint_lists_its_addresses(make_bench: Callable[..., Bench]) -> None:
