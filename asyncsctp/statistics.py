@@ -31,6 +31,7 @@ class Statistics:
     checksum_errors: int = 0
     bad_tags: int = 0
     malformed_packets: int = 0
+    discarded_packets: int = 0  # well-formed, and not processed, or not to their end, since a rule says so
     unknown_chunks: int = 0
     unexpected_chunks: int = 0
     dropped_out_of_window: int = 0

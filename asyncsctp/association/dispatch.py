@@ -72,6 +72,10 @@ class Discard(Exception):
     """A rule says that a well-formed packet is not to be processed from here on."""
 
 
+class BadTag(Discard):
+    """So does the T bit of a chunk: it goes with the peer's tag, and the packet has ours (section 8.5.1)."""
+
+
 @final
 class Packet:
     """A packet that is walked through, and the chunk of it that is being processed."""
@@ -126,8 +130,12 @@ def process(
                     at = established.receiver.take_i_data(data, at, end, path)
             if at < end:
                 _walk(parts, Packet(data, at, path, route, marked, authenticated))
-        except (Malformed, Discard):
+        except Malformed:
             context.statistics.malformed_packets += 1
+        except BadTag:
+            context.statistics.bad_tags += 1
+        except Discard:
+            context.statistics.discarded_packets += 1
         established = parts.data  # a COOKIE ACK or a restart may have brought another
         if established is not None:
             carried = established.receiver.packet_done(path)
@@ -340,8 +348,7 @@ def _on_reconfig(parts: Parts, packet: Packet) -> None:
 def _on_abort(parts: Parts, packet: Packet) -> None:
     flags = packet.data[packet.at + 1]
     if flags & FLAG_TAG_REFLECTED:
-        parts.context.statistics.bad_tags += 1
-        raise Discard("an ABORT with the T bit, under our tag and not the peer's (section 8.5.1 B)")
+        raise BadTag("an ABORT with the T bit (section 8.5.1 B)")
     if parts.context.paths.local.is_being_deleted(packet.route.local):
         raise Discard("an ABORT to an address that is being deleted (RFC 5061 section 5.3 F4)")
     _abort(parts, flags, packet.value)
@@ -391,8 +398,7 @@ def _on_shutdown_ack(parts: Parts, packet: Packet) -> None:
 
 def _on_shutdown_complete(parts: Parts, packet: Packet) -> None:
     if packet.data[packet.at + 1] & FLAG_TAG_REFLECTED:
-        parts.context.statistics.bad_tags += 1
-        raise Discard("a SHUTDOWN COMPLETE with the T bit, under our tag and not the peer's (section 8.5.1 C)")
+        raise BadTag("a SHUTDOWN COMPLETE with the T bit (section 8.5.1 C)")
     parts.established.shutdown.on_shutdown_complete()
 
 

@@ -56,6 +56,14 @@ def test_an_abort_with_the_peers_tag_and_the_t_bit_is_accepted() -> None:
     assert script.state is CLOSED
 
 
+def test_one_with_the_t_bit_under_our_tag_counts_as_a_bad_tag_and_nothing_else() -> None:
+    """Section 8.5.1 B."""
+    script = Script()
+    script.send(pack_abort(reflected=True))
+    statistics = script.association.statistics
+    assert (statistics.bad_tags, statistics.malformed_packets, statistics.discarded_packets) == (1, 0, 0)
+
+
 @pytest.mark.parametrize(("tag", "reflected"), [(None, True), (PEER_TAG, False), (12345, False), (12345, True)])
 def test_any_other_is_silently_discarded(tag: int | None, reflected: bool) -> None:
     """Section 8.5.1 B: otherwise, the receiver MUST silently discard the packet."""
