@@ -7,6 +7,9 @@ from asyncsctp.wire import causes, tlv
 from asyncsctp.wire.addresses import pack_address
 from asyncsctp.wire.tlv import Malformed
 
+#: Add IP Address, as an ASCONF has it, to be returned in a cause.
+PARAMETER = tlv.pack(0xC002, bytes(4) + pack_address("192.0.2.1"))
+
 
 def read(data: bytes) -> tuple[Cause, ...]:
     return causes.read_causes(data, 0, len(data))
@@ -144,3 +147,60 @@ def test_what_is_sent_fits_a_small_packet() -> None:
 
 def test_a_packet_full_of_causes_is_not_read_to_its_end() -> None:
     assert len(read(causes.pack_out_of_resource() * 10000)) == causes.MAX_CAUSES
+
+
+@pytest.mark.parametrize(
+    ("cause", "code", "text"),
+    [
+        (causes.pack_delete_last_address(PARAMETER), 0x00A0, "request to delete the last remaining IP address: 0xc002"),
+        (causes.pack_resource_shortage(PARAMETER), 0x00A1, "operation refused due to resource shortage: 0xc002"),
+        (causes.pack_delete_source_address(PARAMETER), 0x00A2, "request to delete the source IP address: 0xc002"),
+        (causes.pack_illegal_asconf_ack(), 0x00A3, "association aborted due to illegal ASCONF-ACK"),
+        (causes.pack_no_authorization(PARAMETER), 0x00A4, "request refused, no authorization: 0xc002"),
+        (causes.pack_unsupported_hmac(3), 0x0105, "unsupported HMAC identifier: 3"),
+    ],
+)
+def test_causes_of_rfc_5061_and_rfc_4895(cause: bytes, code: int, text: str) -> None:
+    [found] = read(cause)
+    assert (found.code, str(found)) == (code, text)
+    if found.info[2:] and code != 0x0105:
+        assert found.info == PARAMETER, "the whole parameter comes back (RFC 5061 section 4.3)"
+
+
+def test_an_hmac_identifier_of_one_byte_is_malformed() -> None:
+    with pytest.raises(Malformed):
+        read(tlv.pack(0x0105, b"\0"))
+
+
+USER_ABORT = causes.pack_user_abort(b"abcdefgh")
+
+
+@pytest.mark.parametrize(
+    ("space", "left"),
+    [
+        (12 + 12, USER_ABORT * 2),
+        (12 + 11, USER_ABORT + tlv.pack(12, b"abcd")),
+        (12 + 8, USER_ABORT + tlv.pack(12, b"abcd")),
+        (12 + 7, USER_ABORT + tlv.pack(12)),
+        (12 + 4, USER_ABORT + tlv.pack(12)),
+        (12 + 3, USER_ABORT),
+        (12, USER_ABORT),
+        (3, b""),
+        (0, b""),
+    ],
+)
+def test_what_does_not_fit_is_cut_at_four_bytes(space: int, left: bytes) -> None:
+    assert causes.shorten(USER_ABORT * 2, space) == left
+
+
+@pytest.mark.parametrize(("space", "count"), [(28, 3), (27, 2), (20, 2), (19, 1), (12, 1), (11, 0), (4, 0)])
+def test_no_parameter_of_a_cause_is_cut(space: int, count: int) -> None:
+    parameters = [tlv.pack(0xC123 + index, bytes(4)) for index in range(3)]
+    assert causes.shorten(
+        causes.pack_unrecognized_parameters(parameters), space
+    ) == causes.pack_unrecognized_parameters(parameters[:count])
+
+
+def test_of_a_copy_that_was_cut_before_the_whole_ones_are_kept() -> None:
+    whole = tlv.pack(0xC123, bytes(4))
+    assert causes.shorten(tlv.pack(8, whole + b"\xc1\x24\0\x40"), 12) == tlv.pack(8, whole)

@@ -77,3 +77,34 @@ def test_a_tsn_cut_short_is_malformed(read: Callable[[bytes, int, int], object],
 def test_rfc4820_a_pad_chunk_has_a_header_and_no_padding(size: int) -> None:
     with pytest.raises(ValueError):
         control.pack_pad(size)
+
+
+ABORT_OF_TWO = control.pack_abort(tlv.pack(12, b"abcdefgh") + tlv.pack(12, b"ijklmnop"))
+
+
+@pytest.mark.parametrize(
+    ("space", "left"),
+    [
+        (28, ABORT_OF_TWO),
+        (27, control.pack_abort(tlv.pack(12, b"abcdefgh") + tlv.pack(12, b"ijkl"))),
+        (16, control.pack_abort(tlv.pack(12, b"abcdefgh"))),
+        (8, control.pack_abort(tlv.pack(12))),
+        (4, control.pack_abort()),
+        (3, b""),
+    ],
+)
+def test_causes_are_shortened_to_what_fits_a_packet(space: int, left: bytes) -> None:
+    assert control.fit(ABORT_OF_TWO, space) == left
+
+
+def test_a_heartbeat_ack_is_sent_whole_or_not_at_all() -> None:
+    ack, error = control.pack_heartbeat_ack(b"12345678"), control.pack_error(tlv.pack(4))
+    assert control.fit(ack + error, 24) == ack + error
+    assert control.fit(ack + error, 23) == ack + control.pack_error(b"")
+    assert control.fit(ack + error, 15) == error
+
+
+def test_a_cookie_echo_is_as_large_as_the_peer_has_made_it() -> None:
+    echo = control.pack_cookie_echo(b"cookie")
+    assert control.fit(echo, 4) == echo
+    assert control.fit(echo + control.pack_heartbeat_ack(b"12345678"), 12) == echo
