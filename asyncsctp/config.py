@@ -92,78 +92,30 @@ _RANGES: dict[str, tuple[float, float]] = {
     "auth_active_key": (0, 65535),
     "adaptation_indication": (0, MASK_32),
 }
-_OPTIONAL = frozenset(
-    {
-        "heartbeat_interval",
-        "shutdown_guard",
-        "max_burst",
-        "autoclose",
-        "mtu",
-        "pf_threshold",
-        "primary_switchover",
-        "adaptation_indication",
-        "memory_limit",
-    }
-)
-_INTEGERS = frozenset(
-    {
-        "max_retrans",
-        "path_max_retrans",
-        "init_max_retrans",
-        "sack_frequency",
-        "max_burst",
-        "outgoing_streams",
-        "max_incoming_streams",
-        "recv_buffer",
-        "send_buffer",
-        "max_message_size",
-        "partial_delivery_point",
-        "memory_limit",
-        "mtu",
-        "dscp",
-        "udp_port",
-        "pf_threshold",
-        "primary_switchover",
-        "auth_active_key",
-        "adaptation_indication",
-    }
-)
-
-
-_BOOLS = (
-    "nodelay",
-    "partial_reliability",
-    "interleaving",
-    "stream_reconfig",
-    "ecn",
-    "auth",
-    "dynamic_addresses",
-    "auto_asconf",
-    "nat_support",
-)
 
 
 def _check_number(field_name: str, value: object, name: str) -> None:
-    """`TypeError` or `ValueError` for what this field can't be; `name` is what the user calls it."""
-    if value is None and field_name in _OPTIONAL:
+    """Check the value of a field with a range; `name` is what the user calls it. Raise `TypeError` or `ValueError`."""
+    kind = _KINDS[field_name]
+    or_none = " or None" if kind.endswith("None") else ""
+    if value is None and or_none:
         return
     smallest, largest = _RANGES[field_name]
-    or_none = " or None" if field_name in _OPTIONAL else ""
-    if field_name in _INTEGERS:
+    if kind.startswith("int"):
         check_int(name, value, smallest, largest, f"an int{or_none}")
     else:
         check_number(name, value, smallest, largest, f"a number{or_none}")
 
 
 def check_path_setting(name: str, value: object) -> None:
-    """`TypeError` or `ValueError` for what can't be set for a path, or not to this value."""
+    """Raise `TypeError` or `ValueError` for what can't be set for a path, or not to this value."""
     if name not in PATH_FIELDS:
         raise ValueError(f"{name} can't be set for a path; these can: {', '.join(sorted(PATH_FIELDS))}")
     _check_number(PATH_FIELDS[name], value, name)
 
 
 def check_auth_key(key_id: object, key: object) -> None:
-    """`TypeError` or `ValueError` for what is no shared key and its id (RFC 4895)."""
+    """Raise `TypeError` or `ValueError` for what is no shared key and its id (RFC 4895)."""
     check_int("a key id", key_id, 0, MASK_16)
     if not isinstance(key, bytes):
         raise TypeError(f"a key must be bytes, not {type(key).__name__}")
@@ -175,7 +127,7 @@ _NO_KEYS: Mapping[int, bytes] = {}
 
 
 def _no_keys() -> Mapping[int, bytes]:
-    """The same for all settings without: there is one copy of them for each endpoint."""
+    """Return the same mapping for all settings without keys."""
     return _NO_KEYS
 
 
@@ -309,8 +261,9 @@ class Config:
     def __post_init__(self) -> None:
         for name in _RANGES:
             _check_number(name, getattr(self, name), name)
-        for name in _BOOLS:
-            check_bool(name, getattr(self, name))
+        for name, kind in _KINDS.items():
+            if kind == "bool":
+                check_bool(name, getattr(self, name))
         for name in ("scheduler", "congestion"):
             if getattr(self, name) is not None and not callable(getattr(self, name)):
                 raise TypeError(f"{name} must be a class or a factory, not {getattr(self, name)!r}")
@@ -354,14 +307,14 @@ class Config:
 
     @property
     def budget(self) -> int:
-        """`memory_limit`, or what stands for None."""
+        """The bytes of `memory_limit`, or what stands for None."""
         if self.memory_limit is not None:
             return self.memory_limit
         return max(_MEMORY_LIMIT, 4 * (self.recv_buffer + self.max_message_size))
 
     @property
     def offers_auth(self) -> bool:
-        """Whether authentication is offered to peers (RFC 4895): changing addresses takes it (RFC 5061 section 4.1)."""
+        """True if authentication is offered to peers (RFC 4895): changing addresses takes it (RFC 5061 section 4.1)."""
         return self.auth or self.dynamic_addresses
 
     @property
@@ -370,5 +323,9 @@ class Config:
         return frozenset(self.auth_chunks | _ALWAYS_DEMANDED if self.dynamic_addresses else self.auth_chunks)
 
     def replace(self, **changes: Any) -> Config:
-        """A copy with these fields changed, checked as a new one is."""
+        """Return a copy with these fields changed, checked as a new one is."""
         return dataclasses.replace(self, **changes)
+
+
+#: The type of each field, as it is written: "bool", "int", "float | None"...
+_KINDS = {each.name: str(each.type) for each in dataclasses.fields(Config)}

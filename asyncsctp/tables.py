@@ -1,8 +1,8 @@
-"""What stands where a table would be that most never need: it costs each of them nothing until then."""
+"""A placeholder for tables that most objects never need."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-#: Nothing is ever put in: who has the first entry puts a dict of its own in its place.
+#: Always empty: whoever has a first entry puts a dict of its own in its place.
 NOTHING: Final[dict[Any, Any]] = {}

@@ -1,7 +1,7 @@
 """Timers as values: a table of deadlines, without a clock and without callbacks.
 
-The table knows the names of timers and when they run out. What an expiry means is the business of the room that owns
-the timer; when to look is the business of whoever holds the clock.
+Knows the names of timers and when they run out. What follows when one does is listed in `association.dispatch`; when to
+look is up to whoever has the clock.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final, final
 
-# One name per duty (RFC 9260 section 16); those of a path carry the path's number in the key, see `timer_key`.
+# The kinds of timers (RFC 9260 section 16). The key of one that belongs to a path has its number too: see `timer_key`.
 T1_INIT: Final = 0
 T1_COOKIE: Final = 1
 T2_SHUTDOWN: Final = 2
@@ -30,17 +30,17 @@ NEVER: Final = inf
 
 
 def timer_key(kind: int, path_id: int = 0) -> int:
-    """The key of a timer: its kind, and the path that it belongs to."""
+    """Return the key of a timer of this kind, and of this path if it is one of a path."""
     return path_id * _KINDS + kind
 
 
 def timer_kind(key: int) -> int:
-    """The kind in a key."""
+    """Return the kind of a timer with this key."""
     return key % _KINDS
 
 
 def timer_path(key: int) -> int:
-    """The path in a key."""
+    """Return the path of a timer with this key."""
     return key // _KINDS
 
 
@@ -70,16 +70,16 @@ class TimerTable:
         self._earliest = NEVER
 
     def runs(self, key: int) -> bool:
-        """Whether the timer runs."""
+        """Tell whether the timer runs."""
         return key in self._deadlines
 
     def deadline(self, key: int) -> float:
-        """When the timer runs out; `NEVER` if it does not run."""
+        """Return when the timer runs out; `NEVER` if it does not run."""
         return self._deadlines.get(key, NEVER)
 
     @property
     def next_expiry(self) -> float:
-        """A time at which to call `expired`: never later than the earliest deadline.
+        """The time at which to call `expired`: never later than the earliest deadline.
 
         It may be earlier, after a timer was stopped or put off: the work of finding the next one is done once, at that
         time, and not at every restart.
@@ -87,7 +87,7 @@ class TimerTable:
         return self._earliest if self._deadlines else NEVER
 
     def expired(self, now: float) -> list[int]:
-        """Stop the timers that have run out by `now`, and give their keys in the order of their deadlines."""
+        """Stop the timers that have run out by `now`, and return their keys in the order of their deadlines."""
         if now < self._earliest:
             return []
         due = sorted((deadline, key) for key, deadline in self._deadlines.items() if deadline <= now)

@@ -1,6 +1,7 @@
 """The associations of one endpoint: found by tag, by the peer's addresses, and by when they want to be woken.
 
-Knows keys, tags that must rest, and deadlines. What a packet means that is for nobody here is the endpoint's business.
+Knows keys, tags that must rest, and deadlines. What a packet means that is for none of them is known to
+`out_of_the_blue`.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Directory:
         self.by_prefix: dict[bytes, Association] = {}
         self._by_address: dict[tuple[str, int], Association] = {}
         #: Those that share an address and port with the one found by it: told apart by their tags (draft natsupp).
-        self._neighbours: dict[tuple[str, int], list[Association]] | None = None
+        self._neighbours: dict[tuple[str, int], list[Association]] = NOTHING
         #: What each association is found by, as it was when it was bound last.
         self._keys: dict[Association, tuple[bytes, tuple[tuple[str, int], ...]]] = {}
         self._tags: set[int] = set()
@@ -62,16 +63,17 @@ class Directory:
 
     @property
     def associations(self) -> list[Association]:
-        """All of them, the oldest first."""
+        """Those that have not ended, the oldest first."""
         return list(self._keys)
 
     def bind(self, association: Association) -> None:
-        """Its tags, its peer's port or the peer's addresses are known, or are others than before."""
+        """Find the association by its tags and its peer's port and addresses, as these are now."""
         prefix = association.prefix
-        port = association.context.peer_port
-        addresses = tuple([(path.route.address, port) for path in association.path_manager.paths])
-        setup = association.context.setup
-        if setup is not None:
+        context = association.context
+        port = context.peer_port
+        setup = context.setup
+        addresses = tuple([(path.route.address, port) for path in context.paths.paths])
+        if setup is not None and setup.further:
             addresses += tuple([(address, port) for address in setup.further])
         shares = setup is not None and setup.disable_restart  # which is known later than the rest
         before = self._keys.get(association)
@@ -91,14 +93,14 @@ class Directory:
             # Two can't have the same: who has it keeps it, whatever another peer claims to be (RFC 5062 section 2).
             holder = self._by_address.setdefault(key, association)
             if holder is not association and shares:  # but behind a NAT they can: draft natsupp section 6.3.2
-                if self._neighbours is None:
+                if not self._neighbours:
                     self._neighbours = {}
                 neighbours = self._neighbours.setdefault(key, [])
                 if association not in neighbours:
                     neighbours.append(association)
 
     def unbind(self, association: Association) -> None:
-        """The association has ended. Section 5.3.1: its tag rests until nothing of it can be under way any more."""
+        """Forget an association that has ended; its tag rests while packets may be under way to it (section 5.3.1)."""
         if association in self._keys:
             self._drop_keys(association)
             prefix, _ = self._keys.pop(association)
@@ -108,16 +110,15 @@ class Directory:
                 self._completed[_tag(prefix)] = _MOST_LAST_WORDS
 
     def peers_at(self, addresses: Sequence[str], port: int) -> Iterator[Association]:
-        """All associations with a peer at this port of any of these addresses."""
+        """Yield all associations with a peer at this port of any of these addresses."""
         for address in addresses:
             association = self._by_address.get((address, port))
             if association is not None:
                 yield association
-                if self._neighbours is not None:
-                    yield from self._neighbours.get((address, port), ())
+                yield from self._neighbours.get((address, port), ())
 
     def find_peer(self, addresses: Sequence[str], port: int) -> Association | None:
-        """The association with a peer at this port of any of these addresses; the first that is known counts."""
+        """Return the association with a peer at this port of the first address that has one; None if none has."""
         for address in addresses:
             association = self._by_address.get((address, port))
             if association is not None:
@@ -125,25 +126,25 @@ class Directory:
         return None
 
     def new_tag(self) -> int:
-        """A tag that no association of this endpoint has or had a short while ago (section 5.3.1)."""
+        """Return a tag that no association of this endpoint has or had a short while ago (section 5.3.1)."""
         while True:
             tag = self._random.bits(_TAG_BITS)
             if tag and tag not in self._tags and tag not in self._resting:
                 return tag
 
     def rests(self, tag: int) -> bool:
-        """Whether the tag was that of an association which ended a short while ago, or is taken."""
+        """Tell whether an association has this tag, or had it and ended a short while ago."""
         return self._resting.get(tag, -NEVER) > self.now or tag in self._tags
 
     def is_completed(self, tag: int) -> bool:
-        """Whether this is the tag of an association that ended a short while ago by a SHUTDOWN COMPLETE of ours. The
-        peer has sent all that it had to send, but may lack that one.
+        """Tell whether an association with this tag ended a short while ago by a SHUTDOWN COMPLETE of ours, which the
+        peer may lack.
         """
         return tag in self._completed and self._resting.get(tag, -NEVER) > self.now
 
-    def say_again(self, tag: int) -> bool:
-        """Whether the SHUTDOWN COMPLETE of this association may be said once more, to whoever asks under its tag: the
-        peer knows it, and may ask in another's name.
+    def take_completion(self, tag: int) -> bool:
+        """Count one more SHUTDOWN COMPLETE under this tag; return whether it may be sent, as the peer may ask for it in
+        another's name.
         """
         left = self._completed[tag]
         if left:
@@ -171,7 +172,7 @@ class Directory:
             self._completed.pop(oldest, None)
 
     def _drop_address(self, key: tuple[str, int], association: Association) -> None:
-        neighbours = self._neighbours.get(key, []) if self._neighbours is not None else []
+        neighbours = self._neighbours.get(key, [])
         if association in neighbours:
             neighbours.remove(association)
         elif self._by_address.get(key) is not association:
@@ -180,7 +181,7 @@ class Directory:
             self._by_address[key] = neighbours.pop(0)
         else:
             del self._by_address[key]
-        if self._neighbours is not None and not neighbours:
+        if not neighbours:
             self._neighbours.pop(key, None)
 
 
@@ -191,27 +192,27 @@ def _tag(prefix: bytes) -> int:
 
 @final
 class Deadlines:
-    """When each association wants to be woken. A deadline that was put off is found out when it comes, not before.
+    """The times at which associations want to be woken. That one was put off is noticed when it comes, not before.
 
-    `Association.due` is what it is noted for: what the heap has of it besides is of no account any more.
+    `Association.due` is the deadline that counts: what the heap has of it besides is out of date.
     """
 
     __slots__ = ("_count", "_heap", "_noted")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Association]] = []
-        self._noted = 0  # associations
-        self._count = 0
+        self._noted = 0  # associations that have a deadline
+        self._count = 0  # of entries ever made: of equal deadlines the first comes first
 
     def next_expiry(self) -> float:
-        """When the first of them is due."""
+        """Return when the first of them is due; `NEVER` if none is."""
         heap = self._heap
         while heap and heap[0][2].due != heap[0][0]:
             heappop(heap)
         return heap[0][0] if heap else NEVER
 
     def note(self, association: Association) -> None:
-        """Its timers may have changed."""
+        """Note an association whose timers may have changed."""
         deadline = association.next_expiry
         if deadline < association.due:
             self._noted += association.due == NEVER
@@ -224,12 +225,12 @@ class Deadlines:
                 heapify(self._heap)
 
     def forget(self, association: Association) -> None:
-        """It is not to be woken."""
+        """Wake the association no more."""
         self._noted -= association.due != NEVER
         association.due = NEVER
 
     def take_due(self, now: float) -> list[Association]:
-        """Those whose deadline has come; each has to be noted again."""
+        """Return those whose deadline has come; each has to be noted again."""
         due = []
         while self._heap and self._heap[0][0] <= now:
             deadline, _, association = heappop(self._heap)

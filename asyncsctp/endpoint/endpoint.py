@@ -75,9 +75,9 @@ class Endpoint:
         limit: int | None = None,
         sharing: Sharing | None = None,
     ) -> None:
-        """`accept` gives the user of each association that a peer sets up, before anything else happens to it.
+        """Make an endpoint; `accept` gives the user of each association that a peer sets up, before all else.
 
-        `sharing`: its part in a port that others have too.
+        `limit`: the most associations; None: any number. `sharing`: its part in a port that others have too.
         """
         if listening and accept is None:
             raise ValueError("an endpoint that listens needs to know whom its associations are for")
@@ -122,8 +122,8 @@ class Endpoint:
         return self._directory.associations
 
     def find(self, address: str, port: int, tag: int = 0) -> Association | None:
-        """The association with a peer at this address and SCTP port; of several behind one NAT the one whose peer has
-        this tag, or else the first.
+        """Return the association with a peer at this address and SCTP port, or None; of several behind one NAT the one
+        whose peer has this tag, or else the first.
         """
         found = list(self._directory.peers_at((normalize(address),), port))
         return next((each for each in found if each.context.peer_tag == tag), found[0] if found else None)
@@ -166,20 +166,20 @@ class Endpoint:
         self.flush(now)
 
     def touch(self, association: Association) -> None:
-        """The user did something with this association: it takes part in the next flush."""
+        """Let an association that the user did something with take part in the next flush."""
         self._touched[association] = None
 
     # What the network and the clock say.
 
     def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool = False) -> None:
-        """One SCTP packet, which came along this route; see `receive_batch`."""
+        """Take in one SCTP packet, which came along this route; see `receive_batch`."""
         self.receive_batch([datagram], route, now, congestion_experienced)
 
     def receive_batch(
         self, datagrams: list[bytes], route: Route, now: float, congestion_experienced: bool = False
     ) -> None:
-        """SCTP packets that came along one route together. The associations that they touch take part in `flush`, and
-        what belongs to none of them is looked at after these.
+        """Take in SCTP packets that came along one route together. The associations that they touch take part in
+        `flush`, and what belongs to none of them is looked at after these.
         """
         directory = self._directory
         directory.now = now
@@ -196,7 +196,7 @@ class Endpoint:
                 touched = association
 
     def _put_off(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool) -> None:
-        """A packet of none of the associations: it waits until they have been served (section 12.2.4.1)."""
+        """Let a packet of none of the associations wait until these have been served (section 12.2.4.1)."""
         try:
             sharing = self._sharing
             if sharing is not None and sharing.take(
@@ -243,7 +243,7 @@ class Endpoint:
                 self._deadlines.note(association)
 
     def expire(self, now: float) -> None:
-        """Time has come to `next_expiry`: the timers of those associations that are due."""
+        """Let the timers of those associations run out that are due: `next_expiry` has come."""
         self._directory.now = now
         for association in self._deadlines.take_due(now):
             association.expire(now)
@@ -252,27 +252,27 @@ class Endpoint:
 
     @property
     def next_expiry(self) -> float:
-        """When to call `expire`, of the associations flushed here; never too late."""
+        """The time at which to call `expire`, as of the last flush; never too late."""
         return self._deadlines.next_expiry()
 
     # What its associations say.
 
     def bind(self, association: Association) -> None:
-        """Its tags, its peer's port or the peer's addresses are known, or are others than before."""
+        """Find an association by its tags and its peer's port and addresses, as these are now."""
         self._directory.bind(association)
 
     def await_completion(self, association: Association) -> None:
-        """It waits for nothing but SHUTDOWN COMPLETE: its place is free for another."""
+        """Give the place of an association to another if need be, as it waits for nothing but SHUTDOWN COMPLETE."""
         self._leaving[association] = None
 
     def unbind(self, association: Association) -> None:
-        """It has ended."""
+        """Forget an association that has ended."""
         self._leaving.pop(association, None)
         self._directory.unbind(association)
         self._deadlines.forget(association)
 
     def new_tag(self) -> int:
-        """A tag for an association to be known by (section 5.3.1)."""
+        """Return a tag for an association to be known by (section 5.3.1)."""
         return self._directory.new_tag()
 
     # Who wants an association (RFC 9260 section 5.1).

@@ -174,10 +174,9 @@ class OutOfTheBlue:
             # Draft natsupp section 6.4.1: so does a NAT that has lost its state.
             if tag == each.context.peer_tag != 0:
                 association = each
-                at = _reflected(datagram)
-                if at:
-                    first16, value_end = tlv.item(datagram, at, len(datagram))
-                    value = datagram[at + HEADER_SIZE : value_end]
+                reflected = _reflected(datagram)
+                if reflected is not None:
+                    first16, value = reflected
                     association.receive_reflected(first16 >> 8, first16 & 0xFF, value, route, now)
                     return association
         # E: it still shuts down the association before this one.
@@ -195,7 +194,7 @@ class OutOfTheBlue:
         self._statistics.out_of_the_blue += 1
         if survey(datagram) & (_SHUTDOWN_ACK | _ABORT) == _SHUTDOWN_ACK:
             body = control.pack_shutdown_complete(reflected=True)
-            if self._directory.say_again(tag):
+            if self._directory.take_completion(tag):
                 self._send(route, self._port, peer_port, tag, body)
             else:
                 self._answer(route, peer_port, tag, body, now)
@@ -264,15 +263,17 @@ class OutOfTheBlue:
         and the tag. Return the association that it has made, or that it is about.
         """
         value_end = tlv.item(datagram, at, len(datagram))[1]
+        following = value_end + 3 & -4
         opened = self._cookies.open(datagram[at + HEADER_SIZE : value_end], now, (self._port, *source), route.address)
         statistics = self._statistics
         if opened is None or not opened.setup.lists(route.address):
             statistics.cookies_rejected += 1
             return None
-        chunks = islice(tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL)
-        if any(first16 >> 8 == ABORT for first16, _, _, _ in chunks):
-            statistics.out_of_the_blue += 1
-            return None  # section 8.4 rule 2
+        if following < len(datagram):
+            chunks = islice(tlv.walk(datagram, following, len(datagram)), MOST_CONTROL)
+            if any(first16 >> 8 == ABORT for first16, _, _, _ in chunks):
+                statistics.out_of_the_blue += 1
+                return None  # section 8.4 rule 2
         self._inits.give_back()
         setup = opened.setup
         association = self._concerned((route.address, *setup.addresses), setup.peer_port, setup.peer_tag)
@@ -295,7 +296,7 @@ class OutOfTheBlue:
                 return None
             association = accepted
         # Section 5.1.5 step 7: what follows the COOKIE ECHO is for the association that it made.
-        association.receive_rest(datagram, value_end + 3 & -4, route, now, auth_end != 0)
+        association.receive_rest(datagram, following, route, now, auth_end != 0)
         return association
 
     def _concerned(self, addresses: Sequence[str], port: int, peer_tag: int) -> Association | None:
@@ -365,35 +366,22 @@ def is_unicast(route: Route) -> bool:
     return in_scope(route.address, route.address)
 
 
-def _reflected(datagram: bytes) -> int:
-    """Return where the first chunk stands that answers a packet under the tag which that carried; 0 if there is none.
+def _reflected(datagram: bytes) -> tuple[int, bytes] | None:
+    """Return the first chunk that answers a packet under the tag which that carried: type and flags, and value.
 
     The T bit tells: sections 8.4 and 8.5.1 B and C. Of a NAT, the M bit: draft natsupp sections 6.2.1 and 6.4.1.
     """
-    end = len(datagram)
-    at = COMMON_HEADER_SIZE
-    count = 0
-    while end - at >= HEADER_SIZE and count < _MOST_CHUNKS:
-        first16, value_end = tlv.item(datagram, at, end)
+    for first16, _, start, end in islice(tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)), _MOST_CHUNKS):
         kind = first16 >> 8
-        if first16 & FLAG_TAG_REFLECTED and (
-            kind in (ABORT, SHUTDOWN_COMPLETE) or (kind == ERROR and first16 & FLAG_MIDDLEBOX)
-        ):
-            return at
-        at = value_end + 3 & -4
-        count += 1
-    return 0
+        is_of_nat = kind == ERROR and first16 & FLAG_MIDDLEBOX != 0
+        if first16 & FLAG_TAG_REFLECTED and (kind in (ABORT, SHUTDOWN_COMPLETE) or is_of_nat):
+            return first16, datagram[start:end]
+    return None
 
 
 def _is_stale_cookie(datagram: bytes, at: int, end: int) -> bool:
-    count = 0
-    while end - at >= HEADER_SIZE and count < _MOST_CAUSES:
-        code, value_end = tlv.item(datagram, at, end)
-        if code == CAUSE_STALE_COOKIE:
-            return True
-        at = value_end + 3 & -4
-        count += 1
-    return False
+    found = islice(tlv.walk(datagram, at, end), _MOST_CAUSES)
+    return any(code == CAUSE_STALE_COOKIE for code, _, _, _ in found)
 
 
 @final

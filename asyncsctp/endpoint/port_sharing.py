@@ -1,7 +1,7 @@
 """One SCTP port with several endpoints behind it, in processes of their own: whose a packet is.
 
 The verification tag tells: each endpoint, a member, gives out only tags of its own class. Packets are sorted by that
-before they come here; what was sorted wrong is handed over. Does not know by what means either is done.
+before they come here (`udp.steering`); what was sorted wrong is handed over (`aio.processes.exchange`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from ..wire.packet import checksum_ok, read_header
 from .directory import Directory
 from .out_of_the_blue import TokenBucket
 
-#: Packets that all members get: a stranger can forge them, and each makes work for all.
+#: Packets that all members get: anybody can forge them, and each makes work for all.
 _ROUND_RATE: Final = 1000.0
 _ROUND_BURST: Final = 2000.0
 
 
 def is_reflected(datagram: bytes) -> bool:
-    """Whether the first chunk has the T bit: then the tag is not its receiver's but its sender's (section 8.5.1)."""
+    """Tell whether the first chunk has the T bit: then the tag is its sender's, not its receiver's (section 8.5.1)."""
     return (
         len(datagram) > COMMON_HEADER_SIZE + 1
         and datagram[COMMON_HEADER_SIZE] in (ABORT, SHUTDOWN_COMPLETE)
@@ -30,13 +30,13 @@ def is_reflected(datagram: bytes) -> bool:
 
 
 class Carrier(Protocol):
-    """Takes packets to other members."""
+    """What takes packets to other members."""
 
     def hand_over(self, member: int, datagram: bytes, route: Route, congestion_experienced: bool) -> None:
-        """To this one; back to us as one that `is_receiving`, if there is no such member."""
+        """Take it to this member; back to us as one that `is_receiving`, if there is no such member."""
 
     def hand_round(self, datagram: bytes, route: Route, congestion_experienced: bool) -> None:
-        """To all the others."""
+        """Take it to all the others."""
 
 
 @final
@@ -54,7 +54,7 @@ class MemberTags:
         self._members = members
 
     def bits(self, count: int) -> int:
-        """A number of so many bits; they must be enough for all members."""
+        """Return a number of so many bits, which must be enough for all members."""
         while True:
             number = self._random.bits(count)
             first = number - number % self._members
@@ -62,18 +62,18 @@ class MemberTags:
                 return first + self._member
 
     def token(self, size: int) -> bytes:
-        """So many random bytes; nobody's in particular."""
+        """Return so many random bytes, as every member does."""
         return self._random.token(size)
 
 
 @final
 class Sharing:
-    """What one endpoint knows of the others."""
+    """The part of one endpoint in a port that it shares."""
 
     __slots__ = ("_member", "_members", "_rounds", "carrier", "cookie_secret", "is_receiving")
 
     def __init__(self, member: int, members: int, carrier: Carrier, cookie_secret: bytes | None = None) -> None:
-        """`member` is in `range(members)`. With a `cookie_secret` the members open each other's cookies."""
+        """Make the part of a `member` in `range(members)`. With a `cookie_secret` they open each other's cookies."""
         if not 0 <= member < members:
             raise ValueError(f"member must be in range({members}), not {member}")
         self._member = member
@@ -85,7 +85,7 @@ class Sharing:
         self.is_receiving = False
 
     def tags(self, random: Random) -> MemberTags:
-        """Where this member's tags come from."""
+        """Return the source of this member's tags."""
         return MemberTags(random, self._member, self._members)
 
     def take(
@@ -108,8 +108,8 @@ class Sharing:
         if not is_reflected(datagram):
             member = tag % self._members
             if tag == 0:  # an INIT's; who is about to leave leaves new associations to the next
-                stays = listening or directory.find_peer((route.address,), peer_port) is not None
-                member = self._member if stays else (self._member + 1) % self._members
+                takes_it = listening or directory.find_peer((route.address,), peer_port) is not None
+                member = self._member if takes_it else (self._member + 1) % self._members
             if member == self._member:
                 return False
             self.carrier.hand_over(member, datagram, route, congestion_experienced)

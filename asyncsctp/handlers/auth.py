@@ -1,8 +1,7 @@
 """Authentication as user and peer see it (RFC 4895, RFC 6458 sections 6.1.8, 8.1.18 and 8.3.3 to 8.3.5): shared keys
-that come, change and go, and what is thought of the AUTH chunks that come.
+that come, change and go, and what follows from the peer's AUTH chunks, or from their absence.
 
-This room knows who may do what with which key, and what is told of it. The arithmetic is in `keyring`; which chunks
-stand behind an AUTH chunk, and what leaves behind one, is known where packets are walked and filled.
+Knows who may do what with which key, and what the user is told of it. HMACs and keys are computed by `keyring`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ..wire import causes, tlv
 from ..wire.auth import NEVER_AUTHENTICATED, read_auth
 from ..wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO, PAD
 from ..wire.packet import MOST_CONTROL
-from ..wire.tlv import HEADER_SIZE
+from ..wire.tlv import HEADER_SIZE, Malformed
 from .context import Context
 from .keyring import GENUINE, UNSUPPORTED, Keyring, SharedKeys
 from .setup.agreement import Setup
@@ -30,27 +29,45 @@ _SAYS_NOTHING: Final = NEVER_AUTHENTICATED | {PAD}
 
 
 def vouches(context: Context, data: bytes) -> bool:
-    """Tell whether a packet with the right tag is to be believed where it came from (RFC 6951 section 5.4): by what
-    chunks themselves are believed. Where the peer must authenticate some, it has to have AUTH that is right, or a chunk
-    that means something here and need not be authenticated. `Malformed` for what can't be read.
+    """Tell whether a packet with the right tag is to be believed where it came from (RFC 6951 section 5.4).
+
+    Where the peer must authenticate some chunks, the packet has to have AUTH that is right, or a chunk that means
+    something here and need not be authenticated.
     """
     keyring = context.keyring
     if keyring is None or not keyring.demands:
         return True
     meaningful = MEANINGFUL[context.state]
-    for first16, at, _, end in islice(tlv.walk(data, COMMON_HEADER_SIZE, len(data)), MOST_CONTROL):
-        kind = first16 >> 8
-        if kind == AUTH:
-            return keyring.verify(data, at, end) == GENUINE
-        if kind in meaningful and kind not in keyring.demands and kind not in _SAYS_NOTHING:
-            return True
+    try:
+        for first16, at, _, end in islice(tlv.walk(data, COMMON_HEADER_SIZE, len(data)), MOST_CONTROL):
+            kind = first16 >> 8
+            if kind == AUTH:
+                return keyring.verify(data, at, end) == GENUINE
+            if kind in meaningful and kind not in keyring.demands and kind not in _SAYS_NOTHING:
+                return True
+    except Malformed:
+        pass
     return False
+
+
+def lacks_auth(context: Context, kind: int, authenticated: bool) -> bool:
+    """Tell whether a chunk is to be discarded, as the peer must authenticate its type and has not (section 6.3).
+
+    It is counted then. `authenticated`: it stands behind an AUTH chunk that is right.
+    """
+    keyring = context.keyring
+    if keyring is None or authenticated or kind not in keyring.demands:
+        return False
+    context.statistics.unauthenticated_chunks += 1
+    return True
 
 
 def is_genuine(
     context: Context, keyring: Keyring, violations: Violations, data: bytes, at: int, end: int, path_id: int
 ) -> bool:
-    """Whether the AUTH chunk at `at` is right; else nothing that stands behind it is looked at (section 6.3)."""
+    """Judge the AUTH chunk at `at`; return whether it is right. If not, all that stands behind it is discarded (section
+    6.3), and a HMAC identifier that we did not list is reported.
+    """
     key_id, hmac_id = read_auth(data, at + HEADER_SIZE, end)
     verdict = keyring.verify(data, at, end)
     if verdict == GENUINE:
@@ -85,16 +102,16 @@ def keys_of(setup: Setup, config: Config) -> Keyring | None:
 
 @final
 class Authentication:
-    """The shared keys of one association, for its user."""
+    """What the user says of the shared keys of one association."""
 
     __slots__ = ("_context", "_leaving")
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._leaving: list[int] = []  # deactivated keys that messages are still sent with
+        self._leaving: list[int] = []  # deactivated keys that are still used for sending
 
     def set_key(self, key_id: int, secret: bytes) -> None:
-        """Add a shared key, or replace one. It is of use once the peer has it too."""
+        """Add a shared key, or replace one; it is of use once the peer has it too. Raise as `check_auth_key` does."""
         check_auth_key(key_id, secret)
         self._keyring().set_key(key_id, secret)
         if key_id in self._leaving:
@@ -106,7 +123,7 @@ class Authentication:
         self._keyring().shared.active = key_id
 
     def deactivate(self, key_id: int) -> None:
-        """Write nothing more with this key; what was written with it, and what the peer sends, still has it."""
+        """Take no more messages with this key; those that were written, and what the peer sends, still have it."""
         shared = self._known(key_id)
         if key_id == shared.active:
             raise ValueError(f"key {key_id} is the active one: activate another first")
@@ -117,7 +134,7 @@ class Authentication:
         self.advance()
 
     def delete(self, key_id: int) -> None:
-        """Forget a deactivated key: nothing is taken any more that is authenticated with it."""
+        """Forget a deactivated key: nothing that is authenticated with it is taken any more."""
         shared = self._known(key_id)
         if key_id not in shared.deactivated:
             raise ValueError(f"key {key_id} is in use: deactivate it first")

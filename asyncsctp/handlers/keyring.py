@@ -1,7 +1,7 @@
 """The keys of one association, and what is authenticated with them (RFC 4895 section 6).
 
-Computes: bytes in, bytes and verdicts out. Who sets keys, which packet is to be authenticated, and what is told of a
-wrong one, is not known here.
+Computes: bytes in, bytes and verdicts out. Who sets keys, and what follows from a wrong one, is known to `auth`; which
+packets are authenticated, to `association.packetizer`.
 """
 
 from __future__ import annotations
@@ -48,15 +48,16 @@ _COMPANIONS: Final = frozenset(
     {DATA, I_DATA, SACK, HEARTBEAT, HEARTBEAT_ACK, FORWARD_TSN, I_FORWARD_TSN, ECNE, CWR, PAD}
 )
 #: RFC 5061 section 4.1: they MUST be sent in an authenticated way, whether the peer says so or not.
-_ALWAYS_OWED: Final = frozenset({ASCONF, ASCONF_ACK})
+_ALWAYS: Final = frozenset({ASCONF, ASCONF_ACK})
 
 
 @final
 class SharedKeys:
-    """The endpoint pair shared keys, as one association has them: they outlive its restarts.
+    """The endpoint pair shared keys of one association: they outlive its restarts.
 
-    `secrets` are the keys by id; each is replaced, never changed. `active` is the one to send with. `deactivated` ones
-    are for what was written with them, and for what the peer sends. `uses` are of those that messages name.
+    * `secrets`: the keys by id; each is replaced, never changed. `active`: the one to send with.
+    * `deactivated`: the ids of those that are only for what was written with them, and for what the peer sends.
+    * `uses`: the messages that name a key.
     """
 
     __slots__ = ("active", "deactivated", "secrets", "uses")
@@ -69,25 +70,27 @@ class SharedKeys:
         self.uses: dict[int, KeyUse] = {}
 
     def use(self, key_id: int) -> KeyUse:
-        """The messages that are written with this key."""
+        """Return the count of the messages that are written with this key."""
         use = self.uses.get(key_id)
         if use is None:
             use = self.uses[key_id] = KeyUse(key_id)
         return use
 
     def is_used(self, key_id: int) -> bool:
-        """Whether there is a message with this key that is neither acknowledged nor given up."""
+        """Tell whether there is a message with this key that is neither acknowledged nor given up."""
         use = self.uses.get(key_id)
         return use is not None and use.count > 0
 
 
 @final
 class Keyring:
-    """Makes AUTH chunks, and judges those of the peer.
+    """What both sides said of authentication: makes AUTH chunks by it, and verifies those of the peer.
 
-    `demands` are the chunk types that the peer must authenticate, `owes` those that we must. `blanket`: one of these
-    travels with data, so that all packets are authenticated. `size` is that of our AUTH chunk. `heard` are the keys
-    that the peer has used. `vouched`: the packet that is being processed has shown an AUTH chunk that is right.
+    * `demands`: the chunk types that the peer must authenticate; `owes`: those that we must.
+    * `blanket`: one of the latter travels with data, so that all packets are authenticated.
+    * `size`: the bytes of our AUTH chunk.
+    * `heard`: the ids of the keys that the peer has used.
+    * `vouched`: the packet that is being processed has shown an AUTH chunk that is right.
     """
 
     __slots__ = (
@@ -108,7 +111,7 @@ class Keyring:
     )
 
     def __init__(self, said: tuple[AuthParameters, AuthParameters], shared: SharedKeys) -> None:
-        """`said` is what we said in the handshake, and what the peer did; both have an HMAC that we know."""
+        """Make it of what we said in the handshake, and what the peer did; both have an HMAC that we know."""
         local, peer = said
         self.said = said
         self.shared = shared
@@ -122,7 +125,7 @@ class Keyring:
         self._blank = bytes(_SIZES[self._hmac_id])
         self.size = AUTH_HEADER_SIZE + len(self._blank)
         self.demands = local.listed
-        self.owes = peer.listed | _ALWAYS_OWED
+        self.owes = peer.listed | _ALWAYS
         self.blanket = not self.owes.isdisjoint(_COMPANIONS)
         self.heard = {shared.active}
         self.vouched = False
@@ -130,11 +133,11 @@ class Keyring:
     # What we send.
 
     def owed(self, body: bytes) -> bool:
-        """Whether one of these chunks is to be authenticated."""
+        """Tell whether one of these chunks is to be authenticated."""
         return any(first16 >> 8 in self.owes for first16, _, _, _ in tlv.walk(body, 0, len(body)))
 
     def cover(self, body: bytes, key_id: int = ACTIVE) -> bytes:
-        """The chunks of a packet with AUTH in front, or behind what must be the first chunk (RFC 9260 section 5.1)."""
+        """Return the chunks of a packet with AUTH in front, or behind what must come first (RFC 9260 section 5.1)."""
         kind = body[0]
         if kind in (COOKIE_ACK, COOKIE_ECHO) and kind not in self.owes:
             end = tlv.item(body, 0, len(body))[1] + 3 & -4
@@ -142,7 +145,7 @@ class Keyring:
         return self.protect(body, key_id)
 
     def protect(self, body: bytes, key_id: int = ACTIVE) -> bytes:
-        """AUTH and the chunks that it authenticates, padding and all (section 6.2)."""
+        """Return AUTH and the chunks that it authenticates, padding and all (section 6.2)."""
         if key_id < 0:
             key_id = self.shared.active
         hmac_id = self._hmac_id
@@ -153,7 +156,7 @@ class Keyring:
     # What the peer sends.
 
     def verify(self, data: bytes, at: int, value_end: int) -> int:
-        """What to think of the AUTH chunk at `at` (section 6.3), and so of all that stands behind it."""
+        """Judge the AUTH chunk at `at` (section 6.3): return `GENUINE`, `WRONG` or `UNSUPPORTED`."""
         key_id, hmac_id = read_auth(data, at + HEADER_SIZE, value_end)
         if hmac_id not in self._taken:
             return UNSUPPORTED
@@ -173,7 +176,7 @@ class Keyring:
         self.shared.secrets[key_id] = secret
 
     def forget(self, key_id: int) -> None:
-        """There is no such shared key any more."""
+        """Forget a shared key, and what was derived from it."""
         self.shared.secrets.pop(key_id, None)
         self.shared.deactivated.discard(key_id)
         self.heard.discard(key_id)
@@ -181,7 +184,7 @@ class Keyring:
             self._derived.pop(key_id << 16 | hmac_id, None)
 
     def _key(self, key_id: int, hmac_id: int) -> bytes:
-        """The association shared key (section 6.1), as RFC 2104 section 2 shortens it: it is longer than a block."""
+        """Return the association shared key (section 6.1), shortened as it exceeds a block (RFC 2104 section 2)."""
         key = self._derived.get(key_id << 16 | hmac_id)
         if key is None:
             key = hash_of(_HASHES[hmac_id], self.shared.secrets[key_id] + self._smaller + self._larger).digest()

@@ -46,12 +46,13 @@ class Setup(NamedTuple):
     lists_more: bool = False
 
     def lists(self, address: str) -> bool:
-        """Whether the peer has said that this address is its own, or may have."""
+        """Tell whether the peer has said that this address is its own, or may have."""
         return address in self.addresses or self.hears(address)
 
     def hears(self, address: str) -> bool:
-        """Whether packets with the right tag are taken from this address, which nothing is sent to: section 5.1.2 C has
-        all recorded that the peer lists. Beyond what can be recorded, the tag has to do.
+        """Tell whether packets with the right tag are taken from this address, which nothing is sent to.
+
+        Section 5.1.2 C has all recorded that the peer lists. Beyond what can be recorded, the tag has to do.
         """
         if address in self.further:
             return True
@@ -59,30 +60,28 @@ class Setup(NamedTuple):
 
     @property
     def interleaving(self) -> bool:
-        """Whether all user messages travel in I-DATA chunks (RFC 8260 section 2.2.1)."""
+        """True if all user messages travel in I-DATA chunks (RFC 8260 section 2.2.1)."""
         return I_DATA in self.extensions
 
     @property
     def partial_reliability(self) -> bool:
-        """Whether messages may be abandoned: each kind of data chunk has a FORWARD TSN of its own (RFC 8260 section
-        2.3.1).
-        """
+        """True if messages may be abandoned; I-DATA has a FORWARD TSN of its own (RFC 8260 section 2.3.1)."""
         kind = I_FORWARD_TSN if I_DATA in self.extensions and not self.is_linux else FORWARD_TSN
         return kind in self.extensions
 
     @property
     def is_linux(self) -> bool:
-        """Whether the peer interleaves, has FORWARD TSN, and does not list I-FORWARD-TSN, which it has all the same:
+        """True if the peer interleaves, has FORWARD TSN, and does not list I-FORWARD-TSN, which it has all the same:
         Linux alone (seen up to 6.12). It counts fragments in its own way, too.
         """
         return I_DATA in self.extensions and FORWARD_TSN in self.extensions and I_FORWARD_TSN not in self.extensions
 
     @property
     def stream_reconfig(self) -> bool:
-        """Whether streams can be reset and added (RFC 6525)."""
+        """True if streams can be reset and added (RFC 6525)."""
         return RE_CONFIG in self.extensions
 
     @property
     def dynamic_addresses(self) -> bool:
-        """Whether addresses can be added and deleted (RFC 5061), which is to be authenticated."""
+        """True if addresses can be added and deleted (RFC 5061), which is to be authenticated."""
         return self.auth is not None and ASCONF in self.extensions and ASCONF_ACK in self.extensions
