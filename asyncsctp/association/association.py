@@ -16,7 +16,7 @@ from ..config import Config
 from ..errors import AssociationAborted, AssociationClosed
 from ..events import PeerAddressChanged
 from ..handlers.addresses.asconf import Asconf
-from ..handlers.auth import Authentication
+from ..handlers.auth import Authentication, proves_source
 from ..handlers.context import Context
 from ..handlers.data.submission import Submission
 from ..handlers.keyring import Keyring
@@ -239,7 +239,7 @@ class Association:
             return
         path = self._path
         if path is None or route is not self._route:
-            path = self._path_from(route, self._parts.vouches(datagram))
+            path = self._path_from(route, proves_source(context, datagram))
             if path is None:
                 self._receive_newcomer(datagram, route, congestion_experienced)
                 return
@@ -253,7 +253,7 @@ class Association:
         parts = self._parts
         path = parts.admit(datagram, route)
         if path is None and not parts.hears(route.address) and not parts.is_last_word(datagram):
-            parts.readmit(datagram, route)
+            parts.collision.on_unknown_source(datagram, route)
             return
         self.context.statistics.packets_received += 1
         process(parts, datagram, COMMON_HEADER_SIZE, path or self.context.paths.data_path(), route, marked)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from ..handlers.auth import is_genuine
+from ..handlers.auth import is_genuine, lacks_auth
 from ..handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, FORMING, MEANINGFUL
 from ..paths.path import Path
 from ..paths.route import Route
@@ -167,16 +167,14 @@ def _walk(parts: Parts, packet: Packet) -> None:
     unknown = 0
     others = 0  # besides user data that is taken
     if context.keyring is not None:
-        context.keyring.vouched = packet.authenticated
+        context.keyring.is_proven = packet.authenticated
     while end - at >= HEADER_SIZE and context.state is not CLOSED:
         kind = data[at]
-        keyring = context.keyring
-        is_bare = keyring is not None and not packet.authenticated and kind in keyring.demands
+        is_bare = lacks_auth(context, kind, packet.authenticated)
         is_meaningful = kind in MEANINGFUL[context.state]
         if is_bare or not is_meaningful or kind not in _USER_DATA:
             others += 1
         if is_bare:  # RFC 4895 section 6.3
-            context.statistics.unauthenticated_chunks += 1
             if kind in (ASCONF, ASCONF_ACK) or others > MOST_CONTROL:
                 return  # RFC 5061 section 5.2 D5
             at = tlv.item(data, at, end)[1] + 3 & -4
@@ -205,12 +203,11 @@ def on_reflected(parts: Parts, kind: int, flags: int, value: bytes, route: Route
     6).
     """
     context = parts.context
-    keyring = context.keyring
-    if keyring is not None:
-        keyring.vouched = False
-    if keyring is not None and kind in keyring.demands:
-        context.statistics.unauthenticated_chunks += 1  # RFC 4895 section 6.3
-    elif kind == ABORT and context.paths.local.is_being_deleted(route.local):
+    if context.keyring is not None:
+        context.keyring.is_proven = False
+    if lacks_auth(context, kind, False):
+        return
+    if kind == ABORT and context.paths.local.is_being_deleted(route.local):
         context.statistics.unexpected_chunks += 1  # RFC 5061 section 5.3.1
     elif kind == ABORT:
         _abort(parts, flags, value)

@@ -42,7 +42,7 @@ _A = TypeVar("_A")
 
 
 class Registry(Protocol[_A]):
-    """Who knows associations by their tags and addresses: the endpoint."""
+    """Who knows associations by their tags and addresses: the endpoint's directory."""
 
     def bind(self, association: _A) -> None:
         """Find the association by its `prefix` and the addresses of its peer, which are new or have changed."""
@@ -53,8 +53,8 @@ class Registry(Protocol[_A]):
     def await_completion(self, association: _A) -> None:
         """Let an association go when its place is wanted: it waits for nothing but SHUTDOWN COMPLETE."""
 
-    def find(self, address: str, port: int) -> _A | None:
-        """Return the association with a peer at this address and port."""
+    def find_peer(self, addresses: Sequence[str], port: int) -> _A | None:
+        """Return the association with a peer at this port of the first address that has one; None if none has."""
 
     def new_tag(self) -> int:
         """Return a tag that no other association has, or had a short while ago (section 5.3.1)."""
@@ -132,7 +132,7 @@ class Lifecycle(Generic[_A]):
         setup = self.context.setup
         if setup is not None and setup.disable_restart:
             return False  # draft natsupp: a NAT in front of them makes them look alike
-        other = self._registry.find(address, self.context.peer_port)
+        other = self._registry.find_peer((address,), self.context.peer_port)
         return other is not None and other is not self._association
 
     def add_path(self, path: Path) -> None:
@@ -257,7 +257,7 @@ class Lifecycle(Generic[_A]):
         context.change(ESTABLISH)
         context.take_keys(setup)
         keyring = context.keyring
-        context.paths.reserve(keyring.size if keyring is not None and keyring.blanket else 0)
+        context.paths.reserve(keyring.size if keyring is not None and keyring.covers_all else 0)
         data = self.parts.establish(setup, self._user)
         self.parts.heartbeat.start()
         data.shutdown.start_autoclose()

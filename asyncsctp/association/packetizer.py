@@ -98,8 +98,8 @@ class Packetizer:
             path = context.paths.find(route.address)
             room = context.paths.data_path().payload if path is None else path.payload
             keyring = context.keyring if ours and tag else None
-            owed = keyring is not None and keyring.owed(body)
-            if keyring is not None and owed and not keyring.blanket:
+            owed = keyring is not None and keyring.must_cover(body)
+            if keyring is not None and owed and not keyring.covers_all:
                 room -= keyring.size
             if len(body) > room:
                 body = control.fit(body, room)
@@ -134,7 +134,7 @@ class Packetizer:
         context = self._context
         data_path = context.paths.data_path()
         keyring = context.keyring
-        owed = self._take_owed(keyring) if keyring is not None and not keyring.blanket else None
+        owed = self._take_owed(keyring) if keyring is not None and not keyring.covers_all else None
         waiting: dict[int, list[bytes]] = {}
         for chunk, path_id, _ in context.control:
             waiting.setdefault(data_path.path_id if path_id < 0 else path_id, []).append(chunk)
@@ -162,9 +162,9 @@ class Packetizer:
         6.2).
         """
         control = self._context.control
-        owed = [entry for entry in control if keyring.owed(entry[0])]
+        owed = [entry for entry in control if keyring.must_cover(entry[0])]
         if owed:
-            self._context.control = [entry for entry in control if not keyring.owed(entry[0])]
+            self._context.control = [entry for entry in control if not keyring.must_cover(entry[0])]
         return owed
 
     def _send_owed(self, owed: list[tuple[bytes, int, bool]], keyring: Keyring) -> None:
@@ -206,7 +206,7 @@ class Packetizer:
         last = sacks.pop() if same else b""
         keyring = context.keyring
         for sack in sacks:
-            if keyring is not None and keyring.blanket:
+            if keyring is not None and keyring.covers_all:
                 sack = keyring.cover(sack)
             self._emit_along(path, path.reply_route, sack)
         if last:
@@ -296,7 +296,7 @@ class Packetizer:
         writer = _WRITER
         writer.truncate(0)  # a scheduler that raised may have left something
         keyring = context.keyring
-        if keyring is not None and not keyring.blanket and key_id < 0:
+        if keyring is not None and not keyring.covers_all and key_id < 0:
             keyring = None
         nagle = not context.config.nodelay
         now = context.now
@@ -387,7 +387,7 @@ class Packetizer:
 
     def _emit(self, path: Path, body: bytes, key_id: int = ACTIVE) -> None:
         keyring = self._context.keyring
-        if keyring is not None and (keyring.blanket or key_id >= 0):
+        if keyring is not None and (keyring.covers_all or key_id >= 0):
             body = keyring.cover(body, key_id)
         self._emit_along(path, path.route, body)
 

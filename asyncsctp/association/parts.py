@@ -11,7 +11,7 @@ from typing import final
 from ..errors import AsconfError, AssociationClosed, ReconfigError
 from ..handlers.addresses.asconf import Asconf
 from ..handlers.addresses.nat import Nat
-from ..handlers.auth import Authentication, vouches
+from ..handlers.auth import Authentication, proves_source
 from ..handlers.context import Context
 from ..handlers.paths.heartbeat import Heartbeat
 from ..handlers.setup.agreement import Setup
@@ -144,7 +144,7 @@ class Parts:
         asconf = self.open_asconf()
         if asconf is not None:
             return asconf.admit(datagram, route)
-        return self.nat.admit(route) if self.nat is not None and self.vouches(datagram) else None
+        return self.nat.admit(route) if self.nat is not None and proves_source(self.context, datagram) else None
 
     def is_last_word(self, datagram: bytes) -> bool:
         """Return whether a packet with our tag is to be taken wherever it came from, as it ends the association."""
@@ -152,24 +152,6 @@ class Parts:
             return self.nat is not None and self.nat.is_last_word(datagram)
         except Malformed:
             return False
-
-    def vouches(self, datagram: bytes) -> bool:
-        """Return whether a packet with our tag is to be believed where it came from."""
-        if self.context.keyring is None:
-            return True
-        try:
-            return vouches(self.context, datagram)
-        except Malformed:
-            return False
-
-    def readmit(self, datagram: bytes, route: Route) -> None:
-        """Drop a packet for which there is no path, but for the answer that its sender may need to be heard at all."""
-        try:
-            answered = self.collision.on_unknown_source(datagram, route)
-        except Malformed:
-            answered = False
-        if not answered:
-            self.context.statistics.unexpected_chunks += 1
 
     def dismiss(self, path: Path) -> None:
         """Forget a path that `admit` gave, unless the packet has made its address the peer's."""

@@ -26,12 +26,63 @@ _tag_of: Final = Struct("!I").unpack_from
 
 
 @final
+class Deadlines:
+    """The times at which associations want to be woken. That one was put off is noticed when it comes, not before.
+
+    `Association.due` is the deadline that counts: what the heap has of it besides is out of date.
+    """
+
+    __slots__ = ("_count", "_heap", "_noted")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Association]] = []
+        self._noted = 0  # associations that have a deadline
+        self._count = 0  # of entries ever made: of equal deadlines the first comes first
+
+    def next_expiry(self) -> float:
+        """Return when the first of them is due; `NEVER` if none is."""
+        heap = self._heap
+        while heap and heap[0][2].due != heap[0][0]:
+            heappop(heap)
+        return heap[0][0] if heap else NEVER
+
+    def note(self, association: Association) -> None:
+        """Note an association whose timers may have changed."""
+        deadline = association.next_expiry
+        if deadline < association.due:
+            self._noted += association.due == NEVER
+            association.due = deadline
+            self._count += 1
+            heappush(self._heap, (deadline, self._count, association))
+            if len(self._heap) > 4 * self._noted + _SPARE_DEADLINES:
+                # One of each: a deadline that was noted again may be there several times.
+                self._heap = list({entry[2]: entry for entry in self._heap if entry[2].due == entry[0]}.values())
+                heapify(self._heap)
+
+    def forget(self, association: Association) -> None:
+        """Wake the association no more."""
+        self._noted -= association.due != NEVER
+        association.due = NEVER
+
+    def take_due(self, now: float) -> list[Association]:
+        """Return those whose deadline has come; each has to be noted again."""
+        due = []
+        while self._heap and self._heap[0][0] <= now:
+            deadline, _, association = heappop(self._heap)
+            if association.due == deadline:
+                self.forget(association)
+                due.append(association)
+        return due
+
+
+@final
 class Directory:
     """The associations of one endpoint, by tag and ports and by the peer's addresses, and the tags that must rest."""
 
     __slots__ = (
         "_by_address",
         "_completed",
+        "_deadlines",
         "_keys",
         "_neighbours",
         "_random",
@@ -39,12 +90,15 @@ class Directory:
         "_resting",
         "_tags",
         "by_prefix",
+        "leaving",
         "now",
     )
 
-    def __init__(self, random: Random, rest: float) -> None:
+    def __init__(self, random: Random, rest: float, deadlines: Deadlines) -> None:
+        """Make an empty one; `random` gives tags, which rest for `rest` seconds when an association has ended."""
         self._random = random
         self._rest = rest
+        self._deadlines = deadlines
         #: The association that a packet with these first bytes belongs to.
         self.by_prefix: dict[bytes, Association] = {}
         self._by_address: dict[tuple[str, int], Association] = {}
@@ -52,6 +106,8 @@ class Directory:
         self._neighbours: dict[tuple[str, int], list[Association]] = NOTHING
         #: What each association is found by, as it was when it was bound last.
         self._keys: dict[Association, tuple[bytes, tuple[tuple[str, int], ...]]] = {}
+        #: Those that wait for nothing but SHUTDOWN COMPLETE, the longest first.
+        self.leaving: dict[Association, None] = {}
         self._tags: set[int] = set()
         self._resting: dict[int, float] = {}
         #: Of those: the association ended by a SHUTDOWN COMPLETE of ours; how often that may be said again.
@@ -101,6 +157,8 @@ class Directory:
 
     def unbind(self, association: Association) -> None:
         """Forget an association that has ended; its tag rests while packets may be under way to it (section 5.3.1)."""
+        self.leaving.pop(association, None)
+        self._deadlines.forget(association)
         if association in self._keys:
             self._drop_keys(association)
             prefix, _ = self._keys.pop(association)
@@ -108,6 +166,10 @@ class Directory:
                 if not self._completed:
                     self._completed = {}
                 self._completed[_tag(prefix)] = _MOST_LAST_WORDS
+
+    def await_completion(self, association: Association) -> None:
+        """Let an association go when its place is wanted: it waits for nothing but SHUTDOWN COMPLETE."""
+        self.leaving[association] = None
 
     def peers_at(self, addresses: Sequence[str], port: int) -> Iterator[Association]:
         """Yield all associations with a peer at this port of any of these addresses."""
@@ -188,53 +250,3 @@ class Directory:
 def _tag(prefix: bytes) -> int:
     tag: int = _tag_of(prefix, 4)[0]
     return tag
-
-
-@final
-class Deadlines:
-    """The times at which associations want to be woken. That one was put off is noticed when it comes, not before.
-
-    `Association.due` is the deadline that counts: what the heap has of it besides is out of date.
-    """
-
-    __slots__ = ("_count", "_heap", "_noted")
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Association]] = []
-        self._noted = 0  # associations that have a deadline
-        self._count = 0  # of entries ever made: of equal deadlines the first comes first
-
-    def next_expiry(self) -> float:
-        """Return when the first of them is due; `NEVER` if none is."""
-        heap = self._heap
-        while heap and heap[0][2].due != heap[0][0]:
-            heappop(heap)
-        return heap[0][0] if heap else NEVER
-
-    def note(self, association: Association) -> None:
-        """Note an association whose timers may have changed."""
-        deadline = association.next_expiry
-        if deadline < association.due:
-            self._noted += association.due == NEVER
-            association.due = deadline
-            self._count += 1
-            heappush(self._heap, (deadline, self._count, association))
-            if len(self._heap) > 4 * self._noted + _SPARE_DEADLINES:
-                # One of each: a deadline that was noted again may be there several times.
-                self._heap = list({entry[2]: entry for entry in self._heap if entry[2].due == entry[0]}.values())
-                heapify(self._heap)
-
-    def forget(self, association: Association) -> None:
-        """Wake the association no more."""
-        self._noted -= association.due != NEVER
-        association.due = NEVER
-
-    def take_due(self, now: float) -> list[Association]:
-        """Return those whose deadline has come; each has to be noted again."""
-        due = []
-        while self._heap and self._heap[0][0] <= now:
-            deadline, _, association = heappop(self._heap)
-            if association.due == deadline:
-                self.forget(association)
-                due.append(association)
-        return due

@@ -42,12 +42,9 @@ class Endpoint:
 
     __slots__ = (
         "_accept",
-        "_cookies",
         "_deadlines",
         "_directory",
-        "_leaving",
         "_out_of_the_blue",
-        "_random",
         "_shared",
         "_sharing",
         "_touched",
@@ -89,28 +86,18 @@ class Endpoint:
         self.outbox = Outbox() if outbox is None else outbox
         self.statistics = EndpointStatistics()
         self._accept = accept
-        #: Those that wait for nothing but SHUTDOWN COMPLETE, the longest first: they don't count against `limit`.
-        self._leaving: dict[Association, None] = {}
-        self._random = random
         #: Of associations to come. Those that there are ask their peers for others by `Association.asconf`.
         self.local_addresses = tuple(dict.fromkeys(map(normalize, local_addresses)))
         self._sharing = sharing
-        self._cookies = CookieJar(random, config.cookie_lifetime, None if sharing is None else sharing.cookie_secret)
+        cookies = CookieJar(random, config.cookie_lifetime, None if sharing is None else sharing.cookie_secret)
         # A cookie used once must not be good for a second association: its tag rests for as long as it may live.
         tags = random if sharing is None else sharing.tags(random)
-        self._directory = Directory(tags, max(_TAG_REST, 2 * config.cookie_lifetime))
-        self._out_of_the_blue = OutOfTheBlue(
-            config,
-            port,
-            self._directory,
-            self._cookies,
-            self.outbox,
-            self.statistics,
-            self._answer_init,
-            self._accept_cookie,
-        )
-        self._shared = Shared(self, port, random, self._cookies, self.budget, self.outbox)
         self._deadlines = Deadlines()
+        self._directory = Directory(tags, max(_TAG_REST, 2 * config.cookie_lifetime), self._deadlines)
+        self._shared = Shared(self._directory, port, random, cookies, self.budget, self.outbox)
+        self._out_of_the_blue = OutOfTheBlue(
+            config, self._shared, self._directory, self.statistics, self._answer_init, self._accept_cookie
+        )
         #: An ordered set: what must be flushed after this batch.
         self._touched: dict[Association, None] = {}
         #: Packets that belong to none of the associations.
@@ -255,33 +242,14 @@ class Endpoint:
         """The time at which to call `expire`, as of the last flush; never too late."""
         return self._deadlines.next_expiry()
 
-    # What its associations say.
-
-    def bind(self, association: Association) -> None:
-        """Find an association by its tags and its peer's port and addresses, as these are now."""
-        self._directory.bind(association)
-
-    def await_completion(self, association: Association) -> None:
-        """Give the place of an association to another if need be, as it waits for nothing but SHUTDOWN COMPLETE."""
-        self._leaving[association] = None
-
-    def unbind(self, association: Association) -> None:
-        """Forget an association that has ended."""
-        self._leaving.pop(association, None)
-        self._directory.unbind(association)
-        self._deadlines.forget(association)
-
-    def new_tag(self) -> int:
-        """Return a tag for an association to be known by (section 5.3.1)."""
-        return self._directory.new_tag()
-
     # Who wants an association (RFC 9260 section 5.1).
 
     def _refusal(self) -> bytes | None:
         """Return the cause, packed or empty, for which no association is taken now; None if one is."""
         if not self.listening or self._accept is None:
             return b""
-        is_full = self.limit is not None and len(self._directory) - len(self._leaving) >= self.limit
+        # Those that wait for nothing but SHUTDOWN COMPLETE don't count.
+        is_full = self.limit is not None and len(self._directory) - len(self._directory.leaving) >= self.limit
         return causes.pack_out_of_resource() if is_full else None
 
     def _answer_init(self, init: Init, peer_port: int, route: Route, now: float) -> bytes:
@@ -290,11 +258,11 @@ class Endpoint:
         if cause is not None:  # section 8.4 rule 3
             self.statistics.associations_refused += 1
             return control.pack_abort(cause)
-        config, local = self.config, self.local_addresses
-        ours = negotiation.offer(config, self._random, self.new_tag(), local, route.address, init)
+        config, local, shared = self.config, self.local_addresses, self._shared
+        ours = negotiation.offer(config, shared.random, self._directory.new_tag(), local, route.address, init)
         addresses = negotiation.peer_addresses(init, route.address, local)
         setup = negotiation.agree(ours, init, (self.port, peer_port), route, addresses)
-        return acknowledge(ours, init, setup, self._cookies, now, usual_space(config.mtu, route.address))
+        return acknowledge(ours, init, setup, shared.cookies, now, usual_space(config.mtu, route.address))
 
     def _accept_cookie(self, setup: Setup, route: Route, now: float) -> Association | bytes:
         """Make the association that a cookie describes which came along this route (section 5.1 D), or return an ABORT.
@@ -312,7 +280,7 @@ class Endpoint:
             return control.pack_abort(cause or b"")
         self.statistics.cookies_accepted += 1
         if self.limit is not None and len(self._directory) >= self.limit:
-            for leaving in self._leaving:  # the one that has waited longest
+            for leaving in self._directory.leaving:  # the one that has waited longest
                 leaving.leave(now)
                 break
         return Association.accept(self._shared, self.config, self._accept, self.local_addresses, setup, route, now)

@@ -14,12 +14,11 @@ from math import inf
 from typing import Final, final
 
 from ..association.association import Association
-from ..association.outbox import Outbox
+from ..association.lifecycle import Shared
 from ..config import Config
 from ..handlers.auth import admits
 from ..handlers.setup import negotiation
 from ..handlers.setup.agreement import Setup
-from ..handlers.setup.cookie import CookieJar
 from ..handlers.state import COOKIE_ECHOED, COOKIE_WAIT
 from ..paths.route import Route, as_seen, in_scope
 from ..paths.settings import usual_space
@@ -90,10 +89,8 @@ class OutOfTheBlue:
     def __init__(
         self,
         config: Config,
-        port: int,
+        shared: Shared[Association],
         directory: Directory,
-        cookies: CookieJar,
-        outbox: Outbox,
         statistics: EndpointStatistics,
         answer_init: Callable[[Init, int, Route, float], bytes],
         accept: Callable[[Setup, Route, float], Association | bytes],
@@ -102,10 +99,10 @@ class OutOfTheBlue:
         association that a cookie was made for, or the ABORT.
         """
         self._config = config
-        self._port = port
+        self._port = shared.port
+        self._cookies = shared.cookies
+        self._outbox = shared.outbox
         self._directory = directory
-        self._cookies = cookies
-        self._outbox = outbox
         self._statistics = statistics
         self._answer_init = answer_init
         self._accept = accept

@@ -28,7 +28,7 @@ from .violations import Violations
 _SAYS_NOTHING: Final = NEVER_AUTHENTICATED | {PAD}
 
 
-def vouches(context: Context, data: bytes) -> bool:
+def proves_source(context: Context, data: bytes) -> bool:
     """Tell whether a packet with the right tag is to be believed where it came from (RFC 6951 section 5.4).
 
     Where the peer must authenticate some chunks, the packet has to have AUTH that is right, or a chunk that means
@@ -71,7 +71,7 @@ def is_genuine(
     key_id, hmac_id = read_auth(data, at + HEADER_SIZE, end)
     verdict = keyring.verify(data, at, end)
     if verdict == GENUINE:
-        keyring.vouched = True
+        keyring.is_proven = True
         if key_id not in keyring.heard:
             keyring.heard.add(key_id)
             context.emit(AuthKeyChanged(key_id, "new"))

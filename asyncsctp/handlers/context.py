@@ -263,7 +263,7 @@ class Context:
         path = self.paths.by_id[wanted]
         keyring = self.keyring
         room = path.payload
-        if keyring is not None and not keyring.blanket and any(keyring.owed(chunk) for chunk, _, _ in answers):
+        if keyring is not None and not keyring.covers_all and any(keyring.must_cover(chunk) for chunk, _, _ in answers):
             room -= keyring.size
         kept: list[tuple[bytes, int, bool]] = []
         for chunk, path_id, _ in answers:
@@ -273,7 +273,7 @@ class Context:
             if chunk and (len(chunk) <= room or not kept):
                 kept.append((chunk, wanted, True))
                 room -= len(chunk)
-        if len(kept) > 1 and room < path.payload and keyring is not None and not keyring.blanket:
+        if len(kept) > 1 and room < path.payload and keyring is not None and not keyring.covers_all:
             # Chunks that are to be authenticated leave in packets of their own: with all that is due beside them.
             return [(b"".join(chunk for chunk, _, _ in kept), wanted, True)]
         return kept
@@ -293,7 +293,7 @@ class Context:
     def room(self, path: Path, kind: int) -> int:
         """The bytes that a control chunk of this type may have on a path: less where it needs AUTH in front of it."""
         keyring = self.keyring
-        if keyring is None or keyring.blanket or kind not in keyring.owes:
+        if keyring is None or keyring.covers_all or kind not in keyring.peer_demands:
             return path.payload
         return path.payload - keyring.size
 

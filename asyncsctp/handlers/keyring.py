@@ -86,11 +86,11 @@ class SharedKeys:
 class Keyring:
     """What both sides said of authentication: makes AUTH chunks by it, and verifies those of the peer.
 
-    * `demands`: the chunk types that the peer must authenticate; `owes`: those that we must.
-    * `blanket`: one of the latter travels with data, so that all packets are authenticated.
+    * `demands`: the chunk types that the peer must authenticate; `peer_demands`: those that we must.
+    * `covers_all`: one of the latter travels with data, so that all packets are authenticated.
     * `size`: the bytes of our AUTH chunk.
     * `heard`: the ids of the keys that the peer has used.
-    * `vouched`: the packet that is being processed has shown an AUTH chunk that is right.
+    * `is_proven`: the packet that is being processed has shown an AUTH chunk that is right.
     """
 
     __slots__ = (
@@ -100,14 +100,14 @@ class Keyring:
         "_larger",
         "_smaller",
         "_taken",
-        "blanket",
+        "covers_all",
         "demands",
         "heard",
-        "owes",
+        "peer_demands",
         "said",
         "shared",
         "size",
-        "vouched",
+        "is_proven",
     )
 
     def __init__(self, said: tuple[AuthParameters, AuthParameters], shared: SharedKeys) -> None:
@@ -125,21 +125,21 @@ class Keyring:
         self._blank = bytes(_SIZES[self._hmac_id])
         self.size = AUTH_HEADER_SIZE + len(self._blank)
         self.demands = local.listed
-        self.owes = peer.listed | _ALWAYS
-        self.blanket = not self.owes.isdisjoint(_COMPANIONS)
+        self.peer_demands = peer.listed | _ALWAYS
+        self.covers_all = not self.peer_demands.isdisjoint(_COMPANIONS)
         self.heard = {shared.active}
-        self.vouched = False
+        self.is_proven = False
 
     # What we send.
 
-    def owed(self, body: bytes) -> bool:
+    def must_cover(self, body: bytes) -> bool:
         """Tell whether one of these chunks is to be authenticated."""
-        return any(first16 >> 8 in self.owes for first16, _, _, _ in tlv.walk(body, 0, len(body)))
+        return any(first16 >> 8 in self.peer_demands for first16, _, _, _ in tlv.walk(body, 0, len(body)))
 
     def cover(self, body: bytes, key_id: int = ACTIVE) -> bytes:
         """Return the chunks of a packet with AUTH in front, or behind what must come first (RFC 9260 section 5.1)."""
         kind = body[0]
-        if kind in (COOKIE_ACK, COOKIE_ECHO) and kind not in self.owes:
+        if kind in (COOKIE_ACK, COOKIE_ECHO) and kind not in self.peer_demands:
             end = tlv.item(body, 0, len(body))[1] + 3 & -4
             return body[:end] + self.protect(body[end:], key_id) if end < len(body) else body
         return self.protect(body, key_id)

@@ -80,7 +80,7 @@ class Violations:
     def _is_beneath_notice(self) -> bool:
         """RFC 4895 section 6.3: who can't send an ABORT can't bring one about by what is malformed."""
         keyring = self._context.keyring
-        if keyring is None or keyring.vouched or ABORT not in keyring.demands:
+        if keyring is None or keyring.is_proven or ABORT not in keyring.demands:
             return False
         self._context.statistics.malformed_packets += 1
         return True

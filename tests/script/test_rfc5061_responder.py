@@ -86,7 +86,7 @@ def test_an_address_that_is_only_heard_is_free_for_others_once_it_is_deleted() -
     association = script.association
     assert association.context.setup is not None
     association.context.setup = association.context.setup._replace(further=(NEW, THIRD))
-    script.endpoint.bind(association)
+    script.endpoint._directory.bind(association)
     assert script.endpoint.find(NEW, PEER_PORT) is association
     script.ask(delete(NEW))
     assert script.answer() == (0, [])

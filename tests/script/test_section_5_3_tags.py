@@ -30,7 +30,7 @@ class Few:
 
 def test_a_tag_is_never_0_and_never_taken() -> None:
     solo = Solo()
-    solo.endpoint._random = solo.endpoint._directory._random = chance = Few()  # what the endpoint was given
+    solo.endpoint._shared.random = solo.endpoint._directory._random = chance = Few()  # what the endpoint was given
     chance.tags = [0, 5, 100, 5, 6, 101]
     first = solo.connect((THERE,))
     second = solo.connect(("192.0.2.3",))

@@ -17,6 +17,7 @@ from ...timers import T1_COOKIE, T1_INIT
 from ...wire import causes, control, tlv
 from ...wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO
 from ...wire.init import Init
+from ...wire.tlv import Malformed
 from ..auth import admits, keys_of
 from ..context import Context
 from ..keyring import Keyring
@@ -97,30 +98,36 @@ class Collision:
             return False
         return self.on_opened_cookie(opened, source)
 
-    def on_unknown_source(self, datagram: bytes, source: Route) -> bool:
-        """Answer a packet with our tag from an address that is not the peer's, if need be; return whether it is
-        answered.
+    def on_unknown_source(self, datagram: bytes, source: Route) -> None:
+        """Drop a packet with our tag from an address that is not the peer's, but for an answer that its sender needs.
 
         If the cookie that made this association stands first in it, its sender still waits for COOKIE ACK (section
         5.2.4 D): a NAT has moved it meanwhile. It gets that, and nothing else follows; see `nat` for what does later.
         """
         context = self._context
+        if self._has_our_cookie(datagram, source):
+            context.transmit_along(control.pack_cookie_ack(), source, context.peer_tag)
+        else:
+            context.statistics.unexpected_chunks += 1
+
+    def _has_our_cookie(self, datagram: bytes, source: Route) -> bool:
+        context = self._context
         if context.setup is None or not context.setup.disable_restart:
             return False
-        auth = 0, 0
-        for first16, at, start, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
-            if first16 >> 8 == AUTH and at == COMMON_HEADER_SIZE:
-                auth = at, end
-                continue
-            if first16 >> 8 != COOKIE_ECHO or not admits(
-                context.setup, context.config, context.keyring, datagram, *auth
-            ):
-                return False
-            opened = self._open(datagram[start:end], source)
-            if opened is None or opened.setup.peer_tag != context.peer_tag:
-                return False
-            context.transmit_along(control.pack_cookie_ack(), source, context.peer_tag)
-            return True
+        auth_at = auth_end = 0
+        try:
+            for first16, at, start, end in tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)):
+                if first16 >> 8 == AUTH and at == COMMON_HEADER_SIZE:
+                    auth_at, auth_end = at, end
+                    continue
+                if first16 >> 8 != COOKIE_ECHO:
+                    return False
+                if not admits(context.setup, context.config, context.keyring, datagram, auth_at, auth_end):
+                    return False
+                opened = self._open(datagram[start:end], source)
+                return opened is not None and opened.setup.peer_tag == context.peer_tag
+        except Malformed:
+            pass
         return False
 
     def keys_in(self, cookie: bytes, source: Route) -> Keyring | None:

@@ -132,16 +132,16 @@ def test_what_must_be_authenticated() -> None:
     listed = bytes([DATA, ABORT, INIT, AUTH])
     keyring = ring(LOW._replace(chunks=listed), HIGH._replace(chunks=bytes([RE_CONFIG])))
     assert keyring.demands == {DATA, ABORT}  # section 3.2: the others are ignored
-    assert keyring.owes == {RE_CONFIG, ASCONF, ASCONF_ACK}  # RFC 5061 section 4.1
-    assert keyring.owed(control.pack_cookie_ack() + bytes([RE_CONFIG, 0, 0, 4]))
-    assert not keyring.owed(control.pack_cookie_ack() + BODY)
+    assert keyring.peer_demands == {RE_CONFIG, ASCONF, ASCONF_ACK}  # RFC 5061 section 4.1
+    assert keyring.must_cover(control.pack_cookie_ack() + bytes([RE_CONFIG, 0, 0, 4]))
+    assert not keyring.must_cover(control.pack_cookie_ack() + BODY)
 
 
 @pytest.mark.parametrize(
     ("listed", "blanket"), [([], False), ([ASCONF, RE_CONFIG], False), ([ABORT], False), ([DATA], True), ([200], False)]
 )
 def test_all_packets_are_authenticated_where_one_of_these_travels_with_data(listed: list[int], blanket: bool) -> None:
-    assert ring(LOW, HIGH._replace(chunks=bytes(listed))).blanket is blanket
+    assert ring(LOW, HIGH._replace(chunks=bytes(listed))).covers_all is blanket
 
 
 def test_a_cookie_ack_stays_the_first_chunk_unless_it_is_to_be_authenticated_itself() -> None:
