@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, cast, final
 
+from ..association.outbox import PacketRun
 from ..config import Config
 from ..paths.route import Route, is_ipv4, normalize, wildcard_of
 from ..tables import NOTHING
@@ -278,9 +279,10 @@ class Sockets:
         granted: list[int | None] = [self.info(local, "rcvbuf") for local in self.by_local]
         return max(_SMALLEST_WINDOW, min([wanted, *(size // _BUFFER_PER_WINDOW for size in granted if size)]))
 
-    def send(self, runs: list[tuple[Route, list[bytes]]]) -> None:
+    def send(self, runs: list[PacketRun]) -> None:
         """Send what was in the outbox."""
-        for route, packets in runs:
+        for run in runs:
+            route, packets = run.route, run.packets
             sock = self.by_local.get(route.local)
             local = ""
             if sock is None:
@@ -295,12 +297,12 @@ class Sockets:
                 for packet in packets:
                     fragment = len(packet) > limit
                     sock.transport.send_batch(
-                        [packet], addr, route.ecn_capable, fragment=fragment, local=local, dscp=route.dscp
+                        [packet], addr, run.ecn_capable, fragment=fragment, local=local, dscp=run.dscp
                     )
-            elif local or route.dscp >= 0:
-                sock.transport.send_batch(packets, addr, route.ecn_capable, local=local, dscp=route.dscp)
+            elif local or run.dscp >= 0:
+                sock.transport.send_batch(packets, addr, run.ecn_capable, local=local, dscp=run.dscp)
             else:
-                sock.transport.send_batch(packets, addr, route.ecn_capable)
+                sock.transport.send_batch(packets, addr, run.ecn_capable)
 
     def narrow(self, address: str, mtu: int) -> None:
         """The way to an address takes no more than this at a time: what was cut for more goes in IP fragments.

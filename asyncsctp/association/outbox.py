@@ -9,34 +9,53 @@ from ..paths.route import Route
 
 
 @final
+class PacketRun:
+    """Packets that leave along one route one behind the other, with the same marks."""
+
+    __slots__ = (
+        "dscp",  # the differentiated services code point; -1: that of the endpoint's sockets
+        "ecn_capable",  # they bear the codepoint ECT(0) (RFC 3168)
+        "packets",
+        "route",
+    )
+
+    def __init__(self, route: Route, packets: list[bytes], ecn_capable: bool = False, dscp: int = -1) -> None:
+        self.route = route
+        self.packets = packets
+        self.ecn_capable = ecn_capable
+        self.dscp = dscp
+
+
+@final
 class Outbox:
-    """What the associations of an endpoint put, and its sockets take out; seen one by one, (route, packet)."""
+    """Packets from the associations of an endpoint to its sockets; iterated over as pairs (route, packet)."""
 
     __slots__ = ("runs", "takes_trains")
 
     def __init__(self) -> None:
-        #: Each a route, and the packets that leave along it one behind the other.
-        self.runs: list[tuple[Route, list[bytes]]] = []
+        self.runs: list[PacketRun] = []
         #: Whether packets of one size that leave one behind the other cost less than others (UDP_SEGMENT).
         self.takes_trains = False
 
     def __len__(self) -> int:
-        return sum(len(packets) for _, packets in self.runs)
+        return sum(len(run.packets) for run in self.runs)
 
     def __iter__(self) -> Iterator[tuple[Route, bytes]]:
-        for route, packets in self.runs:
-            for packet in packets:
-                yield route, packet
+        for run in self.runs:
+            for packet in run.packets:
+                yield run.route, packet
 
-    def add(self, route: Route, packets: list[bytes]) -> None:
-        """Put in packets, which are the outbox's from now on."""
+    def add(self, route: Route, packets: list[bytes], ecn_capable: bool = False, dscp: int = -1) -> None:
+        """Put in packets with their marks (see `PacketRun`); the list is the outbox's from now on."""
         runs = self.runs
-        if runs and runs[-1][0] is route:
-            runs[-1][1].extend(packets)
-        else:
-            runs.append((route, packets))
+        if runs:
+            last = runs[-1]
+            if last.route is route and last.ecn_capable == ecn_capable and last.dscp == dscp:
+                last.packets.extend(packets)
+                return
+        runs.append(PacketRun(route, packets, ecn_capable, dscp))
 
-    def take(self) -> list[tuple[Route, list[bytes]]]:
+    def take(self) -> list[PacketRun]:
         """Take out all."""
         runs = self.runs
         self.runs = []

@@ -14,7 +14,6 @@ from ..handlers.keyring import ACTIVE, Keyring
 from ..handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
 from ..outbound.message import ANY_KEY, ANY_PATH, LOST, PacketRecord
 from ..path_state import PathState
-from ..paths.marks import Marks
 from ..paths.path import Path
 from ..paths.route import Route
 from ..timers import T3_RTX, timer_key
@@ -39,13 +38,12 @@ _WRITER: Final = Writer()
 class Packetizer:
     """The way out of one association."""
 
-    __slots__ = ("_context", "_lead", "_marks", "_outbox", "_seal", "_tag")
+    __slots__ = ("_context", "_lead", "_outbox", "_seal", "_tag")
 
     def __init__(self, context: Context, outbox: Outbox) -> None:
         self._context = context
         self._outbox = outbox
         self._lead: list[bytes] = []  # chunks that open the next packet to the data path
-        self._marks = Marks()
         self._tag = context.peer_tag  # the one that `_seal` has
         self._seal = Seal(context.local_port, context.peer_port, context.peer_tag)
 
@@ -107,9 +105,7 @@ class Packetizer:
                 continue
             if keyring is not None and owed:
                 body = keyring.cover(body)
-            if path is not None and path.settings.dscp >= 0:
-                route = self._marks.of(path, route, False)
-            self._outbox.add(route, [seal.pack(body)])
+            self._outbox.add(route, [seal.pack(body)], dscp=-1 if path is None else path.settings.dscp)
             context.statistics.packets_sent += 1
 
     def _probe(self) -> None:
@@ -286,10 +282,6 @@ class Packetizer:
         outstanding = transmission.outstanding
         queue = transmission.queue
         path_id = path.path_id
-        # The ECN-capable mark, where both sides know it, is for new data only (RFC 3168 section 6.1.5).
-        route = path.route
-        if data.ecn is not None or path.settings.dscp >= 0:
-            route = self._marks.of(path, route, data.ecn is not None)
         seal = self._seal
         packets: list[bytes] = []
         records: list[PacketRecord] = []
@@ -352,7 +344,8 @@ class Packetizer:
             sent += 1
         if sent:
             outstanding.add_run(records, total, user_bytes)
-            self._outbox.add(route, packets)
+            # RFC 3168 section 6.1.5: new data alone is ECN-capable.
+            self._outbox.add(path.route, packets, data.ecn is not None, path.settings.dscp)
             path.on_sent(now)
             self._start_t3(path, False)
             statistics = context.statistics
@@ -394,9 +387,7 @@ class Packetizer:
     def _emit_along(self, path: Path, route: Route, body: bytes) -> None:
         if not route.local:
             return  # there is nowhere that it could leave from
-        if path.settings.dscp >= 0:
-            route = self._marks.of(path, route, False)
-        self._outbox.add(route, [self._seal.pack(body)])
+        self._outbox.add(route, [self._seal.pack(body)], dscp=path.settings.dscp)
         self._context.statistics.packets_sent += 1
 
 

@@ -27,8 +27,6 @@ class Route(NamedTuple):
     local: str
     address: str
     udp_port: int
-    ecn_capable: bool = False  # packets that leave along it bear the ECN-capable codepoint
-    dscp: int = -1  # and this differentiated services code point; -1: that of the endpoint
 
 
 @lru_cache(maxsize=_ADDRESSES_KEPT)

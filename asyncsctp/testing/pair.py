@@ -183,14 +183,12 @@ class Simulation:
         """Flush one endpoint and send its outbox. Internal."""
         endpoint = driven.endpoint
         endpoint.flush(self.now)
-        if endpoint.outbox:
-            packets = list(endpoint.outbox)
-            endpoint.outbox.clear()
-            for route, datagram in packets:
-                port = driven.ports[route.local]
-                peer = (route.address, route.udp_port)
+        for run in endpoint.outbox.take():
+            port = driven.ports[run.route.local]
+            peer = (run.route.address, run.route.udp_port)
+            for datagram in run.packets:
                 with suppress(OSError):  # its address has been taken away
-                    port.send(datagram, peer, ecn_capable=route.ecn_capable, dscp=route.dscp)
+                    port.send(datagram, peer, ecn_capable=run.ecn_capable, dscp=run.dscp)
         if driven.check is not None:
             driven.check(endpoint)
 

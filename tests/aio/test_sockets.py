@@ -20,6 +20,7 @@ import asyncsctp
 from asyncsctp import Config
 from asyncsctp.aio.addresses.address_watch import _is_ours
 from asyncsctp.aio.sockets import Sockets
+from asyncsctp.association.outbox import PacketRun
 from asyncsctp.paths.route import Route
 from asyncsctp.udp import options as udp_options
 from asyncsctp.udp.datagram import Address
@@ -92,7 +93,7 @@ def test_one_more_has_the_port_of_the_others(run: Run) -> None:
         await sockets.add(TWO, Config(), opener(set()))
         assert list(sockets.by_local) == [ONE, TWO]
         assert sockets.info(TWO, "sockname") == (TWO, port)
-        sockets.send([(Route(TWO, ONE, port), [b"from the second"])])
+        sockets.send([PacketRun(Route(TWO, ONE, port), [b"from the second"])])
         await listener.until(lambda: bool(listener.received))
         assert listener.received == [([b"from the second"], Route(ONE, TWO, port))]
         assert sockets.remove(ONE)
@@ -136,7 +137,7 @@ def test_a_full_one_that_goes_is_full_no_more(run: Run) -> None:
         full = {ONE, TWO}
         sockets, listener = await bound(ONE, TWO, THREE, full=full)
         for local in (ONE, TWO):
-            sockets.send([(Route(local, THREE, sockets.udp_port), [bytes(60_000)] * 5)])
+            sockets.send([PacketRun(Route(local, THREE, sockets.udp_port), [bytes(60_000)] * 5)])
         assert sockets.paused == 2
         assert not so_far(sockets.is_full)
         flushes = listener.flushes
@@ -159,7 +160,7 @@ def test_an_address_that_is_full_when_it_goes_can_come_back_at_once(run: Run) ->
     async def main() -> None:
         full = {TWO}
         sockets, _ = await bound(ONE, TWO, full=full)
-        sockets.send([(Route(TWO, ONE, sockets.udp_port), [bytes(60_000)] * 5)])
+        sockets.send([PacketRun(Route(TWO, ONE, sockets.udp_port), [bytes(60_000)] * 5)])
         sockets.remove(TWO)
         await sockets.add(TWO, Config(), opener(set()))
         assert list(sockets.by_local) == [ONE, TWO]
@@ -172,7 +173,7 @@ def test_an_address_that_is_full_when_it_goes_can_come_back_at_once(run: Run) ->
 def test_what_has_no_socket_is_counted(run: Run) -> None:
     async def main() -> None:
         sockets, _ = await bound(ONE)
-        sockets.send([(Route(TWO, ONE, 9), [b"a", b"b"]), (Route(THREE, ONE, 9), [b"c"])])
+        sockets.send([PacketRun(Route(TWO, ONE, 9), [b"a", b"b"]), PacketRun(Route(THREE, ONE, 9), [b"c"])])
         assert sockets.failures == {"EADDRNOTAVAIL": 3}
         sockets.close()
 
@@ -190,13 +191,13 @@ def test_an_address_that_is_gone_for_a_while_is_counted_and_ends_nothing(run: Ru
         await sockets.bind((ONE, TWO), 0, Config(), opener(gone, code))
         segmenting = sockets.info(ONE, "gso")
         route = Route(ONE, TWO, sockets.udp_port)
-        sockets.send([(route, [b"0123456789ab"] * 3), (route, [b"alone"])])
+        sockets.send([PacketRun(route, [b"0123456789ab"] * 3), PacketRun(route, [b"alone"])])
         assert sockets.failures == {errno.errorcode[code]: 4}
         await listener.until(lambda: len(listener.errors) == 2)
         assert [error.errno for error in listener.errors] == [code] * 2
         assert sockets.info(ONE, "gso") == segmenting
         gone.clear()
-        sockets.send([(route, [b"again"])])
+        sockets.send([PacketRun(route, [b"again"])])
         await listener.until(lambda: bool(listener.received))
         assert listener.received[0][0] == [b"again"]
         sockets.close()
@@ -234,9 +235,9 @@ def test_trains_are_sent_while_each_of_them_sends_them(run: Run) -> None:
             pytest.skip("no GSO here")
         assert listener.trains[-1:] == [True]
         port = sockets.udp_port
-        sockets.send([(Route(ONE, TWO, port), [b"0123456789ab"] * 3)])
+        sockets.send([PacketRun(Route(ONE, TWO, port), [b"0123456789ab"] * 3)])
         assert listener.trains[-1:] == [True]
-        sockets.send([(Route(TWO, ONE, port), [b"0123456789ab"] * 3)])
+        sockets.send([PacketRun(Route(TWO, ONE, port), [b"0123456789ab"] * 3)])
         assert listener.trains[-1:] == [False]
         assert sockets.remove(TWO)
         assert listener.trains[-1:] == [True]

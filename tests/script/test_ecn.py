@@ -177,11 +177,11 @@ def test_new_data_alone_is_ecn_capable() -> None:
     """RFC 3168 section 6.1.4 and 6.1.5: neither acknowledgements nor retransmissions."""
     script = Script(MARKED, ecn=True)
     script.send(script.data(0))
-    assert not script.expect(SACK).route.ecn_capable
+    assert not script.expect(SACK).ecn_capable
     script.write(b"new")
-    assert script.expect(DATA).route.ecn_capable
+    assert script.expect(DATA).ecn_capable
     script.advance(1.0)
-    assert not script.expect(DATA).route.ecn_capable
+    assert not script.expect(DATA).ecn_capable
 
 
 @pytest.mark.parametrize(("config", "ecn"), [(Config(heartbeat_interval=None, ecn=False), True), (MARKED, False)])
@@ -190,7 +190,7 @@ def test_without_agreement_there_is_none_of_it(config: Config, ecn: bool) -> Non
     script.send(script.data(0), marked=True)
     script.expect(SACK)
     script.write(b"data")
-    assert not script.expect(DATA).route.ecn_capable
+    assert not script.expect(DATA).ecn_capable
     before = script.cwnd
     script.send(ecne(script, 0))
     script.expect_nothing()

@@ -623,11 +623,11 @@ def test_a_code_point_of_one_path_is_on_all_that_goes_there() -> None:
     peer.association.heartbeat(PEER[0], peer.now)
     peer.send(peer.data(0), source=1)
     peer.advance(0.2)
-    seen = {(packet.to, packet.route.dscp) for packet in peer.take()}
+    seen = {(packet.to, packet.dscp) for packet in peer.take()}
     assert seen == {(PEER[0], -1), (PEER[1], 46)}
     peer.association.configure_path(PEER[1], {"dscp": 0}, peer.now)
     peer.write(b"another", path=PEER[1])
-    assert peer.expect(DATA).route.dscp == 0
+    assert peer.expect(DATA).dscp == 0
 
 
 def test_its_acknowledgements_are_still_bundled_with_data() -> None:
@@ -638,7 +638,7 @@ def test_its_acknowledgements_are_still_bundled_with_data() -> None:
     peer.take()
     peer.arrive(peer.data(1))
     peer.write(b"answer")
-    assert peer.expect(SACK, DATA).route.dscp == 46
+    assert peer.expect(SACK, DATA).dscp == 46
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from struct import pack, unpack_from
 
 from asyncsctp.association.invariants import check
-from asyncsctp.association.outbox import Outbox
+from asyncsctp.association.outbox import Outbox, PacketRun
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import ESTABLISHED, State
@@ -106,6 +106,8 @@ class Packet:
     tag: int
     size: int  # of its chunks
     chunks: tuple[Chunk, ...]
+    ecn_capable: bool
+    dscp: int
     key: int | None = None  # of its AUTH chunk, which was right
 
     @property
@@ -276,9 +278,8 @@ class Script:
     def flush(self) -> None:
         self.endpoint.touch(self.association)
         self.endpoint.flush(self.now)
-        for route, datagram in self.outbox:
-            self.packets.append(self._read(route, datagram))
-        self.outbox.clear()
+        for run in self.outbox.take():
+            self.packets += [self._read(run, datagram) for datagram in run.packets]
         check(self.association)
 
     def advance(self, seconds: float) -> None:
@@ -387,7 +388,7 @@ class Script:
     def expect_nothing(self) -> None:
         assert [packet.kinds for packet in self.take()] == []
 
-    def _read(self, route: Route, datagram: bytes) -> Packet:
+    def _read(self, run: PacketRun, datagram: bytes) -> Packet:
         assert checksum_ok(datagram)  # section 6.8
         chunks = []
         key = None
@@ -400,7 +401,8 @@ class Script:
             chunks.append(self._read_chunk(first16 >> 8, first16 & 0xFF, datagram[start:end]))
         tag = unpack_from("!I", datagram, 4)[0]
         assert len(datagram) % 4 == 0
-        return Packet(self.now, route, tag, len(datagram) - COMMON_HEADER_SIZE, tuple(chunks), key)
+        size = len(datagram) - COMMON_HEADER_SIZE
+        return Packet(self.now, run.route, tag, size, tuple(chunks), run.ecn_capable, run.dscp, key)
 
     def _read_chunk(self, kind: int, flags: int, value: bytes) -> Chunk:
         if kind == DATA:

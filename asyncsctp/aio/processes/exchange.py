@@ -34,7 +34,6 @@ _ANCILLARY_SPACE: Final = 64
 
 _HEADER: Final = Struct("!HBBB")  # UDP port, flags, lengths of the local and the peer's address
 _CONGESTION_EXPERIENCED: Final = 1
-_ECN_CAPABLE: Final = 2
 _LENGTH: Final = Struct("!H")
 _CREDENTIALS: Final = Struct("=iII")  # process, user, group
 
@@ -44,7 +43,7 @@ _SCM_CREDENTIALS: Final = 2
 
 
 def _pack(route: Route, congestion_experienced: bool, datagrams: list[bytes]) -> bytes:
-    flags = (_CONGESTION_EXPERIENCED if congestion_experienced else 0) | (_ECN_CAPABLE if route.ecn_capable else 0)
+    flags = _CONGESTION_EXPERIENCED if congestion_experienced else 0
     local, address = route.local.encode(), route.address.encode()
     parts = [_HEADER.pack(route.udp_port, flags, len(local), len(address)), local, address]
     for datagram in datagrams:
@@ -57,7 +56,7 @@ def _unpack(message: bytes) -> tuple[Route, bool, list[bytes]]:
     address_at = _HEADER.size + local_size
     at = address_at + address_size
     local = message[_HEADER.size : address_at].decode()
-    route = Route(local, message[address_at:at].decode(), udp_port, bool(flags & _ECN_CAPABLE))
+    route = Route(local, message[address_at:at].decode(), udp_port)
     datagrams = []
     while at < len(message):
         start = at + _LENGTH.size

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stee
     "route",
     [
         Route("192.0.2.1", "198.51.100.1", 65535),
-        Route("192.0.2.1", "198.51.100.1", 9899, True),
+        Route("192.0.2.1", "198.51.100.1", 9899),
         Route("fe80::1%eth0", "2001:db8:1111:2222:3333:4444:5555:6666", 1),
     ],
 )

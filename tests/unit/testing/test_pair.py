@@ -15,8 +15,9 @@ A, A2, B, B2 = "10.0.0.1", "10.1.0.1", "10.0.0.2", "10.1.0.2"
 class Counting:
     """Sends numbers, one at a time, again each second until the number came back; answers what others send."""
 
-    def __init__(self, routes: list[Route], limit: int = 0) -> None:
+    def __init__(self, routes: list[Route], limit: int = 0, ecn_capable: bool = False) -> None:
         self.outbox = Outbox()
+        self.ecn_capable = ecn_capable
         self.next_expiry = inf
         self.routes = routes
         self.limit = limit
@@ -41,7 +42,8 @@ class Counting:
             self.outbox.add(route, [packet])
         self.answers.clear()
         if self.next_expiry == inf and self.number < self.limit:
-            self.outbox.add(self.routes[self.tries % len(self.routes)], [bytes([self.number])])
+            route = self.routes[self.tries % len(self.routes)]
+            self.outbox.add(route, [bytes([self.number])], self.ecn_capable)
             self.next_expiry = now + 1.0
 
     def expire(self, now: float) -> None:
@@ -139,7 +141,7 @@ def test_a_failing_check_stops_the_run() -> None:
 
 def test_marks_reach_the_endpoint() -> None:
     simulation = Simulation(Network(link=LinkSettings(mark=1.0)))
-    a, b = Counting([Route(A, B, 7, ecn_capable=True)], 1), Counting([])
+    a, b = Counting([Route(A, B, 7)], 1, ecn_capable=True), Counting([])
     simulation.add(a, (A,))
     simulation.add(b, (B,), udp_port=7)
     simulation.run_until(lambda: a.number == 1)
