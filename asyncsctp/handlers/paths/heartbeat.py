@@ -80,12 +80,14 @@ class ProbeTurns:
         begin = now
         turns: list[tuple[Path, float, float]] = []
         for other, turn, following in self._turns:
-            is_taken = turn <= now or (other is not path and self._paths.find(other.route.address) is other)
             if turn <= now:
                 following = min(following, turn + other.rto.rto / _HB_MAX_BURST)
-            if following > now and is_taken:
-                turns.append((other, turn, following))
-                begin = max(begin, following)
+                if following <= now:
+                    continue
+            elif other is path or self._paths.find(other.route.address) is not other:
+                continue
+            turns.append((other, turn, following))
+            begin = max(begin, following)
         turns.append((path, begin, begin + path.rto.rto / _HB_MAX_BURST))
         self._turns = tuple(turns)
         return begin - now
