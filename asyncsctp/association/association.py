@@ -322,7 +322,7 @@ class Association:
         context = self.context
         context.now = now
         if self._parts.data is not None:
-            self._parts.data.sender.settle()
+            self._parts.data.sender.apply_sacks()  # what has been answered does not run out
         for key in context.timers.expired(now):
             if context.state is CLOSED:
                 break
@@ -335,7 +335,7 @@ class Association:
         parts = self._parts
         data = parts.data
         if data is not None:
-            data.sender.conclude()
+            data.sender.begin_flush()
             if self.context.state is not ESTABLISHED:
                 data.shutdown.advance()  # what was given up is in the way no more
         if parts.nat is not None:
@@ -435,7 +435,6 @@ class Association:
         """End gracefully (section 9.2): what was written is delivered first."""
         self.context.now = now
         if self._parts.data is not None:
-            self._parts.data.sender.settle()
             self._parts.data.shutdown.shutdown()
         elif self.context.state is not CLOSED:
             self.abort(now, b"")

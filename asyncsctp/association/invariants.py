@@ -142,7 +142,7 @@ def _removed(context: Context, parts: Parts) -> Iterator[str]:
             for message in stream.messages[stream.head :] + (stream.later or []):
                 held.add(message.path_id)
         if transmission.abandonment is not None:
-            held.add(transmission.abandonment.path_id)
+            held.add(transmission.abandonment.retry.path.path_id)
     held = {path_id for path_id in held if path_id >= 0} - used
     if held:
         yield f"paths {sorted(held)} were removed, and something refers to them"

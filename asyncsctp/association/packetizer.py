@@ -75,7 +75,7 @@ class Packetizer:
                 self._send_lost(transmission, path)
             if transmission.queue.buffered:
                 self._send_new(data, path)
-            transmission.flushed()
+            transmission.end_flush()
         if self._lead:
             self._emit(path, b"".join(self._lead))
             self._lead.clear()

@@ -1,7 +1,7 @@
 """Which messages are given up, and when (RFC 3758 sections 3.5 and 4, RFC 7496 section 3).
 
-Knows the policies, and how to take a message out of the send queue and of what is outstanding at once. It deliberately
-knows no clock, no timer and no chunk: instants come in, and what has been abandoned goes out.
+Knows the policies, and how to take a message out of the send queue and of what is outstanding at once. Timers, and the
+chunk that tells the peer of it, are in `handlers.data.abandonment`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Abandoned(NamedTuple):
 
 @final
 class _Heap:
-    """Messages by what bounds them. Those that are settled are dropped when they come up, or before they are many."""
+    """Messages by what bounds them. Those that are done are dropped when they come up, or before they are many."""
 
     __slots__ = ("_entries", "_limit")
 
@@ -62,7 +62,7 @@ class _Heap:
         heappush(entries, (key, order, terms))
 
     def first(self) -> Terms | None:
-        """That with the smallest key."""
+        """Return the one with the smallest key, or None."""
         entries = self._entries
         while entries:
             if entries[0][2].state != DONE:
@@ -92,7 +92,7 @@ class PartialReliability:
         self.abandoned: dict[tuple[int, int], tuple[int, int]] = {}
 
     def add(self, terms: Terms, order: int) -> None:
-        """A message with a policy has been queued as the `order`-th."""
+        """Look after a message with a policy that has been queued as the `order`-th."""
         if terms.policy == TIMED:
             self._deadlines.push(terms.bound, order, terms)
         elif terms.policy == PRIORITY:
@@ -101,7 +101,7 @@ class PartialReliability:
     # RFC 3758 section 3.5.
 
     def advance_peer_ack_point(self) -> int:
-        """C1 and C2: the Advanced.Peer.Ack.Point, moved on over abandoned chunks as far as they go."""
+        """Move the Advanced.Peer.Ack.Point on over abandoned chunks (C1, C2), and return it."""
         outstanding = self._outstanding
         if outstanding.cumulative_tsn > self._advanced_tsn:
             self._advanced_tsn = outstanding.cumulative_tsn
@@ -114,9 +114,9 @@ class PartialReliability:
         return self._advanced_tsn
 
     def skipped(self, most: int) -> tuple[int, dict[tuple[int, bool], int]]:
-        """C4: the new cumulative TSN to tell, and per stream and kind of order the highest number that it skips.
+        """Return the new cumulative TSN to tell (C4), and by stream and `unordered` the highest number that it skips.
 
-        With at most so many entries; the point is lowered to where they end.
+        There are at most so many entries; the TSN is lowered to where they end.
         """
         outstanding = self._outstanding
         numbers: dict[tuple[int, bool], int] = {}
@@ -142,12 +142,12 @@ class PartialReliability:
 
     @property
     def next_deadline(self) -> float:
-        """When the next lifetime is over; infinity without any."""
+        """The instant at which the next lifetime is over; infinity without any."""
         terms = self._deadlines.first()
         return inf if terms is None else terms.bound
 
     def expired(self, now: float) -> list[Terms]:
-        """The messages to abandon whose lifetime is over.
+        """Return the messages to abandon whose lifetime is over.
 
         One that has left completely, and is not known to be lost, is not among them: section 4.1 looks at the lifetime
         before each transmission, and there may be none.
@@ -160,11 +160,11 @@ class PartialReliability:
         return found
 
     def doubtful(self, records: list[PacketRecord], now: float) -> list[Terms]:
-        """The messages to abandon, of those of which a chunk would have to be sent again."""
+        """Return the messages to abandon, of those of which a chunk would have to be sent again."""
         found: list[Terms] = []
         known: set[Terms] = set()
         for record in records:
-            terms = record.message.terms if record.message is not None else None
+            terms = record.terms
             if terms is None or terms.state == DONE or terms in known or record.state not in (LOST, TIMED_OUT):
                 continue
             is_late = terms.policy == TIMED and terms.bound <= now
@@ -174,9 +174,9 @@ class PartialReliability:
         return found
 
     def least_important(self, than: float) -> Terms | None:
-        """The message that matters least, if that is less than `than` (RFC 7496 section 3.2).
+        """Return the least important message, if it is less important than `than` (RFC 7496 section 3.2).
 
-        Of those that matter as little it is one of which nothing has left, if there is any; never one that the peer is
+        Of those with the same priority it is one of which nothing has left, if there is any; never one that the peer is
         known to have, of which nothing but an acknowledgement is missing.
         """
         while (waiting := self._priorities.first()) is not None and waiting.state != WAITING:
@@ -191,7 +191,7 @@ class PartialReliability:
         return terms if terms is not None and terms.bound > than else None
 
     def abandon(self, terms: Terms, policy: int, reason: str) -> Abandoned:
-        """Give a message up, whole, wherever its chunks stand. `policy` is what it is counted under."""
+        """Give a message up, whole, wherever its chunks are. `policy` is what it is counted under."""
         queue = self._queue
         message = terms.message
         sid = message.sid if message is not None else 0

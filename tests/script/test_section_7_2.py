@@ -6,7 +6,7 @@ import pytest
 from support.script import PEER, Script
 
 from asyncsctp.config import Config
-from asyncsctp.wire.constants import DATA
+from asyncsctp.wire.constants import DATA, FORWARD_TSN
 
 
 def wide(packets: int = 20) -> Script:
@@ -89,6 +89,49 @@ def test_7_2_1_sacks_that_come_together_widen_no_window_that_was_not_filled() ->
     script.write_packets(3)
     acknowledged(script, list(range(10)), 1, True)
     assert script.cwnd == 20 * script.payload
+
+
+def test_sacks_that_come_together_are_seen_by_whoever_looks_before_the_flush() -> None:
+    """Between the SACKs of a batch all is as it is after a flush for each of them: bytes and windows."""
+    scripts = Script(peer_rwnd=1 << 24), Script(peer_rwnd=1 << 24)
+    for script in scripts:
+        script.path().congestion.cwnd = 12 * script.payload
+        script.write_packets(8)
+    for tsn in range(8):
+        seen = []
+        for script, together in zip(scripts, (True, False), strict=True):
+            script.arrive(script.sack(tsn))
+            if not together:
+                script.flush()
+            association = script.association
+            seen.append((association.buffered, association.movable, association.in_flight(0), script.cwnd))
+        assert seen[0] == seen[1]
+        left = 7 - tsn
+        assert seen[0][:2] == (left * (script.payload - 16), left * (script.payload - 16))
+        assert seen[0][2] == left * script.payload
+
+
+def test_data_that_was_acknowledged_before_its_timer_runs_out_is_not_sent_again() -> None:
+    """The SACK waits for others of its batch, which time ends: it came first."""
+    script = Script()
+    script.write_packets(2)
+    script.take()
+    script.now += script.rto
+    script.arrive(script.sack(1))
+    script.endpoint.expire(script.now)
+    script.flush()
+    script.expect_nothing()
+    assert script.association.statistics.t3_timeouts == 0
+
+
+def test_what_is_acknowledged_is_not_given_up_although_the_flush_is_still_to_come() -> None:
+    script = Script(extensions=frozenset({FORWARD_TSN}))
+    message = script.association.send(0, b"arrived", context="mine")
+    script.flush()
+    script.arrive(script.sack(0))
+    assert script.association.submission is not None
+    assert not script.association.submission.withdraw(message)
+    assert script.association.statistics.messages_abandoned == 0
 
 
 def test_7_2_1_a_window_update_among_them_takes_nothing_from_the_others() -> None:

@@ -1,8 +1,8 @@
 """Messages that are given up: FORWARD TSN to the peer, `SendFailed` to the user (RFC 3758 section 3.5, RFC 7496).
 
-There is such a room only once a message has a policy, or is withdrawn. Which messages are given up is decided by
-`outbound.partial_reliability`; this room has the timers, and sees to it that the peer hears of it. The timer that rule
-C5 wants is not a path's T3-rtx but one of its own, with the RTO of the path that the chunk took: T3-rtx runs for data.
+It exists only once a message has a policy, or is withdrawn. Which messages are given up is decided by
+`outbound.partial_reliability`; the timers are here, and what the peer is told. The timer that rule C5 wants is not a
+path's T3-rtx but one of its own, with the RTO of the path that the chunk took: T3-rtx runs for data.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from ...outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED, Terms
 from ...outbound.outstanding import OutstandingQueue
 from ...outbound.partial_reliability import PartialReliability
 from ...outbound.send_queue import SendQueue
+from ...paths.failover import OF_DATA
 from ...paths.path import Path
 from ...timers import FORWARD_TSN_RTX, LIFETIME, T3_RTX, timer_key
 from ...wire.constants import MASK_16, MASK_32
 from ...wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
 from ..context import Context
-from ..paths.reachability import is_counted, on_answer, on_silence
+from ..request import Retry
 from ..state import SENDS_DATA
 
 _FIXED_SIZE: Final = 8  # of both chunks; each entry adds 4 bytes, or 8
@@ -37,7 +38,6 @@ class Abandonment:
     """The sending side of partial reliability."""
 
     __slots__ = (
-        "_astray",
         "_context",
         "_due",
         "_interleaving",
@@ -46,8 +46,8 @@ class Abandonment:
         "_sent_to",
         "_unanswered_at",
         "partial",
-        "path_id",
         "released",
+        "retry",
     )
 
     def __init__(self, context: Context, queue: SendQueue, outstanding: OutstandingQueue, interleaving: bool) -> None:
@@ -60,28 +60,27 @@ class Abandonment:
         self._due = False  # a FORWARD TSN leaves with the next flush
         self._sent_to = -1  # the Advanced.Peer.Ack.Point that the peer was last told
         self._sent_at = -inf
-        self._astray = False  # what is unanswered was sent to several addresses
         self._unanswered_at = -1  # the cumulative TSN when the timer was started
-        #: Where the last FORWARD TSN went.
-        self.path_id = context.paths.data_path().path_id
+        #: Of the FORWARD TSN that the peer was last sent.
+        self.retry = Retry(context, FORWARD_TSN_RTX, OF_DATA)
 
     # What the user says.
 
     def add(self, terms: Terms, order: int) -> None:
-        """A message with a policy has been queued."""
+        """Look after a message with a policy that has been queued as the `order`-th."""
         self.partial.add(terms, order)
         if terms.policy == TIMED:
             timers = self._context.timers
             if terms.bound < timers.deadline(LIFETIME):
                 timers.start(LIFETIME, terms.bound)
 
-    def make_room(self, wanted: int, importance: float) -> None:
-        """RFC 7496 section 3.2: give up what matters less than a new message, until so many bytes are free."""
+    def free(self, wanted: int, importance: float) -> None:
+        """Give up what is less important than a new message, until so many bytes are free (RFC 7496 section 3.2)."""
         while wanted > 0 and (terms := self.partial.least_important(importance)) is not None:
             wanted -= self.give_up(terms, PRIORITY)
 
     def give_up(self, terms: Terms, policy: int) -> int:
-        """Abandon a message; the bytes of the send buffer that become free."""
+        """Abandon a message, and return the bytes of the send buffer that become free."""
         context = self._context
         if context.state not in SENDS_DATA:
             return 0  # nothing is unacknowledged, it was never ended: the end of the association tells of it
@@ -110,7 +109,7 @@ class Abandonment:
     # What the peer says.
 
     def judge(self) -> None:
-        """Chunks were marked for retransmission: not all of them are worth it (section 3.5 A2, F5)."""
+        """Give up what was marked for retransmission and is not worth it (RFC 3758 section 3.5 A2, F5)."""
         outstanding = self._outstanding
         records = outstanding.doubtful or []
         outstanding.doubtful = None
@@ -118,25 +117,29 @@ class Abandonment:
             self.give_up(terms, terms.policy)
 
     def on_sack(self) -> None:
-        """C1 to C3. A FORWARD TSN that a SACK does not know of is sent again once a round trip has passed."""
+        """Advance the point that the peer is told of (RFC 3758 section 3.5 C1 to C3).
+
+        A FORWARD TSN that a SACK does not know of is sent again once a round trip has passed.
+        """
         context = self._context
+        retry = self.retry
         advanced_tsn = self._advance()
         cumulative_tsn = self._outstanding.cumulative_tsn
-        path = context.paths.by_id[self.path_id]
         if cumulative_tsn > self._unanswered_at and context.timers.runs(FORWARD_TSN_RTX):
-            context.timers.stop(FORWARD_TSN_RTX)
-            on_answer(context, path, context.paths.on_acknowledged(path, not self._astray))
+            retry.stop_timer()
+            retry.on_answer()
             if self._sent_to > cumulative_tsn:
-                self._start_timer(path)
+                self._start_timer()
         if advanced_tsn > cumulative_tsn:
-            round_trip = path.rto.srtt if path.rto.measured else path.rto.rto
+            rto = retry.path.rto
+            round_trip = rto.srtt if rto.measured else rto.rto
             if context.now - self._sent_at >= round_trip:
                 self._due = True
 
     # What time says.
 
     def expire_lifetimes(self) -> None:
-        """The lifetime of a message is over."""
+        """Give up the messages whose lifetime is over."""
         context = self._context
         for terms in self.partial.expired(context.now):
             self.give_up(terms, TIMED)
@@ -145,24 +148,22 @@ class Abandonment:
             context.timers.start(LIFETIME, following)
 
     def expire_forward_tsn(self) -> None:
-        """C5: the peer did not answer a FORWARD TSN (section 6.3.3 of RFC 9260 for what that means)."""
-        context = self._context
-        path = context.paths.by_id[self.path_id]
-        if context.owner.is_timed(path):  # T3-rtx ran out too: `on_t3` follows
+        """Send a FORWARD TSN again that the peer did not answer (RFC 3758 section 3.5 C5, RFC 9260 section 6.3.3)."""
+        if self._context.owner.is_timed(self.retry.path):  # T3-rtx ran out too: `on_t3` follows
             return
-        if is_counted(context, path) or on_silence(context, path, context.paths.on_timeout(path)):
-            self._send(context.paths.retransmit_path(self.path_id))
+        if self.retry.on_timeout():
+            self._send_again()
 
     def on_t3(self, path_id: int) -> None:
-        """A5: T3-rtx of a path has run out; that is the answer that a FORWARD TSN there did not get, too."""
-        if path_id == self.path_id and self._sent_to > self._outstanding.cumulative_tsn:
-            self._context.timers.stop(FORWARD_TSN_RTX)
-            self._send(self._context.paths.retransmit_path(path_id))
+        """Send a FORWARD TSN again that this path took, as its T3-rtx has run out (RFC 3758 section 3.5 A5)."""
+        if path_id == self.retry.path.path_id and self._sent_to > self._outstanding.cumulative_tsn:
+            self.retry.stop_timer()
+            self._send_again()
 
     # Steps.
 
     def is_overdue(self) -> bool:
-        """Whether a lifetime is over of which the timer has not told: it does not any more."""
+        """Return True if a lifetime is over and its timer has not run out yet, which then doesn't any more."""
         if self._context.timers.deadline(LIFETIME) > self._context.now:
             return False
         self._context.timers.stop(LIFETIME)
@@ -179,11 +180,14 @@ class Abandonment:
             self._due = True
         return advanced_tsn
 
+    def _send_again(self) -> None:
+        self._send(self._context.paths.retransmit_path(self.retry.path.path_id))
+
     def _send(self, path: Path) -> None:
         context = self._context
         self._due = False
-        room = path.payload - _FIXED_SIZE
-        point, skipped = self.partial.skipped(room // 8 if self._interleaving else room // 4)
+        space = path.payload - _FIXED_SIZE
+        point, skipped = self.partial.skipped(space // 8 if self._interleaving else space // 4)
         if point <= self._outstanding.cumulative_tsn:
             return
         if self._interleaving:
@@ -194,15 +198,16 @@ class Abandonment:
             chunk = pack_forward_tsn(point & MASK_32, ordered)
         context.queue(chunk, path.path_id)
         context.statistics.forward_tsns_sent += 1
-        is_unanswered = self._sent_to > self._outstanding.cumulative_tsn
-        self._astray = is_unanswered and (self._astray or path.path_id != self.path_id)
+        if self._sent_to > self._outstanding.cumulative_tsn:  # the one before is unanswered
+            self.retry.move(path)
+        else:
+            self.retry.begin(path)
         self._sent_to = point
         self._sent_at = context.now
-        self.path_id = path.path_id
         if not context.timers.runs(FORWARD_TSN_RTX):
-            self._start_timer(path)
+            self._start_timer()
 
-    def _start_timer(self, path: Path) -> None:
-        """Something is to be answered. What else is abandoned until then does not put it off (section 6.3.2 R1)."""
+    def _start_timer(self) -> None:
+        """Start the timer of C5. What else is abandoned until it ends does not put it off (section 6.3.2 R1)."""
         self._unanswered_at = self._outstanding.cumulative_tsn
-        self._context.timers.start(FORWARD_TSN_RTX, self._context.now + path.rto.rto)
+        self.retry.start_timer()

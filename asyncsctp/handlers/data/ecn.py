@@ -1,7 +1,6 @@
 """Explicit congestion notification as RFC 4960 appendix A has it: ECNE tells the sender of a mark, CWR answers it.
 
-It exists only where both sides offered ECN. It knows TSNs and marks; what a congestion window does about them is the
-business of the path's controller.
+It exists only where both sides offered ECN. It knows TSNs and marks; what they do to a window is in `congestion`.
 """
 
 from __future__ import annotations
@@ -29,25 +28,23 @@ class Ecn:
     # As receiver of data.
 
     def on_marked(self, lowest_tsn: int) -> None:
-        """A packet with DATA came with the CE mark; `lowest_tsn` is the first in it."""
+        """Note that a packet with DATA came with the CE mark; `lowest_tsn` is the first in it."""
         if self._marked_tsn < 0:
             self._marked_tsn = lowest_tsn
 
     def echo(self) -> bytes:
-        """The ECNE to send beside a SACK, again and again until the CWR comes; empty where nothing is marked."""
-        if self._marked_tsn < 0:
-            return b""
-        return control.pack_ecne(self._marked_tsn & MASK_32)
+        """Return the ECNE to send beside each SACK until the CWR comes; empty if nothing is marked."""
+        return b"" if self._marked_tsn < 0 else control.pack_ecne(self._marked_tsn & MASK_32)
 
     def on_cwr(self, wire_tsn: int) -> None:
-        """CWR: the sender has reduced its window for this mark."""
+        """End the echo: the sender has reduced its window for this mark."""
         if self._marked_tsn >= 0 and ahead(wire_tsn, self._marked_tsn) >= 0:
             self._marked_tsn = -1
 
     # As sender of data.
 
     def on_ecne(self, wire_tsn: int) -> None:
-        """ECNE: reduce the window once for each window of data (RFC 3168 section 6.1.2), and say so with CWR."""
+        """Reduce the window once for each window of data (RFC 3168 section 6.1.2), and say so with CWR."""
         context = self._context
         context.statistics.ecn_echoes_received += 1
         tsn = unwrap(wire_tsn, self._transmission.outstanding.cumulative_tsn)

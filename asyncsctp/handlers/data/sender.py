@@ -1,7 +1,7 @@
 """User data to the peer: what SACKs and T3-rtx mean for paths and timers (RFC 9260 sections 6.1, 6.2.1, 6.3 and 7.2).
 
-This room joins the send queue and what is outstanding to the paths' windows, time-outs and error counters. How data
-gets into packets is the packetizer's business.
+Joins the send queue and what is outstanding to the windows, time-outs and error counters of the paths. How data gets
+into packets, Nagle's algorithm too, is in `association.packetizer`; which messages are taken, in `submission`.
 """
 
 from __future__ import annotations
@@ -32,83 +32,115 @@ from .abandonment import Abandonment
 
 #: Chunks are not made smaller than this for a small window, but only for small packets.
 _SMALL_CHUNK: Final = 512
-#: A SACK that is carried out alone.
+#: The steps of a SACK that is carried out alone.
 _ONE: Final = [1]
 
 
 @final
 class Transmission:
-    """The sending side of one association."""
+    """The sending side of one association.
+
+    SACKs that come together are carried out together, see `on_sack`. Whoever looks at what they may change, which is
+    `outstanding`, `window` and `abandonment`, finds it changed.
+    """
 
     __slots__ = (
+        "_abandonment",
         "_context",
         "_heard",
+        "_outstanding",
         "_reduced",
         "_refilled",
-        "_train",
-        "_train_a_rwnd",
+        "_sacks",
+        "_sacks_a_rwnd",
         "_violations",
-        "abandonment",
-        "in_flight_before",
+        "_window",
         "doubted_until",
-        "outstanding",
+        "in_flight_before",
         "probe_due",
         "probing",
         "queue",
         "released",
         "sacks",
         "suspended",
-        "window",
     )
 
     def __init__(self, context: Context, violations: Violations, setup: Setup, first_tsn: int) -> None:
         self._context = context
         self._violations = violations
-        self.outstanding = OutstandingQueue(first_tsn, len(context.paths.by_id))
-        self.window = RetransmissionQueue(self.outstanding, setup.peer_rwnd)
+        self._outstanding = OutstandingQueue(first_tsn, len(context.paths.by_id))
+        self._window = RetransmissionQueue(self._outstanding, setup.peer_rwnd)
         scheduler = make(context.config.scheduler, self._report)
         self.queue: SendQueue = (
             IDataQueue(scheduler, 0, setup.peer_rwnd, context.numbering)
             if setup.interleaving
             else DataQueue(scheduler, 0)
         )
-        self.abandonment: Abandonment | None = None  # made when first there is something that may be given up
-        #: Until then SACKs may come that go by another count of TSNs: one that we have not heard of yet, or one that is
-        #: over (RFC 6525 section 5.2.4).
+        self._abandonment: Abandonment | None = None
+        #: Until then SACKs may come that go by another count of TSNs, which we don't know of yet, or which is over (RFC
+        #: 6525 section 5.2.4).
         self.doubted_until = -inf
         self.suspended = False  # no new data leaves: TSNs are about to begin anew (RFC 6525 section 5.1.3)
         #: Per path, what was in flight when data could last leave: cwnd grows only if that filled it (section 7.2.1).
         self.in_flight_before: list[int] = [0] * len(context.paths.by_id)
         #: Per path, the highest TSN that had been sent when its window was last reduced.
         self._reduced: list[int] = [-1] * len(context.paths.by_id)
-        self.probing = False  # the peer's window is closed; what is outstanding, if anything, it had no room for
+        self.probing = False  # the peer's window is closed; what is outstanding, if anything, it had no space for
         self.probe_due = False
         self._heard = False  # a SACK has come since the last probe left, or since T3-rtx last ran out
         self.sacks = 0  # that have come since data could last leave
-        self._train: list[int] = []  # what SACKs acknowledge that are not yet carried out, and what the last says else
-        self._train_a_rwnd = 0
+        self._sacks: list[int] = []  # the cumulative TSNs of those that are not yet carried out
+        self._sacks_a_rwnd = 0  # the window that the last of them announced
         self._refilled = 0  # bytes that would have left by now, had data left after each SACK of this batch
         self.released = False  # the send buffer has shrunk since the user was last told
         self.measure()
 
+    @property
+    def outstanding(self) -> OutstandingQueue:
+        """What was sent and is not cumulatively acknowledged."""
+        if self._sacks:
+            self.apply_sacks()
+        return self._outstanding
+
+    @property
+    def window(self) -> RetransmissionQueue:
+        """The peer's window, and what has to be sent again."""
+        if self._sacks:
+            self.apply_sacks()
+        return self._window
+
+    @property
+    def abandonment(self) -> Abandonment | None:
+        """The giving up of messages; None before there is one that may be given up."""
+        if self._sacks:
+            self.apply_sacks()
+        return self._abandonment
+
+    def open_abandonment(self, interleaving: bool) -> Abandonment:
+        """Return the giving up of messages, from now on."""
+        abandonment = self.abandonment
+        if abandonment is None:
+            abandonment = self._abandonment = Abandonment(self._context, self.queue, self.outstanding, interleaving)
+        return abandonment
+
     def measure(self) -> None:
         """Take over the largest DATA chunk that all paths carry (section 7.3).
 
-        And at most half the largest window that the peer has announced so far, so that a chunk comes to fit without the
-        sender being silly (section 6.1 A, RFC 1122 section 4.2.3.4).
+        It is at most half the largest window that the peer has announced so far, so that a chunk comes to fit without
+        silly windows (section 6.1 A, RFC 1122 section 4.2.3.4).
         """
-        self.queue.max_chunk = min(self._context.paths.amdcs, max(self.window.largest_rwnd >> 1, _SMALL_CHUNK))
+        self.queue.max_chunk = min(self._context.paths.amdcs, max(self._window.largest_rwnd >> 1, _SMALL_CHUNK))
 
     def change_scheduler(self) -> None:
-        """Let another scheduler choose from now on: the one that the settings name."""
+        """Let the scheduler that the settings name choose from now on."""
         self.queue.set_scheduler(make(self._context.config.scheduler, self._report))
 
     def _report(self, error: Exception) -> None:
-        """The user's scheduler has made a mistake."""
+        """Tell the user that his scheduler has made a mistake."""
         self._context.emit(SchedulerFailed(error))
 
     def add_path(self, path_id: int) -> None:
-        """There is a path with this number, which may have been another's."""
+        """Take over a new path, whose number may have been another's."""
         if path_id == len(self.outstanding.in_flight):
             self.outstanding.add_path()
             self.in_flight_before.append(0)
@@ -116,28 +148,27 @@ class Transmission:
         self.measure()
 
     def forget_path(self, path: Path, successor: Path) -> None:
-        """Send again, over its successor, what was sent over one that is no more and is not acknowledged."""
+        """Send what is not acknowledged of a path again, over another (RFC 5061 section 5.3 F13): it is no more."""
         path_id = path.path_id
-        self.settle()
         self.outstanding.forget_path(path_id, successor.path_id)
         self.in_flight_before[path_id] = 0
         self._reduced[path_id] = -1
         self.queue.forget_path(path_id)
-        if self.abandonment is not None and self.abandonment.path_id == path_id:
-            self.abandonment.path_id = successor.path_id
+        if self.abandonment is not None:
+            self.abandonment.retry.forget_path(path, successor)
         self.look_back()
         self.measure()
         self._context.timers.stop(timer_key(T3_RTX, path_id))
 
     @property
     def pending(self) -> bool:
-        """Whether anything waits to be sent or to be acknowledged."""
+        """True if anything waits to be sent or to be acknowledged."""
         queue = self.queue
         return queue.buffered > 0 or self.outstanding.user_bytes > 0 or queue.waiting > 0
 
     @property
     def all_acknowledged(self) -> bool:
-        """Whether nothing waits to be sent, and the peer has acknowledged every TSN that was.
+        """True if nothing waits to be sent, and the peer has acknowledged every TSN that was.
 
         What was given up needs no answer for its own sake, but the FORWARD TSN that tells of it does (RFC 3758 section
         3.5 C5).
@@ -152,12 +183,13 @@ class Transmission:
 
     @property
     def movable(self) -> int:
-        """Of these, what leaves, or is acknowledged, without a message that is being written in parts being ended."""
+        """User bytes of `buffered` that go without a message that is being written in parts being ended first."""
         return self.queue.movable + self.outstanding.user_bytes
 
     def take_probe(self) -> bool:
-        """Whether a chunk may leave that the peer's window has no room for (section 6.1 A); once for each time that its
-        timer ran out, and only while nothing else is under way.
+        """Return True if a chunk may leave that the peer's window has no space for (section 6.1 A).
+
+        That is so once for each time that its timer ran out, and only while nothing else is outstanding.
         """
         if not self.probe_due or self.outstanding:
             return False
@@ -165,9 +197,7 @@ class Transmission:
         return True
 
     def await_window(self, path: Path) -> None:
-        """The peer's window is closed, and nothing is under way that would tell of its opening: probe it after one
-        RTO.
-        """
+        """Probe the peer's window after one RTO: it is closed, and nothing is outstanding whose SACK would open it."""
         timers = self._context.timers
         self.probing = True
         if not self.probe_due and not timers.runs(WINDOW_PROBE):
@@ -176,72 +206,68 @@ class Transmission:
     # What the peer says.
 
     def on_sack(self, data: bytes, at: int, length: int) -> None:
-        """SACK, in the order of section 6.2.1.
+        """Take in a SACK, in the order of section 6.2.1.
 
-        While nothing is missing, those that come together are carried out together, by `settle`: each says no more than
-        how far all has come, and the last one says it best.
+        While nothing is missing, those that come together are carried out together, when somebody looks or before the
+        next flush: each says no more than how far all has come, and the last one says it best.
         """
         context = self._context
         context.statistics.sacks_received += 1
         wire_cumulative_tsn, a_rwnd, gaps, _ = read_sack(data, at, length)
-        cumulative_tsn = unwrap(wire_cumulative_tsn, self.outstanding.cumulative_tsn)
+        outstanding = self._outstanding
+        cumulative_tsn = unwrap(wire_cumulative_tsn, outstanding.cumulative_tsn)
         self.sacks += 1
-        if not gaps and not self.probing and context.state is ESTABLISHED and self.window.is_smooth():
-            outstanding = self.outstanding
-            train = self._train
-            if (train[-1] if train else outstanding.cumulative_tsn) <= cumulative_tsn < outstanding.next_tsn:
-                train.append(cumulative_tsn)
-                self._train_a_rwnd = a_rwnd
+        if not gaps and not self.probing and context.state is ESTABLISHED and self._window.is_smooth():
+            sacks = self._sacks
+            if (sacks[-1] if sacks else outstanding.cumulative_tsn) <= cumulative_tsn < outstanding.next_tsn:
+                sacks.append(cumulative_tsn)
+                self._sacks_a_rwnd = a_rwnd
                 return
-        self.settle()
         summary = self.window.on_sack(cumulative_tsn, a_rwnd, gaps, context.now)
         if not self._apply(summary, _ONE):
             return
         self._heard = True
         if self.probing and a_rwnd:
             self._reopen(a_rwnd, summary.cum_advanced)
-            if self.outstanding.doubtful:
+            if outstanding.doubtful:
                 self.look_back()
 
-    def conclude(self) -> None:
-        """A batch of what peer, time and user say is over, and a flush comes."""
-        if self._train:
-            self.settle()
-        if self.abandonment is not None:
-            if self.abandonment.is_overdue():
-                self.expire_lifetimes()
-            self.abandonment.flush()
-
-    def settle(self) -> None:
-        """Carry out the SACKs that wait; before anything else is done about outstanding data, and before a flush."""
-        train = self._train
-        if train:
-            self._train = []
+    def apply_sacks(self) -> None:
+        """Carry out the SACKs that came together; timers are right after that only."""
+        sacks = self._sacks
+        if sacks:
+            self._sacks = []
             self._heard = True
-            before = self.outstanding.cumulative_tsn
-            summary = self.window.on_sack(train[-1], self._train_a_rwnd, (), self._context.now)
-            self._apply(summary, [tsn - before for tsn in train])
+            before = self._outstanding.cumulative_tsn
+            summary = self._window.on_sack(sacks[-1], self._sacks_a_rwnd, (), self._context.now)
+            self._apply(summary, [tsn - before for tsn in sacks])
 
-    def flushed(self) -> None:
-        """All that could leave has left."""
+    def begin_flush(self) -> None:
+        """Carry out what came together, and queue what is due for the peer."""
+        abandonment = self.abandonment
+        if abandonment is not None:
+            if abandonment.is_overdue():
+                self.expire_lifetimes()
+            abandonment.flush()
+
+    def end_flush(self) -> None:
+        """Note that all that could leave has left."""
         self.in_flight_before[:] = self.outstanding.in_flight
         self.sacks = 0
         self._refilled = 0
 
     def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> None:
-        """What a SHUTDOWN acknowledges.
+        """Take in what a SHUTDOWN acknowledges.
 
         Section 12.4 aborts for a SACK that acknowledges what was never sent. A SHUTDOWN that does is a SHUTDOWN: some
         peers put a TSN of their own there.
         """
-        self.settle()
         cumulative_tsn = unwrap(wire_cumulative_tsn, self.outstanding.cumulative_tsn)
         if cumulative_tsn < self.outstanding.next_tsn:
             self._apply(self.window.on_shutdown(cumulative_tsn, self._context.now), _ONE)
 
     def on_congestion_experienced(self, tsn: int) -> None:
-        """The peer has seen a congestion mark on the packet with this TSN, of those that were sent."""
-        self.settle()
+        """Reduce the window of the path of this TSN, on whose packet the peer has seen a congestion mark."""
         path_id = self.outstanding.path_of(tsn)
         if path_id < 0:  # it was acknowledged before; if that window was reduced, which path it took is forgotten
             path_id = self._context.paths.data_path().path_id
@@ -252,19 +278,20 @@ class Transmission:
     # What time says.
 
     def expire_t3(self, path_id: int) -> None:
-        """T3-rtx of a path (section 6.3.3)."""
+        """Reduce the path's window, back off, and mark what is outstanding there for retransmission (section 6.3.3)."""
         context = self._context
         path = context.paths.by_id[path_id]
-        if not self.outstanding.has_outstanding(path_id):
+        outstanding = self.outstanding
+        if not outstanding.has_outstanding(path_id):
             return
         context.statistics.t3_timeouts += 1
         if not self.probing:  # section 6.1 A: probing does not affect cwnd
-            path.expire_t3(context.now)
-            self._reduced[path_id] = self.outstanding.next_tsn - 1
+            path.expire_t3(context.now)  # E1
+            self._reduced[path_id] = outstanding.next_tsn - 1
         answered = self._heard
         self._heard = False
         # What was made for a larger path may not fit although others would.
-        largest = max(self.queue.max_chunk, self.outstanding.records[self.outstanding.head].user_bytes)
+        largest = max(self.queue.max_chunk, outstanding.records[outstanding.head].user_bytes)
         if answered and self.window.a_rwnd < largest:
             # What goes into a closed window is a probe, and isn't counted as long as the peer answers (section 6.1 A);
             # nor is what ran out while the answer was on its way.
@@ -273,32 +300,33 @@ class Transmission:
             path.rto.back_off()
         elif not on_silence(context, path, context.paths.on_timeout(path)):
             return
-        self.window.expire_t3(path_id)
+        self.window.expire_t3(path_id)  # E3: it leaves with the next flush
         self.look_back()
         if self.abandonment is not None:
             self.abandonment.on_t3(path_id)
 
     def expire_lifetimes(self) -> None:
-        """The lifetime of a message is over (RFC 3758 section 4.1)."""
+        """Give up the messages whose lifetime is over (RFC 3758 section 4.1)."""
         if self.abandonment is not None:
             self.abandonment.expire_lifetimes()
             self.look_back()
 
     def expire_forward_tsn(self) -> None:
-        """A FORWARD TSN was not answered (RFC 3758 section 3.5 C5)."""
+        """Send the FORWARD TSN again, which was not answered (RFC 3758 section 3.5 C5)."""
         abandonment = self.abandonment
         timers = self._context.timers
         if abandonment is None or timers.runs(FORWARD_TSN_RTX):  # T3-rtx ran out at the same instant
             return
-        key = timer_key(T3_RTX, abandonment.path_id)
+        path_id = abandonment.retry.path.path_id
+        key = timer_key(T3_RTX, path_id)
         if timers.runs(key):  # data waits for an answer as well: it is one silence, as if they had one timer
             timers.stop(key)
-            self.expire_t3(abandonment.path_id)
+            self.expire_t3(path_id)
         else:
             abandonment.expire_forward_tsn()
 
     def expire_window_probe(self) -> None:
-        """The peer's window has been closed for so long; the next probe will take twice that time (section 6.1 A)."""
+        """Let a probe leave into the peer's closed window; the next will take twice that time (section 6.1 A)."""
         if not self.outstanding:
             self.probe_due = True
             self._context.paths.data_path().rto.back_off()
@@ -306,8 +334,7 @@ class Transmission:
     # The end.
 
     def fail_all(self, error: SCTPError | None) -> None:
-        """The association is over: tell the user which messages were not delivered (RFC 6458 section 6.1.11)."""
-        self.settle()
+        """Tell the user which messages were not delivered, as the association ends (RFC 6458 section 6.1.11)."""
         reason = "the association was shut down" if error is None else str(error)
         lost: list[tuple[OutboundMessage, bool]] = self.outstanding.abandon_all() + self.queue.abandon_all()
         told: set[Terms] = set()
@@ -328,7 +355,10 @@ class Transmission:
     # Steps.
 
     def _apply(self, summary: AckSummary, steps: list[int]) -> bool:
-        """Carry out what SACKs have changed, each of which says how far it went; whether they were to be believed."""
+        """Carry out what SACKs have changed; `steps`: how far each of them went, in TSNs.
+
+        Return False if they are not to be believed.
+        """
         if summary.violation and self._context.now < self.doubted_until:
             return False
         if summary.violation:
@@ -340,8 +370,8 @@ class Transmission:
             self.measure()  # the peer's window may be larger than ever
         if summary.any_new or summary.reneged_paths:
             self._tell_paths(summary, steps)
-        if self.abandonment is not None:
-            self.abandonment.on_sack()
+        if self._abandonment is not None:
+            self._abandonment.on_sack()
         if summary.released:
             self.released = True
             if not self.pending:
@@ -351,7 +381,7 @@ class Transmission:
         return True
 
     def look_back(self) -> None:
-        """Messages with terms: those that are not to be sent again, and those that were acknowledged."""
+        """Give up messages that are not to be sent again, and tell of watched ones that were acknowledged."""
         abandonment = self.abandonment
         if abandonment is not None:
             abandonment.judge()
@@ -401,9 +431,9 @@ class Transmission:
                 context.timers.start(timer_key(T3_RTX, path_id), now + paths.by_id[path_id].rto.rto)  # R4
 
     def _is_new_congestion(self, path_id: int, tsn: int) -> bool:
-        """A TSN sent to this path was lost, or marked; whether its window is to be reduced for that.
+        """Return True if the window of a path is to be reduced for a TSN sent there, which was lost, or marked.
 
-        Once for each window of data, whether it is losses or marks that tell (RFC 3168 section 6.1.2).
+        That is so once for each window of data, whether it is losses or marks that tell (RFC 3168 section 6.1.2).
         """
         if tsn <= self._reduced[path_id]:
             return False
@@ -411,7 +441,7 @@ class Transmission:
         return True
 
     def _grow(self, path: Path, acked: int, steps: list[int], cum_advanced: bool, recovering: bool) -> None:
-        """Let a window grow by each of some SACKs, as if data had left after each; they have acknowledged so much.
+        """Let a window grow by SACKs that acknowledge so many bytes, as if data had left after each of them.
 
         Section 7.2.1 asks whether the window was full: of SACKs that come together the first sees it so, and the others
         would, had they come one by one.
@@ -429,9 +459,9 @@ class Transmission:
                 flight -= share
                 if supply <= 0:
                     continue
-                room = path.window - flight
-                if room > 0:
-                    packets = -(-room // path.payload)  # section 6.1 B
+                space = path.window - flight
+                if space > 0:
+                    packets = -(-space // path.payload)  # section 6.1 B
                     taken = min(packets * (path.payload - self.queue.header_size), supply)
                     flight += packets * self.queue.header_size + taken
                     supply -= taken
@@ -439,7 +469,7 @@ class Transmission:
         self.in_flight_before[path_id] = flight
 
     def _supply(self, path: Path) -> int:
-        """About how many user bytes could have left for this path, had data left after each SACK of this batch."""
+        """Return about how many user bytes could have left for this path, had data left after each SACK."""
         outstanding = self.outstanding
         if self.window.earliest_lost() is not None:
             return outstanding.user_bytes - outstanding.in_flight_user_bytes - self._refilled
@@ -448,7 +478,7 @@ class Transmission:
         return min(self.queue.buffered, self.window.peer_rwnd()) - self._refilled
 
     def _reopen(self, a_rwnd: int, accepted: bool) -> None:
-        """The peer's window opens. What was dropped there while it was closed is sent again, over the same path."""
+        """End probing, as the peer's window opens, and send again what was dropped there, over the same path."""
         if a_rwnd < min(self.outstanding.user_bytes, self.queue.max_chunk):
             return
         self.probing = self.probe_due = False

@@ -1,8 +1,8 @@
 """What the user writes, on its way into the send queue: what is allowed, and on which terms (RFC 9260 section 11.1.5,
 RFC 3758 section 4, RFC 7496 section 3, RFC 6458 section 8.1.26).
 
-This room checks messages and knows what was negotiated for them. What becomes of them afterwards is the business of
-`transmission` and `abandonment`.
+Checks messages, and knows what was negotiated for them. What becomes of them afterwards is in `sender` and
+`abandonment`, what their options mean in `outbound.message`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,11 @@ class Submission:
         self._is_cautious = False  # messages have terms, or are written in parts: each is looked at
 
     def send(self, message: OutboundMessage) -> None:
-        """Queue a message. `ValueError` for one that can't be sent; `MessageTooLarge`."""
+        """Queue a message.
+
+        `ValueError` for one that can't be sent; `MessageTooLarge`; `RuntimeError` while another one is being written to
+        its stream in parts.
+        """
         self._check(message.sid, message.ppid, len(message.data))
         if message.terms is not None or self._is_cautious:
             self._admit(message, message.terms)
@@ -102,19 +106,19 @@ class Submission:
         self._queue.set_priority(sid, value)
 
     def watch(self, message: OutboundMessage, watcher: object) -> bool:
-        """Tell the watcher what becomes of a message that was sent; false if that is over and it was acknowledged."""
+        """Tell the watcher what becomes of a message that was sent; return False if it is acknowledged already."""
         terms = self._terms_of(message)
         if terms is not None:
             terms.watcher = watcher
             return True
-        settled = message.terms
-        if settled is None or not settled.reason:
+        known = message.terms
+        if known is None or not known.reason:
             return False
-        self._context.tell_settled(watcher, settled.reason, None, settled.transmissions)
+        self._context.tell_settled(watcher, known.reason, None, known.transmissions)
         return True
 
     def withdraw(self, message: OutboundMessage) -> bool:
-        """Give a message up that was sent; false if it is too late.
+        """Give a message up that was sent; return False if it is too late.
 
         `ValueError` if a part of it has left and the peer can't be told.
         """
@@ -125,21 +129,21 @@ class Submission:
         return True
 
     def give_up(self, terms: Terms) -> None:
-        """The same of a message that is not settled."""
+        """Give up a message that is neither acknowledged nor given up; `ValueError` as of `withdraw`."""
         abandonment = self._abandonment("withdrawing a message that has begun to leave", terms.state != WAITING)
         abandonment.give_up(terms, RELIABLE)
         self._transmission.look_back()
 
     def open_messages(self) -> list[Terms]:
-        """Those that are being written in parts, and are not ended."""
+        """Return the terms of the messages that are being written in parts."""
         return self._queue.open_messages() if self._is_cautious else []
 
     def _terms_of(self, message: OutboundMessage) -> Terms | None:
-        """Those of a message that was sent, maybe without; None if it is settled."""
+        """Return the terms of a message that was sent, made where it has none; None if nothing more becomes of it."""
+        outstanding = self._transmission.outstanding  # SACKs that have come change what becomes of messages
         terms = message.terms
         if terms is None:
             terms = Terms()
-            outstanding = self._transmission.outstanding
             if self._is_lost(message.tsn):
                 terms.finish(_LOST)
                 message.terms = terms
@@ -155,17 +159,16 @@ class Submission:
         return None if terms.state == DONE else terms
 
     def lose(self) -> None:
-        """The peer has restarted the association: what it has not acknowledged by now it never will."""
-        self._transmission.settle()
+        """Note what the peer, which has restarted the association, will never acknowledge."""
         outstanding = self._transmission.outstanding
         self._lost = (*self._lost[-_MOST_RESTARTS:], (outstanding.cumulative_tsn, outstanding.next_tsn))
 
     def _is_lost(self, tsn: int) -> bool:
-        """Whether it is that of a message which was lost by a restart; of one too long ago that is not known."""
+        """Return True if this is the TSN of a message that was lost by one of the last restarts."""
         return any(first < tsn < end for first, end in self._lost)
 
     def _admit(self, message: OutboundMessage, terms: Terms | None) -> None:
-        """Queue a message that has terms, or while others have and may have to make room for it."""
+        """Queue a message that has terms, or while others have that may be given up for it."""
         if self._queue.is_open(message.sid):
             raise RuntimeError(f"another message is being written to stream {message.sid} in parts")
         importance = -inf
@@ -179,11 +182,9 @@ class Submission:
                 terms.key.count += 1
         abandonment = self._transmission.abandonment
         if abandonment is not None:
-            wanted = self._transmission.buffered + len(message.data) - self._context.config.send_buffer
-            if wanted > 0:
-                self._transmission.settle()  # what is acknowledged is not to be given up
-                wanted = self._transmission.buffered + len(message.data) - self._context.config.send_buffer
-                abandonment.make_room(wanted, importance)
+            abandonment.free(
+                self._transmission.buffered + len(message.data) - self._context.config.send_buffer, importance
+            )
         self._queue.push(message)
         if abandonment is not None:
             if terms is not None:
@@ -194,11 +195,7 @@ class Submission:
         if tells_peer and not self._setup.partial_reliability:
             raise ValueError(f"{what} takes partial reliability (RFC 3758), which was not negotiated with the peer")
         self._is_cautious = True
-        transmission = self._transmission
-        if transmission.abandonment is None:
-            interleaving = self._setup.interleaving
-            transmission.abandonment = Abandonment(self._context, self._queue, transmission.outstanding, interleaving)
-        return transmission.abandonment
+        return self._transmission.open_abandonment(self._setup.interleaving)
 
     def _check(self, sid: int, ppid: int, size: int) -> None:
         if not 0 <= sid < self.outgoing_streams:

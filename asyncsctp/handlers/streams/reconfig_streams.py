@@ -39,7 +39,6 @@ class Outgoing:
     @property
     def is_acknowledged(self) -> bool:
         """Whether the peer has everything that has left."""
-        self._transmission.settle()
         outstanding = self._transmission.outstanding
         return outstanding.cumulative_tsn + 1 == outstanding.next_tsn
 
