@@ -256,7 +256,7 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
         )
     # Others may wait for what the user has to write the rest of.
     asks |= any(stream.begun and not stream.messages for stream in transmission.queue._streams.values())
-    if context.state in SENDS_DATA and transmission.pending and not any(runs) and not asks:
+    if context.state in SENDS_DATA and transmission.buffered and not any(runs) and not asks:
         yield "data waits, and neither T3-rtx runs nor is the peer asked for anything"
     skips = transmission.abandonment is not None and (
         transmission.abandonment.partial.advance_peer_ack_point() > outstanding.cumulative_tsn

@@ -190,7 +190,7 @@ class Lifecycle(Generic[_A]):
 
     def data_pending(self) -> bool:
         """Return whether user data waits to be sent or to be acknowledged."""
-        return self.parts.data is not None and self.parts.data.sender.pending
+        return self.parts.data is not None and self.parts.data.sender.buffered > 0
 
     def await_completion(self) -> None:
         """Tell user and endpoint that nothing is missing but the SHUTDOWN COMPLETE."""

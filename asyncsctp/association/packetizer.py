@@ -64,7 +64,7 @@ class Packetizer:
             return
         reception = data.receiver
         transmission = data.sender
-        sends = transmission.pending and context.state in SENDS_DATA
+        sends = transmission.buffered > 0 and context.state in SENDS_DATA
         if not sends and not reception.is_due and not self._lead:
             return
         path = context.paths.data_path()

@@ -23,7 +23,7 @@ class AckSummary:
     * `earliest_acked[path_id]`: the earliest outstanding TSN of the path was acknowledged (section 6.3.2 R3).
     * `lost_paths`: where the records that have been missed three times were last sent, and the highest TSN of these;
       one that was sent again counts as higher than all. `entered_recovery` if that began a fast recovery.
-    * `reneged_paths`: paths on which data is outstanding again (section 6.3.2 R4); `reneged`: how many records that is.
+    * `reneged_paths`: paths on which data is outstanding again (section 6.3.2 R4).
     """
 
     __slots__ = (
@@ -35,7 +35,6 @@ class AckSummary:
         "entered_recovery",
         "lost_paths",
         "released",
-        "reneged",
         "reneged_paths",
         "round_trips",
         "stale",
@@ -55,7 +54,6 @@ class AckSummary:
         """Begin anew, for so many paths."""
         self.stale = self.violation = self.any_new = self.cum_advanced = self.entered_recovery = False
         self.released = 0
-        self.reneged = 0
         if len(self.acked) == paths:
             for path_id in range(paths):
                 self.acked[path_id] = 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import final
 
+from ..schedulers.base import StreamScheduler
 from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED, MASK_16, MASK_32
 from ..wire.octets import Writer, write_data
 from ..wire.tlv import PADDING
@@ -20,13 +21,8 @@ class DataQueue(SendQueue):
 
     __slots__ = ()
 
-    @property
-    def header_size(self) -> int:
-        return DATA_HEADER_SIZE
-
-    @property
-    def interleaves(self) -> bool:
-        return False
+    def __init__(self, scheduler: StreamScheduler, max_chunk: int) -> None:
+        super().__init__(scheduler, max_chunk, DATA_HEADER_SIZE, False)
 
     @property
     def movable(self) -> int:

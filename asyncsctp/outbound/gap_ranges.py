@@ -17,15 +17,15 @@ class Withdrawn:
     of them: a peer that says now this and now that costs no more than one that says it once.
     """
 
-    __slots__ = ("_ranges",)
+    __slots__ = ("ranges",)
 
     def __init__(self) -> None:
-        self._ranges: list[tuple[int, int]] = []
+        self.ranges: list[tuple[int, int]] = []
 
     def add(self, first: int, last: int) -> None:
         """Withdraw a range of TSNs."""
-        apart = [each for each in self._ranges if each[1] < first - 1 or each[0] > last + 1]
-        for each in self._ranges:
+        apart = [each for each in self.ranges if each[1] < first - 1 or each[0] > last + 1]
+        for each in self.ranges:
             if each[1] >= first - 1 and each[0] <= last + 1:
                 first = min(first, each[0])
                 last = max(last, each[1])
@@ -33,18 +33,14 @@ class Withdrawn:
         apart.sort()
         if len(apart) > _MOST_RANGES:
             apart = [(apart[0][0], apart[-1][1])]
-        self._ranges = apart
+        self.ranges = apart
 
     def advance(self, cumulative_tsn: int) -> bool:
         """Forget what is acknowledged for good; return whether anything is left."""
-        if self._ranges and self._ranges[0][0] <= cumulative_tsn:
-            left = [each for each in self._ranges if each[1] > cumulative_tsn]
-            self._ranges = [(max(first, cumulative_tsn + 1), last) for first, last in left]
-        return bool(self._ranges)
-
-    def strike_out(self, gaps: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Return what is to be believed of these ranges."""
-        return subtract(gaps, self._ranges)
+        if self.ranges and self.ranges[0][0] <= cumulative_tsn:
+            left = [each for each in self.ranges if each[1] > cumulative_tsn]
+            self.ranges = [(max(first, cumulative_tsn + 1), last) for first, last in left]
+        return bool(self.ranges)
 
 
 def subtract(ranges: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:

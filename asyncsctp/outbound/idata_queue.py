@@ -41,20 +41,12 @@ class IDataQueue(SendQueue):
         self, scheduler: StreamScheduler, max_chunk: int, window: int = 1 << 32, numbering: Numbering | None = None
     ) -> None:
         """`window` is what the peer announced first, in bytes; `numbering`: how it counts fragments."""
-        super().__init__(scheduler, max_chunk)
+        super().__init__(scheduler, max_chunk, I_DATA_HEADER_SIZE, True)
         self._numbering = Numbering() if numbering is None else numbering
         self._window = window - _SPARE
         self._reserved = 0  # the bytes of the messages that are begun and count
         self._long = 0  # how many don't
         self._brings_back = False  # whether a message that had to wait may try again
-
-    @property
-    def header_size(self) -> int:
-        return I_DATA_HEADER_SIZE
-
-    @property
-    def interleaves(self) -> bool:
-        return True
 
     @property
     def movable(self) -> int:
@@ -90,7 +82,8 @@ class IDataQueue(SendQueue):
                 # One that needs no fragments waits for the next packet; a piece of another is not made too small.
                 if limit < SMALLEST_TAIL or (not stream.begun and size + I_DATA_HEADER_SIZE <= self.max_chunk):
                     break
-                if not (stream.begun or self._has_place(stream) or self._may_begin(stream, message)):
+                # The message may count already, although its first chunk has not left yet.
+                if not (stream.begun or stream.reserved not in (0, TRIES) or self._may_begin(stream, message)):
                     stream.reserved = 0
                     self._hold_back(stream)
                     continue
@@ -110,10 +103,6 @@ class IDataQueue(SendQueue):
         taken = user_before - max_user
         self.buffered -= taken
         return tsn - first_tsn, taken
-
-    def _has_place(self, stream: OutgoingStream) -> bool:
-        """Return True if the message of a stream counts already, although its first chunk has not left yet."""
-        return stream.reserved != 0 and stream.reserved != TRIES
 
     def _may_begin(self, stream: OutgoingStream, message: OutboundMessage) -> bool:
         """Return True if the first chunk of several may leave now; the message counts then until its last has left."""

@@ -412,7 +412,7 @@ class OutstandingQueue:
         before = self._gap_ranges
         gaps = [(cumulative_tsn + start, cumulative_tsn + end) for start, end in gap_ranges if start]
         if self._withdrawn is not None:
-            gaps = self._withdrawn.strike_out(gaps)
+            gaps = subtract(gaps, self._withdrawn.ranges)
         self._gap_ranges = gaps
         if gaps == before:
             return 0
@@ -457,7 +457,6 @@ class OutstandingQueue:
                 self._earliest[path_id] = record
             if path_id not in summary.reneged_paths:
                 summary.reneged_paths.append(path_id)
-            summary.reneged += 1
 
     def _lose_missed(self) -> None:
         """Mark as lost what the frontier of miss indications has passed (section 7.2.4)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Final, NamedTuple, final
+from typing import Final, final
 
 from ..wire.constants import FLAG_UNORDERED
 from .message import (
@@ -30,17 +30,6 @@ from .outstanding import OutstandingQueue
 from .send_queue import SendQueue
 
 _FEW: Final = 64
-
-
-class Abandoned(NamedTuple):
-    """What became of a message that was given up."""
-
-    #: User bytes that leave the send buffer by it.
-    released: int
-    #: Whether any of it had left.
-    sent: bool
-    #: The paths of which the earliest outstanding data was abandoned.
-    paths: list[int]
 
 
 @final
@@ -190,8 +179,11 @@ class PartialReliability:
             terms = leaving
         return terms if terms is not None and terms.bound > than else None
 
-    def abandon(self, terms: Terms, policy: int, reason: str) -> Abandoned:
-        """Give a message up, whole, wherever its chunks are. `policy` is what it is counted under."""
+    def abandon(self, terms: Terms, policy: int, reason: str) -> tuple[int, list[int]]:
+        """Give a message up, whole, wherever its chunks are. `policy` is what it is counted under.
+
+        Return how many user bytes leave the send buffer, and the paths whose earliest outstanding data was abandoned.
+        """
         queue = self._queue
         message = terms.message
         sid = message.sid if message is not None else 0
@@ -203,7 +195,7 @@ class PartialReliability:
         unsent_count, sent_count = self.abandoned.get((sid, policy), (0, 0))
         self.abandoned[sid, policy] = (unsent_count, sent_count + 1) if sent else (unsent_count + 1, sent_count)
         terms.finish(reason)
-        return Abandoned(released, sent, paths)
+        return released, paths
 
 
 def _has_arrived(terms: Terms) -> bool:

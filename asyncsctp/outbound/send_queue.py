@@ -27,6 +27,8 @@ class SendQueue:
 
     * `max_chunk` is the longest chunk to make, header included: the AMDCS (section 7.3), and not above half the largest
       window that the peer has announced, so that a chunk always comes to fit (RFC 1122 section 4.2.3.4).
+    * `header_size`: the bytes of each chunk's header. `interleaves`: chunks of several messages may take turns, and
+      unordered messages have numbers too.
     * `buffered` counts user bytes; `waiting` those that wait for streams to be reset.
     * `directed`: a message may want a path or a key of its own.
     * `urgent_flags` are set in every chunk: FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0.
@@ -46,14 +48,18 @@ class SendQueue:
         "_waits",
         "buffered",
         "directed",
+        "header_size",
+        "interleaves",
         "max_chunk",
         "tracked",
         "urgent_flags",
         "waiting",
     )
 
-    def __init__(self, scheduler: StreamScheduler, max_chunk: int) -> None:
+    def __init__(self, scheduler: StreamScheduler, max_chunk: int, header_size: int, interleaves: bool) -> None:
         self.max_chunk = max_chunk
+        self.header_size = header_size
+        self.interleaves = interleaves
         self.buffered = 0
         self.waiting = 0
         self.directed = False
@@ -67,7 +73,7 @@ class SendQueue:
         self._begun: OutgoingStream | None = None  # in the middle of a message that nothing may interleave with
         self._competing = False  # whether the scheduler knows the active streams
         self._arrivals = 0
-        self._waits = False  # what is pushed to streams that are not yet in use waits for `resume_all`
+        self._waits = False  # what is pushed to streams that are not yet in use waits for `resume`
 
     def __bool__(self) -> bool:
         return bool(self._active)
@@ -80,16 +86,6 @@ class SendQueue:
         A chunk that is too long for `max_user` waits (section 6.1 A), it is not cut to fit, lest windows become silly.
         Only messages are taken that want this path and this key. Return how many chunks and user bytes were written.
         """
-        raise NotImplementedError
-
-    @property
-    def header_size(self) -> int:
-        """The bytes of the header of each chunk."""
-        raise NotImplementedError
-
-    @property
-    def interleaves(self) -> bool:
-        """Whether chunks of several messages may take turns, and unordered messages have numbers too."""
         raise NotImplementedError
 
     def buffered_of(self, sid: int) -> int:
@@ -241,16 +237,15 @@ class SendQueue:
     # Streams that are reset (RFC 6525).
 
     def pause(self, sids: Sequence[int]) -> None:
-        """Let what is pushed to these streams from now on wait until `resume`; what was pushed before leaves."""
-        for sid in sids:
+        """Let what is pushed to these streams from now on wait until `resume`; what was pushed before leaves.
+
+        No ids stand for all streams, those too that are not yet in use.
+        """
+        self._waits |= not sids
+        for sid in sids or list(self._streams):
             stream = self._stream(sid)
             if stream.later is None:
                 stream.later = []
-
-    def pause_all(self) -> None:
-        """Pause all streams, those too that are not yet in use."""
-        self._waits = True
-        self.pause(list(self._streams))
 
     def has_unsent(self, sid: int) -> bool:
         """Return True if any of what was pushed before `pause` has still to leave."""
@@ -266,8 +261,12 @@ class SendQueue:
         return sid not in self._streams
 
     def resume(self, sids: Sequence[int], reset: bool) -> None:
-        """Let what waited leave; with `reset` the stream's numbers begin anew (section 5.2.2, RFC 8260 2.3.2)."""
-        for sid in sids:
+        """Let what waited leave; with `reset` the streams' numbers begin anew (section 5.2.2, RFC 8260 2.3.2).
+
+        No ids stand for all streams.
+        """
+        self._waits &= bool(sids)
+        for sid in sids or list(self._streams):
             stream = self._streams.get(sid)
             if stream is None:
                 continue
@@ -284,11 +283,6 @@ class SendQueue:
     def in_use(self) -> list[int]:
         """Return the streams to which something was pushed since their numbers began with 0."""
         return list(self._streams)
-
-    def resume_all(self, reset: bool) -> None:
-        """Resume all streams, as `resume` does."""
-        self._waits = False
-        self.resume(list(self._streams), reset)
 
     def renumber(self) -> None:
         """Let all numbers begin anew, whatever waits (RFC 6525 section 5.2.4)."""

@@ -194,7 +194,7 @@ def test_outstanding_against_one_entry_per_tsn(commands: list[tuple]) -> None:  
                 model.chunks[tsn].lost = model.chunks[tsn].hurried = True
             lost |= again
             assert bool(summary.lost_paths) == bool(lost)
-            assert bool(summary.reneged) == reneged
+            assert bool(summary.reneged_paths) == reneged
             assert len(ranges_of(model.withdrawn, 0)) <= 16, "beyond, they are taken for one"
         elif command[0] == "t3":
             queue.expire(command[1])

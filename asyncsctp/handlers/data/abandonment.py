@@ -11,7 +11,7 @@ from math import inf
 from typing import Final, final
 
 from ...events import SendFailed
-from ...outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED, Terms
+from ...outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED, WAITING, Terms
 from ...outbound.outstanding import OutstandingQueue
 from ...outbound.partial_reliability import PartialReliability
 from ...outbound.send_queue import SendQueue
@@ -88,23 +88,24 @@ class Abandonment:
         data = b"" if message is None or terms.order else message.data
         watcher = terms.watcher
         reason = _REASONS[policy]
-        abandoned = self.partial.abandon(terms, policy, reason)
-        for path_id in abandoned.paths:  # what A2 takes for acknowledged moves T3-rtx as what is (section 6.3.2)
+        sent = terms.state != WAITING
+        released, paths = self.partial.abandon(terms, policy, reason)
+        for path_id in paths:  # what A2 takes for acknowledged moves T3-rtx as what is (section 6.3.2)
             key = timer_key(T3_RTX, path_id)
             if not self._outstanding.has_outstanding(path_id):
                 context.timers.stop(key)  # R2
             elif context.timers.runs(key):
                 context.timers.start(key, context.now + context.paths.by_id[path_id].rto.rto)  # R3
         if message is not None:
-            context.emit(SendFailed(message.sid, message.ppid, data, terms.context, abandoned.sent, reason))
+            context.emit(SendFailed(message.sid, message.ppid, data, terms.context, sent, reason))
             message.data = b""  # what is outstanding of it may refer to it for long
         if watcher is not None:
             context.tell_settled(watcher, reason, None, terms.transmissions)
         context.statistics.messages_abandoned += 1
         self.released = True
-        if abandoned.sent:
+        if sent:
             self._advance()
-        return abandoned.released
+        return released
 
     # What the peer says.
 

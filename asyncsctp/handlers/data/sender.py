@@ -161,12 +161,6 @@ class Transmission:
         self._context.timers.stop(timer_key(T3_RTX, path_id))
 
     @property
-    def pending(self) -> bool:
-        """True if anything waits to be sent or to be acknowledged."""
-        queue = self.queue
-        return queue.buffered > 0 or self.outstanding.user_bytes > 0 or queue.waiting > 0
-
-    @property
     def all_acknowledged(self) -> bool:
         """True if nothing waits to be sent, and the peer has acknowledged every TSN that was.
 
@@ -374,7 +368,7 @@ class Transmission:
             self._abandonment.on_sack()
         if summary.released:
             self.released = True
-            if not self.pending:
+            if not self.buffered:
                 self._context.emit(SenderDry())
         if self.outstanding.doubtful or self.outstanding.delivered:
             self.look_back()
@@ -390,7 +384,7 @@ class Transmission:
                 self.released = True
                 if self.outstanding.earliest_lost() is None:
                     self.window.fast_retransmit_due = False  # section 7.2.4: it was for what is not sent again
-                if not self.pending:
+                if not self.buffered:
                     self._context.emit(SenderDry())
         if self.outstanding.delivered:
             delivered = self.outstanding.delivered

@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final, final
 
+from ...checks import check_int
 from ...errors import MessageAbandoned, MessageTooLarge
 from ...outbound.message import BEGUN, DONE, NOT_SENT, PRIORITY, RELIABLE, WAITING, OutboundMessage, Terms
 from ...wire.constants import MASK_32
@@ -101,8 +102,7 @@ class Submission:
 
     def set_priority(self, sid: int, value: int) -> None:
         """Tell the scheduler a stream's priority or weight. `ValueError` for what it does not take."""
-        if not 0 <= sid < self.outgoing_streams:
-            raise ValueError(f"stream must be between 0 and {self.outgoing_streams - 1}, not {sid}")
+        check_int("stream", sid, 0, self.outgoing_streams - 1)
         self._queue.set_priority(sid, value)
 
     def watch(self, message: OutboundMessage, watcher: object) -> bool:

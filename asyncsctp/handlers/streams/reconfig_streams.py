@@ -48,11 +48,7 @@ class Outgoing:
 
     def hold(self, streams: tuple[int, ...]) -> None:
         """Messages that are written from now on wait for `release`."""
-        queue = self._transmission.queue
-        if streams:
-            queue.pause(streams)
-        else:
-            queue.pause_all()
+        self._transmission.queue.pause(streams)
 
     def is_clear(self, streams: tuple[int, ...]) -> bool:
         """Whether what was written before `hold` has left completely."""
@@ -78,10 +74,7 @@ class Outgoing:
         queue = self._transmission.queue
         if reset:
             self._transmission.outstanding.renumber(streams or queue.in_use())
-        if streams:
-            queue.resume(streams, reset)
-        else:
-            queue.resume_all(reset)
+        queue.resume(streams, reset)
 
     def restart(self, wire_tsn: int) -> None:
         """All that has left is acknowledged, and this TSN is assigned next."""

@@ -115,7 +115,7 @@ def test_reneged_data_is_outstanding_again() -> None:
     queue.apply(0, ((2, 5),), 1.0)
     assert queue.in_flight == [SIZE]
     summary = queue.apply(0, ((2, 2), (5, 5)), 1.0)
-    assert summary.reneged == 1
+    assert summary.reneged_paths == [0]
     assert summary.reneged_paths == [0]
     assert queue.in_flight == [3 * SIZE]
     summary = queue.apply(5, (), 1.0)
@@ -126,9 +126,9 @@ def test_reneged_data_is_outstanding_again() -> None:
 def test_a_shutdown_tells_nothing_of_gaps() -> None:
     queue = sent(1, 1, 1)
     queue.apply(0, ((3, 3),), 1.0)
-    assert queue.apply(1, None, 1.0).reneged == 0
+    assert queue.apply(1, None, 1.0).reneged_paths == []
     assert queue.in_flight == [SIZE]
-    assert queue.apply(1, (), 1.0).reneged == 1
+    assert queue.apply(1, (), 1.0).reneged_paths == [0]
 
 
 def test_a_shutdown_that_stops_short_of_a_gap_range_tells_of_its_loss() -> None:
@@ -139,7 +139,7 @@ def test_a_shutdown_that_stops_short_of_a_gap_range_tells_of_its_loss() -> None:
     assert queue.apply(2, None, 1.0).reneged_paths == [0]
     assert queue.has_outstanding(0)
     assert queue.in_flight == [2 * SIZE]
-    assert queue.apply(4, None, 1.0).reneged == 1
+    assert queue.apply(4, None, 1.0).reneged_paths == [0]
     assert queue.apply(5, None, 1.0).any_new
     assert not queue
 
