@@ -58,7 +58,6 @@ TO_DISSOLVE = {
     "Fragments",
     "Inbox",
     "PathControl",
-    "Records",
     "_Waiting",
 }
 TO_UNTIE = {

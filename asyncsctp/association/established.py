@@ -12,7 +12,7 @@ from ..handlers.addresses.asconf import Asconf
 from ..handlers.context import Context
 from ..handlers.data.ecn import Ecn
 from ..handlers.data.receiver import Reception
-from ..handlers.data.sender import Transmission
+from ..handlers.data.sender import Sender
 from ..handlers.data.submission import Submission
 from ..handlers.paths.heartbeat import Heartbeat
 from ..handlers.setup.agreement import Setup
@@ -77,7 +77,7 @@ class EstablishedData:
             self.cut_off = self.receiver.succeed(before.receiver)
             # Messages keep their TSNs, which are to lie below all that come.
             first_tsn = unwrap_upwards(first_tsn, before.sender.outstanding.next_tsn)
-        self.sender: Transmission = Transmission(context, violations, setup, first_tsn)
+        self.sender: Sender = Sender(context, violations, setup, first_tsn)
         self.submission: Submission = Submission(
             context, self.sender, setup, None if before is None else before.submission
         )

@@ -12,7 +12,7 @@ from ..handlers.addresses.asconf import Asconf
 from ..handlers.addresses.asconf_requester import PERMITTED
 from ..handlers.context import Context
 from ..handlers.data.receiver import Reception
-from ..handlers.data.sender import Transmission
+from ..handlers.data.sender import Sender
 from ..handlers.paths.heartbeat import HEARTBEATS_IN
 from ..handlers.state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, SENDS_DATA, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT, State
 from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW
@@ -132,17 +132,17 @@ def _removed(context: Context, parts: Parts) -> Iterator[str]:
     held = {path_id for _, path_id, _ in context.control} | set(parts.heartbeat._requested)
     if parts.data is not None:
         held |= {parts.data.receiver.path_id, parts.data.shutdown._path_id}
-        transmission = parts.data.sender
-        outstanding = transmission.outstanding
+        sender = parts.data.sender
+        outstanding = sender.outstanding
         held |= {record.path_id for record in outstanding.records[outstanding.head :] if record.state != ABANDONED}
         for path_id in set(range(len(outstanding.in_flight))) - used:
             if outstanding.in_flight[path_id] or outstanding._earliest[path_id] or outstanding._timed[path_id]:
                 yield f"path {path_id} was removed, and data counts for it"
-        for stream in transmission.queue._streams.values():
+        for stream in sender.queue._streams.values():
             for message in stream.messages[stream.head :] + (stream.later or []):
                 held.add(message.path_id)
-        if transmission.abandonment is not None:
-            held.add(transmission.abandonment.retry.path.path_id)
+        if sender.abandonment is not None:
+            held.add(sender.abandonment.retry.path.path_id)
     held = {path_id for path_id in held if path_id >= 0} - used
     if held:
         yield f"paths {sorted(held)} were removed, and something refers to them"
@@ -240,10 +240,10 @@ def _queue(queue: SendQueue) -> Iterator[str]:
         yield f"the send queue holds {buffered} bytes and counts {queue.buffered}"
 
 
-def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
+def _progress(context: Context, sender: Sender) -> Iterator[str]:
     """What was sent, or waits to be, has a timer that will see to it (sections 6.1 A and 6.3.2)."""
     runs = [context.timers.runs(timer_key(T3_RTX, path.path_id)) for path in context.paths.by_id]
-    outstanding = transmission.outstanding
+    outstanding = sender.outstanding
     if len(outstanding.in_flight) != len(runs):
         yield "the paths and what is in flight on them are not the same number"
     for path_id, in_flight in enumerate(outstanding.in_flight):
@@ -255,15 +255,15 @@ def _progress(context: Context, transmission: Transmission) -> Iterator[str]:
             context.timers.runs(timer_key(HEARTBEAT_TIMER, path.path_id)) for path in context.paths.paths
         )
     # Others may wait for what the user has to write the rest of.
-    asks |= any(stream.begun and not stream.messages for stream in transmission.queue._streams.values())
-    if context.state in SENDS_DATA and transmission.buffered and not any(runs) and not asks:
+    asks |= any(stream.begun and not stream.messages for stream in sender.queue._streams.values())
+    if context.state in SENDS_DATA and sender.buffered and not any(runs) and not asks:
         yield "data waits, and neither T3-rtx runs nor is the peer asked for anything"
-    skips = transmission.abandonment is not None and (
-        transmission.abandonment.partial.advance_peer_ack_point() > outstanding.cumulative_tsn
+    skips = sender.abandonment is not None and (
+        sender.abandonment.partial.advance_peer_ack_point() > outstanding.cumulative_tsn
     )
     if skips != context.timers.runs(FORWARD_TSN_RTX):
         yield "the timer for FORWARD TSN is wrong about TSNs that the peer is to skip"  # RFC 3758 section 3.5 C5
-    if context.state not in SENDS_DATA and not transmission.all_acknowledged:
+    if context.state not in SENDS_DATA and not sender.all_acknowledged:
         yield "data waits, or the peer is to be told of what was given up, in a state in which neither is sent"
     for path_id, runs_here in enumerate(runs):
         if runs_here and not outstanding.has_outstanding(path_id):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from ..handlers.context import Context
-from ..handlers.data.sender import Transmission
+from ..handlers.data.sender import Sender
 from ..handlers.keyring import ACTIVE, Keyring
 from ..handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
 from ..outbound.message import ANY_KEY, ANY_PATH, LOST, PacketRecord
@@ -63,19 +63,19 @@ class Packetizer:
         if data is None:
             return
         reception = data.receiver
-        transmission = data.sender
-        sends = transmission.buffered > 0 and context.state in SENDS_DATA
+        sender = data.sender
+        sends = sender.buffered > 0 and context.state in SENDS_DATA
         if not sends and not reception.is_due and not self._lead:
             return
         path = context.paths.data_path()
-        self._acknowledge(data, path, sends and reception.is_delaying and self._has_data_for(path, transmission))
+        self._acknowledge(data, path, sends and reception.is_delaying and self._has_data_for(path, sender))
         if sends:
-            transmission.queue.urgent_flags = FLAG_IMMEDIATE if context.state is SHUTDOWN_PENDING else 0
-            if transmission.outstanding.user_bytes:
-                self._send_lost(transmission, path)
-            if transmission.queue.buffered:
+            sender.queue.urgent_flags = FLAG_IMMEDIATE if context.state is SHUTDOWN_PENDING else 0
+            if sender.outstanding.user_bytes:
+                self._send_lost(sender, path)
+            if sender.queue.buffered:
                 self._send_new(data, path)
-            transmission.end_flush()
+            sender.end_flush()
         if self._lead:
             self._emit(path, b"".join(self._lead))
             self._lead.clear()
@@ -213,25 +213,25 @@ class Packetizer:
 
     # User data.
 
-    def _has_data_for(self, path: Path, transmission: Transmission) -> bool:
+    def _has_data_for(self, path: Path, sender: Sender) -> bool:
         """Whether data is about to leave for this path, so that a SACK that could wait goes with it (section 6.1)."""
-        if path.space(transmission.outstanding.in_flight[path.path_id], self._context.now) <= 0:
+        if path.space(sender.outstanding.in_flight[path.path_id], self._context.now) <= 0:
             return False
-        queue = transmission.queue
-        record = transmission.window.earliest_lost()
+        queue = sender.queue
+        record = sender.outstanding.earliest_lost()
         if record is not None:
             return self._path_again(record) is path
         size = queue.next_size(path.payload)
-        gathers = not self._context.config.nodelay and _gathers(transmission, path.payload, False)
-        return 0 < size <= transmission.window.peer_rwnd() and not gathers
+        gathers = not self._context.config.nodelay and _gathers(sender, path.payload, False)
+        return 0 < size <= sender.window.peer_rwnd() and not gathers
 
-    def _send_lost(self, transmission: Transmission, data_path: Path) -> None:
+    def _send_lost(self, sender: Sender, data_path: Path) -> None:
         """Section 6.1 C: before anything new, what is marked for retransmission, as far as cwnd allows."""
         context = self._context
-        window = transmission.window
-        while (record := window.earliest_lost()) is not None:
+        window = sender.window
+        while (record := sender.outstanding.earliest_lost()) is not None:
             path = self._path_again(record)
-            room = path.space(transmission.outstanding.in_flight[path.path_id], context.now)
+            room = path.space(sender.outstanding.in_flight[path.path_id], context.now)
             if room <= 0 and not window.fast_retransmit_due:  # section 7.2.4: the first packet ignores cwnd
                 return
             parts = self._take_lead(path, data_path)
@@ -239,7 +239,7 @@ class Packetizer:
             key_id = record.key_id
             filled, earliest = window.fill(parts, path.payload - _size(parts), path.path_id, context.now, not parts)
             if filled:
-                if not transmission.outstanding.has_outstanding(last_path_id):  # section 6.3.2 R2
+                if not sender.outstanding.has_outstanding(last_path_id):  # section 6.3.2 R2
                     context.timers.stop(timer_key(T3_RTX, last_path_id))
                 path.on_sent(context.now, again=True)
                 self._start_t3(path, earliest)
@@ -249,13 +249,13 @@ class Packetizer:
     def _send_new(self, data: EstablishedData, data_path: Path) -> None:
         """New data, in runs of packets to one path; section 6.4: the user may have named a path for a message."""
         context = self._context
-        transmission = data.sender
-        queue = transmission.queue
-        if transmission.suspended or transmission.window.earliest_lost() is not None:
+        sender = data.sender
+        queue = sender.queue
+        if sender.suspended or sender.outstanding.earliest_lost() is not None:
             return  # section 6.1 C
         path = data_path
         # Section 6.1 D: each SACK is an opportunity to send, although those of a batch are taken together.
-        burst = (context.config.max_burst or _UNLIMITED) * max(transmission.sacks, 1)
+        burst = (context.config.max_burst or _UNLIMITED) * max(sender.sacks, 1)
         while queue.buffered and burst:
             message = queue.next_message() if queue.directed else None
             wanted = ANY_PATH if message is None else message.path_id
@@ -266,8 +266,8 @@ class Packetizer:
                 break
             burst -= sent
         # A message that is written in parts may hold up the others: then it is not the window that is closed.
-        if queue and not transmission.outstanding and queue.next_size(path.payload):
-            transmission.await_window(path)
+        if queue and not sender.outstanding and queue.next_size(path.payload):
+            sender.await_window(path)
 
     def _send_run(
         self, data: EstablishedData, path: Path, wanted: int, key_id: int, burst: int, lead: list[bytes]
@@ -278,9 +278,9 @@ class Packetizer:
         `lead` opens the first of them, or leaves on its own if no chunk fits behind it.
         """
         context = self._context
-        transmission = data.sender
-        outstanding = transmission.outstanding
-        queue = transmission.queue
+        sender = data.sender
+        outstanding = sender.outstanding
+        queue = sender.queue
         path_id = path.path_id
         seal = self._seal
         packets: list[bytes] = []
@@ -293,17 +293,17 @@ class Packetizer:
         nagle = not context.config.nodelay
         now = context.now
         room = path.space(outstanding.in_flight[path_id], now)
-        peer_rwnd = transmission.window.peer_rwnd()
+        peer_rwnd = sender.window.peer_rwnd()
         tsn = first_tsn = outstanding.next_tsn
         user_bytes = 0
         total = 0
         pads = data.pads and self._outbox.takes_trains
         train = 0  # the size of the packets that go with one system call: of equal ones, before a shorter one
         sent = 0
-        last_tsn = transmission.window.last_new_tsn()
+        last_tsn = sender.window.last_new_tsn()
         while room > 0 and queue.buffered and sent < burst and tsn <= last_tsn:
             space = path.payload - _size(lead) if lead else path.payload
-            if nagle and _gathers(transmission, space, sent > 0):
+            if nagle and _gathers(sender, space, sent > 0):
                 break
             count, taken = queue.fill(writer, space, tsn, peer_rwnd, wanted, key_id)
             if not count:
@@ -311,7 +311,7 @@ class Packetizer:
                     self._emit(path, b"".join(lead))
                     lead.clear()
                     continue
-                if sent or not queue.next_size(space) or not transmission.take_probe():
+                if sent or not queue.next_size(space) or not sender.take_probe():
                     break
                 count, taken = queue.fill(writer, space, tsn, queue.next_size(space), wanted, key_id)
                 if not count:  # a scheduler that changes its mind, or the next message wants another path
@@ -391,9 +391,9 @@ class Packetizer:
         self._context.statistics.packets_sent += 1
 
 
-def _gathers(transmission: Transmission, space: int, leaving: bool) -> bool:
+def _gathers(sender: Sender, space: int, leaving: bool) -> bool:
     """Nagle's algorithm (section 6.1): part of a packet waits while data is in flight, or about to leave."""
-    return (leaving or transmission.outstanding.user_bytes > 0) and not transmission.queue.fills(space)
+    return (leaving or sender.outstanding.user_bytes > 0) and not sender.queue.fills(space)
 
 
 def _size(parts: list[bytes]) -> int:

@@ -18,7 +18,7 @@ from ..wire import causes, control
 from ..wire.constants import MASK_32
 from .context import Context
 from .data.receiver import Reception
-from .data.sender import Transmission
+from .data.sender import Sender
 from .data.submission import Submission
 from .state import (
     ESTABLISHED,
@@ -50,7 +50,7 @@ class Shutdown:
         "retransmissions",
     )
 
-    def __init__(self, context: Context, receiver: Reception, sender: Transmission, submission: Submission) -> None:
+    def __init__(self, context: Context, receiver: Reception, sender: Sender, submission: Submission) -> None:
         self._context = context
         self._receiver = receiver
         self._sender = sender

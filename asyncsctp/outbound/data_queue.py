@@ -42,14 +42,13 @@ class DataQueue(SendQueue):
         first_tsn = tsn
         user_before = max_user
         max_chunk = self.max_chunk
+        directed = self.directed
         while space > DATA_HEADER_SIZE:
             stream = self._begun or self._turn()
             if stream is None or not stream.messages:
                 break
             message = stream.messages[stream.head]
-            if message.path_id != path_id:
-                break
-            if (message.terms is not None or key_id >= 0) and message.key_id != key_id:
+            if directed and (message.path_id != path_id or message.key_id != key_id):
                 break
             if stream.begun or len(message.data) + DATA_HEADER_SIZE > max_chunk or message.flags & WHOLE != WHOLE:
                 taken = self._fragment(stream, message, writer, space, tsn, max_user)
@@ -65,7 +64,6 @@ class DataQueue(SendQueue):
             sid_key = stream.sid << 16
             ssn = stream.next_ssn
             alone = not self._competing
-            is_keyed = key_id >= 0
             urgent_flags = self.urgent_flags
             user_at_start = max_user
             length = 0
@@ -75,12 +73,11 @@ class DataQueue(SendQueue):
                 size = len(data)
                 length = size + DATA_HEADER_SIZE
                 flags = message.flags
-                if length > space or length > max_chunk or size > max_user or message.path_id != path_id:
+                if length > space or length > max_chunk or size > max_user:
                     break
                 if flags & WHOLE != WHOLE:  # a piece, or withdrawn
                     break
-                terms = message.terms
-                if (terms is not None or is_keyed) and message.key_id != key_id:
+                if directed and (message.path_id != path_id or message.key_id != key_id):
                     break
                 messages[head] = GONE
                 head += 1
@@ -91,6 +88,7 @@ class DataQueue(SendQueue):
                     writer.write(PADDING[length & 3])
                     length = (length + 3) & -4
                 message.tsn = tsn
+                terms = message.terms
                 if terms is not None:
                     terms.number = ssn
                     terms.state = LEFT

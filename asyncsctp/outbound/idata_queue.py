@@ -71,9 +71,7 @@ class IDataQueue(SendQueue):
             if stream is None:
                 break
             message = stream.messages[stream.head]
-            if message.path_id != path_id:
-                break
-            if (message.terms is not None or key_id >= 0) and message.key_id != key_id:
+            if self.directed and (message.path_id != path_id or message.key_id != key_id):
                 break
             size = len(message.data) - stream.offset
             left = size

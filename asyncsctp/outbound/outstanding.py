@@ -209,7 +209,11 @@ class OutstandingQueue:
         return summary
 
     def earliest_lost(self) -> PacketRecord | None:
-        """Return the record to send again first; None if nothing is marked for retransmission."""
+        """Return the record to send again first; None if nothing is marked for retransmission.
+
+        Its `path_id` is where it went last. If it is LOST it goes there again, if TIMED_OUT better elsewhere (section
+        6.4).
+        """
         lost = self._lost_tsns
         while lost:
             record = self.records[self.index(lost[0])] if lost[0] > self.cumulative_tsn else None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from .ack_summary import AckSummary
-from .message import ANY_KEY, TIMED_OUT, PacketRecord
+from .message import ANY_KEY, TIMED_OUT
 from .outstanding import OutstandingQueue
 
 #: How far beyond the cumulative TSN a packet may begin. Gap ack blocks end at 65535 (section 3.3.4), and a stream may
@@ -73,10 +73,6 @@ class RetransmissionQueue:
             summary.entered_recovery = True
         return summary
 
-    def on_shutdown(self, cumulative_tsn: int, now: float) -> AckSummary:
-        """Take in the cumulative TSN of a SHUTDOWN chunk, which says nothing else (section 9.2)."""
-        return self.on_sack(cumulative_tsn, self.a_rwnd, None, now)
-
     def expire_t3(self, path_id: int) -> int:
         """Mark what is outstanding on a path for retransmission (section 6.3.3), and return how many records.
 
@@ -85,14 +81,6 @@ class RetransmissionQueue:
         self.in_recovery = False
         self.fast_retransmit_due = False
         return self._outstanding.expire(path_id)
-
-    def earliest_lost(self) -> PacketRecord | None:
-        """Return the record to send again first, or None.
-
-        Its `path_id` is where it went last. If it is LOST it goes there again, if TIMED_OUT better elsewhere (section
-        6.4).
-        """
-        return self._outstanding.earliest_lost()
 
     def fill(self, parts: list[bytes], space: int, path_id: int, now: float, force: bool = False) -> tuple[int, bool]:
         """Append as many lost records as fit into `space` bytes, the earliest first (sections 6.3.3 E3 and 7.2.4).

@@ -30,7 +30,7 @@ class SendQueue:
     * `header_size`: the bytes of each chunk's header. `interleaves`: chunks of several messages may take turns, and
       unordered messages have numbers too.
     * `buffered` counts user bytes; `waiting` those that wait for streams to be reset.
-    * `directed`: a message may want a path or a key of its own.
+    * `directed`: a message may want a path or a key of its own; else none does.
     * `urgent_flags` are set in every chunk: FLAG_IMMEDIATE in SHUTDOWN-PENDING (section 6.1), else 0.
     * `tracked` receives, as (TSN, message), the last chunks of messages that were fragmented, and all of those that
       have terms; its user empties it.

@@ -11,7 +11,7 @@ from support.script import B, Chunk, E, Packet, Script
 from asyncsctp.config import Config
 from asyncsctp.errors import MessageTooLarge
 from asyncsctp.events import SendFailed
-from asyncsctp.handlers.data.sender import Transmission
+from asyncsctp.handlers.data.sender import Sender
 from asyncsctp.outbound.message import LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
 from asyncsctp.wire.constants import DATA, FORWARD_TSN, I_DATA, I_FORWARD_TSN, SACK
 
@@ -490,7 +490,7 @@ class TestWatching:
         assert [(watcher, bool(reason)) for watcher, reason, *_ in script.user.settled] == [("me", True)]
 
 
-def transmission(script: Script) -> Transmission:
+def transmission(script: Script) -> Sender:
     found = script.association._parts.established.sender
     return found
 

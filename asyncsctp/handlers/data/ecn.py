@@ -11,18 +11,18 @@ from ...wire import control
 from ...wire.constants import MASK_32
 from ...wire.serial import ahead, unwrap
 from ..context import Context
-from .sender import Transmission
+from .sender import Sender
 
 
 @final
 class Ecn:
     """The ECN conversation of one association, as receiver and as sender of data."""
 
-    __slots__ = ("_context", "_marked_tsn", "_transmission")
+    __slots__ = ("_context", "_marked_tsn", "_sender")
 
-    def __init__(self, context: Context, transmission: Transmission) -> None:
+    def __init__(self, context: Context, sender: Sender) -> None:
         self._context = context
-        self._transmission = transmission
+        self._sender = sender
         self._marked_tsn = -1
 
     # As receiver of data.
@@ -47,8 +47,8 @@ class Ecn:
         """Reduce the window once for each window of data (RFC 3168 section 6.1.2), and say so with CWR."""
         context = self._context
         context.statistics.ecn_echoes_received += 1
-        tsn = unwrap(wire_tsn, self._transmission.outstanding.cumulative_tsn)
-        if tsn >= self._transmission.outstanding.next_tsn:
+        tsn = unwrap(wire_tsn, self._sender.outstanding.cumulative_tsn)
+        if tsn >= self._sender.outstanding.next_tsn:
             return  # never sent
-        self._transmission.on_congestion_experienced(tsn)
+        self._sender.on_congestion_experienced(tsn)
         context.answer(control.pack_cwr(wire_tsn))

@@ -37,7 +37,7 @@ _ONE: Final = [1]
 
 
 @final
-class Transmission:
+class Sender:
     """The sending side of one association.
 
     SACKs that come together are carried out together, see `on_sack`. Whoever looks at what they may change, which is
@@ -258,7 +258,7 @@ class Transmission:
         """
         cumulative_tsn = unwrap(wire_cumulative_tsn, self.outstanding.cumulative_tsn)
         if cumulative_tsn < self.outstanding.next_tsn:
-            self._apply(self.window.on_shutdown(cumulative_tsn, self._context.now), _ONE)
+            self._apply(self.window.on_sack(cumulative_tsn, self.window.a_rwnd, None, self._context.now), _ONE)
 
     def on_congestion_experienced(self, tsn: int) -> None:
         """Reduce the window of the path of this TSN, on whose packet the peer has seen a congestion mark."""
@@ -465,7 +465,7 @@ class Transmission:
     def _supply(self, path: Path) -> int:
         """Return about how many user bytes could have left for this path, had data left after each SACK."""
         outstanding = self.outstanding
-        if self.window.earliest_lost() is not None:
+        if outstanding.earliest_lost() is not None:
             return outstanding.user_bytes - outstanding.in_flight_user_bytes - self._refilled
         if self.suspended or not (self.queue.directed or path is self._context.paths.data_path()):
             return 0

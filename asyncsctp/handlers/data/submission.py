@@ -17,7 +17,7 @@ from ...wire.constants import MASK_32
 from ..context import Context
 from ..setup.agreement import Setup
 from .abandonment import Abandonment
-from .sender import Transmission
+from .sender import Sender
 
 _LOST: Final = "the peer restarted the association"
 _MOST_RESTARTS: Final = 15
@@ -34,17 +34,15 @@ class Submission:
         "_lost",
         "_queue",
         "_setup",
-        "_transmission",
+        "_sender",
         "max_message_size",
         "outgoing_streams",
     )
 
-    def __init__(
-        self, context: Context, transmission: Transmission, setup: Setup, before: Submission | None = None
-    ) -> None:
+    def __init__(self, context: Context, sender: Sender, setup: Setup, before: Submission | None = None) -> None:
         self._context = context
-        self._transmission = transmission
-        self._queue = transmission.queue
+        self._sender = sender
+        self._queue = sender.queue
         self._setup = setup
         self.outgoing_streams = setup.outgoing_streams
         self.max_message_size = context.config.max_message_size
@@ -96,8 +94,8 @@ class Submission:
             terms.message = piece
             if terms.key is not None:
                 terms.key.count += 1
-            if self._transmission.abandonment is not None:
-                self._transmission.abandonment.add(terms, piece.order)
+            if self._sender.abandonment is not None:
+                self._sender.abandonment.add(terms, piece.order)
             self._context.statistics.messages_sent += 1
 
     def set_priority(self, sid: int, value: int) -> None:
@@ -132,7 +130,7 @@ class Submission:
         """Give up a message that is neither acknowledged nor given up; `ValueError` as of `withdraw`."""
         abandonment = self._abandonment("withdrawing a message that has begun to leave", terms.state != WAITING)
         abandonment.give_up(terms, RELIABLE)
-        self._transmission.look_back()
+        self._sender.look_back()
 
     def open_messages(self) -> list[Terms]:
         """Return the terms of the messages that are being written in parts."""
@@ -140,7 +138,7 @@ class Submission:
 
     def _terms_of(self, message: OutboundMessage) -> Terms | None:
         """Return the terms of a message that was sent, made where it has none; None if nothing more becomes of it."""
-        outstanding = self._transmission.outstanding  # SACKs that have come change what becomes of messages
+        outstanding = self._sender.outstanding  # SACKs that have come change what becomes of messages
         terms = message.terms
         if terms is None:
             terms = Terms()
@@ -160,7 +158,7 @@ class Submission:
 
     def lose(self) -> None:
         """Note what the peer, which has restarted the association, will never acknowledge."""
-        outstanding = self._transmission.outstanding
+        outstanding = self._sender.outstanding
         self._lost = (*self._lost[-_MOST_RESTARTS:], (outstanding.cumulative_tsn, outstanding.next_tsn))
 
     def _is_lost(self, tsn: int) -> bool:
@@ -180,22 +178,20 @@ class Submission:
                     importance = terms.bound
             if terms.key is not None:
                 terms.key.count += 1
-        abandonment = self._transmission.abandonment
+        abandonment = self._sender.abandonment
         if abandonment is not None:
-            abandonment.free(
-                self._transmission.buffered + len(message.data) - self._context.config.send_buffer, importance
-            )
+            abandonment.free(self._sender.buffered + len(message.data) - self._context.config.send_buffer, importance)
         self._queue.push(message)
         if abandonment is not None:
             if terms is not None:
                 abandonment.add(terms, message.order)
-            self._transmission.look_back()
+            self._sender.look_back()
 
     def _abandonment(self, what: str, tells_peer: bool) -> Abandonment:
         if tells_peer and not self._setup.partial_reliability:
             raise ValueError(f"{what} takes partial reliability (RFC 3758), which was not negotiated with the peer")
         self._is_cautious = True
-        return self._transmission.open_abandonment(self._setup.interleaving)
+        return self._sender.open_abandonment(self._setup.interleaving)
 
     def _check(self, sid: int, ppid: int, size: int) -> None:
         if not 0 <= sid < self.outgoing_streams:

@@ -8,7 +8,7 @@ from typing import Final, final
 from ...wire.serial import unwrap_upwards
 from ..context import Context
 from ..data.receiver import Reception
-from ..data.sender import Transmission
+from ..data.sender import Sender
 from ..data.submission import Submission
 
 #: Seconds for which a packet may be under way (section 5.1.4).
@@ -17,13 +17,13 @@ _MSL: Final = 30.0
 
 @final
 class Outgoing:
-    """`OutgoingStreams` of a `Transmission` and the `Submission` before it."""
+    """`OutgoingStreams` of a `Sender` and the `Submission` before it."""
 
-    __slots__ = ("_context", "_submission", "_transmission")
+    __slots__ = ("_context", "_submission", "_sender")
 
-    def __init__(self, context: Context, transmission: Transmission, submission: Submission) -> None:
+    def __init__(self, context: Context, sender: Sender, submission: Submission) -> None:
         self._context = context
-        self._transmission = transmission
+        self._sender = sender
         self._submission = submission
 
     @property
@@ -34,57 +34,57 @@ class Outgoing:
     @property
     def next_tsn(self) -> int:
         """The TSN that is assigned next."""
-        return self._transmission.outstanding.next_tsn
+        return self._sender.outstanding.next_tsn
 
     @property
     def is_acknowledged(self) -> bool:
         """Whether the peer has everything that has left."""
-        outstanding = self._transmission.outstanding
+        outstanding = self._sender.outstanding
         return outstanding.cumulative_tsn + 1 == outstanding.next_tsn
 
     def acknowledges(self, tsn: int) -> bool:
         """Whether the peer has acknowledged this TSN, or a later one."""
-        return self._transmission.outstanding.cumulative_tsn >= tsn
+        return self._sender.outstanding.cumulative_tsn >= tsn
 
     def hold(self, streams: tuple[int, ...]) -> None:
         """Messages that are written from now on wait for `release`."""
-        self._transmission.queue.pause(streams)
+        self._sender.queue.pause(streams)
 
     def is_clear(self, streams: tuple[int, ...]) -> bool:
         """Whether what was written before `hold` has left completely."""
-        queue = self._transmission.queue
+        queue = self._sender.queue
         if not streams:
             return not queue.buffered and not queue.is_amid()
         return not any(queue.has_unsent(sid) for sid in streams)
 
     def stop(self) -> bool:
         """Nothing new leaves until `go_on`, unless it belongs to a message that was begun; whether there is none."""
-        if not self._transmission.suspended:  # else none has begun since
-            self._transmission.suspended = not self._transmission.queue.is_amid()
-        return self._transmission.suspended
+        if not self._sender.suspended:  # else none has begun since
+            self._sender.suspended = not self._sender.queue.is_amid()
+        return self._sender.suspended
 
     def go_on(self, reset: bool) -> None:
         """The end of `stop`; with `reset` the sequence numbers of all streams begin with 0. What is held still is."""
-        self._transmission.suspended = False
+        self._sender.suspended = False
         if reset:
-            self._transmission.queue.renumber()
+            self._sender.queue.renumber()
 
     def release(self, streams: tuple[int, ...], reset: bool) -> None:
         """Messages may leave again; with `reset` their sequence numbers begin with 0."""
-        queue = self._transmission.queue
+        queue = self._sender.queue
         if reset:
-            self._transmission.outstanding.renumber(streams or queue.in_use())
+            self._sender.outstanding.renumber(streams or queue.in_use())
         queue.resume(streams, reset)
 
     def restart(self, wire_tsn: int) -> None:
         """All that has left is acknowledged, and this TSN is assigned next."""
-        outstanding = self._transmission.outstanding
-        self._transmission.doubted_until = self._context.now + _MSL
+        outstanding = self._sender.outstanding
+        self._sender.doubted_until = self._context.now + _MSL
         outstanding.restart(unwrap_upwards(wire_tsn, outstanding.next_tsn))  # what was counted before stays lower
 
     def expect_restart(self, is_expected: bool) -> None:
         """Whether the peer may acknowledge by another count of TSNs than ours."""
-        self._transmission.doubted_until = inf if is_expected else self._context.now + _MSL
+        self._sender.doubted_until = inf if is_expected else self._context.now + _MSL
 
     def add(self, count: int) -> None:
         """So many more streams may be used."""
@@ -94,7 +94,7 @@ class Outgoing:
 
     def is_unused(self, sid: int) -> bool:
         """Whether nothing was sent on this stream, or written to it, since its numbers began with 0."""
-        return self._transmission.queue.is_unused(sid)
+        return self._sender.queue.is_unused(sid)
 
 
 @final

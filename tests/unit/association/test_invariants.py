@@ -12,7 +12,7 @@ from support.script import LOCAL
 from asyncsctp.association.association import Association
 from asyncsctp.association.invariants import InvariantViolation, check
 from asyncsctp.handlers.data.receiver import Reception
-from asyncsctp.handlers.data.sender import Transmission
+from asyncsctp.handlers.data.sender import Sender
 from asyncsctp.handlers.state import COOKIE_WAIT
 from asyncsctp.inbound.data_tracker import ACK_DELAYED, ACK_NOW
 from asyncsctp.outbound.message import LOST
@@ -45,7 +45,7 @@ class Dropper:
         return self.count < 0
 
 
-def transmission(association: Association) -> Transmission:
+def transmission(association: Association) -> Sender:
     found = association._parts.established.sender
     return found
 

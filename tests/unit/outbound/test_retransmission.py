@@ -48,7 +48,7 @@ def test_a_stale_sack_does_not_change_the_window() -> None:
 
 def test_a_shutdown_acknowledges_but_has_no_window() -> None:
     outstanding, queue = sent(1, 1)
-    assert queue.on_shutdown(2, 1.0).cum_advanced
+    assert queue.on_sack(2, queue.a_rwnd, None, 1.0).cum_advanced
     assert not outstanding
     assert queue.peer_rwnd() == 10000
 
@@ -82,20 +82,20 @@ def test_fast_retransmit_enters_recovery_once_until_the_exit_point() -> None:
 
 
 def test_a_timeout_marks_the_path_and_ends_recovery() -> None:
-    _, queue = sent(1, 1, 1, 1, 1, 1, paths=2)
+    outstanding, queue = sent(1, 1, 1, 1, 1, 1, paths=2)
     for top in (4, 5, 6):
         queue.on_sack(0, 10000, ((4, top),), 1.0)
     assert so_far(queue.in_recovery)
     assert queue.expire_t3(0) == 2
     assert not queue.in_recovery
     assert not queue.fast_retransmit_due
-    lost = queue.earliest_lost()
+    lost = outstanding.earliest_lost()
     assert lost is not None
     assert lost.state == TIMED_OUT
     assert lost.path_id == 0
     parts: list[bytes] = []
     assert queue.fill(parts, 1000, 1, 2.0) == (CHUNK, True)  # the next one was lost on another path
-    lost = queue.earliest_lost()
+    lost = outstanding.earliest_lost()
     assert lost is not None
     assert lost.state == LOST
     assert lost.path_id == 1
