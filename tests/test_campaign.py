@@ -110,4 +110,4 @@ def test_shrinking_leaves_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None
     failure = attempt(family, 1, 10.0)
     assert failure is not None
     assert shrink(family, failure, 10.0) == ["a", "c"]
-    assert brief(["x", "deed 3", "deed 9", "y", "deed 2", "deed 4"]) == "x,y,deed 2-4,deed 9"
+    assert brief(["x", "action 3", "action 9", "y", "action 2", "action 4"]) == "x,y,action 2-4,action 9"

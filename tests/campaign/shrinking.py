@@ -34,7 +34,7 @@ def brief(features: Iterable[str]) -> str:
     """With commas between them; of several whose numbers follow one another only the first and the last."""
     named: list[str] = []
     runs: list[list[int]] = []
-    numbered = re.compile(r"deed (\d+)")
+    numbered = re.compile(r"action (\d+)")
     numbers = sorted(int(match[1]) for feature in features if (match := numbered.fullmatch(feature)))
     for number in numbers:
         if runs and runs[-1][1] == number - 1:
@@ -42,7 +42,7 @@ def brief(features: Iterable[str]) -> str:
         else:
             runs.append([number, number])
     named = [feature for feature in features if not numbered.fullmatch(feature)]
-    named += [f"deed {first}-{last}" if first != last else f"deed {first}" for first, last in runs]
+    named += [f"action {first}-{last}" if first != last else f"action {first}" for first, last in runs]
     return ",".join(named)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from support.asconf_script import Mobile
 from support.endpoints import Solo
 from support.hostile.extension_peer import LIMITS, STATES, ExtensionPeer
-from support.random_runs.plan import Deed, Plan, draw
+from support.random_runs.plan import Action, Plan, draw
 from support.random_runs.planned_cores import PlannedCores
 from support.script import LOCAL, UDP_PORT
 
@@ -129,18 +129,18 @@ def plan_of(data: bytes) -> Plan:
     """The plan that these bytes stand for."""
     plan = draw(int.from_bytes(data[:2]))
     at = 0.0
-    deeds: list[Deed] = []
+    actions: list[Action] = []
     begun: list[tuple[int, int]] = []
     for number, place in enumerate(range(2, min(len(data) - 3, 200), 4)):
         pause, verb, first, second = data[place : place + 4]
         at = round(at + (pause / 400) ** 3, 6)
         side = verb & 1
-        what, arguments = _deed(verb >> 1, number, first, second, begun, side)
-        deeds.append(Deed(at, 0 if what == "restart" else side, what, arguments))
-    return replace(plan, deeds=tuple(deeds), calm=at + 0.001)
+        what, arguments = _action(verb >> 1, number, first, second, begun, side)
+        actions.append(Action(at, 0 if what == "restart" else side, what, arguments))
+    return replace(plan, actions=tuple(actions), calm=at + 0.001)
 
 
-def _deed(
+def _action(
     verb: int, number: int, first: int, second: int, begun: list[tuple[int, int]], side: int
 ) -> tuple[str, tuple[Any, ...]]:
     """One thing that is done, and how."""

@@ -14,7 +14,7 @@ from support.hostile.address_change_runs import NATTED, ROAMING, WARY
 from support.hostile.corruption import (
     any_number_is_survived,
     misplaced_are_survived,
-    soup_is_survived,
+    random_packets_are_survived,
     spoiled_is_survived,
     truncated_are_survived,
 )
@@ -81,4 +81,4 @@ def test_every_packet_in_every_state() -> None:
 
 @pytest.mark.parametrize("seed", seeds(100 if not is_full_run() else 10_000))
 def test_random_packets(seed: int) -> None:
-    soup_is_survived(everything(), Random(seed))
+    random_packets_are_survived(everything(), Random(seed))

@@ -18,7 +18,7 @@ from support.hostile.corruption import (
     label,
     misplaced_are_survived,
     play,
-    soup_is_survived,
+    random_packets_are_survived,
     spoiled_is_survived,
     truncated_are_survived,
 )
@@ -180,9 +180,9 @@ def test_every_packet_of_extensions_in_every_state() -> None:
 
 @pytest.mark.parametrize("seed", seeds(100 if not is_full_run() else 10_000))
 def test_random_packets_with_all_extensions(seed: int) -> None:
-    soup_is_survived(rich_moments(), Random(seed))
+    random_packets_are_survived(rich_moments(), Random(seed))
 
 
 @pytest.mark.parametrize("seed", seeds(300 if not is_full_run() else 20_000))
 def test_random_packets(seed: int) -> None:
-    soup_is_survived(moments(), Random(seed))
+    random_packets_are_survived(moments(), Random(seed))

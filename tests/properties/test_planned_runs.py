@@ -44,5 +44,5 @@ def test_a_plan_without_a_feature_has_the_rest(seed: int) -> None:
     for feature in plan.features:
         less = plan.without([feature])
         assert less != plan
-        assert feature not in less.features or feature.startswith("deed ")
-        assert all(deed in plan.deeds for deed in less.deeds)
+        assert feature not in less.features or feature.startswith("action ")
+        assert all(action in plan.actions for action in less.actions)

@@ -1,4 +1,4 @@
-"""An association whose addresses may change, and a scripted peer that asks for it and answers (RFC 5061)."""
+"""An association whose addresses may change, and a scripted peer that sends and answers ASCONF (RFC 5061)."""
 
 from __future__ import annotations
 

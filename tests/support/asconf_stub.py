@@ -1,4 +1,4 @@
-"""The core's part in changing addresses, played by hand: requests wait until the test answers them."""
+"""A stand-in for the core's part in changing addresses: requests wait until the test answers them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Asconf", "Request", "play"]
 
 
 class Request:
-    """What was asked for: (verb, new address, old address)."""
+    """A request of the shell: `asked` is its verb and the addresses."""
 
     def __init__(self, core: Core, verb: str, new: str = "", old: str = "") -> None:
         self.asked = tuple(word for word in (verb, new, old) if word)

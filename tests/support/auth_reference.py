@@ -1,4 +1,4 @@
-"""RFC 4895 once more, in the fewest lines that say it: what tests hold the library's answers against."""
+"""A second, short implementation of RFC 4895, which tests compare the library's answers with."""
 
 from __future__ import annotations
 

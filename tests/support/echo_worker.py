@@ -1,4 +1,4 @@
-"""A worker process of `tests/aio/processes/test_workers.py`: a module, so that a process begun anew can import it."""
+"""The worker process of `tests/aio/processes/test_workers.py`, as a module that a spawned process can import."""
 
 from __future__ import annotations
 

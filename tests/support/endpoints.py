@@ -1,4 +1,4 @@
-"""Stages for tests by clause: one endpoint against packets made by hand, or several on a simulated network.
+"""Endpoints for tests by clause: one against packets made by hand, or several on a simulated network.
 
 `Solo` is an endpoint whose peer is the test itself. `Sim` has real endpoints on all sides; whatever they send is
 watched: nothing but what section 5.4 allows may ever leave for an UNCONFIRMED address.

@@ -1,4 +1,4 @@
-"""What things cost: lines of Python, which are the same on every machine, and bytes that are held."""
+"""Counts of what things cost: executed lines of Python, the same on every machine, and bytes held."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attributes that a test looks at again after they have changed."""
+"""A function that keeps mypy from narrowing an attribute which a test looks at again after it has changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For tests of draft-ietf-tsvwg-natsupp: a server whose client is behind a NAT, and what NATs say."""
+"""A server whose client is behind a NAT, and the chunks of NATs, for tests of draft-ietf-tsvwg-natsupp."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A network of its own for a test: a fresh Linux network namespace with nothing but a loopback interface; and a second
-one, with a process in it, that cables lead to.
+"""Linux network namespaces for tests: a fresh one with only a loopback interface, and a second one with a process in
+it, joined to the first by virtual cables.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def ip(*words: str) -> None:
 
 
 class Elsewhere:
-    """Another namespace, in which a Python program runs, and the cables that lead there from this thread's."""
+    """A second namespace, in which a Python program runs, and the cables from this thread's namespace to it."""
 
     CABLE: Final = ("near", "far")
     NOBODY: Final = "02:00:00:00:00:01"  # no interface has this link-layer address

@@ -1,7 +1,7 @@
 """Two core endpoints, A and Z, on a simulated network: seeded, in virtual time, and checked after every event.
 
-Nothing here is a closure, so that a whole pair with all that is under way can be pickled, and a run be continued from
-any instant as often as one likes.
+Nothing here is a closure, so that a whole pair can be pickled in the middle of a run, and the run be continued from
+there as often as one likes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Z_ADDRESSES = ("10.0.0.2", "10.1.0.2")
 
 
 class Chance:
-    """What the core takes its tags, nonces and secrets from."""
+    """The source of the core's tags, nonces and secrets."""
 
     def __init__(self, seed: int | str) -> None:
         self.random = random.Random(seed)
@@ -44,7 +44,7 @@ class Chance:
 
 
 class Recorder(AssociationUser):
-    """A user that remembers what it is told. It reads each message at once, unless `reading` is false."""
+    """A user that records what it is told. It reads each message at once, unless `reading` is false."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""UDP ports that nobody has, and that nobody gets by chance until a test has bound them."""
+"""Free UDP ports, which no other process gets by chance before a test has bound them."""
 
 from __future__ import annotations
 

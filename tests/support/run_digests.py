@@ -1,9 +1,9 @@
-"""What happens in seeded runs, as a digest of each: a program, so that two builds of the package can be compared.
+"""A program that prints a digest of each of many seeded runs, so that two builds of the package can be compared.
 
     python tests/support/run_digests.py {run | packets} FIRST LAST
 
-Its first line says which build runs; each other one has a seed, how many packets were on their way, and the digest of
-all of them, with the instants, and of what both users were told. With a single seed, these are listed behind it.
+Its first line says which build runs. Each other line has a seed, the number of packets, and the digest of all of
+them, with their times, and of what both users were told. With a single seed, all of these are listed too.
 """
 
 from __future__ import annotations

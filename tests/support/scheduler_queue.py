@@ -1,4 +1,4 @@
-"""A small stand-in for the send queue: streams with messages of given sizes, packets, and what left in which order."""
+"""A small stand-in for the send queue: streams, messages of given sizes, packets, and the order in which they left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asyncsctp.schedulers import NO_STREAM, StreamScheduler
 
 @dataclass
 class Sender:
-    """`chunk`: the most that a turn takes, as with I-DATA; None: a turn is a message, as with DATA."""
+    """The stand-in. `chunk`: the most bytes of a turn, as with I-DATA; None: a turn is a message, as with DATA."""
 
     scheduler: StreamScheduler
     chunk: int | None = None

@@ -1,4 +1,4 @@
-"""One association, and a peer that says what the test says: packers and readers of the wire, and a clock in the hand.
+"""One association against a scripted peer: packers and readers of the wire, and a clock that the test sets.
 
 The association is a real one at a real core endpoint, set up by a real handshake; the peer has no state but its tag.
 TSNs are numbers from 0 on both sides: `Script` and `Chunk` hide where they really start, which is just below the
@@ -58,7 +58,7 @@ I = 8  # noqa: E741 - the bits have the names that section 3.3.1 gives them
 
 
 class Chance:
-    """Tags and initial TSNs just below the wrap, and heartbeats whose jitter a test can choose."""
+    """A source of tags and initial TSNs just below the wrap, and of a heartbeat jitter that a test can choose."""
 
     def __init__(self) -> None:
         self._random = random.Random(1)
@@ -99,7 +99,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Packet:
-    """A packet that the association sent, and when and where to."""
+    """A packet that the association sent, with its time and its route."""
 
     at: float
     route: Route

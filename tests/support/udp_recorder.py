@@ -1,4 +1,4 @@
-"""What a UDP transport does, noted; and a socket whose sends can be made to fail."""
+"""A recorder of what a UDP transport calls, and a socket whose sends can be made to fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asyncsctp.udp.datagram import Address, DatagramError, PacketProtocol
 
 
 class Recorder(PacketProtocol):
-    """Notes every call, and lets a test wait until something has been noted."""
+    """A protocol that records every call, and lets a test wait until something has been recorded."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []

@@ -1,4 +1,4 @@
-"""Packets of other stacks, as they were captured: `tests/vectors`."""
+"""A reader of the packets of other stacks that are kept in `tests/vectors`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADER_SIZE = 12
 
 
 class Chunk(NamedTuple):
-    """A chunk of a packet, and all that stands behind it there."""
+    """A chunk of a packet, and all bytes behind it."""
 
     kind: int
     flags: int
@@ -40,7 +40,7 @@ class Captured(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """The shared keys by id, and the packets in their order; the first two hold INIT and INIT ACK."""
+    """Shared keys by id, and packets in their order; the first two hold INIT and INIT ACK."""
 
     keys: dict[int, bytes]
     packets: list[Captured]

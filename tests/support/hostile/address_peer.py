@@ -1,7 +1,7 @@
-"""A peer that has the tag, and the keys or not, and says whatever comes to its mind of addresses, from everywhere.
+"""A peer that sends random chunks of changing addresses, from everywhere, with or without the right keys.
 
-Chunks and parameters of RFC 4895, RFC 5061 and draft natsupp, most of them with the right form; numbers mostly near
-what is expected.
+Chunks and parameters of RFC 4895, RFC 5061 and draft natsupp, most of them well-formed, with numbers mostly near what
+is expected.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SETTINGS = Config(dynamic_addresses=True, rto_min=0.2, rto_initial=0.5, max_retr
 
 
 class RandomAddressChunks:
-    """The peer, and the user who does things meanwhile. `honest`: the share of packets that are authenticated."""
+    """The peer, and a user who acts meanwhile. `honest`: the share of packets that are authenticated."""
 
     def __init__(self, seed: int) -> None:
         self.random = random = Random(seed)

@@ -15,7 +15,7 @@ __all__ = [
     "label",
     "misplaced_are_survived",
     "play",
-    "soup_is_survived",
+    "random_packets_are_survived",
     "spoiled_is_survived",
     "truncated_are_survived",
 ]
@@ -75,7 +75,7 @@ def misplaced_are_survived(moments: Sequence[Moment], random: Random, samples: i
             raise
 
 
-def soup_is_survived(moments: Sequence[Moment], random: Random) -> None:
+def random_packets_are_survived(moments: Sequence[Moment], random: Random) -> None:
     """Random chunks of every kind, with the right tag mostly: whatever comes of it, it comes to an end."""
     moment = random.choice(moments)
     pair = moment.resume()

@@ -1,4 +1,4 @@
-"""A peer that knows every extension and keeps to none of its rules, and what an association may hold because of it."""
+"""A peer that knows every extension and breaks its rules, and the limits of what an association may hold for it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EVERYTHING = frozenset({I_DATA, I_FORWARD_TSN, FORWARD_TSN, RE_CONFIG})
 
 
 class CountingRecorder(Recorder):
-    """A user that counts what it is told, and keeps nothing of it. Unless it `reads`, all stays unread."""
+    """A user that counts what it is told, and keeps nothing. Unless it `reads`, all stays unread."""
 
     def __init__(self) -> None:
         super().__init__("the user")
@@ -286,7 +286,7 @@ class ExtensionPeer(Script):
 
 
 class RandomExtensionChunks:
-    """Well-formed chunks of all extensions with numbers at random; `wild`: anywhere, not only near what is expected."""
+    """Well-formed chunks of all extensions with random numbers, near what is expected unless `wild`."""
 
     def __init__(self, random: Random, script: ExtensionPeer, wild: float) -> None:
         self.random = random

@@ -1,8 +1,8 @@
-"""Packets that nobody sane sends, and instants at which to send them.
+"""Hostile packets, and recorded runs in which they are sent.
 
-A `Life` of an association is recorded, each packet that arrived as a `Moment`. From any of them the run can be gone on
-with, after some other packet than the one that came: from a copy of everything, or, as compiled objects can't be
-copied, by living the same life once more up to there.
+A `Life` of an association is recorded, each packet that arrived as a `Moment`. From any of them the run can go on with
+other packets than the one that came: from a pickled copy of everything or, as compiled objects can't be pickled, by
+repeating the run up to there.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ LIMIT = 20_000.0
 
 
 class Life(NamedTuple):
-    """How an association lives: the losses and marks that the network has for it, and which side ends it."""
+    """The plan of a run: the losses and marks of the network, and which side ends the association."""
 
     seed: int
     paths: int
@@ -114,7 +114,7 @@ class _ReachedError(Exception):
 
 
 class Moment(NamedTuple):
-    """A packet about to be received by one side (0: A, 1: Z), the `number`th of a life."""
+    """A packet about to be received by one side (0: A, 1: Z), the `number`th of a run."""
 
     side: int
     state: str
@@ -147,7 +147,7 @@ Watcher = Callable[[int, Route, bytes], None]
 
 
 class Tap:
-    """An endpoint as the simulation sees it; somebody may watch what it receives."""
+    """An endpoint as the simulation sees it, whose received packets can be watched."""
 
     def __init__(self, side: int, endpoint: Endpoint) -> None:
         self.side = side
@@ -250,7 +250,7 @@ class TappedPair(Pair):
 
 
 class Talk(TappedPair):
-    """A pair that sets itself up and says a few things, whatever happens to its packets."""
+    """A pair that sets itself up and exchanges a few messages, whatever happens to its packets."""
 
     def begin(self) -> None:
         self.connect(len(self.addresses[1]))
@@ -279,7 +279,7 @@ EXPENDABLE = 1000
 
 
 class RichTalk(Talk):
-    """A pair that says more: long messages at a time, some in parts, some that do not matter; and resets streams."""
+    """A pair that also sends long messages, some in parts, some unreliable, and resets streams."""
 
     def talk(self) -> None:
         super().talk()
@@ -362,7 +362,7 @@ def changed(packet: bytes, at: int, value: int) -> bytes:
 
 
 class Field(NamedTuple):
-    """A byte of a packet: what a change of it may do at most."""
+    """A byte of a packet, and the most that a change of it may cause."""
 
     is_harmless: bool
     name: str
@@ -402,11 +402,11 @@ def _field(kind: int, offset: int, length: int, is_last: bool) -> Field:
     return Field(True, "value")
 
 
-# Soup: packets put together at random, from chunks that mostly have the right form.
+# RandomPackets: packets put together at random, from chunks that mostly have the right form.
 
 
-class Soup:
-    """An attacker who knows tags and ports, and sends whatever comes to his mind to one side of a pair."""
+class RandomPackets:
+    """An attacker who knows tags and ports, and sends random packets to one side of a pair."""
 
     def __init__(self, random: Random, pair: Pair, side: int) -> None:
         self.random = random
@@ -593,7 +593,7 @@ class Soup:
 
 def stir(pair: Talk, moment: Moment, random: Random) -> None:
     """Go on from a moment with some packets of soup instead of the one that came, to the end."""
-    soup = Soup(random, pair, moment.side)
+    soup = RandomPackets(random, pair, moment.side)
     for _ in range(random.choice((1, 5, 40))):
         packet = soup.packet()
         endpoint = pair.endpoints[moment.side]

@@ -1,4 +1,4 @@
-"""A random life in which addresses come and go on both sides while data flows, and links are cut (RFC 5061)."""
+"""Random runs in which addresses come and go on both sides while data flows, and links are cut (RFC 5061)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def take(pair: Pair, side: int, address: str) -> None:
 
 
 class AddressChangeRun(RandomRun):
-    """What `RandomRun` does, and hosts that move about."""
+    """A `RandomRun` whose hosts move."""
 
     #: What each side may have, beside what it begins with.
     more: tuple[tuple[str, ...], tuple[str, ...]] = (("10.2.0.1", "10.3.0.1"), ("10.2.0.2", "10.3.0.2"))

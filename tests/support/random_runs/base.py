@@ -1,4 +1,4 @@
-"""A random life of one association: network, settings, messages, accidents; all of it decided by one number."""
+"""Random runs of one association: network, settings, messages and accidents, all drawn from one seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIMIT = 20_000.0
 
 
 class RandomRun:
-    """What happens to a `Pair`. `describe` says what was drawn, for whoever has to find a bug."""
+    """A random run of a `Pair`. `describe` says what was drawn, for whoever has to find a bug."""
 
     #: The addresses that each side may begin with.
     places: tuple[tuple[str, ...], tuple[str, ...]] = (A_ADDRESSES, Z_ADDRESSES)

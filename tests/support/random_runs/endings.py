@@ -1,6 +1,4 @@
-"""A random life that ends at a random instant, in the middle of whatever was going on, on a network that loses what
-ends it most.
-"""
+"""Random runs that end at a random instant, on a network that loses the chunks of the ending most."""
 
 from __future__ import annotations
 
@@ -188,7 +186,7 @@ class EndingRun(MessagesAndResetsRun):
 
 
 class _Survivors(Pair):
-    """A pair of which either side may lose its memory; whoever comes after has a user of its own."""
+    """A pair of which either side may lose its memory; its successor has a user of its own."""
 
     def __init__(self, seed: int, link: LinkSettings, config: Config, paths: int) -> None:
         self.earlier: list[Recorder] = []

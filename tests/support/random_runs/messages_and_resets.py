@@ -1,4 +1,4 @@
-"""A random life in which messages have policies, streams are reset, and chunks of messages interleave."""
+"""Random runs in which messages have policies, streams are reset, and chunks of messages interleave."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCHEDULERS = (
 
 
 class MessagesAndResetsRun(RandomRun):
-    """What `RandomRun` does, with everything that can be said about messages and streams."""
+    """A `RandomRun` with every option of messages and streams."""
 
     #: What each side may have, beside what it begins with.
     more: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())

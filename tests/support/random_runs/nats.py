@@ -1,4 +1,4 @@
-"""A random life behind NATs that forget their mappings or move, while links are cut and addresses come and go."""
+"""Random runs behind NATs that forget their mappings or move, while links are cut and addresses come and go."""
 
 from __future__ import annotations
 

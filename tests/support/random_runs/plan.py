@@ -1,7 +1,7 @@
-"""What a random meeting of two associations consists of, all of it drawn from one number, before anything happens.
+"""The random plan of a run of two associations, drawn from one seed before anything happens.
 
-Limits, sizes and timers are drawn together, small and large, and so are the things that users do. As all that happens
-is written down, a part of it can be left out and the rest stays as it was: see `Plan.without`.
+Limits, sizes and timers are drawn together, small and large, and so are the actions of users. As all of it is written
+down beforehand, a part can be left out while the rest stays as it was: see `Plan.without`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asyncsctp.outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from asyncsctp.testing import LinkSettings
 from asyncsctp.wire.constants import COOKIE_ECHO, DATA, HEARTBEAT, I_DATA, RE_CONFIG, SACK, SHUTDOWN
 
-__all__ = ["Deed", "Plan", "draw"]
+__all__ = ["Action", "Plan", "draw"]
 
 SCHEDULERS: Final = (
     schedulers.FirstComeFirstServed,
@@ -48,8 +48,8 @@ _NEW_ADDRESSES: Final = (("10.2.0.1", "10.3.0.1"), ("10.2.0.2", "10.3.0.2"))
 _FIRST_ADDRESSES: Final = (("10.0.0.1", "10.1.0.1"), ("10.0.0.2", "10.1.0.2"))
 
 
-class Deed(NamedTuple):
-    """Somebody does something: `side` 0 or 1, `at` so many seconds after both sides are up."""
+class Action(NamedTuple):
+    """An action of a user: `side` 0 or 1, `at` so many seconds after both sides are up."""
 
     at: float
     side: int
@@ -69,7 +69,7 @@ class Plan:
     paths: tuple[int, int]
     configs: tuple[Config, Config]
     in_parts: tuple[tuple[int, ...], tuple[int, ...]]
-    deeds: tuple[Deed, ...]
+    actions: tuple[Action, ...]
     calm: float
     closer: int
     both: bool
@@ -79,7 +79,7 @@ class Plan:
         lines.append(f"line: {_differences(self.link, LinkSettings())}")
         for side, config in enumerate(self.configs):
             lines.append(f"side {side}: {_differences(config, Config())}, in parts: {self.in_parts[side]}")
-        for number, (at, side, what, arguments) in enumerate(self.deeds):
+        for number, (at, side, what, arguments) in enumerate(self.actions):
             lines.append(f"{number:3} {at:8.4f} s, side {side}: {what}{arguments!r}")
         return "\n".join(lines)
 
@@ -90,13 +90,13 @@ class Plan:
         return (
             any(getattr(link, name) for name in ("loss", "burst_start", "corrupt", "reorder"))
             or link.rate is not None
-            or any(deed.what in ("cut", "remove_address", "change_address") for deed in self.deeds)
+            or any(action.what in ("cut", "remove_address", "change_address") for action in self.actions)
         )
 
     @property
     def features(self) -> list[str]:
         """What it could do without, the larger things first."""
-        names = sorted({deed.what for deed in self.deeds})
+        names = sorted({action.what for action in self.actions})
         names += [name for name in (*_ACCIDENTS, "rate") if getattr(self.link, name) != getattr(LinkSettings(), name)]
         names += ["paths"] if self.paths != (1, 1) else []
         names += [f"parts to {side}" for side in (0, 1) if self.in_parts[side]]
@@ -108,22 +108,22 @@ class Plan:
                 if getattr(config, field.name) != getattr(default, field.name)
             ]
             names += dict.fromkeys(f"{side}.{_GROUPS.get(name, name)}" for name in changed)
-        return names + [f"deed {number}" for number in reversed(range(len(self.deeds)))]
+        return names + [f"action {number}" for number in reversed(range(len(self.actions)))]
 
     def without(self, features: Collection[str]) -> Plan:
-        """The same, less some of its features; `deed 7-9` are three of them."""
+        """The same, less some of its features; `action 7-9` are three of them."""
         features = frozenset(_each(features))
-        deeds = tuple(
-            deed
-            for number, deed in enumerate(self.deeds)
-            if deed.what not in features and f"deed {number}" not in features
+        actions = tuple(
+            action
+            for number, action in enumerate(self.actions)
+            if action.what not in features and f"action {number}" not in features
         )
         plain = LinkSettings()
         link = self.link.replace(**{name: getattr(plain, name) for name in (*_ACCIDENTS, "rate") if name in features})
         configs = [config.replace(**_defaults(features, side)) for side, config in enumerate(self.configs)]
         return dataclasses.replace(
             self,
-            deeds=deeds,
+            actions=actions,
             link=link,
             configs=(configs[0], configs[1]),
             paths=(1, 1) if "paths" in features else self.paths,
@@ -146,9 +146,9 @@ def _differences(settings: Any, default: Any) -> str:
 def _each(features: Collection[str]) -> Iterator[str]:
     """Those that are named one by one, and those by the first and the last."""
     for feature in features:
-        numbers = feature.removeprefix("deed ").split("-")
-        if feature.startswith("deed ") and len(numbers) == 2:
-            yield from (f"deed {number}" for number in range(int(numbers[0]), int(numbers[1]) + 1))
+        numbers = feature.removeprefix("action ").split("-")
+        if feature.startswith("action ") and len(numbers) == 2:
+            yield from (f"action {number}" for number in range(int(numbers[0]), int(numbers[1]) + 1))
         else:
             yield feature
 
@@ -165,7 +165,7 @@ def draw(seed: int) -> Plan:
 
 
 class _Drawer:
-    """Draws one plan. Each group of things has chance of its own, so that what is added to one leaves the others."""
+    """A drawer of one plan. Each group has its own random source, so that additions to one leave the others."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -174,7 +174,7 @@ class _Drawer:
         self.delay = self.random.choice((0.0001, 0.005, 0.02, 0.02, 0.1, 0.3))
         self.is_rough = self.random.random() < 0.6
         self.small = self.random.choice((0.2, 0.8))  # how likely a limit is a small one
-        self.deeds: list[Deed] = []
+        self.actions: list[Action] = []
 
     def chance(self, what: str) -> Random:
         return Random(f"{self.seed} {what}")
@@ -193,22 +193,22 @@ class _Drawer:
         if self.is_rough:
             self._cuts()
         self._disasters()
-        deeds = sorted(self.deeds, key=lambda deed: deed.at)
-        calm = max([self.span, *(deed.at for deed in deeds)])
+        actions = sorted(self.actions, key=lambda action: action.at)
+        calm = max([self.span, *(action.at for action in actions)])
         return Plan(
             self.seed,
             self._link(),
             self.paths,
             self.configs,
             in_parts,
-            tuple(deeds),
+            tuple(actions),
             calm + 0.001,
             random.randrange(2),
             random.random() < 0.3,
         )
 
     def _do(self, at: float, side: int, what: str, *arguments: Any) -> None:
-        self.deeds.append(Deed(round(at, 6), side, what, arguments))
+        self.actions.append(Action(round(at, 6), side, what, arguments))
 
     # Settings.
 

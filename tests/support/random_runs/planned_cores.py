@@ -1,8 +1,8 @@
-"""Two associations live by a `Plan`: what was planned is done, and what must be true of it whatever it is.
+"""Two core associations run a `Plan`, and the checks of such a run.
 
-Not only that nothing comes wrong, twice or out of order, and that receipts tell the truth; also that it goes on: once
-the line is good and all readers read, whatever waits is delivered or given up, or the association has ended with an
-error that says why; in the end nothing is left, and never is more held than may be.
+Nothing may arrive wrong, twice or out of order, and receipts must be true. The run must also go on: once the line is
+good and all readers read, whatever waits is delivered or given up, or the association has ended with an error that says
+why. In the end nothing is left, and never is more held than allowed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from asyncsctp.timers import FORWARD_TSN_RTX, RECONFIG, T4_RTO, timer_kind, time
 from ..on_terms import send_on_terms
 from ..pair import Pair, Recorder
 from .address_changes import give, take
-from .plan import KEYS, Deed, Plan, draw
+from .plan import KEYS, Action, Plan, draw
 
 __all__ = ["PlannedCores", "features", "live"]
 
@@ -54,7 +54,7 @@ def features(seed: int) -> list[str]:
 
 
 class Sent:
-    """A message that was written, whole or in parts, by one life of a side."""
+    """A message that was written, whole or in parts, by one incarnation of a side."""
 
     def __init__(self, number: int, sid: int, unordered: bool, policy: int, writer: Recorder, order: int) -> None:
         self.number = number
@@ -72,7 +72,7 @@ class Sent:
 
 
 class PlannedPair(Pair):
-    """A pair of which A may crash, so that a side has several lives, one after the other."""
+    """A pair of which A may crash, so that a side has several incarnations, one after the other."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(
@@ -114,7 +114,7 @@ class PlannedPair(Pair):
 
 
 class PlannedCores:
-    """A plan, as it is carried out."""
+    """The run of a plan."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -145,8 +145,8 @@ class PlannedCores:
                 for sid in plan.in_parts[side]:
                     pair.association(side).deliver_parts(sid, True)
                     pair.users[side].in_parts.add(sid)
-            for deed in plan.deeds:
-                pair.network.clock.after(deed.at, partial(self._do, deed))
+            for action in plan.actions:
+                pair.network.clock.after(action.at, partial(self._do, action))
             pair.run_for(plan.calm)
         else:
             self._verify_refusal()
@@ -183,21 +183,21 @@ class PlannedCores:
 
     # What is done.
 
-    def _do(self, deed: Deed) -> None:
-        if deed.what in ("cut", "heal"):
-            self._set_line(deed.what == "cut", *deed.arguments)
+    def _do(self, action: Action) -> None:
+        if action.what in ("cut", "heal"):
+            self._set_line(action.what == "cut", *action.arguments)
             return
-        user = self.pair.users[deed.side]
+        user = self.pair.users[action.side]
         if user.association is None or user.is_closed:
             return
-        action: Callable[..., None] = getattr(self, f"_{deed.what}")
+        carry_out: Callable[..., None] = getattr(self, f"_{action.what}")
         try:
-            action(deed.side, *deed.arguments)
+            carry_out(action.side, *action.arguments)
         except (AssociationClosed, ReconfigError, AsconfError, MessageAbandoned):
             return
         finally:
             if user.association.state is not CLOSED:
-                self.pair.endpoints[deed.side].touch(user.association)
+                self.pair.endpoints[action.side].touch(user.association)
 
     def _set_line(self, cut: bool, here: int, there: int, one_way: bool = False) -> None:
         a, z = self.pair.addresses[0][here], self.pair.addresses[1][there]
@@ -589,7 +589,7 @@ class PlannedCores:
         return self.has_aborted or self.has_restarted
 
     def _stops_reading(self, side: int) -> bool:
-        done = {deed.what for deed in self.plan.deeds if deed.side == side}
+        done = {action.what for action in self.plan.actions if action.side == side}
         return {"stop_reading", "shutdown"} <= done
 
     def _is_any_too_long(self) -> bool:

@@ -59,7 +59,7 @@ def features(seed: int) -> list[str]:
 
 
 class Line(NamedTuple):
-    """What a writer does, or anybody: after a pause, `what` with these arguments."""
+    """A step of a task: after a pause, `what` with these arguments."""
 
     pause: float
     what: str
@@ -67,7 +67,7 @@ class Line(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One task: of side 0 or 1, for a stream, and what it does one after the other."""
+    """A task: its side (0 or 1), its stream, and its steps in order."""
 
     side: int
     role: str  # "writer", "claim", "rest" or "meddler"
@@ -77,16 +77,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Script:
-    """`plan` has line, paths and settings; of its deeds only cuts are done. `closes_at`: a graceful end in the
-    middle.
-    """
+    """The plan and all tasks. Of the plan's actions only cuts are done. `closes_at`: a graceful end in the middle."""
 
     plan: Plan
     parts: tuple[Part, ...]
     closes_at: float | None
 
     def __str__(self) -> str:
-        lines = [str(dataclasses.replace(self.plan, deeds=())), f"closes at {self.closes_at}"]
+        lines = [str(dataclasses.replace(self.plan, actions=())), f"closes at {self.closes_at}"]
         for number, part in enumerate(self.parts):
             lines.append(f"{number:3} side {part.side}: {part.role} of stream {part.stream}")
             lines += [f"      {line.pause:.4f} s, {line.what}{line.arguments!r}" for line in part.lines]
@@ -95,7 +93,7 @@ class Script:
     @property
     def features(self) -> list[str]:
         """What it could do without, the larger things first."""
-        settings = dataclasses.replace(self.plan, deeds=(), in_parts=((), ())).features
+        settings = dataclasses.replace(self.plan, actions=(), in_parts=((), ())).features
         roles = sorted({part.role for part in self.parts if part.role != "rest"})
         single = [f"task {number}" for number, part in enumerate(self.parts) if part.role != "rest"]
         closing = [] if self.closes_at is None else ["closes"]
@@ -119,16 +117,16 @@ def write(seed: int) -> Script:
 
 
 class _Author:
-    """Draws a script."""
+    """A drawer of one script."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(f"{seed} script")
         plan = draw(seed)
         configs = [config.replace(close_timeout=86_400.0) for config in plan.configs]
         self.span = self.random.choice((0.05, 0.5, 2.0))
-        cuts = tuple(deed for deed in plan.deeds if deed.what in ("cut", "heal"))
-        calm = max([self.span, *(deed.at + 0.001 for deed in cuts)])
-        self.plan = dataclasses.replace(plan, configs=(configs[0], configs[1]), deeds=cuts, calm=calm)
+        cuts = tuple(action for action in plan.actions if action.what in ("cut", "heal"))
+        calm = max([self.span, *(action.at + 0.001 for action in cuts)])
+        self.plan = dataclasses.replace(plan, configs=(configs[0], configs[1]), actions=cuts, calm=calm)
         self.parts: list[Part] = []
         self.number = 0
 
@@ -257,7 +255,7 @@ class Written:
 
 
 class PlannedPrograms:
-    """A script, as it is carried out."""
+    """The run of a script."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -298,8 +296,8 @@ class PlannedPrograms:
 
         here, there = A_ADDRESSES[: self.plan.paths[0]], Z_ADDRESSES[: self.plan.paths[1]]
         mine, theirs = self.plan.configs
-        for deed in self.plan.deeds:
-            self.network.at(deed.at, partial(self._set_line, deed.what, *deed.arguments))
+        for action in self.plan.actions:
+            self.network.at(action.at, partial(self._set_line, action.what, *action.arguments))
         async with asyncsctp.serve(handler, port=PORT, local_addrs=there, config=theirs) as server:
             try:
                 association = await asyncsctp.connect(list(there), PORT, local_addrs=here, config=mine)

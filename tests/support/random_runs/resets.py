@@ -1,4 +1,4 @@
-"""A random life whose streams and TSNs are reset again and again, on a network that loses and delays RE-CONFIG most."""
+"""Random runs whose streams and TSNs are reset again and again, on a network that loses and delays RE-CONFIG most."""
 
 from __future__ import annotations
 

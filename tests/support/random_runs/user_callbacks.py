@@ -1,6 +1,6 @@
-"""A random life whose users do something whenever they are called back: they withdraw, reset, send, abort, and so on.
+"""Random runs whose users act whenever they are called back: they withdraw, reset, send, abort, and so on.
 
-The contract of the core says that they may. Whatever is told beside messages is told between two steps: never from
+The contract of the core says that they may. All callbacks but those of messages come between two steps: never from
 within another callback, nor from within a verb of the user.
 """
 
@@ -19,7 +19,7 @@ from .messages_and_resets import SCHEDULERS, MessagesAndResetsRun
 
 
 class CallingRecorder(Recorder):
-    """Takes note of what it is told, and calls back."""
+    """A recorder that calls verbs of its association from its callbacks."""
 
     def __init__(self, name: str, life: CallbackRun, side: int) -> None:
         super().__init__(name)
@@ -82,7 +82,7 @@ class CallingRecorder(Recorder):
 
 
 class CallbackRun(MessagesAndResetsRun):
-    """What `MessagesAndResetsRun` does, and more of it from within callbacks."""
+    """A `MessagesAndResetsRun` whose users act from within callbacks."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)

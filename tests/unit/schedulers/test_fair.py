@@ -150,13 +150,13 @@ def test_shares_come_out_whatever_else_comes_and_goes(seed: int) -> None:
     for sid in (0, 1):
         sender.write(sid, *[random.randrange(1, 2000) for _ in range(5000)])
     for _ in range(3000):
-        deed = random.random()
+        action = random.random()
         sid = random.randrange(2, 32)
-        if deed < 0.2:
+        if action < 0.2:
             sender.write(sid, *[random.randrange(1, 20_000) for _ in range(random.randrange(1, 4))])
-        elif deed < 0.22 and sender.queues.get(sid):
+        elif action < 0.22 and sender.queues.get(sid):
             sender.withdraw(sid)
-        elif deed < 0.25:
+        elif action < 0.25:
             scheduler.set_priority(sid, random.randrange(1, 100))
         else:
             sender.turn()

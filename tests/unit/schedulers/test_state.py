@@ -49,17 +49,17 @@ def test_first_come_first_served_is_by_arrival_whatever_goes(seed: int) -> None:
     random = Random(seed)
     sender = Sender(FirstComeFirstServed())
     for _ in range(2000):
-        deed = random.random()
+        action = random.random()
         sid = random.randrange(12)
         waiting = sender.queues.get(sid, [])
-        if deed < 0.45:
+        if action < 0.45:
             sender.write(sid, 10)
-        elif deed < 0.6 and waiting:
+        elif action < 0.6 and waiting:
             sender.withdraw(sid)
-        elif deed < 0.75 and waiting:
+        elif action < 0.75 and waiting:
             sender.scheduler.deactivate(sid)
             sender.scheduler.activate(sid, waiting[0][0])
-        elif deed < 0.8 and waiting:  # it was begun under another scheduler
+        elif action < 0.8 and waiting:  # it was begun under another scheduler
             waiting.pop(0)
             sender.scheduler.served(sid, 10, waiting[0][0] if waiting else NO_STREAM)
         else:
@@ -74,13 +74,13 @@ def test_the_weights_of_all_who_take_part_add_up(seed: int) -> None:
     scheduler = WeightedFairQueueing()
     sender = Sender(scheduler)
     for _ in range(3000):
-        deed = random.random()
+        action = random.random()
         sid = random.randrange(40)
-        if deed < 0.4:
+        if action < 0.4:
             sender.write(sid, *[random.randrange(1, 3000) for _ in range(random.randrange(1, 4))])
-        elif deed < 0.45 and sender.queues.get(sid):
+        elif action < 0.45 and sender.queues.get(sid):
             sender.withdraw(sid)
-        elif deed < 0.5:
+        elif action < 0.5:
             scheduler.set_priority(sid, random.choice((1, 1, 2, 300, 65535)))
         else:
             sender.turn()
