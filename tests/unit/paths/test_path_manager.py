@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from asyncsctp.config import Config
 from asyncsctp.congestion import RFC9260
-from asyncsctp.handlers.paths.heartbeat import ProbeTurns
 from asyncsctp.path_state import PathState
 from asyncsctp.paths.failover import OF_DATA, OF_HEARTBEATS, OF_REQUESTS, Verdict
 from asyncsctp.paths.path import Path
@@ -366,27 +365,6 @@ class TestErrors:
     def test_a_limit_of_nothing(self) -> None:
         paths = manager(config=Config(path_max_retrans=0, max_retrans=0, pf_threshold=None))
         assert paths.on_timeout(paths.primary) == Verdict(changed=True, exceeded=True)
-
-    def test_probes_of_unconfirmed_addresses_take_turns(self) -> None:
-        paths = manager("198.51.100.1")
-        turns = ProbeTurns(paths)
-        probed = [paths.add(f"198.51.100.{n}") for n in (2, 3, 4)]
-        assert [path and turns.reserve(path, 10.0) for path in probed] == [0.0, 1.0, 2.0]
-        assert probed[0] is not None
-        assert turns.reserve(probed[0], 11.0) == 2.0
-        assert turns.reserve(probed[0], 50.0) == 0.0
-
-    def test_a_probe_that_was_answered_takes_no_longer_than_its_path(self) -> None:
-        """By then its RTO is that of what was measured, which may be much less than RTO.Initial."""
-        paths = manager("198.51.100.1", config=Config(rto_initial=3.0, rto_min=0.5))
-        turns = ProbeTurns(paths)
-        probed = [paths.prepare(f"198.51.100.{n}") for n in (2, 3, 4)]
-        for path in probed:
-            paths.attach(path)
-        assert turns.reserve(probed[0], 10.0) == 0.0
-        probed[0].on_rtt(0.01, 10.01)
-        assert turns.reserve(probed[1], 10.1) == pytest.approx(0.4)
-        assert turns.reserve(probed[2], 10.1) == pytest.approx(3.4)
 
 
 def test_settings_change_for_all_paths() -> None:

@@ -1,0 +1,70 @@
+"""When HEARTBEATs are due (RFC 9260 sections 5.4 and 8.3, RFC 7829 section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from asyncsctp.config import Config
+from asyncsctp.handlers.paths.heartbeat import ProbeTurns, heartbeat_delay
+from asyncsctp.path_state import ACTIVE, INACTIVE, POTENTIALLY_FAILED, UNCONFIRMED, PathState
+from asyncsctp.timers import NEVER
+
+from ..conftest import PEER, Bench
+
+OTHERS = ("192.0.2.3", "192.0.2.4")
+MakeBench = Callable[..., Bench]
+
+
+@pytest.mark.parametrize(
+    ("state", "errors", "interval", "fraction", "delay"),
+    [
+        (ACTIVE, 0, 30.0, 0.0, 30.5),
+        (ACTIVE, 0, 30.0, 0.5, 31.0),
+        (INACTIVE, 9, 30.0, 0.75, 31.25),
+        (ACTIVE, 0, 0.25, 0.0, 0.75),
+        (ACTIVE, 0, None, 0.0, NEVER),
+        (POTENTIALLY_FAILED, 1, 30.0, 0.5, 0.0),
+        (POTENTIALLY_FAILED, 1, None, 0.5, NEVER),
+        (UNCONFIRMED, 0, 30.0, 0.5, 1.0),
+        (UNCONFIRMED, 5, 30.0, 0.5, 1.0),
+        (UNCONFIRMED, 6, 30.0, 0.5, 31.0),
+        (UNCONFIRMED, 0, None, 0.5, 1.0),
+        (UNCONFIRMED, 6, None, 0.5, 31.0),
+    ],
+)
+def test_the_time_to_the_next_one(
+    make_bench: MakeBench, state: PathState, errors: int, interval: float | None, fraction: float, delay: float
+) -> None:
+    bench = make_bench(Config(rto_initial=1.0, path_max_retrans=5, heartbeat_interval=interval))
+    [path] = bench.context.paths.paths
+    path.state, path.error_count = state, errors
+    assert heartbeat_delay(path, fraction) == delay
+
+
+def test_probes_of_unconfirmed_addresses_take_turns(make_bench: MakeBench) -> None:
+    paths = make_bench(Config(rto_initial=1.0), addresses=(PEER, *OTHERS)).context.paths
+    turns = ProbeTurns(paths)
+    assert [turns.reserve(path, 10.0) for path in paths.paths] == [0.0, 1.0, 2.0]
+    assert turns.reserve(paths.paths[0], 11.0) == 2.0, "behind the last of them"
+    assert turns.reserve(paths.paths[0], 50.0) == 0.0
+
+
+def test_a_turn_that_has_not_come_is_given_back_when_it_is_asked_for_anew(make_bench: MakeBench) -> None:
+    paths = make_bench(Config(rto_initial=1.0), addresses=(PEER, *OTHERS)).context.paths
+    turns = ProbeTurns(paths)
+    for path in paths.paths:
+        turns.reserve(path, 0.0)
+    assert turns.reserve(paths.paths[2], 0.0) == 2.0
+
+
+def test_a_probe_that_was_answered_takes_no_longer_than_its_path(make_bench: MakeBench) -> None:
+    """By then its RTO is that of what was measured, which may be much less than RTO.Initial."""
+    paths = make_bench(Config(rto_initial=3.0, rto_min=0.5), addresses=(PEER, *OTHERS)).context.paths
+    turns = ProbeTurns(paths)
+    first, second, third = paths.paths
+    assert turns.reserve(first, 10.0) == 0.0
+    first.on_rtt(0.01, 10.01)
+    assert turns.reserve(second, 10.1) == pytest.approx(0.4)
+    assert turns.reserve(third, 10.1) == pytest.approx(3.4)
