@@ -22,6 +22,7 @@ FLOORS: dict[str, int] = {
     "checks": 0,
     "errors": 0,
     "path_state": 0,
+    "random_source": 0,
     "events": 1,
     "plugins": 1,
     "timers": 1,

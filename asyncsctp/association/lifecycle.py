@@ -25,13 +25,14 @@ from typing import Generic, Protocol, TypeVar, final
 from ..config import Config
 from ..errors import AssociationAborted, SCTPError
 from ..events import AdaptationIndication, AssociationDown, AssociationRestarted, AssociationUp, AuthKeyChanged, Event
-from ..handlers.context import Context, Random
+from ..handlers.context import Context
 from ..handlers.notices import COMPLETE, MOVED, Complete, Completion, HeartbeatAnswer, Settlement, Writable
 from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.state import CLOSED, END, ESTABLISH, SHUTDOWN_PENDING, SHUTDOWN_SENT
 from ..inbound.budget import Budget
 from ..paths.path import Path
+from ..random_source import Random
 from ..timers import T3_RTX, timer_key
 from ..wire.packet import Seal
 from .outbox import Outbox

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Final, final
 
 from ..association.association import Association
-from ..handlers.context import Random
+from ..random_source import Random
 from ..tables import NOTHING
 from ..timers import NEVER
 

@@ -14,7 +14,6 @@ from ..association.lifecycle import Shared
 from ..association.outbox import Outbox
 from ..association.user import AssociationUser
 from ..config import Config
-from ..handlers.context import Random
 from ..handlers.setup import negotiation
 from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import CookieJar
@@ -23,6 +22,7 @@ from ..inbound.budget import Budget
 from ..paths.local_addresses import known_to_client
 from ..paths.route import Route, is_ipv4, normalize
 from ..paths.settings import usual_space
+from ..random_source import Random
 from ..statistics import EndpointStatistics
 from ..wire import causes, control
 from ..wire.init import Init

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol, final
 
-from ..handlers.context import Random
 from ..paths.route import Route
+from ..random_source import Random
 from ..wire.constants import ABORT, COMMON_HEADER_SIZE, FLAG_TAG_REFLECTED, SHUTDOWN_COMPLETE
 from ..wire.packet import checksum_ok, read_header
 from .directory import Directory

@@ -12,6 +12,7 @@ from ..inbound.budget import Budget
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..paths.route import Route
+from ..random_source import Random
 from ..statistics import Statistics
 from ..timers import TimerTable
 from ..wire import control
@@ -21,16 +22,6 @@ from .keyring import Keyring, SharedKeys
 from .notices import Complete, Completion, HeartbeatAnswer, Moved, Settlement, Writable
 from .setup.agreement import Setup
 from .state import CLOSED, State, Transition
-
-
-class Random(Protocol):
-    """Where tags, initial TSNs, nonces and secrets come from; a seeded one makes a run repeat bit for bit."""
-
-    def bits(self, count: int) -> int:
-        """A number of so many random bits."""
-
-    def token(self, size: int) -> bytes:
-        """So many random bytes."""
 
 
 class Owner(Protocol):

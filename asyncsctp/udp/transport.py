@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, Protocol, cast, final
 
-from ..handlers.context import Random
+from ..random_source import Random
 from . import options as udp_options
 from .batch import MAX_DATAGRAM, BatchTransport
 from .datagram import Address, DatagramError, PacketProtocol, PacketTransport, address_of, sockaddr_of

@@ -18,10 +18,10 @@ from struct import Struct
 from typing import Final, NamedTuple, final
 
 from ...paths.route import as_seen
+from ...random_source import Random
 from ...wire import causes, control
 from ...wire.auth import RANDOM_SIZE, AuthParameters, key_vector, read_key_vector
 from ...wire.constants import MASK_32
-from ..context import Random
 from .agreement import Setup
 from .negotiation import MAX_PEER_ADDRESSES
 

@@ -12,6 +12,7 @@ from typing import Final
 from ...config import Config
 from ...paths.encapsulation import listed_addresses
 from ...paths.route import Route, in_scope, is_ipv4, is_private
+from ...random_source import Random
 from ...wire import causes
 from ...wire.auth import RANDOM_SIZE, SHA_1, SHA_256, AuthParameters
 from ...wire.constants import (
@@ -31,7 +32,6 @@ from ...wire.constants import (
 )
 from ...wire.init import Init
 from ...wire.tlv import Malformed
-from ..context import Random
 from .agreement import Setup
 
 #: How many addresses of a peer are sent to. Each costs a path and HEARTBEATs; from the others it is heard only.
