@@ -51,13 +51,13 @@ class Surroundings(Protocol):
 class _JumpingSelector(selectors.DefaultSelector):
     """Instead of waiting for time to pass, lets it pass. Real files and other threads are still heeded."""
 
-    def __init__(self, clock: Clock, limit: float | None) -> None:
+    def __init__(self, clock: Clock, limit: float | None, pending: Callable[[], str]) -> None:
         super().__init__()
         self.clock = clock
         self.limit = limit if limit is not None else inf
         self.deadline = self.clock.now + self.limit
         self.threads = 0
-        self.pending: Callable[[], str] = str
+        self.pending = pending
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         clock = self.clock
@@ -116,8 +116,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, network: Surroundings, *, limit: float | None = DAY) -> None:
         self.network = network
-        self._jumping = _JumpingSelector(network.clock, limit)
-        self._jumping.pending = self._pending
+        self._jumping = _JumpingSelector(network.clock, limit, self._pending)
         super().__init__(self._jumping)
         #: Where endpoints have their tags and nonces from, so that a run depends on the network's seed alone.
         self.protocol_random = SeededRandom(f"{self.network.seed} protocol")

@@ -21,7 +21,6 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, Final, final
 
-from ..tables import NOTHING
 from . import options as udp_options
 from .datagram import Address, DatagramError, PacketProtocol, PacketTransport, address_of, sockaddr_of
 from .forking import keep_to_this_process
@@ -37,7 +36,6 @@ PREFIX: Final = 8  # of a refused packet, to report: ports and tag, which name a
 
 READ_BUDGET: Final = 128  # datagrams per wake-up, then other tasks get their turn
 BLIND_READS: Final = 8  # after so many there will be more: no more asking, until a read finds nothing
-LOCALS_KEPT: Final = 1024
 ERROR_BUDGET: Final = 64  # error messages per look into the queue
 ATTEMPTS: Final = 4  # how often errors that belong to others may spoil one send
 PENDING_REPORTS: Final = 256
@@ -187,7 +185,6 @@ class _Sender:
         "_segment_ancillary",
         "_segment_size",
         "_sock",
-        "_sources",
         "no_buffers",
         "segmenting",
     )
@@ -200,7 +197,6 @@ class _Sender:
         self._marked = False
         self._segment_size = 0
         self._segment_ancillary: list[Ancillary] = []
-        self._sources: dict[str, Ancillary] = NOTHING
         self.segmenting = segments
         self.no_buffers = False  # the last send stopped because the queue of the interface was full, not the socket's
         udp_options.mark(sock, dscp, False)
@@ -219,7 +215,7 @@ class _Sender:
             self._marked_dscp = dscp
         try:
             target: Any = sockaddr_of(addr) if "%" in addr[0] else addr
-            source = self._source_of(local) if local else None
+            source = udp_options.leave_from(local) if local else None
         except OSError as exc:
             for packet in packets:
                 self._errors.refused(exc.errno or 0, packet, addr)
@@ -231,15 +227,6 @@ class _Sender:
             return self._send_runs(packets, target, addr, source, singly=len(packets))
         finally:
             udp_options.forbid_fragments(self._sock)
-
-    def _source_of(self, local: str) -> Ancillary:
-        """Return the ancillary data that makes packets leave from an address of ours."""
-        source = self._sources.get(local)
-        if source is None:
-            if not 0 < len(self._sources) < LOCALS_KEPT:
-                self._sources = {}
-            source = self._sources[local] = udp_options.leave_from(local)
-        return source
 
     def _send_runs(
         self, packets: Sequence[bytes], target: Any, addr: Address, source: Ancillary | None, singly: int = 0
@@ -274,7 +261,7 @@ class _Sender:
                 icmp, mtu = self._errors.collect()
                 attempt += 1
                 if source is not None:
-                    self._sources.clear()  # that of a link-local address names an interface, which may be another now
+                    udp_options.leave_from.cache_clear()  # the interface of a link-local address may be another now
                 if icmp and attempt >= ATTEMPTS:
                     return at
                 if icmp or (attempt == 1 and mtu is None):
@@ -341,7 +328,6 @@ class BatchTransport(PacketTransport):
         "_has_gro",
         "_limits",
         "_local_kind",
-        "_locals",
         "_loop",
         "_lost",
         "_mark_kind",
@@ -373,7 +359,6 @@ class BatchTransport(PacketTransport):
         ecn = ecn and udp_options.report_traffic_class(sock)
         self._mark_kind = udp_options.traffic_class_kind(sock)
         self._local_kind = udp_options.report_local_address(sock) if udp_options.is_wildcard(sock) else -1
-        self._locals: dict[bytes, str] = NOTHING
         self._has_ecn = ecn
         self._has_gro = segments and udp_options.accept_segments(sock)
         udp_options.report_errors(sock)
@@ -486,18 +471,9 @@ class BatchTransport(PacketTransport):
         addr = sender if len(sender) == 2 else address_of(sender)
         if not where:
             self._protocol.datagrams_received(datagrams, addr, congestion_experienced)
-        elif local := self._local_at(where):  # RFC 9260 section 8.4 rule 1: what is not unicast is dropped
+        elif local := udp_options.read_local_address(where):  # RFC 9260 section 8.4 rule 1: else it is dropped
             self._protocol.datagrams_received_at(datagrams, addr, congestion_experienced, local)
         return len(datagrams)
-
-    def _local_at(self, where: bytes) -> str:
-        """Return the address of ours that packet info tells."""
-        local = self._locals.get(where)
-        if local is None:
-            if not 0 < len(self._locals) < LOCALS_KEPT:
-                self._locals = {}
-            local = self._locals[where] = udp_options.read_local_address(where)
-        return local
 
     # Departures.
 

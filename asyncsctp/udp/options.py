@@ -10,6 +10,7 @@ import ipaddress
 import os
 import socket
 import sys
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
@@ -44,6 +45,8 @@ PACKET_INFO_IPV4: Final = Struct("=I4s4s")  # interface, our address to answer f
 PACKET_INFO_IPV6: Final = Struct("=16sI")  # destination, interface
 
 ECT_0: Final = 2  # RFC 3168 section 5
+
+_ADDRESSES_KEPT: Final = 1024
 
 
 def open_socket(local_addr: Address, buffer: int, *, reuse_port: bool = False) -> socket.socket:
@@ -154,6 +157,7 @@ def report_local_address(sock: socket.socket) -> int:
     return socket.IPV6_PKTINFO if _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1) else -1
 
 
+@lru_cache(maxsize=_ADDRESSES_KEPT)
 def read_local_address(value: bytes) -> str:
     """Return the address that a datagram came to, as `report_local_address` asked for it; "" if that is not unicast."""
     if len(value) == PACKET_INFO_IPV4.size:
@@ -166,6 +170,7 @@ def read_local_address(value: bytes) -> str:
     return address_of((str(address), 0, 0, interface if address.is_link_local else 0))[0]
 
 
+@lru_cache(maxsize=_ADDRESSES_KEPT)
 def leave_from(local: str) -> tuple[int, int, bytes]:
     """Return the ancillary data that makes a packet leave from this address; `OSError` if its interface is gone."""
     if ":" not in local:
