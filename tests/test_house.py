@@ -51,16 +51,7 @@ THE_WORLD = {"asyncio", "random", "select", "selectors", "socket", "threading", 
 #: Base classes that are contracts: for plug-ins, for the lower layer, for the embedder.
 CONTRACTS = {"AssociationUser", "CongestionController", "DatagramError", "PacketProtocol", "StreamScheduler"}
 #: Base classes with a single subclass that are to become objects of their own, and modules that import in a circle.
-TO_DISSOLVE = {
-    "Acknowledging",
-    "Authenticated",
-    "DataRuns",
-    "DynamicAddresses",
-    "Fragments",
-    "Inbox",
-    "PathControl",
-    "_Waiting",
-}
+TO_DISSOLVE = {"Authenticated", "DynamicAddresses", "Inbox", "PathControl", "_Waiting"}
 TO_UNTIE = {
     "aio/addresses/address_book.py",
     "aio/addresses/addresses.py",

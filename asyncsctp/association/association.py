@@ -422,7 +422,7 @@ class Association:
     def consumed(self, charge: int) -> bool:
         """Messages have been read: the window opens. Whether a flush should tell the peer; after the end there is none.
 
-        `charge`: see `Reception.consumed`.
+        `charge`: see `Receiver.consumed`.
         """
         parts = self._parts
         if parts.data is not None:

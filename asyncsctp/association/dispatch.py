@@ -121,13 +121,13 @@ def process(
             ):
                 kind = data[at]
                 if kind == DATA:
-                    at = established.receiver.take(data, at, end, path)
+                    at = established.receiver.on_data(data, at, end, path)
                 elif kind == SACK:
                     if end - at == SACK_HEADER_SIZE and data[at + 3] == SACK_HEADER_SIZE and not data[at + 2]:
                         established.sender.on_sack(data, at, SACK_HEADER_SIZE)
                         at = end
                 elif kind == I_DATA:
-                    at = established.receiver.take_i_data(data, at, end, path)
+                    at = established.receiver.on_data(data, at, end, path)
             if at < end:
                 _walk(parts, Packet(data, at, path, route, marked, authenticated))
         except Malformed:
@@ -138,7 +138,7 @@ def process(
             context.statistics.discarded_packets += 1
         established = parts.data  # a COOKIE ACK or a restart may have brought another
         if established is not None:
-            carried = established.receiver.packet_done(path)
+            carried = established.receiver.on_packet_end(path)
             shutdown = established.shutdown
             if carried:
                 shutdown.last_message = context.now
@@ -283,10 +283,7 @@ def _on_data(parts: Parts, packet: Packet) -> None:
     if packet.marked and established.ecn is not None:
         established.ecn.on_marked(receiver.lowest_tsn(data, at, end))
         packet.marked = False
-    if data[at] == DATA:
-        packet.end = receiver.take(data, at, end, packet.path)
-    else:
-        packet.end = receiver.take_i_data(data, at, end, packet.path)
+    packet.end = receiver.on_data(data, at, end, packet.path)
     if packet.end == at:
         raise Malformed("user data without space for its header")
 
@@ -312,7 +309,7 @@ def _on_ecne(parts: Parts, packet: Packet) -> None:
 
 def _on_cwr(parts: Parts, packet: Packet) -> None:
     if (ecn := parts.established.ecn) is not None:
-        ecn.on_cwr(control.read_cwr(packet.data, packet.at + HEADER_SIZE, packet.end))
+        ecn.on_cwr(control.read_tsn(packet.data, packet.at + HEADER_SIZE, packet.end))
 
 
 # Paths, addresses, streams.
@@ -379,7 +376,7 @@ def _on_error(parts: Parts, packet: Packet) -> None:
 
 def _on_shutdown(parts: Parts, packet: Packet) -> None:
     established = parts.established
-    established.sender.on_cumulative_tsn(control.read_shutdown(packet.data, packet.at + HEADER_SIZE, packet.end))
+    established.sender.on_cumulative_tsn(control.read_tsn(packet.data, packet.at + HEADER_SIZE, packet.end))
     established.shutdown.on_shutdown(packet.path)
 
 
@@ -492,7 +489,7 @@ _EXPIRE: Final[dict[int, Callable[[Parts, int], None]]] = {
     T5_GUARD: lambda parts, _: parts.established.shutdown.expire_t5(),
     AUTOCLOSE: lambda parts, _: parts.established.shutdown.expire_autoclose(),
     HEARTBEAT_TIMER: lambda parts, path_id: parts.heartbeat.expire(path_id),
-    DELAYED_ACK: lambda parts, _: parts.established.receiver.expire_delayed_ack(),
+    DELAYED_ACK: lambda parts, _: parts.established.receiver.acknowledger.expire_delayed_ack(),
     LIFETIME: lambda parts, _: parts.established.sender.expire_lifetimes(),
     FORWARD_TSN_RTX: lambda parts, _: parts.established.sender.expire_forward_tsn(),
     WINDOW_PROBE: lambda parts, _: parts.established.sender.expire_window_probe(),

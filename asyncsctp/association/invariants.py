@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from ..handlers.addresses.asconf import Asconf
 from ..handlers.addresses.asconf_requester import PERMITTED
 from ..handlers.context import Context
-from ..handlers.data.receiver import Reception
+from ..handlers.data.receiver import Receiver
 from ..handlers.data.sender import Sender
 from ..handlers.paths.heartbeat import HEARTBEATS_IN
 from ..handlers.state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, SENDS_DATA, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT, State
-from ..inbound.data_tracker import ACK_DELAYED, ACK_NOW
 from ..outbound.message import ABANDONED, ACKED, IN_FLIGHT
 from ..outbound.outstanding import OutstandingQueue
 from ..outbound.send_queue import SendQueue
@@ -82,7 +81,7 @@ def _complaints(association: Association) -> Iterator[str]:
         yield from _outstanding(parts.data.sender.outstanding)
         yield from _queue(parts.data.sender.queue)
         yield from _progress(context, parts.data.sender)
-        yield from _reception(context, parts.data.receiver)
+        yield from _receiver(context, parts.data.receiver)
         if parts.data.asconf is not None:
             yield from _asconf(context, parts.data.asconf)
 
@@ -131,7 +130,7 @@ def _removed(context: Context, parts: Parts) -> Iterator[str]:
             yield f"timer {timer_kind(key)} runs for path {timer_path(key)}, which was removed"
     held = {path_id for _, path_id, _ in context.control} | set(parts.heartbeat._requested)
     if parts.data is not None:
-        held |= {parts.data.receiver.path_id, parts.data.shutdown._path_id}
+        held |= {parts.data.receiver.acknowledger.path_id, parts.data.shutdown._path_id}
         sender = parts.data.sender
         outstanding = sender.outstanding
         held |= {record.path_id for record in outstanding.records[outstanding.head :] if record.state != ABANDONED}
@@ -270,9 +269,10 @@ def _progress(context: Context, sender: Sender) -> Iterator[str]:
             yield f"T3-rtx of path {path_id} runs for nothing"
 
 
-def _reception(context: Context, reception: Reception) -> Iterator[str]:
-    tracker = reception.tracker
-    queue = reception._queue
+def _receiver(context: Context, receiver: Receiver) -> Iterator[str]:
+    tracker = receiver.tracker
+    queue = receiver._queue
+    acknowledger = receiver.acknowledger
     if queue.unread < 0:
         yield f"{-queue.unread} bytes were read that had not come"
     held = queue.recount()
@@ -287,7 +287,7 @@ def _reception(context: Context, reception: Reception) -> Iterator[str]:
         last = following
     if max(queue._chunks, default=0) > tracker.highest_tsn:
         yield "a chunk is held that does not count as received"
-    if (tracker.ack_state == ACK_NOW or reception._sacks) and not context.paths.is_held:
+    if acknowledger.is_due and not context.paths.is_held:
         yield "a SACK was due and did not leave"  # section 6.2
-    if tracker.ack_state == ACK_DELAYED and not context.timers.runs(DELAYED_ACK):
+    if acknowledger.is_delaying and not context.timers.runs(DELAYED_ACK):
         yield "a SACK is delayed and no timer runs for it"

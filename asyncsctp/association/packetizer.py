@@ -62,13 +62,13 @@ class Packetizer:
             self._send_control(data is not None)
         if data is None:
             return
-        reception = data.receiver
+        acknowledger = data.receiver.acknowledger
         sender = data.sender
         sends = sender.buffered > 0 and context.state in SENDS_DATA
-        if not sends and not reception.is_due and not self._lead:
+        if not sends and not acknowledger.is_due and not self._lead:
             return
         path = context.paths.data_path()
-        self._acknowledge(data, path, sends and reception.is_delaying and self._has_data_for(path, sender))
+        self._acknowledge(data, path, sends and acknowledger.is_delaying and self._has_data_for(path, sender))
         if sends:
             sender.queue.urgent_flags = FLAG_IMMEDIATE if context.state is SHUTDOWN_PENDING else 0
             if sender.outstanding.user_bytes:
@@ -190,11 +190,11 @@ class Packetizer:
     def _acknowledge(self, data: EstablishedData, data_path: Path, data_travels: bool) -> None:
         """SACKs go back the way the data came (section 6.4); the last one waits for data that takes it too."""
         context = self._context
-        reception = data.receiver
-        path = context.paths.reply_path(context.paths.by_id[reception.path_id])
+        acknowledger = data.receiver.acknowledger
+        path = context.paths.reply_path(context.paths.by_id[acknowledger.path_id])
         same = path is data_path and path.reply_route is path.route
         echo = data.ecn.echo() if data.ecn is not None else b""
-        sacks = reception.acknowledgements(path.payload - len(echo), data_travels and same)
+        sacks = acknowledger.take_sacks(path.payload - len(echo), data_travels and same)
         if not sacks:
             return
         if echo:

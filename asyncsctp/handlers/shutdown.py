@@ -17,7 +17,7 @@ from ..timers import AUTOCLOSE, T2_SHUTDOWN, T4_RTO, T5_GUARD
 from ..wire import causes, control
 from ..wire.constants import MASK_32
 from .context import Context
-from .data.receiver import Reception
+from .data.receiver import Receiver
 from .data.sender import Sender
 from .data.submission import Submission
 from .state import (
@@ -50,7 +50,7 @@ class Shutdown:
         "retransmissions",
     )
 
-    def __init__(self, context: Context, receiver: Reception, sender: Sender, submission: Submission) -> None:
+    def __init__(self, context: Context, receiver: Receiver, sender: Sender, submission: Submission) -> None:
         self._context = context
         self._receiver = receiver
         self._sender = sender
@@ -236,7 +236,7 @@ class Shutdown:
         # A SHUTDOWN for each packet with DATA; one says it all for those of a batch. Where it can't tell the whole
         # story a SACK MUST go beside it; a SACK that is owed always does, since some peers don't read what a SHUTDOWN
         # acknowledges.
-        self._receiver.acknowledge_now()
+        self._receiver.acknowledger.hurry()
         waiting = self._context.control
         if waiting and waiting[-1][0] is self._queued:
             is_answer = waiting.pop()[2] and is_answer

@@ -1,87 +1,219 @@
 """From I-DATA chunks to messages in the order of their streams (RFC 8260 section 2).
 
 A fragment says by stream, U bit and MID which message it belongs to, and by its FSN where it stands there; TSNs say
-nothing of either. Fragments that come in order are appended to what has come of their message. Those beyond a hole, in
-their message or in the TSNs, are kept by their position, and follow when the hole is filled.
+nothing of either. What has come of a message in order, up to the cumulative TSN, is one piece that grows at its end,
+however many fragments it came in, and is kept until the message is delivered or dropped. All else is *loose*: what lies
+beyond a hole of its message, or of the TSNs alone. It is found by its TSN, and can be given up when space is needed, as
+long as it is above the cumulative TSN (RFC 9260 section 6.2).
 
-MIDs and FSNs are unwrapped at the door, each from what is next in its stream or message (RFC 1982). This module
-deliberately knows neither the negotiated number of streams nor which TSNs have been received: the caller offers each
-valid chunk once.
+Which streams were negotiated is known to `handlers.data.receiver`, which TSNs have been received to `data_tracker`: the
+caller offers each valid chunk once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from heapq import heapify, heappop
 from typing import Final, final
 
+from ..tables import NOTHING
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_32
 from ..wire.numbering import Numbering
 from ..wire.serial import unwrap
-from .deferral import Chunk, Deferral
-from .fragments import MESSAGE, Fragments, Message, Stream
-from .reassembly import SMALLEST_CHARGE, Recipient
+from .lazy_heap import LazyHeap
+from .reassembly import (
+    AS_BEFORE,
+    KIND,
+    LARGEST_CHUNK,
+    LOOSE,
+    NEVER,
+    SMALLEST_CHARGE,
+    WHOLE,
+    Chunk,
+    ReassemblyQueue,
+    Recipient,
+)
 
-_KIND: Final = FLAG_BEGIN | FLAG_END | FLAG_UNORDERED
-_WHOLE: Final = FLAG_BEGIN | FLAG_END
-_NEVER: Final = -1
+#: What a message held is charged beside its data, until a part of it is given: from then on it is in `stream_state`.
+MESSAGE: Final = 512
+
+#: What the ordered messages of a stream, or its unordered ones, take for as long as they are known, its place in
+#: `aio.inbox` included.
+_STREAM: Final = 256
 #: How far back an unordered MID may lie behind the newest: more than TSNs can be under way.
 _AGE: Final = 1 << 30
-_LARGEST_CHUNK: Final = 65535
+#: As the cumulative TSN: all is acknowledged that comes.
+_ALL: Final = 1 << 60
 
 
 @final
-class IDataStreams(Fragments):
+class Message:
+    """What has come of a message: `body` in order, and `later` the TSNs of loose fragments by their position.
+
+    Those from position `joined` on are loose; below `following` none is missing.
+    """
+
+    __slots__ = (
+        "sid",
+        "unordered",
+        "mid",
+        "ppid",
+        "first_tsn",
+        "end",
+        "top",
+        "joined",
+        "following",
+        "size",
+        "ready",
+        "given",
+        "body",
+        "later",
+        "lowest",
+        "until",
+    )
+
+    def __init__(self, sid: int, unordered: bool, mid: int) -> None:
+        self.sid = sid
+        self.unordered = unordered
+        self.mid = mid
+        self.ppid = 0
+        self.first_tsn = 0
+        self.end = -1  # the position of the fragment with the E bit
+        self.top = 0  # the highest position seen
+        self.joined = 0  # the position of the fragment that continues `body`
+        self.following = 0  # the lowest position of which nothing has come
+        self.size = 0  # bytes held
+        self.ready = 0  # those of them that are in order
+        self.given = False  # whether a part of it was given
+        self.lowest = -1  # the lowest of its TSNs
+        self.until = -1  # the TSN with which the next message of its stream begins: what is missing lies before that
+        self.body = bytearray()
+        self.later: dict[int, int] = NOTHING
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing of it is missing."""
+        return 0 <= self.end < self.following
+
+    @property
+    def charge(self) -> int:
+        """What it is charged, in bytes."""
+        return self.size + LOOSE * len(self.later) + (0 if self.given else MESSAGE)
+
+    def contradiction(self, position: int, ends: bool) -> str | None:
+        """Return what is wrong with a fragment at a position, beside those that have come; None if nothing is."""
+        if position < self.following or position in self.later:
+            return "another fragment of its message has its FSN"
+        if ends and (self.end >= 0 or position < self.top):
+            return "its E bit contradicts other fragments of its message"
+        return "its FSN is beyond the fragment with the E bit" if 0 <= self.end < position else None
+
+
+@final
+class Stream:
+    """The ordered messages of a stream, or its unordered ones, of which something is held."""
+
+    __slots__ = ("sid", "unordered", "next", "skipped", "messages", "order")
+
+    def __init__(self, sid: int, unordered: bool, following: int) -> None:
+        self.sid = sid
+        self.unordered = unordered
+        self.next = following  # the MID whose turn it is; of unordered messages, all below are over
+        self.skipped = False  # whether fragments of messages that are over may come: they were abandoned
+        self.messages: dict[int, Message] = NOTHING
+        self.order: LazyHeap | None = None  # of the MIDs, made when some are first skipped
+
+    def begin(self, message: Message) -> None:
+        """Record a message of which the first fragment has come."""
+        if not self.messages:
+            self.messages = {}
+        self.messages[message.mid] = message
+        if self.order is not None:
+            self.order.push(message.mid, self.messages)
+
+    def end(self, mid: int) -> None:
+        """Forget a message of which nothing is held any more."""
+        del self.messages[mid]
+        if not self.messages:
+            self.forget_all()
+
+    def forget_all(self) -> None:
+        """Forget all messages: nothing is held any more of any."""
+        self.messages = NOTHING
+        self.order = None
+
+    def in_turn(self) -> Message | None:
+        """Return the message that comes next, if it has begun; of unordered ones any."""
+        if not self.unordered:
+            return self.messages.get(self.next)
+        return next(iter(self.messages.values()), None)
+
+
+@final
+class IDataStreams(ReassemblyQueue):
     """Reassembly and stream order of I-DATA chunks."""
 
-    __slots__ = ("_fast_kind", "_numbering", "_shift")
+    __slots__ = (
+        "_acknowledged",
+        "_doubtful",
+        "_doubts",
+        "_fast_kind",
+        "_incomplete",
+        "_numbering",
+        "_ordered",
+        "_owners",
+        "_places",
+        "_rising",
+        "_shift",
+        "_under_way",
+        "_unordered",
+    )
 
     def __init__(self, recipient: Recipient, max_message_size: int, numbering: Numbering | None = None) -> None:
         """`numbering` is told how the peer counts fragments, once that is seen."""
         super().__init__(recipient, max_message_size)
         self._numbering = Numbering() if numbering is None else numbering
-        self._fast_kind = _NEVER
         self._shift = 0  # 1 for a peer whose second fragment has FSN 0
+        self._ordered: dict[int, Stream] = {}
+        self._unordered: dict[int, Stream] = {}  # those of which something is held, or was skipped
+        self._incomplete = 0  # messages that are not complete
+        self._under_way = 0  # bytes in the bodies of these
+        self._owners: dict[int, Message] = {}  # of the loose fragments, by their TSNs
+        self._places: dict[int, int] = {}  # their positions
+        self._rising = LazyHeap()  # their TSNs
+        self._acknowledged = _ALL  # the cumulative TSN, as it was said last
+        # Incomplete messages behind which the next of their stream has begun, by their `until`; and these TSNs.
+        self._doubts: dict[int, Message] = {}
+        self._doubtful = LazyHeap()
+        # The flags of chunks for which there is a fast path; `NEVER` while it is closed.
+        self._fast_kind = NEVER
         self.limit_messages(max_message_size)
 
     def limit_messages(self, max_message_size: int) -> None:
-        """Set the longest message that is accepted."""
+        """Set the longest message that is accepted, and with it whether the fast path is open."""
         self._max_message_size = max_message_size
-        # The fast lane looks neither at sizes, nor at who wants parts, nor at what is to be put aside.
+        # The fast path looks neither at sizes, nor at who wants parts, nor at what is to be put aside.
         is_open = not (self._wanted or self._is_watching) and self._deferral is None
-        self._fast_kind = _WHOLE if max_message_size >= _LARGEST_CHUNK and is_open else _NEVER
-
-    def deliver_parts(self, sid: int, wanted: bool, point: int) -> None:
-        """Whether the messages of a stream are given in parts, once `point` bytes of one are there in order."""
-        if wanted:
-            if not self._wanted:
-                self._wanted = {}
-            self._wanted[sid] = None
-        else:
-            self._wanted.pop(sid, None)
-        self.point = point
-        self.limit_messages(self._max_message_size)
+        self._fast_kind = WHOLE if max_message_size >= LARGEST_CHUNK and is_open else NEVER
 
     def reset(self) -> list[int]:
         """Give up all that is held, and start every stream at MID 0 (the peer has restarted)."""
         cut_off = super().reset()
-        streams = [*self._ordered.values(), *self._unordered.values()]
+        for stream in (*self._ordered.values(), *self._unordered.values()):
+            stream.forget_all()  # of this stream something may be about to be delivered
         self._ordered = {}
         self._unordered = {}
         self._incomplete = 0
         self._under_way = 0
         self._doubts = {}
-        self._doubtful = []
-        self._owners = {}
-        self._places = {}
-        self._rising = []
-        for stream in streams:
-            stream.forget_all()  # of this stream something may be about to be delivered
+        self._doubtful = LazyHeap()
+        self._forget_loose()
         return cut_off
 
-    def add(self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes) -> str | None:
-        """Take in a new I-DATA chunk, and deliver what it completes; a text says how it violates the protocol."""
-        if flags & _KIND == self._fast_kind:
+    def add(
+        self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes, acknowledged: int = AS_BEFORE
+    ) -> str | None:
+        """Take in a new I-DATA chunk, and deliver what it completes; return how it violates the protocol, or None."""
+        if flags & KIND == self._fast_kind:
             stream = self._ordered.get(sid)
             if stream is not None and stream.next & MASK_32 == number and not stream.messages:
                 stream.next += 1
@@ -91,12 +223,11 @@ class IDataStreams(Fragments):
                 self.recipient.on_message(sid, number, ppid, False, tsn & MASK_32, payload)
                 return None
         unordered = flags & FLAG_UNORDERED != 0
-        if self._is_watching and flags & FLAG_BEGIN and not unordered and self._is_over(sid, number):
-            self._defer(Deferral(tsn - 1, None, True))  # that one has been delivered: it goes by new numbers
-        deferral = self._deferral
-        if deferral is not None and deferral.covers(tsn, sid):
-            self._put_aside(deferral, Chunk(tsn, flags, sid, number, ppid, payload))
-            return None
+        if self._is_watching or self._deferral is not None:
+            stream = self._ordered.get(sid)
+            is_over = stream is not None and unwrap(number, stream.next) < stream.next
+            if self._puts_aside(Chunk(tsn, flags, sid, number, ppid, payload), is_over):
+                return None
         stream = self._stream(sid, unordered, number)
         mid = unwrap(number, stream.next)
         if mid < stream.next:
@@ -104,7 +235,7 @@ class IDataStreams(Fragments):
         if unordered and mid - stream.next > _AGE + (_AGE >> 1):
             stream.next = mid - _AGE
         message = stream.messages.get(mid)
-        if flags & _WHOLE == _WHOLE:
+        if flags & WHOLE == WHOLE:
             if message is not None:
                 return _violation(tsn, "another message has its MID")
             if unordered or mid == stream.next:
@@ -114,81 +245,85 @@ class IDataStreams(Fragments):
                     return _violation(tsn, f"it is longer than {self._max_message_size} bytes")
                 if not unordered:
                     stream.next += 1
-                self._hand_over(stream, mid, ppid, tsn, payload)
+                self._deliver(sid, number, ppid, unordered, tsn, payload)
                 self._after(stream)
                 return None
         if message is None:
             message = Message(sid, unordered, mid)
+        if acknowledged != AS_BEFORE:
+            self._acknowledged = acknowledged
         return self._join(stream, message, tsn, flags, ppid, payload)
 
     def in_progress(self, cumulative_tsn: int) -> int:
-        """The bytes in order of the messages that are not complete, as far as they are acknowledged.
+        """Return the bytes in order of the messages that are not complete, as far as they are acknowledged.
 
-        Only what is still to come can complete these, so a window that they closed would never open. Several can be
-        under way at a time; together they are exempt up to twice the size of one: a peer that begins another as long
-        as all but the largest fit the window needs no more. Where the window was larger once, what they may have taken
-        of it comes on top, and what keeping them takes with it.
+        Several can be under way at a time; together they are exempt up to twice the size of one: a peer that begins
+        another as long as all but the largest fit the window needs no more. Where the window was larger once, what they
+        may have taken of it comes on top, and what keeping them takes with it.
         """
         exempt = min(self._under_way, 2 * self._max_message_size)
-        if self.promised:
-            exempt += min(self.promised, self._under_way - exempt + (self._incomplete - len(self._given)) * MESSAGE)
+        if self.surplus:
+            exempt += min(self.surplus, self._under_way - exempt + (self._incomplete - len(self._given)) * MESSAGE)
         return exempt
 
-    @property
-    def is_in_doubt(self) -> bool:
-        """Whether there are messages behind which the next of their stream has begun."""
-        return bool(self._doubts)
+    def still_in_progress(self, cumulative_tsn: int) -> int:
+        """Return how much of that was in progress when it was asked for last: it is the same messages for long."""
+        return self.in_progress(cumulative_tsn)
+
+    def stream_state(self) -> int:
+        """Return the bytes that it takes to know where each stream stands that the peer has used or skipped.
+
+        A message that is given in parts, of a stream one at most, counts here: reading them would not free its space.
+        """
+        return (len(self._ordered) + len(self._unordered)) * _STREAM + len(self._given) * MESSAGE
+
+    def acknowledge(self, cumulative_tsn: int) -> None:
+        """Join what is in order up to this TSN, as all has come: it is not given up, and costs its bytes alone."""
+        self._acknowledged = cumulative_tsn
+        while (tsn := self._rising.pop(cumulative_tsn, self._owners)) is not None:
+            message = self._owners[tsn]
+            joined = self._join_loose(message)
+            if not message.is_complete:
+                self._under_way += joined
 
     def judge(self, cumulative_tsn: int) -> None:
-        """Drop the messages that can't be completed any more, as all has come up to the next of their stream.
+        """Join what is in order up to this TSN, and drop the messages that can't be completed any more.
 
-        A stream's messages don't interleave (RFC 8260 section 2), so that what is missing was not sent, and never will
-        be: the peer has abandoned it. It need not say so again if its I-FORWARD-TSN was lost, for nothing is missing
-        that this would move the cumulative TSN over.
+        A stream's messages don't interleave (RFC 8260 section 2), so that what is missing when the next of a stream has
+        come was not sent, and never will be: the peer has abandoned it.
         """
-        if self._deferral is not None:
-            return  # what is put aside may belong to them
-        doubtful = self._doubtful
-        while doubtful and doubtful[0] <= cumulative_tsn:
-            message = self._doubts.get(heappop(doubtful))
-            if message is None:
-                continue
-            streams = self._unordered if message.unordered else self._ordered
-            stream = streams[message.sid]
-            if not message.unordered and message.mid != stream.next:
-                self._is_certain(message)
-                continue
-            self._drop(stream, message)
-            if not message.unordered:
-                stream.next = message.mid + 1
-            self._after(stream)
-            doubtful = self._doubtful
-
-    def _begins(self, stream: Stream, mid: int, tsn: int) -> None:
-        """A message begins with this TSN: the one before it was to be complete by then."""
-        before = stream.messages.get(mid - 1)
-        if before is not None and before.until < 0 and not before.is_complete:
-            self._doubt(before, tsn)
+        if self._owners:
+            self.acknowledge(cumulative_tsn)
+        if self._deferral is None:  # what is put aside may belong to them
+            while (until := self._doubtful.pop(cumulative_tsn, self._doubts)) is not None:
+                message = self._doubts[until]
+                stream = self._stream(message.sid, message.unordered, message.mid)
+                if not message.unordered and message.mid != stream.next:
+                    self._end_doubt(message)
+                    continue
+                self._drop(stream, message)
+                if not message.unordered:
+                    stream.next = message.mid + 1
+                self._after(stream)
+        self.is_uncertain = bool(self._owners) or bool(self._doubts)
 
     def relieve(self) -> bool:
-        """Give what has come of messages that are read in parts, however little it is; whether there was any."""
+        """Give what has come of messages that are read in parts, however little it is; return true if there was any."""
         before = self.held
         point, self.point = self.point, 0
         for sid in self._wanted:
             for streams in (self._ordered, self._unordered):
                 stream = streams.get(sid)
-                message = None if stream is None or sid in self._given else _in_turn(stream)
+                message = None if stream is None or sid in self._given else stream.in_turn()
                 if stream is not None and message is not None and self._flows(stream, message):
                     self._flow(stream, message)
         self.point = point
         return self.held < before
 
-    def skip(self, entries: Iterable[tuple[int, bool, int]]) -> None:
-        """The peer abandoned messages: of each entry's stream, ordered or not, those up to its MID are over.
-
-        RFC 3758 section 3.6 and RFC 8260 section 2.3.1: what is incomplete of them goes, the rest is delivered in
-        order.
-        """
+    def skip(self, previous: int, tsn: int, entries: Iterable[tuple[int, bool, int]]) -> None:
+        """Drop what the peer abandoned, and deliver what has waited for it (RFC 8260 section 2.3.1)."""
+        if tsn == previous:
+            return
         for sid, unordered, wire_mid in entries:
             stream = self._stream(sid, unordered, wire_mid)
             mid = unwrap(wire_mid, stream.next)
@@ -201,7 +336,7 @@ class IDataStreams(Fragments):
             self._after(stream)
 
     def reset_streams(self, sids: Sequence[int] | None) -> None:
-        """These streams (None: all) number their messages from 0 again, ordered and unordered ones."""
+        """Let these streams (None: all) number their messages from 0 again, ordered and unordered ones."""
         for streams in (self._ordered, self._unordered):
             for sid in list(streams) if sids is None else sids:
                 stream = streams.get(sid)
@@ -212,42 +347,57 @@ class IDataStreams(Fragments):
                 streams.pop(sid, None)
 
     def restart(self, first_tsn: int) -> str | None:
-        """All streams begin anew, and the TSNs too, with this one; what has come from it on is taken in anew."""
-        deferral, anew, violation = self._part(first_tsn)
+        """Let all streams and the TSNs begin anew, with this one; what has come from it on is taken in anew."""
+        deferral, anew, violation = self._split_deferral(first_tsn)
         found: list[Message] = []
-        for streams in (self._ordered, self._unordered):
-            for stream in streams.values():
-                for message in list(stream.messages.values()):
-                    if message.lowest >= first_tsn and not message.given:
-                        found.append(message)
-                        self._is_certain(message)
-                        stream.end(message.mid)
+        for stream in (*self._ordered.values(), *self._unordered.values()):
+            for message in list(stream.messages.values()):
+                if message.lowest >= first_tsn and not message.given:
+                    found.append(message)
+                    self._end_doubt(message)
+                    stream.end(message.mid)
         self.reset_streams(None)
-        for message in found:
-            self._take_over(message)
+        for message in found:  # it goes by the new numbers of its stream
+            stream = self._stream(message.sid, message.unordered, message.mid)
+            message.mid = unwrap(message.mid, stream.next)
+            stream.begin(message)
+            if message.is_complete and (message.unordered or message.mid == stream.next):
+                self._take(stream, message)
+                self._after(stream)
         self._deferral = deferral
         self.limit_messages(self._max_message_size)
-        return violation or self._take_in(anew)
+        return violation or self._add_all(anew)
 
-    def _take_over(self, message: Message) -> None:
-        """A message that goes by the new numbers of its stream."""
-        stream = self._stream(message.sid, message.unordered, message.mid & MASK_32)
-        message.mid = unwrap(message.mid, stream.next)
-        stream.begin(message)
-        if message.is_complete and (message.unordered or message.mid == stream.next):
-            self._take(stream, message)
-            self._after(stream)
+    def recount(self) -> int:
+        """Return what `held` should be; -1 if tables disagree."""
+        deferred = self._deferral.chunks.values() if self._deferral is not None else ()
+        held = sum([len(chunk.payload) + LOOSE for chunk in deferred])
+        under_way = incomplete = loose = 0
+        for stream in (*self._ordered.values(), *self._unordered.values()):
+            for message in stream.messages.values():
+                ready = len(message.body)
+                for position in range(message.joined, message.following):
+                    ready += len(self._chunks[message.later[position]])
+                size = len(message.body) + sum([len(self._chunks[tsn]) for tsn in message.later.values()])
+                if (size, ready) != (message.size, message.ready) or message.following in message.later:
+                    return -1
+                held += message.charge
+                loose += len(message.later)
+                if not message.is_complete:
+                    under_way += len(message.body)
+                    incomplete += 1
+        agrees = (under_way, incomplete) == (self._under_way, self._incomplete)
+        agrees = agrees and loose == len(self._owners) == len(self._places)
+        agrees = agrees and len(self._chunks) == loose + len(deferred)
+        return held if agrees else -1
 
-    def _is_over(self, sid: int, wire_mid: int) -> bool:
-        """Whether an ordered message has been delivered, by the numbers of its stream as they are."""
-        stream = self._ordered.get(sid)
-        return stream is not None and unwrap(wire_mid, stream.next) < stream.next
+    # A fragment and its message.
 
     def _stream(self, sid: int, unordered: bool, wire_mid: int) -> Stream:
         streams = self._unordered if unordered else self._ordered
         stream = streams.get(sid)
         if stream is None:
-            stream = streams[sid] = Stream(sid, unordered, wire_mid - _AGE if unordered else 0)
+            stream = streams[sid] = Stream(sid, unordered, (wire_mid & MASK_32) - _AGE if unordered else 0)
         return stream
 
     def _join(self, stream: Stream, message: Message, tsn: int, flags: int, number: int, payload: bytes) -> str | None:
@@ -263,13 +413,9 @@ class IDataStreams(Fragments):
                 return _violation(tsn, "its FSN is that of the first fragment, and it has no B bit")
             if number == 1 and following == 1 and not self._shift and tsn == message.first_tsn + 1:
                 self._numbering.second = 1  # it is the second without doubt
-        if position < following or position in message.later:
-            return _violation(tsn, "another fragment of its message has its FSN")
         ends = flags & FLAG_END != 0
-        if ends and (message.end >= 0 or position < message.top):
-            return _violation(tsn, "its E bit contradicts other fragments of its message")
-        if 0 <= message.end < position:
-            return _violation(tsn, "its FSN is beyond the fragment with the E bit")
+        if contradiction := message.contradiction(position, ends):
+            return _violation(tsn, contradiction)
         in_parts = message.given or stream.sid in self._wanted
         if not in_parts and message.size + len(payload) > self._max_message_size:
             return _violation(tsn, f"its message is longer than {self._max_message_size} bytes")
@@ -289,17 +435,15 @@ class IDataStreams(Fragments):
             if self.abandons:
                 self._begins(stream, message.mid, tsn)
         if self.abandons and message.until < 0:
-            following_message = stream.messages.get(message.mid + 1)
-            if following_message is not None and (
-                following_message.following or following_message.given or following_message.is_complete
-            ):
-                self._doubt(message, following_message.first_tsn)
-        if position == following == message.joined and tsn <= self.acknowledged and (position or not ends):
+            after = stream.messages.get(message.mid + 1)
+            if after is not None and (after.following or after.given or after.is_complete):
+                self._doubt(message, after.first_tsn)
+        if position == following == message.joined and tsn <= self._acknowledged and (position or not ends):
             self._append(message, payload)
         else:
             self._keep_loose(message, position, tsn, payload)
         if message.is_complete:
-            self._is_certain(message)
+            self._end_doubt(message)
             self._incomplete -= 1
             self._under_way -= len(message.body)
             if stream.unordered or message.mid == stream.next:
@@ -310,21 +454,164 @@ class IDataStreams(Fragments):
         return None
 
     def _count_from_second(self) -> bool:
-        """Linux (seen up to 6.12) counts fragments from the second one: to read it, all FSNs are moved by one.
+        """Move all FSNs by one, for a peer that counts fragments from the second one, as Linux does (seen up to 6.12).
 
-        That is known once FSN 0 comes without the B bit. If others have been taken by RFC 8260's count, it is too late.
+        That is known once FSN 0 comes without the B bit. Return false if others have been taken by RFC 8260's count: it
+        is too late then.
         """
-        for streams in (self._ordered, self._unordered):
-            for stream in streams.values():
-                for message in stream.messages.values():
-                    if message.following > 1 or len(message.later) > (0 in message.later):
-                        return False
+        for stream in (*self._ordered.values(), *self._unordered.values()):
+            for message in stream.messages.values():
+                if message.following > 1 or len(message.later) > (0 in message.later):
+                    return False
         self._shift = 1
         self._numbering.second = 0
         return True
 
+    def _append(self, message: Message, payload: bytes) -> None:
+        """Append the next fragment in order, all before it being joined; and the loose ones that follow it."""
+        size = len(payload)
+        message.body += payload
+        message.size += size
+        message.ready += size
+        message.joined = message.following = message.following + 1
+        self.held += size
+        self._under_way += size
+        if message.later:
+            self._extend(message)
+            self._under_way += self._join_loose(message)
+
+    def _keep_loose(self, message: Message, position: int, tsn: int, payload: bytes) -> None:
+        """Keep a fragment beyond a hole by its position."""
+        self.is_uncertain = True
+        if not message.later:
+            message.later = {}
+        message.later[position] = tsn
+        message.size += len(payload)
+        self.held += len(payload) + LOOSE
+        self._record(tsn, payload)
+        self._owners[tsn] = message
+        self._places[tsn] = position
+        self._rising.push(tsn, self._owners)
+        if position == message.following:
+            self._extend(message)
+
+    def _extend(self, message: Message) -> None:
+        """Count the loose fragments that follow what is in order."""
+        later = message.later
+        while message.following in later:
+            message.ready += len(self._chunks[later[message.following]])
+            message.following += 1
+
+    def _join_loose(self, message: Message) -> int:
+        """Append the loose fragments that continue the body, as far as they are acknowledged; return their bytes."""
+        before = len(message.body)
+        while message.joined < message.following:
+            tsn = message.later[message.joined]
+            if tsn > self._acknowledged:
+                break
+            del message.later[message.joined]
+            message.body += self._take_loose(tsn)
+            message.joined += 1
+            self.held -= LOOSE
+        if not message.later:
+            message.later = NOTHING
+        return len(message.body) - before
+
+    def _take_loose(self, tsn: int) -> bytes:
+        del self._owners[tsn], self._places[tsn]
+        payload = self._chunks.pop(tsn)
+        if not self._chunks:  # dicts don't shrink by themselves
+            self._chunks = {}
+            self._largest = LazyHeap(highest=True)
+            self._forget_loose()
+        return payload
+
+    def _forget_loose(self) -> None:
+        self._owners = {}
+        self._places = {}
+        self._rising = LazyHeap()
+
+    def _give_up(self, tsn: int) -> None:
+        """Let go of the loose fragment with the largest TSN."""
+        message = self._owners[tsn]
+        position = self._places[tsn]
+        if message.is_complete:
+            self._incomplete += 1
+            self._under_way += len(message.body)
+        if position < message.following:
+            for number in range(position, message.following):  # just this one, if TSNs rise within a message
+                message.ready -= len(self._chunks[message.later[number]])
+            message.following = position
+        size = len(self._take_loose(tsn))
+        del message.later[position]
+        if position == message.end:
+            message.end = -1
+        message.size -= size
+        self.held -= size + LOOSE
+        if not message.size and not message.given:
+            self._end_doubt(message)
+            self._stream(message.sid, message.unordered, message.mid).end(message.mid)
+            self.held -= MESSAGE
+            self._incomplete -= 1
+
+    def _empty(self, message: Message) -> bytes:
+        """Take out what is there in order, and return it."""
+        later = message.later
+        loose = [self._take_loose(later.pop(number)) for number in range(message.joined, message.following)]
+        self.held -= LOOSE * len(loose)
+        if len(loose) == 1 and not message.body:
+            data = loose[0]
+        else:
+            data = bytes(message.body)
+            if loose:
+                data += b"".join(loose)
+        if not later:
+            message.later = NOTHING
+        message.joined = message.following
+        message.body = bytearray()
+        message.size -= len(data)
+        message.ready = 0
+        self.held -= len(data)
+        return data
+
+    def _drop(self, stream: Stream, message: Message) -> None:
+        """Let go of an incomplete message."""
+        self._end_doubt(message)
+        stream.end(message.mid)
+        self._incomplete -= 1
+        self._under_way -= len(message.body)
+        self.held -= message.charge
+        for tsn in message.later.values():
+            self._take_loose(tsn)
+        if message.given:
+            self._given.pop(stream.sid, None)
+            self.recipient.on_parts_aborted(stream.sid)
+
+    # Messages behind which the next of their stream has begun.
+
+    def _begins(self, stream: Stream, mid: int, tsn: int) -> None:
+        """Take note that a message begins with this TSN: the one before it was to be complete by then."""
+        before = stream.messages.get(mid - 1)
+        if before is not None and before.until < 0 and not before.is_complete:
+            self._doubt(before, tsn)
+
+    def _doubt(self, message: Message, until: int) -> None:
+        """Take note that the next message of its stream begins with this TSN."""
+        self.is_uncertain = True
+        message.until = until
+        self._doubts[until] = message
+        self._doubtful.push(until, self._doubts)
+
+    def _end_doubt(self, message: Message) -> None:
+        """Take note that nothing of a message is missing any more, or that it is dropped."""
+        if message.until >= 0:
+            del self._doubts[message.until]
+            message.until = -1
+
+    # The order of streams, and messages in parts.
+
     def _flows(self, stream: Stream, message: Message) -> bool:
-        """Whether an incomplete message gives a part now."""
+        """Return true if an incomplete message gives a part now."""
         if message.given:
             return message.ready > 0
         if not message.ready or message.ready < self.point or stream.sid not in self._wanted:
@@ -352,29 +639,20 @@ class IDataStreams(Fragments):
         stream.end(message.mid)
         if not stream.unordered:
             stream.next = message.mid + 1
+        mid = message.mid & MASK_32
         if message.given:
             self._given.pop(stream.sid, None)
-            mid = message.mid & MASK_32
             self._deliver_part(stream.sid, mid, message.ppid, stream.unordered, message.first_tsn, data, True)
         else:
-            self._hand_over(stream, message.mid, message.ppid, message.first_tsn, data)
-
-    def _hand_over(self, stream: Stream, mid: int, ppid: int, tsn: int, data: bytes) -> None:
-        if stream.sid in self._wanted:
-            self._deliver_part(stream.sid, mid & MASK_32, ppid, stream.unordered, tsn, data, True)
-        else:
-            self._deliver(stream.sid, mid & MASK_32, ppid, stream.unordered, tsn, data)
+            self._deliver(stream.sid, mid, message.ppid, stream.unordered, message.first_tsn, data)
 
     def _after(self, stream: Stream) -> None:
-        """Something of a stream is over: deliver the messages that have waited for it."""
+        """Deliver the messages that have waited for something of their stream that is over now."""
         if stream.unordered:
             if not stream.messages and not stream.skipped:
                 self._unordered.pop(stream.sid, None)
             return
-        while stream.messages:
-            message = stream.messages.get(stream.next)
-            if message is None:
-                return
+        while (message := stream.in_turn()) is not None:
             if not message.is_complete:
                 if self._flows(stream, message):
                     self._flow(stream, message)
@@ -383,33 +661,15 @@ class IDataStreams(Fragments):
 
     def _finish(self, stream: Stream, last: int) -> None:
         """Deliver what is complete of the messages up to this MID, in order, and drop the rest."""
+        if stream.order is None:
+            stream.order = LazyHeap()
         order = stream.order
-        if order is None:
-            order = stream.order = list(stream.messages)
-            heapify(order)
-        while order and order[0] <= last:
-            message = stream.messages.get(heappop(order))
-            if message is None:
-                continue
+        while (mid := order.pop(last, stream.messages)) is not None:
+            message = stream.messages[mid]
             if message.is_complete:
                 self._take(stream, message)
             else:
                 self._drop(stream, message)
-
-    def _drop(self, stream: Stream, message: Message) -> None:
-        self._forget(stream, message)
-        if message.given:
-            self._given.pop(stream.sid, None)
-            self.recipient.on_parts_aborted(stream.sid)
-
-
-def _in_turn(stream: Stream) -> Message | None:
-    """The message that comes next; of unordered ones any."""
-    if not stream.unordered:
-        return stream.messages.get(stream.next)
-    for message in stream.messages.values():
-        return message
-    return None
 
 
 def _violation(tsn: int, text: str) -> str:

@@ -1,7 +1,7 @@
 """FORWARD TSN (RFC 3758 section 3.2) and I-FORWARD-TSN (RFC 8260 section 2.3.1): what the peer need not wait for.
 
-Which entries fit into a packet is for the sender to say. What an entry means for a stream, and whether there is such a
-stream, is for the receiver to judge.
+Which entries fit into a packet, `handlers.data.abandonment` knows; what an entry means for a stream, and whether there
+is such a stream, `handlers.data.receiver` and its reassembly queue.
 """
 
 from __future__ import annotations
@@ -25,44 +25,28 @@ _UNORDERED: Final = 1
 
 
 def pack_forward_tsn(wire_tsn: int, entries: Iterable[tuple[int, int]] = ()) -> bytes:
-    """The chunk with its New Cumulative TSN; each entry is a stream and the largest SSN skipped in it."""
+    """Pack a FORWARD TSN with its New Cumulative TSN; each entry is a stream and the largest SSN skipped in it."""
     return pack(FORWARD_TSN << 8, _TSN.pack(wire_tsn) + b"".join([_ENTRY.pack(sid, ssn) for sid, ssn in entries]))
 
 
 def pack_i_forward_tsn(wire_tsn: int, entries: Iterable[tuple[int, bool, int]] = ()) -> bytes:
-    """The chunk with its New Cumulative TSN; each entry is a stream, whether its unordered messages are meant, and the
-    largest MID skipped of them.
-    """
+    """Pack an I-FORWARD-TSN; each entry is a stream, whether its unordered messages are meant, and the largest MID."""
     packed = [_I_ENTRY.pack(sid, _UNORDERED if unordered else 0, mid) for sid, unordered, mid in entries]
     return pack(I_FORWARD_TSN << 8, _TSN.pack(wire_tsn) + b"".join(packed))
 
 
-def read_forward_tsn(data: bytes, at: int, end: int) -> tuple[int, list[tuple[int, int]]]:
-    """Of the chunk at `at` that ends at `end`: wire New Cumulative TSN, and the entries as (sid, ssn).
+def read_forward_tsn(data: bytes, at: int, end: int) -> tuple[int, list[tuple[int, bool, int]]]:
+    """Return the wire New Cumulative TSN, and the entries as (sid, unordered, number), of either chunk at `at`.
 
-    A chunk has at most so many entries as its length allows; bytes at the end that make none are ignored.
+    The number is the SSN or MID; an SSN is one of ordered messages. A chunk has at most so many entries as its length
+    allows: bytes before `end` that make none are ignored, and so are reserved bits.
     """
-    wire_tsn = _read_tsn(data, at, end)
-    at += FORWARD_TSN_HEADER_SIZE
-    entries: list[tuple[int, int]] = list(_ENTRY.iter_unpack(data[at : end - (end - at) % FORWARD_TSN_ENTRY_SIZE]))
-    return wire_tsn, entries
-
-
-def read_i_forward_tsn(data: bytes, at: int, end: int) -> tuple[int, list[tuple[int, bool, int]]]:
-    """Of the chunk at `at` that ends at `end`: wire New Cumulative TSN, and the entries as (sid, unordered, mid).
-
-    The reserved bits are ignored, and so are bytes at the end that make no entry.
-    """
-    wire_tsn = _read_tsn(data, at, end)
-    at += FORWARD_TSN_HEADER_SIZE
-    entries: list[tuple[int, bool, int]] = []
-    for sid, bits, mid in _I_ENTRY.iter_unpack(data[at : end - (end - at) % I_FORWARD_TSN_ENTRY_SIZE]):
-        entries.append((sid, bits & _UNORDERED != 0, mid))
-    return wire_tsn, entries
-
-
-def _read_tsn(data: bytes, at: int, end: int) -> int:
     if end - at < FORWARD_TSN_HEADER_SIZE or end > len(data):
         raise Malformed(f"a FORWARD TSN of length {end - at}")
     wire_tsn: int = _TSN.unpack_from(data, at + HEADER_SIZE)[0]
-    return wire_tsn
+    entry = _I_ENTRY if data[at] == I_FORWARD_TSN else _ENTRY
+    first = at + FORWARD_TSN_HEADER_SIZE
+    fields = entry.iter_unpack(data[first : end - (end - first) % entry.size])
+    if entry is _I_ENTRY:
+        return wire_tsn, [(sid, bits & _UNORDERED != 0, mid) for sid, bits, mid in fields]
+    return wire_tsn, [(sid, False, ssn) for sid, ssn in fields]

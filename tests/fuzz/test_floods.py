@@ -8,6 +8,7 @@ from random import Random
 from struct import pack, unpack_from
 
 import pytest
+from support.chunks import pack_data
 from support.measure import size_of
 from support.pair import A_PORT, UDP_PORT, Z_PORT, Pair, Recorder
 
@@ -19,7 +20,6 @@ from asyncsctp.paths.route import Route
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import COOKIE_ECHO, FLAG_TAG_REFLECTED, INIT, INIT_ACK
-from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.init import Init, pack_init
 from asyncsctp.wire.packet import Seal
 from asyncsctp.wire.sack import pack_sack

@@ -13,8 +13,7 @@ from support.seeds import seeds
 
 from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.data_tracker import DataTracker
-from asyncsctp.inbound.fragments import MESSAGE
-from asyncsctp.inbound.idata_streams import IDataStreams
+from asyncsctp.inbound.idata_streams import MESSAGE, IDataStreams
 from asyncsctp.inbound.reassembly import OVERHEAD, Recipient
 
 MASK = 0xFFFFFFFF
@@ -49,7 +48,7 @@ class Exchange(Recipient):
         self.random = random.Random(seed)
         self.interleaving = interleaving
         self.first = self.random.choice([0, 1, 1000, MASK - 20])
-        self.tracker = DataTracker(self.first, 2, 1 << 20)
+        self.tracker = DataTracker(self.first, 1 << 20)
         self.data_streams = DataStreams(self, 1 << 20)
         self.i_data_streams = IDataStreams(self, 1 << 20)
         self.streams = self.i_data_streams if interleaving else self.data_streams
@@ -129,7 +128,7 @@ class Exchange(Recipient):
         lacking = self.streams.held + len(payload) + OVERHEAD - self.capacity
         lacking -= self.streams.in_progress(self.tracker.cumulative_tsn)
         tsn = self.tracker.classify(wire_tsn)
-        if tsn >= 0 and lacking > 0 and not self.streams.make_room(self.tracker, tsn, lacking):
+        if tsn >= 0 and lacking > 0 and not self.streams.make_space(self.tracker, tsn, lacking):
             if tsn != self.tracker.cumulative_tsn + 1:
                 return
             # All that was held above it is given up. What is acknowledged is bounded elsewhere.
@@ -137,12 +136,12 @@ class Exchange(Recipient):
         tsn = self.tracker.accept(wire_tsn)
         if tsn < 0:
             return
-        self.i_data_streams.acknowledged = self.tracker.cumulative_tsn
         flags = (2 if chunk.position == 0 else 0) | (1 if chunk.position == len(message.pieces) - 1 else 0)
         flags |= 4 if message.unordered else 0
         number = message.number if self.interleaving else message.number & 0xFFFF
         ppid = 7 if chunk.position == 0 or not self.interleaving else chunk.position
-        assert self.streams.add(tsn, flags, message.sid, number, ppid, payload) is None
+        acknowledged = self.tracker.cumulative_tsn
+        assert self.streams.add(tsn, flags, message.sid, number, ppid, payload, acknowledged) is None
         self.check()
         self.acknowledge()
 
@@ -203,9 +202,10 @@ class Exchange(Recipient):
         if tsn < 0:
             return
         if self.interleaving:
-            self.i_data_streams.skip(entries)
+            self.i_data_streams.skip(previous, tsn, entries)
         else:
-            self.data_streams.skip(previous, tsn, [(sid, n & 0xFFFF) for sid, unordered, n in entries if not unordered])
+            ordered = [(sid, False, n & 0xFFFF) for sid, unordered, n in entries if not unordered]
+            self.data_streams.skip(previous, tsn, ordered)
         self.check()
         self.acknowledge()
 

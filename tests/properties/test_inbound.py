@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncsctp.inbound.data_runs import RUN
-from asyncsctp.inbound.data_streams import DataStreams
+from asyncsctp.inbound.data_streams import RUN, DataStreams
 from asyncsctp.inbound.data_tracker import DUPLICATE, DataTracker
 from asyncsctp.inbound.intervals import Intervals
 from asyncsctp.inbound.reassembly import OVERHEAD, Recipient
@@ -57,7 +56,7 @@ def test_intervals_are_a_set(steps: list[tuple[str, int]]) -> None:
     st.lists(st.tuples(st.sampled_from(["take", "take", "take", "take", "ask", "forget"]), NUMBERS), max_size=80),
 )
 def test_the_tracker_is_a_set_of_tsns(initial_tsn: int, steps: list[tuple[str, int]]) -> None:
-    tracker, received = DataTracker(initial_tsn, 2, 1 << 20), set[int]()
+    tracker, received = DataTracker(initial_tsn, 1 << 20), set[int]()
     duplicates: list[int] = []
     for verb, number in steps:
         tsn = initial_tsn + number
@@ -79,10 +78,10 @@ def test_the_tracker_is_a_set_of_tsns(initial_tsn: int, steps: list[tuple[str, i
         assert tracker.cumulative_tsn == cumulative
         assert tracker.expected == (cumulative + 1) & MASK
         assert tracker.gap_ranges() == above
-        assert tracker.has_gaps is bool(above)
+        assert (tracker.gaps is not None) is bool(above)
         assert tracker.highest_tsn == max(received, default=cumulative)
     offsets = [(first - cumulative, last - cumulative) for first, last in above] if steps else []
-    assert tracker.sack(1000) == (tracker.cumulative_tsn & MASK, offsets, duplicates[:64])
+    assert tracker.report(1000) == (tracker.cumulative_tsn & MASK, offsets, duplicates[:64])
 
 
 @dataclass(frozen=True)
@@ -170,14 +169,13 @@ def test_a_small_buffer_loses_nothing_that_is_sent_again(messages: list[Sent], d
     initial_tsn = data.draw(st.sampled_from([0, 5, MASK - 3]))
     chunks, whole = chunks_of(messages, initial_tsn)
     capacity = (max(sent.pieces for sent in messages) + spare) * (OVERHEAD + RUN + 5)
-    tracker, inbox = DataTracker(initial_tsn, 2, 1 << 20), Inbox()
+    tracker, inbox = DataTracker(initial_tsn, 1 << 20), Inbox()
     streams = inbox.streams
 
     def offer(chunk: Chunk) -> None:
         lacking = streams.held + len(chunk.payload) + OVERHEAD + RUN - capacity
         tsn = tracker.classify(chunk.tsn & MASK)
-        if tsn >= 0 and lacking > 0 and not streams.make_room(tracker, tsn, lacking):
-            tracker.refuse()
+        if tsn >= 0 and lacking > 0 and not streams.make_space(tracker, tsn, lacking):
             return
         tsn = tracker.accept(chunk.tsn & MASK)
         if tsn >= 0:
@@ -209,7 +207,7 @@ def test_no_chunk_however_wrong_raises_or_spoils_the_ledger(
     order: list[int], what: list[tuple[int, int, int]], left_out: int
 ) -> None:
     inbox = Inbox()
-    tracker = DataTracker(0, 2, 1 << 20)
+    tracker = DataTracker(0, 1 << 20)
     violated = False
     for held, tsn in enumerate(order[: len(order) - left_out], start=1):
         flags, sid, ssn = what[tsn]
@@ -219,5 +217,5 @@ def test_no_chunk_however_wrong_raises_or_spoils_the_ledger(
             out = b"".join(got for _, _, got in inbox.got)
             left = held - len(out)
             assert left * (1 + OVERHEAD) <= inbox.streams.held <= left * (1 + OVERHEAD + RUN)
-    if tracker.has_gaps:
-        inbox.streams.make_room(tracker, tracker.cumulative_tsn + 1, 1 << 20)
+    if tracker.gaps is not None:
+        inbox.streams.make_space(tracker, tracker.cumulative_tsn + 1, 1 << 20)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.chunks import pack_data
 
 from asyncsctp.outbound.data_queue import DataQueue
 from asyncsctp.outbound.message import LOST, TIMED_OUT, OutboundMessage, PacketRecord, message_flags
 from asyncsctp.outbound.outstanding import OutstandingQueue
 from asyncsctp.outbound.retransmission import RetransmissionQueue
 from asyncsctp.schedulers import FirstComeFirstServed
-from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.octets import Writer, read_data
 
 PATHS = 3

@@ -9,12 +9,12 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support.chunks import pack_data
 
 from asyncsctp.errors import Cause
 from asyncsctp.wire import causes, control, packet, sack, tlv
 from asyncsctp.wire import init as init_chunk
 from asyncsctp.wire.auth import AuthParameters
-from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.octets import read_data
 from asyncsctp.wire.tlv import Malformed
 

@@ -7,7 +7,7 @@ from support.pair import Recorder
 from support.script import B, E, Script, U
 
 from asyncsctp.config import Config
-from asyncsctp.handlers.data.receiver import Reception
+from asyncsctp.handlers.data.receiver import Receiver
 from asyncsctp.inbound.reassembly import SMALLEST_CHARGE
 from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_DATA_HEADER_SIZE, I_FORWARD_TSN, SACK
 from asyncsctp.wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
@@ -48,7 +48,7 @@ class Stage(Script):
         super().__init__(config, extensions=frozenset({I_DATA, I_FORWARD_TSN, FORWARD_TSN}), user=self.reader)
 
     @property
-    def reception(self) -> Reception:
+    def reception(self) -> Receiver:
         reception = self.association._parts.established.receiver
         return reception
 
@@ -131,7 +131,7 @@ def test_new_tsns_lose_nothing_that_came_whole(interleaving: bool) -> None:
     stage.take()
     stage.reception.restart_tsns(stage.theirs(0x80000000))
     assert stage.reception.tracker.cumulative_tsn & 0xFFFFFFFF == stage.theirs(0x7FFFFFFF)
-    assert not stage.reception.tracker.has_gaps
+    assert stage.reception.tracker.gaps is None
     stage.send(stage.chunk(0x80000000, b"new", number=0), stage.chunk(0x80000001, b"rest", E, 1, fsn=1))
     assert [data for *_, data in stage.reader.messages] == [b"a", b"c", b"new"]
     assert stage.expect(SACK).one(SACK).gaps == ()

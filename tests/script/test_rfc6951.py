@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from support.auth_reference import SHA_1, SHA_256
+from support.chunks import pack_data
 from support.endpoints import (
     OTHER,
     PEER_PORT,
@@ -46,7 +47,6 @@ from asyncsctp.wire.constants import (
     SHUTDOWN,
     SHUTDOWN_ACK,
 )
-from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.init import Init, pack_init
 
 # Section 5.4: the peer's port is learned from packets whose tag was right.

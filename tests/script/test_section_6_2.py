@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.chunks import pack_data
 from support.script import B, E, I, Script, U
 
 from asyncsctp.config import Config
 from asyncsctp.wire.constants import ABORT, CAUSE_INVALID_STREAM, CAUSE_NO_USER_DATA, DATA, ERROR, SACK
-from asyncsctp.wire.data import pack_data
 
 QUIET: dict[str, Any] = {"heartbeat_interval": None}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from support.chunks import pack_data
 from support.endpoints import PEER_TSN, Solo, chunks, tag_of
 from support.pair import Recorder
 
@@ -29,7 +30,6 @@ from asyncsctp.wire.constants import (
     SHUTDOWN,
 )
 from asyncsctp.wire.control import pack_cookie_echo
-from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.octets import Writer, read_data, write_i_data
 from asyncsctp.wire.reconfig import read_reconfig
 

@@ -32,10 +32,10 @@ from asyncsctp.testing.network import Datagram
 from asyncsctp.testing.pair import Simulation
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import COOKIE_ACK, COOKIE_ECHO, FLAG_BEGIN, FLAG_END, HEARTBEAT, HEARTBEAT_ACK, INIT_ACK
-from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.init import Init, pack_init, read_init
 from asyncsctp.wire.packet import Seal, checksum_ok, read_header
 
+from .chunks import pack_data
 from .pair import Chance, Recorder
 
 UDP = 9899

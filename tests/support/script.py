@@ -35,11 +35,11 @@ from asyncsctp.wire.constants import (
     SACK,
     SHUTDOWN,
 )
-from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.init import Init, pack_init, read_init
 from asyncsctp.wire.packet import Seal, checksum_ok
 
 from .auth_reference import SHA_1, SHA_256, Authenticator
+from .chunks import pack_data
 from .pair import Recorder
 
 LOCAL_PORT = 4000

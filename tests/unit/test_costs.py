@@ -264,11 +264,11 @@ def test_an_i_data_chunk_costs_the_same_whatever_is_held(case: str) -> None:
     def cost(streams: int, fragments: int) -> int:
         queue, tsn = held_i_data(streams, fragments)
         if case == "no room":
-            tracker = DataTracker(0, 2, 1 << 28)
+            tracker = DataTracker(0, 1 << 28)
             for number in range(1, tsn):
                 tracker.accept(number)
-            queue.make_room(tracker, 0, 1)  # finds the chunks by their TSNs from now on
-            return lines(lambda: queue.make_room(tracker, 0, 1))
+            queue.make_space(tracker, 0, 1)  # finds the chunks by their TSNs from now on
+            return lines(lambda: queue.make_space(tracker, 0, 1))
         flags, sid, mid, number = {
             "next": (0, 0, 0, fragments),
             "beyond a hole": (0, 0, 0, fragments + 5),
@@ -290,14 +290,18 @@ def test_a_forward_tsn_costs_what_it_moves_and_delivers_and_not_what_is_held() -
         queue = DataStreams(Nobody(), 1 << 28)
         for number in range(held):
             queue.add(100 + number, B | E, 1 + number % 50, 1 + number // 50, 0, b"x")
-        return max(lines(partial(queue.skip, tsn, tsn + 1, [(0, tsn), (0, tsn), (60, 3)])) for tsn in range(10))
+        return max(
+            lines(partial(queue.skip, tsn, tsn + 1, [(0, False, tsn), (0, False, tsn), (60, False, 3)]))
+            for tsn in range(10)
+        )
 
     def cost_of_i_data(held: int) -> int:
         queue = IDataStreams(Nobody(), 1 << 28)
         for number in range(held):
             queue.add(100 + number, B | E, 1 + number % 50, 1 + number // 50 + 100, 0, b"x")
-        queue.skip([(1, False, 1)])
-        return max(lines(partial(queue.skip, [(0, False, mid), (1, False, mid), (60, True, 3)])) for mid in range(5, 9))
+        queue.skip(0, 1, [(1, False, 1)])
+        entries = [[(0, False, mid), (1, False, mid), (60, True, 3)] for mid in range(5, 9)]
+        return max(lines(partial(queue.skip, 0, 1, each)) for each in entries)
 
     assert cost_of_data(5000) <= cost_of_data(50) * 1.1 + 20
     assert cost_of_i_data(5000) <= cost_of_i_data(50) * 1.1 + 20

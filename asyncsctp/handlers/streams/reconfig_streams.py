@@ -7,7 +7,7 @@ from typing import Final, final
 
 from ...wire.serial import unwrap_upwards
 from ..context import Context
-from ..data.receiver import Reception
+from ..data.receiver import Receiver
 from ..data.sender import Sender
 from ..data.submission import Submission
 
@@ -99,11 +99,11 @@ class Outgoing:
 
 @final
 class Incoming:
-    """`IncomingStreams` of a `Reception`."""
+    """`IncomingStreams` of a `Receiver`."""
 
     __slots__ = ("_context", "_reception")
 
-    def __init__(self, context: Context, reception: Reception) -> None:
+    def __init__(self, context: Context, reception: Receiver) -> None:
         self._context = context
         self._reception = reception
 
@@ -145,4 +145,4 @@ class Incoming:
 
     def acknowledge_now(self) -> None:
         """A SACK that is owed leaves with the next flush."""
-        self._reception.acknowledge_now()
+        self._reception.acknowledger.hurry()

@@ -7,11 +7,10 @@ from random import Random
 from struct import pack
 
 from asyncsctp.config import Config
-from asyncsctp.handlers.data.receiver import Reception
+from asyncsctp.handlers.data.receiver import Receiver
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.data_streams import DataStreams
-from asyncsctp.inbound.fragments import Message
-from asyncsctp.inbound.idata_streams import IDataStreams
+from asyncsctp.inbound.idata_streams import IDataStreams, Message
 from asyncsctp.inbound.reassembly import OVERHEAD, SMALLEST_CHARGE
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_DATA_HEADER_SIZE, I_FORWARD_TSN, RE_CONFIG
@@ -113,7 +112,7 @@ class ExtensionPeer(Script):
             self.send(control.pack_shutdown(self.ours(-1)))
 
     @property
-    def reception(self) -> Reception:
+    def reception(self) -> Receiver:
         reception = self.association._parts.established.receiver
         return reception
 
@@ -167,7 +166,10 @@ class ExtensionPeer(Script):
         most = queue.held // OVERHEAD
         streams = self.reception.incoming_streams
         assert len(queue._chunks) <= most
-        assert len(queue._largest or ()) <= 2 * (config.recv_buffer + 2 * config.max_message_size + SLACK) // OVERHEAD
+        assert (
+            len(queue._largest._heap or ())
+            <= 2 * (config.recv_buffer + 2 * config.max_message_size + SLACK) // OVERHEAD
+        )
         assert len(queue._given) <= len(self.reader.in_parts)
         if isinstance(queue, DataStreams):
             self._bounded_data(queue, most, streams)
@@ -176,9 +178,8 @@ class ExtensionPeer(Script):
             self._bounded_messages(queue, most, streams)
         tracker = self.reception.tracker
         assert len(tracker.gap_ranges()) <= 4096
-        assert len(tracker._duplicates) <= 64
-        assert not self.reception._sacks  # they have left, with what they take
-        assert not self.reception._train
+        assert len(tracker.duplicates) <= 64
+        assert not self.reception.acknowledger.is_due  # SACKs have left, with what they take
         data = self.association._parts.data
         reconfig = data.reconfig if data is not None else None
         if reconfig is not None:
@@ -192,7 +193,7 @@ class ExtensionPeer(Script):
     @staticmethod
     def _bounded_data(queue: DataStreams, most: int, streams: int) -> None:
         assert len(queue._next_ssn) <= streams
-        assert len(queue._edges) <= 2 * most
+        assert len(queue._runs_filed) <= 2 * most
         assert sum(map(len, queue._waiting.values())) <= most
         assert all(queue._waiting.values())
         assert len(queue._giving) == len(queue._given)
@@ -205,7 +206,8 @@ class ExtensionPeer(Script):
             assert len(found) <= streams
             for stream in found.values():
                 messages += stream.messages.values()
-                order += max(0, len(stream.order or ()) - 2 * len(stream.messages) - 65)
+                heap = stream.order._heap if stream.order is not None else None
+                order += max(0, len(heap or ()) - 2 * len(stream.messages) - 65)
         assert not order
         assert len(messages) <= most + len(queue._given)
         loose = sum(len(message.later) for message in messages)
@@ -241,7 +243,7 @@ class ExtensionPeer(Script):
                 self.send(self.skip(last, *((sid, self.waits_for(queue, sid)) for sid in list(queue._waiting))))
             # Middles whose beginning was none cannot be skipped: the peer has spoiled that much of its own window.
             cumulative_tsn = self.reception.tracker.cumulative_tsn
-            assert not any(run.begun or run.last > cumulative_tsn for run in queue._edges.values())
+            assert not any(run.begun or run.last > cumulative_tsn for run in queue._runs_filed.values())
             if queue.held:
                 return
         assert not queue.held

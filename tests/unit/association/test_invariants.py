@@ -11,10 +11,10 @@ from support.script import LOCAL
 
 from asyncsctp.association.association import Association
 from asyncsctp.association.invariants import InvariantViolation, check
-from asyncsctp.handlers.data.receiver import Reception
+from asyncsctp.handlers.data.acknowledgement import ACK_DELAYED, ACK_NOW
+from asyncsctp.handlers.data.receiver import Receiver
 from asyncsctp.handlers.data.sender import Sender
 from asyncsctp.handlers.state import COOKIE_WAIT
-from asyncsctp.inbound.data_tracker import ACK_DELAYED, ACK_NOW
 from asyncsctp.outbound.message import LOST
 from asyncsctp.path_state import PathState
 from asyncsctp.timers import DELAYED_ACK, HEARTBEAT_TIMER, T1_INIT, T2_SHUTDOWN, T3_RTX, T4_RTO, timer_key
@@ -50,7 +50,7 @@ def transmission(association: Association) -> Sender:
     return found
 
 
-def reception(association: Association) -> Reception:
+def reception(association: Association) -> Receiver:
     found = association._parts.established.receiver
     return found
 
@@ -100,15 +100,15 @@ def read_too_much(association: Association) -> None:
 
 
 def miscount_what_is_held(association: Association) -> None:
-    reception(association)._streams.held -= 1
+    reception(association)._queue.held -= 1
 
 
 def owe_a_sack(association: Association) -> None:
-    reception(association).tracker.ack_state = ACK_NOW
+    reception(association).acknowledger.state = ACK_NOW
 
 
 def delay_a_sack_for_ever(association: Association) -> None:
-    reception(association).tracker.ack_state = ACK_DELAYED
+    reception(association).acknowledger.state = ACK_DELAYED
     association.context.timers.stop(DELAYED_ACK)
 
 
@@ -166,7 +166,7 @@ def test_nothing_is_wrong_with_a_healthy_association(pair: Pair) -> None:
         check(pair.association(side))
     assert transmission(pair.association(0)).outstanding.in_flight[0]
     assert transmission(pair.association(0)).queue
-    assert reception(pair.association(0))._streams.held
+    assert reception(pair.association(0))._queue.held
 
 
 @pytest.mark.parametrize(

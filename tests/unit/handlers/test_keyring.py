@@ -8,12 +8,12 @@ from itertools import product
 
 import pytest
 from support.auth_reference import SIZES, Authenticator, vector
+from support.chunks import pack_data
 
 from asyncsctp.handlers.keyring import GENUINE, UNSUPPORTED, WRONG, Keyring, SharedKeys
 from asyncsctp.wire import control
 from asyncsctp.wire.auth import AuthParameters, pack_auth
 from asyncsctp.wire.constants import ABORT, ASCONF, ASCONF_ACK, AUTH, COOKIE_ACK, DATA, INIT, RE_CONFIG
-from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.tlv import Malformed
 
 LOW = AuthParameters(bytes(32), None, (3, 1))

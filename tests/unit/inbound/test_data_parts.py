@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncsctp.inbound.data_runs import RUN
-from asyncsctp.inbound.data_streams import DataStreams
+from asyncsctp.inbound.data_streams import RUN, DataStreams
 from asyncsctp.inbound.reassembly import OVERHEAD, Recipient
 from asyncsctp.wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED
 
@@ -114,8 +113,8 @@ def test_a_message_given_in_part_is_aborted_once(how: str) -> None:
     r.add(3, 0, b"ghi", sid=4)
     ssn = 0
     if how == "skip":
-        r.streams.skip(1, 4, [(4, 0)])
-        r.streams.skip(4, 5, [(4, 0)])
+        r.streams.skip(1, 4, [(4, False, 0)])
+        r.streams.skip(4, 5, [(4, False, 0)])
         ssn = 1
     elif how == "reset":
         r.streams.reset_streams([4])
@@ -161,9 +160,9 @@ def test_a_reset_delivers_what_is_complete_and_drops_the_rest() -> None:
 
 def test_ssns_are_skipped_over_their_wrap() -> None:
     r = Receiver()
-    r.streams.skip(0, 1, [(0, 0x7000)])
-    r.streams.skip(1, 2, [(0, 0xD000)])
+    r.streams.skip(0, 1, [(0, False, 0x7000)])
+    r.streams.skip(1, 2, [(0, False, 0xD000)])
     for tsn, ssn in ((10, 2), (11, 0), (12, 0xFFFF)):
         r.add(tsn, B | E, b"%x" % ssn, ssn=ssn)
-    r.streams.skip(2, 3, [(0, 1)])
+    r.streams.skip(2, 3, [(0, False, 1)])
     assert r.got == [b"ffff", b"0", b"2"]

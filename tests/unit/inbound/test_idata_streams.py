@@ -6,8 +6,7 @@ import tracemalloc
 import pytest
 
 from asyncsctp.inbound.data_tracker import DataTracker
-from asyncsctp.inbound.fragments import MESSAGE
-from asyncsctp.inbound.idata_streams import IDataStreams
+from asyncsctp.inbound.idata_streams import MESSAGE, IDataStreams
 from asyncsctp.inbound.reassembly import LOOSE, Recipient
 from asyncsctp.wire.constants import FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED
 
@@ -107,8 +106,8 @@ def test_ordered_and_unordered_messages_with_one_mid_are_two() -> None:
 
 def test_mids_wrap() -> None:
     r = Receiver()
-    r.streams.skip([(0, False, 0x70000000), (0, False, 0xC0000000)])
-    r.streams.skip([(0, False, TOP - 1)])
+    r.streams.skip(0, 1, [(0, False, 0x70000000), (0, False, 0xC0000000)])
+    r.streams.skip(0, 1, [(0, False, TOP - 1)])
     r.add(3, B | E, b"2", mid=1)
     r.add(2, B | E, b"1", mid=0)
     assert r.data() == []
@@ -232,7 +231,7 @@ def test_what_has_come_in_order_is_exempt_up_to_two_messages() -> None:
 def test_room_is_made_from_the_largest_tsn_wherever_it_stands(seed: int) -> None:
     chance = random.Random(seed)
     r = Receiver()
-    tracker = DataTracker(0, 2, 1 << 20)
+    tracker = DataTracker(0, 1 << 20)
     chunks = []
     for sid in range(3):
         for position in range(8):
@@ -245,7 +244,7 @@ def test_room_is_made_from_the_largest_tsn_wherever_it_stands(seed: int) -> None
     def take(tsn: int) -> None:
         flags, sid, position, payload = chunks[tsn]
         assert tracker.accept(tsn) == tsn
-        r.streams.acknowledged = tracker.cumulative_tsn
+        r.streams.acknowledge(tracker.cumulative_tsn)
         assert r.add(tsn, flags, payload, sid=sid, number=position) is None
         r.streams.acknowledge(tracker.cumulative_tsn)
         assert r.streams.recount() == r.streams.held
@@ -256,7 +255,7 @@ def test_room_is_made_from_the_largest_tsn_wherever_it_stands(seed: int) -> None
         for tsn in pending:
             payload = chunks[tsn][-1]
             lacking = r.streams.held + len(payload) + LOOSE - capacity - r.streams.in_progress(0)
-            if lacking > 0 and not r.streams.make_room(tracker, tsn, lacking):
+            if lacking > 0 and not r.streams.make_space(tracker, tsn, lacking):
                 continue
             take(tsn)
     for tsn in range(24):
@@ -270,22 +269,22 @@ def test_room_is_made_from_the_largest_tsn_wherever_it_stands(seed: int) -> None
 def test_what_has_come_in_order_above_a_hole_is_given_up_as_well() -> None:
     """RFC 9260 section 6.2: the TSNs alone say what is acknowledged for good."""
     r = Receiver()
-    tracker = DataTracker(0, 2, 1 << 20)
+    tracker = DataTracker(0, 1 << 20)
     for tsn, position in ((0, 0), (3, 1), (5, 2), (7, 3)):
         tracker.accept(tsn)
-        r.streams.acknowledged = tracker.cumulative_tsn
+        r.streams.acknowledge(tracker.cumulative_tsn)
         flags = (0 if position else B) | (E if position == 3 else 0)
         assert r.add(tsn, flags, b"%d" % position, mid=1, number=position) is None
     assert r.streams.held == 4 + MESSAGE + 3 * LOOSE
     assert r.streams.in_progress(0) == 0, "it is complete"
-    assert r.streams.make_room(tracker, 1, LOOSE + 2)
+    assert r.streams.make_space(tracker, 1, LOOSE + 2)
     assert r.streams.held == r.streams.recount() == 2 + MESSAGE + LOOSE
     assert r.streams.in_progress(0) == 1
     assert tracker.gap_ranges() == [(3, 3)]
-    assert not r.streams.make_room(tracker, 1, LOOSE + 2), "the first fragment stays"
+    assert not r.streams.make_space(tracker, 1, LOOSE + 2), "the first fragment stays"
     assert r.streams.held == r.streams.recount() == 1 + MESSAGE
     tracker.accept(1)
-    r.streams.acknowledged = tracker.cumulative_tsn
+    r.streams.acknowledge(tracker.cumulative_tsn)
     r.add(1, B | E, b"first", number=46)
     for tsn, position in ((5, 2), (7, 3), (3, 1)):
         r.add(tsn, E if position == 3 else 0, b"%d" % position, mid=1, number=position)
@@ -296,30 +295,30 @@ def test_what_has_come_in_order_above_a_hole_is_given_up_as_well() -> None:
 def test_what_is_loose_is_joined_once_it_is_acknowledged() -> None:
     r = Receiver(max_message_size=1000)
     for tsn in range(1, 9):
-        r.streams.acknowledged = -1
+        r.streams.acknowledge(-1)
         r.add(tsn, 0 if tsn > 2 else B, bytes(100), sid=tsn & 1, number=tsn - 1 >> 1)
     assert (r.streams.held, r.streams.in_progress(-1)) == (800 + 2 * MESSAGE + 8 * LOOSE, 0)
     r.streams.acknowledge(5)
     assert (r.streams.held, r.streams.in_progress(5)) == (800 + 2 * MESSAGE + 3 * LOOSE, 500)
     r.streams.acknowledge(8)
     assert (r.streams.held, r.streams.in_progress(8)) == (800 + 2 * MESSAGE, 800)
-    assert not r.streams.is_scattered
+    assert not r.streams._owners
     assert r.streams.recount() == r.streams.held
 
 
 def test_what_is_acknowledged_is_not_given_up() -> None:
     r = Receiver()
-    tracker = DataTracker(0, 2, 1 << 20)
+    tracker = DataTracker(0, 1 << 20)
     for tsn, position in ((9, 3), (3, 1), (4, 0), (8, 4)):  # 0 to 2 are missing
         tracker.accept(tsn)
         assert r.add(tsn, 0 if position else B, b"%d" % position, number=position) is None
     for _ in range(3):
-        assert r.streams.make_room(tracker, 1, 1)  # 9, which is beyond a hole
+        assert r.streams.make_space(tracker, 1, 1)  # 9, which is beyond a hole
         assert r.streams.held == r.streams.recount() == 2 + MESSAGE + 1 + LOOSE
         assert tracker.accept(9) == 9
         assert r.add(9, 0, b"3", number=3) is None
-    assert r.streams.make_room(tracker, 1, LOOSE + 2)
-    assert not r.streams.make_room(tracker, 1, 1)
+    assert r.streams.make_space(tracker, 1, LOOSE + 2)
+    assert not r.streams.make_space(tracker, 1, 1)
     assert r.streams.held == 2 + MESSAGE
     for tsn, position in ((8, 4), (9, 3), (10, 2)):
         tracker.accept(tsn)
@@ -356,9 +355,9 @@ def test_what_was_abandoned_is_dropped_and_what_waited_for_it_delivered() -> Non
     r.add(5, B | E, b"two", mid=2)
     r.add(6, B | E, b"four", mid=4)
     r.add(7, B | E, b"other", sid=1, mid=1)
-    r.streams.skip([(0, False, 1)])
+    r.streams.skip(0, 1, [(0, False, 1)])
     assert r.data() == [b"two"]
-    r.streams.skip([(0, False, 3), (0, False, 3), (0, False, 1)])
+    r.streams.skip(0, 1, [(0, False, 3), (0, False, 3), (0, False, 1)])
     assert r.data() == [b"two", b"four"]
     assert r.streams.held == len(b"other") + MESSAGE + LOOSE
     r.add(8, B | E, b"five", mid=5)
@@ -369,7 +368,7 @@ def test_complete_messages_up_to_the_mid_are_delivered_in_order() -> None:
     r = Receiver()
     for mid in (9, 3, 7, 5):
         r.add(mid, B | E, b"%d" % mid, mid=mid)
-    r.streams.skip([(0, False, 8)])
+    r.streams.skip(0, 1, [(0, False, 8)])
     assert r.data() == [b"3", b"5", b"7", b"9"]
 
 
@@ -378,7 +377,7 @@ def test_unordered_messages_are_skipped_by_their_own_mids() -> None:
     r.add(1, B | U, b"a", mid=3)
     r.add(2, B | U, b"b", mid=4)
     r.add(3, B, b"c", mid=0)
-    r.streams.skip([(0, True, 3)])
+    r.streams.skip(0, 1, [(0, True, 3)])
     assert r.streams.held == 2 * (1 + MESSAGE)
     assert r.add(4, U, b"late", mid=3, number=1) is None  # of the message that was abandoned
     assert r.add(5, U | E, b"late", mid=3, number=2) is None
@@ -391,7 +390,7 @@ def test_unordered_messages_are_skipped_by_their_own_mids() -> None:
 def test_a_late_fragment_of_an_abandoned_message_is_dropped() -> None:
     r = Receiver()
     r.add(1, B, b"a", mid=0)
-    r.streams.skip([(0, False, 0)])
+    r.streams.skip(0, 1, [(0, False, 0)])
     assert r.add(3, E, b"z", mid=0, number=2) is None
     assert r.streams.held == 0
     r.add(4, B | E, b"next", mid=1)
@@ -400,8 +399,8 @@ def test_a_late_fragment_of_an_abandoned_message_is_dropped() -> None:
 
 def test_skipping_streams_never_used_and_mids_far_away_is_harmless() -> None:
     r = Receiver()
-    r.streams.skip([(sid, bool(sid & 1), 0x12345) for sid in range(2000)] * 2)
-    r.streams.skip([(0, False, 5), (0, False, 0x80012347)])  # behind, and behind
+    r.streams.skip(0, 1, [(sid, bool(sid & 1), 0x12345) for sid in range(2000)] * 2)
+    r.streams.skip(0, 1, [(0, False, 5), (0, False, 0x80012347)])  # behind, and behind
     r.add(1, B | E, b"x", sid=0, mid=0x12346)
     assert r.data() == [b"x"]
 
@@ -484,8 +483,8 @@ def test_a_message_given_in_part_is_aborted_once(how: str) -> None:
     r.add(1, B, b"abc", sid=4)
     r.add(3, 0, b"ghi", sid=4, number=2)
     if how == "skip":
-        r.streams.skip([(4, False, 0)])
-        r.streams.skip([(4, False, 0)])
+        r.streams.skip(0, 1, [(4, False, 0)])
+        r.streams.skip(0, 1, [(4, False, 0)])
     elif how == "reset":
         r.streams.reset_streams([4])
     else:

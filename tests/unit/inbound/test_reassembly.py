@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tracemalloc
 
-from asyncsctp.inbound.data_runs import RUN
-from asyncsctp.inbound.data_streams import DataStreams
-from asyncsctp.inbound.data_tracker import ACK_NOW, DataTracker
+from asyncsctp.inbound.data_streams import RUN, DataStreams
+from asyncsctp.inbound.data_tracker import DataTracker
 from asyncsctp.inbound.reassembly import OVERHEAD, Recipient
 from asyncsctp.wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED
 
@@ -19,7 +18,7 @@ class Room(Recipient):
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.delivered: list[bytes] = []
-        self.tracker = DataTracker(1, 2, 1 << 20)
+        self.tracker = DataTracker(1, 1 << 20)
         self.streams = DataStreams(self, 1 << 24)
 
     def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
@@ -29,8 +28,7 @@ class Room(Recipient):
         lacking = self.streams.held + len(payload) + OVERHEAD + RUN - self.capacity
         if lacking > 0:
             tsn = self.tracker.classify(wire_tsn)
-            if tsn >= 0 and not self.streams.make_room(self.tracker, tsn, lacking):
-                self.tracker.refuse()
+            if tsn >= 0 and not self.streams.make_space(self.tracker, tsn, lacking):
                 return False
         tsn = self.tracker.accept(wire_tsn)
         assert tsn < 0 or self.streams.add(tsn, flags, 0, ssn, 0, payload) is None
@@ -77,7 +75,6 @@ def test_above_the_highest_tsn_nothing_is_given_up() -> None:
     for tsn in (2, 3):
         assert room.data(tsn, B | E, tsn - 1, bytes(100))
     assert not room.data(4, B | E, 3, bytes(100))
-    assert room.tracker.ack_state == ACK_NOW
     assert room.tracker.gap_ranges() == [(2, 3)]
 
 
@@ -87,7 +84,7 @@ def test_below_the_highest_the_largest_makes_room() -> None:
         room.data(tsn, B | E, tsn - 1, b"%d" % tsn * 100)
     assert room.data(1, B | E, 0, b"1" * 100)
     assert room.delivered == [b"1" * 100, b"2" * 100]
-    assert room.tracker.sack(100) == (2, [], [])
+    assert room.tracker.report(100) == (2, [], [])
     assert room.data(3, B | E, 2, b"3" * 100)
     assert room.delivered[2:] == [b"3" * 100]
     assert room.streams.held == 0
@@ -167,7 +164,7 @@ def test_what_was_given_up_does_not_count_for_the_length_of_its_message() -> Non
         room.data(2, B, 1, bytes(100))
         room.data(3, 0, 1, bytes(100))
         room.data(4, E, 1, bytes(100))
-        room.streams.make_room(room.tracker, 1, 2 * CHUNK)
+        room.streams.make_space(room.tracker, 1, 2 * CHUNK)
     for tsn, flags in ((1, B | E), (3, 0), (4, E)):
         assert room.data(tsn, flags, tsn > 1, bytes(100))
     assert [len(data) for data in room.delivered] == [100, 300]
@@ -178,7 +175,7 @@ def test_what_was_delivered_leaves_nothing_behind() -> None:
 
     room.data(1, B | E, 0, b"x")
     room.data(3, B | E, 2, b"x")
-    assert room.streams.make_room(room.tracker, 2, 1)  # from here on the queue also knows its largest TSN
+    assert room.streams.make_space(room.tracker, 2, 1)  # from here on the queue also knows its largest TSN
     room.data(3, B | E, 2, b"x")
 
     def deliver(first: int) -> None:

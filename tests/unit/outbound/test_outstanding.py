@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from support.chunks import pack_data
+
 from asyncsctp.outbound.message import LOST, OutboundMessage, PacketRecord, Terms
 from asyncsctp.outbound.outstanding import OutstandingQueue
-from asyncsctp.wire.data import pack_data
 
 
 def packet(first: int, chunks: int = 1, path_id: int = 0, sent_at: float = 0.0) -> PacketRecord:

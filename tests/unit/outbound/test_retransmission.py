@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from support.chunks import pack_data
 from support.narrowing import so_far
 
 from asyncsctp.outbound.message import LOST, TIMED_OUT, PacketRecord
 from asyncsctp.outbound.outstanding import OutstandingQueue
 from asyncsctp.outbound.retransmission import RetransmissionQueue
-from asyncsctp.wire.data import pack_data
 
 
 def sent(*chunks: int, a_rwnd: int = 10000, paths: int = 1) -> tuple[OutstandingQueue, RetransmissionQueue]:

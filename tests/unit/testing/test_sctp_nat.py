@@ -8,6 +8,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.chunks import pack_data
 from support.endpoints import Sim, addresses, cause_of, chunks, offer
 from support.natsupp_script import by_nat
 
@@ -30,7 +31,6 @@ from asyncsctp.wire.constants import (
     PARAM_DISABLE_RESTART,
     PARAM_VTAGS,
 )
-from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.init import pack_init
 from asyncsctp.wire.packet import Seal, read_header
 

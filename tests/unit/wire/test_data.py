@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from support.chunks import pack_data
 
-from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.tlv import PADDING
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 
 import pytest
+from support.chunks import pack_data
 
 from asyncsctp.wire import octets
-from asyncsctp.wire.data import pack_data
 from asyncsctp.wire.sack import pack_sack
 
 LARGEST = 0xFFFFFFFF
