@@ -2,7 +2,7 @@
 
 Each may hold as much as would then be left for the others (dynamic thresholds, as switches share their buffers): one
 alone gets half of it, and of a hundred that want all they can get each gets a hundredth. So whoever comes later finds
-some, and no peer can take what others need. The budget knows numbers alone; who counts what is in `acknowledging`.
+some, and no peer can take what others need. What an association counts is in `receive_window`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ class Budget:
         self.members = 0
 
     def most(self, own: int) -> int:
-        """What an association may hold that has counted so much of its own."""
+        """Return what an association may hold that has counted so much of its own, in bytes."""
         left = (self.limit - self.taken + own) >> 1
         return FLOOR + left if left > 0 else FLOOR
 
     def slack(self) -> int:
-        """By how much an association may change before it counts anew: all together by a sixteenth of what is left."""
+        """Return how many bytes an association may change by before it counts anew.
+
+        All together that is a sixteenth of what is left.
+        """
         slack = (self.limit - self.taken) // (16 * self.members + 1)
         return slack if slack > _LEAST_SLACK else _LEAST_SLACK
 
@@ -53,7 +56,7 @@ class Remains:
         budget.taken += unread
 
     def read(self, charge: int) -> None:
-        """So much has been read."""
+        """Take note that so much has been read."""
         if charge > self._unread:
             charge = self._unread
         self._unread -= charge

@@ -185,7 +185,8 @@ class DataStreams(ReassemblyQueue):
         if self._deferral is not None:
             return  # what is put aside may belong to them
         self.is_uncertain = False
-        if self._front is not None:
+        front = self._front
+        if front is not None and front.last >= cumulative_tsn:
             return
         runs = self._runs()
         first, self._judged = self._judged, cumulative_tsn

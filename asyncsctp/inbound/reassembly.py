@@ -360,9 +360,9 @@ class ReassemblyQueue:
         """
         if tsn > tracker.highest_tsn:
             return False
+        largest = self._largest_held()  # which may change how it is kept, and what that is charged
         goal = self.held - wanted
         while self.held > goal:
-            largest = self._largest_held()
             if largest < tsn:
                 return False
             size = len(self._chunks[largest])
@@ -376,6 +376,7 @@ class ReassemblyQueue:
             tracker.forget(largest)
             self.displaced += 1
             self.displaced_bytes += size
+            largest = self._largest_held()
         return True
 
     def _largest_held(self) -> int:

@@ -1,7 +1,7 @@
 """IPv4 and IPv6 Address parameters (RFC 9260 sections 3.3.2.1.1, 3.3.2.1.2), and the literals used everywhere else.
 
 Only addresses that can never be a destination are refused here. Whether one can be reached from where we are (section
-5.1.2) is a matter of scope that the paths decide.
+5.1.2) is a matter of scope, which `paths.encapsulation` knows.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from .tlv import Malformed
 
 #: How long the value of each kind of address parameter is.
 ADDRESS_SIZES: Final = {PARAM_IPV4_ADDRESS: 4, PARAM_IPV6_ADDRESS: 16}
+_TYPES: Final = {4: PARAM_IPV4_ADDRESS, 16: PARAM_IPV6_ADDRESS}
 _ANY: Final = bytes(4)
 _BROADCAST: Final = b"\xff\xff\xff\xff"
 _MULTICAST: Final = 0xE0  # the first four bits
 
 
 def address_type(address: str) -> int:
-    """The parameter type that carries this address."""
-    return _type_of(_parse(address))
+    """Return the parameter type that carries this address."""
+    return _TYPES[len(_parse(address).packed)]
 
 
 def pack_address(address: str) -> bytes:
-    """The parameter for an address literal; an IPv4-mapped IPv6 address goes as the IPv4 address that it is."""
-    parsed = _parse(address)
-    return tlv.pack(_type_of(parsed), parsed.packed)
+    """Pack the parameter for an address literal; an IPv4-mapped IPv6 address goes as the IPv4 address that it is."""
+    packed = _parse(address).packed
+    return tlv.pack(_TYPES[len(packed)], packed)
 
 
 def read_address(parameter_type: int, value: bytes) -> str | None:
-    """The literal, in its one canonical form; None for an address that is no destination."""
+    """Return the literal, in its one canonical form; None for an address that is no destination."""
     if len(value) != ADDRESS_SIZES[parameter_type]:
         raise Malformed(f"address parameter {parameter_type} of {len(value)} bytes")
     if parameter_type == PARAM_IPV4_ADDRESS:
@@ -50,15 +51,8 @@ def _read_ipv4(value: bytes) -> str | None:
 
 
 def _parse(address: str) -> IPv4Address | IPv6Address:
-    return _unmapped(ip_address(address))
-
-
-def _type_of(address: IPv4Address | IPv6Address) -> int:
-    return PARAM_IPV4_ADDRESS if isinstance(address, IPv4Address) else PARAM_IPV6_ADDRESS
-
-
-def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    parsed = ip_address(address)
     # Section 3.3.2.1.2: a sender MUST NOT use an IPv4-mapped IPv6 address.
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped
+    return parsed

@@ -1,7 +1,7 @@
 """ASCONF and ASCONF-ACK, and the parameters in them (RFC 5061 sections 4.1 and 4.2, draft natsupp section 5.3).
 
-Knows their shape. Numbers stay as they are on the wire; whether a request is carried out, and what an answer means, is
-judged by those who know the association.
+Knows their shape. Numbers stay as they are on the wire. Whether a request is carried out, `handlers.addresses` knows in
+`asconf_responder`, and what an answer means in `asconf_requester`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .constants import (
     PARAM_SUPPORTED_EXTENSIONS,
     PARAM_VTAGS,
 )
-from .tlv import HEADER_SIZE, Malformed
+from .tlv import HEADER_SIZE, U32, Malformed
 
 #: The address that stands for the source of the packet (section 4.2).
 ANY_IPV4: Final = "0.0.0.0"
@@ -40,9 +40,7 @@ WILDCARDS: Final = frozenset({ANY_IPV4, ANY_IPV6})
 #: Of one chunk. A host with more addresses to change does that in several.
 MAX_REQUESTS: Final = 64
 
-_U32: Final = Struct("!I")
 _VTAGS: Final = Struct("!III")
-_NUMBER_SIZE: Final = 4
 _OF_ADDRESSES: Final = frozenset({PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS, PARAM_SET_PRIMARY})
 #: Section 4.2: where they are not allowed they are to be ignored.
 _MISPLACED: Final = frozenset(
@@ -89,48 +87,49 @@ class Response(NamedTuple):
 
 
 def pack_asconf(number: int, address: str, parameters: Sequence[bytes]) -> bytes:
-    """The chunk, section 4.1.1; `address` may be one of `WILDCARDS`."""
-    return tlv.pack_enclosing(ASCONF << 8, pack_address(address) + b"".join(parameters), _U32.pack(number))
+    """Pack the chunk, section 4.1.1; `address` may be one of `WILDCARDS`."""
+    return tlv.pack_enclosing(ASCONF << 8, pack_address(address) + b"".join(parameters), U32.pack(number))
 
 
 def pack_request(kind: int, correlation: int, address: str) -> bytes:
-    """Add IP Address, Delete IP Address or Set Primary IP Address, sections 4.2.1, 4.2.2 and 4.2.4."""
-    return tlv.pack_enclosing(kind, pack_address(address), _U32.pack(correlation))
+    """Pack Add IP Address, Delete IP Address or Set Primary IP Address, sections 4.2.1, 4.2.2 and 4.2.4."""
+    return tlv.pack_enclosing(kind, pack_address(address), U32.pack(correlation))
 
 
 def pack_vtags(correlation: int, internal_tag: int, remote_tag: int) -> bytes:
-    """VTags, draft natsupp section 5.3.2: the tag that we chose, and the peer's."""
+    """Pack VTags, draft natsupp section 5.3.2: the tag that we chose, and the peer's."""
     return tlv.pack(PARAM_VTAGS, _VTAGS.pack(correlation, internal_tag, remote_tag))
 
 
 def pack_disable_restart() -> bytes:
-    """Disable Restart, draft natsupp section 5.3.1."""
+    """Pack Disable Restart, draft natsupp section 5.3.1, for ASCONF, INIT and INIT ACK."""
     return tlv.pack(PARAM_DISABLE_RESTART)
 
 
 def pack_asconf_ack(number: int, responses: Sequence[bytes] = ()) -> bytes:
-    """The chunk, section 4.1.2; without responses all was done."""
-    return tlv.pack_enclosing(ASCONF_ACK << 8, b"".join(responses), _U32.pack(number))
+    """Pack the chunk, section 4.1.2; without responses all was done."""
+    return tlv.pack_enclosing(ASCONF_ACK << 8, b"".join(responses), U32.pack(number))
 
 
 def pack_success(correlation: int) -> bytes:
-    """Success Indication, section 4.2.5."""
-    return tlv.pack(PARAM_SUCCESS, _U32.pack(correlation))
+    """Pack a Success Indication, section 4.2.5."""
+    return tlv.pack(PARAM_SUCCESS, U32.pack(correlation))
 
 
 def pack_failure(correlation: int, cause: bytes) -> bytes:
-    """Error Cause Indication, section 4.2.3, around a packed cause."""
-    return tlv.pack_enclosing(PARAM_ERROR_CAUSE, cause, _U32.pack(correlation))
+    """Pack an Error Cause Indication, section 4.2.3, around a packed cause."""
+    return tlv.pack_enclosing(PARAM_ERROR_CAUSE, cause, U32.pack(correlation))
 
 
 def read_asconf(data: bytes, start: int, end: int) -> AsconfChunk:
-    """The chunk whose value stands between `start` and `end`. `Malformed` if a length can't be, or if its Address
-    Parameter is missing; of unknown parameters those are given that ask to be reported (RFC 9260 section 3.2.1).
+    """Return the chunk whose value stands between `start` and `end`; `Malformed` if it has no Address Parameter.
+
+    Of unknown parameters those are given that ask to be reported (RFC 9260 section 3.2.1).
     """
-    number = _read_number(data, start, end)
+    number: int = tlv.read_fields(U32, data, start, end)[0]
     address: str | None = None
     requests: list[Request] = []
-    for kind, at, value, value_end in tlv.walk(data, start + _NUMBER_SIZE, end):
+    for kind, at, value, value_end in tlv.walk(data, start + U32.size, end):
         if address is None:
             if kind == PARAM_HOST_NAME:
                 continue  # section 4.1.1
@@ -149,33 +148,27 @@ def read_asconf(data: bytes, start: int, end: int) -> AsconfChunk:
 
 
 def read_lookup(data: bytes, start: int, end: int) -> tuple[int, str]:
-    """Sequence number and Address Parameter alone, by which the association is to be found (section 5.2 D2)."""
-    number = _read_number(data, start, end)
-    for kind, _, value, value_end in tlv.walk(data, start + _NUMBER_SIZE, end):
+    """Return sequence number and Address Parameter alone, to find the association by (section 5.2 D2)."""
+    number: int = tlv.read_fields(U32, data, start, end)[0]
+    for kind, _, value, value_end in tlv.walk(data, start + U32.size, end):
         if kind != PARAM_HOST_NAME:
             return number, _read_lookup(kind, data[value:value_end])
     raise Malformed("an ASCONF without an Address Parameter")
 
 
 def read_asconf_ack(data: bytes, start: int, end: int) -> tuple[int, list[Response]]:
-    """Sequence number and responses. What else stands among these is passed over."""
-    number = _read_number(data, start, end)
+    """Return sequence number and responses. What else stands among these is passed over."""
+    number: int = tlv.read_fields(U32, data, start, end)[0]
     responses: list[Response] = []
-    for kind, _, at, value_end in tlv.walk(data, start + _NUMBER_SIZE, end):
-        if kind not in (PARAM_SUCCESS, PARAM_ERROR_CAUSE) or value_end - at < _U32.size:
+    for kind, _, at, value_end in tlv.walk(data, start + U32.size, end):
+        if kind not in (PARAM_SUCCESS, PARAM_ERROR_CAUSE) or value_end - at < U32.size:
             continue
-        correlation = int.from_bytes(data[at : at + _U32.size])
-        causes = read_causes_leniently(data[at + _U32.size : value_end]) if kind == PARAM_ERROR_CAUSE else ()
+        correlation = int.from_bytes(data[at : at + U32.size])
+        causes = read_causes_leniently(data[at + U32.size : value_end]) if kind == PARAM_ERROR_CAUSE else ()
         responses.append(Response(correlation, kind == PARAM_SUCCESS, causes))
         if len(responses) > MAX_REQUESTS:
             break
     return number, responses
-
-
-def _read_number(data: bytes, start: int, end: int) -> int:
-    if end - start < _NUMBER_SIZE or end > len(data):
-        raise Malformed(f"no sequence number in {end - start} bytes")
-    return int.from_bytes(data[start : start + _NUMBER_SIZE])
 
 
 def _read_lookup(kind: int, value: bytes) -> str:
@@ -185,11 +178,11 @@ def _read_lookup(kind: int, value: bytes) -> str:
 
 
 def _read_request(kind: int, parameter: bytes) -> Request | None:
-    """None for one that is unknown, and wants to be passed over in silence."""
+    """Return a request; None for one that is unknown, and wants to be passed over in silence."""
     size = len(parameter) - HEADER_SIZE
-    correlation = int.from_bytes(parameter[HEADER_SIZE : HEADER_SIZE + _U32.size]) if size >= _U32.size else 0
+    correlation = int.from_bytes(parameter[HEADER_SIZE : HEADER_SIZE + U32.size]) if size >= U32.size else 0
     if kind in _OF_ADDRESSES:
-        at = HEADER_SIZE + _U32.size
+        at = HEADER_SIZE + U32.size
         inner, end = tlv.item(parameter, at, len(parameter))
         literal = _read_literal(inner, parameter[at + HEADER_SIZE : end]) if inner in ADDRESS_SIZES else ""
         return Request(kind, correlation, literal, parameter)

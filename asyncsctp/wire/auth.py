@@ -1,12 +1,12 @@
 """Authentication on the wire: the AUTH chunk, and what INIT and INIT ACK say of it (RFC 4895 sections 3 and 5).
 
-Knows shapes, and the key vector that both sides derive from what was said. Keys, HMACs and who has to authenticate
-what are not known here.
+Knows shapes, and the key vector that both sides derive from what was said. Keys and HMACs are in `handlers.keyring`,
+who has to authenticate what in `handlers.auth`.
 """
 
 from __future__ import annotations
 
-from struct import Struct, pack, unpack
+from struct import pack, unpack
 from typing import Final, NamedTuple
 
 from . import tlv
@@ -22,8 +22,6 @@ SHA_256: Final = 3
 
 #: Section 3.2: MUST NOT be listed, and MUST be ignored where they are.
 NEVER_AUTHENTICATED: Final = frozenset({INIT, INIT_ACK, SHUTDOWN_COMPLETE, AUTH})
-
-_IDS: Final = Struct("!HH")
 
 
 class AuthParameters(NamedTuple):
@@ -45,22 +43,22 @@ class AuthParameters(NamedTuple):
 
 
 def pack_auth_parameters(said: AuthParameters) -> bytes:
-    """The parameters for INIT and INIT ACK."""
+    """Pack the parameters for INIT and INIT ACK."""
     return b"".join(map(tlv.pad, _parameters(said)))
 
 
 def key_vector(said: AuthParameters) -> bytes:
-    """Section 6.1: the three parameters one behind the other, in this order, without padding."""
+    """Return the three parameters one behind the other, in this order, without padding (section 6.1)."""
     return b"".join(_parameters(said))
 
 
 def is_longer(said: AuthParameters, other: AuthParameters) -> bool:
-    """Whether the first of two takes more bytes."""
+    """Return true if the first of two takes more bytes."""
     return len(key_vector(said)) > len(key_vector(other))
 
 
 def read_key_vector(vector: bytes) -> AuthParameters:
-    """What `key_vector` was made of. `Malformed` if it can't be told."""
+    """Return what `key_vector` was made of; `Malformed` if it can't be told."""
     random = b""
     chunks: bytes | None = None
     hmacs: tuple[int, ...] = ()
@@ -81,27 +79,25 @@ def read_key_vector(vector: bytes) -> AuthParameters:
 
 
 def read_hmacs(value: bytes) -> tuple[int, ...]:
-    """The identifiers in a Requested HMAC Algorithm parameter, section 3.3."""
+    """Return the identifiers in a Requested HMAC Algorithm parameter, section 3.3."""
     if len(value) & 1:
         raise Malformed(f"a list of HMAC algorithms of {len(value)} bytes")
     return unpack(f"!{len(value) // 2}H", value)
 
 
 def pack_auth(key_id: int, hmac_id: int, mac: bytes) -> bytes:
-    """The AUTH chunk, section 5.1."""
-    return tlv.pack(AUTH << 8, _IDS.pack(key_id, hmac_id) + mac)
+    """Pack the AUTH chunk, section 5.1."""
+    return tlv.pack(AUTH << 8, tlv.U16_U16.pack(key_id, hmac_id) + mac)
 
 
 def read_auth(data: bytes, start: int, end: int) -> tuple[int, int]:
-    """Shared Key Identifier and HMAC Identifier of an AUTH chunk; its HMAC is what stands behind them."""
-    if end - start < _IDS.size or end > len(data):
-        raise Malformed(f"an AUTH chunk with a value of {end - start} bytes")
-    key_id, hmac_id = _IDS.unpack_from(data, start)
+    """Return Shared Key Identifier and HMAC Identifier of an AUTH chunk; its HMAC is what stands behind them."""
+    key_id, hmac_id = tlv.read_fields(tlv.U16_U16, data, start, end)
     return key_id, hmac_id
 
 
 def _parameters(said: AuthParameters) -> list[bytes]:
-    """Each with its header, and without its padding."""
+    """Return them each with its header, and without its padding."""
     items = [_parameter(PARAM_RANDOM, said.random)]
     if said.chunks is not None:
         items.append(_parameter(PARAM_CHUNK_LIST, said.chunks))
@@ -110,4 +106,4 @@ def _parameters(said: AuthParameters) -> list[bytes]:
 
 
 def _parameter(kind: int, value: bytes) -> bytes:
-    return _IDS.pack(kind, HEADER_SIZE + len(value)) + value
+    return tlv.U16_U16.pack(kind, HEADER_SIZE + len(value)) + value

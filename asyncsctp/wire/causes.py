@@ -1,8 +1,8 @@
 """Error causes of ABORT and ERROR chunks (RFC 9260 section 3.3.10, RFC 5061 section 4.3, RFC 4895 section 4, draft
 natsupp section 5.2; cause 14: draft-tuexen-tsvwg-sctp-udp-encaps-cons).
 
-One builder for each cause, and a reader that gives all of a chunk with a sentence for people. When a cause is sent,
-and what its arrival means, is not known here.
+One builder for each cause, and a reader that gives all of a chunk with a sentence for people. Which cause is sent when,
+`handlers.violations` knows, and whoever else answers what a peer said.
 """
 
 from __future__ import annotations
@@ -48,16 +48,13 @@ from .constants import (
 )
 from .tlv import Malformed
 
-#: Cause-specific information that we send is cut to this at once, and to what a packet has room for when it leaves.
+#: Cause-specific information that we send is cut to this at once, and to what a packet has space for when it leaves.
 MAX_INFO_SIZE: Final = 1200
 #: How many causes of one chunk are looked at.
 MAX_CAUSES: Final = 16
 #: How many characters of a peer's text, and how many items of a list, are shown to people.
 MAX_TEXT: Final = 200
 MAX_SHOWN: Final = 8
-
-U16_SIZE: Final = 2
-U32_SIZE: Final = 4
 
 #: What an INIT or INIT ACK may be refused for not having (RFC 9260 section 3.3.3, RFC 4895 section 3).
 _PARAMETERS: Final = {
@@ -91,7 +88,7 @@ def pack_missing_parameters(types: Sequence[int]) -> bytes:
 
 
 def pack_stale_cookie(staleness_us: int) -> bytes:
-    """`staleness_us` is by how many microseconds the cookie came too late; 0 does not tell."""
+    """Say by how many microseconds the cookie came too late; 0 does not tell."""
     return _pack(CAUSE_STALE_COOKIE, pack("!I", min(staleness_us, MASK_32)))
 
 
@@ -136,7 +133,7 @@ def pack_protocol_violation(text: str = "") -> bytes:
 
 
 def pack_new_encapsulation_port(current: int, new: int) -> bytes:
-    """UDP ports: the one in use with the peer, and the one that its INIT came from."""
+    """Name the UDP port in use with the peer, and the one that its INIT came from."""
     return _pack(CAUSE_NEW_ENCAPSULATION_PORT, pack("!HH", current, new))
 
 
@@ -145,7 +142,7 @@ def pack_unsupported_hmac(hmac_id: int) -> bytes:
 
 
 def pack_delete_last_address(parameter: bytes) -> bytes:
-    """`parameter`: the whole one of the ASCONF that asked for it; so of the others of RFC 5061."""
+    """Repeat the whole parameter of the ASCONF that asked for it; so do the others of RFC 5061."""
     return _pack_copies(CAUSE_DELETE_LAST_ADDRESS, (parameter,))
 
 
@@ -165,35 +162,36 @@ def pack_no_authorization(parameter: bytes) -> bytes:
     return _pack_copies(CAUSE_NO_AUTHORIZATION, (parameter,))
 
 
-def shorten(packed: bytes, room: int) -> bytes:
-    """As many of these causes as fit into `room` bytes, and of the first that doesn't as much as fits: where it repeats
-    parameters, none of these is cut.
+def shorten(packed: bytes, space: int) -> bytes:
+    """Return as many of these causes as fit into `space` bytes, and of the first that doesn't as much as fits.
+
+    Where it repeats parameters, none of these is cut.
     """
     for code, at, start, end in tlv.walk(packed, 0, len(packed)):
-        if end + 3 & -4 <= room:
+        if end + 3 & -4 <= space:
             continue
-        if start > room:
+        if start > space:
             return packed[:at]
         info = packed[start:end]
         if code in _OF_PARAMETERS:
             items = [info[first:last] for _, first, _, last in _before_malformed(tlv.walk(info, 0, len(info)))]
-            return packed[:at] + tlv.pack_enclosing(code, b"".join(map(tlv.pad, tlv.take_whole(items, room - start))))
-        return packed[:at] + tlv.pack(code, info[: room - start & -4])
+            return packed[:at] + tlv.pack_enclosing(code, b"".join(map(tlv.pad, tlv.take_whole(items, space - start))))
+        return packed[:at] + tlv.pack(code, info[: space - start & -4])
     return packed
 
 
 def read_causes(data: bytes, start: int, end: int) -> tuple[Cause, ...]:
-    """The causes of an ABORT or ERROR chunk whose value stands between `start` and `end`. Unknown ones are kept."""
+    """Return the causes of an ABORT or ERROR chunk whose value stands between `start` and `end`, unknown ones too."""
     return tuple(_causes(data, start, end))
 
 
 def read_causes_leniently(value: bytes) -> tuple[Cause, ...]:
-    """The same of a value that need not be in order: the causes before the first that is malformed."""
+    """Return the causes in a value that need not be in order: those before the first that is malformed."""
     return tuple(_before_malformed(_causes(value, 0, len(value))))
 
 
 def read_staleness(info: bytes) -> int:
-    """The Measure of Staleness of a Stale Cookie cause, in microseconds."""
+    """Return the Measure of Staleness of a Stale Cookie cause, in microseconds."""
     return _u32(info)
 
 
@@ -245,16 +243,16 @@ def _staleness(info: bytes) -> str:
 
 def _hmac(info: bytes) -> str:
     # Two bytes, and no more: its padding is not part of it.
-    if len(info) < U16_SIZE:
+    if len(info) < 2:
         raise Malformed(f"an HMAC identifier in {len(info)} bytes")
-    return str(int.from_bytes(info[:U16_SIZE]))
+    return str(int.from_bytes(info[:2]))
 
 
 def _missing(info: bytes) -> str:
     count = _u32(info)
-    if count > (len(info) - U32_SIZE) // 2:
+    if count > (len(info) - tlv.U32.size) // 2:
         raise Malformed(f"{len(info)} bytes can't list {count} missing parameters")
-    return ", ".join(map(_named, unpack_from(f"!{min(count, MAX_SHOWN)}H", info, U32_SIZE)))
+    return ", ".join(map(_named, unpack_from(f"!{min(count, MAX_SHOWN)}H", info, tlv.U32.size)))
 
 
 def _named(kind: int) -> str:
@@ -282,7 +280,7 @@ def _address(kind: int, value: bytes) -> str:
 
 
 def _copies(info: bytes) -> list[tuple[int, bytes]]:
-    """Type and value of the first few parameters that a peer returned. One that it cut short ends the list."""
+    """Return type and value of the first few parameters that a peer returned. One that it cut short ends the list."""
     items = islice(tlv.walk(info, 0, len(info)), MAX_SHOWN)
     return [(kind, info[start:end]) for kind, _, start, end in _before_malformed(items)]
 
@@ -293,10 +291,9 @@ def _before_malformed(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _u32(info: bytes) -> int:
-    """The first four bytes. A cause that lacks them is malformed: causes have lengths too."""
-    if len(info) < U32_SIZE:
-        raise Malformed(f"{len(info)} bytes of cause-specific information where {U32_SIZE} are due")
-    return int.from_bytes(info[:U32_SIZE])
+    """Return the first four bytes. A cause that lacks them is malformed: causes have lengths too."""
+    number: int = tlv.read_fields(tlv.U32, info, 0, len(info))[0]
+    return number
 
 
 #: How each cause is named, and what its information adds.

@@ -11,28 +11,26 @@ from struct import Struct
 from typing import Final
 
 from .constants import FORWARD_TSN, I_FORWARD_TSN
-from .tlv import HEADER_SIZE, Malformed, pack
+from .tlv import HEADER_SIZE, U16_U16, U32, pack, read_fields
 
 #: Either chunk without entries.
 FORWARD_TSN_HEADER_SIZE: Final = 8
 FORWARD_TSN_ENTRY_SIZE: Final = 4
 I_FORWARD_TSN_ENTRY_SIZE: Final = 8
 
-_TSN: Final = Struct("!I")
-_ENTRY: Final = Struct("!HH")
 _I_ENTRY: Final = Struct("!HHI")
 _UNORDERED: Final = 1
 
 
 def pack_forward_tsn(wire_tsn: int, entries: Iterable[tuple[int, int]] = ()) -> bytes:
     """Pack a FORWARD TSN with its New Cumulative TSN; each entry is a stream and the largest SSN skipped in it."""
-    return pack(FORWARD_TSN << 8, _TSN.pack(wire_tsn) + b"".join([_ENTRY.pack(sid, ssn) for sid, ssn in entries]))
+    return pack(FORWARD_TSN << 8, U32.pack(wire_tsn) + b"".join([U16_U16.pack(sid, ssn) for sid, ssn in entries]))
 
 
 def pack_i_forward_tsn(wire_tsn: int, entries: Iterable[tuple[int, bool, int]] = ()) -> bytes:
     """Pack an I-FORWARD-TSN; each entry is a stream, whether its unordered messages are meant, and the largest MID."""
     packed = [_I_ENTRY.pack(sid, _UNORDERED if unordered else 0, mid) for sid, unordered, mid in entries]
-    return pack(I_FORWARD_TSN << 8, _TSN.pack(wire_tsn) + b"".join(packed))
+    return pack(I_FORWARD_TSN << 8, U32.pack(wire_tsn) + b"".join(packed))
 
 
 def read_forward_tsn(data: bytes, at: int, end: int) -> tuple[int, list[tuple[int, bool, int]]]:
@@ -41,10 +39,8 @@ def read_forward_tsn(data: bytes, at: int, end: int) -> tuple[int, list[tuple[in
     The number is the SSN or MID; an SSN is one of ordered messages. A chunk has at most so many entries as its length
     allows: bytes before `end` that make none are ignored, and so are reserved bits.
     """
-    if end - at < FORWARD_TSN_HEADER_SIZE or end > len(data):
-        raise Malformed(f"a FORWARD TSN of length {end - at}")
-    wire_tsn: int = _TSN.unpack_from(data, at + HEADER_SIZE)[0]
-    entry = _I_ENTRY if data[at] == I_FORWARD_TSN else _ENTRY
+    wire_tsn: int = read_fields(U32, data, at + HEADER_SIZE, end)[0]
+    entry = _I_ENTRY if data[at] == I_FORWARD_TSN else U16_U16
     first = at + FORWARD_TSN_HEADER_SIZE
     fields = entry.iter_unpack(data[first : end - (end - first) % entry.size])
     if entry is _I_ENTRY:

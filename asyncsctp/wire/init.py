@@ -1,22 +1,24 @@
-"""INIT and INIT ACK (RFC 9260 sections 3.3.2 and 3.3.3), which differ by the parameters that belong into them.
+"""INIT and INIT ACK and their parameters (RFC 9260 sections 3.3.2 and 3.3.3, RFC 5061 section 4.2, draft natsupp 5.3).
 
-Everything that grows with what a stranger sent is bounded here. Whether a tag, a stream count or an a_rwnd is
-acceptable, and what to answer, is for the handshake to say.
+Everything that grows with what anybody may send is bounded here. Whether a tag, a stream count or an a_rwnd is
+acceptable, `handlers.setup.negotiation` knows, and what to answer `handlers.setup.handshake`. Parameters of
+authentication are in `auth`, those that hold an address in `addresses`.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from struct import Struct
+from struct import Struct, pack, unpack
 from typing import Final, NamedTuple
 
-from . import auth, parameters, tlv
+from . import auth, tlv
 from .addresses import ADDRESS_SIZES, pack_address, read_address
 from .auth import AuthParameters
 from .constants import (
     FORWARD_TSN,
     INIT,
     INIT_ACK,
+    MASK_32,
     PARAM_ADAPTATION,
     PARAM_CHUNK_LIST,
     PARAM_COOKIE_PRESERVATIVE,
@@ -43,7 +45,8 @@ _USUAL_SIZE: Final = 64
 
 _FIXED: Final = Struct("!IIHHI")
 _FIXED_FIELDS: Final = 5
-_HEADER: Final = Struct("!HH")
+_ECN_CAPABLE: Final = tlv.pack(PARAM_ECN_CAPABLE)  # RFC 4960 appendix A
+_DISABLE_RESTART: Final = tlv.pack(PARAM_DISABLE_RESTART)  # draft natsupp section 5.3.1
 _OF_AUTH: Final = frozenset({PARAM_RANDOM, PARAM_CHUNK_LIST, PARAM_HMAC_ALGORITHMS})
 
 
@@ -84,44 +87,48 @@ class Init(NamedTuple):
 
 
 def pack_init(init: Init, ack: bool) -> bytes:
-    """The chunk. An INIT of nothing but the fixed part is what the plainest peers understand."""
+    """Pack the chunk. An INIT of nothing but the fixed part is what the plainest peers understand."""
     items = []
     if ack and init.cookie is not None:
-        items.append(parameters.pack_cookie(init.cookie))
+        items.append(tlv.pack(PARAM_STATE_COOKIE, init.cookie))
     if not ack and init.supported_address_types is not None:
-        items.append(parameters.pack_supported_address_types(init.supported_address_types))
+        types = sorted(init.supported_address_types)
+        items.append(tlv.pack(PARAM_SUPPORTED_ADDRESS_TYPES, pack(f"!{len(types)}H", *types)))
     if not ack and init.preservative_ms:
-        items.append(parameters.pack_cookie_preservative(init.preservative_ms))
+        items.append(tlv.pack(PARAM_COOKIE_PRESERVATIVE, tlv.U32.pack(min(init.preservative_ms, MASK_32))))
     if init.auth is not None:
         items.append(auth.pack_auth_parameters(init.auth))
     if ack and init.unrecognized:
         # Section 3.2.2: they MUST go into the INIT ACK.
-        items += map(parameters.pack_unrecognized, init.unrecognized)
+        items += map(pack_unrecognized, init.unrecognized)
     return _enclose(INIT_ACK if ack else INIT, init, init.outgoing_streams, items, init.ecn, init.extensions)
 
 
 def pack_init_ack(
     ours: Init, cookie: bytes, outgoing_streams: int, ecn: bool, extensions: frozenset[int], says_auth: bool
 ) -> bytes:
-    """The INIT ACK of a side that offers `ours`: of streams, ECN, extensions and authentication it says what is given
-    here.
-    """
-    items = [parameters.pack_cookie(cookie)]
+    """Pack the INIT ACK of a side that offers `ours`; of what is given here it says that instead."""
+    items = [tlv.pack(PARAM_STATE_COOKIE, cookie)]
     if says_auth and ours.auth is not None:
         items.append(auth.pack_auth_parameters(ours.auth))
     return _enclose(INIT_ACK, ours, outgoing_streams, items, ecn, extensions)
 
 
+def pack_unrecognized(parameter: bytes) -> bytes:
+    """Pack an Unrecognized Parameter, section 3.3.3.1.2, around a whole parameter of the INIT."""
+    return tlv.pack(PARAM_UNRECOGNIZED, parameter)
+
+
 def _enclose(
     kind: int, init: Init, outgoing_streams: int, items: list[bytes], ecn: bool, extensions: frozenset[int]
 ) -> bytes:
-    """The chunk with these parameters, and those that an endpoint says to everybody alike behind them."""
+    """Pack the chunk with these parameters, and those that an endpoint says to everybody alike behind them."""
     common, padding = _pack_common(init.addresses, ecn, extensions, init.adaptation, init.primary, init.disable_restart)
     fixed = _FIXED.pack(init.initiate_tag, init.a_rwnd, outgoing_streams, init.incoming_streams, init.initial_tsn)
     value = b"".join((fixed, *items, common))
     if not common and items:
         return tlv.pack_enclosing(kind << 8, items[-1], value[: -len(items[-1])])
-    return _HEADER.pack(kind << 8, tlv.HEADER_SIZE + len(value) - padding) + value
+    return tlv.U16_U16.pack(kind << 8, tlv.HEADER_SIZE + len(value) - padding) + value
 
 
 @lru_cache(maxsize=64)
@@ -133,30 +140,32 @@ def _pack_common(
     primary: str,
     disable_restart: bool,
 ) -> tuple[bytes, int]:
-    """What an endpoint says to everybody alike, or to all who offer the same; and how much of it is the padding of the
-    last parameter, which does not count (section 3.2).
+    """Pack what an endpoint says to everybody alike, or to all who offer the same.
+
+    Return as well how much of it is the padding of the last parameter, which does not count (section 3.2).
     """
     items = list(map(pack_address, addresses))
     if ecn:
-        items.append(parameters.pack_ecn_capable())
-    if adaptation is not None:
-        items.append(parameters.pack_adaptation(adaptation))
-    if primary:
-        items.append(parameters.pack_primary(primary))
+        items.append(_ECN_CAPABLE)
+    if adaptation is not None:  # RFC 5061 section 4.2.6
+        items.append(tlv.pack(PARAM_ADAPTATION, tlv.U32.pack(adaptation)))
+    if primary:  # RFC 5061 section 4.2.4: nobody answers, so that its id is 0
+        items.append(tlv.pack_enclosing(PARAM_SET_PRIMARY, pack_address(primary), tlv.U32.pack(0)))
     if disable_restart:
-        items.append(parameters.pack_disable_restart())
-    if extensions:
-        items.append(parameters.pack_extensions(extensions))
+        items.append(_DISABLE_RESTART)
+    if FORWARD_TSN in extensions:  # RFC 3758 section 3.1
+        items.append(tlv.pack(PARAM_FORWARD_TSN_SUPPORTED))
+    if extensions:  # RFC 5061 section 4.2.7
+        items.append(tlv.pack(PARAM_SUPPORTED_EXTENSIONS, bytes(sorted(extensions))))
     return b"".join(items), -len(extensions) & 3
 
 
 def read_init(data: bytes, start: int, end: int) -> Init:
-    """The value of an INIT or INIT ACK chunk, which stands between `start` and `end`."""
-    if end - start < _FIXED.size or end > len(data):
-        raise Malformed(f"an INIT or INIT ACK with a value of {end - start} bytes")
+    """Return what an INIT or INIT ACK chunk says, whose value stands between `start` and `end`."""
+    fixed = tlv.read_fields(_FIXED, data, start, end)
     said = data[start + _FIXED.size : end]
     read = _read_usual(said) if len(said) <= _USUAL_SIZE else _read_parameters(said)
-    return Init._make((*_FIXED.unpack_from(data, start), *read[_FIXED_FIELDS:]))
+    return Init._make((*fixed, *read[_FIXED_FIELDS:]))
 
 
 @lru_cache(maxsize=64)
@@ -165,7 +174,7 @@ def _read_usual(data: bytes) -> Init:
 
 
 def _read_parameters(data: bytes) -> Init:
-    """What the parameters say; nothing is known of the fixed fields."""
+    """Return what the parameters say; nothing is known of the fixed fields."""
     addresses: dict[tuple[int, bytes], None] = {}
     lists_more = False
     supported_address_types: frozenset[int] | None = None
@@ -190,22 +199,24 @@ def _read_parameters(data: bytes) -> Init:
         elif kind == PARAM_STATE_COOKIE:
             cookie = value
         elif kind == PARAM_SUPPORTED_ADDRESS_TYPES:
-            supported_address_types = parameters.read_supported_address_types(value)
+            supported_address_types = _read_types(value)
         elif kind == PARAM_COOKIE_PRESERVATIVE:
-            preservative_ms = parameters.read_cookie_preservative(value)
+            if len(value) != tlv.U32.size:
+                raise Malformed(f"a Cookie Preservative of {len(value)} bytes")
+            preservative_ms = int.from_bytes(value)
         elif kind == PARAM_ECN_CAPABLE:
             ecn = True
         elif kind == PARAM_FORWARD_TSN_SUPPORTED:
             extensions |= {FORWARD_TSN}
         elif kind == PARAM_SUPPORTED_EXTENSIONS:
-            listed = parameters.read_supported_extensions(value)
-            extensions = extensions | listed if extensions else listed
+            extensions |= frozenset(value)
         elif kind in _OF_AUTH:
             said = _hear(said or AuthParameters(), kind, value)
         elif kind == PARAM_ADAPTATION:
-            adaptation = parameters.read_adaptation(value)
+            # One that can't be read is no reason to refuse the rest; nor is advice as to the primary path.
+            adaptation = int.from_bytes(value) if len(value) == tlv.U32.size else None
         elif kind == PARAM_SET_PRIMARY:
-            primary = parameters.read_primary(value)
+            primary = _read_primary(value)
         elif kind == PARAM_DISABLE_RESTART:
             disable_restart = True
         elif kind == PARAM_UNRECOGNIZED:
@@ -241,7 +252,7 @@ def _read_parameters(data: bytes) -> Init:
 
 
 def _hear(said: AuthParameters, kind: int, value: bytes) -> AuthParameters:
-    """What a side says of authentication, with one more of its parameters; each MUST come once (RFC 4895 section 3)."""
+    """Add one more parameter to what a side says of authentication; each MUST come once (RFC 4895 section 3)."""
     if kind == PARAM_RANDOM:
         return said._replace(random=value, flawed=said.flawed or not value or said.random != b"")
     if kind == PARAM_CHUNK_LIST:
@@ -249,6 +260,24 @@ def _hear(said: AuthParameters, kind: int, value: bytes) -> AuthParameters:
     if said.hmacs or len(value) & 1:
         return said._replace(flawed=True)
     return said._replace(hmacs=auth.read_hmacs(value))
+
+
+def _read_types(value: bytes) -> frozenset[int]:
+    if len(value) & 1:
+        raise Malformed(f"Supported Address Types of {len(value)} bytes")
+    # Section 3.3.2.1.5: the type of the Host Name Address MUST be ignored.
+    return frozenset(unpack(f"!{len(value) // 2}H", value)) - {PARAM_HOST_NAME}
+
+
+def _read_primary(value: bytes) -> str:
+    """Return the address; empty where it is none that can be sent to."""
+    try:
+        kind, end = tlv.item(value, tlv.U32.size, len(value))
+        if kind in ADDRESS_SIZES:
+            return read_address(kind, value[tlv.U32.size + tlv.HEADER_SIZE : end]) or ""
+    except Malformed:
+        pass
+    return ""
 
 
 def _destinations(parameters: dict[tuple[int, bytes], None]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Final
 
 
 def _probe() -> None:
-    """A function of this module: of what kind?"""
+    """Show what kind of function this module's are."""
 
 
 #: Whether this code was compiled. The compiler is told that it was, other checkers that it wasn't.
@@ -131,28 +131,28 @@ else:
     _SACK: Final = Struct("!IIII")
 
     def read_checksum(packet: bytes) -> int:
-        """That of a packet, which stands little-endian."""
+        """Return the checksum of a packet, which stands little-endian."""
         checksum: int = _CHECKSUM.unpack_from(packet)[0]
         return checksum
 
     def write_data(writer: Writer, flags: int, length: int, wire_tsn: int, key: int, ppid: int) -> None:
-        """The header of a DATA chunk, from what `read_data` gives."""
+        """Write the header of a DATA chunk, from what `read_data` gives."""
         writer.append(_DATA.pack(flags, length, wire_tsn, key, ppid))
 
     def write_i_data(writer: Writer, first16: int, length: int, wire_tsn: int, sid: int, mid: int, number: int) -> None:
-        """The header of an I-DATA chunk, from what `read_i_data` gives."""
+        """Write the header of an I-DATA chunk, from what `read_i_data` gives."""
         writer.append(_I_DATA.pack(first16, length, wire_tsn, sid, mid, number))
 
     def take_all(writer: Writer) -> bytes:
-        """What was written; the writer begins anew."""
+        """Return what was written; the writer begins anew."""
         data = b"".join(writer)
         writer.clear()
         return data
 
     def pack_packet(prefix: bytes, checksum: int, body: bytes) -> bytes:
-        """Ports and tag, checksum, chunks."""
+        """Pack a packet: ports and tag, checksum, chunks."""
         return _HEADER.pack(prefix, checksum) + body
 
     def pack_plain_sack(wire_cumulative_tsn: int, a_rwnd: int) -> bytes:
-        """A SACK chunk without gap blocks and duplicates."""
+        """Pack a SACK chunk without gap blocks and duplicates."""
         return _SACK.pack(0x03000010, wire_cumulative_tsn, a_rwnd, 0)

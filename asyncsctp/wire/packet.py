@@ -2,7 +2,7 @@
 
 Ports and verification tag never change while an association lives, so a `Seal` keeps them packed, with the CRC32c
 over the header as the seed of the one over the chunks. The checksum stands little-endian among fields in network byte
-order. Which tag is right (section 8.5) is not known here.
+order. Which tag is right (section 8.5), `endpoint` knows.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Seal:
         self._seed: Final[int] = crc32c(self.prefix + _NO_CHECKSUM)
 
     def pack(self, body: bytes) -> bytes:
-        """The packet that carries these chunks."""
+        """Pack the packet that carries these chunks."""
         checksum: int = crc32c(body, self._seed)
         return pack_packet(self.prefix, checksum, body)
 
     def opens(self, datagram: bytes) -> bool:
-        """Whether the checksum is right, of a packet that is known to start with `prefix`."""
+        """Return true if the checksum is right, of a packet that is known to start with `prefix`."""
         if len(datagram) < COMMON_HEADER_SIZE:
             return False
         checksum: int = crc32c(datagram[COMMON_HEADER_SIZE:], self._seed)
@@ -49,21 +49,19 @@ class Seal:
 
 
 def pack_once(source_port: int, destination_port: int, tag: int, body: bytes) -> bytes:
-    """A packet with these chunks, where no other of the kind is to be expected."""
-    prefix = _PREFIX.pack(source_port, destination_port, tag)
-    checksum: int = crc32c(body, crc32c(prefix + _NO_CHECKSUM))
-    return pack_packet(prefix, checksum, body)
+    """Pack a packet with these chunks, where no other of its kind is to be expected."""
+    return Seal(source_port, destination_port, tag).pack(body)
 
 
 def read_header(datagram: bytes) -> tuple[int, int, int]:
-    """Source port, destination port and verification tag of any packet."""
+    """Return source port, destination port and verification tag of any packet, `Malformed` if it is too short."""
     if len(datagram) < COMMON_HEADER_SIZE:
         raise Malformed(f"a packet of {len(datagram)} bytes has no common header")
     return _PREFIX.unpack_from(datagram)
 
 
 def checksum_ok(datagram: bytes) -> bool:
-    """Whether the checksum of any packet is right."""
+    """Return true if the checksum of any packet is right."""
     if len(datagram) < COMMON_HEADER_SIZE:
         return False
     checksum: int = crc32c(datagram[COMMON_HEADER_SIZE:], crc32c(datagram[:PREFIX_SIZE] + _NO_CHECKSUM))

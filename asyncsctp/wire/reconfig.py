@@ -1,13 +1,13 @@
 """The RE-CONFIG chunk and its parameters (RFC 6525 sections 3 and 4).
 
 Knows their shape and which of them may stand together. Numbers and TSNs stay as they are on the wire; what is right or
-wrong about them is judged by those who know the state.
+wrong about them, `handlers.streams` knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from struct import Struct, pack, unpack_from
+from struct import pack, unpack_from
 from typing import Final, NamedTuple
 
 from . import tlv
@@ -30,12 +30,6 @@ WRONG_STREAM: Final = 3  # "Error - Wrong SSN"
 REQUEST_IN_PROGRESS: Final = 4
 BAD_NUMBER: Final = 5
 IN_PROGRESS: Final = 6
-
-_OUTGOING: Final = Struct("!HHIII")
-_INCOMING: Final = Struct("!HHI")
-_ADD: Final = Struct("!HHIHH")
-_RESPONSE: Final = Struct("!HHII")
-_TSN_RESPONSE: Final = Struct("!HHIIII")
 
 #: Section 3.1: the only combinations of parameters in a chunk.
 _COMBINATIONS: Final = frozenset(
@@ -80,55 +74,51 @@ class Parameter(NamedTuple):
 
 
 def pack_reconfig(parameters: Sequence[bytes]) -> bytes:
-    """The chunk, of one or two parameters."""
+    """Pack the chunk, of one or two parameters."""
     return tlv.pack_enclosing(RE_CONFIG << 8, b"".join(parameters))
 
 
 def pack_outgoing_reset(number: int, answers: int, last_tsn: int, streams: Sequence[int] = ()) -> bytes:
-    """Outgoing SSN Reset Request, section 4.1."""
-    length = _OUTGOING.size + 2 * len(streams)
-    header = _OUTGOING.pack(PARAM_OUTGOING_RESET, length, number, answers, last_tsn)
-    return header + pack(f"!{len(streams)}H", *streams) + tlv.PADDING[length & 3]
+    """Pack an Outgoing SSN Reset Request, section 4.1."""
+    return tlv.pack(PARAM_OUTGOING_RESET, pack(f"!III{len(streams)}H", number, answers, last_tsn, *streams))
 
 
 def pack_incoming_reset(number: int, streams: Sequence[int] = ()) -> bytes:
-    """Incoming SSN Reset Request, section 4.2."""
-    length = _INCOMING.size + 2 * len(streams)
-    header = _INCOMING.pack(PARAM_INCOMING_RESET, length, number)
-    return header + pack(f"!{len(streams)}H", *streams) + tlv.PADDING[length & 3]
+    """Pack an Incoming SSN Reset Request, section 4.2."""
+    return tlv.pack(PARAM_INCOMING_RESET, pack(f"!I{len(streams)}H", number, *streams))
 
 
 def pack_tsn_reset(number: int) -> bytes:
-    """SSN/TSN Reset Request, section 4.3."""
-    return _INCOMING.pack(PARAM_TSN_RESET, _INCOMING.size, number)
+    """Pack an SSN/TSN Reset Request, section 4.3."""
+    return tlv.pack(PARAM_TSN_RESET, pack("!I", number))
 
 
 def pack_add_streams(number: int, count: int, outgoing: bool) -> bytes:
-    """Add Outgoing or Add Incoming Streams Request, sections 4.5 and 4.6."""
+    """Pack an Add Outgoing or Add Incoming Streams Request, sections 4.5 and 4.6."""
     kind = PARAM_ADD_OUTGOING_STREAMS if outgoing else PARAM_ADD_INCOMING_STREAMS
-    return _ADD.pack(kind, _ADD.size, number, count, 0)
+    return tlv.pack(kind, pack("!IHH", number, count, 0))
 
 
 def pack_response(number: int, result: int) -> bytes:
-    """Re-configuration Response, section 4.4."""
-    return _RESPONSE.pack(PARAM_RECONFIG_RESPONSE, _RESPONSE.size, number, result)
+    """Pack a Re-configuration Response, section 4.4."""
+    return tlv.pack(PARAM_RECONFIG_RESPONSE, pack("!II", number, result))
 
 
 def pack_tsn_response(number: int, result: int, sender_tsn: int, receiver_tsn: int) -> bytes:
-    """Re-configuration Response to an SSN/TSN reset: the next TSN of its sender, and that of its receiver."""
-    return _TSN_RESPONSE.pack(PARAM_RECONFIG_RESPONSE, _TSN_RESPONSE.size, number, result, sender_tsn, receiver_tsn)
+    """Pack a Re-configuration Response to an SSN/TSN reset: the next TSN of its sender, and that of its receiver."""
+    return tlv.pack(PARAM_RECONFIG_RESPONSE, pack("!IIII", number, result, sender_tsn, receiver_tsn))
 
 
 def is_allowed(parameters: Sequence[Parameter]) -> bool:
-    """Whether these may stand together in a chunk, in this order (section 3.1)."""
+    """Return true if these may stand together in a chunk, in this order (section 3.1)."""
     return tuple([parameter.kind for parameter in parameters]) in _COMBINATIONS
 
 
 def read_reconfig(data: bytes, at: int, end: int) -> tuple[list[Parameter], list[bytes]]:
-    """The parameters in a chunk's value, and those of unknown type, whole, that ask to be reported (RFC 9260 section
-    3.2.1).
+    """Return the parameters in a chunk's value, and those of unknown type, whole, that ask to be reported.
 
-    `Malformed` if a length can't be. Of more than two parameters the first three are given: that is one too many.
+    RFC 9260 section 3.2.1. `Malformed` if a length can't be. Of more than two parameters the first three are given:
+    that is one too many.
     """
     found: list[Parameter] = []
     unknown: list[bytes] = []
@@ -163,11 +153,9 @@ def _read(kind: int, data: bytes, at: int, end: int) -> Parameter | None:
         number, count = unpack_from("!IH", data, at)
         return Parameter(kind, number, added=count)
     if kind == PARAM_RECONFIG_RESPONSE:
-        _check(kind, size, size == 8 or size == 16)
+        _check(kind, size, size in (8, 16))
         number, result = unpack_from("!II", data, at)
-        if size == 8:
-            return Parameter(kind, number, result=result)
-        sender_tsn, receiver_tsn = unpack_from("!II", data, at + 8)
+        sender_tsn, receiver_tsn = unpack_from("!II", data, at + 8) if size == 16 else (-1, -1)
         return Parameter(kind, number, result=result, sender_tsn=sender_tsn, receiver_tsn=receiver_tsn)
     return None
 
@@ -178,5 +166,5 @@ def _check(kind: int, size: int, is_right: bool) -> None:
 
 
 def _streams(data: bytes, at: int, end: int) -> tuple[int, ...]:
-    """Each once, in the order in which they were listed first."""
+    """Return the ids listed, each once, in the order in which they were listed first."""
     return tuple(dict.fromkeys(unpack_from(f"!{(end - at) // 2}H", data, at)))

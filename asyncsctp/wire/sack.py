@@ -1,7 +1,7 @@
 """The SACK chunk (RFC 9260 section 3.3.4) as scalars and ranges of offsets from the Cumulative TSN Ack.
 
-Gap Ack Blocks are put in order here, so that nobody behind this module needs to look twice: some peers send them
-unsorted. What they mean for the data that is outstanding is not known here.
+Gap Ack Blocks are put in order here, so that nobody needs to look twice: some peers send them unsorted. What they mean
+for the data that is outstanding, `outbound.outstanding` knows.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ from typing import Final
 from . import octets
 from .constants import SACK
 from .octets import pack_plain_sack
-from .tlv import Malformed
+from .tlv import U16_U16, Malformed
 
 #: A SACK without Gap Ack Blocks and duplicates; each of either adds 4 bytes.
 SACK_HEADER_SIZE: Final = 16
 
 _HEADER: Final = Struct("!HHIIHH")
-_GAP: Final = Struct("!HH")
 
 
 def pack_sack(
     wire_cumulative_tsn: int, a_rwnd: int, gaps: Sequence[tuple[int, int]] = (), duplicates: Sequence[int] = ()
 ) -> bytes:
-    """The chunk. `gaps` are inclusive ranges of offsets, the lowest first; `duplicates` are wire TSNs."""
+    """Pack the chunk; `gaps` are inclusive ranges of offsets, the lowest first, and `duplicates` wire TSNs."""
     blocks = len(gaps)
     repeats = len(duplicates)
     length = SACK_HEADER_SIZE + 4 * (blocks + repeats)
@@ -41,9 +40,10 @@ def pack_sack(
 
 
 def read_sack(data: bytes, at: int, length: int) -> tuple[int, int, list[tuple[int, int]], tuple[int, ...]]:
-    """Wire Cumulative TSN Ack, a_rwnd, gap ranges as offsets (sorted, disjoint, not adjacent) and duplicate wire TSNs.
+    """Return wire Cumulative TSN Ack, a_rwnd, gap ranges and duplicate wire TSNs.
 
-    `at` is where the chunk starts and `length` is its Chunk Length. The counts must fit into it.
+    The ranges are offsets, inclusive, sorted, disjoint and not adjacent. `at` is where the chunk starts and `length` is
+    its Chunk Length; `Malformed` if the counts don't fit into it.
     """
     if length < SACK_HEADER_SIZE or at + length > len(data):
         raise Malformed(f"a SACK of length {length}")
@@ -59,13 +59,13 @@ def read_sack(data: bytes, at: int, length: int) -> tuple[int, int, list[tuple[i
     return (
         wire_cumulative_tsn,
         a_rwnd,
-        _ordered(list(_GAP.iter_unpack(data[at:gaps_end]))),
+        _ordered(list(U16_U16.iter_unpack(data[at:gaps_end]))),
         unpack_from(f"!{repeats}I", data, gaps_end),
     )
 
 
 def _ordered(blocks: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The blocks themselves where they are isolated and in order, which they should be (section 3.3.4)."""
+    """Return the blocks themselves where they are isolated and in order, which they should be (section 3.3.4)."""
     last = 0
     for start, end in blocks:
         if start <= last + 1 or end < start:
@@ -75,7 +75,7 @@ def _ordered(blocks: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _merged(blocks: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What the blocks cover, as isolated ranges.
+    """Return what the blocks cover, as isolated ranges.
 
     A block that ends before its start covers nothing, nor does one that starts at 0 or 1: the Cumulative TSN Ack would
     be higher then.

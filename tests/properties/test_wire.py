@@ -112,10 +112,10 @@ READERS: dict[int, Callable[[bytes, int, int], object]] = {
     4: control.read_heartbeat,
     5: control.read_heartbeat,
     6: causes.read_causes,
-    7: control.read_shutdown,
+    7: control.read_tsn,
     9: causes.read_causes,
     12: control.read_ecne,
-    13: control.read_cwr,
+    13: control.read_tsn,
 }
 
 chunks = st.one_of(

@@ -15,7 +15,7 @@ from ...paths.path import Path
 from ...paths.path_manager import PathManager
 from ...paths.route import Route, as_seen
 from ...timers import T1_COOKIE, T1_INIT
-from ...wire import causes, control, parameters, tlv
+from ...wire import causes, control, tlv
 from ...wire.auth import is_longer
 from ...wire.constants import (
     CAUSE_NEW_ENCAPSULATION_PORT,
@@ -26,7 +26,7 @@ from ...wire.constants import (
     ERROR,
     INIT_ACK,
 )
-from ...wire.init import Init, pack_init, pack_init_ack
+from ...wire.init import Init, pack_init, pack_init_ack, pack_unrecognized
 from ..context import Context
 from ..state import ASSOCIATE, COOKIE_ECHOED, COOKIE_WAIT, ON_INIT_ACK, ON_STALE_COOKIE
 from . import negotiation
@@ -82,7 +82,7 @@ def acknowledge(
         return control.pack_abort(causes.pack_out_of_resource())
     if not theirs.unrecognized:
         return chunk
-    reports = tlv.take_whole(map(parameters.pack_unrecognized, theirs.unrecognized), space - len(chunk))
+    reports = tlv.take_whole(map(pack_unrecognized, theirs.unrecognized), space - len(chunk))
     return tlv.pack_enclosing(INIT_ACK << 8, b"".join(reports), chunk[tlv.HEADER_SIZE :]) if reports else chunk
 
 
