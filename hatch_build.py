@@ -45,7 +45,7 @@ class CompileHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """What compiling takes, in the environment that the wheel is built in."""
+        """Return what compiling needs in the environment that builds the wheel."""
         return [] if _set("ASYNCSCTP_PURE") else ["mypy>=2.4", "setuptools>=65", LIBRT, "mypy-extensions"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ class CompileHook(BuildHookInterface[Any]):
 
 
 def core_modules(root: Path) -> list[str]:
-    """The modules to compile."""
+    """Return the modules to compile, as paths from the root."""
     package = root / "asyncsctp"
     names = {path: path.relative_to(package).with_suffix("").as_posix() for path in sorted(package.rglob("*.py"))}
     return [
@@ -121,7 +121,7 @@ def _compile(root: Path, built: Path) -> None:
 
 @contextlib.contextmanager
 def _inside(root: Path) -> Iterator[None]:
-    """mypyc names modules by their paths from the current folder; what it and the compiler say goes to stderr."""
+    """Work in `root`, from where mypyc names modules; what it and the compiler print goes to stderr."""
     before = Path.cwd()
     os.chdir(root)
     try:

@@ -101,7 +101,6 @@ BANNED = frozenset(
 #: Names with one of these words that are to become others.
 TO_RENAME = {
     "Fate",
-    "SETTLED",
     "STRANGER",
     "_SETTLING",
     "_astray",
@@ -110,50 +109,26 @@ TO_RENAME = {
     "_brim_of_messages",
     "_ebb",
     "_ebb_of_keeping",
-    "_furnish",
     "_send_owed",
     "_settle",
     "_settled",
     "_take_owed",
-    "add_astray",
-    "astray",
     "brim",
     "dismiss",
     "fate",
-    "furnish",
-    "is_settled",
     "is_settling",
-    "lane",
-    "lane_key",
-    "lane_path",
-    "move_in",
     "on_settled",
     "owed",
     "settle",
-    "settled",
     "tell_settled",
-    "vacate",
 }
 #: Modules that share a base name: the core's and asyncio's of the same thing, a format and the conversation in it,
 #: and what each kind of plug-in has.
 SHARED_BASE_NAMES = {"association", "endpoint"} | {"asconf", "auth", "reconfig"} | {"base", "guard"}
-BASE_NAMES_TO_PART = {"addresses", "nat", "parts", "path_settings", "transport", "turns"}
+BASE_NAMES_TO_PART = {"addresses", "nat", "parts", "transport"}
 #: Classes that share a name: the core's and asyncio's of the same thing.
 SHARED_CLASS_NAMES = {"Association", "Endpoint", "Path"}
-CLASS_NAMES_TO_PART = {
-    "Asconf",
-    "Job",
-    "Requests",
-    "Abandoned",
-    "Host",
-    "Message",
-    "Nat",
-    "PacketRecord",
-    "Receiver",
-    "Ticket",
-    "Turns",
-    "_Driven",
-}
+CLASS_NAMES_TO_PART = {"Message", "Nat", "PacketRecord", "Receiver", "Ticket", "_Driven"}
 
 
 def room(path: Path) -> str:
