@@ -102,10 +102,10 @@ class Path:
 
     @property
     def window(self) -> int:
-        """What may be in flight: cwnd, but less of one that lies idle (section 6.1 D).
+        """The bytes that may be in flight: cwnd, but less of one that lies idle (section 6.1 D).
 
-        What was in flight before a SACK may be once more, and as much beyond as it has acknowledged: then what the
-        network let go on makes space for twice that. Or as much as may leave in one burst.
+        What was in flight before a SACK may be so again, and as much beyond as it has acknowledged, which makes space
+        for twice what was acknowledged. Or as much as may leave in one burst.
         """
         cwnd = self.congestion.cwnd
         return cwnd if cwnd < self._burst_end else self._burst_end

@@ -248,7 +248,7 @@ class PathManager:
 
     @property
     def is_held(self) -> bool:
-        """Whether no data may leave, nor most else: the peer has moved, and where it is now is still to be verified
+        """True while no data may leave, nor most else: the peer has moved, and where it is now is still to be verified
         (section 5.4); or we have, and it does not know that yet (RFC 5061 section 5.3 F1).
         """
         current = self._current

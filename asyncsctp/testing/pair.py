@@ -26,7 +26,7 @@ class CoreEndpoint(Protocol):
 
     @property
     def next_expiry(self) -> float:
-        """When `expire` is to be called; infinity: not at all."""
+        """The instant at which `expire` is to be called; infinity: not at all."""
 
     def receive(self, datagram: bytes, route: Route, now: float, congestion_experienced: bool) -> object:
         """Take a datagram that came in on `route`."""
