@@ -1,4 +1,7 @@
-"""The congestion control of RFC 9260 section 7.2: slow start and congestion avoidance, counted in bytes (RFC 3465)."""
+"""The congestion control of RFC 9260 section 7.2: slow start and congestion avoidance, counted in bytes (RFC 3465).
+
+The initial window is in `base`: every controller begins with it.
+"""
 
 from __future__ import annotations
 

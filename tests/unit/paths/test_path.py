@@ -3,11 +3,8 @@ from __future__ import annotations
 import pytest
 
 from asyncsctp.config import Config
-from asyncsctp.handlers.paths.heartbeat import heartbeat_delay
-from asyncsctp.path_state import PathState
 from asyncsctp.paths.path import Path
 from asyncsctp.paths.path_manager import PathManager
-from asyncsctp.timers import NEVER
 
 V4 = "192.0.2.1"
 V6 = "2001:db8::1"
@@ -83,32 +80,6 @@ def test_a_smaller_packet_size_is_believed_down_to_what_every_path_carries() -> 
     wide = path(V6, Config(mtu=9000))
     assert wide.on_message_size(100)
     assert wide.mtu == 1280
-
-
-def test_heartbeats_come_every_rto_and_interval_with_jitter() -> None:
-    made = path()
-    assert heartbeat_delay(made, 0.0) == 30.5
-    assert heartbeat_delay(made, 0.5) == 31.0
-    assert heartbeat_delay(made, 0.999) == pytest.approx(31.5, abs=0.01)
-    made.rto.back_off()
-    made.rto.back_off()
-    assert heartbeat_delay(made, 0.5) == 34.0
-
-
-def test_heartbeats_can_be_switched_off_but_not_on_addresses_to_be_verified() -> None:
-    made = path(config=Config(heartbeat_interval=None))
-    assert heartbeat_delay(made, 0.5) == NEVER
-    made.state = PathState.UNCONFIRMED
-    assert heartbeat_delay(made, 0.5) == 1.0
-
-
-def test_an_unconfirmed_address_that_does_not_answer_is_probed_at_the_normal_rate() -> None:
-    made = path(config=Config(path_max_retrans=2))
-    made.state = PathState.UNCONFIRMED
-    made.error_count = 2
-    assert heartbeat_delay(made, 0.5) == 1.0
-    made.error_count = 3
-    assert heartbeat_delay(made, 0.5) == 31.0
 
 
 def test_a_round_trip_sets_the_time_out() -> None:

@@ -43,6 +43,13 @@ def test_the_time_to_the_next_one(
     assert heartbeat_delay(path, fraction) == delay
 
 
+def test_the_time_to_the_next_one_grows_with_the_back_off(make_bench: MakeBench) -> None:
+    path = make_bench(Config(rto_initial=1.0)).context.paths.primary
+    path.rto.back_off()
+    path.rto.back_off()
+    assert heartbeat_delay(path, 0.5) == 34.0
+
+
 def test_probes_of_unconfirmed_addresses_take_turns(make_bench: MakeBench) -> None:
     paths = make_bench(Config(rto_initial=1.0), addresses=(PEER, *OTHERS)).context.paths
     turns = ProbeTurns(paths)
