@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
-from struct import Struct
 from typing import Final, final
 
 from ..association.association import Association
@@ -20,9 +19,7 @@ _TAG_BITS: Final = 32
 _MOST_RESTING: Final = 1 << 16
 _SPARE_DEADLINES: Final = 64
 #: Section 16: a peer asks ten times for a SHUTDOWN COMPLETE, from one of its addresses or another.
-_MOST_LAST_WORDS: Final = 16
-
-_tag_of: Final = Struct("!I").unpack_from
+_MOST_COMPLETIONS: Final = 16
 
 
 @final
@@ -104,8 +101,8 @@ class Directory:
         self._by_address: dict[tuple[str, int], Association] = {}
         #: Those that share an address and port with the one found by it: told apart by their tags (draft natsupp).
         self._neighbours: dict[tuple[str, int], list[Association]] = NOTHING
-        #: What each association is found by, as it was when it was bound last.
-        self._keys: dict[Association, tuple[bytes, tuple[tuple[str, int], ...]]] = {}
+        #: What each association is found by, as it was when it was bound last: prefix, tag, addresses.
+        self._keys: dict[Association, tuple[bytes, int, tuple[tuple[str, int], ...]]] = {}
         #: Those that wait for nothing but SHUTDOWN COMPLETE, the longest first.
         self.leaving: dict[Association, None] = {}
         self._tags: set[int] = set()
@@ -132,19 +129,21 @@ class Directory:
         if setup is not None and setup.further:
             addresses += tuple([(address, port) for address in setup.further])
         shares = setup is not None and setup.disable_restart  # which is known later than the rest
+        tag = context.local_tag
+        keys = prefix, tag, addresses
         before = self._keys.get(association)
-        if before == (prefix, addresses) and not shares:
+        if before == keys and not shares:
             return
         if before is not None and before[0] == prefix:
-            for key in set(before[1]).difference(addresses):
+            for key in set(before[2]).difference(addresses):
                 self._drop_address(key, association)
         else:
             self._drop_keys(association)
             self.by_prefix[prefix] = association
-            self._tags.add(_tag(prefix))
-            self._resting.pop(_tag(prefix), None)
-            self._completed.pop(_tag(prefix), None)
-        self._keys[association] = (prefix, addresses)
+            self._tags.add(tag)
+            self._resting.pop(tag, None)
+            self._completed.pop(tag, None)
+        self._keys[association] = keys
         for key in addresses:
             # Two can't have the same: who has it keeps it, whatever another peer claims to be (RFC 5062 section 2).
             holder = self._by_address.setdefault(key, association)
@@ -161,11 +160,11 @@ class Directory:
         self._deadlines.forget(association)
         if association in self._keys:
             self._drop_keys(association)
-            prefix, _ = self._keys.pop(association)
+            tag = self._keys.pop(association)[1]
             if association.context.linger:
                 if not self._completed:
                     self._completed = {}
-                self._completed[_tag(prefix)] = _MOST_LAST_WORDS
+                self._completed[tag] = _MOST_COMPLETIONS
 
     def await_completion(self, association: Association) -> None:
         """Let an association go when its place is wanted: it waits for nothing but SHUTDOWN COMPLETE."""
@@ -217,8 +216,7 @@ class Directory:
         keys = self._keys.get(association)
         if keys is None:
             return
-        prefix, addresses = keys
-        tag = _tag(prefix)
+        prefix, tag, addresses = keys
         if self.by_prefix.get(prefix) is association:
             del self.by_prefix[prefix]
         self._tags.discard(tag)
@@ -245,8 +243,3 @@ class Directory:
             del self._by_address[key]
         if not neighbours:
             self._neighbours.pop(key, None)
-
-
-def _tag(prefix: bytes) -> int:
-    tag: int = _tag_of(prefix, 4)[0]
-    return tag
