@@ -1,6 +1,7 @@
-"""One association: its parts, which chunk goes to which of them, and the verbs of its user.
+"""One association: what the network, the clock and its user say to it, and what it tells of itself.
 
-No rule of the protocol is here. The contract: `receive` what came, `expire` when `next_expiry` has passed, call the
+No rule of the protocol is here: `dispatch` takes chunks and timers to their handlers, `lifecycle` establishes, restarts
+and ends, `packetizer` sends. The contract: `receive` what came, `expire` when `next_expiry` has passed, call the
 verbs as the user wishes, and after each batch of these `flush`, which puts packets into the outbox. `now` is a
 monotonic clock in seconds and never goes back. The user is called back from within these, and may call verbs from
 there.
@@ -222,7 +223,7 @@ class Association:
         return self._parts.open_authentication()
 
     def deliver_parts(self, sid: int, wanted: bool) -> None:
-        """Whether messages of this stream are handed over in parts (RFC 6458 section 6.1.7)."""
+        """Hand over messages of this stream in parts, if `wanted`, or whole (RFC 6458 section 6.1.7)."""
         if self._parts.data is not None:
             self._parts.data.receiver.deliver_parts(sid, wanted)
 
@@ -247,8 +248,8 @@ class Association:
         process(self._parts, datagram, COMMON_HEADER_SIZE, path, route, congestion_experienced)
 
     def _receive_newcomer(self, datagram: bytes, route: Route, marked: bool) -> None:
-        """A packet with our tag from an address that isn't one that we send to, and may become it (RFC 5061 section
-        5.2).
+        """Take in a packet with our tag from an address that we don't send to, and that may become one of those (RFC
+        5061 section 5.2).
         """
         parts = self._parts
         path = parts.admit(datagram, route)
@@ -261,8 +262,8 @@ class Association:
             parts.dismiss(path)
 
     def receive_reflected(self, kind: int, flags: int, value: bytes, route: Route, now: float) -> None:
-        """An ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1 B and
-        C); or what a NAT answers so.
+        """Take in an ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1
+        B and C); or what a NAT answers so.
         """
         self.context.now = now
         try:
@@ -272,14 +273,16 @@ class Association:
         self._lifecycle.tell()
 
     def on_init(self, init: Init, route: Route, tag: int, now: float) -> tuple[Route, bytes] | None:
-        """An INIT from one of the peer's addresses (section 5.2); it leaves everything as it was."""
+        """Return the route and the body of the answer to an INIT from one of the peer's addresses, if there is one; it
+        leaves everything as it was (section 5.2).
+        """
         self.context.now = now
         offer = self._parts.handshake.offer if self._parts.handshake is not None else None
         return self._parts.collision.on_init(init, route, tag, offer)
 
     def on_opened_cookie(self, opened: OpenedCookie, route: Route, now: float) -> bool:
-        """A COOKIE ECHO for another tag than ours (section 5.2.4); whether the rest of the packet belongs to this
-        association.
+        """Take in a COOKIE ECHO for another tag than ours (section 5.2.4); return whether the rest of the packet
+        belongs to this association.
         """
         self.context.now = now
         self.context.open_answers()
@@ -294,7 +297,7 @@ class Association:
         return goes_on
 
     def receive_rest(self, datagram: bytes, at: int, route: Route, now: float, authenticated: bool) -> None:
-        """What stands behind the COOKIE ECHO that made or restarted this association."""
+        """Take in what stands behind the COOKIE ECHO that made or restarted this association."""
         path = self._path_from(route, True)  # the cookie was right
         if path is None and self._parts.hears(route.address):
             path = self.context.paths.data_path()
@@ -303,13 +306,13 @@ class Association:
             process(self._parts, datagram, at, path, route, False, authenticated)
 
     def on_unreachable(self, route: Route, quoted: bytes, now: float) -> None:
-        """ICMP says that a packet to the peer's address found nobody; `quoted` is the start of that SCTP packet."""
+        """Hear from ICMP that a packet to the peer's address found nobody; `quoted` is the start of that packet."""
         self.context.now = now
         icmp.on_port_unreachable(self.context, self._parts.heartbeat, quoted, route)
         self._lifecycle.tell()
 
     def on_message_size(self, route: Route, mtu: int, now: float) -> None:
-        """The network reported that IP packets above `mtu` don't get to the peer's address."""
+        """Hear from the network that IP packets above `mtu` don't get to the peer's address."""
         self.context.now = now
         path = self.context.paths.find(route.address)
         if path is not None and self.context.paths.on_message_size(path, mtu) and self._parts.data is not None:
@@ -413,16 +416,15 @@ class Association:
         return None if self._parts.data is None else self._parts.data.submission
 
     def sender(self) -> Submission:
-        """The way in for messages, while they are taken; else `AssociationClosed`."""
+        """Return the way in for messages, while they are taken; else `AssociationClosed`."""
         data = self._parts.data
         if self.context.state is not ESTABLISHED or data is None:
             raise AssociationClosed(f"the association takes no messages in state {self.context.state.value}")
         return data.submission
 
     def consumed(self, charge: int) -> bool:
-        """Messages have been read: the window opens. Whether a flush should tell the peer; after the end there is none.
-
-        `charge`: see `Receiver.consumed`.
+        """Open the window, as messages have been read; return whether a flush should tell the peer, which none does
+        after the end. `charge`: see the receiver's `consumed`.
         """
         parts = self._parts
         if parts.data is not None:
@@ -441,7 +443,7 @@ class Association:
         self._lifecycle.tell()
 
     def leave(self, now: float) -> bool:
-        """End gracefully at once if nothing but SHUTDOWN COMPLETE is missing (section 9.2); whether that is so."""
+        """End gracefully at once if only SHUTDOWN COMPLETE is missing (section 9.2); return whether that is so."""
         self.context.now = now
         has_left = self._parts.data is not None and self._parts.data.shutdown.leave()
         self._lifecycle.tell()
@@ -501,8 +503,8 @@ class Association:
         self._lifecycle.tell()
 
     def _path_from(self, route: Route, vouched: bool) -> Path | None:
-        """The path that a packet with the right tag came over; remembered for those that follow along the route, if it
-        is to be believed where it came from.
+        """Return the path that a packet with the right tag came over; remember it for those that follow along the
+        route, if the packet is to be believed where it came from.
         """
         paths = self.context.paths
         path = paths.find(route.address)
@@ -522,7 +524,7 @@ class Association:
         self._path = None
 
     def _flush_reconfig(self, data: EstablishedData) -> None:
-        """What waited for data to come or go: by that, messages may be delivered in the middle of this step."""
+        """Carry out what waited for data to come or go; that may deliver messages in the middle of this step."""
         context = self.context
         was_at_work = context.is_at_work
         context.is_at_work = True

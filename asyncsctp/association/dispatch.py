@@ -61,6 +61,7 @@ from ..wire.constants import (
     SHUTDOWN_COMPLETE,
 )
 from ..wire.init import read_init
+from ..wire.octets import read_item
 from ..wire.packet import MOST_CONTROL
 from ..wire.sack import SACK_HEADER_SIZE
 from ..wire.tlv import HEADER_SIZE, Malformed
@@ -168,31 +169,39 @@ def _walk(parts: Parts, packet: Packet) -> None:
     others = 0  # besides user data that is taken
     if context.keyring is not None:
         context.keyring.is_proven = packet.authenticated
-    while end - at >= HEADER_SIZE and context.state is not CLOSED:
-        kind = data[at]
-        is_bare = lacks_auth(context, kind, packet.authenticated)
-        is_meaningful = kind in MEANINGFUL[context.state]
-        if is_bare or not is_meaningful or kind not in _USER_DATA:
+    while end - at >= HEADER_SIZE:
+        first16, length = read_item(data, at)
+        kind = first16 >> 8
+        keyring = context.keyring
+        if keyring is not None and not packet.authenticated and kind in keyring.demands:  # RFC 4895 section 6.3
+            context.statistics.unauthenticated_chunks += 1
             others += 1
-        if is_bare:  # RFC 4895 section 6.3
             if kind in (ASCONF, ASCONF_ACK) or others > MOST_CONTROL:
                 return  # RFC 5061 section 5.2 D5
             at = tlv.item(data, at, end)[1] + 3 & -4
             continue
-        if others > MOST_CONTROL:
-            raise Discard(f"more than {MOST_CONTROL} control chunks in a packet")
+        is_meaningful = kind in MEANINGFUL[context.state]
+        if not is_meaningful or kind not in _USER_DATA:
+            if others >= MOST_CONTROL:
+                raise Discard(f"more than {MOST_CONTROL} control chunks in a packet")
+            others += 1
+        if length < HEADER_SIZE or length > end - at:
+            tlv.item(data, at, end)  # which says what is wrong
         packet.at = at
-        packet.end = tlv.item(data, at, end)[1]
+        packet.end = at + length
         handler = (_BASE if parts.data is None else _table(parts.data.features)).get(kind)
-        if kind == AUTH:
-            if not _authenticate(parts, packet):
+        if handler is None:
+            if kind == AUTH:
+                if not _authenticate(parts, packet):
+                    return
+            elif not parts.violations.on_unknown_chunk(data[at : packet.end], packet.path.path_id, unknown):
                 return
-        elif handler is None:
-            if not parts.violations.on_unknown_chunk(data[at : packet.end], packet.path.path_id, unknown):
-                return
-            unknown += 1
+            else:
+                unknown += 1
         elif is_meaningful:
             handler(parts, packet)
+        elif context.state is CLOSED:
+            return
         else:
             context.statistics.unexpected_chunks += 1
         at = packet.end + 3 & -4

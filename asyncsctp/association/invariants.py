@@ -115,7 +115,7 @@ def _paths(context: Context) -> Iterator[str]:
 
 
 def _removed(context: Context, parts: Parts) -> Iterator[str]:
-    """Nothing refers to an address that is the peer's no more (RFC 5061 section 5.3 F13)."""
+    """Complain of what refers to an address that is the peer's no more (RFC 5061 section 5.3 F13)."""
     paths = context.paths
     used = {path.path_id for path in paths.paths}
     free = set(paths._free)
@@ -161,7 +161,9 @@ def _asconf(context: Context, asconf: Asconf) -> Iterator[str]:
 
 
 def _states(context: Context) -> Iterator[str]:
-    """RFC 9260 section 8.2 and RFC 7829 section 3.2: states follow from error counters, and data from states."""
+    """Complain of states that don't follow from error counters, and of data that does not follow from states (RFC 9260
+    section 8.2, RFC 7829 section 3.2).
+    """
     paths = context.paths
     for path in paths.paths:
         state, errors, threshold = path.state, path.error_count, path.settings.pf_threshold
@@ -240,7 +242,7 @@ def _queue(queue: SendQueue) -> Iterator[str]:
 
 
 def _progress(context: Context, sender: Sender) -> Iterator[str]:
-    """What was sent, or waits to be, has a timer that will see to it (sections 6.1 A and 6.3.2)."""
+    """Complain of what was sent, or waits to be, and has no timer (sections 6.1 A and 6.3.2)."""
     runs = [context.timers.runs(timer_key(T3_RTX, path.path_id)) for path in context.paths.by_id]
     outstanding = sender.outstanding
     if len(outstanding.in_flight) != len(runs):

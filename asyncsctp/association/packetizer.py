@@ -1,7 +1,18 @@
-"""What leaves, and in which packet: control, SACK, what was lost, what is new (RFC 9260 sections 6.1 and 6.10).
+"""What leaves, and in which packet: one flush sends what is due and what windows allow (RFC 9260 sections 6.1, 6.10).
 
-One flush empties an association's intentions into its outbox, as far as windows allow. The packetizer bundles; it
-decides nothing that a room has decided, and it reads no packet.
+The order of a flush, and why:
+
+1. Packets of their own, with a tag of their own or not to be bundled: INIT, COOKIE ECHO, answers in odd states.
+2. Control chunks, which stand first in a packet (section 6.10). Those for the path that data takes are kept as the
+   opening of its next packet. Where some chunks must be authenticated and others need not be (RFC 4895 section 6.2),
+   those leave last, behind AUTH.
+3. SACKs, along the way that the data came (section 6.4); the last one joins the opening, so that data can go with it.
+4. What was lost, before anything new (section 6.1 C).
+5. New data, in runs of packets to one path, which the socket can take in one call.
+6. The opening, if no data went with it.
+
+While no address is usable only HEARTBEATs leave, and all else waits. What is to be sent, and what windows allow, is
+decided by the handlers (`handlers.data.sender`, `handlers.data.receiver`); no packet is read here.
 """
 
 from __future__ import annotations
@@ -30,20 +41,18 @@ _UNLIMITED: Final = 1 << 30
 _MOST_PADDING: Final = 10
 #: Control chunks that wait while nothing but HEARTBEATs may leave.
 _MOST_HELD: Final = 32
-#: For the chunks of one packet, of one association at a time: each would keep some hundred bytes for it otherwise.
-_WRITER: Final = Writer()
 
 
 @final
 class Packetizer:
-    """The way out of one association."""
+    """Makes the packets of one association."""
 
-    __slots__ = ("_context", "_lead", "_outbox", "_seal", "_tag")
+    __slots__ = ("_context", "_opening", "_outbox", "_seal", "_tag")
 
     def __init__(self, context: Context, outbox: Outbox) -> None:
         self._context = context
         self._outbox = outbox
-        self._lead: list[bytes] = []  # chunks that open the next packet to the data path
+        self._opening: list[bytes] = []  # chunks that open the next packet to the data path; none between flushes
         self._tag = context.peer_tag  # the one that `_seal` has
         self._seal = Seal(context.local_port, context.peer_port, context.peer_tag)
 
@@ -65,7 +74,7 @@ class Packetizer:
         acknowledger = data.receiver.acknowledger
         sender = data.sender
         sends = sender.buffered > 0 and context.state in SENDS_DATA
-        if not sends and not acknowledger.is_due and not self._lead:
+        if not sends and not acknowledger.is_due and not self._opening:
             return
         path = context.paths.data_path()
         self._acknowledge(data, path, sends and acknowledger.is_delaying and self._has_data_for(path, sender))
@@ -76,14 +85,12 @@ class Packetizer:
             if sender.queue.buffered:
                 self._send_new(data, path)
             sender.end_flush()
-        if self._lead:
-            self._emit(path, b"".join(self._lead))
-            self._lead.clear()
+        self._send_opening(path)
 
     # Packets without user data.
 
     def _send_alone(self) -> None:
-        """Packets that bear a tag of their own, or that nothing may be bundled with."""
+        """Send packets that bear a tag of their own, or that nothing may be bundled with."""
         context = self._context
         packets = context.packets
         context.packets = []
@@ -94,22 +101,23 @@ class Packetizer:
             ours = tag == context.peer_tag
             seal = self._seal if ours else Seal(context.local_port, context.peer_port, tag)
             path = context.paths.find(route.address)
-            room = context.paths.data_path().payload if path is None else path.payload
+            space = context.paths.data_path().payload if path is None else path.payload
             keyring = context.keyring if ours and tag else None
-            owed = keyring is not None and keyring.must_cover(body)
-            if keyring is not None and owed and not keyring.covers_all:
-                room -= keyring.size
-            if len(body) > room:
-                body = control.fit(body, room)
+            if keyring is not None and not keyring.must_cover(body):
+                keyring = None
+            if keyring is not None and not keyring.covers_all:
+                space -= keyring.size
+            if len(body) > space:
+                body = control.fit(body, space)
             if not body:
                 continue
-            if keyring is not None and owed:
+            if keyring is not None:
                 body = keyring.cover(body)
             self._outbox.add(route, [seal.pack(body)], dscp=-1 if path is None else path.settings.dscp)
             context.statistics.packets_sent += 1
 
     def _probe(self) -> None:
-        """Only HEARTBEATs leave, to where they can (section 5.4, RFC 5061 section 5.3 F1); all else waits."""
+        """Send HEARTBEATs alone, to where they can leave for (section 5.4, RFC 5061 section 5.3 F1); all else waits."""
         context = self._context
         waiting = context.control
         context.control = []
@@ -124,71 +132,53 @@ class Packetizer:
                 context.control.append((chunk, path_id, answers))
 
     def _send_control(self, is_established: bool) -> None:
-        """Control chunks come first in a packet (section 6.10), in the order in which they were queued; COOKIE ACK MUST
-        be the first (section 5.1 D).
+        """Send control chunks in the order in which they were queued, but those that must be authenticated last, where
+        others need not be: a COOKIE ACK may be among these.
+        """
+        context = self._context
+        keyring = context.keyring
+        waiting = context.control
+        context.control = []
+        context.answers_at = 0
+        if keyring is None or keyring.covers_all:
+            self._bundle(waiting, None, is_established)
+            return
+        authenticated = [entry for entry in waiting if keyring.must_cover(entry[0])]
+        if len(authenticated) < len(waiting):
+            self._bundle([entry for entry in waiting if not keyring.must_cover(entry[0])], None, is_established)
+        if authenticated:
+            self._send_opening(context.paths.data_path())
+            self._bundle(authenticated, keyring, is_established)
+
+    def _bundle(self, waiting: list[tuple[bytes, int, bool]], keyring: Keyring | None, is_established: bool) -> None:
+        """Put control chunks into packets, one behind the other for each path; COOKIE ACK is the first in its packet
+        (section 5.1 D). With a keyring these are authenticated.
         """
         context = self._context
         data_path = context.paths.data_path()
-        keyring = context.keyring
-        owed = self._take_owed(keyring) if keyring is not None and not keyring.covers_all else None
-        waiting: dict[int, list[bytes]] = {}
-        for chunk, path_id, _ in context.control:
-            waiting.setdefault(data_path.path_id if path_id < 0 else path_id, []).append(chunk)
-        context.clear_control()
-        for path_id, chunks in waiting.items():
+        by_path: dict[int, list[bytes]] = {}
+        for chunk, path_id, _ in waiting:
+            by_path.setdefault(data_path.path_id if path_id < 0 else path_id, []).append(chunk)
+        for path_id, chunks in by_path.items():
             path = context.paths.by_id[path_id]
-            parts = self._lead if path is data_path else []
+            opens = path is data_path and keyring is None
+            parts = self._opening if opens else []
+            space = path.payload if keyring is None else path.payload - keyring.size
             for chunk in chunks:
-                if len(chunk) > path.payload:
-                    chunk = control.fit(chunk, path.payload)
+                if len(chunk) > space:
+                    chunk = control.fit(chunk, space)
                 if not chunk:
                     continue
-                if parts and (chunk[0] == COOKIE_ACK or _size(parts) + len(chunk) > path.payload):
-                    self._emit(path, b"".join(parts))
+                if parts and (chunk[0] == COOKIE_ACK or _size(parts) + len(chunk) > space):
+                    self._emit(path, b"".join(parts), ACTIVE, keyring is not None)
                     parts.clear()
                 parts.append(chunk)
-            if parts and (path is not data_path or context.state is COOKIE_ECHOED or not is_established):
-                self._emit(path, b"".join(parts))
+            if parts and (not opens or context.state is COOKIE_ECHOED or not is_established):
+                self._emit(path, b"".join(parts), ACTIVE, keyring is not None)
                 parts.clear()
-        if owed and keyring is not None:
-            self._send_owed(owed, keyring)
-
-    def _take_owed(self, keyring: Keyring) -> list[tuple[bytes, int, bool]]:
-        """The chunks among those that wait which are to be authenticated, where others need not (RFC 4895 section
-        6.2).
-        """
-        control = self._context.control
-        owed = [entry for entry in control if keyring.must_cover(entry[0])]
-        if owed:
-            self._context.control = [entry for entry in control if not keyring.must_cover(entry[0])]
-        return owed
-
-    def _send_owed(self, owed: list[tuple[bytes, int, bool]], keyring: Keyring) -> None:
-        """They leave in packets of their own, after what was queued beside them: a COOKIE ACK may be among that."""
-        paths = self._context.paths
-        if self._lead:
-            self._emit(paths.data_path(), b"".join(self._lead))
-            self._lead.clear()
-        waiting: dict[int, list[bytes]] = {}
-        for chunk, path_id, _ in owed:
-            waiting.setdefault(paths.data_path().path_id if path_id < 0 else path_id, []).append(chunk)
-        for path_id, chunks in waiting.items():
-            path = paths.by_id[path_id]
-            parts: list[bytes] = []
-            room = path.payload - keyring.size
-            for chunk in chunks:
-                chunk = control.fit(chunk, room)
-                if not chunk:
-                    continue
-                if parts and (chunk[0] == COOKIE_ACK or _size(parts) + len(chunk) > room):
-                    self._emit_along(path, path.route, keyring.cover(b"".join(parts)))
-                    parts.clear()
-                parts.append(chunk)
-            if parts:
-                self._emit_along(path, path.route, keyring.cover(b"".join(parts)))
 
     def _acknowledge(self, data: EstablishedData, data_path: Path, data_travels: bool) -> None:
-        """SACKs go back the way the data came (section 6.4); the last one waits for data that takes it too."""
+        """Send SACKs back the way the data came (section 6.4); the last one waits for data that takes the same."""
         context = self._context
         acknowledger = data.receiver.acknowledger
         path = context.paths.reply_path(context.paths.by_id[acknowledger.path_id])
@@ -206,15 +196,16 @@ class Packetizer:
                 sack = keyring.cover(sack)
             self._emit_along(path, path.reply_route, sack)
         if last:
-            if self._lead and _size(self._lead) + len(last) > path.payload:
-                self._emit(path, b"".join(self._lead))
-                self._lead.clear()
-            self._lead.append(last)
+            if self._opening and _size(self._opening) + len(last) > path.payload:
+                self._send_opening(path)
+            self._opening.append(last)
 
     # User data.
 
     def _has_data_for(self, path: Path, sender: Sender) -> bool:
-        """Whether data is about to leave for this path, so that a SACK that could wait goes with it (section 6.1)."""
+        """Return whether data is about to leave for this path, so that a SACK that could wait goes with it (section
+        6.1).
+        """
         if path.space(sender.outstanding.in_flight[path.path_id], self._context.now) <= 0:
             return False
         queue = sender.queue
@@ -226,15 +217,17 @@ class Packetizer:
         return 0 < size <= sender.window.peer_rwnd() and not gathers
 
     def _send_lost(self, sender: Sender, data_path: Path) -> None:
-        """Section 6.1 C: before anything new, what is marked for retransmission, as far as cwnd allows."""
+        """Send again what is marked for retransmission, as far as cwnd allows (section 6.1 C)."""
         context = self._context
         window = sender.window
         while (record := sender.outstanding.earliest_lost()) is not None:
             path = self._path_again(record)
-            room = path.space(sender.outstanding.in_flight[path.path_id], context.now)
-            if room <= 0 and not window.fast_retransmit_due:  # section 7.2.4: the first packet ignores cwnd
+            space = path.space(sender.outstanding.in_flight[path.path_id], context.now)
+            if space <= 0 and not window.fast_retransmit_due:  # section 7.2.4: the first packet ignores cwnd
                 return
-            parts = self._take_lead(path, data_path)
+            parts: list[bytes] = []
+            if path is data_path and self._opening:
+                parts, self._opening = self._opening, parts
             last_path_id = record.path_id
             key_id = record.key_id
             filled, earliest = window.fill(parts, path.payload - _size(parts), path.path_id, context.now, not parts)
@@ -247,7 +240,7 @@ class Packetizer:
             self._emit(path, b"".join(parts), key_id)
 
     def _send_new(self, data: EstablishedData, data_path: Path) -> None:
-        """New data, in runs of packets to one path; section 6.4: the user may have named a path for a message."""
+        """Send new data, in runs of packets to one path; the user may have named one for a message (section 6.4)."""
         context = self._context
         sender = data.sender
         queue = sender.queue
@@ -261,7 +254,7 @@ class Packetizer:
             wanted = ANY_PATH if message is None else message.path_id
             key_id = ANY_KEY if message is None else message.key_id
             path = data_path if wanted < 0 else context.paths.data_path(context.paths.by_id[wanted])
-            sent = self._send_run(data, path, wanted, key_id, burst, self._lead if path is data_path else [])
+            sent = self._send_run(data, path, wanted, key_id, burst, self._opening if path is data_path else [])
             if not sent:
                 break
             burst -= sent
@@ -270,12 +263,12 @@ class Packetizer:
             sender.await_window(path)
 
     def _send_run(
-        self, data: EstablishedData, path: Path, wanted: int, key_id: int, burst: int, lead: list[bytes]
+        self, data: EstablishedData, path: Path, wanted: int, key_id: int, burst: int, opening: list[bytes]
     ) -> int:
-        """Packets of new data to one path, as many as the peer's window, cwnd and the burst allow (section 6.1 A, B and
-        E).
+        """Send packets of new data to one path, as many as the peer's window, cwnd and the burst allow (section 6.1 A,
+        B and E); return how many.
 
-        `lead` opens the first of them, or leaves on its own if no chunk fits behind it.
+        `opening` stands first in the first of them, or leaves on its own if no chunk fits behind it.
         """
         context = self._context
         sender = data.sender
@@ -285,31 +278,29 @@ class Packetizer:
         seal = self._seal
         packets: list[bytes] = []
         records: list[PacketRecord] = []
-        writer = _WRITER
-        writer.truncate(0)  # a scheduler that raised may have left something
+        writer = Writer()
         keyring = context.keyring
         if keyring is not None and not keyring.covers_all and key_id < 0:
             keyring = None
         nagle = not context.config.nodelay
         now = context.now
-        room = path.space(outstanding.in_flight[path_id], now)
+        cwnd_space = path.space(outstanding.in_flight[path_id], now)
         peer_rwnd = sender.window.peer_rwnd()
         tsn = first_tsn = outstanding.next_tsn
         user_bytes = 0
         total = 0
         pads = data.pads and self._outbox.takes_trains
-        train = 0  # the size of the packets that go with one system call: of equal ones, before a shorter one
+        equal_size = 0  # of the packets that go with one system call, before a shorter one
         sent = 0
         last_tsn = sender.window.last_new_tsn()
-        while room > 0 and queue.buffered and sent < burst and tsn <= last_tsn:
-            space = path.payload - _size(lead) if lead else path.payload
+        while cwnd_space > 0 and queue.buffered and sent < burst and tsn <= last_tsn:
+            space = path.payload - _size(opening) if opening else path.payload
             if nagle and _gathers(sender, space, sent > 0):
                 break
             count, taken = queue.fill(writer, space, tsn, peer_rwnd, wanted, key_id)
             if not count:
-                if lead and not queue.next_size(space):
-                    self._emit(path, b"".join(lead))
-                    lead.clear()
+                if opening and not queue.next_size(space):
+                    self._send_opening(path)
                     continue
                 if sent or not queue.next_size(space) or not sender.take_probe():
                     break
@@ -324,15 +315,15 @@ class Packetizer:
             else:
                 records += record.assign(queue.tracked)
                 queue.tracked.clear()
-            if lead:
-                body = b"".join(lead) + body
-                lead.clear()
-            if len(body) != train:
-                gap = train - len(body)
-                if pads and 0 < gap * _MOST_PADDING <= train and queue.buffered:
+            if opening:
+                body = b"".join(opening) + body
+                opening.clear()
+            if len(body) != equal_size:
+                gap = equal_size - len(body)
+                if pads and 0 < gap * _MOST_PADDING <= equal_size and queue.buffered:
                     body += control.pack_pad(gap)
                 else:
-                    train = len(body)
+                    equal_size = len(body)
             if keyring is not None:
                 body = keyring.cover(body, key_id)
             packets.append(seal.pack(body))
@@ -340,7 +331,7 @@ class Packetizer:
             user_bytes += taken
             total += size
             peer_rwnd -= taken
-            room = 0 if path.one_packet else room - size
+            cwnd_space = 0 if path.one_packet else cwnd_space - size
             sent += 1
         if sent:
             outstanding.add_run(records, total, user_bytes)
@@ -355,14 +346,16 @@ class Packetizer:
         return sent
 
     def _start_t3(self, path: Path, restart: bool) -> None:
-        """Data has left for this path: T3-rtx runs (section 6.3.2 R1), anew if `restart` (section 6.1)."""
+        """Start T3-rtx, as data has left for this path (section 6.3.2 R1); anew if `restart` (section 6.1)."""
         context = self._context
         key = timer_key(T3_RTX, path.path_id)
         if restart or not context.timers.runs(key):
             context.timers.start(key, context.now + path.rto.rto)
 
     def _path_again(self, record: PacketRecord) -> Path:
-        """Section 6.4: fast retransmissions go where the data went, the others to another active address."""
+        """Return where to send a packet again: a fast retransmission where it went, others to another active address
+        (section 6.4).
+        """
         paths = self._context.paths
         path = paths.by_id[record.path_id]
         if record.state == LOST and path.state is PathState.ACTIVE:
@@ -371,16 +364,16 @@ class Packetizer:
 
     # Into the outbox.
 
-    def _take_lead(self, path: Path, data_path: Path) -> list[bytes]:
-        if path is not data_path or not self._lead:
-            return []
-        lead = self._lead
-        self._lead = []
-        return lead
+    def _send_opening(self, path: Path) -> None:
+        """Send the chunks that would have opened a packet to the data path without data behind them."""
+        if self._opening:
+            self._emit(path, b"".join(self._opening))
+            self._opening.clear()
 
-    def _emit(self, path: Path, body: bytes, key_id: int = ACTIVE) -> None:
+    def _emit(self, path: Path, body: bytes, key_id: int = ACTIVE, authenticated: bool = False) -> None:
+        """Send a packet along the route of a path; behind AUTH if it must be, or the key says so (RFC 4895)."""
         keyring = self._context.keyring
-        if keyring is not None and (keyring.covers_all or key_id >= 0):
+        if keyring is not None and (authenticated or keyring.covers_all or key_id >= 0):
             body = keyring.cover(body, key_id)
         self._emit_along(path, path.route, body)
 
@@ -392,7 +385,7 @@ class Packetizer:
 
 
 def _gathers(sender: Sender, space: int, leaving: bool) -> bool:
-    """Nagle's algorithm (section 6.1): part of a packet waits while data is in flight, or about to leave."""
+    """Return whether part of a packet waits, as data is in flight or about to leave (Nagle, section 6.1)."""
     return (leaving or sender.outstanding.user_bytes > 0) and not sender.queue.fills(space)
 
 

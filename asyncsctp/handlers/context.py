@@ -1,4 +1,8 @@
-"""What a handler may know of its association, and what it may ask of it. Nothing more reaches the handlers."""
+"""What a handler may know of its association, and what it may ask of it.
+
+The context holds what all handlers share, takes what they want sent, and turns to the `Owner` for what only the
+association can do; that is `association.lifecycle`. What is queued here is sent by `association.packetizer`.
+"""
 
 from __future__ import annotations
 
@@ -28,41 +32,41 @@ class Owner(Protocol):
     """What only the association itself can do, on behalf of a handler."""
 
     def establish(self, setup: Setup) -> None:
-        """Enter ESTABLISHED: build the data rooms, confirm the path that the handshake used, tell the user."""
+        """Enter ESTABLISHED: make what carries user data, and tell the user (RFC 9260 section 5.1)."""
 
     def restart(self, setup: Setup) -> None:
-        """RFC 9260 section 5.2.4 action A: drop the data rooms, build new ones, tell the user of the restart."""
+        """Begin anew with a peer that has lost its state, and tell the user (RFC 9260 section 5.2.4 action A)."""
 
     def tell(self) -> None:
-        """A step is over: call the user back with what it has left in `Context.notices`."""
+        """Call the user back with what a step, which is over, has left in `Context.notices`."""
 
     def end(self, error: SCTPError | None) -> None:
         """Enter CLOSED: stop every timer, fail what was not delivered, tell the user once."""
 
     def rebind(self) -> None:
-        """The peer's addresses have changed: tell the endpoint at the end of this step."""
+        """Tell the endpoint at the end of this step that the peer's addresses have changed."""
 
     def new_tag(self) -> int:
-        """A tag that nobody has (section 5.3.1)."""
+        """Return a tag that nobody has (section 5.3.1)."""
 
     def is_taken(self, address: str) -> bool:
-        """Whether another association has a peer at this address and the same port."""
+        """Return whether another association has a peer at this address and the same port."""
 
     def add_path(self, path: Path) -> None:
-        """There is one more path, or what may become one: make room for it in the books."""
+        """Make space for one more path, or what may become one, in the books of what is sent."""
 
     def change_tag(self, local_tag: int) -> None:
         """Be found by another tag than before."""
 
     def data_pending(self) -> bool:
-        """Whether user data waits to be sent or to be acknowledged."""
+        """Return whether user data waits to be sent or to be acknowledged."""
 
     def await_completion(self) -> None:
-        """Nothing is missing but the SHUTDOWN COMPLETE: tell the user. It may go if its place is wanted."""
+        """Tell the user that nothing is missing but the SHUTDOWN COMPLETE, and let the endpoint end it if need be."""
 
     def is_timed(self, path: Path) -> bool:
-        """Whether T3-rtx runs for this path, or has just run out and is still to be dealt with. It does not where data
-        is unacknowledged that can't be sent again for now.
+        """Return whether T3-rtx runs for this path, or has just run out and is still to be dealt with. It does not run
+        where data is unacknowledged that can't be sent again for now.
         """
 
 
@@ -176,12 +180,12 @@ class Context:
         self.is_waiting = True
 
     def answer(self, chunk: bytes, path_id: int = -1) -> None:
-        """The same for what answers the packet that is being processed: see `close_answers`."""
+        """Queue a control chunk that answers the packet that is being processed: see `close_answers`."""
         self.control.append((chunk, path_id, True))
         self.is_waiting = True
 
     def answer_first(self, chunk: bytes, path_id: int) -> None:
-        """The same, before all else that this packet gives rise to."""
+        """Queue an answer before all else that this packet gives rise to."""
         self.control.insert(self.answers_at, (chunk, path_id, True))
         self.is_waiting = True
 
@@ -193,14 +197,14 @@ class Context:
         self.is_waiting = True
 
     def transmit_along(self, body: bytes, route: Route, tag: int) -> None:
-        """The same to a given address, from a given one of ours: where neither is in use (yet)."""
+        """Send a packet of its own along a given route, whose addresses need not be in use (yet)."""
         self.packets.append((route, tag, body))
         self.is_waiting = True
 
     # The answers to one packet.
 
     def open_answers(self) -> None:
-        """A packet is about to be processed: what is queued until `close_answers` is due to it. Not needed unless
+        """Take what is queued from now on, until `close_answers`, for answers to one packet. Not needed unless
         `is_waiting`.
         """
         self.answers_at = chunks = len(self.control)
@@ -209,17 +213,17 @@ class Context:
         self.is_waiting = chunks + packets > 0
 
     def answer_apart(self) -> None:
-        """It is answered by a packet of its own, which is made later: nothing else is due to it."""
+        """Give the packet no other answer than a packet of its own, which is made later."""
         self.answered_apart = True
         self.is_waiting = True
 
     def clear_control(self) -> None:
-        """What waits is of no account any more."""
+        """Drop the control chunks that wait."""
         self.control.clear()
         self.answers_at = 0
 
     def close_answers(self) -> None:
-        """The packet has been processed. Section 12.4: all answers to it together MUST NOT take more than one packet.
+        """Keep of the answers to a packet, which has been processed, what fits one packet (section 12.4).
 
         Those go that come first, and that fit; the peer asks again for what it needs. SACK is no such answer, nor is
         what was queued meanwhile and the peer does not ask for: nobody would ask again.
@@ -248,31 +252,29 @@ class Context:
             self.packets.append(alone[0])
 
     def _in_one_packet(self, answers: list[tuple[bytes, int, bool]]) -> list[tuple[bytes, int, bool]]:
-        """As many of these chunks as one packet takes, all to where the first of them goes."""
+        """Return as many of these chunks as one packet takes, all to where the first of them goes."""
         by_default = self.paths.data_path().path_id
         wanted = answers[0][1] if answers[0][1] >= 0 else by_default
         path = self.paths.by_id[wanted]
         keyring = self.keyring
-        room = path.payload
+        space = path.payload
         if keyring is not None and not keyring.covers_all and any(keyring.must_cover(chunk) for chunk, _, _ in answers):
-            room -= keyring.size
+            space -= keyring.size
         kept: list[tuple[bytes, int, bool]] = []
         for chunk, path_id, _ in answers:
             if (path_id if path_id >= 0 else by_default) != wanted:
                 continue
-            chunk = control.fit(chunk, room)
-            if chunk and (len(chunk) <= room or not kept):
+            chunk = control.fit(chunk, space)
+            if chunk and (len(chunk) <= space or not kept):
                 kept.append((chunk, wanted, True))
-                room -= len(chunk)
-        if len(kept) > 1 and room < path.payload and keyring is not None and not keyring.covers_all:
+                space -= len(chunk)
+        if len(kept) > 1 and space < path.payload and keyring is not None and not keyring.covers_all:
             # Chunks that are to be authenticated leave in packets of their own: with all that is due beside them.
             return [(b"".join(chunk for chunk, _, _ in kept), wanted, True)]
         return kept
 
     def take_keys(self, setup: Setup) -> None:
-        """Authenticate as this setup says, if it does (RFC 4895 section 6.1). The shared keys stay those that they
-        are.
-        """
+        """Authenticate as this setup says, if it does (RFC 4895 section 6.1); the shared keys stay as they are."""
         if setup.auth is None:
             self.keyring = None
             return
@@ -281,8 +283,8 @@ class Context:
         if self.keyring is None or self.keyring.said != setup.auth:
             self.keyring = Keyring(setup.auth, self.shared_keys)
 
-    def room(self, path: Path, kind: int) -> int:
-        """The bytes that a control chunk of this type may have on a path: less where it needs AUTH in front of it."""
+    def space(self, path: Path, kind: int) -> int:
+        """Return how many bytes a control chunk of this type may have on a path: fewer where it needs AUTH."""
         keyring = self.keyring
         if keyring is None or keyring.covers_all or kind not in keyring.peer_demands:
             return path.payload
@@ -302,7 +304,7 @@ class Context:
         self.control += _instead(chunks[answers_at:], path, other_id)
 
     def _on_controller_failed(self, error: Exception) -> None:
-        """The user's congestion controller has made a mistake."""
+        """Tell the user that its congestion controller has made a mistake."""
         self.notices.append(CongestionControllerFailed(error))
 
     def emit(self, event: Event) -> None:
@@ -329,12 +331,12 @@ class Context:
 
 
 def _elsewhere(packets: list[tuple[Route, int, bytes]], path: Path) -> list[tuple[Route, int, bytes]]:
-    """Those that don't go where this path leads."""
+    """Return those that don't go where this path leads."""
     return [packet for packet in packets if packet[0].address != path.route.address]
 
 
 def _instead(chunks: list[tuple[bytes, int, bool]], path: Path, other_id: int) -> list[tuple[bytes, int, bool]]:
-    """The same with another path in place of this one, but for what was to probe it."""
+    """Return the chunks with another path in place of this one, but for those that were to probe it."""
     path_id = path.path_id
     return [
         (chunk, other_id if where == path_id else where, answers)

@@ -1,7 +1,7 @@
-"""What the user is to be told, once the packet, the timer or the call that is at work has been dealt with.
+"""What the user is to be told, beside events, once the packet, the timer or the call at work has been dealt with.
 
 In the middle of a step nothing may change that the step relies on, and a user who is called back may change anything.
-So handlers leave notices, and the lifecycle reads them out between two steps. Beside these there are events.
+So handlers leave notices, and `association.lifecycle` calls the user between two steps.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class HeartbeatAnswer:
 
 @final
 class Writable:
-    """There is more room in the send buffer."""
+    """There is more space in the send buffer."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
 """The graceful end (RFC 9260 section 9.2), from either side.
 
-This room knows the SHUTDOWN family of chunks, T2-shutdown and T5-shutdown-guard. It does not know what data waits: it
-asks the association whether any does.
+Knows the SHUTDOWN chunks, T2-shutdown, T5-shutdown-guard and autoclose. Whether data is still in the way is asked of
+`data.sender`; which state follows from what stands in `state`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Shutdown:
     # What the user says.
 
     def shutdown(self) -> None:
-        """Begin: what was written is delivered first. Nothing happens if either side has begun already."""
+        """Begin to shut down: what was written is delivered first. Do nothing if either side has begun already."""
         if self._context.state is ESTABLISHED:
             self._context.change(SHUT_DOWN)
             self._close_submission()
@@ -91,9 +91,10 @@ class Shutdown:
             self._acknowledge(is_answer)
 
     def on_data(self) -> None:
-        """A packet brought user data: in SHUTDOWN-SENT the peer may have much to send before it answers.
+        """Give the peer more time in SHUTDOWN-SENT, as a packet brought user data: it may have much to send before it
+        answers.
 
-        Nothing else gives it more time. A peer that sends HEARTBEATs may not have the SHUTDOWN.
+        Nothing else does so. A peer that sends HEARTBEATs may not have the SHUTDOWN.
         """
         if self._context.state is SHUTDOWN_SENT:
             self._begin_t2()
@@ -102,7 +103,7 @@ class Shutdown:
     # What the peer says.
 
     def on_shutdown(self, path: Path) -> None:
-        """SHUTDOWN; its Cumulative TSN Ack has been applied already. The answer goes where it came from (section
+        """Carry out a SHUTDOWN whose Cumulative TSN Ack has been applied already; answer to where it came from (section
         6.4).
         """
         context = self._context
@@ -117,8 +118,8 @@ class Shutdown:
             self._acknowledge(is_answer=True)
 
     def on_shutdown_ack(self, path: Path, source: Route) -> None:
-        """SHUTDOWN ACK: in the right states the association is over. From what is no address of the peer that we send
-        to, it is answered there (section 8.4 rule 5); `path` is that of another address then.
+        """End the association for a SHUTDOWN ACK, in the right states. One from no address of the peer that we send to
+        is answered there (section 8.4 rule 5); `path` is that of another address then.
         """
         context = self._context
         if context.state is SHUTDOWN_SENT or context.state is SHUTDOWN_ACK_SENT:
@@ -131,14 +132,14 @@ class Shutdown:
             context.owner.end(None)
 
     def on_shutdown_complete(self) -> None:
-        """SHUTDOWN COMPLETE: ignored but in SHUTDOWN-ACK-SENT."""
+        """End the association for a SHUTDOWN COMPLETE, in SHUTDOWN-ACK-SENT alone."""
         if self._context.state is SHUTDOWN_ACK_SENT:
             self._context.owner.end(None)
 
     # What time says.
 
     def leave(self) -> bool:
-        """Wait no longer for SHUTDOWN COMPLETE, if nothing else is missing; whether that is so.
+        """Wait no longer for SHUTDOWN COMPLETE, if nothing else is missing; return whether that is so.
 
         Each side has all that the other sent, and both have said so: the end is a graceful one, although nobody may be
         there any more to say the last word.
@@ -149,7 +150,7 @@ class Shutdown:
         return True
 
     def expire_t2(self) -> None:
-        """T2-shutdown: send again, over another path or from another address if there is one, until the limit."""
+        """Send again, over another path or from another address if there is one, until the limit (T2-shutdown)."""
         context = self._context
         self.retransmissions += 1
         if self.retransmissions > context.config.max_retrans:
@@ -165,7 +166,7 @@ class Shutdown:
         self._send(is_answer=False)
 
     def expire_t5(self) -> None:
-        """T5-shutdown-guard: the shutdown as a whole took too long; abort."""
+        """Abort: the shutdown as a whole took too long (T5-shutdown-guard)."""
         if not self.leave():
             self._context.abort(
                 causes.pack_protocol_violation("T5-shutdown-guard expired"),
@@ -214,9 +215,9 @@ class Shutdown:
             self._context.abort(causes.pack_user_abort(text.encode()), AssociationAborted(text))
 
     def _is_moving(self) -> bool:
-        """Whether nothing can be acknowledged, as the peer is just being told of the only address to send from: nothing
-        but ASCONF leaves (RFC 5061 section 5.3 F1 and F4), and that would not any more in SHUTDOWN-ACK-SENT (section
-        5.1.1 C4). No other ASCONF is waited for.
+        """Return whether nothing can be acknowledged, as the peer is just being told of the only address to send from:
+        nothing but ASCONF leaves (RFC 5061 section 5.3 F1 and F4), and that would not any more in SHUTDOWN-ACK-SENT
+        (section 5.1.1 C4). No other ASCONF is waited for.
         """
         context = self._context
         return context.timers.runs(T4_RTO) and not context.paths.data_path().route.local
@@ -233,9 +234,8 @@ class Shutdown:
         if self._context.state is SHUTDOWN_ACK_SENT:
             self._queue(control.pack_shutdown_ack(), is_answer)
             return
-        # A SHUTDOWN for each packet with DATA; one says it all for those of a batch. Where it can't tell the whole
-        # story a SACK MUST go beside it; a SACK that is owed always does, since some peers don't read what a SHUTDOWN
-        # acknowledges.
+        # A SHUTDOWN for each packet with DATA; one says it all for those of a batch. Where there are gaps a SACK MUST
+        # go beside it; a SACK that is due always does, since some peers don't read what a SHUTDOWN acknowledges.
         self._receiver.acknowledger.hurry()
         waiting = self._context.control
         if waiting and waiting[-1][0] is self._queued:

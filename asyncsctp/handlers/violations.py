@@ -26,9 +26,8 @@ class Violations:
         self._context = context
 
     def on_unknown_chunk(self, chunk: bytes, path_id: int, reported: int) -> bool:
-        """A chunk type that was not negotiated: its two high bits decide (section 3.2). Whether the packet goes on.
-
-        `reported` is how many of this packet have come before it.
+        """Treat a chunk type that was not negotiated as its two high bits ask (section 3.2); return whether the packet
+        goes on. `reported` is how many of this packet have come before it.
         """
         self._context.statistics.unknown_chunks += 1
         kind = chunk[0]
@@ -47,38 +46,38 @@ class Violations:
         self._context.answer(control.pack_error(cause), paths.reply_path(paths.by_id[path_id]).path_id)
 
     def on_error(self, found: tuple[Cause, ...]) -> None:
-        """ERROR with these causes: not fatal by itself; the user may want to know (section 3.3.10)."""
+        """Tell the user of an ERROR with these causes, which is not fatal by itself (section 3.3.10)."""
         if found:
             self._context.emit(PeerError(found))
 
     def on_abort(self, found: tuple[Cause, ...]) -> None:
-        """ABORT whose tag was right, with these causes: the association is gone (section 9.1)."""
+        """End the association for an ABORT whose tag was right, with these causes (section 9.1)."""
         reason = "; ".join(map(str, found))
         text = "the peer aborted the association" + (f": {reason}" if reason else "")
         self._context.owner.end(AssociationAborted(text, found, by_peer=True))
 
     def no_user_data(self, wire_tsn: int) -> None:
-        """A DATA chunk without user data: abort, and say which (section 6.2)."""
-        if self._is_beneath_notice():
+        """Abort for a DATA chunk without user data, and say which it was (section 6.2)."""
+        if self._is_only_counted():
             return
         cause = causes.pack_no_user_data(wire_tsn)
         self._context.abort(cause, AssociationAborted("the peer sent a DATA chunk without user data"))
 
     def protocol_violation(self, text: str) -> None:
-        """The peer did what can't be answered in a sane way: abort with a Protocol Violation cause (section
-        3.3.10.13).
-        """
-        if self._is_beneath_notice():
+        """Abort with a Protocol Violation cause: the peer did what has no other answer (section 3.3.10.13)."""
+        if self._is_only_counted():
             return
         cause = causes.pack_protocol_violation(text)
         self._context.abort(cause, AssociationAborted(f"the peer violated the protocol: {text}"))
 
     def out_of_resource(self, text: str) -> None:
-        """There is no room for what the peer has begun, and none will come about: abort (section 3.3.10.4)."""
+        """Abort: there is no space for what the peer has begun, and none will come about (section 3.3.10.4)."""
         self._context.abort(causes.pack_out_of_resource(), AssociationAborted(text))
 
-    def _is_beneath_notice(self) -> bool:
-        """RFC 4895 section 6.3: who can't send an ABORT can't bring one about by what is malformed."""
+    def _is_only_counted(self) -> bool:
+        """Return whether a violation is only counted: a peer whose ABORT must be authenticated can't bring one about by
+        what is not (RFC 4895 section 6.3).
+        """
         keyring = self._context.keyring
         if keyring is None or keyring.is_proven or ABORT not in keyring.demands:
             return False

@@ -132,7 +132,7 @@ class AsconfResponder:
     def _space(self, path: Path) -> int:
         """Return how many bytes of answers may go to where the packet came from, along this path."""
         context = self._context
-        space = context.room(path, ASCONF_ACK)
+        space = context.space(path, ASCONF_ACK)
         if path.state is not PathState.UNCONFIRMED or context.keyring is None:
             return space
         return min(space, _MOST_AMPLIFICATION * len(self._packet) - context.keyring.size)

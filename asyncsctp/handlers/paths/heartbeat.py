@@ -283,7 +283,7 @@ class Heartbeat:
         if context.packets:
             route, tag, body = context.packets[-1]
             is_alike = route == back and tag == context.peer_tag and body[0] == HEARTBEAT_ACK
-            if is_alike and len(body) + len(answer) <= context.room(path, HEARTBEAT_ACK):
+            if is_alike and len(body) + len(answer) <= context.space(path, HEARTBEAT_ACK):
                 context.packets.pop()
                 answer = body + answer
         context.transmit_along(answer, back, context.peer_tag)

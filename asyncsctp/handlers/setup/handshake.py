@@ -170,7 +170,7 @@ class Handshake:
             # Section 3.2.2: reported beside the COOKIE ECHO, which comes first; never at the price of a packet too
             # large.
             report = control.pack_error(causes.pack_unrecognized_parameters(init.unrecognized))
-            if len(self._cookie_echo) + len(report) <= context.room(self._path, ERROR):
+            if len(self._cookie_echo) + len(report) <= context.space(self._path, ERROR):
                 self._cookie_echo += report
         self._send_cookie_echo()
 

@@ -311,7 +311,7 @@ class Reconfig:
             return DENIED
         if _is_beyond(streams, self._outgoing.count):
             return WRONG_STREAM
-        room = self._context.room(self._context.paths.data_path(), RE_CONFIG)
+        room = self._context.space(self._context.paths.data_path(), RE_CONFIG)
         room -= CHUNK_HEADER_SIZE + _OUTGOING_RESET_SIZE
         if 2 * len(streams) > room:
             return DENIED
