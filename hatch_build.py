@@ -34,7 +34,15 @@ INTERPRETED = {
 COMPILED_SHELL = {"udp/batch", "aio/engine", "aio/receipts", "aio/sockets"}
 #: The same, with coroutines. mypyc throws exceptions into what they await in a way that Python warns of from 3.12 on.
 if sys.version_info < (3, 12):
-    COMPILED_SHELL |= {"aio/claims", "aio/driver", "aio/flow_control", "aio/inbox", "aio/streams", "aio/unclaimed"}
+    COMPILED_SHELL |= {
+        "aio/driver",
+        "aio/flow_control",
+        "aio/inbox",
+        "aio/outlet",
+        "aio/reader",
+        "aio/session",
+        "aio/writer",
+    }
 #: What the compiled modules need at run time beside what the plain ones do.
 LIBRT = "librt>=0.16"
 

@@ -13,16 +13,17 @@ from . import _source as _source  # isort: skip  # first: it decides whether wha
 
 from . import congestion, schedulers
 from .aio.api import connect, open_endpoint, run, serve
-from .aio.association import Abandoned, Association, Negotiated
+from .aio.association import Association
 from .aio.endpoint import Endpoint
 from .aio.listeners import EventStream
-from .aio.parts import Part
-from .aio.path_settings import Path
 from .aio.processes.workers import WorkerGroup, WorkerSlot
+from .aio.reader import Message, Part, StreamReader
 from .aio.receipts import Delivery, Receipt
+from .aio.send_options import PartsOptions, SendOptions
 from .aio.server import Server
-from .aio.streams import Message, StreamReader, StreamWriter
-from .config import Config
+from .aio.snapshots import Abandoned, Negotiated, Path
+from .aio.writer import StreamWriter
+from .config import Config, LiveChanges, PathChanges
 from .errors import (
     AsconfError,
     AssociationAborted,
@@ -86,6 +87,7 @@ __all__ = [
     "EndpointStatistics",
     "Event",
     "EventStream",
+    "LiveChanges",
     "Message",
     "MessageAbandoned",
     "MessageTooLarge",
@@ -93,7 +95,9 @@ __all__ = [
     "Part",
     "PartialDeliveryAborted",
     "Path",
+    "PartsOptions",
     "PathChanged",
+    "PathChanges",
     "PathState",
     "PeerAddressChanged",
     "PeerError",
@@ -103,6 +107,7 @@ __all__ = [
     "SCTPError",
     "SchedulerFailed",
     "SendFailed",
+    "SendOptions",
     "SenderDry",
     "Server",
     "State",

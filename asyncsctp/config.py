@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from .checks import check_bool, check_int, check_number
 from .wire.auth import NEVER_AUTHENTICATED, SHA_1, SHA_256
@@ -15,34 +15,46 @@ if TYPE_CHECKING:
     from .congestion.base import CongestionController
     from .schedulers.base import StreamScheduler
 
-#: The fields that a live association can change.
-LIVE_FIELDS = frozenset(
-    {
-        "rto_initial",
-        "rto_min",
-        "rto_max",
-        "max_retrans",
-        "path_max_retrans",
-        "heartbeat_interval",
-        "sack_delay",
-        "sack_frequency",
-        "cookie_lifetime",
-        "shutdown_guard",
-        "max_burst",
-        "nodelay",
-        "close_timeout",
-        "autoclose",
-        "recv_buffer",
-        "send_buffer",
-        "max_message_size",
-        "partial_delivery_point",
-        "scheduler",
-        "congestion",
-        "reconfig_allowed",
-        "pf_threshold",
-        "primary_switchover",
-    }
-)
+
+class LiveChanges(TypedDict, total=False):
+    """The fields of `Config` that a live association can change (`Association.configure`)."""
+
+    rto_initial: float
+    rto_min: float
+    rto_max: float
+    max_retrans: int
+    path_max_retrans: int
+    heartbeat_interval: float | None
+    sack_delay: float
+    sack_frequency: int
+    cookie_lifetime: float
+    shutdown_guard: float | None
+    max_burst: int | None
+    nodelay: bool
+    close_timeout: float
+    autoclose: float | None
+    recv_buffer: int
+    send_buffer: int
+    max_message_size: int
+    partial_delivery_point: int
+    scheduler: Callable[[], StreamScheduler] | None
+    congestion: Callable[[int, bool], CongestionController] | None
+    reconfig_allowed: frozenset[str]
+    pf_threshold: int | None
+    primary_switchover: int | None
+
+
+class PathChanges(TypedDict, total=False):
+    """What can be set for one path (`Association.configure_path`)."""
+
+    heartbeat_interval: float | None
+    max_retrans: int
+    pf_threshold: int | None
+    mtu: int | None
+    dscp: int
+
+
+LIVE_FIELDS = frozenset(LiveChanges.__annotations__)
 
 #: What a peer may ask for by RE-CONFIG (RFC 6525), as `Config.reconfig_allowed` names it.
 RECONFIG_KINDS = frozenset({"reset_streams", "reset_tsns", "add_streams"})
@@ -258,6 +270,8 @@ class Config:
     nat_support: bool = False
     adaptation_indication: int | None = None
 
+    _windowed: Config | None = field(default=None, init=False, repr=False, compare=False)  # of `with_window`
+
     def __post_init__(self) -> None:
         for name in _RANGES:
             _check_number(name, getattr(self, name), name)
@@ -321,6 +335,14 @@ class Config:
     def demanded_chunks(self) -> frozenset[int]:
         """The chunk types that a peer must authenticate."""
         return frozenset(self.auth_chunks | _ALWAYS_DEMANDED if self.dynamic_addresses else self.auth_chunks)
+
+    def with_window(self, size: int) -> Config:
+        """Return a copy with this `recv_buffer`, the same object as long as it is asked for the same."""
+        known = self._windowed
+        if known is None or known.recv_buffer != size:
+            known = self.replace(recv_buffer=size)
+            object.__setattr__(self, "_windowed", known)
+        return known
 
     def replace(self, **changes: Any) -> Config:
         """Return a copy with these fields changed, checked as a new one is."""

@@ -107,7 +107,7 @@ class Roaming:
 
     async def run(self) -> None:
         async with asyncsctp.serve(self.receive, local_addrs=SERVER, port=5001, config=CONFIG), self.connect() as assoc:
-            self.say(f"up, from {', '.join(assoc.local_addresses)}")
+            self.say(f"up, from {', '.join(assoc.local_addrs)}")
             watching = asyncio.create_task(self.watch("laptop", assoc))
             self.schedule()
             while self.network.now < SECONDS:

@@ -51,24 +51,13 @@ THE_WORLD = {"asyncio", "random", "select", "selectors", "socket", "threading", 
 #: Base classes that are contracts: for plug-ins, for the lower layer, for the embedder.
 CONTRACTS = {"AssociationUser", "CongestionController", "DatagramError", "PacketProtocol", "StreamScheduler"}
 #: Base classes with a single subclass that are to become objects of their own, and modules that import in a circle.
-TO_DISSOLVE = {"Authenticated", "DynamicAddresses", "Inbox", "PathControl", "_Waiting"}
+TO_DISSOLVE = {"DynamicAddresses", "_Waiting"}
 TO_UNTIE = {
     "aio/addresses/address_book.py",
-    "aio/addresses/addresses.py",
-    "aio/association.py",
-    "aio/authentication.py",
-    "aio/driver.py",
     "aio/engine.py",
-    "aio/inbox.py",
-    "aio/listeners.py",
-    "aio/parts.py",
-    "aio/path_settings.py",
     "aio/processes/exchange.py",
     "aio/processes/membership.py",
-    "aio/receipts.py",
-    "aio/reconfiguration.py",
-    "aio/streams.py",
-    "aio/unclaimed.py",
+    "aio/session.py",
 }
 
 #: Words that are no part of a name: everyday English and the RFCs' terms say the same (docs/architecture.md).
@@ -125,10 +114,10 @@ TO_RENAME = {
 #: Modules that share a base name: the core's and asyncio's of the same thing, a format and the conversation in it,
 #: and what each kind of plug-in has.
 SHARED_BASE_NAMES = {"association", "endpoint"} | {"asconf", "auth", "reconfig"} | {"base", "guard"}
-BASE_NAMES_TO_PART = {"addresses", "nat", "parts", "transport"}
+BASE_NAMES_TO_PART = {"addresses", "nat", "transport"}
 #: Classes that share a name: the core's and asyncio's of the same thing.
 SHARED_CLASS_NAMES = {"Association", "Endpoint", "Path"}
-CLASS_NAMES_TO_PART = {"Message", "Nat", "PacketRecord", "Receiver", "Ticket", "_Driven"}
+CLASS_NAMES_TO_PART = {"Message", "Nat", "PacketRecord", "Ticket", "_Driven"}
 
 
 def room(path: Path) -> str:

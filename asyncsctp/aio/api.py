@@ -1,4 +1,4 @@
-"""How it begins: `connect`, `serve`, `open_endpoint` and `run`."""
+"""How it begins: `connect`, `serve`, `open_endpoint` and `run`. What they give is in `association` and `endpoint`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..wire.constants import UDP_PORT
 from .addresses.resolve import Opening, literals, local_addresses, peer_candidates, race, source_addresses
 from .association import Association
 from .endpoint import Endpoint
-from .processes.membership import Membership, Neighbour, Sole
+from .processes.membership import Membership, Neighbour
 from .processes.workers import WorkerSlot
-from .server import Handler, Server
+from .server import Handler, Handlers, Server
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ def connect(
             ours = literals("local_addrs", local_addrs)
         endpoint = await _open_alike(ours, local_port, local_udp_port, settings)
         try:
-            association = await endpoint.associate(peers, port, udp_port)
+            association = await endpoint._associate(peers, port, udp_port)
         except BaseException:
             endpoint.abort()
             await endpoint.wait_closed()
@@ -132,7 +132,7 @@ def serve(
         raise ValueError("the addresses and ports are those of the WorkerGroup: none can be named beside its slot")
 
     async def open_() -> Server:
-        membership: Membership = Sole()
+        membership = Membership()
         if isinstance(reuse_port, WorkerSlot):
             ours, ports = reuse_port.local_addrs, (reuse_port.port, reuse_port.udp_port)
             membership = reuse_port.membership()
@@ -140,14 +140,21 @@ def serve(
             ours, ports = await local_addresses(host, local_addrs), (port, udp_port)
             if reuse_port:
                 membership = await Neighbour.join(ours, udp_port)
+        handlers = Handlers(handler)
         try:
-            endpoint = await Endpoint.open(
-                ours, *ports, config or _DEFAULT, listening=True, limit=limit, membership=membership
+            endpoint = await Endpoint._open(
+                ours,
+                *ports,
+                config or _DEFAULT,
+                listening=True,
+                limit=limit,
+                membership=membership,
+                on_accept=handlers.serve,
             )
         except BaseException:
             membership.leave()
             raise
-        return Server(handler, endpoint)
+        return Server(endpoint, handlers)
 
     return Opening(open_)
 
@@ -155,7 +162,7 @@ def serve(
 def open_endpoint(
     *, local_addrs: str | Iterable[str] | None = None, port: int = 0, udp_port: int = 0, config: Config | None = None
 ) -> Opening[Endpoint]:
-    """The one-to-many form: an `Endpoint` that sets up and accepts any number of associations from one port.
+    """Open an `Endpoint` that sets up and accepts any number of associations from one port: the one-to-many form.
 
     The arguments are as in `serve`; `udp_port` takes a free one by default, as in `connect`: with a `port` the one with
     the same number, if that is free. `await` it, or enter it by `async with`.
@@ -174,11 +181,11 @@ async def _open_alike(
     """Open an endpoint; where an SCTP port is named and no UDP port, preferably at the UDP port with that number."""
     if port and udp_port == 0:
         try:
-            return await Endpoint.open(local_addrs, port, port, config, listening=listening)
+            return await Endpoint._open(local_addrs, port, port, config, listening=listening)
         except OSError as error:
             if error.errno not in _NOT_TO_BE_HAD:
                 raise
-    return await Endpoint.open(local_addrs, port, udp_port, config, listening=listening)
+    return await Endpoint._open(local_addrs, port, udp_port, config, listening=listening)
 
 
 def run(
@@ -187,7 +194,7 @@ def run(
     debug: bool | None = None,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> T:
-    """`asyncio.run`, on an event loop of uvloop where that is installed and no `loop_factory` is given."""
+    """Run a coroutine as `asyncio.run`, on uvloop where that is installed and no `loop_factory` is given."""
     if loop_factory is None:
         try:
             import uvloop

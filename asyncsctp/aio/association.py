@@ -1,92 +1,72 @@
-"""An association as a program sees it."""
+"""An association as a program sees it.
+
+What it does is in the parts that it holds: `inbox`, `outlet` and `driver`, and in the core behind `session`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
+from typing import TYPE_CHECKING, Any, Final, Unpack, final
 
-from ..config import Config
+from ..checks import check_int
+from ..config import LIVE_FIELDS, PATH_FIELDS, Config, LiveChanges, PathChanges
 from ..errors import EndOfStream, SCTPError
 from ..events import Event
+from ..handlers.auth import Authentication
 from ..handlers.state import State
 from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..statistics import Statistics
 from . import reconfiguration
 from .addresses.addresses import DynamicAddresses
-from .authentication import Authenticated
-from .driver import Driver, check_stream
-from .path_settings import PathControl
+from .driver import Driver
+from .reader import Message, StreamReader
 from .receipts import Receipt
-from .streams import Message, StreamReader, StreamWriter
+from .send_options import SendOptions
+from .snapshots import Abandoned, Negotiated, Path, paths_of
+from .writer import Data, StreamWriter
 
 if TYPE_CHECKING:
     from ..association.association import Association as Core
-    from ..handlers.setup.agreement import Setup
     from ..udp.datagram import Address
 
-_POLICIES: Final = {RELIABLE: "withdrawn", TIMED: "timed", LIMITED: "limited", PRIORITY: "priority"}
+    Protocol = object  # users never call its methods, so that editors don't list them
+else:
+    Protocol = asyncio.DatagramProtocol
 
+_POLICIES: Final = {RELIABLE: "withdrawn", TIMED: "timed", LIMITED: "limited", PRIORITY: "priority"}
 _LONGEST_REASON: Final = 512
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Negotiated:
-    """The extensions in force: those that both sides offered. Named as in `Config`; `"ecn" in negotiated` asks the
-    same.
-    """
+class _Quiet(type):
+    """The type of a class that does not list what makes it an asyncio protocol, in `dir` and so in `help`."""
 
-    partial_reliability: bool = False
-    interleaving: bool = False
-    stream_reconfig: bool = False
-    ecn: bool = False
-    auth: bool = False
-    dynamic_addresses: bool = False
-    nat_support: bool = False
-
-    def __contains__(self, name: object) -> bool:
-        return name in tuple(self)
-
-    def __iter__(self) -> Iterator[str]:
-        return (field.name for field in dataclasses.fields(self) if getattr(self, field.name))
-
-
-class Abandoned(NamedTuple):
-    """Messages that were given up: before anything of them had left, and after (RFC 7496 section 4.3)."""
-
-    unsent: int
-    sent: int
-
-
-def _negotiated(setup: Setup | None) -> Negotiated:
-    if setup is None:
-        return Negotiated()
-    return Negotiated(
-        partial_reliability=setup.partial_reliability,
-        interleaving=setup.interleaving,
-        stream_reconfig=setup.stream_reconfig,
-        ecn=setup.ecn,
-        auth=setup.auth is not None,
-        dynamic_addresses=setup.dynamic_addresses,
-        nat_support=setup.disable_restart,
-    )
+    def __dir__(cls) -> list[str]:
+        return [name for name in super().__dir__() if not hasattr(asyncio.DatagramProtocol, name) or name[0] == "_"]
 
 
 @final
-class Association(Authenticated, DynamicAddresses, PathControl, asyncio.DatagramProtocol):
+class Association(DynamicAddresses, Protocol, metaclass=_Quiet):
     """An SCTP association: messages on streams, to a peer that may have several addresses (RFC 9260 section 1.3).
 
     Made by `connect`, by an `Endpoint`, or for the handler of `serve`. As a context manager it shuts down gracefully
     when left, or aborts when an exception leaves it. Not for use by several threads.
+
+    It is an `asyncio.DatagramProtocol`: its endpoint tells it by `connection_lost` that a UDP socket has failed, and
+    `datagram_received` takes a datagram as if it had come to the local address of the primary path.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_driver", "_session")
 
     def __init__(self, driver: Driver) -> None:
         """Not for users."""
         self._driver = driver
+        self._session = driver.session
+
+    def __dir__(self) -> list[str]:
+        return dir(type(self))
 
     # Streams.
 
@@ -97,139 +77,99 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
         claimed already, or was and is not yet reset in both directions, or out of the range of streams in both
         directions; `SCTPError` if none is unused; `AssociationClosed` after the end.
         """
-        driver = self._driver
+        inbox = self._driver.inbox
         if sid is None:
-            driver.check_alive()
-            sid = driver.lowest_unused(min(self.outgoing_streams, self.incoming_streams))
+            self._session.check_alive()
+            sid = inbox.lowest_unused(min(self.outgoing_streams, self.incoming_streams))
             if sid < 0:
                 raise SCTPError("every stream has been used")
         else:
             most = max(self.outgoing_streams, self.incoming_streams)
-            if not 0 <= check_stream(sid) < most:
-                driver.check_alive()
+            if not 0 <= check_int("sid", sid) < most:
+                self._session.check_alive()
                 raise ValueError(f"sid must be between 0 and {most - 1}, not {sid}")
-        return driver.claim(sid), StreamWriter(driver, sid)
+        return inbox.claim(sid), self._writer(sid)
 
     async def accept_stream(self) -> tuple[StreamReader, StreamWriter]:
         """Wait for a message on a stream that nobody has claimed, and claim that stream; the reader has the message.
 
         Raises what `recv` does, and `RuntimeError` if another coroutine is waiting here.
         """
-        reader = await self._driver.accept()
-        return reader, StreamWriter(self._driver, reader.stream)
+        reader = await self._driver.inbox.accept()
+        return reader, self._writer(reader.stream)
+
+    def _writer(self, sid: int) -> StreamWriter:
+        return StreamWriter(self._session, self._driver.outlet, self._driver.inbox, sid)
 
     # Messages.
 
     def write(
-        self,
-        data: bytes | bytearray | memoryview,
-        *,
-        stream: int = 0,
-        ppid: int = 0,
-        unordered: bool = False,
-        lifetime: float | asyncio.Timeout | None = None,
-        max_retransmits: int | None = None,
-        priority: int | None = None,
-        sack_immediately: bool = False,
-        context: object = None,
-        path: str | None = None,
-        auth_key: int | None = None,
+        self, data: Data, *, stream: int = 0, ppid: int = 0, unordered: bool = False, **options: Unpack[SendOptions]
     ) -> Receipt:
-        """`StreamWriter.write` for a stream that need not be claimed; `stream` is 0 to `outgoing_streams` - 1."""
+        """Queue one message, as `StreamWriter.write`, on a stream that need not be claimed.
+
+        `stream` is 0 to `outgoing_streams` - 1.
+        """
         if type(stream) is not int:
-            check_stream(stream)
-        receipt = self._driver.write(
-            stream,
-            data,
-            ppid,
-            unordered,
-            sack_immediately,
-            lifetime,
-            max_retransmits,
-            priority,
-            context,
-            path,
-            auth_key,
-        )
-        self._driver.use_outgoing(stream)
+            check_int("stream", stream)
+        receipt = self._driver.outlet.write(stream, data, ppid, unordered, options)
+        self._driver.inbox.use_outgoing(stream)
         return receipt
 
     async def send(
-        self,
-        data: bytes | bytearray | memoryview,
-        *,
-        stream: int = 0,
-        ppid: int = 0,
-        unordered: bool = False,
-        lifetime: float | asyncio.Timeout | None = None,
-        max_retransmits: int | None = None,
-        priority: int | None = None,
-        sack_immediately: bool = False,
-        context: object = None,
-        path: str | None = None,
-        auth_key: int | None = None,
+        self, data: Data, *, stream: int = 0, ppid: int = 0, unordered: bool = False, **options: Unpack[SendOptions]
     ) -> Receipt:
-        """`write`, then wait while the send buffer is too full, as `StreamWriter.drain` does."""
-        driver = self._driver
+        """Write one message, then wait while the send buffer is too full, as `StreamWriter.drain` does."""
         if type(stream) is not int:
-            check_stream(stream)
-        receipt = driver.write(
-            stream,
-            data,
-            ppid,
-            unordered,
-            sack_immediately,
-            lifetime,
-            max_retransmits,
-            priority,
-            context,
-            path,
-            auth_key,
-        )
-        driver.use_outgoing(stream)
-        if driver.sending.credit < 0:
-            await driver.drain(stream)
+            check_int("stream", stream)
+        outlet = self._driver.outlet
+        receipt = outlet.write(stream, data, ppid, unordered, options)
+        self._driver.inbox.use_outgoing(stream)
+        if outlet.buffer.credit < 0:
+            await outlet.drain(stream)
         return receipt
 
     def write_many(
         self,
-        messages: Iterable[bytes | bytearray | memoryview],
+        messages: Iterable[Data],
         *,
         stream: int = 0,
         ppid: int = 0,
         unordered: bool = False,
         sack_immediately: bool = False,
     ) -> None:
-        """`StreamWriter.write_many` for a stream that need not be claimed."""
-        self._driver.write_many(check_stream(stream), messages, ppid, unordered, sack_immediately)
-        self._driver.use_outgoing(stream)
+        """Write several messages, as `StreamWriter.write_many`, to a stream that need not be claimed."""
+        check_int("stream", stream)
+        self._driver.outlet.write_many(stream, messages, ppid, unordered, sack_immediately)
+        self._driver.inbox.use_outgoing(stream)
 
     async def drain(self, stream: int = 0) -> None:
-        """`StreamWriter.drain` for a stream that need not be claimed."""
-        await self._driver.drain(check_stream(stream))
+        """Wait as `StreamWriter.drain`, for a stream that need not be claimed."""
+        await self._driver.outlet.drain(check_int("stream", stream))
 
     async def recv(self) -> Message:
-        """The next message of any stream that is not claimed, in order of arrival. Waits and raises as
-        `StreamReader.read`.
+        """Return the next message of the streams that are not claimed, in order of arrival.
+
+        Waits and raises as `StreamReader.read`.
         """
-        return await self._driver.receive()
+        return await self._driver.inbox.unclaimed.read()
 
     async def recv_many(self, limit: int | None = None) -> list[Message]:
-        """The messages of streams that are not claimed, as `StreamReader.read_many`."""
-        return await self._driver.receive_many(limit)
+        """Return the messages of streams that are not claimed, as `StreamReader.read_many`."""
+        return await self._driver.inbox.unclaimed.read_many(limit)
 
     def __aiter__(self) -> Association:
         return self
 
     async def __anext__(self) -> Message:
         try:
-            return await self._driver.receive()
+            return await self._driver.inbox.unclaimed.read()
         except EndOfStream:
             raise StopAsyncIteration from None
 
     async def flush(self) -> None:
         """Wait until all that was written has been acknowledged. Raises the association's error if it failed before."""
-        await self._driver.flush_written()
+        await self._driver.outlet.flush()
 
     # Stream reconfiguration (RFC 6525).
 
@@ -243,21 +183,21 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
         `ReconfigError`, with the peer's result code, if it did not agree, or if RFC 6525 was not negotiated;
         `ValueError` for ids out of range.
         """
-        await reconfiguration.reset_streams(self._driver, outgoing, incoming)
+        await reconfiguration.reset_streams(self._session, outgoing, incoming)
 
     async def reset_tsns(self) -> None:
         """Let TSNs and all sequence numbers of both sides begin anew, once all that was written has been acknowledged.
 
         What is written meanwhile leaves after it. Readers go on. Raises as `reset_streams` does.
         """
-        await reconfiguration.reset_tsns(self._driver)
+        await reconfiguration.reset_tsns(self._session)
 
     async def add_streams(self, outgoing: int = 0, incoming: int = 0) -> None:
         """Add so many streams, and wait for the peer's answer.
 
         `ValueError` if there were more than 65535 of either direction then; else raises as `reset_streams` does.
         """
-        await reconfiguration.add_streams(self._driver, outgoing, incoming)
+        await reconfiguration.add_streams(self._session, outgoing, incoming)
 
     def set_stream_priority(self, sid: int, value: int) -> None:
         """Tell the scheduler what it needs to know of a stream (RFC 8260 section 3): with `Priority` the smaller value
@@ -266,11 +206,12 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
         `ValueError` for a stream or a value out of range, `AssociationClosed` after the end. A scheduler that is put in
         later by `configure` is told the values too, as far as it takes them.
         """
-        self._driver.set_priority(check_stream(sid), value)
+        self._driver.outlet.set_priority(check_int("sid", sid), value)
 
     def abandoned(self, stream: int | None = None) -> dict[str, Abandoned]:
-        """How many messages were given up, of one stream or of all, by policy: `"timed"`, `"limited"`, `"priority"`,
-        and `"withdrawn"` (RFC 7496 sections 4.3 and 4.4).
+        """Return how many messages were given up, of one stream or of all (RFC 7496 sections 4.3 and 4.4).
+
+        They are counted by policy: `"timed"`, `"limited"`, `"priority"`, and `"withdrawn"`.
         """
         counts = {name: [0, 0] for name in _POLICIES.values()}
         for (sid, policy), (unsent, sent) in self._core.abandoned().items():
@@ -287,7 +228,10 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
         After `Config.close_timeout` seconds the association is aborted; if only the peer's SHUTDOWN COMPLETE is missing
         then, it ends gracefully. No error is raised, whichever the end: ask `wait_closed`.
         """
-        await self._driver.close()
+        if not self._session.ended:
+            self._core.shutdown(self._session.engine.now())
+            self._session.flush()
+        await self._wait_ended_or(self._give_up)
 
     def abort(self, reason: bytes = b"") -> None:
         """End at once, and tell the peer (RFC 9260 section 9.1); what was not delivered is lost. Nothing after the end.
@@ -298,7 +242,7 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
             raise TypeError(f"reason must be bytes, not {reason!r}")
         if len(reason) > _LONGEST_REASON:
             raise ValueError(f"reason must have at most {_LONGEST_REASON} bytes, not {len(reason)}")
-        self._driver.abort(reason)
+        self._session.abort(reason)
 
     async def wait_closed(self) -> None:
         """Wait for the end; raises the association's error if it did not end gracefully.
@@ -309,13 +253,39 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
         One that `connect` made has a UDP port of its own, which the next endpoint can bind then; if the system has
         chosen it, others only after some moments, in which a lost SHUTDOWN COMPLETE is sent again (section 8.4).
         """
-        await self._driver.wait_closed()
-        if self._driver.error is not None:
-            raise self._driver.closed_error()
+        session = self._session
+        while not session.ended and not session.is_complete:
+            await session.changes.wait()
+        # The peer may be gone, and T2-shutdown takes minutes to say so.
+        await self._wait_ended_or(self._leave)
+        if session.error is not None:
+            raise session.closed_error()
+
+    async def _wait_ended_or(self, give_up: Callable[[], None]) -> None:
+        """Wait for the end; call `give_up` if it has not come after `Config.close_timeout` seconds."""
+        session = self._session
+        if not session.ended:
+            limit = session.engine.loop.call_later(self.config.close_timeout, give_up)
+            try:
+                await session.wait_ended()
+            finally:
+                limit.cancel()
+        await session.wait_ended()
+
+    def _give_up(self) -> None:
+        """End gracefully if nothing is missing but the peer's last word; else abort."""
+        self._leave()
+        self.abort()
+
+    def _leave(self) -> None:
+        """End gracefully if nothing is missing but the peer's last word."""
+        session = self._session
+        if not session.ended and session.core.leave(session.engine.now()):
+            session.flush()
 
     def is_closing(self) -> bool:
-        """Whether the association takes no more messages: it is shutting down, or has ended."""
-        return not self._driver.takes_messages
+        """Return whether the association takes no more messages: it is shutting down, or has ended."""
+        return not self._session.takes_messages
 
     async def __aenter__(self) -> Association:
         return self
@@ -330,20 +300,127 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
     # Notifications.
 
     def events(self) -> AsyncIterator[Event]:
-        """What happens from now on beside messages (`asyncsctp.events`); ends with the association.
+        """Return what happens from now on beside messages (`asyncsctp.events`); ends with the association.
 
         Costs nothing while nobody listens. It keeps 1,024 events at most; then the oldest are dropped.
         """
         return self._driver.listen()
 
+    # Paths and settings. What changes something raises `AssociationClosed`, or the association's error, after the end.
+
+    @property
+    def peer(self) -> str:
+        """The peer's primary address."""
+        return self._core.path_manager.primary.route.address
+
+    @property
+    def paths(self) -> list[Path]:
+        """The peer's addresses and what is known of the way to each."""
+        return paths_of(self._session)
+
+    def set_primary_path(self, addr: str) -> None:
+        """Send to this address of the peer while it works (RFC 9260 section 6.4).
+
+        `ValueError` if it is not one of the peer's; `TypeError` for a wrong type.
+        """
+        self._session.check_alive()
+        self._core.set_primary(self._session.peer_address("addr", addr))
+
+    async def heartbeat(self, addr: str | None = None) -> float:
+        """Send a HEARTBEAT now (RFC 9260 section 8.3), to the primary address by default; return the round trip in
+        seconds.
+
+        `TimeoutError` without an answer within the path's RTO, and at once if nothing can be sent there, or the address
+        is removed meanwhile; `ValueError` for an address that is not the peer's; `AssociationClosed` if the association
+        is shutting down, that or its error if it has ended.
+        """
+        return await self._driver.heartbeat(self.peer if addr is None else self._session.peer_address("addr", addr))
+
+    def configure(self, **changes: Unpack[LiveChanges]) -> None:
+        """Change settings of this association alone: timers, thresholds, delays, buffers, scheduler, congestion
+        controller. What `configure_path` has set stays.
+
+        `ValueError` for fields that a live association can't change, and for values out of range; `TypeError` for a
+        wrong type.
+        """
+        for field in changes:
+            if field not in LIVE_FIELDS:
+                if field in PATH_FIELDS:
+                    raise ValueError(f"{field} can be changed for each path: configure_path")
+                allowed = ", ".join(sorted(LIVE_FIELDS))
+                raise ValueError(f"{field} can't be changed in a live association; these can: {allowed}")
+        session = self._session
+        config = self.config.replace(**changes)
+        session.check_alive()
+        config = config.replace(recv_buffer=session.engine.sockets.window(config.recv_buffer))
+        session.core.configure(config, session.engine.now())
+        self._driver.outlet.buffer.resize(config.send_buffer)
+        session.flush()
+
+    def configure_path(self, addr: str, **changes: Unpack[PathChanges]) -> None:
+        """Change settings of the path to one of the peer's addresses; those that are not given stay as they are.
+
+        They mean what the fields of `Config` mean, `max_retrans` what `path_max_retrans` does, and `configure` leaves
+        them alone from now on. `mtu` None is the size that `Config.mtu` None begins with. `ValueError` for an address
+        that is not the peer's, or a value out of range; `TypeError` for a wrong type.
+        """
+        for field in changes:
+            if field not in PATH_FIELDS:
+                raise TypeError(f"{field!r} is no setting of a path; these are: {', '.join(sorted(PATH_FIELDS))}")
+        session = self._session
+        session.check_alive()
+        address = session.peer_address("addr", addr)
+        path = session.core.path_to(address)
+        before = path.mtu
+        session.core.configure_path(address, dict(changes), session.engine.now())
+        if path.mtu < before:
+            session.engine.sockets.narrow(address, path.mtu)  # for what was cut for more, and is outstanding
+        elif path.mtu > before:
+            session.engine.sockets.widen(address)
+        session.flush()
+
+    # Shared keys (RFC 4895): those of `Config.auth_keys` at first; where there are none, key 0, the empty one, which
+    # stays until it is deleted. `ValueError` where authentication was not negotiated, and for an id out of range or of
+    # no key; `TypeError` for a wrong type; `AssociationClosed`, or the association's error, after the end.
+
+    def set_auth_key(self, key_id: int, key: bytes) -> None:
+        """Add a shared key, or replace the one with this id (0 to 65535).
+
+        The peer has to have it before it can be activated here, or given as a message's `auth_key`.
+        """
+        self._authentication.set_key(key_id, key)
+
+    def activate_auth_key(self, key_id: int) -> None:
+        """Authenticate with this key what leaves from now on, unless a message names another."""
+        self._authentication.activate(key_id)
+
+    def deactivate_auth_key(self, key_id: int) -> None:
+        """Write no more with this key, which must not be the active one (RFC 6458 section 8.3.4).
+
+        What was written with it leaves with it; `AuthKeyChanged(key_id, "free")` tells when all of that has been
+        acknowledged. What the peer authenticates with it is taken as before.
+        """
+        self._authentication.deactivate(key_id)
+        self._session.flush_soon()
+
+    def delete_auth_key(self, key_id: int) -> None:
+        """Forget a deactivated key: what the peer authenticates with it is discarded from now on (section 8.3.5).
+
+        `ValueError` while it is active, not deactivated, or used by messages that are not acknowledged.
+        """
+        self._authentication.delete(key_id)
+
+    @property
+    def _authentication(self) -> Authentication:
+        self._session.check_alive()
+        return self._core.authentication
+
     # Snapshots.
 
     @property
-    def core(self) -> Core:
-        """The state machine behind it. Not for users."""
-        return self._driver.core
-
-    _core = core
+    def _core(self) -> Core:
+        """The state machine behind it."""
+        return self._session.core
 
     @property
     def state(self) -> State:
@@ -378,7 +455,7 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
     @property
     def negotiated(self) -> Negotiated:
         """The extensions in force."""
-        return _negotiated(self._core.context.setup)
+        return Negotiated.of(self._core.context.setup)
 
     @property
     def config(self) -> Config:
@@ -386,26 +463,23 @@ class Association(Authenticated, DynamicAddresses, PathControl, asyncio.Datagram
         return self._core.context.config
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Of asyncio's names `"peername"` and `"sockname"` (primary address and SCTP port) and `"socket"` (UDP), and
-        beside these `"udp_port"`, `"peer_udp_port"`, and `"adaptation_indication"`, which the peer gave in the
+        """Return what a transport does by names of asyncio: `"peername"` and `"sockname"` (primary address and SCTP
+        port), `"socket"` (UDP).
+
+        And beside these `"udp_port"`, `"peer_udp_port"`, and `"adaptation_indication"`, which the peer gave in the
         handshake (RFC 5061 section 4.2.6), before anybody could listen to events.
         """
-        return self._driver.get_extra_info(name, default)
+        return self._session.get_extra_info(name, default)
 
     def __repr__(self) -> str:
-        try:
-            peer = f"{self.peer} port {self.peer_port}"
-        except AttributeError:
-            peer = "nobody yet"
-        return f"<Association with {peer}: {self.state.value}>"
+        return repr(self._session)
 
     # asyncio.DatagramProtocol: what its endpoint calls.
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        """A UDP datagram that came to the local address of the primary path."""
-        self._driver.engine.sockets.inject(self._core.path_manager.primary.route.local, data, addr)
+        """Take in a UDP datagram that came to the local address of the primary path."""
+        self._session.engine.sockets.inject(self._core.path_manager.primary.route.local, data, addr)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The UDP socket has failed."""
-        if not self._driver.ended:
-            self.abort()
+        """Abort the association: the UDP socket has failed."""
+        self.abort()

@@ -1,8 +1,12 @@
-"""One SCTP port and its associations: the one-to-many form, over which `connect` and `serve` are thin."""
+"""One SCTP port and its associations: the one-to-many form, over which `connect` and `serve` are thin.
+
+What moves packets is in `engine`, what becomes of an endpoint that is closed in `lingering`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -13,7 +17,6 @@ from types import TracebackType
 from typing import Any, Final, final
 
 from ..association.association import Association as Core
-from ..association.user import AssociationUser
 from ..checks import check_int
 from ..config import Config
 from ..endpoint.endpoint import Endpoint as CoreEndpoint
@@ -30,8 +33,12 @@ from .association import Association
 from .driver import Driver
 from .engine import Engine
 from .flow_control import Turn, WaitList
-from .lingering import LONGEST, Stay, give_way, linger
-from .processes.membership import Membership, Sole
+from .lingering import LONGEST, Lingering, give_way, linger
+from .processes.membership import Membership
+from .session import Session
+
+#: Gets the associations that peers set up.
+OnAccept = Callable[[Association], object]
 
 _BACKLOG: Final = 128
 _FIRST_FREE_PORT: Final = 49152
@@ -39,22 +46,12 @@ _LAST_PORT: Final = 65535
 
 
 def _free_port(udp_port: int) -> int:
-    """An SCTP port that nobody at our address is likely to have: that of a UDP port which the system found free.
+    """Return an SCTP port that nobody at our address is likely to have: that of a UDP port which the system found free.
 
     Peers tell associations from one address apart by the SCTP port (draft udp-encaps-cons section 4), and endpoints in
     other processes of this host have the same address.
     """
     return udp_port or secrets.choice(range(_FIRST_FREE_PORT, _LAST_PORT + 1))
-
-
-def _fitted(config: Config, window: int) -> Config:
-    """The settings with this window; the same object for endpoints that are opened alike one after the other."""
-    if not _LATEST or _LATEST[0][0] is not config or _LATEST[0][1].recv_buffer != window:
-        _LATEST[:] = [(config, config.replace(recv_buffer=window))]
-    return _LATEST[0][1]
-
-
-_LATEST: Final[list[tuple[Config, Config]]] = []
 
 
 @final
@@ -83,46 +80,46 @@ class Endpoint:
         "__weakref__",
         "_accept_turn",
         "_accepted",
+        "_addresses",
         "_associations",
         "_auto_asconf",
         "_changes",
         "_closes_when_idle",
         "_config",
-        "_core",
         "_engine",
         "_guard",
         "_has_left",
         "_is_closed",
+        "_lingering",
         "_lingers_until",
         "_may_linger",
         "_membership",
-        "_stay",
-        "on_accept",
+        "_on_accept",
     )
 
-    def __init__(self, engine: Engine, membership: Membership) -> None:
-        """Not for users."""
-        self._engine = engine
-        self._core: CoreEndpoint
-        self._config: Config
+    _addresses: AddressBook
+    _auto_asconf: AutoAsconf | None
+    _config: Config
+    _engine: Engine
+
+    def __init__(self, membership: Membership, on_accept: OnAccept | None, may_linger: bool) -> None:
+        """Not for users, nor is `_open`."""
         self._membership = membership
-        self._associations: dict[Association, None] = {}
+        self._on_accept = on_accept  # who gets the associations that peers set up, if not `accept`
+        self._associations: dict[Core, Association] = {}
         self._accepted: list[Association] = []
-        self._accept_turn = Turn("accept()")
-        self._auto_asconf: AutoAsconf | None = None
+        self._accept_turn = Turn("in accept()")
         self._changes = WaitList()
         self._guard = self._until_loop_ends()
         self._is_closed = False
         self._has_left = False
-        self._may_linger = False  # the system chose the UDP port, so that nobody else waits for it
+        self._may_linger = may_linger
         self._lingers_until = 0.0
-        self._stay: Stay | None = None
+        self._lingering: Lingering | None = None
         self._closes_when_idle = False
-        #: Who gets the associations that peers set up, if not `accept`.
-        self.on_accept: Callable[[Association], object] | None = None
 
     @classmethod
-    async def open(
+    async def _open(
         cls,
         local_addrs: Iterable[str],
         port: int,
@@ -132,44 +129,44 @@ class Endpoint:
         listening: bool = False,
         limit: int | None = None,
         membership: Membership | None = None,
+        on_accept: OnAccept | None = None,
     ) -> Endpoint:
-        """Bind the sockets. `OSError` if that fails, `ValueError` or `TypeError` for wrong arguments. Not for users."""
+        """Bind the sockets. `OSError` if that fails, `ValueError` or `TypeError` for wrong arguments."""
         check_port("port", port)
         check_port("udp_port", udp_port)
-        membership = membership or Sole()
+        sharing = membership or Membership()
         loop = asyncio.get_running_loop()
-        simulation = simulated(loop)
-        engine = Engine(loop)
-        endpoint = cls(engine, membership)
-        engine.on_socket_lost = endpoint._on_socket_lost
+        # Where the system chose the UDP port nobody else waits for it.
+        endpoint = cls(sharing, on_accept, may_linger=not udp_port)
+
+        def make_core(engine: Engine) -> CoreEndpoint:
+            simulation = simulated(loop)
+            return CoreEndpoint(
+                config.with_window(engine.sockets.window(config.recv_buffer)),
+                port=port or _free_port(engine.sockets.udp_port if udp_port == 0 else 0),
+                local_addresses=tuple(engine.sockets.by_local),
+                random=_RANDOM if simulation is None else simulation.protocol_random,
+                outbox=engine.outbox,
+                listening=listening,
+                accept=lambda core: endpoint._on_association(core)._driver,
+                limit=limit,
+                sharing=sharing.begin(engine),
+            )
+
         if udp_port:
             await give_way(loop, udp_port)
-        await engine.sockets.bind(tuple(map(normalize, local_addrs)), udp_port, config, membership.open_socket)
-        window = engine.sockets.window(config.recv_buffer)
-        if window != config.recv_buffer:
-            config = _fitted(config, window)
-        endpoint._config = config
-        endpoint._core = engine.core = CoreEndpoint(
-            config,
-            port=port or _free_port(engine.sockets.udp_port if udp_port == 0 else 0),
-            local_addresses=tuple(engine.sockets.by_local),
-            random=_RANDOM if simulation is None else simulation.protocol_random,
-            outbox=engine.outbox,
-            listening=listening,
-            accept=endpoint._on_association,
-            limit=limit,
-            sharing=membership.begin(engine),
+        addresses = tuple(map(normalize, local_addrs))
+        endpoint._engine = engine = await Engine.open(
+            loop, addresses, udp_port, config, sharing.open_socket, endpoint._on_socket_lost, make_core
         )
-        engine.core.statistics.send_failures = engine.sockets.failures
-        endpoint._may_linger = not udp_port
-        engine.addresses = AddressBook(engine, config, membership, endpoint._drivers)
-        if config.auto_asconf:
-            endpoint._auto_asconf = AutoAsconf(engine.addresses)
+        endpoint._config = config = engine.core.config
+        endpoint._addresses = engine.addresses = AddressBook(engine, config, sharing, endpoint._sessions)
+        endpoint._auto_asconf = AutoAsconf(engine.addresses) if config.auto_asconf else None
         await anext(endpoint._guard)
         return endpoint
 
     async def _until_loop_ends(self) -> AsyncGenerator[None, None]:
-        """The loop ends it when it ends itself: the last chance to tell the peers of a program that did not close."""
+        """Abort when the loop ends: the last chance to tell the peers of a program that did not close."""
         try:
             yield
         finally:
@@ -178,7 +175,7 @@ class Endpoint:
     @property
     def associations(self) -> list[Association]:
         """Those that have not ended, the oldest first."""
-        return list(self._associations)
+        return list(self._associations.values())
 
     @property
     def config(self) -> Config:
@@ -188,7 +185,7 @@ class Endpoint:
     @property
     def port(self) -> int:
         """The SCTP port."""
-        return self._core.port
+        return self._engine.core.port
 
     @property
     def udp_port(self) -> int:
@@ -206,9 +203,10 @@ class Endpoint:
         return () if self._is_closed else self._engine.sockets.all_there_are()
 
     @property
-    def statistics(self) -> EndpointStatistics:
-        """Counters of handshakes, and of packets that belong to no association; live."""
-        return self._core.statistics
+    def stats(self) -> EndpointStatistics:
+        """A copy of the counters of handshakes, and of packets that belong to no association."""
+        counters = self._engine.core.statistics
+        return dataclasses.replace(counters, send_failures=dict(counters.send_failures))
 
     async def add_local_address(self, addr: str) -> None:
         """Bind one more address of this machine, at the same UDP port, for associations to come and those that there
@@ -219,7 +217,7 @@ class Endpoint:
         if it is no unicast address, `NotImplementedError` where processes share the port, `AssociationClosed` once the
         endpoint is closed.
         """
-        await addresses.share(self._engine.addresses, addr)
+        await addresses.share(self._addresses, addr)
 
     async def remove_local_address(self, addr: str) -> None:
         """Use an address no more. Waits as `add_local_address`; associations that can't do without, or whose peers
@@ -227,11 +225,11 @@ class Endpoint:
 
         `ValueError` if the endpoint does not have it, or it is the last one; `AssociationClosed` once it is closed.
         """
-        await addresses.unshare(self._engine.addresses, addr)
+        await addresses.unshare(self._addresses, addr)
 
     def is_closing(self) -> bool:
-        """Whether it takes no more associations from peers."""
-        return not self._core.listening
+        """Return whether it takes no more associations from peers."""
+        return not self._engine.core.listening
 
     def connect(
         self,
@@ -250,40 +248,44 @@ class Endpoint:
 
         async def open_() -> Association:
             candidates = await peer_candidates(host, family)
-            return await race([partial(self.associate, peers, port, udp_port, config) for peers in candidates])
+            return await race([partial(self._associate, peers, port, udp_port, config) for peers in candidates])
 
         return Opening(open_)
 
-    async def associate(
+    async def _associate(
         self, peers: Sequence[str], port: int, udp_port: int, config: Config | None = None
     ) -> Association:
-        """One attempt at an association with the peer that has these addresses. Not for users."""
+        """Make one attempt at an association with the peer that has these addresses."""
         if self._is_closed:
             raise AssociationClosed("the endpoint has been closed")
         check_port("port", port, 1)
         check_port("udp_port", udp_port, 1)
-        if config is None:
-            config = self._config
-        elif config.recv_buffer > self._config.recv_buffer:
-            config = config.replace(recv_buffer=self._engine.sockets.window(config.recv_buffer))
         engine = self._engine
-        driver = Driver(engine, self._on_closed)
-        number = config.udp_port if udp_port == UDP_PORT else udp_port
-        association = Association(driver)
-        core = self._core.connect(peers, port, engine.now(), driver, config, number)
-        driver.attach(core, association, config.send_buffer)
-        self._associations[association] = None
+        settings = config or self._config
+        if settings.recv_buffer > self._config.recv_buffer:
+            settings = settings.with_window(engine.sockets.window(settings.recv_buffer))
+        number = settings.udp_port if udp_port == UDP_PORT else udp_port
+        core = engine.core.connect(
+            peers, port, engine.now(), lambda core: self._add(core, settings)._driver, settings, number
+        )
+        association = self._associations[core]
         engine.flush(core)
         try:
-            await driver.established()
+            await association._session.established()
         except BaseException:
             association.abort()
             raise
-        self._greet(driver)
+        self._greet(association._session)
+        return association
+
+    def _add(self, core: Core, config: Config) -> Association:
+        """Make an association of this core, which calls back its driver."""
+        driver = Driver(Session(core, self._engine), config.send_buffer, self._on_closed)
+        self._associations[core] = association = Association(driver)
         return association
 
     async def accept(self) -> Association:
-        """The next association that a peer has set up. Up to 128 wait for this; what comes beyond is aborted.
+        """Return the next association that a peer has set up. Up to 128 wait for this; what comes beyond is aborted.
 
         `AssociationClosed` once the endpoint is closed; `RuntimeError` if another coroutine is waiting already.
         """
@@ -302,7 +304,7 @@ class Endpoint:
         """
         self.stop_listening()
         self.close_when_idle()
-        await asyncio.gather(*(association.close() for association in self._associations))
+        await asyncio.gather(*(association.close() for association in self.associations))
         self._close()
         await self.wait_closed()
 
@@ -312,12 +314,12 @@ class Endpoint:
             association.abort()
         self._lingers_until = 0.0
         self._close()
-        if self._stay is not None:
-            self._stay.end()
+        if self._lingering is not None:
+            self._lingering.end()
 
     def stop_listening(self) -> None:
         """Refuse new associations of peers from now on."""
-        self._core.listening = False
+        self._engine.core.listening = False
         self._accept_turn.wake()
 
     def close_when_idle(self) -> None:
@@ -346,40 +348,38 @@ class Endpoint:
         state = "closed" if self._is_closed else f"{len(self._associations)} associations"
         return f"<Endpoint {', '.join(self.local_addrs)} port {self.port}: {state}>"
 
-    def _on_association(self, core: Core) -> AssociationUser:
-        """A peer has set up an association."""
-        driver = Driver(self._engine, self._on_closed)
-        association = Association(driver)
-        driver.attach(core, association, self._config.send_buffer)
-        self._associations[association] = None
-        if self.on_accept is not None:
-            self._engine.loop.call_soon(_hand_over, association, self.on_accept)  # it is being set up
+    def _on_association(self, core: Core) -> Association:
+        """Take in an association that a peer sets up. What is to be done with it comes when it is set up."""
+        association = self._add(core, self._config)
+        call_soon = self._engine.loop.call_soon
+        if self._on_accept is not None:
+            call_soon(_hand_over, association, self._on_accept)
         elif len(self._accepted) < _BACKLOG:
             self._accepted.append(association)
             self._accept_turn.wake()
         else:
-            self._engine.loop.call_soon(association.abort)
-        if self._auto_asconf is not None or self._engine.addresses.shared:
-            self._engine.loop.call_soon(self._greet, driver)  # the same
-        return driver
+            call_soon(association.abort)
+        if self._auto_asconf is not None or self._addresses.shared:
+            call_soon(self._greet, association._session)
+        return association
 
-    def _drivers(self) -> list[Driver]:
-        return [association._driver for association in self._associations]
+    def _sessions(self) -> list[Session]:
+        return [association._session for association in self._associations.values()]
 
-    def _greet(self, driver: Driver) -> None:
-        """An association has been set up: it may lack what the endpoint was given meanwhile."""
+    def _greet(self, session: Session) -> None:
+        """Give an association that was set up what the endpoint was given meanwhile."""
         if self._auto_asconf is not None:
-            self._auto_asconf.follow(driver)
-        elif self._engine.addresses.shared:
-            addresses.greet(driver)
+            self._auto_asconf.follow(session)
+        elif self._addresses.shared:
+            addresses.greet(session)
 
-    def _on_closed(self, association: Association) -> None:
-        """An association has ended; its last packet may still have to be sent, and be asked for again."""
-        self._associations.pop(association, None)
-        stay = association.core.context.linger
-        if stay and self._may_linger:
-            self._lingers_until = max(self._lingers_until, self._engine.now() + min(stay, LONGEST))
-        self._engine.addresses.leave(association._driver)
+    def _on_closed(self, session: Session) -> None:
+        """Forget an association that has ended; its last packet may still have to be sent, and be asked for again."""
+        self._associations.pop(session.core, None)
+        seconds = session.core.context.linger
+        if seconds and self._may_linger:
+            self._lingers_until = max(self._lingers_until, self._engine.now() + min(seconds, LONGEST))
+        self._addresses.leave(session)
         if self._closes_when_idle and not self._associations:
             self._close_soon()
 
@@ -396,7 +396,7 @@ class Endpoint:
             self._engine.loop.call_soon(self._close)
 
     def _close(self) -> None:
-        """Be closed for those who use it, if not for late packets."""
+        """Close it for those who use it, if not for late packets."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -406,7 +406,7 @@ class Endpoint:
         seconds = self._lingers_until - self._engine.now()
         if seconds > 0.0:
             self._engine.linger()
-            self._stay = linger(self._engine, seconds, self._leave)
+            self._lingering = linger(self._engine, seconds, self._leave)
         else:
             self._leave()
         self._membership.leave()
@@ -422,8 +422,8 @@ class Endpoint:
             self._guard.aclose().send(None)
 
 
-def _hand_over(association: Association, on_accept: Callable[[Association], object]) -> None:
-    """Give an association to whoever takes it; if that fails, nobody has it, and the loop tells why."""
+def _hand_over(association: Association, on_accept: OnAccept) -> None:
+    """Give an association to whoever takes it; if that fails, abort it, and let the loop tell why."""
     try:
         on_accept(association)
     except Exception:
@@ -432,5 +432,5 @@ def _hand_over(association: Association, on_accept: Callable[[Association], obje
 
 
 def check_port(name: str, number: object, lowest: int = 0) -> None:
-    """`TypeError` or `ValueError` for what is no port."""
+    """Raise `TypeError` or `ValueError` for what is no port."""
     check_int(name, number, lowest, _LAST_PORT)

@@ -1,26 +1,29 @@
 """Moves packets between the sockets and the core of an endpoint, and calls the core when its time has come.
 
-Knows the clock and the loop. What packets and messages mean is the business of others.
+Knows the clock and the loop. What packets mean is known to `endpoint.endpoint` and below.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Final, final
 
 from ..association.association import Association as Core
 from ..association.invariants import check
 from ..association.outbox import Outbox
+from ..config import Config
 from ..endpoint.endpoint import Endpoint as CoreEndpoint
 from ..handlers.paths.icmp import is_quoted
 from ..paths.route import Route
+from ..udp.datagram import Address
 from .sockets import Sockets
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # until the book is the endpoint's
     from .addresses.address_book import AddressBook
 
 #: Written so much in one turn of the loop: it goes out at once, and is on its way while the program writes on.
@@ -29,7 +32,7 @@ _FLUSH_AT: Final = 64 * 1024
 
 @final
 class Engine:
-    """Of one endpoint."""
+    """The loop, the clock and the sockets of one endpoint, and its core. Made by `open`."""
 
     __slots__ = (
         "_flush_handle",
@@ -37,6 +40,7 @@ class Engine:
         "_handle_at",
         "_is_debugging",
         "_is_stopped",
+        "_on_lost",
         "_slack",
         "_unflushed",
         "addresses",
@@ -45,21 +49,22 @@ class Engine:
         "is_lingering",
         "loop",
         "now",
-        "on_socket_lost",
         "outbox",
         "sockets",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    addresses: AddressBook
+    core: CoreEndpoint
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[Exception], None]) -> None:
+        """Use `open`."""
         self.loop = loop
-        self.core: CoreEndpoint
-        self.addresses: AddressBook
-        self.on_socket_lost: Callable[[Exception], None]
+        self._on_lost = on_lost
         self.outbox = Outbox()
         self.sockets = Sockets(self)
-        self._flush_handle: asyncio.Handle | None = None
-        self._unflushed = 0
-        self._handle: asyncio.TimerHandle | None = None
+        self._flush_handle: asyncio.Handle | None = None  # for what was written in this turn of the loop
+        self._unflushed = 0  # bytes
+        self._handle: asyncio.TimerHandle | None = None  # for the earliest of all timers
         self._handle_at = inf
         self._is_stopped = False
         self.is_ending = False  # the sockets are closed, or will be as soon as what is in hand has left
@@ -70,8 +75,29 @@ class Engine:
         self.now: Callable[[], float] = time.monotonic if is_uvloop else loop.time
         self._slack = 0.001 if is_uvloop else 0.0
 
+    @classmethod
+    async def open(
+        cls,
+        loop: asyncio.AbstractEventLoop,
+        addresses: Sequence[str],
+        udp_port: int,
+        config: Config,
+        open_socket: Callable[[Address, int], socket.socket],
+        on_lost: Callable[[Exception], None],
+        make_core: Callable[[Engine], CoreEndpoint],
+    ) -> Engine:
+        """Bind the sockets, then have the core made, which has to know their ports and how much they hold.
+
+        `on_lost` is called when a socket has failed. `OSError` if an address or the port can't be had.
+        """
+        engine = cls(loop, on_lost)
+        await engine.sockets.bind(addresses, udp_port, config, open_socket)
+        engine.core = make_core(engine)
+        engine.core.statistics.send_failures = engine.sockets.failures
+        return engine
+
     def receive(self, datagrams: list[bytes], route: Route, congestion_experienced: bool) -> None:
-        """Datagrams came in; `flush` follows."""
+        """Take in datagrams; `flush` follows."""
         self.core.receive_batch(datagrams, route, self.now(), congestion_experienced)
 
     def flush(self, core: Core | None = None) -> None:
@@ -82,7 +108,7 @@ class Engine:
         """
         if core is not None:
             self.core.touch(core)
-        if self._is_stopped or (self.sockets.paused and self.sockets.is_full):
+        if self._is_stopped or (self.sockets.full and self.sockets.is_full):
             return
         self._send()
         self._arm()
@@ -97,7 +123,7 @@ class Engine:
                 check(association)
 
     def flush_soon(self, core: Core, size: int = 0) -> None:
-        """`flush` at the end of this turn of the loop, together with what else is written in it."""
+        """Flush at the end of this turn of the loop, together with what else is written in it."""
         self.core.touch(core)
         self._unflushed += size
         if self._unflushed >= _FLUSH_AT:
@@ -110,7 +136,7 @@ class Engine:
         self.flush()
 
     def _arm(self) -> None:
-        """One handle for all timers; it is only moved to an earlier time, and looks again when it comes too soon."""
+        """Set the one handle for all timers. It is only moved to an earlier time, and looks again if it is too soon."""
         when = self.core.next_expiry
         if when < self._handle_at:
             if self._handle is not None:
@@ -126,12 +152,16 @@ class Engine:
             self.core.expire(now)
         self.flush()
 
+    def on_socket_lost(self, error: Exception) -> None:
+        """Tell the endpoint that a socket has failed."""
+        self._on_lost(error)
+
     def on_segmentation(self, works: bool) -> None:
-        """Each of the sockets sends trains of packets in one system call; or there is one that does not."""
+        """Note whether each of the sockets sends several packets of one size in one system call."""
         self.outbox.takes_trains = works
 
     def on_error(self, route: Route, error: OSError) -> None:
-        """A packet was too large, or ICMP says that it did not arrive: of interest to associations, and never fatal."""
+        """Tell associations that a packet was too large, or by ICMP that it did not arrive; that is never fatal."""
         now = self.now()
         quoted: bytes = getattr(error, "quoted", b"")
         mtu: int | None = getattr(error, "mtu", None)
@@ -154,7 +184,7 @@ class Engine:
     def _concerned(
         self, route: Route, sender: Core | None, quoted: bytes, is_icmp: bool, mtu: int | None
     ) -> list[Core]:
-        """The associations that an error is about; RFC 9260 section 10: none, where ICMP does not prove that it is.
+        """Return the associations that an error is about; where ICMP does not prove it (RFC 9260 section 10), none.
 
         What the system says of a path's size is for all that use it. Other refusals are not even for their sender:
         the packet counts as lost.
@@ -176,7 +206,7 @@ class Engine:
             await self.sockets.wait_closed()
 
     def linger(self) -> None:
-        """The endpoint is closed for all but late packets; `stop` follows, or the end of the loop."""
+        """Close the endpoint for all but late packets; `stop` follows, or the end of the loop."""
         self.is_lingering = self.sockets.are_expendable = True
 
     def stop(self) -> None:

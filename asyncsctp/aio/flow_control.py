@@ -1,6 +1,6 @@
-"""Waiting: one coroutine for what arrives, any number for room in the send buffer.
+"""Waiting: one coroutine for what arrives, any number for space in the send buffer.
 
-Knows water marks and futures. Does not know messages, nor why there is room again.
+Knows futures and the marks of the send buffer. Who is woken by what is known to `driver`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ class Turn:
     not.
     """
 
-    __slots__ = ("_future", "_what")
+    __slots__ = ("_future", "_where")
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, where: str) -> None:
+        """Make it; `where` goes into errors, after "another coroutine is already waiting"."""
+        self._where = where
         self._future: asyncio.Future[None] | None = None
 
     def claim(self) -> None:
-        """`RuntimeError` if another coroutine waits here."""
+        """Raise `RuntimeError` if another coroutine waits here."""
         if self._future is not None:
-            raise RuntimeError(f"another coroutine is already waiting in {self._what}")
+            raise RuntimeError(f"another coroutine is already waiting {self._where}")
 
     async def wait(self) -> None:
-        """Until `wake`. Whoever cancels it loses nothing."""
+        """Wait until `wake`. Whoever cancels it loses nothing."""
         self.claim()
         self._future = asyncio.get_running_loop().create_future()
         try:
@@ -55,7 +56,7 @@ class WaitList:
         return bool(self._futures)
 
     async def wait(self) -> None:
-        """Until `wake`."""
+        """Wait until `wake`."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         futures = self._futures
         if futures is None:
@@ -75,59 +76,62 @@ class WaitList:
 
 
 class Buffered(Protocol):
-    """What the send buffer asks of an association."""
+    """What the send buffer asks of the core of an association, where it is documented."""
 
     @property
-    def buffered(self) -> int:
-        """User bytes written and not yet acknowledged."""
+    def buffered(self) -> int: ...
 
     @property
-    def movable(self) -> int:
-        """Of these, the bytes that go without a message that is being written in parts being ended first."""
+    def movable(self) -> int: ...
 
-    def pressing(self, sids: Collection[int]) -> list[int]:
-        """Those of these streams whose message in parts has begun to leave, and holds up others until it is ended."""
+    def pressing(self, sids: Collection[int]) -> list[int]: ...
 
-    def buffered_of(self, sid: int) -> int:
-        """User bytes of a stream that were written and not yet sent."""
+    def buffered_of(self, sid: int) -> int: ...
 
 
 @final
 class SendBuffer:
-    """The water marks of the send buffer, and who waits for them.
+    """The marks of the send buffer, and who waits for them.
 
     Whoever writes waits above `Config.send_buffer` until half of it is left. A stream whose unsent messages fill half
-    of the buffer waits for itself, until a quarter is left: so no stream can take the room of all others.
+    of the buffer waits for itself, until a quarter is left: so no stream can take the space of all others.
 
     A message in parts that has begun to leave, and must end before others may leave, does not wait for these: the same
     marks hold for it, but what can't move does not count.
     """
 
-    __slots__ = ("_core", "_dry", "_parts", "_room", "_streams", "credit", "size")
+    __slots__ = ("_core", "_dry", "_parts", "_space", "_streams", "credit", "size")
 
     def __init__(self, core: Buffered, size: int) -> None:
         self._core = core
         self.size = size
         #: While it is above 0 no mark can have been reached. Whoever writes takes the size of the message from it.
         self.credit = 0
-        self._room = WaitList()
-        self._parts: dict[int, WaitList] | None = None  # who writes a message in parts, by stream
-        self._streams: dict[int, WaitList] = {}
+        self._space = WaitList()
+        # Who waits, by stream, to go on with a message in parts, and for the stream itself; made when somebody does.
+        self._parts: dict[int, WaitList] | None = None
+        self._streams: dict[int, WaitList] | None = None
         self._dry: WaitList | None = None
 
-    async def wait_for_room(self, sid: int) -> None:
-        """Returns at once while the buffer is below its marks."""
+    def resize(self, size: int) -> None:
+        """Change `Config.send_buffer`."""
+        self.size = size
+        self.credit = 0
+        self.check()
+
+    async def wait_for_space(self, sid: int) -> None:
+        """Wait while the buffer, or the part of it that this stream may take, is above its marks."""
         core = self._core
         self.credit = self.size // 2 - core.buffered
-        if core.buffered > self.size or self._room:
-            await self._room.wait()
+        if core.buffered > self.size or self._space:
+            await self._space.wait()
         await self._wait_for_stream(sid)
 
     async def wait_for_part(self, sid: int) -> None:
         """Wait until a message that is written in parts to this stream may go on."""
         core = self._core
         self.credit = self.size // 2 - core.buffered
-        is_full = core.movable > self.size if core.pressing((sid,)) else core.buffered > self.size or bool(self._room)
+        is_full = core.movable > self.size if core.pressing((sid,)) else core.buffered > self.size or bool(self._space)
         if is_full:
             if self._parts is None:
                 self._parts = {}
@@ -135,25 +139,28 @@ class SendBuffer:
         await self._wait_for_stream(sid)
 
     async def _wait_for_stream(self, sid: int) -> None:
-        # Asked only after the association has room, so that there are never more than a few streams in this table.
-        if sid in self._streams or self._core.buffered_of(sid) > self.size // 2:
-            await self._streams.setdefault(sid, WaitList()).wait()
+        # Asked only after the association has space, so that there are never more than a few streams in this table.
+        streams = self._streams
+        if (streams is not None and sid in streams) or self._core.buffered_of(sid) > self.size // 2:
+            if streams is None:
+                streams = self._streams = {}
+            await streams.setdefault(sid, WaitList()).wait()
 
     async def wait_until_dry(self) -> None:
-        """Until everything written has been acknowledged or given up."""
+        """Wait until everything written has been acknowledged or given up."""
         while self._core.buffered:
             if self._dry is None:
                 self._dry = WaitList()
             await self._dry.wait()
 
     def check(self) -> None:
-        """Something was acknowledged: wake those who have room now."""
+        """Wake those who have space now: something was acknowledged."""
         core = self._core
         half = self.size // 2
         parts = self._parts
-        if self._room or parts:
+        if self._space or parts:
             if core.buffered <= half:
-                self._room.wake()
+                self._space.wake()
                 self._wake_parts()
             elif parts and core.movable <= half:
                 for sid in core.pressing(parts):
@@ -175,12 +182,13 @@ class SendBuffer:
                 waiting.wake()
 
     def release(self) -> None:
-        """The association has ended: nobody waits any more."""
-        self._room.wake()
+        """Wake all: the association has ended."""
+        self._space.wake()
         self._wake_parts()
-        for waiting in self._streams.values():
-            waiting.wake()
-        self._streams.clear()
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            for waiting in streams.values():
+                waiting.wake()
         if self._dry is not None:
             self._dry.wake()
             self._dry = None

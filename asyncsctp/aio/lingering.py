@@ -10,21 +10,20 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 from weakref import ReferenceType, finalize, ref
 
-if TYPE_CHECKING:
-    from .engine import Engine
+from .engine import Engine
 
 #: Seconds, however long a round trip takes.
 LONGEST: Final = 10.0
-#: In one loop; the one that has stayed longest leaves for the next. A program that connects often needs its files.
+#: In one loop; the oldest ends for the next. A program that connects often needs its files.
 _MOST: Final = 32
 
 
 @final
-class Stay:
-    """One endpoint, and what lets it leave. It is its loop that keeps it: with that its sockets go, if not before."""
+class Lingering:
+    """An endpoint that is closed and still answers. Its loop keeps it: with that its sockets go, if not before."""
 
     __slots__ = ("__weakref__", "_handle", "_last", "_leave", "engine")
 
@@ -35,15 +34,15 @@ class Stay:
         self._last = finalize(self, _close, engine.sockets.all_there_are())
 
     def end(self) -> None:
-        """It leaves now."""
+        """Close its sockets now."""
         self._last.detach()
         self._handle.cancel()
-        _STAYS[:] = [known for known in _STAYS if known() not in (None, self)]
+        _LINGERING[:] = [known for known in _LINGERING if known() not in (None, self)]
         self._leave()
 
 
 #: Of all loops, the oldest first; each touches its own.
-_STAYS: Final[list[ReferenceType[Stay]]] = []
+_LINGERING: Final[list[ReferenceType[Lingering]]] = []
 
 
 def _close(sockets: tuple[Any, ...]) -> None:
@@ -52,23 +51,23 @@ def _close(sockets: tuple[Any, ...]) -> None:
             sock.close()
 
 
-def _of(loop: asyncio.AbstractEventLoop) -> list[Stay]:
-    return [stay for known in _STAYS if (stay := known()) is not None and stay.engine.loop is loop]
+def _of(loop: asyncio.AbstractEventLoop) -> list[Lingering]:
+    return [each for known in _LINGERING if (each := known()) is not None and each.engine.loop is loop]
 
 
-def linger(engine: Engine, seconds: float, leave: Callable[[], None]) -> Stay:
-    """Let an endpoint that is closed answer for so long, and call `leave` then."""
+def linger(engine: Engine, seconds: float, leave: Callable[[], None]) -> Lingering:
+    """Let an endpoint that is closed answer for so many seconds, and call `leave` then."""
     mine = _of(engine.loop)
     if len(mine) >= _MOST:
         mine[0].end()
-    stay = Stay(engine, seconds, leave)
-    _STAYS.append(ref(stay))
-    return stay
+    lingering = Lingering(engine, seconds, leave)
+    _LINGERING.append(ref(lingering))
+    return lingering
 
 
 async def give_way(loop: asyncio.AbstractEventLoop, udp_port: int) -> None:
-    """This UDP port is wanted: those that only linger there leave."""
-    for stay in _of(loop):
-        if stay.engine.sockets.udp_port == udp_port:
-            stay.end()
-            await stay.engine.sockets.wait_closed()
+    """Close the sockets of those that only linger at this UDP port, which is wanted."""
+    for lingering in _of(loop):
+        if lingering.engine.sockets.udp_port == udp_port:
+            lingering.end()
+            await lingering.engine.sockets.wait_closed()

@@ -1,20 +1,18 @@
 """What `write` gives back: a message on its way, which can be awaited and withdrawn.
 
-A receipt is the very message that was queued, so that one that nobody looks at costs nothing. Knows futures; what
-becomes of the message is told by the association's core.
+A receipt is the very message that was queued, so that one that nobody looks at costs nothing. What becomes of the
+message is known to `handlers.data.submission`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import Any, NamedTuple, final
 
 from ..errors import MessageAbandoned
 from ..outbound.message import DONE, OutboundMessage, Terms
-
-if TYPE_CHECKING:
-    from .driver import Driver
+from .session import Session
 
 
 class Delivery(NamedTuple):
@@ -38,10 +36,10 @@ class Receipt(OutboundMessage):
     number of coroutines may wait; cancelling one does not withdraw the message.
     """
 
-    __slots__ = ("_driver",)
+    __slots__ = ("_session",)
 
     def __init__(
-        self, driver: Driver, sid: int, data: bytes, ppid: int, flags: int, terms: Terms | None, path_id: int
+        self, session: Session, sid: int, data: bytes, ppid: int, flags: int, terms: Terms | None, path_id: int
     ) -> None:
         """Not for users. As that of an `OutboundMessage`, without a second call for each message."""
         self.sid = sid
@@ -52,18 +50,23 @@ class Receipt(OutboundMessage):
         self.path_id = path_id
         self.order = 0
         self.tsn = -1
-        self._driver = driver
+        self._session = session
 
     def __await__(self) -> Generator[Any, None, Delivery]:
-        return _watch(self._driver, self).__await__()
+        return _watch(self._session, self).__await__()
 
     def withdraw(self) -> bool:
-        """Give the message up (RFC 3758), so that it is not sent, or not again. Whether it could be.
+        """Give the message up (RFC 3758), so that it is not sent, or not again. Return whether it could be.
 
         False if the peer has acknowledged it, or it was given up before. `ValueError` if a part of it has left and
         partial reliability was not negotiated. `SendFailed` tells of it, and `MessageAbandoned` whoever awaits it.
         """
-        return self._driver.withdraw(self)
+        session = self._session
+        submission = session.core.submission
+        if session.ended or submission is None or not submission.withdraw(self):
+            return False
+        session.flush_soon()
+        return True
 
     def __repr__(self) -> str:
         return f"<Receipt of a message on stream {self.sid}>"
@@ -80,10 +83,10 @@ class Watch:
         self.delivery: Delivery | None = None
 
     def add(self, future: asyncio.Future[Delivery]) -> None:
-        """One more."""
+        """Add one who waits."""
         self._futures.append(future)
 
-    def settle(self, outcome: Delivery | MessageAbandoned) -> None:
+    def finish(self, outcome: Delivery | MessageAbandoned) -> None:
         """Tell them all."""
         if isinstance(outcome, Delivery):
             self.delivery = outcome
@@ -96,11 +99,11 @@ class Watch:
         self._futures.clear()
 
 
-def _watch(driver: Driver, receipt: Receipt) -> asyncio.Future[Delivery]:
-    """A future for what becomes of a message."""
-    future: asyncio.Future[Delivery] = driver.engine.loop.create_future()
+def _watch(session: Session, receipt: Receipt) -> asyncio.Future[Delivery]:
+    """Return a future for what becomes of a message."""
+    future: asyncio.Future[Delivery] = session.engine.loop.create_future()
     terms = receipt.terms
-    submission = driver.core.submission
+    submission = session.core.submission
     if terms is not None and isinstance(terms.watcher, Watch) and terms.state != DONE:
         terms.watcher.add(future)
         return future
@@ -108,18 +111,15 @@ def _watch(driver: Driver, receipt: Receipt) -> asyncio.Future[Delivery]:
     watch.add(future)
     if terms is not None and terms.state == DONE:
         if terms.reason:
-            watch.settle(MessageAbandoned(terms.reason))
+            watch.finish(MessageAbandoned(terms.reason))
         elif isinstance(terms.watcher, Watch) and terms.watcher.delivery is not None:
-            watch.settle(terms.watcher.delivery)
+            watch.finish(terms.watcher.delivery)
         else:
-            watch.settle(Delivery())
-    elif driver.ended or submission is None:
-        if driver.error is None:
-            watch.settle(Delivery())
-        else:
-            watch.settle(MessageAbandoned(f"the association ended before it was known to arrive: {driver.error}"))
-    elif not submission.watch(receipt, watch):
-        watch.settle(Delivery())
-    elif driver.core.context.notices:
-        driver.engine.flush_soon(driver.core)  # it is over already, and that is told with the next flush
+            watch.finish(Delivery())
+    elif session.error is not None:
+        watch.finish(MessageAbandoned(f"the association ended before it was known to arrive: {session.error}"))
+    elif session.ended or submission is None or not submission.watch(receipt, watch):
+        watch.finish(Delivery())
+    elif session.core.context.notices:
+        session.flush_soon()  # it is over already, and that is told with the next flush
     return future

@@ -14,7 +14,7 @@ from ..errors import ReconfigError
 if TYPE_CHECKING:
     from ..handlers.streams.reconfig import Reconfig
     from ..handlers.streams.reconfig_jobs import Ticket
-    from .driver import Driver
+    from .session import Session as Driver
 
 #: What the peer may answer but success (RFC 6525 section 4.4).
 _RESULTS: Final = {
@@ -49,7 +49,6 @@ def close_stream(driver: Driver, sid: int) -> Ticket | None:
     setup = driver.core.context.setup
     if not driver.takes_messages or setup is None or not setup.stream_reconfig or sid >= setup.outgoing_streams:
         return None
-    driver.open_claims().close(sid)
     ticket = driver.core.reconfig.close_stream(sid)
     driver.engine.flush_soon(driver.core)
     return ticket

@@ -19,22 +19,69 @@ _logger = logging.getLogger("asyncsctp.server")
 
 
 @final
+class Handlers:
+    """The tasks of a server: one for each association, from its beginning to its end."""
+
+    __slots__ = ("_changes", "_handler", "tasks")
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._changes = WaitList()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def serve(self, association: Association) -> None:
+        """Call the handler in a task of its own."""
+        self.start(self._see_through(association))
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine in a task; log what it fails of."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not self.tasks:
+            self._changes.wake()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _logger.error("closing an association failed", exc_info=error)
+
+    async def wait_done(self) -> None:
+        """Wait until all have returned."""
+        while self.tasks:
+            await self._changes.wait()
+
+    async def _see_through(self, association: Association) -> None:
+        """Serve one association. Nothing is left of it then, even if telling what has failed fails too."""
+        try:
+            await self._handler(association)
+        except Exception as exc:
+            ends, others = _sorted(exc)
+            if association.is_closing() and ends and not others:
+                _logger.info("%r ended under its handler: %s", association, ends[0])
+            else:
+                _logger.exception("the handler of %r failed", association)
+        else:
+            await association.close()
+        finally:
+            association.abort()
+
+
+@final
 class Server:
     """What `serve` gives. As a context manager it closes when left, and aborts its associations when an exception
     leaves.
     """
 
-    __slots__ = ("_changes", "_endpoint", "_forever", "_handler", "_is_closing", "_tasks")
+    __slots__ = ("_changes", "_endpoint", "_forever", "_handlers", "_is_closing")
 
-    def __init__(self, handler: Handler, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, handlers: Handlers) -> None:
         """Not for users."""
-        self._handler = handler
         self._endpoint = endpoint
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._handlers = handlers
         self._changes = WaitList()
         self._is_closing = False
         self._forever = False
-        endpoint.on_accept = self._serve
 
     @property
     def associations(self) -> list[Association]:
@@ -62,19 +109,19 @@ class Server:
         return self._endpoint.udp_port
 
     async def add_local_address(self, addr: str) -> None:
-        """See `Endpoint.add_local_address`."""
+        """Add an address, as `Endpoint.add_local_address` does."""
         await self._endpoint.add_local_address(addr)
 
     async def remove_local_address(self, addr: str) -> None:
-        """See `Endpoint.remove_local_address`."""
+        """Remove an address, as `Endpoint.remove_local_address` does."""
         await self._endpoint.remove_local_address(addr)
 
     def is_serving(self) -> bool:
-        """Whether it takes new associations."""
+        """Return whether it takes new associations."""
         return not self._is_closing
 
     async def start_serving(self) -> None:
-        """Nothing: it serves from the beginning. `AssociationClosed` if it has been closed."""
+        """Do nothing: it serves from the beginning. `AssociationClosed` if it has been closed."""
         if self._is_closing:
             raise AssociationClosed("the server has been closed")
 
@@ -104,14 +151,13 @@ class Server:
         self._changes.wake()
         if close_associations:
             for association in self._endpoint.associations:
-                self._start(association.close())
+                self._handlers.start(association.close())
         self._endpoint.close_when_idle()
 
     async def wait_closed(self) -> None:
         """Wait until the server was closed, all associations have ended and all handlers have returned."""
         await self._endpoint.wait_closed()
-        while self._tasks:
-            await self._changes.wait()
+        await self._handlers.wait_done()
 
     async def __aenter__(self) -> Server:
         return self
@@ -121,7 +167,7 @@ class Server:
     ) -> None:
         if exc_type is not None:
             self._endpoint.abort()
-            for task in self._tasks:  # their handlers may wait for what the exception keeps from coming
+            for task in self._handlers.tasks:  # their handlers may wait for what the exception keeps from coming
                 task.cancel()
         self.close()
         await self.wait_closed()
@@ -129,41 +175,9 @@ class Server:
     def __repr__(self) -> str:
         return f"<Server at {self._endpoint!r}>"
 
-    def _serve(self, association: Association) -> None:
-        self._start(self._see_through(association))
-
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_done)
-
-    def _on_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not self._tasks:
-            self._changes.wake()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _logger.error("closing an association failed", exc_info=error)
-
-    async def _see_through(self, association: Association) -> None:
-        """One association from its beginning to its end. Nothing is left of it then, even if telling what has failed
-        fails too.
-        """
-        try:
-            await self._handler(association)
-        except Exception as exc:
-            ends, others = _sorted(exc)
-            if association.is_closing() and ends and not others:
-                _logger.info("%r ended under its handler: %s", association, ends[0])
-            else:
-                _logger.exception("the handler of %r failed", association)
-        else:
-            await association.close()
-        finally:
-            association.abort()
-
 
 def _sorted(exc: BaseException) -> tuple[list[BaseException], list[BaseException]]:
-    """The errors that tell of an association's end, and all others; those in groups, as of `asyncio.TaskGroup`, too."""
+    """Return the errors that tell of an association's end, and all others; also of those in a group."""
     if not isinstance(exc, BaseExceptionGroup):
         return ([exc], []) if isinstance(exc, (SCTPError, EndOfStream)) else ([], [exc])
     ends: list[BaseException] = []

@@ -30,66 +30,53 @@ _BUFFER_PER_WINDOW: Final = 2
 _SMALLEST_WINDOW: Final = 4096  # as of `Config.recv_buffer`
 
 
-class Receiver(Protocol):
-    """Who gets what the sockets have."""
+class SocketOwner(Protocol):
+    """What sockets tell their `Engine`, where it is documented."""
 
-    def receive(self, datagrams: list[bytes], route: Route, congestion_experienced: bool) -> None:
-        """Datagrams came in."""
+    def receive(self, datagrams: list[bytes], route: Route, congestion_experienced: bool) -> None: ...
 
-    def flush(self) -> None:
-        """No more for now, or a full socket has room again."""
+    def flush(self) -> None: ...
 
-    def on_error(self, route: Route, error: OSError) -> None:
-        """A packet was too large, or could not be delivered."""
+    def on_error(self, route: Route, error: OSError) -> None: ...
 
-    def on_socket_lost(self, error: Exception) -> None:
-        """A socket has failed."""
+    def on_socket_lost(self, error: Exception) -> None: ...
 
-    def on_segmentation(self, works: bool) -> None:
-        """Each of the sockets sends trains of packets in one system call; or there is one that does not."""
+    def on_segmentation(self, works: bool) -> None: ...
 
 
 @final
 class _Socket(PacketProtocol):
-    """One socket as its transport sees it."""
+    """The protocol of one transport: tells where datagrams came from, and how its socket fares."""
 
-    __slots__ = ("_is_full", "_receiver", "_routes", "_routes_at", "_sockets", "local", "segments", "transport")
+    __slots__ = ("_local", "_receiver", "_routes", "_sockets")
 
-    def __init__(self, sockets: Sockets, receiver: Receiver, local: str) -> None:
+    def __init__(self, sockets: Sockets, receiver: SocketOwner, local: str) -> None:
         self._sockets = sockets
         self._receiver = receiver
-        self._routes: dict[Address, Route] = {}
-        self._routes_at: dict[tuple[Address, str], Route] = NOTHING
-        self._is_full = False
-        self.segments = False
-        self.local = local
-        self.transport: PacketTransport
+        self._routes: dict[object, Route] = {}  # by where packets come from, and to where if that differs
+        self._local = local
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("PacketTransport", transport)  # a simulated one is no subclass of ours
-        self._sockets.by_local[self.local] = self
-        self.segmentation_changed(self.transport.get_extra_info("gso", False))
+        # A simulated one is no subclass of ours.
+        self._sockets.on_open(self._local, cast("PacketTransport", transport))
 
     def route_from(self, addr: Address) -> Route:
-        """The route of what comes from an address: one object each, so that comparing is cheap."""
+        """Return the route of what comes from an address: one object each, so that comparing is cheap."""
         route = self._routes.get(addr)
-        if route is None:
-            if len(self._routes) >= _ROUTES_KEPT:
-                self._routes.clear()
-            # The system spells IPv4 as we do; and whoever floods us has a new address each time.
-            address = addr[0] if is_ipv4(addr[0]) else normalize(addr[0])
-            route = self._routes[addr] = Route(self.local, address, addr[1])
-        return route
+        return route if route is not None else self._new_route(addr, addr, self._local)
 
     def route_at(self, addr: Address, local: str) -> Route:
-        """The same for what came to a local address, where the socket is bound to all."""
+        """Return the same for what came to a local address, where the socket is bound to all."""
         key = (addr, local)
-        route = self._routes_at.get(key)
-        if route is None:
-            if not 0 < len(self._routes_at) < _ROUTES_KEPT:
-                self._routes_at = {}
-            address = addr[0] if is_ipv4(addr[0]) else normalize(addr[0])
-            route = self._routes_at[key] = Route(normalize(local), address, addr[1])
+        route = self._routes.get(key)
+        return route if route is not None else self._new_route(key, addr, normalize(local))
+
+    def _new_route(self, key: object, addr: Address, local: str) -> Route:
+        if len(self._routes) >= _ROUTES_KEPT:
+            self._routes.clear()
+        # The system spells IPv4 as we do; and whoever floods us has a new address each time.
+        address = addr[0] if is_ipv4(addr[0]) else normalize(addr[0])
+        route = self._routes[key] = Route(local, address, addr[1])
         return route
 
     def datagrams_received(self, datagrams: list[bytes], addr: Address, congestion_experienced: bool) -> None:
@@ -113,7 +100,6 @@ class _Socket(PacketProtocol):
             self._receiver.on_error(self.route_from(address), exc)
 
     def segmentation_changed(self, works: bool) -> None:
-        self.segments = works
         self._sockets.note_segmentation()
 
     def send_failed(self, code: int) -> None:
@@ -123,23 +109,15 @@ class _Socket(PacketProtocol):
         return self._sockets.are_expendable
 
     def pause_writing(self) -> None:
-        self._is_full = True
-        self._sockets.paused += 1
+        self._sockets.full.add(self._local)
 
     def resume_writing(self) -> None:
-        if self.forget_full():
+        if self._local in self._sockets.full:
+            self._sockets.full.discard(self._local)
             self._receiver.flush()
 
-    def forget_full(self) -> bool:
-        """It is full no more, or of no interest any more; whether it was."""
-        if not self._is_full:
-            return False
-        self._is_full = False
-        self._sockets.paused -= 1
-        return True
-
     def connection_lost(self, exc: Exception | None) -> None:
-        self._sockets.on_closed(self)
+        self._sockets.on_closed(self._local)
         if exc is not None:
             self._receiver.on_socket_lost(exc)
 
@@ -148,22 +126,22 @@ class _Socket(PacketProtocol):
 class Sockets:
     """All sockets of an endpoint."""
 
-    __slots__ = ("_gone", "_leaving", "_narrow", "_receiver", "are_expendable", "by_local", "failures", "paused")
+    __slots__ = ("_gone", "_leaving", "_narrow", "_receiver", "are_expendable", "by_local", "failures", "full")
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: SocketOwner) -> None:
         self._receiver = receiver
-        self._narrow: dict[str, int] = NOTHING
-        self._leaving: dict[str, _Socket] | None = None  # removed, and not closed yet
+        self._narrow: dict[str, int] = NOTHING  # the largest datagrams that go whole, by the peer's address
+        self._leaving: dict[str, PacketTransport] | None = None  # removed, and not closed yet
         self._gone: WaitList | None = None
-        self.by_local: dict[str, _Socket] = {}
+        self.by_local: dict[str, PacketTransport] = {}
         self.failures: dict[str, int] = {}  # of sends, by the name of the error
-        self.paused = 0  # how many of them are full
+        self.full: set[str] = set()  # the local addresses of those that take no more for now
         self.are_expendable = False  # nobody has to close them
 
     @property
     def is_full(self) -> bool:
-        """Whether none of them has room. While one has, its paths go on, and take over what waits at the others."""
-        return self.paused > 0 and self.paused >= len(self.by_local)
+        """Whether none of them takes more. While one does, its paths go on, and take over what waits at the others."""
+        return len(self.full) > 0 and len(self.full) >= len(self.by_local)
 
     async def bind(
         self,
@@ -201,7 +179,7 @@ class Sockets:
         if address in self.by_local:
             return
         while self._leaving is not None and address in self._leaving:
-            self._leaving[address].transport.abort()
+            self._leaving[address].abort()
             await self._next_gone()
         if self._at(address) is None:
             await self._open(address, self.udp_port, config, open_socket)
@@ -211,7 +189,7 @@ class Sockets:
     async def _open(
         self, address: str, udp_port: int, config: Config, open_socket: Callable[[Address, int], socket.socket]
     ) -> int:
-        """Bind one; its UDP port."""
+        """Bind one, and return its UDP port."""
         transport = await open_datagram(
             partial(_Socket, self, self._receiver, address),
             (address, udp_port),
@@ -224,31 +202,36 @@ class Sockets:
         return number
 
     def remove(self, address: str) -> bool:
-        """Close the socket of an address, if it has one and that is not the last; whether that was done.
+        """Close the socket of an address, if it has one and that is not the last; return whether that was done.
 
         What waits in it, because it is full, is sent first, as far as that can be.
         """
-        sock = self.by_local.get(address)
-        if sock is None or len(self.by_local) == 1:
+        transport = self.by_local.get(address)
+        if transport is None or len(self.by_local) == 1:
             return False
         del self.by_local[address]
         if self._leaving is None:
             self._leaving = {}
-        self._leaving[address] = sock
+        self._leaving[address] = transport
         self.note_segmentation()
-        sock.transport.close()
-        sock.forget_full()
+        transport.close()
+        self.full.discard(address)
         self._receiver.flush()  # it may have been the full one that others waited for
         return True
 
-    def on_closed(self, sock: _Socket) -> None:
-        """A socket is closed at the end of this turn of the loop."""
-        if self.by_local.get(sock.local) is sock:  # it has failed
-            del self.by_local[sock.local]
-            sock.forget_full()
+    def on_open(self, local: str, transport: PacketTransport) -> None:
+        """Take in a transport that was opened."""
+        self.by_local[local] = transport
+        self.note_segmentation()
+
+    def on_closed(self, local: str) -> None:
+        """Forget a transport that is closed at the end of this turn of the loop."""
+        if local in self.by_local:  # it has failed
+            del self.by_local[local]
             self.note_segmentation()
-        elif self._leaving is not None and self._leaving.get(sock.local) is sock:
-            del self._leaving[sock.local]
+        elif self._leaving is not None:
+            self._leaving.pop(local, None)
+        self.full.discard(local)
         if self._gone is not None:
             self._gone.wake()
 
@@ -258,24 +241,26 @@ class Sockets:
         await self._gone.wait()
 
     def note_segmentation(self) -> None:
-        """Say whether all of them send trains."""
-        self._receiver.on_segmentation(all(sock.segments for sock in self.by_local.values()))
+        """Say whether all of them send several packets of one size in one system call (UDP GSO)."""
+        self._receiver.on_segmentation(
+            all(transport.get_extra_info("gso", False) for transport in self.by_local.values())
+        )
 
     def note_failures(self, code: int, count: int) -> None:
-        """So many packets were refused, or had to wait."""
+        """Count packets that were refused, or had to wait."""
         name = errno.errorcode.get(code, str(code))
         self.failures[name] = self.failures.get(name, 0) + count
 
     @property
     def udp_port(self) -> int:
         """The UDP port of all of them; 0 once they are closed."""
-        for sock in self.by_local.values():
-            port: int = sock.transport.get_extra_info("sockname")[1]
+        for transport in self.by_local.values():
+            port: int = transport.get_extra_info("sockname")[1]
             return port
         return 0
 
     def window(self, wanted: int) -> int:
-        """The receive window that the sockets have room for: `wanted`, or less, but never less than a window may be."""
+        """Return the receive window that the sockets have space for: `wanted`, or less, but not too small for one."""
         granted: list[int | None] = [self.info(local, "rcvbuf") for local in self.by_local]
         return max(_SMALLEST_WINDOW, min([wanted, *(size // _BUFFER_PER_WINDOW for size in granted if size)]))
 
@@ -283,12 +268,12 @@ class Sockets:
         """Send what was in the outbox."""
         for run in runs:
             route, packets = run.route, run.packets
-            sock = self.by_local.get(route.local)
+            transport = self.by_local.get(route.local)
             local = ""
-            if sock is None:
+            if transport is None:
                 local = route.local
-                sock = self._at(local)
-                if sock is None:
+                transport = self._at(local)
+                if transport is None:
                     self.note_failures(errno.EADDRNOTAVAIL, len(packets))
                     continue
             addr = (route.address, route.udp_port)
@@ -296,18 +281,16 @@ class Sockets:
             if limit < _LARGEST and max(map(len, packets)) > limit:
                 for packet in packets:
                     fragment = len(packet) > limit
-                    sock.transport.send_batch(
-                        [packet], addr, run.ecn_capable, fragment=fragment, local=local, dscp=run.dscp
-                    )
+                    transport.send_batch([packet], addr, run.ecn_capable, fragment=fragment, local=local, dscp=run.dscp)
             elif local or run.dscp >= 0:
-                sock.transport.send_batch(packets, addr, run.ecn_capable, local=local, dscp=run.dscp)
+                transport.send_batch(packets, addr, run.ecn_capable, local=local, dscp=run.dscp)
             else:
-                sock.transport.send_batch(packets, addr, run.ecn_capable)
+                transport.send_batch(packets, addr, run.ecn_capable)
 
     def narrow(self, address: str, mtu: int) -> None:
-        """The way to an address takes no more than this at a time: what was cut for more goes in IP fragments.
+        """Send what is larger than this to an address in IP fragments, for what was cut for a larger MTU.
 
-        RFC 9260 section 6.9: chunks that were sent keep their size.
+        Chunks that were sent keep their size (RFC 9260 section 6.9).
         """
         if not 0 < len(self._narrow) < _ROUTES_KEPT:
             self._narrow = {}
@@ -315,38 +298,38 @@ class Sockets:
         self._narrow[address] = min(mtu - headers, self._narrow.get(address, mtu))
 
     def widen(self, address: str) -> None:
-        """It takes more again: the user says so."""
+        """Send nothing to an address in fragments any more, as the user says."""
         self._narrow.pop(address, None)
 
     def inject(self, local: str, data: bytes, addr: Address) -> None:
-        """A datagram came to a local address by another way."""
-        sock = self._at(local)
-        if sock is not None:
-            sock.datagram_received(data, addr)
+        """Take in a datagram that came to a local address by another way."""
+        if self._at(local) is not None:
+            self._receiver.receive([data], Route(local, normalize(addr[0]), addr[1]), False)
+            self._receiver.flush()
 
-    def _at(self, local: str) -> _Socket | None:
-        """The socket of a local address: its own, or that of all addresses."""
-        sock = self.by_local.get(local)
-        return sock if sock is not None else self.by_local.get(wildcard_of(local))
+    def _at(self, local: str) -> PacketTransport | None:
+        """Return the transport of a local address: its own, or that of all addresses."""
+        transport = self.by_local.get(local)
+        return transport if transport is not None else self.by_local.get(wildcard_of(local))
 
     def info(self, local: str, name: str, default: Any = None) -> Any:
-        """`get_extra_info` of the transport at a local address."""
-        sock = self._at(local)
-        return default if sock is None else sock.transport.get_extra_info(name, default)
+        """Return `get_extra_info` of the transport at a local address."""
+        transport = self._at(local)
+        return default if transport is None else transport.get_extra_info(name, default)
 
     def all_there_are(self) -> tuple[Any, ...]:
-        """The sockets themselves, where the transports have real ones."""
-        found = (self.info(local, "socket") for local in self.by_local)
+        """Return the sockets themselves, where the transports have real ones."""
+        found = (transport.get_extra_info("socket") for transport in self.by_local.values())
         return tuple(sock for sock in found if sock is not None)
 
     def close(self) -> None:
         """Close all of them; what waits in a full one is sent first, as far as that can be."""
         closing, self.by_local = self.by_local, {}
         self._leaving = (self._leaving or {}) | closing
-        for sock in closing.values():
-            sock.transport.close()
+        for transport in closing.values():
+            transport.close()
 
     async def wait_closed(self) -> None:
-        """Until they are closed, and their UDP port is free again."""
+        """Wait until they are closed, and their UDP port is free again."""
         while self.by_local or self._leaving:
             await self._next_gone()

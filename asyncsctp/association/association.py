@@ -55,7 +55,7 @@ class Association:
         self,
         shared: Shared[Association],
         config: Config,
-        make_user: Callable[[Association], AssociationUser],
+        make_user: MakeUser,
         peer_port: int,
         tags: tuple[int, int],
         local_addresses: Sequence[str],
@@ -80,7 +80,7 @@ class Association:
         cls,
         shared: Shared[Association],
         config: Config,
-        user: AssociationUser,
+        user: AssociationUser | MakeUser,
         local_addresses: Sequence[str],
         addresses: Sequence[str],
         port: int,
@@ -91,7 +91,8 @@ class Association:
         local, held_back = set_out_from(local_addresses, addresses[0], config.nat_support)
         tags = shared.registry.new_tag(), 0
         ours_and_theirs = local, addresses
-        association = cls(shared, config, lambda _: user, port, tags, local_addresses, ours_and_theirs, udp_port, now)
+        make_user = (lambda _: user) if isinstance(user, AssociationUser) else user
+        association = cls(shared, config, make_user, port, tags, local_addresses, ours_and_theirs, udp_port, now)
         shared.registry.bind(association)
         association._parts.associate(local_addresses, held_back)
         return association
@@ -101,7 +102,7 @@ class Association:
         cls,
         shared: Shared[Association],
         config: Config,
-        make_user: Callable[[Association], AssociationUser],
+        make_user: MakeUser,
         local_addresses: Sequence[str],
         setup: Setup,
         route: Route,
@@ -538,3 +539,7 @@ def _check_names(options: Mapping[str, Any], known: frozenset[str]) -> None:
     unknown = options.keys() - known
     if unknown:
         raise TypeError(f"{', '.join(sorted(unknown))}: no such option; a message has {', '.join(sorted(known))}")
+
+
+#: Makes the user of an association, before anything happens to that.
+MakeUser = Callable[[Association], AssociationUser]

@@ -6,10 +6,10 @@ there are go to `out_of_the_blue`. It knows no sockets and no clock: packets go 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, final
 
-from ..association.association import Association
+from ..association.association import Association, MakeUser
 from ..association.lifecycle import Shared
 from ..association.outbox import Outbox
 from ..association.user import AssociationUser
@@ -68,7 +68,7 @@ class Endpoint:
         random: Random,
         outbox: Outbox | None = None,
         listening: bool = False,
-        accept: Callable[[Association], AssociationUser] | None = None,
+        accept: MakeUser | None = None,
         limit: int | None = None,
         sharing: Sharing | None = None,
     ) -> None:
@@ -122,7 +122,7 @@ class Endpoint:
         addresses: Sequence[str],
         port: int,
         now: float,
-        user: AssociationUser,
+        user: AssociationUser | MakeUser,
         config: Config | None = None,
         udp_port: int | None = None,
     ) -> Association:

@@ -396,7 +396,10 @@ def test_snapshots(run: Run, pair: Pair) -> None:
             assert a.get_extra_info("socket").getsockname()[0] == "127.0.0.1"
             assert a.get_extra_info("nonsense", 5) == 5
             assert "127.0.0.1" in repr(a)
-            assert isinstance(a, asyncio.DatagramProtocol)
+            protocol: object = a
+            assert isinstance(protocol, asyncio.DatagramProtocol)
+            assert not {"datagram_received", "connection_made", "core"} & {*dir(a), *dir(asyncsctp.Association)}
+            assert {"send", "recv", "paths"} <= set(dir(a))
 
     run(main())
 
@@ -450,9 +453,9 @@ def test_live_settings_change_and_others_are_refused(run: Run, pair: Pair) -> No
             assert (a.config.rto_min, a.config.send_buffer) == (0.05, 1000)
             assert z.config.rto_min == 1.0
             with pytest.raises(ValueError, match="outgoing_streams"):
-                a.configure(outgoing_streams=5)
+                a.configure(outgoing_streams=5)  # type: ignore[call-arg]
             with pytest.raises(ValueError, match="nonsense"):
-                a.configure(nonsense=5)
+                a.configure(nonsense=5)  # type: ignore[call-arg]
             with pytest.raises(ValueError, match="sack_delay"):
                 a.configure(sack_delay=0.6)
             await a.send(bytes(5000))

@@ -153,7 +153,7 @@ def test_wrong_keys_are_errors_that_say_what_is_allowed() -> None:
             assoc.delete_auth_key(1)
         with pytest.raises(TypeError, match=None if asyncsctp.compiled else "a key must be bytes"):
             assoc.set_auth_key(2, "secret")  # type: ignore[arg-type]
-        assert assoc.core.buffered == 0  # what was refused left nothing behind
+        assert assoc._session.core.buffered == 0  # what was refused left nothing behind
         await assoc.close()
         with pytest.raises(AssociationClosed):
             assoc.set_auth_key(2, b"two")

@@ -163,7 +163,7 @@ def test_what_the_system_has_no_room_for_waits_and_nothing_is_lost(run: Run, cod
             await writing
             failures = association.get_extra_info("send_failures")
             assert failures.keys() == {errno.errorcode[code]}
-            assert server.endpoint.statistics.send_failures.keys() == failures.keys()
+            assert server.endpoint.stats.send_failures.keys() == failures.keys()
             [other] = server.associations
             for stats in (association.stats, other.stats):
                 assert (stats.send_failures, stats.t3_timeouts, stats.packets_retransmitted) == (0, 0, 0)
@@ -341,7 +341,7 @@ def test_trains_that_mix_associations_sizes_marks_and_spoiled_packets(run: Run) 
             transport.close()
             assert mixer.mixed > 0
             # The spoiled ones were seen, each on its own, and did no harm.
-            rejected = server.endpoint.statistics.checksum_errors + server.endpoint.statistics.malformed_packets
+            rejected = server.endpoint.stats.checksum_errors + server.endpoint.stats.malformed_packets
             assert 0 < rejected < mixer.spoiled
             assert all(stats.ecn_echoes_received > 0 for stats in found)
             assert all(stats.t3_timeouts == 0 for stats in found)

@@ -28,7 +28,7 @@ def test_a_broken_invariant_is_told_in_debug_mode(debug: bool) -> None:
             asyncsctp.serve(handler, "10.0.0.2", 5001),
             asyncsctp.connect("10.0.0.2", 5001, local_addrs="10.0.0.1") as assoc,
         ):
-            timers = assoc._driver.core.context.timers
+            timers = assoc._session.core.context.timers
             timers.start(timer_key(T3_RTX, 9), 1e9)  # of a path that does not exist
             assoc.write(b"x")
             await asyncio.sleep(0.001)

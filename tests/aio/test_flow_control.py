@@ -56,7 +56,7 @@ def test_room_below_the_mark_is_given_at_once() -> None:
         core = Counting()
         buffer = SendBuffer(core, 1000)
         core.unacknowledged = 1000
-        await buffer.wait_for_room(0)
+        await buffer.wait_for_space(0)
 
     run(test)
 
@@ -66,7 +66,7 @@ def test_a_full_buffer_makes_every_writer_wait_until_half_is_left() -> None:
         core = Counting()
         buffer = SendBuffer(core, 1000)
         core.unacknowledged = 1001
-        tasks = [begin(buffer.wait_for_room(sid)) for sid in (0, 0, 7)]
+        tasks = [begin(buffer.wait_for_space(sid)) for sid in (0, 0, 7)]
         assert all([await is_waiting(task) for task in tasks])
         core.unacknowledged = 501
         buffer.check()
@@ -83,10 +83,10 @@ def test_who_comes_while_others_wait_waits_too() -> None:
         core = Counting()
         buffer = SendBuffer(core, 1000)
         core.unacknowledged = 1001
-        first = begin(buffer.wait_for_room(0))
+        first = begin(buffer.wait_for_space(0))
         assert await is_waiting(first)
         core.unacknowledged = 700
-        second = begin(buffer.wait_for_room(1))
+        second = begin(buffer.wait_for_space(1))
         assert await is_waiting(second)
         core.unacknowledged = 0
         buffer.check()
@@ -100,8 +100,8 @@ def test_one_stream_cannot_take_the_room_of_others() -> None:
         core = Counting()
         buffer = SendBuffer(core, 1000)
         core.unsent[3] = 501
-        greedy = begin(buffer.wait_for_room(3))
-        await buffer.wait_for_room(4)
+        greedy = begin(buffer.wait_for_space(3))
+        await buffer.wait_for_space(4)
         assert await is_waiting(greedy)
         core.unsent[3] = 250
         buffer.check()
@@ -115,7 +115,7 @@ def test_a_cancelled_writer_harms_no_other() -> None:
         core = Counting()
         buffer = SendBuffer(core, 1000)
         core.unacknowledged = 2000
-        tasks = [begin(buffer.wait_for_room(0)) for _ in range(3)]
+        tasks = [begin(buffer.wait_for_space(0)) for _ in range(3)]
         assert await is_waiting(tasks[0])
         tasks[1].cancel()
         assert await is_waiting(tasks[0])
@@ -187,7 +187,7 @@ def test_a_part_takes_its_turn_among_those_who_wait() -> None:
         core = Counting()
         buffer = SendBuffer(core, 1000)
         core.unacknowledged = 1001
-        first = begin(buffer.wait_for_room(1))
+        first = begin(buffer.wait_for_space(1))
         assert await is_waiting(first)
         core.unacknowledged = 900
         second = begin(buffer.wait_for_part(2))
@@ -204,10 +204,10 @@ def test_the_end_releases_all() -> None:
         core = Counting()
         buffer = SendBuffer(core, 1000)
         core.unsent[1] = 600
-        stream = begin(buffer.wait_for_room(1))
+        stream = begin(buffer.wait_for_space(1))
         assert await is_waiting(stream)
         core.unacknowledged = 2000
-        room = begin(buffer.wait_for_room(2))
+        room = begin(buffer.wait_for_space(2))
         part = begin(buffer.wait_for_part(3))
         assert await is_waiting(room) and await is_waiting(part)
         buffer.release()
@@ -218,7 +218,7 @@ def test_the_end_releases_all() -> None:
 
 def test_a_turn_is_for_one_even_between_wake_and_return() -> None:
     async def test() -> None:
-        turn = Turn("recv")
+        turn = Turn("in recv")
         first = begin(turn.wait())
         assert await is_waiting(first)
         turn.wake()

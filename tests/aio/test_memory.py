@@ -94,7 +94,7 @@ def test_what_slow_handlers_have_of_peers_that_have_left_counts(reads: bool) -> 
 
         config = Config(memory_limit=limit, recv_buffer=1 << 18)
         async with asyncsctp.serve(handler, Z, 5001, udp_port=9899, config=config) as server:
-            budget = server.endpoint._core.budget
+            budget = server.endpoint._engine.core.budget
             for _ in range(20):
                 peer = await asyncsctp.connect(Z, 5001, local_addrs=[A])
                 peer.write_many([bytes(1000)] * 400)
@@ -105,7 +105,7 @@ def test_what_slow_handlers_have_of_peers_that_have_left_counts(reads: bool) -> 
             assert budget.members == 0
             assert limit // 2 < budget.taken <= limit + (limit >> 4)
             resumed.set()
-            await asyncio.wait(server._tasks)
+            await asyncio.wait(server._handlers.tasks)
             if reads:
                 assert limit // 2 < sum(got) <= limit + (limit >> 4)
                 assert budget.taken == 0

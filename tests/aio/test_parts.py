@@ -50,7 +50,7 @@ class Held:
     """The most that a receiver held, whether in its window or waiting for its reader."""
 
     def __init__(self, association: asyncsctp.Association) -> None:
-        reception = association.core._parts.established.receiver
+        reception = association._session.core._parts.established.receiver
         self._queue = reception._queue
         self.most = 0
 

@@ -62,7 +62,7 @@ def test_arguments_that_can_not_be() -> None:
             with pytest.raises(TypeError, match="heartbeat_interval must be a number or None"):
                 assoc.configure_path(Z, heartbeat_interval="often")  # type: ignore[arg-type]
             with pytest.raises(ValueError, match="dscp can be changed for each path: configure_path"):
-                assoc.configure(dscp=46)
+                assoc.configure(dscp=46)  # type: ignore[call-arg]
             assert assoc.paths == before
         with pytest.raises(asyncsctp.AssociationClosed):
             assoc.configure_path(Z, mtu=1400)

@@ -92,7 +92,7 @@ def test_who_gets_an_association_and_raises_leaves_none_behind() -> None:
 
     async def main(complaints: list[Any]) -> None:
         async with asyncsctp.open_endpoint(local_addrs=[Z], port=5001, udp_port=9899) as end:
-            end.on_accept = refuse
+            end._on_accept = refuse
             with pytest.raises(AssociationAborted):
                 async with asyncsctp.connect(Z, 5001, local_addrs=[A]) as ours:
                     await ours.recv()

@@ -396,7 +396,7 @@ def test_without_negotiation() -> None:
         writer.close()
         await writer.wait_closed()
         assert (await z.recv()).data == b"x"
-        assert a.core._parts.established.reconfig is None
+        assert a._session.core._parts.established.reconfig is None
 
     run_ends(test, z_config=Config(stream_reconfig=False))
 

@@ -7,32 +7,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from support.inbox import Box
 
-from asyncsctp import AssociationAborted, EndOfStream, EventStream, Message, SCTPError, SenderDry
-from asyncsctp.aio.inbox import Inbox
+from asyncsctp import AssociationAborted, EndOfStream, EventStream, Message, SenderDry
 from asyncsctp.aio.listeners import Listeners
 from asyncsctp.inbound.reassembly import SMALLEST_CHARGE
-
-
-class Box(Inbox):
-    """An inbox that notes what was read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read: list[int] = []
-        self._tsn = 0
-
-    def consumed(self, charge: int) -> None:
-        self.read.append(charge)
-
-    def arrive(self, sid: int, data: bytes) -> None:
-        self._tsn += 1
-        self.on_message(sid, self._tsn, 0, False, self._tsn, data)
-
-    def end(self, error: SCTPError | None = None) -> None:
-        self.ended = True
-        self.error = error
-        self.wake_readers()
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -47,8 +26,8 @@ async def settle() -> None:
 def test_a_message_tells_all_of_itself() -> None:
     async def test() -> None:
         box = Box()
-        box.on_message(3, 70000, 46, True, 5_000_000_000, b"x")
-        message = await box.receive()
+        box.inbox.on_message(3, 70000, 46, True, 5_000_000_000, b"x")
+        message = await box.inbox.unclaimed.read()
         assert message == Message(data=b"x", stream=3, ppid=46, unordered=True, ssn=70000, tsn=5_000_000_000)
         assert isinstance(message, Message)
 
@@ -57,7 +36,7 @@ def test_a_message_tells_all_of_itself() -> None:
 
 def test_reading_what_is_there_does_not_suspend() -> None:
     box = Box()
-    reader = box.claim(1)
+    reader = box.inbox.claim(1)
     box.arrive(1, b"a")
     box.arrive(1, b"b")
     with pytest.raises(StopIteration) as done:
@@ -71,14 +50,14 @@ def test_reading_what_is_there_does_not_suspend() -> None:
 def test_messages_are_consumed_when_read_and_not_before() -> None:
     async def test() -> None:
         box = Box()
-        reader = box.claim(1)
+        reader = box.inbox.claim(1)
         box.arrive(1, b"abc")
         box.arrive(2, b"de")
-        assert box.read == []
+        assert box.session.read == []
         await reader.read()
-        assert box.read == [SMALLEST_CHARGE]
-        await box.receive_many(None)
-        assert box.read == [SMALLEST_CHARGE, SMALLEST_CHARGE]
+        assert box.session.read == [SMALLEST_CHARGE]
+        await box.inbox.unclaimed.read_many(None)
+        assert box.session.read == [SMALLEST_CHARGE, SMALLEST_CHARGE]
 
     run(test)
 
@@ -86,22 +65,22 @@ def test_messages_are_consumed_when_read_and_not_before() -> None:
 def test_what_was_read_is_reported_now_and_then_and_when_all_is_read() -> None:
     async def test() -> None:
         box = Box()
-        reader = box.claim(1)
+        reader = box.inbox.claim(1)
         for _ in range(7):
             box.arrive(1, bytes(1500))
         for _ in range(2):
             await reader.read()
-        assert box.read == []
+        assert box.session.read == []
         await reader.read()
-        assert box.read == [4500]
+        assert box.session.read == [4500]
         for _ in range(4):
             await reader.read()
-        assert box.read == [4500, 4500, 1500]
+        assert box.session.read == [4500, 4500, 1500]
         for size in (1, 100, 10):
             box.arrive(1, bytes(size))
         await reader.read_many(2)
         await reader.read_many()
-        assert box.read[3:] == [SMALLEST_CHARGE + 100, SMALLEST_CHARGE]
+        assert box.session.read[3:] == [SMALLEST_CHARGE + 100, SMALLEST_CHARGE]
 
     run(test)
 
@@ -109,7 +88,7 @@ def test_what_was_read_is_reported_now_and_then_and_when_all_is_read() -> None:
 def test_cancelling_a_read_loses_nothing() -> None:
     async def test() -> None:
         box = Box()
-        reader = box.claim(1)
+        reader = box.inbox.claim(1)
         waiting = asyncio.ensure_future(reader.read())
         await settle()
         box.arrive(1, b"first")  # the read is woken, and cancelled before it runs
@@ -125,7 +104,7 @@ def test_cancelling_a_read_loses_nothing() -> None:
 def test_two_readers_of_one_stream_are_told_so() -> None:
     async def test() -> None:
         box = Box()
-        reader = box.claim(1)
+        reader = box.inbox.claim(1)
         waiting = asyncio.ensure_future(reader.read())
         await settle()
         with pytest.raises(RuntimeError, match="another coroutine"):
@@ -143,13 +122,13 @@ def test_two_readers_of_one_stream_are_told_so() -> None:
 @pytest.mark.parametrize("limit", [0, -1])
 def test_read_many_wants_a_limit_of_one_or_more(limit: int) -> None:
     with pytest.raises(ValueError, match="limit"):
-        Box().claim(1).read_many(limit).send(None)
+        Box().inbox.claim(1).read_many(limit).send(None)
 
 
 def test_read_many_takes_no_more_than_asked_for() -> None:
     async def test() -> None:
         box = Box()
-        reader = box.claim(1)
+        reader = box.inbox.claim(1)
         for number in range(5):
             box.arrive(1, b"%d" % number)
         assert [message.data for message in await reader.read_many(2)] == [b"0", b"1"]
@@ -161,7 +140,7 @@ def test_read_many_takes_no_more_than_asked_for() -> None:
 def test_what_has_come_can_be_read_after_the_end() -> None:
     async def test() -> None:
         box = Box()
-        reader = box.claim(1)
+        reader = box.inbox.claim(1)
         box.arrive(1, b"last")
         box.end()
         assert not reader.at_eof()
@@ -170,7 +149,7 @@ def test_what_has_come_can_be_read_after_the_end() -> None:
         with pytest.raises(EndOfStream):
             await reader.read()
         with pytest.raises(EndOfStream):
-            await box.accept()
+            await box.inbox.accept()
 
     run(test)
 
@@ -178,7 +157,7 @@ def test_what_has_come_can_be_read_after_the_end() -> None:
 def test_after_a_failure_the_error_follows_the_last_message() -> None:
     async def test() -> None:
         box = Box()
-        reader = box.claim(1)
+        reader = box.inbox.claim(1)
         box.arrive(1, b"last")
         box.end(AssociationAborted("gone", by_peer=True))
         assert (await reader.read()).data == b"last"
@@ -196,10 +175,10 @@ def test_the_end_wakes_every_reader() -> None:
     async def test() -> None:
         box = Box()
         waiting = [
-            asyncio.ensure_future(box.claim(1).read()),
-            asyncio.ensure_future(box.claim(2).read()),
-            asyncio.ensure_future(box.receive()),
-            asyncio.ensure_future(box.accept()),
+            asyncio.ensure_future(box.inbox.claim(1).read()),
+            asyncio.ensure_future(box.inbox.claim(2).read()),
+            asyncio.ensure_future(box.inbox.unclaimed.read()),
+            asyncio.ensure_future(box.inbox.accept()),
         ]
         await settle()
         box.end()
@@ -214,12 +193,12 @@ def test_a_claim_takes_what_nobody_has_read() -> None:
         box = Box()
         for sid, data in ((1, b"1a"), (2, b"2a"), (1, b"1b"), (3, b"3a"), (2, b"2b")):
             box.arrive(sid, data)
-        reader = box.claim(2)
+        reader = box.inbox.claim(2)
         assert [message.data for message in await reader.read_many()] == [b"2a", b"2b"]
-        assert [message.data for message in await box.receive_many(None)] == [b"1a", b"1b", b"3a"]
+        assert [message.data for message in await box.inbox.unclaimed.read_many(None)] == [b"1a", b"1b", b"3a"]
         box.arrive(2, b"2c")
         box.arrive(3, b"3b")
-        assert (await box.receive()).data == b"3b"
+        assert (await box.inbox.unclaimed.read()).data == b"3b"
         assert (await reader.read()).data == b"2c"
 
     run(test)
@@ -227,9 +206,9 @@ def test_a_claim_takes_what_nobody_has_read() -> None:
 
 def test_a_stream_is_claimed_once() -> None:
     box = Box()
-    box.claim(4)
+    box.inbox.claim(4)
     with pytest.raises(ValueError, match="4 is already claimed"):
-        box.claim(4)
+        box.inbox.claim(4)
 
 
 def test_accepted_and_unclaimed_streams_share_arrivals_without_loss_or_repetition() -> None:
@@ -237,16 +216,16 @@ def test_accepted_and_unclaimed_streams_share_arrivals_without_loss_or_repetitio
         box = Box()
         for number in range(12):
             box.arrive(number % 4, b"%d" % number)
-        first = await box.accept()
+        first = await box.inbox.accept()
         assert first.stream == 0
-        assert (await box.receive()).data == b"1"
-        second = await box.accept()
+        assert (await box.inbox.unclaimed.read()).data == b"1"
+        second = await box.inbox.accept()
         assert second.stream == 2
         box.arrive(2, b"12")
         box.arrive(1, b"13")
-        third = await box.accept()
+        third = await box.inbox.accept()
         assert third.stream == 3
-        assert [message.data for message in await box.receive_many(None)] == [b"5", b"9", b"13"]
+        assert [message.data for message in await box.inbox.unclaimed.read_many(None)] == [b"5", b"9", b"13"]
         assert [message.data for message in await first.read_many()] == [b"0", b"4", b"8"]
         assert [message.data for message in await second.read_many()] == [b"2", b"6", b"10", b"12"]
         assert [message.data for message in await third.read_many()] == [b"3", b"7", b"11"]
@@ -257,14 +236,14 @@ def test_accepted_and_unclaimed_streams_share_arrivals_without_loss_or_repetitio
 def test_accept_waits_for_a_stream_that_nobody_has_claimed() -> None:
     async def test() -> None:
         box = Box()
-        box.claim(1)
-        waiting = asyncio.ensure_future(box.accept())
+        box.inbox.claim(1)
+        waiting = asyncio.ensure_future(box.inbox.accept())
         await settle()
         box.arrive(1, b"claimed")
         await settle()
         assert not waiting.done()
         with pytest.raises(RuntimeError, match="accept_stream"):
-            await box.accept()
+            await box.inbox.accept()
         box.arrive(6, b"new")
         reader = await waiting
         assert reader.stream == 6
@@ -276,8 +255,8 @@ def test_accept_waits_for_a_stream_that_nobody_has_claimed() -> None:
 def test_one_who_waits_for_a_stream_and_one_who_waits_for_messages_get_each_message_once() -> None:
     async def test() -> None:
         box = Box()
-        accepting = asyncio.ensure_future(box.accept())
-        receiving = asyncio.ensure_future(box.receive())
+        accepting = asyncio.ensure_future(box.inbox.accept())
+        receiving = asyncio.ensure_future(box.inbox.unclaimed.read())
         await settle()
         box.arrive(5, b"a")
         await settle()
@@ -286,7 +265,7 @@ def test_one_who_waits_for_a_stream_and_one_who_waits_for_messages_get_each_mess
         await settle()
         reader = await accepting
         assert {(await reader.read()).data, (await receiving).data} == {b"a", b"b"}
-        assert box.unclaimed.messages == type(box.unclaimed.messages)()
+        assert box.inbox.unclaimed.messages == type(box.inbox.unclaimed.messages)()
 
     run(test)
 
@@ -294,18 +273,18 @@ def test_one_who_waits_for_a_stream_and_one_who_waits_for_messages_get_each_mess
 def test_the_lowest_unused_stream_is_one_that_neither_side_has_used() -> None:
     box = Box()
     box.arrive(0, b"from the peer")
-    box.use(1)
-    box.claim(2)
-    assert box.lowest_unused(10) == 3
-    assert box.lowest_unused(3) == -1
-    assert box.claim(box.lowest_unused(10)).stream == 3
+    box.inbox.use_outgoing(1)
+    box.inbox.claim(2)
+    assert box.inbox.lowest_unused(10) == 3
+    assert box.inbox.lowest_unused(3) == -1
+    assert box.inbox.claim(box.inbox.lowest_unused(10)).stream == 3
 
 
 def test_events_wait_for_their_listener_but_not_without_bound() -> None:
     async def test() -> None:
         box = Box()
         listeners = Listeners()
-        stream = EventStream(box)
+        stream = EventStream(box.session)
         listeners.add(stream)
         for _ in range(1030):
             listeners.tell(SenderDry())
@@ -321,7 +300,7 @@ def test_a_listener_that_waits_is_woken_by_an_event_and_by_the_end() -> None:
     async def test() -> None:
         box = Box()
         listeners = Listeners()
-        stream = EventStream(box)
+        stream = EventStream(box.session)
         listeners.add(stream)
         waiting = asyncio.ensure_future(anext(stream))
         await settle()
@@ -341,6 +320,6 @@ def test_a_forgotten_listener_costs_nothing() -> None:
     box = Box()
     listeners = Listeners()
     for _ in range(100):
-        listeners.add(EventStream(box))
+        listeners.add(EventStream(box.session))
     listeners.tell(SenderDry())
     assert len(listeners._streams) <= 2

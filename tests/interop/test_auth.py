@@ -178,7 +178,7 @@ async def test_they_restart(usrsctp: Usrsctp, also: frozenset[int]) -> None:
         async with usrsctp.client(endpoint.port, relay.port, **ports, **GUARDED_OPTIONS) as peer:
             peer.tell("connect")
             if also:
-                await eventually(lambda: endpoint.statistics.cookies_rejected > 1, "it tries in vain")
+                await eventually(lambda: endpoint.stats.cookies_rejected > 1, "it tries in vain")
                 assert (association.state, association.stats.restarts) == (asyncsctp.State.ESTABLISHED, 0)
             else:
                 await peer.expect("up")

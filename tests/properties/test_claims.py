@@ -12,34 +12,14 @@ from random import Random
 from typing import Any, Final
 
 import pytest
+from support.inbox import Box
 from support.seeds import seeds
 
 from asyncsctp import AssociationAborted, EndOfStream, SCTPError
-from asyncsctp.aio.inbox import Inbox
-from asyncsctp.aio.streams import Message, StreamReader
+from asyncsctp.aio.reader import Message, StreamReader
 from asyncsctp.events import StreamsReset
 
 STREAMS: Final = 5
-
-
-class Box(Inbox):
-    """An inbox without an association."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.in_parts: set[int] = set()
-
-    def consumed(self, charge: int) -> None:
-        pass
-
-    def deliver_parts(self, sid: int, wanted: bool) -> None:
-        (self.in_parts.add if wanted else self.in_parts.discard)(sid)
-
-    def arrive(self, sid: int, number: int, data: bytes) -> None:
-        if sid in self.in_parts:
-            self.on_part(sid, number, 0, False, number, data, True)
-        else:
-            self.on_message(sid, number, 0, False, number, data)
 
 
 class Held:
@@ -102,7 +82,7 @@ class Life:
         self.count += 1
         data = b"%d" % self.count
         self.note(f"arrive {data!r} on {sid}")
-        self.box.arrive(sid, self.count, data)
+        self.box.arrive(sid, data)
         held = self.claimed.get(sid)
         if held is not None:
             held.messages.append(data)
@@ -135,13 +115,13 @@ class Life:
     async def reset(self) -> None:
         sid = self.random.randrange(STREAMS)
         self.note(f"reset {sid}")
-        self.box.note(StreamsReset(outgoing=False, streams=(sid,), result="ok"))
+        self.box.inbox.note(StreamsReset(outgoing=False, streams=(sid,), result="ok"))
         await self.model_reset(sid)
 
     async def reset_all(self) -> None:
         if self.random.random() < 0.3:
             self.note("reset all")
-            self.box.note(StreamsReset(outgoing=False, streams=(), result="ok"))
+            self.box.inbox.note(StreamsReset(outgoing=False, streams=(), result="ok"))
             for sid in range(STREAMS):
                 if sid in self.claimed or sid in self.used:
                     await self.model_reset(sid)
@@ -172,9 +152,9 @@ class Life:
         held_back = sid in self.closing or (sid in self.half and sid in self.written)
         if sid in self.claimed or held_back:
             with pytest.raises(ValueError, match="claimed"):
-                self.box.claim(sid)
+                self.box.inbox.claim(sid)
         else:
-            self.model_claim(self.box.claim(sid), sid)
+            self.model_claim(self.box.inbox.claim(sid), sid)
 
     def model_claim(self, reader: StreamReader, sid: int) -> None:
         assert reader.stream == sid
@@ -194,29 +174,29 @@ class Life:
 
     async def open(self) -> None:
         """The lowest that is free."""
-        sid = self.box.lowest_unused(STREAMS)
+        sid = self.box.inbox.lowest_unused(STREAMS)
         self.note(f"open {sid}")
         taken = self.used | self.written | set(self.claimed) | set(self.half) | self.closing
         taken |= {sid for sid, _, _ in self.unclaimed}
         assert sid == min(set(range(STREAMS)) - taken, default=-1)
         if sid >= 0:
-            self.model_claim(self.box.claim(sid), sid)
+            self.model_claim(self.box.inbox.claim(sid), sid)
 
     async def accept(self) -> None:
         if self.unclaimed and self.accepting is None:
             self.note("accept")
-            self.model_claim(await asyncio.wait_for(self.box.accept(), 1), self.unclaimed[0][0])
+            self.model_claim(await asyncio.wait_for(self.box.inbox.accept(), 1), self.unclaimed[0][0])
 
     async def receive(self) -> None:
         if self.unclaimed and self.receiving is None:
             self.note("receive")
-            self.expect(await asyncio.wait_for(self.box.receive(), 1), self.unclaimed.pop(0)[2])
+            self.expect(await asyncio.wait_for(self.box.inbox.unclaimed.read(), 1), self.unclaimed.pop(0)[2])
 
     async def receive_many(self) -> None:
         if self.unclaimed and self.receiving is None:
             limit = self.random.choice((None, 1, 2, 5))
             self.note(f"receive {limit}")
-            messages = await asyncio.wait_for(self.box.receive_many(limit), 1)
+            messages = await asyncio.wait_for(self.box.inbox.unclaimed.read_many(limit), 1)
             expected, self.unclaimed = self.unclaimed[:limit], self.unclaimed[limit or len(self.unclaimed) :]
             assert [message.data for message in messages] == [data for _, _, data in expected]
             self.had += [message.data for message in messages]
@@ -248,14 +228,14 @@ class Life:
         if self.claimed:
             sid = self.random.choice(sorted(self.claimed))
             self.note(f"close {sid}")
-            self.box.open_claims().close(sid)
+            self.box.inbox.open_claims().close(sid)
             self.closing.add(sid)
 
     async def answer(self) -> None:
         """The peer has answered resets of ours."""
         sid = self.random.randrange(STREAMS)
         self.note(f"answer {sid}")
-        self.box.note(StreamsReset(outgoing=True, streams=(sid,), result="ok"))
+        self.box.inbox.note(StreamsReset(outgoing=True, streams=(sid,), result="ok"))
         self.written.discard(sid)
         if sid in self.closing:
             self.closing.discard(sid)
@@ -264,7 +244,7 @@ class Life:
     async def write(self) -> None:
         sid = self.random.randrange(STREAMS)
         self.note(f"write {sid}")
-        self.box.use_outgoing(sid)
+        self.box.inbox.use_outgoing(sid)
         self.written.add(sid)
 
     # Who waits.
@@ -272,12 +252,12 @@ class Life:
     async def wait_for_a_message(self) -> None:
         if not self.unclaimed and self.receiving is None:
             self.note("wait for a message")
-            self.receiving = asyncio.ensure_future(self.box.receive())
+            self.receiving = asyncio.ensure_future(self.box.inbox.unclaimed.read())
 
     async def wait_for_a_stream(self) -> None:
         if not self.unclaimed and self.accepting is None:
             self.note("wait for a stream")
-            self.accepting = asyncio.ensure_future(self.box.accept())
+            self.accepting = asyncio.ensure_future(self.box.inbox.accept())
 
     async def wait_at_a_reader(self) -> None:
         idle = [held for held in self.readers if not held.messages and not held.ended and held.waiting is None]
@@ -304,16 +284,14 @@ class Life:
         for held in self.readers:
             parts = held.reader.parts() if held.reader.reads_parts else ()
             assert len(held.reader) + len(parts) == len(held.messages)
-        assert len(self.box.unclaimed) == len(self.unclaimed)
+        assert len(self.box.inbox.unclaimed) == len(self.unclaimed)
 
     async def end(self) -> None:
         """What has come can be read after the end, and whoever waits hears of it."""
         error: SCTPError | None = self.random.choice((None, AssociationAborted("the test")))
         self.note(f"end {error!r}")
         box = self.box
-        box.ended = True
-        box.error = error
-        box.wake_readers()
+        box.end(error)
         told = [held.waiting for held in self.readers if held.waiting is not None]
         told += [task for task in (self.receiving, self.accepting) if task is not None]
         for task in told:
@@ -321,9 +299,9 @@ class Life:
                 await asyncio.wait_for(task, 1)
         while self.unclaimed:
             if self.random.random() < 0.5:
-                self.expect(await asyncio.wait_for(box.receive(), 1), self.unclaimed.pop(0)[2])
+                self.expect(await asyncio.wait_for(box.inbox.unclaimed.read(), 1), self.unclaimed.pop(0)[2])
             else:
-                self.model_claim(await asyncio.wait_for(box.accept(), 1), self.unclaimed[0][0])
+                self.model_claim(await asyncio.wait_for(box.inbox.accept(), 1), self.unclaimed[0][0])
         for held in self.readers:
             while held.messages:
                 self.expect(await asyncio.wait_for(held.reader.read(), 1), held.messages.pop(0))

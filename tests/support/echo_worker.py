@@ -13,7 +13,7 @@ def work(slot: asyncsctp.WorkerSlot) -> None:
     async def main() -> None:
         async def answer(association: asyncsctp.Association) -> None:
             async for message in association:
-                strays = server.endpoint.statistics.handed_over
+                strays = server.endpoint.stats.handed_over
                 await association.send(b"%d %d %d %s" % (slot.index, os.getpid(), strays, message.data))
 
         async with asyncsctp.serve(answer, reuse_port=slot) as server:

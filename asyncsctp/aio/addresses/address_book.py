@@ -16,8 +16,8 @@ from ...tables import NOTHING
 from ..processes.membership import Membership
 
 if TYPE_CHECKING:
-    from ..driver import Driver
     from ..engine import Engine
+    from ..session import Session as Driver
 
 
 def ours(driver: Driver) -> tuple[str, ...]:

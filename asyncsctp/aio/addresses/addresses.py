@@ -18,7 +18,7 @@ from .address_book import AddressBook, ours, unicast
 if TYPE_CHECKING:
     from ...handlers.addresses.asconf import Asconf
     from ...handlers.request import Ticket
-    from ..driver import Driver
+    from ..session import Session as Driver
 
 
 class DynamicAddresses:
@@ -26,12 +26,12 @@ class DynamicAddresses:
 
     __slots__ = ()
 
-    _driver: Driver
+    _session: Driver
 
     @property
-    def local_addresses(self) -> tuple[str, ...]:
+    def local_addrs(self) -> tuple[str, ...]:
         """Our addresses that this association uses."""
-        return ours(self._driver)
+        return ours(self._session)
 
     async def add_local_address(self, addr: str) -> None:
         """Use one more address of this machine, and wait until the peer has agreed (RFC 5061 section 4.2.1).
@@ -43,10 +43,10 @@ class DynamicAddresses:
         error, if that has ended. An address that means nothing where the peer is, as a private one behind a NAT, is
         told as the one that the request comes from (section 5.3, 0.0.0.0 or ::).
         """
-        driver = self._driver
+        driver = self._session
         address = unicast("addr", addr)
         _check_negotiated(driver)
-        if address in self.local_addresses or driver.engine.addresses.is_held(address, driver):
+        if address in self.local_addrs or driver.engine.addresses.is_held(address, driver):
             raise ValueError(f"{address} is an address of this association already")
         _drop_declined(driver, address)
         await _carried_out(driver, await add(driver, address))
@@ -56,13 +56,13 @@ class DynamicAddresses:
 
         `ValueError` if it is not in use, or is the last one from which the peer can be reached.
         """
-        driver = self._driver
+        driver = self._session
         address = unicast("addr", addr)
         _check_negotiated(driver)
-        if address not in self.local_addresses:
-            known = ", ".join(self.local_addresses)
+        if address not in self.local_addrs:
+            known = ", ".join(self.local_addrs)
             raise ValueError(f"addr must be one of our addresses in this association ({known}), not {addr!r}")
-        if len(self.local_addresses) == 1:
+        if len(self.local_addrs) == 1:
             raise ValueError(f"{address} is the last address of this association")
         book = driver.engine.addresses
         ticket = remove(driver, address)
@@ -80,11 +80,11 @@ class DynamicAddresses:
 
         Raises as `add_local_address`; `ValueError` if the address is not in use.
         """
-        driver = self._driver
+        driver = self._session
         address = unicast("addr", addr)
         _check_negotiated(driver)
-        if address not in self.local_addresses:
-            known = ", ".join(self.local_addresses)
+        if address not in self.local_addrs:
+            known = ", ".join(self.local_addrs)
             raise ValueError(f"addr must be one of our addresses in this association ({known}), not {addr!r}")
         ticket = _room(driver).request_primary(address)
         _begin(driver, ticket, _nothing)

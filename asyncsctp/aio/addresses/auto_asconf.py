@@ -20,7 +20,7 @@ from .address_watch import AddressChange, AddressWatch
 
 if TYPE_CHECKING:
     from ...handlers.request import Ticket
-    from ..driver import Driver
+    from ..session import Session as Driver
     from .address_book import AddressBook
 
 _logger = logging.getLogger("asyncsctp")
@@ -154,19 +154,19 @@ class AutoAsconf:
             try:
                 ticket = await _ask(driver, new, old)
                 if await self._answered(driver, ticket):
-                    _logger.info("%r: %s", driver.association, _described(new, old))
+                    _logger.info("%r: %s", driver, _described(new, old))
                     continue
                 reason = str(ticket.error)
             except (SCTPError, ValueError, NotImplementedError) as exc:
                 reason = str(exc)
             except OSError as exc:  # it has gone meanwhile, and may be back before that is told
-                _logger.warning("%r: not %s yet: %s", driver.association, _described(new, old), exc)
+                _logger.warning("%r: not %s yet: %s", driver, _described(new, old), exc)
                 await self._wait_for_change(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
             if driver.ended:
                 return
-            _logger.warning("%r: not %s: %s", driver.association, _described(new, old), reason)
+            _logger.warning("%r: not %s: %s", driver, _described(new, old), reason)
             self._refused.add((driver, new or old))
 
     async def _wait_for_change(self, longest: float) -> None:
@@ -185,7 +185,7 @@ class AutoAsconf:
                 answer.cancel()
                 change.cancel()
             if not open_[0].is_done and self._is_cut_off(driver) and (new := self._way_out(driver)):
-                _logger.info("%r: %s is tried too", driver.association, new)
+                _logger.info("%r: %s is tried too", driver, new)
                 asked.append(await addresses.add(driver, new))
         return ticket.is_ok
 

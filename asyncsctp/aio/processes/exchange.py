@@ -1,8 +1,8 @@
 """Carries packets between the processes that share a UDP port: those that the kernel gave to the wrong one.
 
-They are few: a train of datagrams (UDP GSO) for several associations, which goes where its first one belongs, and what
-RFC 9260 section 8.5.1 reflects. Knows a socket to hear the others at; does not know who they are, nor whose a packet
-is. What does not fit into a socket is lost, as it may be in any network.
+They are few: what came in one datagram of the kernel's (UDP GRO) for several associations, which goes where its first
+packet belongs, and what RFC 9260 section 8.5.1 reflects. What does not fit into a socket is lost, as it may be in any
+network. Who the others are is known to `membership` and `workers`, whose a packet is to `endpoint.port_sharing`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ import os
 import socket
 from collections.abc import Callable
 from struct import Struct
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from ...endpoint.port_sharing import Sharing
 from ...paths.route import Route
 from ...udp.forking import keep_to_this_process
-
-if TYPE_CHECKING:
-    from ..engine import Engine
+from ..engine import Engine
 
 #: Gives a message to a member; whether there is such a member.
 Send = Callable[[int, bytes], bool]
@@ -67,9 +65,9 @@ def _unpack(message: bytes) -> tuple[Route, bool, list[bytes]]:
 
 @final
 class Exchange:
-    """One member's part in it.
+    """The socket at which one member hears the others, and its way to them.
 
-    It owns `inbox`. One that strangers may write to has SO_PASSCRED set, and what they write is dropped.
+    It owns `inbox`. If others may write to that, it has SO_PASSCRED set, and what they write is dropped.
     """
 
     __slots__ = (
@@ -103,13 +101,13 @@ class Exchange:
     # The core calls.
 
     def hand_over(self, member: int, datagram: bytes, route: Route, congestion_experienced: bool) -> None:
-        """To this member, at the end of this turn of the loop, with what else goes there."""
+        """Send a packet to this member, at the end of this turn of the loop, with what else goes there."""
         self._waiting.setdefault((member, route, congestion_experienced), []).append(datagram)
         if self._flushing is None:
             self._flushing = self._engine.loop.call_soon(self._flush)
 
     def hand_round(self, datagram: bytes, route: Route, congestion_experienced: bool) -> None:
-        """To all the others."""
+        """Send a packet to all the others."""
         self.hand_over(_ROUND, datagram, route, congestion_experienced)
 
     # The loop calls.
@@ -119,14 +117,14 @@ class Exchange:
         waiting = self._waiting
         self._waiting = {}
         for (member, route, congestion_experienced), datagrams in waiting.items():
-            for train in _trains(datagrams):
-                message = _pack(route, congestion_experienced, train)
+            for some in _portions(datagrams):
+                message = _pack(route, congestion_experienced, some)
                 if member == _ROUND:
                     for other in range(self._members):
                         if other != self._member:
                             self._send(other, message)
                 elif not self._send(member, message):
-                    self._deliver(route, congestion_experienced, train)  # it is for us to say that nobody is there
+                    self._deliver(route, congestion_experienced, some)  # it is for us to say that nobody is there
 
     def _on_readable(self) -> None:
         for _ in range(_READ_BUDGET):
@@ -134,12 +132,9 @@ class Exchange:
                 message, ancillary, _, _ = self._inbox.recvmsg(_LARGEST, _ANCILLARY_SPACE)
             except OSError:
                 return
-            if self._checks_senders:
-                if message and _is_from_us(ancillary):
-                    self._deliver(*_unpack(message))
-            elif message:
+            if message and (not self._checks_senders or _is_from_us(ancillary)):
                 self._deliver(*_unpack(message))
-            else:  # all others are gone
+            elif not self._checks_senders:  # all others are gone
                 self._engine.loop.remove_reader(self._inbox)
                 return
 
@@ -152,7 +147,7 @@ class Exchange:
         self._engine.flush()
 
     def close(self) -> None:
-        """Neither send nor hear any more."""
+        """Stop to send and to hear."""
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
@@ -161,22 +156,22 @@ class Exchange:
             self._inbox.close()
 
 
-def _trains(datagrams: list[bytes]) -> list[list[bytes]]:
-    """In pieces that a socket takes."""
-    trains: list[list[bytes]] = []
-    room = 0
+def _portions(datagrams: list[bytes]) -> list[list[bytes]]:
+    """Split what is too much for one message of a socket."""
+    portions: list[list[bytes]] = []
+    space = 0
     for datagram in datagrams:
         size = _LENGTH.size + len(datagram)
-        if size > room or not trains:
-            trains.append([])
-            room = _MOST_AT_ONCE
-        trains[-1].append(datagram)
-        room -= size
-    return trains
+        if size > space or not portions:
+            portions.append([])
+            space = _MOST_AT_ONCE
+        portions[-1].append(datagram)
+        space -= size
+    return portions
 
 
 def _is_from_us(ancillary: list[tuple[int, int, bytes]]) -> bool:
-    """Whether a process of this user, or of root, wrote it: others could make up where packets come from."""
+    """Return whether a process of this user, or of root, wrote it: others could make up where packets come from."""
     for level, kind, value in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, _SCM_CREDENTIALS):
             return _CREDENTIALS.unpack_from(value)[1] in (0, os.geteuid())

@@ -1,6 +1,6 @@
 """How an endpoint has its UDP port: for itself, or together with other processes that know of it by its name alone.
 
-A third way, the place in a group that a parent made, is in `workers`.
+A third way, the place in a group that a parent made, is in `workers`; how packets are handed over, in `exchange`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ import os
 import socket
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, final
+from typing import ClassVar, Final, final
 
 from ...endpoint.port_sharing import Sharing
 from ...udp import options as udp_options
 from ...udp import steering
 from ...udp.datagram import Address
+from ..engine import Engine
 from .exchange import SO_PASSCRED, Exchange
-
-if TYPE_CHECKING:
-    from ..engine import Engine
 
 _NAMES: Final = 64
 _JOINING: Final = "joining"
@@ -29,40 +27,28 @@ _PAUSE: Final = 0.01
 
 
 class Membership:
-    """What an endpoint asks about its port."""
+    """What an endpoint asks about its port, which is the endpoint's alone, unless a subclass says otherwise."""
 
     __slots__ = ()
 
+    is_shared: ClassVar[bool] = False
+
     def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
-        """A socket at this address, as `udp_options.open_socket`."""
-        raise NotImplementedError
+        """Open a socket at this address, as `udp.options.open_socket` does."""
+        return udp_options.open_socket(local_addr, buffer)
 
     def open_further_socket(self, local_addr: Address, buffer: int) -> socket.socket:
-        """The same for an address that the endpoint did not have when it was opened."""
-        raise NotImplementedError("processes that share a UDP port can't bind further addresses")
+        """Open one at an address that the endpoint did not have when it was opened."""
+        if self.is_shared:
+            raise NotImplementedError("processes that share a UDP port can't bind further addresses")
+        return self.open_socket(local_addr, buffer)
 
     def begin(self, engine: Engine) -> Sharing | None:
-        """All sockets are there. What the core has to know of others at this port."""
-        raise NotImplementedError
+        """Return what the core has to know of others at this port, when all sockets are there."""
+        return None
 
     def leave(self) -> None:
-        """The endpoint is closed, or was never opened. Idempotent."""
-
-
-@final
-class Sole(Membership):
-    """The port is the endpoint's alone."""
-
-    __slots__ = ()
-
-    def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
-        return udp_options.open_socket(local_addr, buffer)
-
-    def open_further_socket(self, local_addr: Address, buffer: int) -> socket.socket:
-        return udp_options.open_socket(local_addr, buffer)
-
-    def begin(self, engine: Engine) -> Sharing | None:
-        return None
+        """Leave the port: the endpoint is closed, or was never opened. Idempotent."""
 
 
 @final
@@ -75,6 +61,8 @@ class Neighbour(Membership):
     """
 
     __slots__ = ("_exchange", "_inbox", "_is_first", "_number", "_outlet", "_prefix", "_turn")
+
+    is_shared = True
 
     def __init__(self, prefix: str) -> None:
         """Use `join`."""
@@ -89,7 +77,7 @@ class Neighbour(Membership):
 
     @classmethod
     async def join(cls, local_addrs: Iterable[str], udp_port: int) -> Neighbour:
-        """`OSError` if 64 processes share this port already, `NotImplementedError` where packets can't be steered."""
+        """Take the next number. `OSError` if 64 processes share this port, `NotImplementedError` but on Linux."""
         steering.check_platform()
         where = sha256(" ".join(sorted(local_addrs)).encode()).hexdigest()[:16]
         neighbour = cls(f"\0asyncsctp {os.geteuid()} {udp_port} {where} ")
@@ -111,14 +99,14 @@ class Neighbour(Membership):
             raise
 
     def _is_there(self, number: int) -> bool:
-        """Whether another member has this number."""
+        """Return whether another member has this number."""
         if number == self._number:
             return False
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
             return probe.connect_ex(self._prefix + str(number)) == 0
 
     def _claim(self, name: str) -> socket.socket | None:
-        """A name, or None if somebody has it."""
+        """Return a socket with this name, or None if somebody has it."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, SO_PASSCRED, 1)

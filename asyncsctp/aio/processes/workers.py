@@ -1,7 +1,8 @@
 """Worker processes behind one port: a parent opens all sockets, and each worker serves with those of its slot.
 
 The parent, or whoever was given the group, keeps the sockets open, so that the kernel's order of them never changes:
-a worker that has died can be replaced by one in the same slot, and what came for it in between waits there.
+a worker that has died can be replaced by one in the same slot, and what came for it in between waits there. Other ways
+to have a port are in `membership`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from ...checks import check_int
 from ...endpoint.port_sharing import Sharing
@@ -23,11 +24,9 @@ from ...udp.datagram import Address
 from ...udp.transport import DEFAULT_BUFFER
 from ...wire.constants import UDP_PORT
 from ..addresses.resolve import literals
+from ..engine import Engine
 from .exchange import Exchange
 from .membership import Membership
-
-if TYPE_CHECKING:
-    from ..engine import Engine
 
 _EVERYWHERE: Final = ("0.0.0.0", "::")
 _MOST_WORKERS: Final = 256
@@ -73,7 +72,7 @@ class WorkerSlot:
 
     def membership(self) -> Membership:
         """Not for users."""
-        return _Worker(self, self._sockets, self._inbox, self._outlets, self._cookie_secret)
+        return _Worker(self)
 
     def __repr__(self) -> str:
         return f"<WorkerSlot {self.index} of {self.workers}: {', '.join(self.local_addrs)} port {self.port}>"
@@ -81,41 +80,33 @@ class WorkerSlot:
 
 @final
 class _Worker(Membership):
-    """Has the sockets of a slot. They are copies: the slot's own stay open for who comes next."""
+    """Has the sockets of a slot. They are copies: the slot's own remain open for who comes next."""
 
-    __slots__ = ("_cookie_secret", "_exchange", "_inbox", "_outlets", "_slot", "_sockets")
+    __slots__ = ("_exchange", "_slot")
 
-    def __init__(
-        self,
-        slot: WorkerSlot,
-        sockets: dict[str, socket.socket],
-        inbox: socket.socket | None,
-        outlets: tuple[socket.socket, ...],
-        cookie_secret: bytes,
-    ) -> None:
+    is_shared = True
+
+    def __init__(self, slot: WorkerSlot) -> None:
         self._slot = slot
-        self._sockets = sockets
-        self._inbox = inbox
-        self._outlets = outlets
-        self._cookie_secret = cookie_secret
         self._exchange: Exchange | None = None
 
     def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
-        sock = self._sockets[local_addr[0]].dup()
+        sock = self._slot._sockets[local_addr[0]].dup()
         sock.setblocking(False)
         udp_options.ask_for_buffers(sock, buffer)
         return sock
 
     def begin(self, engine: Engine) -> Sharing | None:
-        if self._inbox is None:
+        slot = self._slot
+        if slot._inbox is None:
             return None
-        place = (self._slot.index, self._slot.workers)
-        self._exchange = Exchange(engine, self._inbox.dup(), self._send, place, self._cookie_secret)
+        place = (slot.index, slot.workers)
+        self._exchange = Exchange(engine, slot._inbox.dup(), self._send, place, slot._cookie_secret)
         return self._exchange.sharing
 
     def _send(self, member: int, message: bytes) -> bool:
         with suppress(OSError):  # it is too busy to take more, or the whole group is gone
-            self._outlets[member].send(message)
+            self._slot._outlets[member].send(message)
         return True
 
     def leave(self) -> None:
@@ -168,12 +159,9 @@ class WorkerGroup:
         Raises `OSError` if an address or port can't be had, `NotImplementedError` where more than one worker is not
         possible (anywhere but on Linux), `ValueError` or `TypeError` for wrong arguments.
         """
-        for name, number, lowest, highest in (
-            ("port", port, 0, _LAST_PORT),
-            ("udp_port", udp_port, 0, _LAST_PORT),
-            ("workers", workers, 1, _MOST_WORKERS),
-        ):
-            check_int(name, number, lowest, highest)
+        check_int("port", port, 0, _LAST_PORT)
+        check_int("udp_port", udp_port, 0, _LAST_PORT)
+        check_int("workers", workers, 1, _MOST_WORKERS)
         if workers > 1:
             steering.check_platform()
         addresses = _EVERYWHERE if local_addrs is None else literals("local_addrs", local_addrs)
@@ -191,7 +179,7 @@ class WorkerGroup:
             raise
 
     def _bind(self, addresses: tuple[str, ...], udp_port: int, workers: int) -> dict[str, list[socket.socket]]:
-        """The sockets of each address, a worker's after another's."""
+        """Return the sockets of each address, a worker's after another's."""
         for attempt in range(_ATTEMPTS):
             by_address: dict[str, list[socket.socket]] = {}
             number = udp_port
@@ -227,24 +215,21 @@ class WorkerGroup:
         return bound
 
     def _make_slots(self, by_address: dict[str, list[socket.socket]], workers: int) -> None:
-        inboxes: list[socket.socket | None] = [None]
-        outlets: list[socket.socket] = []
+        pairs: list[tuple[socket.socket, socket.socket]] = []
         if workers > 1:
-            inboxes = []
             for _ in range(workers):
-                inbox, outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                self._sockets += (inbox, outlet)
-                inbox.setblocking(False)
-                outlet.setblocking(False)
-                inboxes.append(inbox)
-                outlets.append(outlet)
+                pairs.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                for end in pairs[-1]:
+                    self._sockets.append(end)
+                    end.setblocking(False)
+        outlets = tuple(outlet for _, outlet in pairs)
         cookie_secret = secrets.token_bytes(_SECRET_SIZE)
         self._slots = [
             WorkerSlot(
                 index,
                 (self.port, self.udp_port),
                 {normalize(address): bound[index] for address, bound in by_address.items()},
-                (inboxes[index], tuple(outlets)),
+                (pairs[index][0] if pairs else None, outlets),
                 cookie_secret,
             )
             for index in range(workers)
@@ -256,7 +241,7 @@ class WorkerGroup:
         return tuple(self._slots)
 
     def slot(self, index: int) -> WorkerSlot:
-        """The place of one worker, from 0 on. `IndexError` if there is none, or the group is closed."""
+        """Return the place of one worker, from 0 on. `IndexError` if there is none, or the group is closed."""
         if not 0 <= index < len(self._slots):
             raise IndexError(f"there is no slot {index!r} among {len(self._slots)}")
         return self._slots[index]

@@ -46,7 +46,7 @@ def test_an_address_is_bound_and_used_once_the_peer_has_agreed(requests: list[Re
     network = three_and_two()
 
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
-        assert so_far(a.local_addresses) == (A,)
+        assert so_far(a.local_addrs) == (A,)
         waiting = asyncio.ensure_future(a.add_local_address(A2))
         await settle()
         assert not waiting.done()
@@ -54,7 +54,7 @@ def test_an_address_is_bound_and_used_once_the_peer_has_agreed(requests: list[Re
         assert ports_of(network, "a") == [A, A2]
         requests[0].agree()
         await waiting
-        assert so_far(a.local_addresses) == (A, A2)
+        assert so_far(a.local_addrs) == (A, A2)
         with pytest.raises(ValueError, match="already"):
             await a.add_local_address(A2)
 
@@ -72,7 +72,7 @@ def test_an_address_is_bound_and_used_once_the_peer_has_agreed(requests: list[Re
         await waiting
         await settle()
         assert ports_of(network, "a") == [A2]
-        assert a.local_addresses == (A2,)
+        assert a.local_addrs == (A2,)
         with pytest.raises(ValueError, match="last"):
             await a.remove_local_address(A2)
 
@@ -92,7 +92,7 @@ def test_a_refusal_gives_the_causes_and_the_socket_goes(requests: list[Request])
         assert caught.value.causes == causes
         await settle()
         assert ports_of(network, "a") == [A]
-        assert a.local_addresses == (A,)
+        assert a.local_addrs == (A,)
         again = asyncio.ensure_future(a.add_local_address(A2))
         await settle()
         requests[1].agree()
@@ -129,7 +129,7 @@ def test_cancelling_the_wait_withdraws_nothing_and_leaks_nothing(requests: list[
                 continue
             requests[0].agree()
             await settle()
-            assert a.local_addresses == (A, A2)
+            assert a.local_addrs == (A, A2)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(a.remove_local_address(A2), 1.0)
             requests[1].agree()
@@ -262,10 +262,10 @@ def test_an_endpoint_changes_for_all_its_associations_and_those_to_come(requests
             assert not adding.done()
             requests[0].agree()
             await adding
-            assert so_far(a.local_addrs) == so_far(able.local_addresses) == (A, A2)
-            assert unable.local_addresses == (A,)
+            assert so_far(a.local_addrs) == so_far(able.local_addrs) == (A, A2)
+            assert unable.local_addrs == (A,)
             to_come = await a.connect("10.0.0.3", 5001)
-            assert to_come.local_addresses == (A, A2)
+            assert to_come.local_addrs == (A, A2)
             assert [path.address for path in (await y.accept()).paths] == [A, A2]
 
             removing = asyncio.ensure_future(a.remove_local_address(A))
@@ -275,7 +275,7 @@ def test_an_endpoint_changes_for_all_its_associations_and_those_to_come(requests
             requests[2].refuse()
             await removing
             await settle()
-            assert able.local_addresses == (A2,)
+            assert able.local_addrs == (A2,)
             assert so_far(a.local_addrs) == (A, A2)  # two associations have it still
             await to_come.close()
             await settle()
@@ -304,8 +304,8 @@ def test_an_endpoint_asks_the_others_where_one_association_can_not_do_without_th
         ):
             stuck, able = await z.accept(), await z.accept()
             await z.remove_local_address(Z)
-            assert stuck.local_addresses == (Z, "fd00::2")
-            assert able.local_addresses == ("fd00::2",)
+            assert stuck.local_addrs == (Z, "fd00::2")
+            assert able.local_addrs == ("fd00::2",)
             assert await stuck.heartbeat() > 0  # it has the address still
 
     network.run(main())
@@ -320,10 +320,10 @@ def test_an_endpoint_asks_the_others_where_one_peer_has_said_that_it_does_not_un
             asyncsctp.connect(A, 5001, local_addrs=Z2, config=DYNAMIC),
         ):
             unable, able = await a.accept(), await a.accept()
-            unable.core.asconf.on_error((Cause(CAUSE_UNRECOGNIZED_CHUNK, bytes([ASCONF])),))
+            unable._session.core.asconf.on_error((Cause(CAUSE_UNRECOGNIZED_CHUNK, bytes([ASCONF])),))
             await (a.add_local_address(A3) if is_added else a.remove_local_address(A2))
-            assert unable.local_addresses == (A, A2)
-            assert able.local_addresses == ((A, A2, A3) if is_added else (A,))
+            assert unable.local_addrs == (A, A2)
+            assert able.local_addrs == ((A, A2, A3) if is_added else (A,))
 
     three_and_two().run(main())
 
@@ -399,7 +399,7 @@ def test_an_endpoint_at_all_addresses_needs_no_socket(requests: list[Request]) -
         async with a, asyncsctp.open_endpoint(local_addrs=[Z, Z2], port=5001, udp_port=9899, config=DYNAMIC) as z:
             ours = await a.connect(Z, 5001)
             theirs = await z.accept()
-            assert ours.local_addresses == (A,)
+            assert ours.local_addrs == (A,)
             adding = asyncio.ensure_future(ours.add_local_address(A2))
             await settle()
             requests[0].agree()
@@ -409,7 +409,7 @@ def test_an_endpoint_at_all_addresses_needs_no_socket(requests: list[Request]) -
                 await ours.add_local_address("10.9.9.9")
             # What is sent from one of them leaves there.
             network.packets = []
-            ours.core.path_manager.local.rotate(ours.core.path_manager.primary)
+            ours._session.core.path_manager.local.rotate(ours._session.core.path_manager.primary)
             await ours.send(b"from the second")
             await settle()
             assert network.packets[0].source[0] == A2
@@ -429,13 +429,13 @@ def test_no_data_is_lost_with_a_socket_that_goes(requests: list[Request]) -> Non
         writing = asyncio.ensure_future(write())
         adding = asyncio.ensure_future(a.add_local_address(A2))
         await asyncio.sleep(0.1)
-        z.core.path_manager.add(A2, confirmed=True)
+        z._session.core.path_manager.add(A2, confirmed=True)
         requests[0].agree()
         await adding
-        a.core.path_manager.local.rotate(a.core.path_manager.primary)
+        a._session.core.path_manager.local.rotate(a._session.core.path_manager.primary)
         removing = asyncio.ensure_future(a.remove_local_address(A))
         await asyncio.sleep(0.1)
-        z.core.set_primary(A2)
+        z._session.core.set_primary(A2)
         requests[1].agree()
         await removing
         assert [(await z.recv()).data for _ in range(2000)] == [b"%d" % number * 100 for number in range(2000)]

@@ -53,15 +53,15 @@ def test_what_comes_is_added_and_what_goes_is_removed(monkeypatch: pytest.Monkey
         network.add_address(host, A2)
         await settle()
         assert asked(requests) == [("add", A2)]
-        assert so_far(a.local_addresses) == (A, A2)
+        assert so_far(a.local_addrs) == (A, A2)
         network.remove_address(host, A)
         await settle()
         assert asked(requests[1:]) == [("remove", A)]
-        assert so_far(a.local_addresses) == (A2,)
+        assert so_far(a.local_addrs) == (A2,)
         assert [address for address, _ in host._ports] == [A2]
         network.add_address(host, A)
         await settle()
-        assert a.local_addresses == (A2, A)
+        assert a.local_addrs == (A2, A)
 
     run(network, test)
 
@@ -96,11 +96,11 @@ def test_the_only_address_is_changed_when_there_is_another(monkeypatch: pytest.M
         network.remove_address(host, A)
         await asyncio.sleep(30.0)
         assert asked(requests) == []
-        assert a.local_addresses == (A,)
+        assert a.local_addrs == (A,)
         network.add_address(host, A2)
         await settle()
         assert asked(requests) == [("change", A2, A)]
-        assert a.local_addresses == (A2,)
+        assert a.local_addrs == (A2,)
         assert [address for address, _ in host._ports] == [A2]
         network.remove_address(host, A2)
         network.add_address(host, A)
@@ -193,7 +193,7 @@ def test_what_the_user_removed_does_not_come_back_by_itself(monkeypatch: pytest.
         await settle()
         assert asked(requests) == [("add", A2), ("remove", A2), ("add", A3)]
         await a.add_local_address(A2)
-        assert a.local_addresses == (A, A3, A2)
+        assert a.local_addrs == (A, A3, A2)
 
     run(network, test)
 
@@ -215,14 +215,14 @@ def test_a_server_adds_for_all_and_for_those_to_come(monkeypatch: pytest.MonkeyP
             await settle()
             assert asked(requests) == [("add", A2)]
             assert server.local_addrs == (A, A2)
-            assert {first.local_addresses, second.local_addresses} == {(A,), (A, A2)}
+            assert {first.local_addrs, second.local_addrs} == {(A,), (A, A2)}
             network.remove_address(host, A)
             await settle()
             assert asked(requests[1:]) == [("remove", A)]
             async with asyncsctp.connect(A2, 5001, udp_port=server.udp_port, local_addrs=[Z]) as late:
                 assert [path.address for path in late.paths] == [A2]
                 third = await server.accept()
-                assert third.local_addresses == (A2,)
+                assert third.local_addrs == (A2,)
             server.abort()
         assert host.on_addresses == []
 
@@ -244,7 +244,7 @@ def test_a_server_at_all_addresses_tells_each_peer_of_the_others(monkeypatch: py
             ours = await server.accept()
             await settle()
             assert asked(requests) == [("add", A2)]
-            assert ours.local_addresses == (A, A2)
+            assert ours.local_addrs == (A, A2)
             network.add_address(host, A3)
             network.remove_address(host, A)
             await settle()

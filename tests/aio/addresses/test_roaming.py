@@ -67,13 +67,13 @@ def test_an_address_is_added_preferred_and_the_first_removed() -> None:
         events = z.events()
         running = asyncio.ensure_future(traffic(a, z))
         await a.add_local_address(A2)
-        assert so_far(a.local_addresses) == (A, A2)
+        assert so_far(a.local_addrs) == (A, A2)
         while not all(path.state is asyncsctp.PathState.ACTIVE for path in z.paths):
             await anext(events)
         await a.request_peer_primary(A2)
         assert z.peer == A2
         await a.remove_local_address(A)
-        assert a.local_addresses == (A2,)
+        assert a.local_addrs == (A2,)
         assert [path.address for path in z.paths] == [A2]
         assert [address for address, _ in host._ports] == [A2]
         with pytest.raises(ValueError, match="last"):
@@ -123,13 +123,13 @@ def test_a_host_that_moves_loses_nothing(gap: float, is_server: bool) -> None:
         network.at(network.now + 3.0, partial(network.remove_address, host, A))
         network.at(network.now + 3.0 + gap, partial(network.add_address, host, A2))
         await traffic(a, z)
-        assert a.local_addresses == (A2,)
+        assert a.local_addrs == (A2,)
         assert [path.address for path in z.paths] == [A2]
         # And back, and on.
         network.at(network.now + 3.0, partial(network.remove_address, host, A2))
         network.at(network.now + 3.0 + gap, partial(network.add_address, host, A3))
         await traffic(a, z)
-        assert a.local_addresses == (A3,)
+        assert a.local_addrs == (A3,)
         assert [path.address for path in z.paths] == [A3]
 
     async def main() -> None:
@@ -169,7 +169,7 @@ def test_whatever_comes_and_goes_nothing_is_lost_and_no_address_is_left_over(see
     async def test(a: asyncsctp.Association, z: asyncsctp.Association) -> None:
         await asyncio.gather(traffic(a, z), churn())
         await asyncio.sleep(60.0)
-        assert set(a.local_addresses) == set(host.addresses)
+        assert set(a.local_addrs) == set(host.addresses)
         assert {path.address for path in z.paths} == set(host.addresses)
         assert {address for address, _ in host._ports} == set(host.addresses)
 
@@ -193,7 +193,7 @@ def test_behind_a_nat_it_moves_to_another_one() -> None:
                 network.at(3.0, partial(network.remove_address, host, "192.168.1.5"))
                 network.at(4.0, partial(network.add_address, host, "192.168.2.5"))
                 await traffic(a, z)
-                assert a.local_addresses == ("192.168.2.5",)
+                assert a.local_addrs == ("192.168.2.5",)
                 assert [path.address for path in z.paths] == ["2.2.2.2"]
 
     network.run(main(), limit=3600)
@@ -210,7 +210,7 @@ def test_real_addresses(run: Run) -> None:
             z = await end.accept()
             running = asyncio.gather(write(a, 200, 0.005), read(z, 200), write(z, 200, 0.005), read(a, 200))
             await a.add_local_address("127.0.0.2")
-            assert a.local_addresses == ("127.0.0.1", "::1", "127.0.0.2")
+            assert a.local_addrs == ("127.0.0.1", "::1", "127.0.0.2")
             events = z.events()
             while not all(path.state is asyncsctp.PathState.ACTIVE for path in z.paths):
                 await anext(events)
@@ -263,7 +263,7 @@ def test_a_real_host_that_moves_loses_nothing(run: Run) -> None:
                 if number == 100:
                     await asyncio.to_thread(ip, "addr", "del", "10.77.1.1/24", "dev", "near1")
             await writing
-            while assoc.local_addresses != ("10.77.1.3",):
+            while assoc.local_addrs != ("10.77.1.3",):
                 await assoc.send(b"still")
                 await assoc.recv()
 

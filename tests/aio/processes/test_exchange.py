@@ -32,7 +32,7 @@ def test_what_is_packed_comes_out(route: Route, congestion_experienced: bool) ->
 def test_many_datagrams_are_several_messages() -> None:
     """Each fits into a socket with the buffer that the system gives by default."""
     datagrams = [bytes([size % 256]) * size for size in (*[1252] * 200, 65507, 1, 65507, 65507, 12)]
-    trains = exchange._trains(datagrams)
+    trains = exchange._portions(datagrams)
     assert [datagram for train in trains for datagram in train] == datagrams
     assert all(trains)
     assert len(trains) < 12

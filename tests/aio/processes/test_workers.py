@@ -69,7 +69,7 @@ class Workers:
 
     @property
     def strays(self) -> int:
-        return sum(server.endpoint.statistics.handed_over for server in self.servers.values())
+        return sum(server.endpoint.stats.handed_over for server in self.servers.values())
 
     async def close(self) -> None:
         for server in self.servers.values():
@@ -151,8 +151,8 @@ def test_a_train_for_several_workers_is_sorted(run: Run, group: asyncsctp.Worker
             # RFC 9260 section 8.4 rule 5, each by the worker of the tag.
             assert sorted(read_header(answer)[2] for answer in answers) == sorted(tags)
             assert {answer[12] for answer in answers} == {SHUTDOWN_COMPLETE}
-            assert workers.servers[2].endpoint.statistics.handed_over == 3
-            assert [server.endpoint.statistics.out_of_the_blue for server in workers.servers.values()] == [1, 1, 1, 1]
+            assert workers.servers[2].endpoint.stats.handed_over == 3
+            assert [server.endpoint.stats.out_of_the_blue for server in workers.servers.values()] == [1, 1, 1, 1]
 
     run(main())
 
@@ -164,7 +164,7 @@ def test_the_abort_of_a_peer_that_forgot_all_reaches_its_worker(run: Run, group:
         async with in_slots(group) as workers, AsyncExitStack() as stack:
             for _ in range(8):
                 association = await meet(group, stack)
-                core = association._driver.core
+                core = association._session.core
                 worker = int((await ask(association, HERE[0]))[0])
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
                     peer.bind((THERE[1], 0))
@@ -224,7 +224,7 @@ def test_a_peer_that_lost_its_memory_finds_the_worker_that_remembers_it(run: Run
                 worker = int((await ask(before, HERE[0]))[0])
                 (other,) = workers.servers[worker].associations
                 udp_port = before.get_extra_info("udp_port")
-                before._driver.engine.sockets.close()  # without a word
+                before._session.engine.sockets.close()  # without a word
                 await asyncio.sleep(0)  # the system has its port back
                 after = await connect(udp_port)
                 assert int((await ask(after, HERE[0]))[0]) == worker
@@ -402,7 +402,7 @@ def test_a_tag_of_a_neighbour_that_is_gone_is_answered(run: Run, udp_port: int) 
                 peer.sendto(Seal(6000, 5001, 64 * 7 + 5).pack(control.pack_shutdown_ack()), (HERE[0], udp_port))
                 answer = await asyncio.get_running_loop().sock_recv(peer, 65536)
             assert (read_header(answer)[2], answer[12]) == (64 * 7 + 5, SHUTDOWN_COMPLETE)
-            assert server.endpoint.statistics.out_of_the_blue == 1
+            assert server.endpoint.stats.out_of_the_blue == 1
 
     run(main())
 

@@ -275,7 +275,7 @@ class PlannedPrograms:
 
     def __str__(self) -> str:
         waiting = [what for task, what in self.tasks.items() if not task.done()]
-        states = [f"{each!r}, {each.core.buffered} bytes buffered" for each in self.sides]
+        states = [f"{each!r}, {each._session.core.buffered} bytes buffered" for each in self.sides]
         return f"at {self.network.now:.3f} s: {states}; still at it: {waiting}"
 
     def run(self) -> None:

@@ -177,8 +177,8 @@ def test_a_server_at_all_addresses_answers_from_the_one_spoken_to(run: Run, host
             ours = association.get_extra_info("sockname", None)
             assert await names.get() == (host, [ours[0]])
             assert stats.t3_timeouts == stats.unexpected_chunks == 0
-            assert server.endpoint.statistics.out_of_the_blue == 0
-            assert not server.endpoint.statistics.send_failures
+            assert server.endpoint.stats.out_of_the_blue == 0
+            assert not server.endpoint.stats.send_failures
 
     run(main())
 
