@@ -113,7 +113,14 @@ def _compile(root: Path, built: Path) -> None:
 
     with _inside(root):
         extensions = mypycify(
-            ["--config-file=", "--strict", "--ignore-missing-imports", "--always-true=COMPILED", *core_modules(root)],
+            [
+                "--config-file=",
+                "--strict",
+                "--implicit-reexport",
+                "--ignore-missing-imports",
+                "--always-true=COMPILED",
+                *core_modules(root),
+            ],
             opt_level="3",
             debug_level="0",
             multi_file=True,

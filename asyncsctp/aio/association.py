@@ -20,6 +20,7 @@ from ..handlers.state import State
 from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..statistics import Statistics
 from . import reconfiguration
+from .addresses.address_book import AddressBook
 from .addresses.addresses import DynamicAddresses
 from .driver import Driver
 from .reader import Message, StreamReader
@@ -58,10 +59,11 @@ class Association(DynamicAddresses, Protocol, metaclass=_Quiet):
     `datagram_received` takes a datagram as if it had come to the local address of the primary path.
     """
 
-    __slots__ = ("__weakref__", "_driver", "_session")
+    __slots__ = ("__weakref__", "_book", "_driver", "_session")
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, book: AddressBook) -> None:
         """Not for users."""
+        self._book = book
         self._driver = driver
         self._session = driver.session
 

@@ -160,8 +160,8 @@ class Endpoint:
             loop, addresses, udp_port, config, sharing.open_socket, endpoint._on_socket_lost, make_core
         )
         endpoint._config = config = engine.core.config
-        endpoint._addresses = engine.addresses = AddressBook(engine, config, sharing, endpoint._sessions)
-        endpoint._auto_asconf = AutoAsconf(engine.addresses) if config.auto_asconf else None
+        endpoint._addresses = book = AddressBook(engine, config, sharing, endpoint._sessions)
+        endpoint._auto_asconf = AutoAsconf(book) if config.auto_asconf else None
         await anext(endpoint._guard)
         return endpoint
 
@@ -281,7 +281,7 @@ class Endpoint:
     def _add(self, core: Core, config: Config) -> Association:
         """Make an association of this core, which calls back its driver."""
         driver = Driver(Session(core, self._engine), config.send_buffer, self._on_closed)
-        self._associations[core] = association = Association(driver)
+        self._associations[core] = association = Association(driver, self._addresses)
         return association
 
     async def accept(self) -> Association:
@@ -371,7 +371,7 @@ class Endpoint:
         if self._auto_asconf is not None:
             self._auto_asconf.follow(session)
         elif self._addresses.shared:
-            addresses.greet(session)
+            addresses.greet(self._addresses, session)
 
     def _on_closed(self, session: Session) -> None:
         """Forget an association that has ended; its last packet may still have to be sent, and be asked for again."""

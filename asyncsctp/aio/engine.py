@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from ..association.association import Association as Core
 from ..association.invariants import check
@@ -22,9 +22,6 @@ from ..handlers.paths.icmp import is_quoted
 from ..paths.route import Route
 from ..udp.datagram import Address
 from .sockets import Sockets
-
-if TYPE_CHECKING:  # until the book is the endpoint's
-    from .addresses.address_book import AddressBook
 
 #: Written so much in one turn of the loop: it goes out at once, and is on its way while the program writes on.
 _FLUSH_AT: Final = 64 * 1024
@@ -43,7 +40,6 @@ class Engine:
         "_on_lost",
         "_slack",
         "_unflushed",
-        "addresses",
         "core",
         "is_ending",
         "is_lingering",
@@ -53,7 +49,6 @@ class Engine:
         "sockets",
     )
 
-    addresses: AddressBook
     core: CoreEndpoint
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[Exception], None]) -> None:

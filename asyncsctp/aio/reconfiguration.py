@@ -14,7 +14,7 @@ from ..errors import ReconfigError
 if TYPE_CHECKING:
     from ..handlers.streams.reconfig import Reconfig
     from ..handlers.streams.reconfig_jobs import Ticket
-    from .session import Session as Driver
+    from .session import Session
 
 #: What the peer may answer but success (RFC 6525 section 4.4).
 _RESULTS: Final = {
@@ -25,64 +25,64 @@ _RESULTS: Final = {
 }
 
 
-async def reset_streams(driver: Driver, outgoing: Iterable[int] | None, incoming: Iterable[int] | None) -> None:
+async def reset_streams(session: Session, outgoing: Iterable[int] | None, incoming: Iterable[int] | None) -> None:
     """See `Association.reset_streams`."""
     ours = None if outgoing is None else [check_int("a stream in outgoing", sid) for sid in outgoing]
     theirs = None if incoming is None else [check_int("a stream in incoming", sid) for sid in incoming]
-    await _carried_out(driver, _room(driver).reset_streams(ours, theirs))
+    await _carried_out(session, _room(session).reset_streams(ours, theirs))
 
 
-async def reset_tsns(driver: Driver) -> None:
+async def reset_tsns(session: Session) -> None:
     """See `Association.reset_tsns`."""
-    await _carried_out(driver, _room(driver).reset_tsns())
+    await _carried_out(session, _room(session).reset_tsns())
 
 
-async def add_streams(driver: Driver, outgoing: int, incoming: int) -> None:
+async def add_streams(session: Session, outgoing: int, incoming: int) -> None:
     """See `Association.add_streams`."""
     ours = check_int("outgoing", outgoing)
     theirs = check_int("incoming", incoming)
-    await _carried_out(driver, _room(driver).add_streams(ours, theirs))
+    await _carried_out(session, _room(session).add_streams(ours, theirs))
 
 
-def close_stream(driver: Driver, sid: int) -> Ticket | None:
+def close_stream(session: Session, sid: int) -> Ticket | None:
     """The writer of a stream was closed; None where the peer is told nothing of it."""
-    setup = driver.core.context.setup
-    if not driver.takes_messages or setup is None or not setup.stream_reconfig or sid >= setup.outgoing_streams:
+    setup = session.core.context.setup
+    if not session.takes_messages or setup is None or not setup.stream_reconfig or sid >= setup.outgoing_streams:
         return None
-    ticket = driver.core.reconfig.close_stream(sid)
-    driver.engine.flush_soon(driver.core)
+    ticket = session.core.reconfig.close_stream(sid)
+    session.engine.flush_soon(session.core)
     return ticket
 
 
-async def is_closed_with(driver: Driver, ticket: Ticket) -> bool:
+async def is_closed_with(session: Session, ticket: Ticket) -> bool:
     """Wait for the answer to the reset of a stream; whether the association was closed with it, before that came.
 
     `ReconfigError` if it was refused.
     """
-    await _answered(driver, ticket)
+    await _answered(session, ticket)
     if ticket.is_ok:
         return False
-    if ticket.result >= 0 or driver.takes_messages:
+    if ticket.result >= 0 or session.takes_messages:
         raise _refusal(ticket)
     return True
 
 
-def _room(driver: Driver) -> Reconfig:
-    driver.check_alive()
-    return driver.core.reconfig
+def _room(session: Session) -> Reconfig:
+    session.check_alive()
+    return session.core.reconfig
 
 
-async def _carried_out(driver: Driver, ticket: Ticket) -> None:
-    await _answered(driver, ticket)
+async def _carried_out(session: Session, ticket: Ticket) -> None:
+    await _answered(session, ticket)
     if not ticket.is_ok:
         raise _refusal(ticket)
 
 
-async def _answered(driver: Driver, ticket: Ticket) -> None:
-    driver.engine.flush_soon(driver.core)
-    ticket.on_done = driver.changes.wake
+async def _answered(session: Session, ticket: Ticket) -> None:
+    session.engine.flush_soon(session.core)
+    ticket.on_done = session.changes.wake
     while not ticket.is_done:
-        await driver.changes.wait()
+        await session.changes.wait()
 
 
 def _refusal(ticket: Ticket) -> ReconfigError:

@@ -180,7 +180,7 @@ class Terms:
             if name == "lifetime":
                 terms.bound = now + check_number(name, options[name], 0)
             else:
-                terms.bound = check_int(name, options[name], 0, MASK_32)
+                terms.bound = float(check_int(name, options[name], 0, MASK_32))
         return terms
 
     @property

@@ -17,12 +17,12 @@ from ..processes.membership import Membership
 
 if TYPE_CHECKING:
     from ..engine import Engine
-    from ..session import Session as Driver
+    from ..session import Session
 
 
-def ours(driver: Driver) -> tuple[str, ...]:
+def ours(session: Session) -> tuple[str, ...]:
     """The addresses that an association's packets may leave from."""
-    return driver.core.path_manager.local.sources
+    return session.core.path_manager.local.sources
 
 
 def unicast(name: str, address: object) -> str:
@@ -46,20 +46,20 @@ class AddressBook:
     addresses of the machine. `declined`: what the user took from an association, which is not to come back by itself.
     """
 
-    __slots__ = ("_config", "_engine", "_holders", "_lock", "_membership", "declined", "drivers", "shared")
+    __slots__ = ("_config", "_engine", "_holders", "_lock", "_membership", "declined", "sessions", "shared")
 
     def __init__(
-        self, engine: Engine, config: Config, membership: Membership, drivers: Callable[[], Iterable[Driver]]
+        self, engine: Engine, config: Config, membership: Membership, sessions: Callable[[], Iterable[Session]]
     ) -> None:
-        """`drivers` gives those of all associations."""
-        self.drivers = drivers
+        """`sessions` gives those of all associations."""
+        self.sessions = sessions
         self._engine = engine
         self._config = config
         self._membership = membership
-        self._holders: dict[str, set[Driver]] = NOTHING
+        self._holders: dict[str, set[Session]] = NOTHING
         self._lock: asyncio.Lock | None = None  # two may want the same
         self.shared: tuple[str, ...] = ()
-        self.declined: dict[Driver, set[str]] = NOTHING
+        self.declined: dict[Session, set[str]] = NOTHING
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -70,23 +70,23 @@ class AddressBook:
         """Whether a socket of all addresses serves this one."""
         return wildcard_of(address) in self._engine.core.local_addresses
 
-    def is_held(self, address: str, driver: Driver) -> bool:
+    def is_held(self, address: str, session: Session) -> bool:
         """Whether this association has a socket there that others need not have."""
-        return driver in self._holders.get(address, ())
+        return session in self._holders.get(address, ())
 
-    async def hold(self, address: str, driver: Driver) -> None:
+    async def hold(self, address: str, session: Session) -> None:
         """There is to be a socket as long as this association has the address. `OSError` if it can't be had."""
-        self.keep(address, driver)
+        self.keep(address, session)
         try:
             await self._bind(address)
-            driver.check_alive()
+            session.check_alive()
         except BaseException:
-            self.release(address, driver)
+            self.release(address, session)
             raise
 
-    def keep(self, address: str, driver: Driver) -> None:
+    def keep(self, address: str, session: Session) -> None:
         """If there is a socket it stays, as long as this association has the address."""
-        self._hold(address, [driver])
+        self._hold(address, [session])
 
     def check_open(self) -> None:
         """`AssociationClosed` once the endpoint is closed."""
@@ -119,30 +119,34 @@ class AddressBook:
             self._hold(address, users)
         self._close_unused(address)
 
-    def users(self, address: str) -> list[Driver]:
+    def users(self, address: str) -> list[Session]:
         """The associations that have this address."""
-        return [driver for driver in self.drivers() if address in ours(driver)]
+        return [session for session in self.sessions() if address in ours(session)]
 
-    def release(self, address: str, driver: Driver) -> None:
+    def release(self, address: str, session: Session) -> None:
         """This association does not have the address any more, or never got it."""
         holders = self._holders.get(address, set())
-        holders.discard(driver)
+        holders.discard(session)
         if not holders:
             self._holders.pop(address, None)
             # In the next turn of the loop: we may be called by what came from that very socket.
             self._engine.loop.call_soon(self._close_unused, address)
 
-    def decline(self, driver: Driver, address: str) -> None:
+    def decline(self, session: Session, address: str) -> None:
         """The user has taken this address from an association."""
         if not self.declined:
             self.declined = {}  # most endpoints never have any
-        self.declined.setdefault(driver, set()).add(address)
+        self.declined.setdefault(session, set()).add(address)
 
-    def leave(self, driver: Driver) -> None:
+    def accept(self, session: Session, address: str) -> None:
+        """Let an association have an address again that the user had taken from it."""
+        self.declined.get(session, set()).discard(address)
+
+    def leave(self, session: Session) -> None:
         """An association has ended."""
-        self.declined.pop(driver, None)
-        for address in [address for address, holders in self._holders.items() if driver in holders]:
-            self.release(address, driver)
+        self.declined.pop(session, None)
+        for address in [address for address, holders in self._holders.items() if session in holders]:
+            self.release(address, session)
 
     async def _bind(self, address: str) -> None:
         if self._lock is None:
@@ -150,10 +154,10 @@ class AddressBook:
         async with self._lock:
             await self._engine.sockets.add(address, self._config, self._membership.open_further_socket)
 
-    def _hold(self, address: str, drivers: Iterable[Driver]) -> None:
+    def _hold(self, address: str, sessions: Iterable[Session]) -> None:
         if not self._holders:
             self._holders = {}
-        self._holders.setdefault(address, set()).update(drivers)
+        self._holders.setdefault(address, set()).update(sessions)
 
     def _close_unused(self, address: str) -> None:
         core = self._engine.core

@@ -18,7 +18,7 @@ from .address_book import AddressBook, ours, unicast
 if TYPE_CHECKING:
     from ...handlers.addresses.asconf import Asconf
     from ...handlers.request import Ticket
-    from ..session import Session as Driver
+    from ..session import Session
 
 
 class DynamicAddresses:
@@ -26,7 +26,8 @@ class DynamicAddresses:
 
     __slots__ = ()
 
-    _session: Driver
+    _session: Session
+    _book: AddressBook
 
     @property
     def local_addrs(self) -> tuple[str, ...]:
@@ -43,36 +44,36 @@ class DynamicAddresses:
         error, if that has ended. An address that means nothing where the peer is, as a private one behind a NAT, is
         told as the one that the request comes from (section 5.3, 0.0.0.0 or ::).
         """
-        driver = self._session
+        session = self._session
         address = unicast("addr", addr)
-        _check_negotiated(driver)
-        if address in self.local_addrs or driver.engine.addresses.is_held(address, driver):
+        _check_negotiated(session)
+        if address in self.local_addrs or self._book.is_held(address, session):
             raise ValueError(f"{address} is an address of this association already")
-        _drop_declined(driver, address)
-        await _carried_out(driver, await add(driver, address))
+        self._book.accept(session, address)
+        await _carried_out(session, await add(self._book, session, address))
 
     async def remove_local_address(self, addr: str) -> None:
         """Use an address no more, and wait until the peer has agreed (section 4.2.2). Raises as `add_local_address`.
 
         `ValueError` if it is not in use, or is the last one from which the peer can be reached.
         """
-        driver = self._session
+        session = self._session
         address = unicast("addr", addr)
-        _check_negotiated(driver)
+        _check_negotiated(session)
         if address not in self.local_addrs:
             known = ", ".join(self.local_addrs)
             raise ValueError(f"addr must be one of our addresses in this association ({known}), not {addr!r}")
         if len(self.local_addrs) == 1:
             raise ValueError(f"{address} is the last address of this association")
-        book = driver.engine.addresses
-        ticket = remove(driver, address)
-        if not driver.engine.core.listening:
+        book = self._book
+        ticket = remove(book, session, address)
+        if not session.engine.core.listening:
             book.unshare(address)  # nobody can set up an association to it: it is that of those who have it
-        book.decline(driver, address)
+        book.decline(session, address)
         try:
-            await _carried_out(driver, ticket)
+            await _carried_out(session, ticket)
         except AsconfError:
-            _drop_declined(driver, address)
+            book.accept(session, address)
             raise
 
     async def request_peer_primary(self, addr: str) -> None:
@@ -80,93 +81,90 @@ class DynamicAddresses:
 
         Raises as `add_local_address`; `ValueError` if the address is not in use.
         """
-        driver = self._session
+        session = self._session
         address = unicast("addr", addr)
-        _check_negotiated(driver)
+        _check_negotiated(session)
         if address not in self.local_addrs:
             known = ", ".join(self.local_addrs)
             raise ValueError(f"addr must be one of our addresses in this association ({known}), not {addr!r}")
-        ticket = _room(driver).request_primary(address)
-        _begin(driver, ticket, _nothing)
-        await _carried_out(driver, ticket)
+        ticket = _room(session).request_primary(address)
+        _begin(session, ticket, _nothing)
+        await _carried_out(session, ticket)
 
 
-def takes_changes(driver: Driver) -> bool:
+def takes_changes(session: Session) -> bool:
     """Whether the peer can be asked for anything now."""
-    setup = driver.core.context.setup
-    return not driver.ended and driver.core.state is ESTABLISHED and setup is not None and setup.dynamic_addresses
+    setup = session.core.context.setup
+    return not session.ended and session.core.state is ESTABLISHED and setup is not None and setup.dynamic_addresses
 
 
-def is_usable(address: str, driver: Driver) -> bool:
+def is_usable(address: str, session: Session) -> bool:
     """Whether a packet from this address of ours can get to any of the peer's."""
-    return any(is_ipv4(address) is is_ipv4(peer) and is_source_for(address, peer) for peer in _peers(driver))
+    return any(is_ipv4(address) is is_ipv4(peer) and is_source_for(address, peer) for peer in _peers(session))
 
 
-def is_translated(address: str, driver: Driver) -> bool:
+def is_translated(address: str, session: Session) -> bool:
     """Whether the peer can't know this address by its name: there is a NAT between, or it would mean another host."""
-    return not any(in_scope(address, peer) for peer in _peers(driver))
+    return not any(in_scope(address, peer) for peer in _peers(session))
 
 
-def _peers(driver: Driver) -> list[str]:
-    return [path.route.address for path in driver.core.path_manager.paths]
+def _peers(session: Session) -> list[str]:
+    return [path.route.address for path in session.core.path_manager.paths]
 
 
-async def add(driver: Driver, address: str) -> Ticket:
+async def add(book: AddressBook, session: Session, address: str) -> Ticket:
     """Bind it, and ask the peer to take it; if it does not, nobody else needs it."""
-    await driver.engine.addresses.hold(address, driver)
-    return _request_addition(driver, address)
+    await book.hold(address, session)
+    return _request_addition(book, session, address)
 
 
-def _request_addition(driver: Driver, address: str) -> Ticket:
-    book = driver.engine.addresses
+def _request_addition(book: AddressBook, session: Session, address: str) -> Ticket:
     try:
-        ticket = _room(driver).add_local(address, is_translated(address, driver))
+        ticket = _room(session).add_local(address, is_translated(address, session))
     except BaseException:
-        book.release(address, driver)
+        book.release(address, session)
         raise
 
     def settle(is_ok: bool) -> None:
         if not is_ok:
-            book.release(address, driver)
+            book.release(address, session)
 
-    _begin(driver, ticket, settle)
+    _begin(session, ticket, settle)
     return ticket
 
 
-def remove(driver: Driver, address: str) -> Ticket:
+def remove(book: AddressBook, session: Session, address: str) -> Ticket:
     """Ask the peer to forget it; once it has, nobody else needs it."""
-    book = driver.engine.addresses
-    ticket = _room(driver).remove_local(address)
-    book.keep(address, driver)  # what is on its way there has to be taken until then
-    _begin(driver, ticket, lambda is_ok: book.release(address, driver) if is_ok else None)
+    ticket = _room(session).remove_local(address)
+    book.keep(address, session)  # what is on its way there has to be taken until then
+    _begin(session, ticket, lambda is_ok: book.release(address, session) if is_ok else None)
     return ticket
 
 
-async def change(driver: Driver, new: str, old: str) -> Ticket:
+async def change(book: AddressBook, session: Session, new: str, old: str) -> Ticket:
     """Both at once: the only address is another one now."""
-    book = driver.engine.addresses
-    await book.hold(new, driver)
+    await book.hold(new, session)
     try:
-        ticket = _room(driver).change_local(new, old, is_translated(new, driver))
+        ticket = _room(session).change_local(new, old, is_translated(new, session))
     except BaseException:
-        book.release(new, driver)
+        book.release(new, session)
         raise
-    book.keep(old, driver)
+    book.keep(old, session)
 
     def settle(is_ok: bool) -> None:
         if is_ok:
-            book.release(old, driver)
+            book.release(old, session)
         else:
-            book.release(new, driver)
+            book.release(new, session)
 
-    _begin(driver, ticket, settle)
+    _begin(session, ticket, settle)
     return ticket
 
 
-async def answered(driver: Driver, ticket: Ticket) -> bool:
+async def answered(session: Session, ticket: Ticket) -> bool:
     """Wait for the peer's answer; whether it has agreed."""
-    while not ticket.is_done and not driver.ended:
-        await driver.changes.wait()
+    while not ticket.is_done and not session.ended:
+        await session.changes.wait()
     return ticket.is_ok
 
 
@@ -178,10 +176,10 @@ async def share(book: AddressBook, addr: str) -> None:
         raise ValueError(f"{address} is an address of the endpoint already")
     await book.share(address)
     asked = []
-    for driver in list(book.drivers()):
-        if lacks(driver, address):
+    for session in list(book.sessions()):
+        if lacks(book, session, address):
             with suppress(SCTPError, ValueError):  # it has ended meanwhile, or can't be asked
-                asked.append((driver, await add(driver, address)))
+                asked.append((session, await add(book, session, address)))
     await asyncio.gather(*(answered(*each) for each in asked))
 
 
@@ -195,62 +193,58 @@ async def unshare(book: AddressBook, addr: str) -> None:
         raise ValueError(f"{address} is the last address of the endpoint")
     book.unshare(address)
     asked = []
-    for driver in book.users(address):
-        if takes_changes(driver) and len(ours(driver)) > 1:
+    for session in book.users(address):
+        if takes_changes(session) and len(ours(session)) > 1:
             with suppress(SCTPError, ValueError):  # it can't be asked, or can't do without
-                asked.append((driver, remove(driver, address)))
+                asked.append((session, remove(book, session, address)))
     await asyncio.gather(*(answered(*each) for each in asked))
 
 
-def greet(driver: Driver) -> None:
+def greet(book: AddressBook, session: Session) -> None:
     """An association has been set up: it takes what the endpoint was given while that was under way."""
-    for address in driver.engine.addresses.shared:
-        if lacks(driver, address):
-            _request_addition(driver, address)
+    for address in book.shared:
+        if lacks(book, session, address):
+            _request_addition(book, session, address)
 
 
-def lacks(driver: Driver, address: str) -> bool:
+def lacks(book: AddressBook, session: Session, address: str) -> bool:
     """Whether an address of the endpoint is of use to this association, and it does not have it yet."""
     return (
-        takes_changes(driver)
-        and is_usable(address, driver)
-        and address not in ours(driver)
-        and not driver.engine.addresses.is_held(address, driver)
+        takes_changes(session)
+        and is_usable(address, session)
+        and address not in ours(session)
+        and not book.is_held(address, session)
     )
 
 
-def _room(driver: Driver) -> Asconf:
-    driver.check_alive()
-    return driver.core.asconf
+def _room(session: Session) -> Asconf:
+    session.check_alive()
+    return session.core.asconf
 
 
-def _check_negotiated(driver: Driver) -> None:
-    _room(driver)
+def _check_negotiated(session: Session) -> None:
+    _room(session)
 
 
-def _begin(driver: Driver, ticket: Ticket, settle: Callable[[bool], None]) -> None:
+def _begin(session: Session, ticket: Ticket, settle: Callable[[bool], None]) -> None:
     """The request leaves. `settle` learns what became of it, whether anybody waits for that or not."""
 
     def done() -> None:
         settle(ticket.is_ok)
-        driver.changes.wake()
+        session.changes.wake()
 
     if ticket.is_done:
         done()
     else:
         ticket.on_done = done
-    driver.engine.flush_soon(driver.core)
+    session.engine.flush_soon(session.core)
 
 
-async def _carried_out(driver: Driver, ticket: Ticket) -> None:
-    if not await answered(driver, ticket):
-        driver.check_alive()
+async def _carried_out(session: Session, ticket: Ticket) -> None:
+    if not await answered(session, ticket):
+        session.check_alive()
         if ticket.error is not None:
             raise ticket.error.with_traceback(None)
-
-
-def _drop_declined(driver: Driver, address: str) -> None:
-    driver.engine.addresses.declined.get(driver, set()).discard(address)
 
 
 def _nothing(is_ok: bool) -> None:

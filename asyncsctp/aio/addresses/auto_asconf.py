@@ -20,7 +20,7 @@ from .address_watch import AddressChange, AddressWatch
 
 if TYPE_CHECKING:
     from ...handlers.request import Ticket
-    from ..session import Session as Driver
+    from ..session import Session
     from .address_book import AddressBook
 
 _logger = logging.getLogger("asyncsctp")
@@ -54,8 +54,8 @@ class AutoAsconf:
         self._bound = book.addresses  # as it was opened: which kinds of address it is about
         self._arrived: dict[str, None] = {}  # and are not yet the endpoint's
         self._changes = WaitList()
-        self._followers: dict[Driver, asyncio.Task[None]] = {}
-        self._refused: set[tuple[Driver, str]] = set()
+        self._followers: dict[Session, asyncio.Task[None]] = {}
+        self._refused: set[tuple[Session, str]] = set()
         self._is_begun = False
         self._is_due = False
         self._round: asyncio.Task[None] | None = None
@@ -70,10 +70,10 @@ class AutoAsconf:
             if task is not None:
                 task.cancel()
 
-    def follow(self, driver: Driver) -> None:
+    def follow(self, session: Session) -> None:
         """An association has been set up, or something has changed."""
-        if self._is_begun and driver not in self._followers:
-            self._followers[driver] = asyncio.get_running_loop().create_task(self._bring(driver))
+        if self._is_begun and session not in self._followers:
+            self._followers[session] = asyncio.get_running_loop().create_task(self._bring(session))
 
     def _on_change(self, changes: list[AddressChange]) -> None:
         if not self._is_begun:
@@ -101,8 +101,8 @@ class AutoAsconf:
             for address in self._book.addresses:
                 if address not in here and address != wildcard_of(address):
                     self._book.unshare(address)
-            for driver in list(self._book.drivers()):
-                self.follow(driver)
+            for session in list(self._book.sessions()):
+                self.follow(session)
             self._changes.wake()
         if self._arrived:  # they can't be bound, and that may be over before anything is told
             self._stop_retry()
@@ -130,122 +130,122 @@ class AutoAsconf:
         return any(
             bound == wildcard_of(address) or (is_ipv4(bound) is is_ipv4(address) and is_source_for(address, bound))
             for bound in self._bound
-        ) or any(addresses.is_usable(address, driver) for driver in self._book.drivers())
+        ) or any(addresses.is_usable(address, session) for session in self._book.sessions())
 
-    async def _bring(self, driver: Driver) -> None:
+    async def _bring(self, session: Session) -> None:
         """Bring one association up to date."""
         try:
-            await self._ask_for_all(driver)
+            await self._ask_for_all(session)
         finally:
-            del self._followers[driver]
+            del self._followers[session]
 
-    async def _ask_for_all(self, driver: Driver) -> None:
+    async def _ask_for_all(self, session: Session) -> None:
         """Ask for one thing after the other until nothing is missing and nothing too much."""
         pause = _FIRST_PAUSE
-        while addresses.takes_changes(driver):
-            new, old = self._next_step(driver)
+        while addresses.takes_changes(session):
+            new, old = self._next_step(session)
             if not new and not old:
                 return
-            if old and not new and self._is_cut_off(driver):
+            if old and not new and self._is_cut_off(session):
                 # Where there is a new address, the way out may come a little later.
                 await self._wait_for_change(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
             try:
-                ticket = await _ask(driver, new, old)
-                if await self._answered(driver, ticket):
-                    _logger.info("%r: %s", driver, _described(new, old))
+                ticket = await _ask(self._book, session, new, old)
+                if await self._answered(session, ticket):
+                    _logger.info("%r: %s", session, _described(new, old))
                     continue
                 reason = str(ticket.error)
             except (SCTPError, ValueError, NotImplementedError) as exc:
                 reason = str(exc)
             except OSError as exc:  # it has gone meanwhile, and may be back before that is told
-                _logger.warning("%r: not %s yet: %s", driver, _described(new, old), exc)
+                _logger.warning("%r: not %s yet: %s", session, _described(new, old), exc)
                 await self._wait_for_change(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
-            if driver.ended:
+            if session.ended:
                 return
-            _logger.warning("%r: not %s: %s", driver, _described(new, old), reason)
-            self._refused.add((driver, new or old))
+            _logger.warning("%r: not %s: %s", session, _described(new, old), reason)
+            self._refused.add((session, new or old))
 
     async def _wait_for_change(self, longest: float) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._changes.wait(), longest)
 
-    async def _answered(self, driver: Driver, ticket: Ticket) -> bool:
+    async def _answered(self, session: Session, ticket: Ticket) -> bool:
         """Wait for the peer's answer. If the address goes that a request leaves from, it is to have another."""
         asked = [ticket]
-        while not driver.ended and (open_ := [each for each in asked if not each.is_done]):
-            answer = asyncio.ensure_future(addresses.answered(driver, open_[0]))
+        while not session.ended and (open_ := [each for each in asked if not each.is_done]):
+            answer = asyncio.ensure_future(addresses.answered(session, open_[0]))
             change = asyncio.ensure_future(self._changes.wait())
             try:
                 await asyncio.wait((answer, change), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 answer.cancel()
                 change.cancel()
-            if not open_[0].is_done and self._is_cut_off(driver) and (new := self._way_out(driver)):
-                _logger.info("%r: %s is tried too", driver, new)
-                asked.append(await addresses.add(driver, new))
+            if not open_[0].is_done and self._is_cut_off(session) and (new := self._way_out(session)):
+                _logger.info("%r: %s is tried too", session, new)
+                asked.append(await addresses.add(self._book, session, new))
         return ticket.is_ok
 
-    def _next_step(self, driver: Driver) -> tuple[str, str]:
+    def _next_step(self, session: Session) -> tuple[str, str]:
         """What to add and what to remove; neither if all is as it should be."""
-        gone = [address for address in ours(driver) if self._is_gone(address)]
-        if gone and self._is_cut_off(driver):
-            new = self._way_out(driver)
-            if new and len(gone) > 1 and addresses.is_translated(new, driver):
+        gone = [address for address in ours(session) if self._is_gone(address)]
+        if gone and self._is_cut_off(session):
+            new = self._way_out(session)
+            if new and len(gone) > 1 and addresses.is_translated(new, session):
                 return new, ""
             return new, gone[0]
         for address in gone:
-            if (driver, address) not in self._refused:
+            if (session, address) not in self._refused:
                 return "", address
-        return self._missing(driver), ""
+        return self._missing(session), ""
 
-    def _missing(self, driver: Driver) -> str:
+    def _missing(self, session: Session) -> str:
         """An address that the association could have as well."""
         here = self._watch.addresses
         for address in self._book.addresses:
             # Through a NAT a request has to take the new way, and if that leads nowhere, no other one can follow.
-            if address in here and self._can_take(driver, address) and not addresses.is_translated(address, driver):
+            if address in here and self._can_take(session, address) and not addresses.is_translated(address, session):
                 return address
         return ""
 
     def _is_gone(self, address: str) -> bool:
         return address not in self._watch.addresses and address != wildcard_of(address)
 
-    def _is_cut_off(self, driver: Driver) -> bool:
+    def _is_cut_off(self, session: Session) -> bool:
         """Whether none of its addresses, nor of those that it has asked for, leads to the peer."""
-        local = driver.core.path_manager.local
+        local = session.core.path_manager.local
         return not any(
             address == wildcard_of(address)
-            or (address in self._watch.addresses and addresses.is_usable(address, driver))
+            or (address in self._watch.addresses and addresses.is_usable(address, session))
             for address in (*local.sources, *local.arriving)
         )
 
-    def _way_out(self, driver: Driver) -> str:
+    def _way_out(self, session: Session) -> str:
         """The address that the system would use towards the peer now; or any other, if that is being deleted."""
-        manager = driver.core.path_manager
+        manager = session.core.path_manager
         for path in (manager.primary, *manager.paths):
             source = self._watch.source_for(path.route.address)
-            if source in self._watch.addresses and self._can_take(driver, source):
+            if source in self._watch.addresses and self._can_take(session, source):
                 return source
-            if source in manager.local.leaving and (other := self._missing(driver)):
+            if source in manager.local.leaving and (other := self._missing(session)):
                 return other
         return ""
 
-    def _can_take(self, driver: Driver, address: str) -> bool:
+    def _can_take(self, session: Session, address: str) -> bool:
         return (
-            addresses.lacks(driver, address)
-            and (driver, address) not in self._refused
-            and address not in self._book.declined.get(driver, ())
+            addresses.lacks(self._book, session, address)
+            and (session, address) not in self._refused
+            and address not in self._book.declined.get(session, ())
         )
 
 
-async def _ask(driver: Driver, new: str, old: str) -> Ticket:
+async def _ask(book: AddressBook, session: Session, new: str, old: str) -> Ticket:
     if new and old:
-        return await addresses.change(driver, new, old)
-    return await addresses.add(driver, new) if new else addresses.remove(driver, old)
+        return await addresses.change(book, session, new, old)
+    return await addresses.add(book, session, new) if new else addresses.remove(book, session, old)
 
 
 def _described(new: str, old: str) -> str:
