@@ -51,7 +51,7 @@ THE_WORLD = {"asyncio", "random", "select", "selectors", "socket", "threading", 
 #: Base classes that are contracts: for plug-ins, for the lower layer, for the embedder.
 CONTRACTS = {"AssociationUser", "CongestionController", "DatagramError", "PacketProtocol", "StreamScheduler"}
 #: Base classes with a single subclass that are to become objects of their own.
-TO_DISSOLVE = {"DynamicAddresses", "_Waiting"}
+TO_DISSOLVE = {"DynamicAddresses"}
 
 #: Words that are no part of a name: everyday English and the RFCs' terms say the same (docs/architecture.md).
 BANNED = frozenset(
@@ -84,7 +84,6 @@ BANNED = frozenset(
 TO_RENAME = {
     "Fate",
     "STRANGER",
-    "_SETTLING",
     "_astray",
     "_brim",
     "_brim_of_keeping",
@@ -98,7 +97,6 @@ TO_RENAME = {
     "brim",
     "dismiss",
     "fate",
-    "is_settling",
     "on_settled",
     "owed",
     "settle",
@@ -110,7 +108,7 @@ SHARED_BASE_NAMES = {"association", "endpoint"} | {"asconf", "auth", "reconfig"}
 BASE_NAMES_TO_PART = {"addresses", "nat", "transport"}
 #: Classes that share a name: the core's and asyncio's of the same thing.
 SHARED_CLASS_NAMES = {"Association", "Endpoint", "Path"}
-CLASS_NAMES_TO_PART = {"Message", "Nat", "PacketRecord", "Receiver", "Ticket", "_Driven"}
+CLASS_NAMES_TO_PART = {"Message", "Nat", "PacketRecord", "Receiver", "_Driven"}
 
 
 def room(path: Path) -> str:

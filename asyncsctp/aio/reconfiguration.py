@@ -6,23 +6,15 @@ Knows tickets and results. What a request means is the business of the core.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..checks import check_int
 from ..errors import ReconfigError
 
 if TYPE_CHECKING:
+    from ..handlers.request import Ticket
     from ..handlers.streams.reconfig import Reconfig
-    from ..handlers.streams.reconfig_jobs import Ticket
     from .session import Session
-
-#: What the peer may answer but success (RFC 6525 section 4.4).
-_RESULTS: Final = {
-    2: "denied",
-    3: "a stream does not exist",
-    4: "another request is in progress",
-    5: "bad request number",
-}
 
 
 async def reset_streams(session: Session, outgoing: Iterable[int] | None, incoming: Iterable[int] | None) -> None:
@@ -60,10 +52,11 @@ async def is_closed_with(session: Session, ticket: Ticket) -> bool:
     `ReconfigError` if it was refused.
     """
     await _answered(session, ticket)
-    if ticket.is_ok:
+    error = ticket.error
+    if error is None:
         return False
-    if ticket.result >= 0 or session.takes_messages:
-        raise _refusal(ticket)
+    if session.takes_messages or (isinstance(error, ReconfigError) and error.result is not None):
+        raise error.with_traceback(None)
     return True
 
 
@@ -74,8 +67,8 @@ def _room(session: Session) -> Reconfig:
 
 async def _carried_out(session: Session, ticket: Ticket) -> None:
     await _answered(session, ticket)
-    if not ticket.is_ok:
-        raise _refusal(ticket)
+    if ticket.error is not None:
+        raise ticket.error.with_traceback(None)
 
 
 async def _answered(session: Session, ticket: Ticket) -> None:
@@ -83,10 +76,3 @@ async def _answered(session: Session, ticket: Ticket) -> None:
     ticket.on_done = session.changes.wake
     while not ticket.is_done:
         await session.changes.wait()
-
-
-def _refusal(ticket: Ticket) -> ReconfigError:
-    if ticket.result < 0:
-        return ReconfigError(ticket.reason or "the peer's answer was wrong")
-    what = _RESULTS.get(ticket.result, "unknown result")
-    return ReconfigError(f"the peer did not reconfigure streams: {what} (result {ticket.result})", ticket.result)

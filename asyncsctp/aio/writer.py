@@ -15,7 +15,7 @@ from .send_parts import send_parts
 from .session import Session
 
 if TYPE_CHECKING:
-    from ..handlers.streams.reconfig_jobs import Ticket
+    from ..handlers.request import Ticket
 
 Data = bytes | bytearray | memoryview
 

@@ -349,7 +349,7 @@ class Association:
         parts.packetizer.flush(parts.data)
         if data is parts.data and data is not None and data.reconfig is not None:
             self._flush_reconfig(data)
-            if data.reconfig.is_settling:
+            if data.reconfig.responder.awaits_user:
                 self._lifecycle.tell()
                 parts.packetizer.flush(parts.data)
         if parts.authentication is not None:

@@ -486,7 +486,7 @@ def _expire_t3(parts: Parts, path_id: int) -> None:
     data = parts.established
     data.sender.expire_t3(path_id)
     if data.reconfig is not None:
-        data.reconfig.on_t3()
+        data.reconfig.responder.on_t3()
 
 
 _EXPIRE: Final[dict[int, Callable[[Parts, int], None]]] = {
@@ -502,5 +502,5 @@ _EXPIRE: Final[dict[int, Callable[[Parts, int], None]]] = {
     LIFETIME: lambda parts, _: parts.established.sender.expire_lifetimes(),
     FORWARD_TSN_RTX: lambda parts, _: parts.established.sender.expire_forward_tsn(),
     WINDOW_PROBE: lambda parts, _: parts.established.sender.expire_window_probe(),
-    RECONFIG: lambda parts, _: parts.need_reconfig().expire(),
+    RECONFIG: lambda parts, _: parts.need_reconfig().requester.expire(),
 }

@@ -17,8 +17,8 @@ from ..handlers.data.submission import Submission
 from ..handlers.paths.heartbeat import Heartbeat
 from ..handlers.setup.agreement import Setup
 from ..handlers.shutdown import Shutdown
+from ..handlers.streams.outgoing_streams import OutgoingStreams
 from ..handlers.streams.reconfig import Reconfig
-from ..handlers.streams.reconfig_streams import Incoming, Outgoing
 from ..handlers.violations import Violations
 from ..inbound.reassembly import Recipient
 from ..wire.constants import PAD
@@ -102,12 +102,12 @@ class EstablishedData:
             self.reconfig = Reconfig(
                 self._context,
                 self._violations,
-                Outgoing(self._context, self.sender, self.submission),
-                Incoming(self._context, self.receiver),
+                OutgoingStreams(self._context, self.sender, self.submission),
+                self.receiver,
                 setup.local_initial_tsn,
                 setup.peer_initial_tsn,
             )
-            self._context.path_users.append(self.reconfig.requests)
+            self._context.path_users.append(self.reconfig.requester.retry)
         return self.reconfig
 
     def open_asconf(self) -> Asconf | None:
@@ -123,7 +123,7 @@ class EstablishedData:
         for user in (self.receiver, self.sender, self.shutdown):
             users.remove(user)
         if self.reconfig is not None:
-            users.remove(self.reconfig.requests)
+            users.remove(self.reconfig.requester.retry)
             self.reconfig.end(reason)
         if self.asconf is not None:
             users.remove(self.asconf.requester.retry)

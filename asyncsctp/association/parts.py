@@ -156,7 +156,7 @@ class Parts:
     def dismiss(self, path: Path) -> None:
         """Forget a path that `admit` gave, unless the packet has made its address the peer's."""
         if self.data is not None and self.data.asconf is not None:
-            self.data.asconf.peers.dismiss(path)
+            self.data.asconf.peers.discard(path)
 
     def end(self) -> None:
         """End all conversations, as the association has ended: nothing is sent or received any more."""

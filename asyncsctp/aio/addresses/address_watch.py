@@ -1,7 +1,7 @@
 """Which addresses the machine has, and when that changes: told by netlink on Linux, found by looking elsewhere.
 
-Knows sources of news and settles them: what comes and goes within a moment is not told. What an address is good for is
-the business of others.
+What comes and goes within a moment is not told. The messages of netlink are in `netlink`; what becomes of a change, in
+`auto_asconf`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...udp.transport import simulated
 from . import netlink
 
 #: A change of networks is many changes of addresses.
-_SETTLING: Final = 0.2
+_GATHERING: Final = 0.2
 _POLL_INTERVAL: Final = 2.0
 _READ_SIZE: Final = 1 << 16
 _MOST_QUESTIONS: Final = 1000  # after so many an interrupted answer is good enough
@@ -80,7 +80,7 @@ class AddressWatch:
         return MappingProxyType({address: known.interface for address, known in (self._told or {}).items()})
 
     def source_for(self, peer: str) -> str:
-        """The address that the system would use towards a peer; empty if it knows no way there."""
+        """Return the address that the system would use towards a peer; empty if it knows no way there."""
         try:
             return normalize(self._source_for(peer))
         except OSError:
@@ -97,13 +97,13 @@ class AddressWatch:
         self._take({normalize(address): _Known(0, True) for address in addresses})
 
     def _take(self, addresses: dict[str, _Known]) -> None:
-        """These are all."""
+        """Take these for all addresses that there are."""
         self._addresses = addresses
         if self._told is None:
             self._told = addresses
             self._handle = self._loop.call_later(0.0, self._begin)
         elif self._handle is None:
-            self._handle = self._loop.call_later(_SETTLING, self._tell)
+            self._handle = self._loop.call_later(_GATHERING, self._tell)
 
     def _begin(self) -> None:
         self._handle = None
@@ -206,7 +206,7 @@ class _Netlink:
             self._callback(self._told())
 
     def _read(self, data: bytes) -> bool:
-        """Whether that was news, or the end of an answer."""
+        """Take in messages; return whether any was news, or the end of an answer."""
         changed = False
         for message in netlink.read_messages(data, self._sequence):
             if isinstance(message, netlink.End):
@@ -237,7 +237,7 @@ class _Netlink:
 
 
 def _note(addresses: dict[tuple[str, int], bool], message: netlink.Address) -> bool:
-    """Whether it was news."""
+    """Take in what is said of an address; return whether it was news."""
     key = message.address, message.interface
     if not message.is_there:
         return addresses.pop(key, None) is not None
@@ -247,7 +247,7 @@ def _note(addresses: dict[tuple[str, int], bool], message: netlink.Address) -> b
 
 
 async def _poll(callback: Callable[[tuple[str, ...]], None]) -> None:
-    """Where nobody tells: look from time to time."""
+    """Look from time to time, where nobody tells."""
     loop = asyncio.get_running_loop()
     known: tuple[str, ...] = ()
     while True:
@@ -263,7 +263,7 @@ async def _poll(callback: Callable[[tuple[str, ...]], None]) -> None:
 
 
 def _is_ours(address: str) -> bool:
-    """Whether the system does not say the contrary; where there are no sockets to ask with it says nothing."""
+    """Return whether this is an address of the machine: also where there are no sockets to ask the system with."""
     try:
         with socket.socket(socket.AF_INET if is_ipv4(address) else socket.AF_INET6, socket.SOCK_DGRAM) as sock:
             sock.bind(sockaddr_of((address, 0)))
@@ -273,7 +273,7 @@ def _is_ours(address: str) -> bool:
 
 
 def _sources() -> list[str]:
-    """Where packets to the rest of the world would leave from."""
+    """Return the addresses that packets to the rest of the world would leave from."""
     found = []
     for target in _FAR_AWAY:
         with suppress(OSError):  # no way there

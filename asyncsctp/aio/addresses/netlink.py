@@ -1,6 +1,6 @@
 """What the kernel of Linux says of the machine's addresses (rtnetlink), as bytes.
 
-Knows the layout of the messages. Does not know sockets, nor who wants to know.
+Knows the layout of the messages. The socket is in `address_watch`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def pack_address_request(sequence: int) -> bytes:
 
 
 def read_messages(data: bytes, sequence: int) -> Iterator[Address | End | Interruption]:
-    """What a datagram says; `sequence` is that of what was asked. What is cut short or unknown says nothing."""
+    """Yield what a datagram says; `sequence` is that of our question. What is cut short or unknown is passed over."""
     at = 0
     while at + _header.size <= len(data):
         size, kind, flags, number, _ = _header.unpack_from(data, at)

@@ -1,6 +1,6 @@
 """From a name to an association: which addresses a peer has, from where they are reached, and trying them (RFC 8305).
 
-Knows names, addresses and attempts; does not know what an attempt does.
+Knows names, addresses and attempts. What an attempt does is in `aio.endpoint`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Opening(Generic[T]):
 
 
 def literals(name: str, addresses: str | Iterable[str]) -> tuple[str, ...]:
-    """Addresses in their one spelling, each once. `TypeError` or `ValueError` names the argument."""
+    """Return addresses in their one spelling, each once. `TypeError` or `ValueError` names the argument."""
     found: list[str] = []
     for address in (addresses,) if isinstance(addresses, str) else addresses:
         if not isinstance(address, str):
@@ -80,7 +80,7 @@ def literals(name: str, addresses: str | Iterable[str]) -> tuple[str, ...]:
 
 
 async def peer_candidates(host: str | Sequence[str], family: int) -> list[tuple[str, ...]]:
-    """The peers to try, in order, each with its addresses: several for a name, one for a list of the peer's addresses.
+    """Return the peers to try, in order, each with its addresses: several for a name, one for a list of addresses.
 
     `socket.gaierror` for a name that can't be resolved, `ValueError` if no address is of the family.
     """
@@ -96,7 +96,7 @@ async def peer_candidates(host: str | Sequence[str], family: int) -> list[tuple[
 
 
 async def local_addresses(host: str | None, local_addrs: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Where a listener listens: at the addresses of `host` and at `local_addrs`; without either at all."""
+    """Return where a listener listens: at the addresses of `host` and at `local_addrs`; without either at all."""
     found: list[str] = []
     if host:
         found.extend(await _addresses_of(host, socket.AF_UNSPEC))
@@ -106,8 +106,10 @@ async def local_addresses(host: str | None, local_addrs: str | Iterable[str] | N
 
 
 async def source_addresses(peers: Iterable[str], udp_port: int) -> tuple[str, ...]:
-    """Our addresses that the system would use towards these. `SCTPError` if it has no way to any of them, with the
-    `errno` of the last; `OSError` if it has no sockets to ask with.
+    """Return our addresses that the system would use towards these peers.
+
+    `SCTPError` if it has no way to any of them, with the `errno` of the last; `OSError` if it has no sockets to ask
+    with.
     """
     found: list[str] = []
     failure: OSError | None = None
@@ -139,10 +141,10 @@ async def _source_address(peer: str, udp_port: int) -> str:
 
 
 async def race(attempts: Sequence[Callable[[], Coroutine[Any, Any, A]]], *, overlap: bool = True) -> A:
-    """The first attempt that succeeds. Each begins when the one before it has failed, or 0.25 s after it did (RFC
-    8305).
+    """Return what the first attempt that succeeds leads to (RFC 8305).
 
-    `overlap=False`: only when the one before has failed. If all fail, raises the error of the first that got an answer.
+    Each begins when the one before has failed, or 0.25 s after that began; with `overlap=False` only when it has
+    failed. If all fail, raises the error of the first that got an answer.
     """
     if len(attempts) == 1:
         return await attempts[0]()
@@ -176,7 +178,7 @@ async def race(attempts: Sequence[Callable[[], Coroutine[Any, Any, A]]], *, over
 
 
 async def _addresses_of(host: str, family: int) -> list[str]:
-    """The addresses of a name or literal, the families by turns (RFC 8305 section 4)."""
+    """Return the addresses of a name or literal, the families by turns (RFC 8305 section 4)."""
     try:
         literal = normalize(host)
     except ValueError:

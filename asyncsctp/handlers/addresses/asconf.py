@@ -153,8 +153,8 @@ class Asconf:
         return address
 
     def _is_translated(self, address: str) -> bool:
-        """True if a NAT may call this address otherwise, and the peer is used to that (draft natsupp section 6.6). One
-        may as well stand between two private networks.
+        """Return whether a NAT may call this address otherwise, and the peer expects that (draft natsupp section 6.6).
+        One may as well stand between two private networks.
         """
         return self._may_be_translated and is_translatable(address)
 
@@ -167,7 +167,7 @@ class Asconf:
 
     def admit(self, datagram: bytes, route: Route) -> Path | None:
         """Return a path for a packet with our tag from an address that is not the peer's, if an ASCONF is in it that
-        may make it the peer's (section 5.2 D2), or the answer to ours. Call `peers.dismiss` with it afterwards.
+        may make it the peer's (section 5.2 D2), or the answer to ours. Call `peers.discard` with it afterwards.
         """
         if self._context.state not in PERMITTED or not in_scope(route.address, route.address):
             return None
@@ -185,7 +185,7 @@ class Asconf:
                 self.requester.refuse_all()
 
     def _is_found(self, datagram: bytes, route: Route) -> bool:
-        """True if the Address Parameter of one of its ASCONFs is an address of the peer, or a wildcard (D2, D2-ext).
+        """Return whether the Address Parameter of one of its ASCONFs names the peer, or is a wildcard (D2, D2-ext).
 
         Or was, when the same ASCONF came before: its sender has moved on and still waits for the answer. Or if the
         answer is in it that we wait for: who moves as well has no other address to send that from.
@@ -202,7 +202,7 @@ class Asconf:
         return False
 
     def _is_authentic(self, datagram: bytes) -> bool:
-        """True if the ASCONF stands behind an AUTH chunk that is right (D5); before anything is made for its sender."""
+        """Return whether the ASCONF stands behind an AUTH chunk that is right (D5), before anything is made for it."""
         keyring = self._context.keyring
         for first16, at, _, end in islice(tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL):
             if first16 >> 8 == AUTH:

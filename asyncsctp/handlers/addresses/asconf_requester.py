@@ -262,9 +262,10 @@ class AsconfRequester:
             self._transmit(request)
 
     def _is_in_vain(self, request: AddressRequest) -> bool:
-        """True if a new address of ours, the only one that this may leave from, seems to be of no use. That is no
-        reason to end an association which has others (B2), nor to let all other requests wait for ever where these are
-        heard.
+        """Return whether a new address of ours, the only one that this may leave from, seems to be of no use.
+
+        That is no reason to end an association which has others (B2), nor to let all other requests wait for ever where
+        these are heard.
         """
         paths = self._context.paths
         if not request.needs_source or request.source in paths.local.sources or paths.is_held:
@@ -275,7 +276,7 @@ class AsconfRequester:
     # What the peer answers.
 
     def awaits(self, number: int) -> bool:
-        """True if the ASCONF with this number is under way."""
+        """Return whether the ASCONF with this number is under way."""
         return self.current is not None and number == self._next_number - 1 & MASK_32
 
     def on_ack(self, data: bytes, start: int, end: int) -> None:

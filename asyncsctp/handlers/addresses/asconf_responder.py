@@ -56,8 +56,8 @@ class AsconfResponder:
         self._peers = peers
         self._reckons_with_nats = setup.disable_restart
         self._expected = setup.peer_initial_tsn  # 'Peer-Sequence-Number' + 1
-        #: Number and ASCONF-ACK of the last requests, the oldest first.
-        self._kept: list[tuple[int, bytes]] = []
+        #: By number the ASCONF-ACKs to the last requests, the oldest first.
+        self._kept: dict[int, bytes] = {}
         self._packet = b""  # the one that the last request came in
         #: What leaves with the next flush: by the address that it goes to, the way there and how many bytes may go.
         self._queued: dict[str, tuple[Route, int, list[bytes]]] = {}
@@ -75,8 +75,9 @@ class AsconfResponder:
             if is_first:
                 self._kept.clear()  # E1
             answer = self._carry_out(asconf, path, route)
-            self._kept.append((asconf.number, answer))
-            del self._kept[:-_KEPT]
+            self._kept[asconf.number] = answer
+            if len(self._kept) > _KEPT:
+                del self._kept[next(iter(self._kept))]
             self._expected = self._expected + 1 & MASK_32  # V5
         elif steps < 0:  # E2
             answer = self.answer_to(asconf.number)
@@ -87,7 +88,7 @@ class AsconfResponder:
 
     def answer_to(self, number: int) -> bytes:
         """Return the ASCONF-ACK to a request that was carried out, empty if it is not kept."""
-        return next((answer for known, answer in self._kept if known == number), b"")
+        return self._kept.get(number, b"")
 
     def flush(self) -> None:
         """Send one packet to each address that something came from, as full as it may be (E6, E7)."""

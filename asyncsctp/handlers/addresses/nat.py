@@ -132,7 +132,7 @@ class Nat:
             self._recover(asconf, path, path.route.local)
 
     def _is_last_resort(self, path: Path) -> bool:
-        """True if data goes there, or would, had its time-outs not sent it on to one that fails as well."""
+        """Return whether data goes there, or would, had its time-outs not sent it on to one that fails as well."""
         data_path = self._context.paths.data_path()
         return path is data_path or data_path.state is not PathState.ACTIVE
 
@@ -155,7 +155,7 @@ class Nat:
         return self._newcomer
 
     def is_last_word(self, datagram: bytes) -> bool:
-        """True if a packet with our tag, from an address that is not the peer's, is nothing but the end of this
+        """Return whether a packet with our tag, from an address that is not the peer's, is nothing but the end of this
         association.
 
         Whoever gives up cannot say any more that a NAT has moved it. RFC 9260 section 8.5.1 B and C go by the tag, and

@@ -32,7 +32,7 @@ class PeerAddresses:
         self.adopt(self._prepare(address))
 
     def admit(self, route: Route) -> Path:
-        """Return a path for a packet that may make its source an address of the peer; `adopt` or `dismiss` it later."""
+        """Return a path for a packet that may make its source an address of the peer; `adopt` or `discard` it later."""
         path = self._prepare(route.address)
         self._context.paths.learn(path, route)
         path.reply_route = path.route
@@ -48,7 +48,7 @@ class PeerAddresses:
         context.emit(PeerAddressChanged(path.route.address, "added"))
         self._heartbeat.watch(path, context.now)
 
-    def dismiss(self, path: Path) -> None:
+    def discard(self, path: Path) -> None:
         """Forget the path that `admit` has given for a packet, unless it was adopted."""
         paths = self._context.paths
         if path not in paths.paths:

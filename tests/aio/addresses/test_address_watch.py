@@ -204,7 +204,7 @@ def no_netlink(*_: object) -> None:
 def test_elsewhere_it_is_found_by_looking(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A platform without netlink."""
     monkeypatch.setattr(address_watch, "_POLL_INTERVAL", 0.05)
-    monkeypatch.setattr(address_watch, "_SETTLING", 0.01)
+    monkeypatch.setattr(address_watch, "_GATHERING", 0.01)
 
     async def main() -> None:
         ip("addr", "add", "10.77.0.1/24", "dev", "lo")

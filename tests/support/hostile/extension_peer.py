@@ -183,8 +183,8 @@ class ExtensionPeer(Script):
         data = self.association._parts.data
         reconfig = data.reconfig if data is not None else None
         if reconfig is not None:
-            assert len(reconfig._answers) <= 2
-            assert sum(job.answers >= 0 for job in reconfig.requests.queue) <= 2  # the others are the user's own
+            assert len(reconfig.responder._answers) <= 2
+            assert reconfig.requester.answers_queued <= 2  # the others are the user's own
         assert self.reception.incoming_streams <= 65535
         transmission = self.association._parts.established.sender
         assert len(transmission.outstanding._gap_ranges) <= len(transmission.outstanding.records)
@@ -265,11 +265,11 @@ class ExtensionPeer(Script):
             deferral = self.reception._queue._deferral if self.is_up else None
             if reconfig is None or deferral is None or not deferral.is_guess:
                 return
-            job = reconfig.requests.current
-            if job is None:
+            current = reconfig.requester.current
+            if current is None:
                 self.wait()  # it was answered "In progress" too often, and is asked again
             else:
-                self.send(pack_reconfig([pack_response(max(job.out_number, job.in_number), DENIED)]))
+                self.send(pack_reconfig([pack_response(max(part.number for part in current.parts), DENIED)]))
         raise AssertionError("what was put aside waits for a request that is never sent")
 
     @staticmethod
@@ -395,7 +395,7 @@ class RandomExtensionChunks:
         """The one that is expected, mostly."""
         data = self.script.association._parts.data
         reconfig = data.reconfig if data is not None else None
-        expected = reconfig._expected if reconfig is not None else self.script.theirs(0)
+        expected = reconfig.responder._expected if reconfig is not None else self.script.theirs(0)
         away = self.random.choice((0, 0, 0, 1, -1, -2, -3, self.number(5)))
         return expected + away & 0xFFFFFFFF
 
@@ -405,10 +405,10 @@ class RandomExtensionChunks:
         number = self.request_number()
         data = script.association._parts.data
         reconfig = data.reconfig if data is not None else None
-        current = reconfig.requests.current if reconfig is not None else None
+        current = reconfig.requester.current if reconfig is not None else None
         ours = script.ours(self.number(5) - 2)
         if current is not None and random.random() < 0.7:
-            ours = max(current.out_number, current.in_number) & 0xFFFFFFFF
+            ours = max(part.number for part in current.parts) & 0xFFFFFFFF
         sids = [random.choice((*self.sids, 3, 15)) for _ in range(random.choice((0, 1, 1, 4, 300)))]
         last_tsn = script.theirs(self.tsn() + random.choice((-1, -1, 3)))
         result = random.choice((0, 1, 1, 1, 2, 3, 4, 5, 6, 6, 7, 0xFFFFFFFF))

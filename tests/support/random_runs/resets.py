@@ -6,8 +6,8 @@ from functools import partial
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationClosed, ReconfigError
+from asyncsctp.handlers.request import Ticket
 from asyncsctp.handlers.state import ESTABLISHED
-from asyncsctp.handlers.streams.reconfig_jobs import Ticket
 from asyncsctp.testing import LinkSettings
 from asyncsctp.testing.network import Datagram
 from asyncsctp.wire import tlv
