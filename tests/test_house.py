@@ -51,7 +51,7 @@ THE_WORLD = {"asyncio", "random", "select", "selectors", "socket", "threading", 
 #: Base classes that are contracts: for plug-ins, for the lower layer, for the embedder.
 CONTRACTS = {"AssociationUser", "CongestionController", "DatagramError", "PacketProtocol", "StreamScheduler"}
 #: Base classes with a single subclass that are to become objects of their own.
-TO_DISSOLVE = {"DynamicAddresses"}
+TO_DISSOLVE: set[str] = set()
 
 #: Words that are no part of a name: everyday English and the RFCs' terms say the same (docs/architecture.md).
 BANNED = frozenset(

@@ -17,14 +17,15 @@ from ..errors import EndOfStream, SCTPError
 from ..events import Event
 from ..handlers.auth import Authentication
 from ..handlers.state import State
+from ..handlers.streams.reconfig import Reconfig
 from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..statistics import Statistics
-from . import reconfiguration
 from .addresses.address_book import AddressBook
-from .addresses.addresses import DynamicAddresses
+from .addresses.dynamic_addresses import DynamicAddresses
 from .driver import Driver
 from .reader import Message, StreamReader
 from .receipts import Receipt
+from .requests import carried_out
 from .send_options import SendOptions
 from .snapshots import Abandoned, Negotiated, Path, paths_of
 from .writer import Data, StreamWriter
@@ -49,7 +50,7 @@ class _Quiet(type):
 
 
 @final
-class Association(DynamicAddresses, Protocol, metaclass=_Quiet):
+class Association(Protocol, metaclass=_Quiet):
     """An SCTP association: messages on streams, to a peer that may have several addresses (RFC 9260 section 1.3).
 
     Made by `connect`, by an `Endpoint`, or for the handler of `serve`. As a context manager it shuts down gracefully
@@ -59,13 +60,13 @@ class Association(DynamicAddresses, Protocol, metaclass=_Quiet):
     `datagram_received` takes a datagram as if it had come to the local address of the primary path.
     """
 
-    __slots__ = ("__weakref__", "_book", "_driver", "_session")
+    __slots__ = ("__weakref__", "_addresses", "_driver", "_session")
 
     def __init__(self, driver: Driver, book: AddressBook) -> None:
         """Not for users."""
-        self._book = book
         self._driver = driver
         self._session = driver.session
+        self._addresses = DynamicAddresses(driver.session, book)
 
     def __dir__(self) -> list[str]:
         return dir(type(self))
@@ -185,21 +186,29 @@ class Association(DynamicAddresses, Protocol, metaclass=_Quiet):
         `ReconfigError`, with the peer's result code, if it did not agree, or if RFC 6525 was not negotiated;
         `ValueError` for ids out of range.
         """
-        await reconfiguration.reset_streams(self._session, outgoing, incoming)
+        ours = None if outgoing is None else [check_int("a stream in outgoing", sid) for sid in outgoing]
+        theirs = None if incoming is None else [check_int("a stream in incoming", sid) for sid in incoming]
+        await carried_out(self._session, self._reconfig.reset_streams(ours, theirs))
 
     async def reset_tsns(self) -> None:
         """Let TSNs and all sequence numbers of both sides begin anew, once all that was written has been acknowledged.
 
         What is written meanwhile leaves after it. Readers go on. Raises as `reset_streams` does.
         """
-        await reconfiguration.reset_tsns(self._session)
+        await carried_out(self._session, self._reconfig.reset_tsns())
 
     async def add_streams(self, outgoing: int = 0, incoming: int = 0) -> None:
         """Add so many streams, and wait for the peer's answer.
 
         `ValueError` if there were more than 65535 of either direction then; else raises as `reset_streams` does.
         """
-        await reconfiguration.add_streams(self._session, outgoing, incoming)
+        ours, theirs = check_int("outgoing", outgoing), check_int("incoming", incoming)
+        await carried_out(self._session, self._reconfig.add_streams(ours, theirs))
+
+    @property
+    def _reconfig(self) -> Reconfig:
+        self._session.check_alive()
+        return self._core.reconfig
 
     def set_stream_priority(self, sid: int, value: int) -> None:
         """Tell the scheduler what it needs to know of a stream (RFC 8260 section 3): with `Priority` the smaller value
@@ -307,6 +316,39 @@ class Association(DynamicAddresses, Protocol, metaclass=_Quiet):
         Costs nothing while nobody listens. It keeps 1,024 events at most; then the oldest are dropped.
         """
         return self._driver.listen()
+
+    # Our own addresses (RFC 5061).
+
+    @property
+    def local_addrs(self) -> tuple[str, ...]:
+        """Our addresses that this association uses."""
+        return self._addresses.addresses
+
+    async def add_local_address(self, addr: str) -> None:
+        """Use one more address of this machine, and wait until the peer has agreed (RFC 5061 section 4.2.1).
+
+        Cancelling the wait does not withdraw the request. `AsconfError`, with the peer's error causes, if it did not
+        agree, or if it can't be asked: RFC 5061 was not negotiated, the association is shutting down, the peer has
+        restarted it meanwhile; then the address is not used. `OSError` if it is not the machine's, `ValueError` if it
+        is in use already or still being removed, or is no unicast address; `AssociationClosed`, or the association's
+        error, if that has ended. An address that means nothing where the peer is, as a private one behind a NAT, is
+        told as the one that the request comes from (section 5.3, 0.0.0.0 or ::).
+        """
+        await self._addresses.add_local_address(addr)
+
+    async def remove_local_address(self, addr: str) -> None:
+        """Use an address no more, and wait until the peer has agreed (section 4.2.2). Raises as `add_local_address`.
+
+        `ValueError` if it is not in use, or is the last one from which the peer can be reached.
+        """
+        await self._addresses.remove_local_address(addr)
+
+    async def request_peer_primary(self, addr: str) -> None:
+        """Ask the peer to send to this address of ours (section 4.2.4), and wait until it has agreed.
+
+        Raises as `add_local_address`; `ValueError` if the address is not in use.
+        """
+        await self._addresses.request_peer_primary(addr)
 
     # Paths and settings. What changes something raises `AssociationClosed`, or the association's error, after the end.
 

@@ -25,9 +25,9 @@ from ..paths.route import normalize
 from ..statistics import EndpointStatistics
 from ..udp.transport import simulated
 from ..wire.constants import UDP_PORT
-from .addresses import addresses
 from .addresses.address_book import AddressBook
 from .addresses.auto_asconf import AutoAsconf
+from .addresses.dynamic_addresses import DynamicAddresses, add_to_all, remove_from_all
 from .addresses.resolve import Opening, peer_candidates, race
 from .association import Association
 from .driver import Driver
@@ -160,8 +160,8 @@ class Endpoint:
             loop, addresses, udp_port, config, sharing.open_socket, endpoint._on_socket_lost, make_core
         )
         endpoint._config = config = engine.core.config
-        endpoint._addresses = book = AddressBook(engine, config, sharing, endpoint._sessions)
-        endpoint._auto_asconf = AutoAsconf(book) if config.auto_asconf else None
+        endpoint._addresses = book = AddressBook(engine, config, sharing)
+        endpoint._auto_asconf = AutoAsconf(book, endpoint._dynamic_addresses) if config.auto_asconf else None
         await anext(endpoint._guard)
         return endpoint
 
@@ -217,7 +217,7 @@ class Endpoint:
         if it is no unicast address, `NotImplementedError` where processes share the port, `AssociationClosed` once the
         endpoint is closed.
         """
-        await addresses.share(self._addresses, addr)
+        await add_to_all(self._addresses, self._dynamic_addresses(), addr)
 
     async def remove_local_address(self, addr: str) -> None:
         """Use an address no more. Waits as `add_local_address`; associations that can't do without, or whose peers
@@ -225,7 +225,7 @@ class Endpoint:
 
         `ValueError` if the endpoint does not have it, or it is the last one; `AssociationClosed` once it is closed.
         """
-        await addresses.unshare(self._addresses, addr)
+        await remove_from_all(self._addresses, self._dynamic_addresses(), addr)
 
     def is_closing(self) -> bool:
         """Return whether it takes no more associations from peers."""
@@ -275,7 +275,7 @@ class Endpoint:
         except BaseException:
             association.abort()
             raise
-        self._greet(association._session)
+        self._catch_up(association)
         return association
 
     def _add(self, core: Core, config: Config) -> Association:
@@ -360,18 +360,18 @@ class Endpoint:
         else:
             call_soon(association.abort)
         if self._auto_asconf is not None or self._addresses.shared:
-            call_soon(self._greet, association._session)
+            call_soon(self._catch_up, association)
         return association
 
-    def _sessions(self) -> list[Session]:
-        return [association._session for association in self._associations.values()]
+    def _dynamic_addresses(self) -> list[DynamicAddresses]:
+        return [association._addresses for association in self._associations.values()]
 
-    def _greet(self, session: Session) -> None:
+    def _catch_up(self, association: Association) -> None:
         """Give an association that was set up what the endpoint was given meanwhile."""
         if self._auto_asconf is not None:
-            self._auto_asconf.follow(session)
-        elif self._addresses.shared:
-            addresses.greet(self._addresses, session)
+            self._auto_asconf.follow(association._addresses)
+        else:
+            association._addresses.catch_up()
 
     def _on_closed(self, session: Session) -> None:
         """Forget an association that has ended; its last packet may still have to be sent, and be asked for again."""
@@ -379,7 +379,7 @@ class Endpoint:
         seconds = session.core.context.linger
         if seconds and self._may_linger:
             self._lingers_until = max(self._lingers_until, self._engine.now() + min(seconds, LONGEST))
-        self._addresses.leave(session)
+        self._addresses.forget(session.core)
         if self._closes_when_idle and not self._associations:
             self._close_soon()
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
-from typing import TYPE_CHECKING, Any, Unpack, final
+from typing import Any, Unpack, final
 
-from ..errors import AssociationClosed
+from ..errors import AssociationClosed, ReconfigError
+from ..handlers.request import Ticket
 from .inbox import Inbox
 from .outlet import Outlet
 from .receipts import Receipt
-from .reconfiguration import close_stream, is_closed_with
+from .requests import answered, ask, raise_error
 from .send_options import PartsOptions, SendOptions
 from .send_parts import send_parts
 from .session import Session
-
-if TYPE_CHECKING:
-    from ..handlers.request import Ticket
 
 Data = bytes | bytearray | memoryview
 
@@ -149,11 +147,19 @@ class StreamWriter:
         comes to its end; writers that are closed in the same turn of the loop share a request. Its id is free again
         once the peer has reset its direction too. Without, the peer hears nothing of it, and the stream stays claimed.
         """
-        if not self._closing:
-            self._closing = True
-            self._ticket = close_stream(self._session, self._sid)
-            if self._ticket is not None:
-                self._inbox.open_claims().close(self._sid)
+        if self._closing:
+            return
+        self._closing = True
+        session = self._session
+        setup = session.core.context.setup
+        if (
+            session.takes_messages
+            and setup is not None
+            and setup.stream_reconfig
+            and self._sid < setup.outgoing_streams
+        ):
+            self._ticket = ask(session, session.core.reconfig.close_stream(self._sid))
+            self._inbox.open_claims().close(self._sid)
 
     def is_closing(self) -> bool:
         """Return whether no more messages can be written.
@@ -169,7 +175,12 @@ class StreamWriter:
         written to the association has been acknowledged. Raises as `drain` does.
         """
         ticket = self._ticket
-        if ticket is None or await is_closed_with(self._session, ticket):
+        if ticket is not None and not await answered(self._session, ticket):
+            error = ticket.error
+            if self._session.takes_messages or (isinstance(error, ReconfigError) and error.result is not None):
+                raise_error(ticket)
+            ticket = None  # the association was closed, before the answer came
+        if ticket is None:
             await self._outlet.flush()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:

@@ -1,32 +1,30 @@
 """At which of its addresses an endpoint has a socket, and for whom: for all of its associations, or for some of them.
 
-Knows sockets and who holds them. What the peer has to be told is the business of others.
+Knows sockets and who holds them. What the peer has to be told is known by `dynamic_addresses`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, final
+from collections.abc import Iterable
+from typing import final
 
+from ...association.association import Association as Core
 from ...config import Config
 from ...errors import AssociationClosed
 from ...paths.route import in_scope, normalize, wildcard_of
 from ...tables import NOTHING
+from ..engine import Engine
 from ..processes.membership import Membership
 
-if TYPE_CHECKING:
-    from ..engine import Engine
-    from ..session import Session
 
-
-def ours(session: Session) -> tuple[str, ...]:
-    """The addresses that an association's packets may leave from."""
-    return session.core.path_manager.local.sources
+def ours(core: Core) -> tuple[str, ...]:
+    """Return the addresses that an association's packets may leave from."""
+    return core.path_manager.local.sources
 
 
 def unicast(name: str, address: object) -> str:
-    """An address in its one spelling. `TypeError` or `ValueError` names the argument that is none that we can have."""
+    """Return an address in its one spelling. `TypeError` or `ValueError` names the argument that we can't have."""
     if not isinstance(address, str):
         raise TypeError(f"{name} must be an IP address as str, not {address!r}")
     try:
@@ -40,26 +38,20 @@ def unicast(name: str, address: object) -> str:
 
 @final
 class AddressBook:
-    """Of one endpoint. An address is shared by all of its associations, or held by those that have it.
+    """The addresses of one endpoint. One is shared by all of its associations, or held by those that have it."""
 
-    `shared`: what became so after the endpoint was opened, whether a socket was needed for it or there was one for all
-    addresses of the machine. `declined`: what the user took from an association, which is not to come back by itself.
-    """
+    __slots__ = ("_config", "_declined", "_engine", "_holders", "_lock", "_membership", "shared")
 
-    __slots__ = ("_config", "_engine", "_holders", "_lock", "_membership", "declined", "sessions", "shared")
-
-    def __init__(
-        self, engine: Engine, config: Config, membership: Membership, sessions: Callable[[], Iterable[Session]]
-    ) -> None:
-        """`sessions` gives those of all associations."""
-        self.sessions = sessions
+    def __init__(self, engine: Engine, config: Config, membership: Membership) -> None:
         self._engine = engine
         self._config = config
         self._membership = membership
-        self._holders: dict[str, set[Session]] = NOTHING
+        self._holders: dict[str, set[Core]] = NOTHING
         self._lock: asyncio.Lock | None = None  # two may want the same
+        self._declined: dict[Core, set[str]] = NOTHING  # what the user took from an association
+        #: What became an address of all associations after the endpoint was opened, whether a socket was needed for it,
+        #: or there was one for all addresses of the machine.
         self.shared: tuple[str, ...] = ()
-        self.declined: dict[Session, set[str]] = NOTHING
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -67,34 +59,33 @@ class AddressBook:
         return tuple(dict.fromkeys((*self._engine.core.local_addresses, *self.shared)))
 
     def is_covered(self, address: str) -> bool:
-        """Whether a socket of all addresses serves this one."""
+        """Return whether a socket of all addresses serves this one."""
         return wildcard_of(address) in self._engine.core.local_addresses
 
-    def is_held(self, address: str, session: Session) -> bool:
-        """Whether this association has a socket there that others need not have."""
-        return session in self._holders.get(address, ())
+    def is_held(self, address: str, core: Core) -> bool:
+        """Return whether this association has a socket there that others need not have."""
+        return core in self._holders.get(address, ())
 
-    async def hold(self, address: str, session: Session) -> None:
-        """There is to be a socket as long as this association has the address. `OSError` if it can't be had."""
-        self.keep(address, session)
+    async def hold(self, address: str, core: Core) -> None:
+        """Have a socket as long as this association has the address. `OSError` if it can't be had."""
+        self.keep(address, core)
         try:
             await self._bind(address)
-            session.check_alive()
         except BaseException:
-            self.release(address, session)
+            self.release(address, core)
             raise
 
-    def keep(self, address: str, session: Session) -> None:
-        """If there is a socket it stays, as long as this association has the address."""
-        self._hold(address, [session])
+    def keep(self, address: str, core: Core) -> None:
+        """Keep the socket, if there is one, as long as this association has the address."""
+        self._hold(address, [core])
 
     def check_open(self) -> None:
-        """`AssociationClosed` once the endpoint is closed."""
+        """Raise `AssociationClosed` once the endpoint is closed."""
         if self._engine.is_stopped:
             raise AssociationClosed("the endpoint has been closed")
 
     async def share(self, address: str) -> None:
-        """It is an address of all associations from now on. `OSError` if it can't be had."""
+        """Make it an address of all associations from now on. `OSError` if it can't be had."""
         self.check_open()
         await self._bind(address)
         if self._engine.is_stopped:
@@ -102,12 +93,12 @@ class AddressBook:
             self.check_open()
         if address not in self.shared:
             self.shared = (*self.shared, address)
-        core = self._engine.core
-        if not self.is_covered(address) and address not in core.local_addresses:
-            core.local_addresses = (*core.local_addresses, address)
+        endpoint = self._engine.core
+        if not self.is_covered(address) and address not in endpoint.local_addresses:
+            endpoint.local_addresses = (*endpoint.local_addresses, address)
 
     def unshare(self, address: str) -> None:
-        """It is an address of those associations alone that have it, as long as they do.
+        """Leave it to those associations alone that have it, as long as they do.
 
         The last one stays that of associations to come, until there is another.
         """
@@ -119,34 +110,38 @@ class AddressBook:
             self._hold(address, users)
         self._close_unused(address)
 
-    def users(self, address: str) -> list[Session]:
-        """The associations that have this address."""
-        return [session for session in self.sessions() if address in ours(session)]
+    def users(self, address: str) -> list[Core]:
+        """Return the associations that have this address."""
+        return [core for core in self._engine.core.associations if address in ours(core)]
 
-    def release(self, address: str, session: Session) -> None:
-        """This association does not have the address any more, or never got it."""
+    def release(self, address: str, core: Core) -> None:
+        """Close the socket, unless it has other users: this association has the address no more, or never got it."""
         holders = self._holders.get(address, set())
-        holders.discard(session)
+        holders.discard(core)
         if not holders:
             self._holders.pop(address, None)
             # In the next turn of the loop: we may be called by what came from that very socket.
             self._engine.loop.call_soon(self._close_unused, address)
 
-    def decline(self, session: Session, address: str) -> None:
-        """The user has taken this address from an association."""
-        if not self.declined:
-            self.declined = {}  # most endpoints never have any
-        self.declined.setdefault(session, set()).add(address)
+    def decline(self, core: Core, address: str) -> None:
+        """Take note that the user has taken this address from an association: it is not to come back by itself."""
+        if not self._declined:
+            self._declined = {}  # most endpoints never have any
+        self._declined.setdefault(core, set()).add(address)
 
-    def accept(self, session: Session, address: str) -> None:
-        """Let an association have an address again that the user had taken from it."""
-        self.declined.get(session, set()).discard(address)
+    def allow(self, core: Core, address: str) -> None:
+        """Undo `decline`."""
+        self._declined.get(core, set()).discard(address)
 
-    def leave(self, session: Session) -> None:
-        """An association has ended."""
-        self.declined.pop(session, None)
-        for address in [address for address, holders in self._holders.items() if session in holders]:
-            self.release(address, session)
+    def is_declined(self, core: Core, address: str) -> bool:
+        """Return whether the user has taken this address from the association."""
+        return address in self._declined.get(core, ())
+
+    def forget(self, core: Core) -> None:
+        """Release all that an association holds, which has ended."""
+        self._declined.pop(core, None)
+        for address in [address for address, holders in self._holders.items() if core in holders]:
+            self.release(address, core)
 
     async def _bind(self, address: str) -> None:
         if self._lock is None:
@@ -154,10 +149,10 @@ class AddressBook:
         async with self._lock:
             await self._engine.sockets.add(address, self._config, self._membership.open_further_socket)
 
-    def _hold(self, address: str, sessions: Iterable[Session]) -> None:
+    def _hold(self, address: str, cores: Iterable[Core]) -> None:
         if not self._holders:
             self._holders = {}
-        self._holders.setdefault(address, set()).update(sessions)
+        self._holders.setdefault(address, set()).update(cores)
 
     def _close_unused(self, address: str) -> None:
         core = self._engine.core

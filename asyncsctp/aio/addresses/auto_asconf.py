@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from ...errors import SCTPError
+from ...handlers.request import Ticket
 from ...paths.route import is_ipv4, is_source_for, wildcard_of
 from ..flow_control import WaitList
-from . import addresses
-from .address_book import ours
+from ..requests import answered
+from .address_book import AddressBook
 from .address_watch import AddressChange, AddressWatch
-
-if TYPE_CHECKING:
-    from ...handlers.request import Ticket
-    from ..session import Session
-    from .address_book import AddressBook
+from .dynamic_addresses import DynamicAddresses
 
 _logger = logging.getLogger("asyncsctp")
 
@@ -33,10 +31,11 @@ _BIND_PAUSE: Final = 5.0
 
 @final
 class AutoAsconf:
-    """Of one endpoint, from when it is opened until `close`."""
+    """What follows the machine's addresses for one endpoint, from when it is opened until `close`."""
 
     __slots__ = (
         "_arrived",
+        "_associations",
         "_book",
         "_bound",
         "_changes",
@@ -49,13 +48,15 @@ class AutoAsconf:
         "_watch",
     )
 
-    def __init__(self, book: AddressBook) -> None:
+    def __init__(self, book: AddressBook, associations: Callable[[], Iterable[DynamicAddresses]]) -> None:
+        """`associations` gives the addresses of each association that there is."""
         self._book = book
+        self._associations = associations
         self._bound = book.addresses  # as it was opened: which kinds of address it is about
         self._arrived: dict[str, None] = {}  # and are not yet the endpoint's
         self._changes = WaitList()
-        self._followers: dict[Session, asyncio.Task[None]] = {}
-        self._refused: set[tuple[Session, str]] = set()
+        self._followers: dict[DynamicAddresses, asyncio.Task[None]] = {}
+        self._refused: set[tuple[DynamicAddresses, str]] = set()
         self._is_begun = False
         self._is_due = False
         self._round: asyncio.Task[None] | None = None
@@ -70,10 +71,10 @@ class AutoAsconf:
             if task is not None:
                 task.cancel()
 
-    def follow(self, session: Session) -> None:
-        """An association has been set up, or something has changed."""
-        if self._is_begun and session not in self._followers:
-            self._followers[session] = asyncio.get_running_loop().create_task(self._bring(session))
+    def follow(self, association: DynamicAddresses) -> None:
+        """Bring an association up to date that has been set up, or for which something has changed."""
+        if self._is_begun and association not in self._followers:
+            self._followers[association] = asyncio.get_running_loop().create_task(self._bring(association))
 
     def _on_change(self, changes: list[AddressChange]) -> None:
         if not self._is_begun:
@@ -90,7 +91,7 @@ class AutoAsconf:
             self._round = asyncio.get_running_loop().create_task(self._follow_machine())
 
     async def _follow_machine(self) -> None:
-        """The endpoint's own addresses first, then those of each association."""
+        """Bring up to date the endpoint's own addresses first, then those of each association."""
         while self._is_due:
             self._is_due = False
             self._refused.clear()
@@ -101,8 +102,8 @@ class AutoAsconf:
             for address in self._book.addresses:
                 if address not in here and address != wildcard_of(address):
                     self._book.unshare(address)
-            for session in list(self._book.sessions()):
-                self.follow(session)
+            for association in self._associations():
+                self.follow(association)
             self._changes.wake()
         if self._arrived:  # they can't be bound, and that may be over before anything is told
             self._stop_retry()
@@ -114,7 +115,7 @@ class AutoAsconf:
             self._retry = None
 
     async def _share(self, address: str) -> bool:
-        """Make it the endpoint's, if that is of use; whether there is nothing left to do about it."""
+        """Make it the endpoint's, if that is of use; true if there is nothing left to do about it."""
         if address in self._book.addresses or not self._is_wanted(address):
             return True
         try:
@@ -126,34 +127,35 @@ class AutoAsconf:
         return True
 
     def _is_wanted(self, address: str) -> bool:
-        """Whether it is of a kind with what the endpoint was opened at, or of use to an association."""
+        """Return whether it is of a kind with what the endpoint was opened at, or of use to an association."""
         return any(
             bound == wildcard_of(address) or (is_ipv4(bound) is is_ipv4(address) and is_source_for(address, bound))
             for bound in self._bound
-        ) or any(addresses.is_usable(address, session) for session in self._book.sessions())
+        ) or any(association.is_usable(address) for association in self._associations())
 
-    async def _bring(self, session: Session) -> None:
+    async def _bring(self, association: DynamicAddresses) -> None:
         """Bring one association up to date."""
         try:
-            await self._ask_for_all(session)
+            await self._ask_for_all(association)
         finally:
-            del self._followers[session]
+            del self._followers[association]
 
-    async def _ask_for_all(self, session: Session) -> None:
+    async def _ask_for_all(self, association: DynamicAddresses) -> None:
         """Ask for one thing after the other until nothing is missing and nothing too much."""
+        session = association.session
         pause = _FIRST_PAUSE
-        while addresses.takes_changes(session):
-            new, old = self._next_step(session)
+        while association.can_change:
+            new, old = self._next_step(association)
             if not new and not old:
                 return
-            if old and not new and self._is_cut_off(session):
+            if old and not new and self._is_cut_off(association):
                 # Where there is a new address, the way out may come a little later.
                 await self._wait_for_change(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
             try:
-                ticket = await _ask(self._book, session, new, old)
-                if await self._answered(session, ticket):
+                ticket = await _ask(association, new, old)
+                if await self._answered(association, ticket):
                     _logger.info("%r: %s", session, _described(new, old))
                     continue
                 reason = str(ticket.error)
@@ -167,85 +169,85 @@ class AutoAsconf:
             if session.ended:
                 return
             _logger.warning("%r: not %s: %s", session, _described(new, old), reason)
-            self._refused.add((session, new or old))
+            self._refused.add((association, new or old))
 
     async def _wait_for_change(self, longest: float) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._changes.wait(), longest)
 
-    async def _answered(self, session: Session, ticket: Ticket) -> bool:
-        """Wait for the peer's answer. If the address goes that a request leaves from, it is to have another."""
+    async def _answered(self, association: DynamicAddresses, ticket: Ticket) -> bool:
+        """Wait for the peer's answer. If the address goes that a request leaves from, give it another one."""
+        session = association.session
         asked = [ticket]
         while not session.ended and (open_ := [each for each in asked if not each.is_done]):
-            answer = asyncio.ensure_future(addresses.answered(session, open_[0]))
+            answer = asyncio.ensure_future(answered(session, open_[0]))
             change = asyncio.ensure_future(self._changes.wait())
             try:
                 await asyncio.wait((answer, change), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 answer.cancel()
                 change.cancel()
-            if not open_[0].is_done and self._is_cut_off(session) and (new := self._way_out(session)):
+            if not open_[0].is_done and self._is_cut_off(association) and (new := self._way_out(association)):
                 _logger.info("%r: %s is tried too", session, new)
-                asked.append(await addresses.add(self._book, session, new))
+                asked.append(await association.add(new))
         return ticket.is_ok
 
-    def _next_step(self, session: Session) -> tuple[str, str]:
-        """What to add and what to remove; neither if all is as it should be."""
-        gone = [address for address in ours(session) if self._is_gone(address)]
-        if gone and self._is_cut_off(session):
-            new = self._way_out(session)
-            if new and len(gone) > 1 and addresses.is_translated(new, session):
+    def _next_step(self, association: DynamicAddresses) -> tuple[str, str]:
+        """Return what to add and what to remove; neither if all is as it should be."""
+        gone = [address for address in association.addresses if self._is_gone(address)]
+        if gone and self._is_cut_off(association):
+            new = self._way_out(association)
+            if new and len(gone) > 1 and association.is_translated(new):
                 return new, ""
             return new, gone[0]
         for address in gone:
-            if (session, address) not in self._refused:
+            if (association, address) not in self._refused:
                 return "", address
-        return self._missing(session), ""
+        return self._missing(association), ""
 
-    def _missing(self, session: Session) -> str:
-        """An address that the association could have as well."""
+    def _missing(self, association: DynamicAddresses) -> str:
+        """Return an address that the association could have as well."""
         here = self._watch.addresses
         for address in self._book.addresses:
             # Through a NAT a request has to take the new way, and if that leads nowhere, no other one can follow.
-            if address in here and self._can_take(session, address) and not addresses.is_translated(address, session):
+            if address in here and self._can_take(association, address) and not association.is_translated(address):
                 return address
         return ""
 
     def _is_gone(self, address: str) -> bool:
         return address not in self._watch.addresses and address != wildcard_of(address)
 
-    def _is_cut_off(self, session: Session) -> bool:
-        """Whether none of its addresses, nor of those that it has asked for, leads to the peer."""
-        local = session.core.path_manager.local
+    def _is_cut_off(self, association: DynamicAddresses) -> bool:
+        """Return whether none of its addresses, nor of those that it has asked for, leads to the peer."""
+        local = association.session.core.path_manager.local
         return not any(
-            address == wildcard_of(address)
-            or (address in self._watch.addresses and addresses.is_usable(address, session))
+            address == wildcard_of(address) or (address in self._watch.addresses and association.is_usable(address))
             for address in (*local.sources, *local.arriving)
         )
 
-    def _way_out(self, session: Session) -> str:
-        """The address that the system would use towards the peer now; or any other, if that is being deleted."""
-        manager = session.core.path_manager
+    def _way_out(self, association: DynamicAddresses) -> str:
+        """Return the address that the system would use towards the peer now; or any other, if that is being deleted."""
+        manager = association.session.core.path_manager
         for path in (manager.primary, *manager.paths):
             source = self._watch.source_for(path.route.address)
-            if source in self._watch.addresses and self._can_take(session, source):
+            if source in self._watch.addresses and self._can_take(association, source):
                 return source
-            if source in manager.local.leaving and (other := self._missing(session)):
+            if source in manager.local.leaving and (other := self._missing(association)):
                 return other
         return ""
 
-    def _can_take(self, session: Session, address: str) -> bool:
+    def _can_take(self, association: DynamicAddresses, address: str) -> bool:
         return (
-            addresses.lacks(self._book, session, address)
-            and (session, address) not in self._refused
-            and address not in self._book.declined.get(session, ())
+            association.lacks(address)
+            and (association, address) not in self._refused
+            and not self._book.is_declined(association.session.core, address)
         )
 
 
-async def _ask(book: AddressBook, session: Session, new: str, old: str) -> Ticket:
+async def _ask(association: DynamicAddresses, new: str, old: str) -> Ticket:
     if new and old:
-        return await addresses.change(book, session, new, old)
-    return await addresses.add(book, session, new) if new else addresses.remove(book, session, old)
+        return await association.change(new, old)
+    return await association.add(new) if new else association.remove(old)
 
 
 def _described(new: str, old: str) -> str:

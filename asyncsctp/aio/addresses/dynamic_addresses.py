@@ -1,0 +1,207 @@
+"""Our addresses in one association, which change while it lives (RFC 5061): what it takes to ask the peer for that.
+
+Knows which sockets a request takes; which there are, and for whom, is in `address_book`. `requests` waits for answers,
+and `handlers.addresses` knows what a request means. Where addresses follow those of the machine, `auto_asconf` asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final, final
+
+from ...errors import AsconfError, SCTPError
+from ...handlers.addresses.asconf import Asconf
+from ...handlers.request import Ticket
+from ...handlers.state import ESTABLISHED
+from ...paths.route import in_scope, is_ipv4, is_source_for
+from ..requests import answered, ask, raise_error
+from ..session import Session
+from .address_book import AddressBook, ours, unicast
+
+
+@final
+class DynamicAddresses:
+    """The addresses of one association."""
+
+    __slots__ = ("_book", "session")
+
+    def __init__(self, session: Session, book: AddressBook) -> None:
+        self.session: Final = session
+        self._book = book
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Our addresses that its packets leave from."""
+        return ours(self.session.core)
+
+    # The user calls, through `Association`.
+
+    async def add_local_address(self, addr: str) -> None:
+        """Do what `Association.add_local_address` says."""
+        address = unicast("addr", addr)
+        self._check_negotiated()
+        if address in self.addresses or self._book.is_held(address, self.session.core):
+            raise ValueError(f"{address} is an address of this association already")
+        self._book.allow(self.session.core, address)
+        await self._carried_out(await self.add(address))
+
+    async def remove_local_address(self, addr: str) -> None:
+        """Do what `Association.remove_local_address` says."""
+        book, core = self._book, self.session.core
+        address = self._own(addr)
+        if len(self.addresses) == 1:
+            raise ValueError(f"{address} is the last address of this association")
+        ticket = self.remove(address)
+        if not self.session.engine.core.listening:
+            book.unshare(address)  # nobody can set up an association to it: it is that of those who have it
+        book.decline(core, address)
+        try:
+            await self._carried_out(ticket)
+        except AsconfError:
+            book.allow(core, address)
+            raise
+
+    async def request_peer_primary(self, addr: str) -> None:
+        """Do what `Association.request_peer_primary` says."""
+        address = self._own(addr)
+        await self._carried_out(ask(self.session, self._asconf.request_primary(address)))
+
+    async def _carried_out(self, ticket: Ticket) -> None:
+        """Wait for the peer's answer. `AsconfError` if it does not agree, or what the association has ended by."""
+        if not await answered(self.session, ticket):
+            self.session.check_alive()
+            raise_error(ticket)
+
+    @property
+    def _asconf(self) -> Asconf:
+        self.session.check_alive()
+        return self.session.core.asconf
+
+    def _check_negotiated(self) -> None:
+        """Raise unless addresses can be changed."""
+        _ = self._asconf
+
+    def _own(self, addr: str) -> str:
+        """Return one of our addresses here in its one spelling. Raises if it is none, or addresses can't be changed."""
+        address = unicast("addr", addr)
+        self._check_negotiated()
+        if address not in self.addresses:
+            known = ", ".join(self.addresses)
+            raise ValueError(f"addr must be one of our addresses in this association ({known}), not {addr!r}")
+        return address
+
+    # What can be asked.
+
+    @property
+    def can_change(self) -> bool:
+        """True if the peer can be asked for anything now."""
+        session = self.session
+        setup = session.core.context.setup
+        return not session.ended and session.core.state is ESTABLISHED and setup is not None and setup.dynamic_addresses
+
+    def is_usable(self, address: str) -> bool:
+        """Return whether a packet from this address of ours can get to any of the peer's."""
+        return any(is_ipv4(address) is is_ipv4(peer) and is_source_for(address, peer) for peer in self._peers())
+
+    def is_translated(self, address: str) -> bool:
+        """Return whether the peer can't know this address by its name: there is a NAT, or it means another host."""
+        return not any(in_scope(address, peer) for peer in self._peers())
+
+    def lacks(self, address: str) -> bool:
+        """Return whether an address of the endpoint is of use here, and the association does not have it yet."""
+        return (
+            self.can_change
+            and self.is_usable(address)
+            and address not in self.addresses
+            and not self._book.is_held(address, self.session.core)
+        )
+
+    def _peers(self) -> list[str]:
+        return [path.route.address for path in self.session.core.path_manager.paths]
+
+    # Asking.
+
+    async def add(self, address: str) -> Ticket:
+        """Bind a new address, and ask the peer to take it; if it does not, nobody else needs the socket."""
+        await self._hold(address)
+        return self.add_bound(address)
+
+    def add_bound(self, address: str) -> Ticket:
+        """Do the same for one that is bound already."""
+        book, core = self._book, self.session.core
+        try:
+            ticket = self._asconf.add_local(address, self.is_translated(address))
+        except BaseException:
+            book.release(address, core)
+            raise
+        return ask(self.session, ticket, lambda is_ok: None if is_ok else book.release(address, core))
+
+    def remove(self, address: str) -> Ticket:
+        """Ask the peer to forget an address; once it has, nobody else needs the socket."""
+        book, core = self._book, self.session.core
+        ticket = self._asconf.remove_local(address)
+        book.keep(address, core)  # what is on its way there has to be taken until then
+        return ask(self.session, ticket, lambda is_ok: book.release(address, core) if is_ok else None)
+
+    async def change(self, new: str, old: str) -> Ticket:
+        """Ask for both at once: the only address becomes another one."""
+        book, core = self._book, self.session.core
+        await self._hold(new)
+        try:
+            ticket = self._asconf.change_local(new, old, self.is_translated(new))
+        except BaseException:
+            book.release(new, core)
+            raise
+        book.keep(old, core)
+        return ask(self.session, ticket, lambda is_ok: book.release(old if is_ok else new, core))
+
+    def catch_up(self) -> None:
+        """Ask for the addresses that the endpoint was given while the association was set up."""
+        for address in self._book.shared:
+            if self.lacks(address):
+                self.add_bound(address)
+
+    async def _hold(self, address: str) -> None:
+        """Have a socket there. `OSError` if it can't be had; what the association has ended by, if it has meanwhile."""
+        core = self.session.core
+        await self._book.hold(address, core)
+        if self.session.ended:
+            self._book.release(address, core)
+            self.session.check_alive()
+
+
+# What the endpoint is given or loses is for all associations.
+
+
+async def add_to_all(book: AddressBook, associations: Iterable[DynamicAddresses], addr: str) -> None:
+    """Do what `Endpoint.add_local_address` says."""
+    address = unicast("addr", addr)
+    book.check_open()
+    if address in book.addresses:
+        raise ValueError(f"{address} is an address of the endpoint already")
+    await book.share(address)
+    asked = []
+    for each in associations:
+        if each.lacks(address):
+            with suppress(SCTPError, ValueError):  # it has ended meanwhile, or can't be asked
+                asked.append((each.session, await each.add(address)))
+    await asyncio.gather(*(answered(*each) for each in asked))
+
+
+async def remove_from_all(book: AddressBook, associations: Iterable[DynamicAddresses], addr: str) -> None:
+    """Do what `Endpoint.remove_local_address` says."""
+    address = unicast("addr", addr)
+    book.check_open()
+    if address not in book.addresses:
+        raise ValueError(f"addr must be one of the endpoint's addresses ({', '.join(book.addresses)}), not {addr!r}")
+    if len(book.addresses) == 1:
+        raise ValueError(f"{address} is the last address of the endpoint")
+    book.unshare(address)
+    asked = []
+    for each in associations:
+        if address in each.addresses and each.can_change and len(each.addresses) > 1:
+            with suppress(SCTPError, ValueError):  # it can't be asked, or can't do without
+                asked.append((each.session, each.remove(address)))
+    await asyncio.gather(*(answered(*each) for each in asked))
