@@ -31,6 +31,7 @@ class ReceiveWindow:
         "checked_above",
         "counted_below",
         "granted",
+        "quiet_above",
         "size",
         "update_at",
         "_budget",
@@ -58,6 +59,8 @@ class ReceiveWindow:
         self.counted_below = 0
         #: With as little unread as this, or less, an update of the window may be worth a SACK.
         self.update_at = -1
+        #: With more unread than this neither is so, whatever is held.
+        self.quiet_above = -1
         self._queue = queue
         self._tracker = tracker
         self._budget = budget
@@ -145,6 +148,7 @@ class ReceiveWindow:
             self._exempt = exempt
         self.announced = a_rwnd
         self.update_at = self._capacity - (self._capacity >> 2) - a_rwnd
+        self.quiet_above = max(self.update_at, self.counted_below)
         return a_rwnd
 
     def count(self) -> bool:
@@ -177,6 +181,7 @@ class ReceiveWindow:
         self.counted_below = -1
         if used > FLOOR:
             self.counted_below = used - slack if used - slack > FLOOR else FLOOR
+        self.quiet_above = max(self.update_at, self.counted_below)
         self._streams_counted_below = 0
         if kept:
             self._streams_counted_below = stream_state - slack if kept > slack else _FEW_STREAMS

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Final, final
 
-from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_UNORDERED, I_DATA, I_DATA_HEADER_SIZE, MASK_16, MASK_32
+from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_UNORDERED, I_DATA, I_DATA_HEADER_SIZE, MASK_32
 from ..wire.octets import read_data, read_i_data
 from .ack_summary import AckSummary
 from .gap_ranges import Withdrawn, subtract
@@ -558,18 +558,17 @@ def _unacknowledged(records: list[PacketRecord]) -> list[OutboundMessage]:
             continue
         at = 0
         for tsn in range(record.first_tsn, record.last_tsn + 1):
-            flags, length, _, key, ppid = read_data(record.body, at)
+            flags, length, _, sid, _, ppid = read_data(record.body, at)
             message = record.message
             if message is not None and tsn == message.tsn:
                 messages[message] = None
             elif flags & WHOLE == WHOLE:
                 start = at + DATA_HEADER_SIZE
                 if flags >> 8 == I_DATA:
-                    _, _, _, sid, _, ppid = read_i_data(record.body, at)
-                    key = sid << 16
+                    ppid = read_i_data(record.body, at)[5]
                     start = at + I_DATA_HEADER_SIZE
                 data = record.body[start : at + length]
-                messages[OutboundMessage(key >> 16, data, ppid, flags & (WHOLE | FLAG_UNORDERED))] = None
+                messages[OutboundMessage(sid, data, ppid, flags & (WHOLE | FLAG_UNORDERED))] = None
             at += (length + 3) & -4
     return list(messages)
 
@@ -577,9 +576,7 @@ def _unacknowledged(records: list[PacketRecord]) -> list[OutboundMessage]:
 def _identify(record: PacketRecord, tsn: int) -> tuple[int, int]:
     """Return a chunk's flags, and a key that the chunks of its message share, of the stream, order and SSN or MID."""
     at = record.offset(tsn)
-    flags, _, _, key, _ = read_data(record.body, at)
-    unordered = flags & FLAG_UNORDERED
+    flags, _, _, sid, number, _ = read_data(record.body, at)
     if flags >> 8 == I_DATA:
-        _, _, _, sid, mid, _ = read_i_data(record.body, at)
-        return flags, (sid << 3 | unordered) << 32 | mid
-    return flags, (key >> 16 << 3 | unordered) << 32 | key & MASK_16
+        number = read_i_data(record.body, at)[4]
+    return flags, (sid << 3 | flags & FLAG_UNORDERED) << 32 | number

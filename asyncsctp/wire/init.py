@@ -38,7 +38,7 @@ from .tlv import Malformed
 
 #: How many addresses of a peer's list are looked at.
 MAX_ADDRESSES: Final = 64
-#: So many bytes of unrecognized parameters are kept to be reported back, as far as a packet has room for them.
+#: So many bytes of unrecognized parameters are kept to be reported back, as far as a packet has space for them.
 MAX_UNRECOGNIZED_SIZE: Final = 1024
 #: Parameters of no more bytes are remembered: all INITs of a stack have the same. Longer ones hold nonces, addresses.
 _USUAL_SIZE: Final = 64

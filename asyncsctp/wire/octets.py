@@ -27,12 +27,13 @@ if COMPILED:
     def read_item(data: bytes, at: i64) -> tuple[i64, i64]:
         return i64(read_i16_be(data, at)) & 0xFFFF, i64(read_i16_be(data, at + 2)) & 0xFFFF
 
-    def read_data(data: bytes, at: i64) -> tuple[i64, i64, i64, i64, i64]:
+    def read_data(data: bytes, at: i64) -> tuple[i64, i64, i64, i64, i64, i64]:
         return (
             i64(read_i16_be(data, at)) & 0xFFFF,
             i64(read_i16_be(data, at + 2)) & 0xFFFF,
             i64(read_i32_be(data, at + 4)) & 0xFFFFFFFF,
-            i64(read_i32_be(data, at + 8)) & 0xFFFFFFFF,
+            i64(read_i16_be(data, at + 8)) & 0xFFFF,
+            i64(read_i16_be(data, at + 10)) & 0xFFFF,
             i64(read_i32_be(data, at + 12)) & 0xFFFFFFFF,
         )
 
@@ -115,8 +116,8 @@ else:
 
     _DATA: Final = Struct("!HHIII")
 
-    #: Of a chunk: type and flags (below 256 if it is DATA), length, wire TSN, `sid << 16 | ssn`, PPID.
-    read_data: Callable[[bytes, int], tuple[int, int, int, int, int]] = _DATA.unpack_from
+    #: Of a chunk: type and flags (below 256 if it is DATA), length, wire TSN, sid, SSN, PPID.
+    read_data: Callable[[bytes, int], tuple[int, int, int, int, int, int]] = Struct("!HHIHHI").unpack_from
 
     _I_DATA: Final = Struct("!HHIHxxII")
 
@@ -136,7 +137,7 @@ else:
         return checksum
 
     def write_data(writer: Writer, flags: int, length: int, wire_tsn: int, key: int, ppid: int) -> None:
-        """Write the header of a DATA chunk, from what `read_data` gives."""
+        """Write the header of a DATA chunk; `key` is `sid << 16 | ssn`."""
         writer.append(_DATA.pack(flags, length, wire_tsn, key, ppid))
 
     def write_i_data(writer: Writer, first16: int, length: int, wire_tsn: int, sid: int, mid: int, number: int) -> None:

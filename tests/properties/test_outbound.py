@@ -210,7 +210,7 @@ def test_outstanding_against_one_entry_per_tsn(commands: list[tuple]) -> None:  
             at = 0
             tsns = []
             while at < len(body):
-                _, length, tsn, _, _ = read_data(body, at)
+                _, length, tsn, _, _, _ = read_data(body, at)
                 tsns.append(tsn)
                 at += (length + 3) & -4
             assert tsns == sorted(tsn for tsn, c in model.chunks.items() if c.lost or c.timed_out)[: len(tsns)]
@@ -264,15 +264,14 @@ def test_every_message_leaves_whole_and_in_order(
         at = 0
         tsn = next_tsn
         while at < len(body):
-            flags, length, wire_tsn, key, ppid = read_data(body, at)
+            flags, length, wire_tsn, sid, ssn, ppid = read_data(body, at)
             assert wire_tsn == tsn
             assert length <= max_chunk
-            sid = key >> 16
             assert ppid == sid
             if flags & 2:
                 assert not whole
-                open_ssn = key & 0xFFFF
-            assert open_ssn == key & 0xFFFF
+                open_ssn = ssn
+            assert open_ssn == ssn
             whole += body[at + 16 : at + length]
             if flags & 1:
                 arrived.append((sid, whole, bool(flags & 4)))

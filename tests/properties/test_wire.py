@@ -232,8 +232,8 @@ def test_gap_blocks_of_any_kind_cover_what_they_say(blocks: list[tuple[int, int]
 @given(st.integers(0, 15), u32, u16, u16, u32, st.binary(min_size=1, max_size=40))
 def test_data_comes_back(flags: int, tsn: int, sid: int, ssn: int, ppid: int, user_data: bytes) -> None:
     chunk = pack_data(flags, tsn, sid, ssn, ppid, user_data)
-    first16, length, wire_tsn, key, found_ppid = read_data(chunk, 0)
-    assert (first16, wire_tsn, key >> 16, key & 0xFFFF, found_ppid) == (flags, tsn, sid, ssn, ppid)
+    first16, length, wire_tsn, *numbers, found_ppid = read_data(chunk, 0)
+    assert (first16, wire_tsn, *numbers, found_ppid) == (flags, tsn, sid, ssn, ppid)
     assert chunk[16:length] == user_data
     assert len(chunk) == (length + 3) // 4 * 4
 

@@ -18,7 +18,7 @@ from ...inbound.reassembly import ReassemblyQueue, Recipient
 from ...inbound.receive_window import SILLY_WINDOW, ReceiveWindow
 from ...paths.path import Path
 from ...wire import causes
-from ...wire.constants import DATA, DATA_HEADER_SIZE, FLAG_IMMEDIATE, I_DATA, I_DATA_HEADER_SIZE, MASK_16, MASK_32
+from ...wire.constants import DATA, DATA_HEADER_SIZE, FLAG_IMMEDIATE, I_DATA, I_DATA_HEADER_SIZE, MASK_32
 from ...wire.forward_tsn import read_forward_tsn
 from ...wire.octets import read_data, read_i_data
 from ...wire.serial import unwrap
@@ -77,8 +77,7 @@ class Receiver:
         8260 section 2.2.3). This is the walk of `wire.tlv`, with the header's further fields read in the same step.
         """
         interleaved = self._interleaved
-        chunk_type = I_DATA if interleaved else DATA
-        if data[at] != chunk_type:
+        if data[at] != (I_DATA if interleaved else DATA):
             item(data, at, end)  # what can't be a chunk is none
             self._violations.protocol_violation(
                 "a DATA chunk, although I-DATA was negotiated"
@@ -96,20 +95,20 @@ class Receiver:
         received = 0
         while end - at >= header_size:
             if interleaved:
-                kind, length, wire_tsn, sid, number, ppid = read_i_data(data, at)
+                flags, length, wire_tsn, sid, number, ppid = read_i_data(data, at)
+                flags ^= I_DATA << 8
             else:
-                kind, length, wire_tsn, number, ppid = read_data(data, at)
-                sid = number >> 16
-                number &= MASK_16
-            if kind >> 8 != chunk_type:
+                flags, length, wire_tsn, sid, number, ppid = read_data(data, at)
+            if flags > 0xFF:  # its type is another one
                 break
-            size = length - header_size
-            if size <= 0 or length > end - at:
-                if size:
+            if length <= header_size or length > end - at:
+                if length != header_size:
                     raise Malformed(f"a chunk of user data of length {length}")
                 self._violations.no_user_data(wire_tsn)
                 return end
-            if queue.unread + queue.held > window.checked_above and not self._has_space(wire_tsn, size, received):
+            if queue.unread + queue.held > window.checked_above and not self._has_space(
+                wire_tsn, length - header_size, received
+            ):
                 if self._context.state is CLOSED:
                     return end
                 tsn = BEYOND
@@ -119,17 +118,17 @@ class Receiver:
                 if sid >= self.incoming_streams:
                     self._violations.report(causes.pack_invalid_stream(sid), path.path_id)
                 elif violation := queue.add(
-                    tsn, kind & 0xFF, sid, number, ppid, data[at + header_size : at + length], tracker.cumulative_tsn
+                    tsn, flags, sid, number, ppid, data[at + header_size : at + length], tracker.cumulative_tsn
                 ):
                     self._violations.protocol_violation(violation)
                     return end
                 count += 1
-                received += size
+                received += length - header_size
             elif tsn == DUPLICATE:
                 statistics.duplicate_tsns_received += 1
             else:
                 self.acknowledger.force()  # section 6.2: a SACK that doesn't show it, at once
-            if kind & FLAG_IMMEDIATE:
+            if flags & FLAG_IMMEDIATE:
                 self._immediate = True
             at += length + 3 & -4
         if queue.is_uncertain:
@@ -145,7 +144,7 @@ class Receiver:
 
         RFC 3758 section 3.6. For the SACK it counts as DATA does. A stream that isn't there is passed over, and a TSN
         further ahead than the window could reach is no reason to move: some peers skip what they never sent. One that
-        is out of date owes a SACK at once, for the last one may have been lost.
+        is out of date asks for a SACK at once, for the last one may have been lost.
         """
         wire_tsn, entries = read_forward_tsn(data, at, end)
         self._carried = True
@@ -196,6 +195,8 @@ class Receiver:
         queue = self._queue
         unread = queue.unread - charge
         queue.unread = unread
+        if unread > self.window.quiet_above:
+            return False
         window = self.window
         if unread > window.update_at and unread + queue.held > window.counted_below:
             return False

@@ -28,8 +28,8 @@ def chunks_of(body: bytes) -> list[Chunk]:
     chunks = []
     at = 0
     while at < len(body):
-        flags, length, tsn, key, ppid = read_data(body, at)
-        chunks.append(Chunk(flags, tsn, key >> 16, key & 0xFFFF, ppid, body[at + 16 : at + length]))
+        flags, length, tsn, sid, ssn, ppid = read_data(body, at)
+        chunks.append(Chunk(flags, tsn, sid, ssn, ppid, body[at + 16 : at + length]))
         at += (length + 3) & -4
     return chunks
 

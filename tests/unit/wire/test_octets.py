@@ -15,7 +15,7 @@ LARGEST = 0xFFFFFFFF
 
 def test_a_data_header_is_read_in_place() -> None:
     chunk = pack_data(7, LARGEST, 0xFFFF, 1, 51, b"x")
-    assert octets.read_data(b"????" + chunk, 4) == (7, 17, LARGEST, 0xFFFF0001, 51)
+    assert octets.read_data(b"????" + chunk, 4) == (7, 17, LARGEST, 0xFFFF, 1, 51)
     assert octets.read_item(b"??" + chunk, 2) == (7, 17)
 
 
@@ -25,7 +25,8 @@ def test_no_number_is_taken_for_a_negative_one(value: int) -> None:
     writer = octets.Writer()
     octets.write_data(writer, low & 0xFF, low, value, value, value)
     assert writer.getvalue() == struct.pack("!HHIII", low & 0xFF, low, value, value, value)
-    assert octets.read_data(struct.pack("!HHIII", low, low, value, value, value), 0) == (low, low, value, value, value)
+    fields = (low, low, value, low, low, value)
+    assert octets.read_data(struct.pack("!HHIHHI", *fields), 0) == fields
     assert octets.read_item(struct.pack("!HH", low, low), 0) == (low, low)
     assert octets.read_sack(b"?" + struct.pack("!4xIII", value, value, value), 1) == (value, value, value)
     assert octets.read_checksum(struct.pack("<8xI", value)) == value
