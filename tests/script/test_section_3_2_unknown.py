@@ -9,13 +9,16 @@ from support.narrowing import so_far
 from asyncsctp.handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_ACK_SENT
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import (
+    ASCONF,
     CAUSE_UNRECOGNIZED_CHUNK,
     CAUSE_UNRECOGNIZED_PARAMETERS,
     COOKIE_ECHO,
     ERROR,
+    FORWARD_TSN,
     HEARTBEAT_ACK,
     INIT,
     INIT_ACK,
+    RE_CONFIG,
     SHUTDOWN,
 )
 from asyncsctp.wire.init import pack_init
@@ -57,6 +60,18 @@ def test_an_unknown_chunk_in_the_handshake_is_skipped_or_ends_the_packet() -> No
     assert solo.say(b"\x41\0\0\4", control.pack_cookie_ack()) == []
     assert so_far(solo.association.state) is COOKIE_ECHOED
     solo.say(b"\xc1\0\0\4", control.pack_cookie_ack())
+    assert solo.association.state is ESTABLISHED
+
+
+@pytest.mark.parametrize("kind", [ASCONF, FORWARD_TSN, RE_CONFIG])
+def test_an_extension_that_comes_before_the_cookie_ack_is_not_called_unknown(kind: int) -> None:
+    """The peer is up and has what it uses from our INIT; an ERROR would make it give the extension up (RFC 5061)."""
+    solo = Solo(listening=False)
+    solo.connect()
+    solo.answer()
+    assert so_far(solo.association.state) is COOKIE_ECHOED
+    said = solo.say(tlv.pack(kind << 8, b"abcd")) + solo.say(control.pack_cookie_ack())
+    assert [kind for _, packet in said for kind in kinds(packet) if kind == ERROR] == []
     assert solo.association.state is ESTABLISHED
 
 
