@@ -367,9 +367,7 @@ class Sender:
         if self._abandonment is not None:
             self._abandonment.on_sack()
         if summary.released:
-            self.released = True
-            if not self.buffered:
-                self._context.emit(SenderDry())
+            self._note_released()
         if self.outstanding.doubtful or self.outstanding.delivered:
             self.look_back()
         return True
@@ -381,17 +379,20 @@ class Sender:
             abandonment.judge()
             if abandonment.released:
                 abandonment.released = False
-                self.released = True
                 if self.outstanding.earliest_lost() is None:
                     self.window.fast_retransmit_due = False  # section 7.2.4: it was for what is not sent again
-                if not self.buffered:
-                    self._context.emit(SenderDry())
+                self._note_released()
         if self.outstanding.delivered:
             delivered = self.outstanding.delivered
             self.outstanding.delivered = None
             for terms in delivered:
                 path = self._context.paths.by_id[terms.path_id]
                 self._context.tell_settled(terms.watcher, "", path, terms.transmissions)
+
+    def _note_released(self) -> None:
+        self.released = True
+        if not self.buffered:
+            self._context.emit(SenderDry())
 
     def _tell_paths(self, summary: AckSummary, steps: list[int]) -> None:
         context = self._context

@@ -142,7 +142,7 @@ class Submission:
         terms = message.terms
         if terms is None:
             terms = Terms()
-            if self._is_lost(message.tsn):
+            if any(first < message.tsn < end for first, end in self._lost):  # of a restart too long ago it isn't known
                 terms.finish(_LOST)
                 message.terms = terms
             elif message.tsn != NOT_SENT:
@@ -160,10 +160,6 @@ class Submission:
         """Note what the peer, which has restarted the association, will never acknowledge."""
         outstanding = self._sender.outstanding
         self._lost = (*self._lost[-_MOST_RESTARTS:], (outstanding.cumulative_tsn, outstanding.next_tsn))
-
-    def _is_lost(self, tsn: int) -> bool:
-        """Return True if this is the TSN of a message that was lost by one of the last restarts."""
-        return any(first < tsn < end for first, end in self._lost)
 
     def _admit(self, message: OutboundMessage, terms: Terms | None) -> None:
         """Queue a message that has terms, or while others have that may be given up for it."""
