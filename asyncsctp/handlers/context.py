@@ -135,6 +135,8 @@ class Context:
         self.local_port, self.peer_port = ports
         self.local_tag, self.peer_tag = tags
         self.now = now
+        #: What the user is to be told, once the packet or the call that is at work has been dealt with.
+        self.notices: list[Event | Settlement | HeartbeatAnswer | Writable | Complete | Completion | Moved] = []
         self.paths = PathManager(config, *addresses, udp_port, self._on_controller_failed)
         self.state: State = CLOSED
         self.setup: Setup | None = None
@@ -164,8 +166,6 @@ class Context:
         self.answered_apart = False
         #: Whether anything of these three has been so since `open_answers`: the cheap question of most packets.
         self.is_waiting = False
-        #: What the user is to be told, once the packet or the call that is at work has been dealt with.
-        self.notices: list[Event | Settlement | HeartbeatAnswer | Writable | Complete | Completion | Moved] = []
 
     def change(self, transition: Transition) -> None:
         """Enter the state that this event makes of the one that the association is in; see `state`."""
