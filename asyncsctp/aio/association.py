@@ -60,13 +60,21 @@ class Association(Protocol, metaclass=_Quiet):
     `datagram_received` takes a datagram as if it had come to the local address of the primary path.
     """
 
-    __slots__ = ("__weakref__", "_addresses", "_driver", "_session")
+    __slots__ = ("__weakref__", "_book", "_driver", "_dynamic_addresses", "_session")
 
     def __init__(self, driver: Driver, book: AddressBook) -> None:
         """Not for users."""
         self._driver = driver
         self._session = driver.session
-        self._addresses = DynamicAddresses(driver.session, book)
+        self._book = book
+        self._dynamic_addresses: DynamicAddresses | None = None
+
+    @property
+    def _addresses(self) -> DynamicAddresses:
+        """Our addresses, and changing them; made when they are first asked for."""
+        if self._dynamic_addresses is None:
+            self._dynamic_addresses = DynamicAddresses(self._session, self._book)
+        return self._dynamic_addresses
 
     def __dir__(self) -> list[str]:
         return dir(type(self))

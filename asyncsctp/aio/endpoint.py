@@ -95,6 +95,7 @@ class Endpoint:
         "_may_linger",
         "_membership",
         "_on_accept",
+        "_on_ended",
     )
 
     _addresses: AddressBook
@@ -107,6 +108,7 @@ class Endpoint:
         self._membership = membership
         self._on_accept = on_accept  # who gets the associations that peers set up, if not `accept`
         self._associations: dict[Core, Association] = {}
+        self._on_ended = self._on_closed  # one object for all associations
         self._accepted: list[Association] = []
         self._accept_turn = Turn("in accept()")
         self._changes = WaitList()
@@ -148,7 +150,7 @@ class Endpoint:
                 random=_RANDOM if simulation is None else simulation.protocol_random,
                 outbox=engine.outbox,
                 listening=listening,
-                accept=lambda core: endpoint._on_association(core)._driver,
+                accept=endpoint._on_association,
                 limit=limit,
                 sharing=sharing.begin(engine),
             )
@@ -280,7 +282,7 @@ class Endpoint:
 
     def _add(self, core: Core, config: Config) -> Association:
         """Make an association of this core, which calls back its driver."""
-        driver = Driver(Session(core, self._engine), config.send_buffer, self._on_closed)
+        driver = Driver(Session(core, self._engine), config.send_buffer, self._on_ended)
         self._associations[core] = association = Association(driver, self._addresses)
         return association
 
@@ -348,8 +350,8 @@ class Endpoint:
         state = "closed" if self._is_closed else f"{len(self._associations)} associations"
         return f"<Endpoint {', '.join(self.local_addrs)} port {self.port}: {state}>"
 
-    def _on_association(self, core: Core) -> Association:
-        """Take in an association that a peer sets up. What is to be done with it comes when it is set up."""
+    def _on_association(self, core: Core) -> Driver:
+        """Take in an association that a peer sets up; return what it calls back. What to do with it comes later."""
         association = self._add(core, self._config)
         call_soon = self._engine.loop.call_soon
         if self._on_accept is not None:
@@ -361,7 +363,7 @@ class Endpoint:
             call_soon(association.abort)
         if self._auto_asconf is not None or self._addresses.shared:
             call_soon(self._catch_up, association)
-        return association
+        return association._driver
 
     def _dynamic_addresses(self) -> list[DynamicAddresses]:
         return [association._addresses for association in self._associations.values()]

@@ -109,11 +109,11 @@ class _Socket(PacketProtocol):
         return self._sockets.are_expendable
 
     def pause_writing(self) -> None:
-        self._sockets.full.add(self._local)
+        self._sockets.note_full(self._local)
 
     def resume_writing(self) -> None:
         if self._local in self._sockets.full:
-            self._sockets.full.discard(self._local)
+            del self._sockets.full[self._local]
             self._receiver.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -135,8 +135,14 @@ class Sockets:
         self._gone: WaitList | None = None
         self.by_local: dict[str, PacketTransport] = {}
         self.failures: dict[str, int] = {}  # of sends, by the name of the error
-        self.full: set[str] = set()  # the local addresses of those that take no more for now
+        self.full: dict[str, None] = NOTHING  # the local addresses of those that take no more for now
         self.are_expendable = False  # nobody has to close them
+
+    def note_full(self, local: str) -> None:
+        """Note that the socket of a local address takes no more for now."""
+        if not self.full:
+            self.full = {}
+        self.full[local] = None
 
     @property
     def is_full(self) -> bool:
@@ -215,7 +221,7 @@ class Sockets:
         self._leaving[address] = transport
         self.note_segmentation()
         transport.close()
-        self.full.discard(address)
+        self.full.pop(address, None)
         self._receiver.flush()  # it may have been the full one that others waited for
         return True
 
@@ -231,7 +237,7 @@ class Sockets:
             self.note_segmentation()
         elif self._leaving is not None:
             self._leaving.pop(local, None)
-        self.full.discard(local)
+        self.full.pop(local, None)
         if self._gone is not None:
             self._gone.wake()
 

@@ -95,9 +95,7 @@ class Endpoint:
         self._deadlines = Deadlines()
         self._directory = Directory(tags, max(_TAG_REST, 2 * config.cookie_lifetime), self._deadlines)
         self._shared = Shared(self._directory, port, random, cookies, self.budget, self.outbox)
-        self._out_of_the_blue = OutOfTheBlue(
-            config, self._shared, self._directory, self.statistics, self._answer_init, self._accept_cookie
-        )
+        self._out_of_the_blue: OutOfTheBlue | None = None  # made by the first packet that belongs to no association
         #: An ordered set: what must be flushed after this batch.
         self._touched: dict[Association, None] = {}
         #: Packets that belong to none of the associations.
@@ -207,6 +205,15 @@ class Endpoint:
                 association.receive(datagram, route, now, congestion_experienced)
             else:
                 try:
+                    if self._out_of_the_blue is None:
+                        self._out_of_the_blue = OutOfTheBlue(
+                            self.config,
+                            self._shared,
+                            self._directory,
+                            self.statistics,
+                            self._answer_init,
+                            self._accept_cookie,
+                        )
                     association = self._out_of_the_blue.receive(datagram, route, now)
                 except Malformed:
                     self.statistics.malformed_packets += 1

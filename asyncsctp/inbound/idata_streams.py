@@ -522,7 +522,7 @@ class IDataStreams(ReassemblyQueue):
         payload = self._chunks.pop(tsn)
         if not self._chunks:  # dicts don't shrink by themselves
             self._chunks = {}
-            self._largest = LazyHeap(highest=True)
+            self._largest = None
             self._forget_loose()
         return payload
 

@@ -134,7 +134,7 @@ class ReassemblyQueue:
         self.is_uncertain = False
         self._max_message_size = max_message_size
         self._chunks: dict[int, bytes] = {}
-        self._largest = LazyHeap(highest=True)  # of the TSNs held
+        self._largest: LazyHeap | None = None  # of the TSNs held, once they are asked for
         self._wanted: dict[int, None] = NOTHING  # the streams that are read in parts
         self._given: dict[int, None] = NOTHING  # the streams of which a message has been given in part
         self._deferral: Deferral | None = None
@@ -254,7 +254,7 @@ class ReassemblyQueue:
         self._is_watching = False
         self.held = 0
         self._chunks = {}
-        self._largest = LazyHeap(highest=True)
+        self._largest = None
         return cut_off
 
     # Chunks put aside.
@@ -381,6 +381,8 @@ class ReassemblyQueue:
 
     def _largest_held(self) -> int:
         """Return the largest TSN held, -1 if there is none."""
+        if self._largest is None:
+            self._largest = LazyHeap(highest=True)
         largest = self._largest.first(self._chunks)
         return -1 if largest is None else largest
 
@@ -405,4 +407,5 @@ class ReassemblyQueue:
     def _record(self, tsn: int, payload: bytes) -> None:
         """Hold a chunk under its TSN; its caller charges it."""
         self._chunks[tsn] = payload
-        self._largest.push(tsn, self._chunks)
+        if self._largest is not None:
+            self._largest.push(tsn, self._chunks)

@@ -56,6 +56,7 @@ class OutstandingQueue:
         "_gap_ranges",
         "_lost_tsns",
         "_misses",
+        "_summary",
         "_timed",
         "_withdrawn",
         "cumulative_tsn",
@@ -67,12 +68,11 @@ class OutstandingQueue:
         "next_tsn",
         "records",
         "renumbered",
-        "summary",
         "user_bytes",
     )
 
     def __init__(self, initial_tsn: int, paths: int = 1) -> None:
-        self.summary = AckSummary()
+        self._summary: AckSummary | None = None  # made by the first SACK
         self.delivered: list[Terms] | None = None
         self.in_flight = [0] * paths
         self._earliest: list[PacketRecord | None] = [None] * paths  # outstanding, per path
@@ -173,7 +173,9 @@ class OutstandingQueue:
         The gap ranges are inclusive, ascending and disjoint, as offsets from the cumulative TSN. None says nothing of
         them: what a SHUTDOWN chunk brings.
         """
-        summary = self.summary
+        summary = self._summary
+        if summary is None:
+            summary = self._summary = AckSummary()
         summary.clear(len(self.in_flight))
         if cumulative_tsn < self.cumulative_tsn:
             summary.stale = True
@@ -364,7 +366,8 @@ class OutstandingQueue:
 
     def _advance(self, cumulative_tsn: int) -> None:
         """Let go of what is cumulatively acknowledged: it can't be reneged on any more."""
-        summary = self.summary
+        summary = self._summary
+        assert summary is not None
         records = self.records
         head = self.head
         end = len(records)
@@ -431,7 +434,8 @@ class OutstandingQueue:
 
     def _acknowledge(self, first: int, last: int) -> None:
         """Note that these TSNs are acknowledged by a gap ack block, and were not before."""
-        summary = self.summary
+        summary = self._summary
+        assert summary is not None
         for record in self.cut_out(first, last):
             state = record.state
             if state >= ACKED:
@@ -445,7 +449,8 @@ class OutstandingQueue:
 
     def _renege(self, first: int, last: int) -> None:
         """Note that these TSNs, acknowledged by a gap ack block, no longer are (section 6.2.1 D iii)."""
-        summary = self.summary
+        summary = self._summary
+        assert summary is not None
         if self._withdrawn is None:
             self._withdrawn = Withdrawn()
         self._withdrawn.add(first, last)
@@ -499,7 +504,8 @@ class OutstandingQueue:
     def _lose(self, record: PacketRecord) -> None:
         record.fast_retransmitted = True
         self._mark(record, LOST)
-        self.summary.add_lost(record.path_id, record.last_tsn if record.transmissions == 1 else self.next_tsn)
+        assert self._summary is not None
+        self._summary.add_lost(record.path_id, record.last_tsn if record.transmissions == 1 else self.next_tsn)
 
     def _mark(self, record: PacketRecord, state: int) -> None:
         """Mark a record for retransmission: it no longer counts as in flight (section 6.2.1 C)."""
@@ -523,7 +529,8 @@ class OutstandingQueue:
 
     def _measure(self, now: float) -> None:
         """Take the round-trip time of each path (section 6.3.1), and find its earliest outstanding record."""
-        summary = self.summary
+        summary = self._summary
+        assert summary is not None
         for path_id, acked in enumerate(summary.acked):
             if acked:
                 summary.any_new = True

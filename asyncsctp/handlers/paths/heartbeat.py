@@ -101,7 +101,7 @@ class Heartbeat:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._turns = ProbeTurns(context.paths)
+        self._turns: ProbeTurns | None = None  # made for the first path that is to be verified
         self._requested: tuple[int, ...] = ()  # paths whose next answer the user waits for
         self._late: tuple[tuple[int, bytes], ...] = ()  # paths and answers that can't leave for them yet, one each
 
@@ -121,6 +121,8 @@ class Heartbeat:
         if path.state is UNCONFIRMED and path is paths.data_path():
             self._schedule(path, 0.0)  # nothing goes on without, and its errors count for the association
         elif path.state is UNCONFIRMED and path.error_count <= path.settings.max_retrans:
+            if self._turns is None:
+                self._turns = ProbeTurns(self._context.paths)
             self._schedule(path, self._turns.reserve(path, now))
         else:
             self._schedule(path, max(since + self._delay(path) - now, 0.0))

@@ -166,10 +166,8 @@ class ExtensionPeer(Script):
         most = queue.held // OVERHEAD
         streams = self.reception.incoming_streams
         assert len(queue._chunks) <= most
-        assert (
-            len(queue._largest._heap or ())
-            <= 2 * (config.recv_buffer + 2 * config.max_message_size + SLACK) // OVERHEAD
-        )
+        kept = () if queue._largest is None else queue._largest._heap or ()
+        assert len(kept) <= 2 * (config.recv_buffer + 2 * config.max_message_size + SLACK) // OVERHEAD
         assert len(queue._given) <= len(self.reader.in_parts)
         if isinstance(queue, DataStreams):
             self._bounded_data(queue, most, streams)
