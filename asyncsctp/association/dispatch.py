@@ -121,14 +121,12 @@ def process(
                 and context.keyring is None
             ):
                 kind = data[at]
-                if kind == DATA:
+                if kind == established.user_data:
                     at = established.receiver.on_data(data, at, end, path)
                 elif kind == SACK:
                     if end - at == SACK_HEADER_SIZE and data[at + 3] == SACK_HEADER_SIZE and not data[at + 2]:
                         established.sender.on_sack(data, at, SACK_HEADER_SIZE)
                         at = end
-                elif kind == I_DATA:
-                    at = established.receiver.on_data(data, at, end, path)
             if at < end:
                 _walk(parts, Packet(data, at, path, route, marked, authenticated))
         except Malformed:
@@ -297,6 +295,15 @@ def _on_data(parts: Parts, packet: Packet) -> None:
         raise Malformed("user data without space for its header")
 
 
+def _on_other_data(parts: Parts, packet: Packet) -> None:
+    """Abort: all user data comes in chunks of the type that was negotiated (RFC 8260 section 2.2.3)."""
+    was_data = packet.data[packet.at] == DATA
+    parts.violations.protocol_violation(
+        "a DATA chunk, although I-DATA was negotiated" if was_data else "an I-DATA chunk, which was not negotiated"
+    )
+    packet.end = len(packet.data)
+
+
 def _on_sack(parts: Parts, packet: Packet) -> None:
     parts.established.sender.on_sack(packet.data, packet.at, packet.end - packet.at)
 
@@ -430,7 +437,7 @@ _BASE: Final[dict[int, _Handler]] = {
     CWR: _skip,
     SHUTDOWN_COMPLETE: _on_shutdown_complete,
     PAD: _skip,
-    I_DATA: _on_data,
+    I_DATA: _on_other_data,
     I_FORWARD_TSN: _on_other_forward_tsn,
 }
 #: The same for associations that are established, by what they have negotiated: made once, and shared by all alike.
@@ -442,6 +449,9 @@ def _table(features: int) -> dict[int, _Handler]:
     table = _TABLES.get(features)
     if table is None:
         table = _TABLES[features] = dict(_BASE)
+        if features & HAS_INTERLEAVING:
+            table[DATA] = _on_other_data
+            table[I_DATA] = _on_data
         if features & HAS_PARTIAL_RELIABILITY:
             interleaves = features & HAS_INTERLEAVING != 0
             table[FORWARD_TSN] = _on_other_forward_tsn if interleaves else _on_forward_tsn

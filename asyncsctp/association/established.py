@@ -21,7 +21,7 @@ from ..handlers.streams.outgoing_streams import OutgoingStreams
 from ..handlers.streams.reconfig import Reconfig
 from ..handlers.violations import Violations
 from ..inbound.reassembly import Recipient
-from ..wire.constants import PAD
+from ..wire.constants import DATA, I_DATA, PAD
 from ..wire.numbering import Numbering
 from ..wire.serial import unwrap_upwards
 
@@ -52,6 +52,7 @@ class EstablishedData:
         "setup",
         "shutdown",
         "submission",
+        "user_data",
     )
 
     def __init__(
@@ -68,7 +69,8 @@ class EstablishedData:
         self._violations = violations
         self._heartbeat = heartbeat
         self.setup = setup  # as it was agreed on; streams may have been added since, see `Context.setup`
-        context.numbering = Numbering(0 if setup.is_linux else 1) if setup.interleaving else None
+        interleaves = setup.interleaving
+        context.numbering = Numbering(0 if setup.is_linux else 1) if interleaves else None
         self.receiver: Receiver = Receiver(context, violations, recipient, setup)
         #: The streams on which a restart cuts off a message that the user has a part of.
         self.cut_off: list[int] = []
@@ -85,11 +87,12 @@ class EstablishedData:
         self.ecn = Ecn(context, self.sender) if setup.ecn else None
         self.features = (
             HAS_ECN * setup.ecn
-            + HAS_INTERLEAVING * setup.interleaving
+            + HAS_INTERLEAVING * interleaves
             + HAS_PARTIAL_RELIABILITY * setup.partial_reliability
             + HAS_RECONFIG * setup.stream_reconfig
             + HAS_ASCONF * setup.dynamic_addresses
         )
+        self.user_data: int = I_DATA if interleaves else DATA  # the type of the chunks that carry it
         self.pads = PAD in setup.extensions  # the peer takes PAD chunks (RFC 4820)
         self.reconfig: Reconfig | None = None  # made when it is first needed, see `open_reconfig`
         self.asconf: Asconf | None = None  # the same

@@ -85,6 +85,7 @@ class Acknowledger:
         tracker = self._tracker
         cumulative_tsn = tracker.cumulative_tsn
         has_gaps = tracker.gaps is not None
+        is_due = True
         if self.state != ACK_NOW:
             self._packets += 1
             is_due = (
@@ -98,20 +99,20 @@ class Acknowledger:
         self.path_id = path.path_id
         self._at_once = has_gaps
         self._last_cumulative_tsn = cumulative_tsn
-        if self.state == ACK_DELAYED:
+        if not is_due:
             if not context.timers.runs(DELAYED_ACK):
                 context.timers.start(DELAYED_ACK, context.now + context.config.sack_delay)
-        # One for each packet that asks for it, although those of a batch leave together.
-        elif has_gaps or tracker.duplicates:
-            if self._reports < _MOST_REPORTS and (has_gaps or self._may_add_plain()):
+        # One for each packet that asks for it, although those of a batch leave together, as far as more are of use.
+        elif has_gaps or len(self._plain) < _FEW_PLAIN or context.statistics.bytes_received < self._slow_start_ends:
+            if not has_gaps and not tracker.duplicates:
+                self._plain.append(cumulative_tsn & MASK_32)
+                self.state = NO_ACK
+                self._packets = 0
+            elif self._reports < _MOST_REPORTS:
                 self._reports += 1
                 if self._plain:
                     self._pack_plain()
                 self._sacks.append(self._report(path.payload))
-        elif self._may_add_plain():
-            self._plain.append(cumulative_tsn & MASK_32)
-            self.state = NO_ACK
-            self._packets = 0
 
     def take_sacks(self, space: int, data_travels: bool) -> list[bytes]:
         """Return the SACK chunks that are due, each of at most `space` bytes, which are not due any more.
@@ -177,10 +178,6 @@ class Acknowledger:
         self._at_once = True
         self._last_cumulative_tsn = self._tracker.cumulative_tsn
         self._context.timers.stop(DELAYED_ACK)
-
-    def _may_add_plain(self) -> bool:
-        """Return true if one more SACK in this batch is of use to the peer."""
-        return len(self._plain) < _FEW_PLAIN or self._context.statistics.bytes_received < self._slow_start_ends
 
     def _pack_plain(self) -> None:
         """Pack the SACKs that say only how far all has come, each as of its packet, with the window as it is now."""

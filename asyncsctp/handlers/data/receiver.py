@@ -18,11 +18,11 @@ from ...inbound.reassembly import ReassemblyQueue, Recipient
 from ...inbound.receive_window import SILLY_WINDOW, ReceiveWindow
 from ...paths.path import Path
 from ...wire import causes
-from ...wire.constants import DATA, DATA_HEADER_SIZE, FLAG_IMMEDIATE, I_DATA, I_DATA_HEADER_SIZE, MASK_32
+from ...wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, I_DATA, I_DATA_HEADER_SIZE, MASK_32
 from ...wire.forward_tsn import read_forward_tsn
 from ...wire.octets import read_data, read_i_data
 from ...wire.serial import unwrap
-from ...wire.tlv import Malformed, item
+from ...wire.tlv import Malformed
 from ..context import Context
 from ..setup.agreement import Setup
 from ..state import CLOSED
@@ -56,9 +56,9 @@ class Receiver:
         self._violations = violations
         #: Streams from there on are not the peer's to use; it may grow (RFC 6525).
         self.incoming_streams = setup.incoming_streams
-        self._interleaved = setup.interleaving  # whether I-DATA was negotiated, and so no DATA is to come
+        self._interleaved = setup.interleaving  # whether user data comes in I-DATA chunks
         self._queue: ReassemblyQueue
-        if setup.interleaving:
+        if self._interleaved:
             self._queue = IDataStreams(recipient, config.max_message_size, context.numbering)
         else:
             self._queue = DataStreams(recipient, config.max_message_size)
@@ -73,19 +73,11 @@ class Receiver:
     def on_data(self, data: bytes, at: int, end: int, path: Path) -> int:
         """Take in the DATA or I-DATA chunks that stand one behind the other from `at` on.
 
-        Return where the first other chunk stands. Those of the type that was not negotiated abort the association (RFC
-        8260 section 2.2.3). This is the walk of `wire.tlv`, with the header's further fields read in the same step.
+        Return where the first other chunk stands; the one at `at` is of the type that was negotiated. This is the walk
+        of `wire.tlv`, with the header's further fields read in the same step.
         """
-        interleaved = self._interleaved
-        if data[at] != (I_DATA if interleaved else DATA):
-            item(data, at, end)  # what can't be a chunk is none
-            self._violations.protocol_violation(
-                "a DATA chunk, although I-DATA was negotiated"
-                if interleaved
-                else "an I-DATA chunk, which was not negotiated"
-            )
-            return end
         self._carried = True
+        interleaved = self._interleaved
         tracker = self.tracker
         queue = self._queue
         window = self.window
@@ -135,8 +127,9 @@ class Receiver:
             queue.judge(tracker.cumulative_tsn)
         statistics.data_chunks_received += count
         statistics.bytes_received += received
-        statistics.messages_received += queue.delivered
-        queue.delivered = 0
+        if queue.delivered:
+            statistics.messages_received += queue.delivered
+            queue.delivered = 0
         return at
 
     def on_forward_tsn(self, data: bytes, at: int, end: int) -> None:
