@@ -114,7 +114,7 @@ class Association:
         tags = setup.local_tag, setup.peer_tag
         both = local, setup.addresses[:1]
         association = cls(shared, config, make_user, setup.peer_port, tags, local_addresses, both, setup.udp_port, now)
-        for address in setup.addresses:
+        for address in setup.addresses[1:]:
             association.context.paths.add(address)
         association._path_from(route, True)
         association._lifecycle.establish(setup)
@@ -335,12 +335,13 @@ class Association:
 
     def flush(self, now: float) -> None:
         """Put into the outbox what is due and what windows allow."""
-        self.context.now = now
+        context = self.context
+        context.now = now
         parts = self._parts
         data = parts.data
         if data is not None:
             data.sender.begin_flush()
-            if self.context.state is not ESTABLISHED:
+            if context.state is not ESTABLISHED:
                 data.shutdown.advance()  # what was given up is in the way no more
         if parts.nat is not None:
             parts.nat.flush()
@@ -356,8 +357,8 @@ class Association:
             parts.authentication.advance()
         if data is not None and data.sender.released:
             data.sender.released = False
-            self.context.notices.append(WRITABLE)
-        if self.context.notices:
+            context.notices.append(WRITABLE)
+        if context.notices:
             self._lifecycle.tell()
 
     # What the user says.

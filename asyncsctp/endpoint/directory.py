@@ -45,7 +45,7 @@ class Deadlines:
 
     def note(self, association: Association) -> None:
         """Note an association whose timers may have changed."""
-        deadline = association.next_expiry
+        deadline = association.context.timers.next_expiry
         if deadline < association.due:
             self._noted += association.due == NEVER
             association.due = deadline

@@ -164,17 +164,21 @@ def read_init(data: bytes, start: int, end: int) -> Init:
     """Return what an INIT or INIT ACK chunk says, whose value stands between `start` and `end`."""
     fixed = tlv.read_fields(_FIXED, data, start, end)
     said = data[start + _FIXED.size : end]
-    read = _read_usual(said) if len(said) <= _USUAL_SIZE else _read_parameters(said)
-    return Init._make((*fixed, *read[_FIXED_FIELDS:]))
+    if len(said) > _USUAL_SIZE:
+        return _read_parameters(said, *fixed)
+    return Init._make((*fixed, *_read_usual(said)[_FIXED_FIELDS:]))
 
 
 @lru_cache(maxsize=64)
 def _read_usual(data: bytes) -> Init:
-    return _read_parameters(data)
-
-
-def _read_parameters(data: bytes) -> Init:
     """Return what the parameters say; nothing is known of the fixed fields."""
+    return _read_parameters(data, 0, 0, 0, 0, 0)
+
+
+def _read_parameters(
+    data: bytes, initiate_tag: int, a_rwnd: int, outgoing_streams: int, incoming_streams: int, initial_tsn: int
+) -> Init:
+    """Return what the parameters say, beside the fixed fields."""
     addresses: dict[tuple[int, bytes], None] = {}
     lists_more = False
     supported_address_types: frozenset[int] | None = None
@@ -229,11 +233,11 @@ def _read_parameters(data: bytes) -> Init:
             if not tlv.skips_parameter(kind):
                 break
     return Init(
-        initiate_tag=0,
-        a_rwnd=0,
-        outgoing_streams=0,
-        incoming_streams=0,
-        initial_tsn=0,
+        initiate_tag=initiate_tag,
+        a_rwnd=a_rwnd,
+        outgoing_streams=outgoing_streams,
+        incoming_streams=incoming_streams,
+        initial_tsn=initial_tsn,
         addresses=_destinations(addresses),
         lists_more=lists_more,
         supported_address_types=supported_address_types,

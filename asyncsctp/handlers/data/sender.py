@@ -238,7 +238,9 @@ class Sender:
 
     def begin_flush(self) -> None:
         """Carry out what came together, and queue what is due for the peer."""
-        abandonment = self.abandonment
+        if self._sacks:
+            self.apply_sacks()
+        abandonment = self._abandonment
         if abandonment is not None:
             if abandonment.is_overdue():
                 self.expire_lifetimes()
@@ -256,9 +258,11 @@ class Sender:
         Section 12.4 aborts for a SACK that acknowledges what was never sent. A SHUTDOWN that does is a SHUTDOWN: some
         peers put a TSN of their own there.
         """
-        cumulative_tsn = unwrap(wire_cumulative_tsn, self.outstanding.cumulative_tsn)
-        if cumulative_tsn < self.outstanding.next_tsn:
-            self._apply(self.window.on_sack(cumulative_tsn, self.window.a_rwnd, None, self._context.now), _ONE)
+        outstanding = self.outstanding
+        window = self._window
+        cumulative_tsn = unwrap(wire_cumulative_tsn, outstanding.cumulative_tsn)
+        if cumulative_tsn < outstanding.next_tsn:
+            self._apply(window.on_sack(cumulative_tsn, window.a_rwnd, None, self._context.now), _ONE)
 
     def on_congestion_experienced(self, tsn: int) -> None:
         """Reduce the window of the path of this TSN, on whose packet the peer has seen a congestion mark."""
