@@ -81,27 +81,7 @@ BANNED = frozenset(
     ]
 )
 #: Names with one of these words that are to become others.
-TO_RENAME = {
-    "Fate",
-    "STRANGER",
-    "_astray",
-    "_brim",
-    "_brim_of_keeping",
-    "_brim_of_messages",
-    "_ebb",
-    "_ebb_of_keeping",
-    "_send_owed",
-    "_settle",
-    "_settled",
-    "_take_owed",
-    "brim",
-    "dismiss",
-    "fate",
-    "on_settled",
-    "owed",
-    "settle",
-    "tell_settled",
-}
+TO_RENAME = {"Fate", "fate"}
 #: Modules that share a base name: the core's and asyncio's of the same thing, a format and the conversation in it,
 #: and what each kind of plug-in has.
 SHARED_BASE_NAMES = {"association", "endpoint"} | {"asconf", "auth", "reconfig"} | {"base", "guard"}

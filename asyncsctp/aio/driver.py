@@ -62,7 +62,7 @@ class Driver(AssociationUser):
     def on_writable(self) -> None:
         self.outlet.buffer.check()
 
-    def on_settled(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
+    def on_outcome(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
         if isinstance(watcher, Watch):
             if reason:
                 watcher.finish(MessageAbandoned(reason))

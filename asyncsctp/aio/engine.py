@@ -153,7 +153,7 @@ class Engine:
 
     def on_segmentation(self, works: bool) -> None:
         """Note whether each of the sockets sends several packets of one size in one system call."""
-        self.outbox.takes_trains = works
+        self.outbox.merges_equal = works
 
     def on_error(self, route: Route, error: OSError) -> None:
         """Tell associations that a packet was too large, or by ICMP that it did not arrive; that is never fatal."""

@@ -260,7 +260,7 @@ class Association:
         self.context.statistics.packets_received += 1
         process(parts, datagram, COMMON_HEADER_SIZE, path or self.context.paths.data_path(), route, marked)
         if path is not None:
-            parts.dismiss(path)
+            parts.release(path)
 
     def receive_reflected(self, kind: int, flags: int, value: bytes, route: Route, now: float) -> None:
         """Take in an ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1
@@ -504,7 +504,7 @@ class Association:
             parts.data.sender.measure()
         self._lifecycle.tell()
 
-    def _path_from(self, route: Route, vouched: bool) -> Path | None:
+    def _path_from(self, route: Route, is_proven: bool) -> Path | None:
         """Return the path that a packet with the right tag came over; remember it for those that follow along the
         route, if the packet is to be believed where it came from.
         """
@@ -512,7 +512,7 @@ class Association:
         path = paths.find(route.address)
         if path is None:
             return paths.primary if self.context.state is COOKIE_WAIT else None
-        if not vouched:
+        if not is_proven:
             return path
         paths.learn(path, route)
         is_usual = path.route == route or not path.route.local or route.local in paths.local.barred

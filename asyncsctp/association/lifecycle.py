@@ -26,7 +26,7 @@ from ..config import Config
 from ..errors import AssociationAborted, SCTPError
 from ..events import AdaptationIndication, AssociationDown, AssociationRestarted, AssociationUp, AuthKeyChanged, Event
 from ..handlers.context import Context
-from ..handlers.notices import COMPLETE, MOVED, Complete, Completion, HeartbeatAnswer, Settlement, Writable
+from ..handlers.notices import COMPLETE, MOVED, Complete, Completion, HeartbeatAnswer, Outcome, Writable
 from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.state import CLOSED, END, ESTABLISH, SHUTDOWN_PENDING, SHUTDOWN_SENT
@@ -236,8 +236,8 @@ class Lifecycle(Generic[_A]):
                         self._is_over = True
                         user.on_closed(notice.error)
                         break
-                elif isinstance(notice, Settlement):
-                    user.on_settled(notice.watcher, notice.reason, notice.address, notice.transmissions)
+                elif isinstance(notice, Outcome):
+                    user.on_outcome(notice.watcher, notice.reason, notice.address, notice.transmissions)
                 elif isinstance(notice, Complete):
                     user.on_complete()
                 elif isinstance(notice, HeartbeatAnswer):

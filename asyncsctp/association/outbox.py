@@ -30,12 +30,12 @@ class PacketRun:
 class Outbox:
     """Packets from the associations of an endpoint to its sockets; iterated over as pairs (route, packet)."""
 
-    __slots__ = ("runs", "takes_trains")
+    __slots__ = ("runs", "merges_equal")
 
     def __init__(self) -> None:
         self.runs: list[PacketRun] = []
         #: Whether packets of one size that leave one behind the other cost less than others (UDP_SEGMENT).
-        self.takes_trains = False
+        self.merges_equal = False
 
     def __len__(self) -> int:
         return sum(len(run.packets) for run in self.runs)

@@ -289,7 +289,7 @@ class Packetizer:
         tsn = first_tsn = outstanding.next_tsn
         user_bytes = 0
         total = 0
-        pads = data.pads and self._outbox.takes_trains
+        pads = data.pads and self._outbox.merges_equal
         equal_size = 0  # of the packets that go with one system call, before a shorter one
         sent = 0
         last_tsn = sender.window.last_new_tsn()

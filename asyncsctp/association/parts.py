@@ -139,7 +139,7 @@ class Parts:
 
     def admit(self, datagram: bytes, route: Route) -> Path | None:
         """Return a path for a packet with our tag from an address that isn't the peer's, if that may become it; call
-        `dismiss` once the packet has been processed.
+        `release` once the packet has been processed.
         """
         asconf = self.open_asconf()
         if asconf is not None:
@@ -153,7 +153,7 @@ class Parts:
         except Malformed:
             return False
 
-    def dismiss(self, path: Path) -> None:
+    def release(self, path: Path) -> None:
         """Forget a path that `admit` gave, unless the packet has made its address the peer's."""
         if self.data is not None and self.data.asconf is not None:
             self.data.asconf.peers.discard(path)

@@ -31,7 +31,7 @@ class AssociationUser(Recipient):
     def on_heartbeat(self, address: str, round_trip: float | None) -> None:
         """Take the answer to `Association.heartbeat`: it took so many seconds; None: there was none."""
 
-    def on_settled(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
+    def on_outcome(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
         """Hear of a watched message: it was acknowledged, the last of it over `address`; or not, and `reason` is not
         empty. `transmissions` is the most that one of its chunks took.
         """

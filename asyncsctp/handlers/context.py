@@ -23,7 +23,7 @@ from ..wire import control
 from ..wire.constants import HEARTBEAT, HEARTBEAT_ACK
 from ..wire.numbering import Numbering
 from .keyring import Keyring, SharedKeys
-from .notices import Complete, Completion, HeartbeatAnswer, Moved, Settlement, Writable
+from .notices import Complete, Completion, HeartbeatAnswer, Moved, Outcome, Writable
 from .setup.agreement import Setup
 from .state import CLOSED, State, Transition
 
@@ -136,7 +136,7 @@ class Context:
         self.local_tag, self.peer_tag = tags
         self.now = now
         #: What the user is to be told, once the packet or the call that is at work has been dealt with.
-        self.notices: list[Event | Settlement | HeartbeatAnswer | Writable | Complete | Completion | Moved] = []
+        self.notices: list[Event | Outcome | HeartbeatAnswer | Writable | Complete | Completion | Moved] = []
         self.paths = PathManager(config, *addresses, udp_port, self._on_controller_failed)
         self.state: State = CLOSED
         self.setup: Setup | None = None
@@ -315,9 +315,9 @@ class Context:
         """Tell the user of the answer to a HEARTBEAT that it asked for, or that there was none (None)."""
         self.notices.append(HeartbeatAnswer(path.route.address, round_trip))
 
-    def tell_settled(self, watcher: object, reason: str, path: Path | None, transmissions: int) -> None:
+    def tell_outcome(self, watcher: object, reason: str, path: Path | None, transmissions: int) -> None:
         """Tell the user that a watched message was acknowledged, the last of it over this path; or why it was not."""
-        self.notices.append(Settlement(watcher, reason, "" if path is None else path.route.address, transmissions))
+        self.notices.append(Outcome(watcher, reason, "" if path is None else path.route.address, transmissions))
 
     def tell_done(self, callback: Callable[[], None] | None) -> None:
         """Tell the user that a request is done, if it wished to be called then."""

@@ -11,7 +11,7 @@ from typing import Final, final
 
 
 @final
-class Settlement:
+class Outcome:
     """A message that someone watches was acknowledged, the last of it over `address`; or given up for a reason."""
 
     __slots__ = ("address", "reason", "transmissions", "watcher")

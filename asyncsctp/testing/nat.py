@@ -20,7 +20,7 @@ class Refusal(StrEnum):
     """Why a NAT dropped a packet."""
 
     UNKNOWN = "unknown"  #: from outside, and the NAT has no mapping or binding for it, or no longer
-    STRANGER = "stranger"  #: from outside, from an address and port that the inside has not written to
+    UNSOLICITED = "unsolicited"  #: from outside, from an address and port that the inside has not written to
     HAIRPIN = "hairpin"  #: from inside to the NAT's own address, and it does not hairpin
     EXHAUSTED = "exhausted"  #: from inside, and all outside ports are taken
     MALFORMED = "malformed"  #: not a packet that an `SctpNat` can read
@@ -167,7 +167,7 @@ class Nat(Translator):
         if mapping is None or self._is_stale(mapping.used_at, now):
             return self._drop(Refusal.UNKNOWN)
         if self.filtering and source not in mapping.peers:
-            return self._drop(Refusal.STRANGER)
+            return self._drop(Refusal.UNSOLICITED)
         mapping.used_at = now
         return mapping.inside
 

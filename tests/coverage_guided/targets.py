@@ -1,5 +1,5 @@
 """What is done with the bytes, and what must be true of it: nothing raises, memory is bounded, answers are few, and
-what was not vouched for changes nothing.
+what was not is_proven for changes nothing.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ NOT_EQUAL = (1170, 1140, 1110, 1080)  # each fills a packet of its own
 
 def script(extensions: frozenset[int], trains: bool = True) -> Script:
     made = Script(Config(heartbeat_interval=None, mtu=1280), extensions=extensions)
-    made.outbox.takes_trains = trains
+    made.outbox.merges_equal = trains
     return made
 
 

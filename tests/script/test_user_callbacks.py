@@ -29,7 +29,7 @@ CONFIG = Config(heartbeat_interval=None, nodelay=True)
 def tell(script: Script, callback: str, do: Callable[[], object]) -> list[str]:
     """Do this in the first call of a callback; the names of all calls from then on, in order."""
     calls: list[str] = []
-    names = ("on_message", "on_event", "on_settled", "on_heartbeat", "on_writable", "on_closed")
+    names = ("on_message", "on_event", "on_outcome", "on_heartbeat", "on_writable", "on_closed")
     for name in names:
         setattr(script.user, name, wrapped(getattr(script.user, name), name, callback, do, calls))
     return calls
@@ -70,11 +70,11 @@ def test_a_message_that_is_withdrawn_when_another_is_given_up_is_given_up_once()
     script.take()
     submission = script.association.sender()
     withdrawn: list[bool] = []
-    calls = tell(script, "on_settled", lambda: withdrawn.append(submission.withdraw(second)))
+    calls = tell(script, "on_outcome", lambda: withdrawn.append(submission.withdraw(second)))
     script.advance(3.5)
     assert withdrawn == [False]
     assert [event.context for event in script.user.failed] == [b"first", b"second"]
-    assert calls.count("on_settled") == 2
+    assert calls.count("on_outcome") == 2
     packets = script.take()
     assert packets[-1].one(FORWARD_TSN).value[:4] == script.ours(1).to_bytes(4, "big")
     script.send(script.sack(1))
@@ -101,7 +101,7 @@ def test_abort_when_a_heartbeat_is_told_of_leaves_nothing_behind(answered: bool)
     script.expect(ABORT)
 
 
-@pytest.mark.parametrize("callback", ["on_message", "on_event", "on_settled", "on_heartbeat", "on_writable"])
+@pytest.mark.parametrize("callback", ["on_message", "on_event", "on_outcome", "on_heartbeat", "on_writable"])
 def test_nothing_is_told_after_the_end(callback: str) -> None:
     """One packet brings an answer of each kind; the first callback aborts."""
     script = Script(CONFIG)

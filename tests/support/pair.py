@@ -98,7 +98,7 @@ class Recorder(AssociationUser):
     def on_heartbeat(self, address: str, round_trip: float | None) -> None:
         self.heartbeats.append((address, round_trip))
 
-    def on_settled(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
+    def on_outcome(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
         self.settled.append((watcher, reason, address, transmissions))
 
     def on_complete(self) -> None:

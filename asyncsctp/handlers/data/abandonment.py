@@ -100,7 +100,7 @@ class Abandonment:
             context.emit(SendFailed(message.sid, message.ppid, data, terms.context, sent, reason))
             message.data = b""  # what is outstanding of it may refer to it for long
         if watcher is not None:
-            context.tell_settled(watcher, reason, None, terms.transmissions)
+            context.tell_outcome(watcher, reason, None, terms.transmissions)
         context.statistics.messages_abandoned += 1
         self.released = True
         if sent:

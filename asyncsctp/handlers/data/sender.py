@@ -347,7 +347,7 @@ class Sender:
                 data = b"" if terms.order else message.data
                 self._context.emit(SendFailed(message.sid, message.ppid, data, terms.context, sent, reason))
                 if terms.watcher is not None:
-                    self._context.tell_settled(terms.watcher, reason, None, terms.transmissions)
+                    self._context.tell_outcome(terms.watcher, reason, None, terms.transmissions)
                 terms.finish(reason)
 
     # Steps.
@@ -391,7 +391,7 @@ class Sender:
             self.outstanding.delivered = None
             for terms in delivered:
                 path = self._context.paths.by_id[terms.path_id]
-                self._context.tell_settled(terms.watcher, "", path, terms.transmissions)
+                self._context.tell_outcome(terms.watcher, "", path, terms.transmissions)
 
     def _note_released(self) -> None:
         self.released = True

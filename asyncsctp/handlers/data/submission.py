@@ -112,7 +112,7 @@ class Submission:
         known = message.terms
         if known is None or not known.reason:
             return False
-        self._context.tell_settled(watcher, known.reason, None, known.transmissions)
+        self._context.tell_outcome(watcher, known.reason, None, known.transmissions)
         return True
 
     def withdraw(self, message: OutboundMessage) -> bool:

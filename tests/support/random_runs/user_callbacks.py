@@ -68,9 +68,9 @@ class CallingRecorder(Recorder):
         with self.told("on_heartbeat"):
             super().on_heartbeat(address, round_trip)
 
-    def on_settled(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
-        with self.told("on_settled"):
-            super().on_settled(watcher, reason, address, transmissions)
+    def on_outcome(self, watcher: object, reason: str, address: str, transmissions: int) -> None:
+        with self.told("on_outcome"):
+            super().on_outcome(watcher, reason, address, transmissions)
 
     def on_complete(self) -> None:
         with self.told("on_complete"):

@@ -82,7 +82,7 @@ def test_a_symmetric_nat_maps_anew_for_each_destination() -> None:
     assert a.last == (b"4", (B, 1))
     c.say(b"5", first)
     assert a.last == (b"4", (B, 1))
-    assert nat.drops == {Refusal.STRANGER: 1}
+    assert nat.drops == {Refusal.UNSOLICITED: 1}
 
 
 def test_when_all_ports_are_taken_no_more_goes_out() -> None:
@@ -175,7 +175,7 @@ def test_drops_are_counted_by_reason() -> None:
     a2.say(b"back in", there)
     network.at(100.0, partial(b.port.send, b"late", there))
     finish(network)
-    assert nat.drops == {Refusal.UNKNOWN: 2, Refusal.STRANGER: 1, Refusal.HAIRPIN: 1}
+    assert nat.drops == {Refusal.UNKNOWN: 2, Refusal.UNSOLICITED: 1, Refusal.HAIRPIN: 1}
     assert network.counts[Fate.FILTERED] == 4
     assert a.got == []
 
@@ -202,7 +202,7 @@ def test_hairpins_are_filtered_as_all_else() -> None:
     a.say(b"1", (B, 1))
     a2.say(b"uninvited", b.last[1])
     assert a.got == []
-    assert nat.drops == {Refusal.STRANGER: 1}
+    assert nat.drops == {Refusal.UNSOLICITED: 1}
 
 
 # One NAT behind another.
