@@ -53,7 +53,7 @@ class Association:
 
     def __init__(
         self,
-        shared: Shared[Association],
+        shared: Shared,
         config: Config,
         make_user: MakeUser,
         peer_port: int,
@@ -78,7 +78,7 @@ class Association:
     @classmethod
     def connect(
         cls,
-        shared: Shared[Association],
+        shared: Shared,
         config: Config,
         user: AssociationUser | MakeUser,
         local_addresses: Sequence[str],
@@ -100,7 +100,7 @@ class Association:
     @classmethod
     def accept(
         cls,
-        shared: Shared[Association],
+        shared: Shared,
         config: Config,
         make_user: MakeUser,
         local_addresses: Sequence[str],

@@ -20,7 +20,7 @@ Which chunk or timer brings a step about is in `dispatch`; which state follows f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Protocol, TypeVar, final
+from typing import Any, Protocol, final
 
 from ..config import Config
 from ..errors import AssociationAborted, SCTPError
@@ -39,22 +39,20 @@ from .outbox import Outbox
 from .parts import Parts
 from .user import AssociationUser
 
-_A = TypeVar("_A")
 
-
-class Registry(Protocol[_A]):
+class Registry(Protocol):
     """Who knows associations by their tags and addresses: the endpoint's directory."""
 
-    def bind(self, association: _A) -> None:
+    def bind(self, association: Any) -> None:
         """Find the association by its `prefix` and the addresses of its peer, which are new or have changed."""
 
-    def unbind(self, association: _A) -> None:
+    def unbind(self, association: Any) -> None:
         """Forget an association that has ended."""
 
-    def await_completion(self, association: _A) -> None:
+    def await_completion(self, association: Any) -> None:
         """Let an association go when its place is wanted: it waits for nothing but SHUTDOWN COMPLETE."""
 
-    def find_peer(self, addresses: Sequence[str], port: int) -> _A | None:
+    def find_peer(self, addresses: Sequence[str], port: int) -> Any:
         """Return the association with a peer at this port of the first address that has one; None if none has."""
 
     def new_tag(self) -> int:
@@ -62,13 +60,13 @@ class Registry(Protocol[_A]):
 
 
 @final
-class Shared(Generic[_A]):
+class Shared:
     """What the associations of an endpoint have in common."""
 
     __slots__ = ("budget", "cookies", "outbox", "port", "random", "registry")
 
     def __init__(
-        self, registry: Registry[_A], port: int, random: Random, cookies: CookieJar, budget: Budget, outbox: Outbox
+        self, registry: Registry, port: int, random: Random, cookies: CookieJar, budget: Budget, outbox: Outbox
     ) -> None:
         self.registry = registry
         self.port = port  # ours
@@ -79,16 +77,16 @@ class Shared(Generic[_A]):
 
 
 @final
-class Lifecycle(Generic[_A]):
+class Lifecycle:
     """One association's way through its states: the `Owner` that handlers turn to."""
 
     __slots__ = ("_association", "_is_moved", "_is_over", "_registry", "_user", "context", "parts", "seal")
 
     def __init__(
         self,
-        association: _A,
+        association: Any,
         user: AssociationUser,
-        shared: Shared[_A],
+        shared: Shared,
         config: Config,
         peer_port: int,
         tags: tuple[int, int],

@@ -89,7 +89,7 @@ class OutOfTheBlue:
     def __init__(
         self,
         config: Config,
-        shared: Shared[Association],
+        shared: Shared,
         directory: Directory,
         statistics: EndpointStatistics,
         answer_init: Callable[[Init, int, Route, float], bytes],

@@ -25,7 +25,7 @@ INSTALLED = Path(asyncsctp.__file__).parents[1]
 DIGESTS = Path(__file__).parents[1] / "support" / "run_digests.py"
 #: Compiled classes derived from interpreted ones can be referred to weakly, by mistake: mypyc doesn't clear such
 #: references. Protocols and enumerations are never instances or never go; of the others nobody may make any.
-REFERABLE = {"BatchTransport", "Discard", "Malformed", "_Socket"}
+REFERABLE = {"BadTag", "BatchTransport", "Discard", "Malformed", "_Socket"}
 
 
 def unavailable(why: str) -> None:
