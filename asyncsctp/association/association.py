@@ -363,8 +363,10 @@ class Association:
 
     # What the user says.
 
-    def send(self, sid: int, data: bytes, ppid: int = 0, unordered: bool = False, **options: Any) -> OutboundMessage:
-        """Queue a message with these `SEND_OPTIONS`; it leaves with the next flush that finds space for it.
+    def send(
+        self, sid: int, data: bytes, ppid: int = 0, unordered: bool = False, options: Mapping[str, Any] | None = None
+    ) -> OutboundMessage:
+        """Queue a message with these of the `SEND_OPTIONS`; it leaves with the next flush that finds space for it.
 
         `ValueError` or `TypeError` as of `prepare`, and for an empty message, a stream or PPID out of range;
         `MessageTooLarge`; `AssociationClosed` if the association is not established, or is shutting down.

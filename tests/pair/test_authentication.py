@@ -106,7 +106,7 @@ def test_with_interleaving_and_messages_that_are_given_up(interleaving: bool, se
     pair.establish()
     converse(pair, 60, seed, (None, 1, 2))
     for number in range(0, 40, 3):
-        message = pair.association(0).send(9, b"never mind" * 200, auth_key=number % 2 + 1)
+        message = pair.association(0).send(9, b"never mind" * 200, options={"auth_key": number % 2 + 1})
         submission = pair.association(0).submission
         assert submission is not None
         pair.endpoints[0].touch(pair.association(0))

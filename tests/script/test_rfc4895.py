@@ -705,8 +705,8 @@ def test_a_message_with_a_key_of_its_own_shares_no_packet_with_others(owed: froz
     room = Script().payload
     association = script_.association
     for number, key in enumerate((None, 1, 1, 2, None, 2)):
-        association.send(0, b"%d" % number, auth_key=key)
-    association.send(1, bytes(3000), auth_key=1)
+        association.send(0, b"%d" % number, options={"auth_key": key})
+    association.send(1, bytes(3000), options={"auth_key": 1})
     script_.flush()
     packets = script_.take()
     plain = 0 if DATA in owed else None
@@ -720,7 +720,7 @@ def test_a_message_with_a_key_of_its_own_shares_no_packet_with_others(owed: froz
 def test_what_has_a_key_of_its_own_is_sent_again_with_it() -> None:
     script_ = keyed(NOTHING)
     for key in (1, None, 2, 2):
-        script_.association.send(0, b"%d" % (key or 0), auth_key=key)
+        script_.association.send(0, b"%d" % (key or 0), options={"auth_key": key})
     script_.flush()
     script_.take()
     again = []
@@ -735,12 +735,12 @@ def test_what_has_a_key_of_its_own_is_sent_again_with_it() -> None:
 def test_8_3_4_and_5_deactivated_free_deleted() -> None:
     script_ = keyed()
     keys = script_.association.authentication
-    script_.association.send(0, b"with one", auth_key=1)
+    script_.association.send(0, b"with one", options={"auth_key": 1})
     script_.flush()
     script_.take()
     keys.deactivate(1)
     with pytest.raises(ValueError, match="key 1 was deactivated"):
-        script_.association.send(0, b"late", auth_key=1)
+        script_.association.send(0, b"late", options={"auth_key": 1})
     with pytest.raises(ValueError, match="key 1 was deactivated"):
         keys.activate(1)
     with pytest.raises(ValueError, match="in use until"):
@@ -770,7 +770,7 @@ def test_a_key_that_nothing_is_sent_with_is_free_at_once() -> None:
 
 def test_a_key_whose_last_message_is_given_up_is_free() -> None:
     script_ = keyed()
-    message = script_.association.send(0, b"never mind", auth_key=1)
+    message = script_.association.send(0, b"never mind", options={"auth_key": 1})
     script_.association.authentication.deactivate(1)
     submission = script_.association.submission
     assert submission is not None
@@ -782,7 +782,7 @@ def test_a_key_whose_last_message_is_given_up_is_free() -> None:
 
 def test_nothing_is_told_of_keys_after_the_end() -> None:
     script_ = keyed()
-    script_.association.send(0, b"lost", auth_key=1)
+    script_.association.send(0, b"lost", options={"auth_key": 1})
     script_.association.authentication.deactivate(1)
     script_.association.abort(script_.now, b"")
     script_.flush()
@@ -826,7 +826,7 @@ def test_keys_where_authentication_was_not_negotiated() -> None:
     with pytest.raises(ValueError, match="was not negotiated"):
         script_.association.authentication.set_key(1, b"one")
     with pytest.raises(ValueError, match="was not negotiated"):
-        script_.association.send(0, b"data", auth_key=0)
+        script_.association.send(0, b"data", options={"auth_key": 0})
 
 
 def test_causes_are_named() -> None:

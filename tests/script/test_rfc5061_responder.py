@@ -496,7 +496,7 @@ def test_a_deleted_path_gives_up_its_timers_data_and_directed_messages() -> None
     script = Mobile(Config(heartbeat_interval=5.0, dynamic_addresses=True), paths=2)
     script.write_packets(4)
     for _ in range(5):
-        script.association.send(0, bytes(900), path=PEER[0])
+        script.association.send(0, bytes(900), options={"path": PEER[0]})
     script.flush()
     script.take()
     script.association.heartbeat(PEER[0], script.now)
@@ -520,7 +520,7 @@ def test_a_deleted_path_gives_up_its_timers_data_and_directed_messages() -> None
 def test_a_message_with_a_key_and_a_path_of_its_own_keeps_the_key() -> None:
     script = Mobile(paths=2)
     script.write_packets(4)
-    script.association.send(0, bytes(900), path=PEER[0], auth_key=0)
+    script.association.send(0, bytes(900), options={"path": PEER[0], "auth_key": 0})
     script.flush()
     script.ask(delete(PEER[0]), source=PEER[1])
     packets = script.take()

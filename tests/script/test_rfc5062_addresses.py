@@ -259,7 +259,7 @@ def test_an_address_that_is_verified_when_nothing_can_leave_for_it() -> None:
     script.flush()
     script.take()
     script.say(tlv.pack(HEARTBEAT_ACK << 8, probe.one(HEARTBEAT).value), source=NEW, genuine=False)
-    script.association.send(0, b"waits", path=NEW)
+    script.association.send(0, b"waits", options={"path": NEW})
     script.flush()
     script.expect_nothing()
     script.acknowledge(0, local=OURS)

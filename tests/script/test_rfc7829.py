@@ -360,7 +360,7 @@ def test_rule_9_holds_for_a_request_to_reconfigure_as_well() -> None:
 
 def test_rule_9_holds_for_a_forward_tsn_as_well() -> None:
     peer = Script(Config(pf_threshold=0, heartbeat_interval=None), paths=2, extensions=frozenset({FORWARD_TSN}))
-    peer.association.send(0, b"once only", max_retransmits=0)
+    peer.association.send(0, b"once only", options={"max_retransmits": 0})
     peer.flush()
     peer.advance(2.0)
     packets = peer.take()
@@ -371,7 +371,7 @@ def test_rule_9_holds_for_a_forward_tsn_as_well() -> None:
 
 def test_rule_10_holds_for_a_forward_tsn_as_well() -> None:
     peer = Script(Config(pf_threshold=0, heartbeat_interval=None), paths=1, extensions=frozenset({FORWARD_TSN}))
-    peer.association.send(0, b"once only", max_retransmits=0)
+    peer.association.send(0, b"once only", options={"max_retransmits": 0})
     peer.flush()
     peer.advance(3.0)
     assert peer.path().state is PF

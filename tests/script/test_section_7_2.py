@@ -126,7 +126,7 @@ def test_data_that_was_acknowledged_before_its_timer_runs_out_is_not_sent_again(
 
 def test_what_is_acknowledged_is_not_given_up_although_the_flush_is_still_to_come() -> None:
     script = Script(extensions=frozenset({FORWARD_TSN}))
-    message = script.association.send(0, b"arrived", context="mine")
+    message = script.association.send(0, b"arrived", options={"context": "mine"})
     script.flush()
     script.arrive(script.sack(0))
     assert script.association.submission is not None

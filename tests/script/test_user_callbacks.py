@@ -55,7 +55,7 @@ def wrapped(
 
 
 def limited(script: Script, data: bytes) -> OutboundMessage:
-    message = script.association.send(0, data, context=data, max_retransmits=0)
+    message = script.association.send(0, data, options={"context": data, "max_retransmits": 0})
     submission = script.association.submission
     assert submission is not None and submission.watch(message, data)
     script.flush()

@@ -237,7 +237,7 @@ class Pair:
         auth_key: int | None = None,
     ) -> None:
         association = self.association(side)
-        association.send(sid, data, ppid, unordered, path=path, auth_key=auth_key)
+        association.send(sid, data, ppid, unordered, options={"path": path, "auth_key": auth_key})
         self.sent[side].append((sid, ppid, unordered, data))
         self.endpoints[side].touch(association)
 

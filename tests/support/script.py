@@ -262,7 +262,9 @@ class Script:
     ) -> None:
         """The user writes these messages, and a flush follows."""
         for message in messages:
-            self.association.send(sid, message, unordered=unordered, sack_immediately=immediate, path=path)
+            self.association.send(
+                sid, message, unordered=unordered, options={"sack_immediately": immediate, "path": path}
+            )
         self.flush()
 
     def write_packets(self, count: int) -> None:

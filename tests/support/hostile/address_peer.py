@@ -247,7 +247,7 @@ class RandomAddressChunks:
                     association.set_primary(random.choice(script.addresses))
                 case _:
                     path = random.choice((None, *script.addresses))
-                    association.send(0, bytes(random.choice((1, 100, 3000))), path=path)
+                    association.send(0, bytes(random.choice((1, 100, 3000))), options={"path": path})
         except (ValueError, AsconfError, AssociationClosed):
             return
         script.flush()
