@@ -158,5 +158,5 @@ def test_the_lists_name_what_there_is() -> None:
     """A module that was renamed would stay plain, and nobody would see it."""
     command = [sys.executable, "-c", LISTS]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert {"asyncsctp/association.py", "asyncsctp/wire/octets.py", "asyncsctp/aio/engine.py"} <= set(found)
+    assert {"asyncsctp/association/association.py", "asyncsctp/wire/octets.py", "asyncsctp/aio/engine.py"} <= set(found)
     assert not [each for each in found if "/testing/" in each or "__" in each or each == "asyncsctp/aio/api.py"]
