@@ -70,11 +70,11 @@ from .parts import Parts
 
 
 class Discard(Exception):
-    """A rule says that a well-formed packet is not to be processed from here on."""
+    """A chunk at which a rule ends the processing of a well-formed packet."""
 
 
 class BadTag(Discard):
-    """So does the T bit of a chunk: it goes with the peer's tag, and the packet has ours (section 8.5.1)."""
+    """A chunk with the T bit in a packet with our tag: the bit goes with the peer's (section 8.5.1 B and C)."""
 
 
 @final
