@@ -80,15 +80,11 @@ BANNED = frozenset(
         "strangers",
     ]
 )
-#: Names with one of these words that are to become others.
-TO_RENAME = {"Fate", "fate"}
 #: Modules that share a base name: the core's and asyncio's of the same thing, a format and the conversation in it,
 #: and what each kind of plug-in has.
 SHARED_BASE_NAMES = {"association", "endpoint"} | {"asconf", "auth", "reconfig"} | {"base", "guard"}
-BASE_NAMES_TO_PART = {"addresses", "nat", "transport"}
 #: Classes that share a name: the core's and asyncio's of the same thing.
 SHARED_CLASS_NAMES = {"Association", "Endpoint", "Path"}
-CLASS_NAMES_TO_PART = {"Message", "Nat", "PacketRecord", "Receiver", "_Driven"}
 
 
 def room(path: Path) -> str:
@@ -247,7 +243,7 @@ def test_names_are_everyday_english_and_terms_of_the_rfcs() -> None:
     found = {
         f"{each} in {name(path)}"
         for path in MODULES
-        for each in set(identifiers(path)) - TO_RENAME
+        for each in set(identifiers(path))
         if BANNED.intersection(words(each)) or "move_in" in each
     }
     assert not found, f"these names have words that readers do not know: {sorted(found)}"
@@ -255,11 +251,11 @@ def test_names_are_everyday_english_and_terms_of_the_rfcs() -> None:
 
 def test_no_two_modules_share_a_base_name() -> None:
     found = shared((path.stem, path) for path in MODULES if path.stem != "__init__")
-    unexplained = {each: found[each] for each in found.keys() - SHARED_BASE_NAMES - BASE_NAMES_TO_PART}
+    unexplained = {each: found[each] for each in found.keys() - SHARED_BASE_NAMES}
     assert not unexplained, f"modules of one name: {unexplained}"
 
 
 def test_no_two_classes_share_a_name() -> None:
     found = shared((node.name, path) for path in MODULES for node in tree(path).body if isinstance(node, ast.ClassDef))
-    unexplained = {each: found[each] for each in found.keys() - SHARED_CLASS_NAMES - CLASS_NAMES_TO_PART}
+    unexplained = {each: found[each] for each in found.keys() - SHARED_CLASS_NAMES}
     assert not unexplained, f"classes of one name: {unexplained}"

@@ -11,7 +11,7 @@ from typing import Final, final
 from ..handlers.addresses.asconf import Asconf
 from ..handlers.context import Context
 from ..handlers.data.ecn import Ecn
-from ..handlers.data.receiver import Receiver
+from ..handlers.data.receiver import DataReceiver
 from ..handlers.data.sender import Sender
 from ..handlers.data.submission import Submission
 from ..handlers.paths.heartbeat import Heartbeat
@@ -71,7 +71,7 @@ class EstablishedData:
         self.setup = setup  # as it was agreed on; streams may have been added since, see `Context.setup`
         interleaves = setup.interleaving
         context.numbering = Numbering(0 if setup.is_linux else 1) if interleaves else None
-        self.receiver: Receiver = Receiver(context, violations, recipient, setup)
+        self.receiver: DataReceiver = DataReceiver(context, violations, recipient, setup)
         #: The streams on which a restart cuts off a message that the user has a part of.
         self.cut_off: list[int] = []
         first_tsn = setup.local_initial_tsn

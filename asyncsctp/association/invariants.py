@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ..handlers.addresses.asconf import Asconf
 from ..handlers.addresses.asconf_requester import PERMITTED
 from ..handlers.context import Context
-from ..handlers.data.receiver import Receiver
+from ..handlers.data.receiver import DataReceiver
 from ..handlers.data.sender import Sender
 from ..handlers.paths.heartbeat import HEARTBEATS_IN
 from ..handlers.state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, SENDS_DATA, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT, State
@@ -271,7 +271,7 @@ def _progress(context: Context, sender: Sender) -> Iterator[str]:
             yield f"T3-rtx of path {path_id} runs for nothing"
 
 
-def _receiver(context: Context, receiver: Receiver) -> Iterator[str]:
+def _receiver(context: Context, receiver: DataReceiver) -> Iterator[str]:
     tracker = receiver.tracker
     queue = receiver._queue
     acknowledger = receiver.acknowledger

@@ -23,7 +23,7 @@ from ..handlers.context import Context
 from ..handlers.data.sender import Sender
 from ..handlers.keyring import ACTIVE, Keyring
 from ..handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
-from ..outbound.message import ANY_KEY, ANY_PATH, LOST, PacketRecord
+from ..outbound.message import ANY_KEY, ANY_PATH, LOST, SentPacket
 from ..path_state import PathState
 from ..paths.path import Path
 from ..paths.route import Route
@@ -277,7 +277,7 @@ class Packetizer:
         path_id = path.path_id
         seal = self._seal
         packets: list[bytes] = []
-        records: list[PacketRecord] = []
+        records: list[SentPacket] = []
         writer = Writer()
         keyring = context.keyring
         if keyring is not None and not keyring.covers_all and key_id < 0:
@@ -309,7 +309,7 @@ class Packetizer:
                     break
             body = take_all(writer)
             size = len(body)
-            record = PacketRecord(tsn, tsn + count - 1, body, taken, path_id, now)
+            record = SentPacket(tsn, tsn + count - 1, body, taken, path_id, now)
             if not queue.tracked:
                 records.append(record)
             else:
@@ -352,7 +352,7 @@ class Packetizer:
         if restart or not context.timers.runs(key):
             context.timers.start(key, context.now + path.rto.rto)
 
-    def _path_again(self, record: PacketRecord) -> Path:
+    def _path_again(self, record: SentPacket) -> Path:
         """Return where to send a packet again: a fast retransmission where it went, others to another active address
         (section 6.4).
         """

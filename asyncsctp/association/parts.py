@@ -10,7 +10,7 @@ from typing import final
 
 from ..errors import AsconfError, AssociationClosed, ReconfigError
 from ..handlers.addresses.asconf import Asconf
-from ..handlers.addresses.nat import Nat
+from ..handlers.addresses.nat_support import NatSupport
 from ..handlers.auth import Authentication, proves_source
 from ..handlers.context import Context
 from ..handlers.paths.heartbeat import Heartbeat
@@ -56,7 +56,7 @@ class Parts:
         self.collision = Collision(context, cookies, self.heartbeat)
         self.violations = Violations(context)
         self.packetizer = Packetizer(context, outbox)
-        self.nat = Nat(context, self.heartbeat, self.open_asconf) if context.config.nat_support else None
+        self.nat = NatSupport(context, self.heartbeat, self.open_asconf) if context.config.nat_support else None
         self.handshake: Handshake | None = None  # while we set the association up
         self.data: EstablishedData | None = None  # from the end of the handshake to that of the association
         self.remains: Remains | None = None  # after the end: what came and is still to be read

@@ -17,7 +17,7 @@ from ..timers import AUTOCLOSE, T2_SHUTDOWN, T4_RTO, T5_GUARD
 from ..wire import causes, control
 from ..wire.constants import MASK_32
 from .context import Context
-from .data.receiver import Receiver
+from .data.receiver import DataReceiver
 from .data.sender import Sender
 from .data.submission import Submission
 from .state import (
@@ -50,7 +50,7 @@ class Shutdown:
         "retransmissions",
     )
 
-    def __init__(self, context: Context, receiver: Receiver, sender: Sender, submission: Submission) -> None:
+    def __init__(self, context: Context, receiver: DataReceiver, sender: Sender, submission: Submission) -> None:
         self._context = context
         self._receiver = receiver
         self._sender = sender

@@ -46,7 +46,7 @@ _ALL: Final = 1 << 60
 
 
 @final
-class Message:
+class IncomingMessage:
     """What has come of a message: `body` in order, and `later` the TSNs of loose fragments by their position.
 
     Those from position `joined` on are loose; below `following` none is missing.
@@ -119,10 +119,10 @@ class Stream:
         self.unordered = unordered
         self.next = following  # the MID whose turn it is; of unordered messages, all below are over
         self.skipped = False  # whether fragments of messages that are over may come: they were abandoned
-        self.messages: dict[int, Message] = NOTHING
+        self.messages: dict[int, IncomingMessage] = NOTHING
         self.order: LazyHeap | None = None  # of the MIDs, made when some are first skipped
 
-    def begin(self, message: Message) -> None:
+    def begin(self, message: IncomingMessage) -> None:
         """Record a message of which the first fragment has come."""
         if not self.messages:
             self.messages = {}
@@ -141,7 +141,7 @@ class Stream:
         self.messages = NOTHING
         self.order = None
 
-    def in_turn(self) -> Message | None:
+    def in_turn(self) -> IncomingMessage | None:
         """Return the message that comes next, if it has begun; of unordered ones any."""
         if not self.unordered:
             return self.messages.get(self.next)
@@ -177,12 +177,12 @@ class IDataStreams(ReassemblyQueue):
         self._unordered: dict[int, Stream] = {}  # those of which something is held, or was skipped
         self._incomplete = 0  # messages that are not complete
         self._under_way = 0  # bytes in the bodies of these
-        self._owners: dict[int, Message] = {}  # of the loose fragments, by their TSNs
+        self._owners: dict[int, IncomingMessage] = {}  # of the loose fragments, by their TSNs
         self._places: dict[int, int] = {}  # their positions
         self._rising = LazyHeap()  # their TSNs
         self._acknowledged = _ALL  # the cumulative TSN, as it was said last
         # Incomplete messages behind which the next of their stream has begun, by their `until`; and these TSNs.
-        self._doubts: dict[int, Message] = {}
+        self._doubts: dict[int, IncomingMessage] = {}
         self._doubtful = LazyHeap()
         # The flags of chunks for which there is a fast path; `NEVER` while it is closed.
         self._fast_kind = NEVER
@@ -249,7 +249,7 @@ class IDataStreams(ReassemblyQueue):
                 self._after(stream)
                 return None
         if message is None:
-            message = Message(sid, unordered, mid)
+            message = IncomingMessage(sid, unordered, mid)
         if acknowledged != AS_BEFORE:
             self._acknowledged = acknowledged
         return self._join(stream, message, tsn, flags, ppid, payload)
@@ -349,7 +349,7 @@ class IDataStreams(ReassemblyQueue):
     def restart(self, first_tsn: int) -> str | None:
         """Let all streams and the TSNs begin anew, with this one; what has come from it on is taken in anew."""
         deferral, anew, violation = self._split_deferral(first_tsn)
-        found: list[Message] = []
+        found: list[IncomingMessage] = []
         for stream in (*self._ordered.values(), *self._unordered.values()):
             for message in list(stream.messages.values()):
                 if message.lowest >= first_tsn and not message.given:
@@ -400,7 +400,9 @@ class IDataStreams(ReassemblyQueue):
             stream = streams[sid] = Stream(sid, unordered, (wire_mid & MASK_32) - _AGE if unordered else 0)
         return stream
 
-    def _join(self, stream: Stream, message: Message, tsn: int, flags: int, number: int, payload: bytes) -> str | None:
+    def _join(
+        self, stream: Stream, message: IncomingMessage, tsn: int, flags: int, number: int, payload: bytes
+    ) -> str | None:
         """Take a fragment into its message; `number` is the PPID of the first one, the FSN of others."""
         following = message.following
         if flags & FLAG_BEGIN:
@@ -467,7 +469,7 @@ class IDataStreams(ReassemblyQueue):
         self._numbering.second = 0
         return True
 
-    def _append(self, message: Message, payload: bytes) -> None:
+    def _append(self, message: IncomingMessage, payload: bytes) -> None:
         """Append the next fragment in order, all before it being joined; and the loose ones that follow it."""
         size = len(payload)
         message.body += payload
@@ -480,7 +482,7 @@ class IDataStreams(ReassemblyQueue):
             self._extend(message)
             self._under_way += self._join_loose(message)
 
-    def _keep_loose(self, message: Message, position: int, tsn: int, payload: bytes) -> None:
+    def _keep_loose(self, message: IncomingMessage, position: int, tsn: int, payload: bytes) -> None:
         """Keep a fragment beyond a hole by its position."""
         self.is_uncertain = True
         if not message.later:
@@ -495,14 +497,14 @@ class IDataStreams(ReassemblyQueue):
         if position == message.following:
             self._extend(message)
 
-    def _extend(self, message: Message) -> None:
+    def _extend(self, message: IncomingMessage) -> None:
         """Count the loose fragments that follow what is in order."""
         later = message.later
         while message.following in later:
             message.ready += len(self._chunks[later[message.following]])
             message.following += 1
 
-    def _join_loose(self, message: Message) -> int:
+    def _join_loose(self, message: IncomingMessage) -> int:
         """Append the loose fragments that continue the body, as far as they are acknowledged; return their bytes."""
         before = len(message.body)
         while message.joined < message.following:
@@ -554,7 +556,7 @@ class IDataStreams(ReassemblyQueue):
             self.held -= MESSAGE
             self._incomplete -= 1
 
-    def _empty(self, message: Message) -> bytes:
+    def _empty(self, message: IncomingMessage) -> bytes:
         """Take out what is there in order, and return it."""
         later = message.later
         loose = [self._take_loose(later.pop(number)) for number in range(message.joined, message.following)]
@@ -574,7 +576,7 @@ class IDataStreams(ReassemblyQueue):
         self.held -= len(data)
         return data
 
-    def _drop(self, stream: Stream, message: Message) -> None:
+    def _drop(self, stream: Stream, message: IncomingMessage) -> None:
         """Let go of an incomplete message."""
         self._end_doubt(message)
         stream.end(message.mid)
@@ -595,14 +597,14 @@ class IDataStreams(ReassemblyQueue):
         if before is not None and before.until < 0 and not before.is_complete:
             self._doubt(before, tsn)
 
-    def _doubt(self, message: Message, until: int) -> None:
+    def _doubt(self, message: IncomingMessage, until: int) -> None:
         """Take note that the next message of its stream begins with this TSN."""
         self.is_uncertain = True
         message.until = until
         self._doubts[until] = message
         self._doubtful.push(until, self._doubts)
 
-    def _end_doubt(self, message: Message) -> None:
+    def _end_doubt(self, message: IncomingMessage) -> None:
         """Take note that nothing of a message is missing any more, or that it is dropped."""
         if message.until >= 0:
             del self._doubts[message.until]
@@ -610,7 +612,7 @@ class IDataStreams(ReassemblyQueue):
 
     # The order of streams, and messages in parts.
 
-    def _flows(self, stream: Stream, message: Message) -> bool:
+    def _flows(self, stream: Stream, message: IncomingMessage) -> bool:
         """Return true if an incomplete message gives a part now."""
         if message.given:
             return message.ready > 0
@@ -618,7 +620,7 @@ class IDataStreams(ReassemblyQueue):
             return False
         return stream.sid not in self._given and (stream.unordered or message.mid == stream.next)
 
-    def _flow(self, stream: Stream, message: Message) -> None:
+    def _flow(self, stream: Stream, message: IncomingMessage) -> None:
         """Give what has come in order of an incomplete message."""
         if not message.given:
             if not self._given:
@@ -631,7 +633,7 @@ class IDataStreams(ReassemblyQueue):
         mid = message.mid & MASK_32
         self._deliver_part(stream.sid, mid, message.ppid, stream.unordered, message.first_tsn, data, False)
 
-    def _take(self, stream: Stream, message: Message) -> None:
+    def _take(self, stream: Stream, message: IncomingMessage) -> None:
         """Deliver a complete message, or the last part of it."""
         data = self._empty(message)
         if not message.given:

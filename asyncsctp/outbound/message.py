@@ -157,7 +157,7 @@ class Terms:
         self.message: OutboundMessage | None = None
         self.number = 0
         self.reason = ""
-        self.records: deque[PacketRecord] = deque()
+        self.records: deque[SentPacket] = deque()
         self.transmissions = 0
         self.path_id = 0
         self.pieces: list[OutboundMessage] | None = None
@@ -201,7 +201,7 @@ class Terms:
 
 
 @final
-class PacketRecord:
+class SentPacket:
     """Data chunks that left in one packet, whose TSNs are consecutive: what is acknowledged, lost and sent again
     together.
 
@@ -268,7 +268,7 @@ class PacketRecord:
                 return tsn
         return self.last_tsn + 1
 
-    def cut(self, tsn: int) -> PacketRecord:
+    def cut(self, tsn: int) -> SentPacket:
         """Keep the chunks before `tsn`; return a record of those from it on."""
         body = self.body
         header_size = I_DATA_HEADER_SIZE if body[0] == I_DATA else DATA_HEADER_SIZE
@@ -278,7 +278,7 @@ class PacketRecord:
             length = read_data(body, at)[1]
             user_bytes += length - header_size
             at += (length + 3) & -4
-        rest = PacketRecord(tsn, self.last_tsn, body[at:], self.user_bytes - user_bytes, self.path_id, self.sent_at)
+        rest = SentPacket(tsn, self.last_tsn, body[at:], self.user_bytes - user_bytes, self.path_id, self.sent_at)
         rest.transmissions = self.transmissions
         rest.is_ambiguous = self.is_ambiguous
         rest.fast_retransmitted = self.fast_retransmitted
@@ -291,9 +291,9 @@ class PacketRecord:
         self.user_bytes = user_bytes
         return rest
 
-    def assign(self, chunks: list[tuple[int, OutboundMessage]]) -> list[PacketRecord]:
+    def assign(self, chunks: list[tuple[int, OutboundMessage]]) -> list[SentPacket]:
         """Return the records that it takes to refer to the messages of these chunks, given by TSN in order."""
-        records: list[PacketRecord] = [self]
+        records: list[SentPacket] = [self]
         for tsn, message in chunks:
             record = records[-1]
             if message.terms is None and record.message is None:

@@ -18,7 +18,7 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Final, final
 
-from .message import IN_FLIGHT, PacketRecord
+from .message import IN_FLIGHT, SentPacket
 
 #: Miss indications that mark a chunk for retransmission.
 _MISSES: Final = 3
@@ -36,29 +36,29 @@ class Reneged:
     __slots__ = ("_counts", "_fresh", "_records", "_waiting")
 
     def __init__(self) -> None:
-        self._fresh: list[PacketRecord] = []  # reneged on by the SACK in hand
+        self._fresh: list[SentPacket] = []  # reneged on by the SACK in hand
         # By the last TSN of each, which is in the heap as well.
-        self._records: dict[int, PacketRecord] = {}
+        self._records: dict[int, SentPacket] = {}
         self._counts: dict[int, int] = {}
         self._waiting: list[int] = []
 
-    def __contains__(self, record: PacketRecord) -> bool:
+    def __contains__(self, record: SentPacket) -> bool:
         return self._records.get(record.last_tsn) is record
 
-    def add(self, record: PacketRecord) -> None:
+    def add(self, record: SentPacket) -> None:
         """Count the misses of a record, from that of this SACK on, which is about to be counted."""
         self._fresh.append(record)
 
-    def split(self, record: PacketRecord, rest: PacketRecord) -> None:
+    def split(self, record: SentPacket, rest: SentPacket) -> None:
         """Count on for both parts of a record that was cut in two."""
         if self._records.get(rest.last_tsn) is record:
             self._records[rest.last_tsn] = rest
             self._wait(record, self._counts[rest.last_tsn])
 
-    def take_missed(self, highest: int) -> list[PacketRecord]:
+    def take_missed(self, highest: int) -> list[SentPacket]:
         """Count a miss for those below `highest`; return those that have been missed three times now."""
-        missed: list[PacketRecord] = []
-        again: list[PacketRecord] = []
+        missed: list[SentPacket] = []
+        again: list[SentPacket] = []
         while self._waiting and self._waiting[0] < highest:
             again.append(self._records[heappop(self._waiting)])
         for record in again:
@@ -75,7 +75,7 @@ class Reneged:
         self._fresh.clear()
         return missed
 
-    def _wait(self, record: PacketRecord, count: int) -> None:
+    def _wait(self, record: SentPacket, count: int) -> None:
         if record.last_tsn not in self._records:
             heappush(self._waiting, record.last_tsn)
         self._records[record.last_tsn] = record
@@ -109,7 +109,7 @@ class MissIndications:
             self.frontier = largest[0]
         return self.frontier > self.passed
 
-    def is_due(self, record: PacketRecord) -> bool:
+    def is_due(self, record: SentPacket) -> bool:
         """Return True if a record that the frontier passes is lost by that."""
         return (
             record.state == IN_FLIGHT
@@ -117,7 +117,7 @@ class MissIndications:
             and (self.reneged is None or record not in self.reneged)
         )
 
-    def on_sent_again(self, record: PacketRecord) -> None:
+    def on_sent_again(self, record: SentPacket) -> None:
         """Note that a record has left once more."""
         if not record.fast_retransmitted:
             self.again.append((record.sent_at, record.first_tsn, record.last_tsn))
@@ -143,7 +143,7 @@ class MissIndications:
             del self.again[:passed]
         return overtaken
 
-    def on_reneged(self, record: PacketRecord) -> None:
+    def on_reneged(self, record: SentPacket) -> None:
         """Note that a record was acknowledged by a gap ack block, and no longer is.
 
         The miss of this SACK is about to be counted. Of what had been sent again nobody knows which misses came after
@@ -156,11 +156,11 @@ class MissIndications:
             self.reneged = Reneged()
         self.reneged.add(record)
 
-    def on_split(self, record: PacketRecord, rest: PacketRecord) -> None:
+    def on_split(self, record: SentPacket, rest: SentPacket) -> None:
         """Count on for both parts of a record that was cut in two."""
         if self.reneged is not None:
             self.reneged.split(record, rest)
 
-    def take_missed(self, highest: int) -> list[PacketRecord]:
+    def take_missed(self, highest: int) -> list[SentPacket]:
         """Count a miss for the reneged records below `highest`; return those missed three times now."""
         return self.reneged.take_missed(highest) if self.reneged is not None else []

@@ -29,7 +29,7 @@ from .message import (
     TIMED_OUT,
     WHOLE,
     OutboundMessage,
-    PacketRecord,
+    SentPacket,
     Terms,
 )
 from .miss_indications import MissIndications
@@ -75,19 +75,19 @@ class OutstandingQueue:
         self._summary: AckSummary | None = None  # made by the first SACK
         self.delivered: list[Terms] | None = None
         self.in_flight = [0] * paths
-        self._earliest: list[PacketRecord | None] = [None] * paths  # outstanding, per path
-        self._timed: list[PacketRecord | None] = [None] * paths  # section 6.3.1 C4: one at a time
+        self._earliest: list[SentPacket | None] = [None] * paths  # outstanding, per path
+        self._timed: list[SentPacket | None] = [None] * paths  # section 6.3.1 C4: one at a time
         self.restart(initial_tsn)
 
     def restart(self, initial_tsn: int) -> None:
         """Forget what was sent; the first TSN will be this one."""
         self.next_tsn = initial_tsn
         self.cumulative_tsn = initial_tsn - 1
-        self.doubtful: list[PacketRecord] | None = None
+        self.doubtful: list[SentPacket] | None = None
         self.renumbered: dict[int, int] | None = None
         self.in_flight_user_bytes = 0
         self.user_bytes = 0
-        self.records: list[PacketRecord] = []
+        self.records: list[SentPacket] = []
         self.head = 0
         self._gap_ranges: list[tuple[int, int]] = []  # acknowledged above the cumulative TSN
         self._withdrawn: Withdrawn | None = None  # reneged on, above the cumulative TSN
@@ -145,11 +145,11 @@ class OutstandingQueue:
 
     # What leaves.
 
-    def add(self, record: PacketRecord) -> None:
+    def add(self, record: SentPacket) -> None:
         """Add a packet with new data that leaves; its first TSN is `next_tsn`."""
         self.add_run([record], len(record.body), record.user_bytes)
 
-    def add_run(self, records: list[PacketRecord], size: int, user_bytes: int) -> None:
+    def add_run(self, records: list[SentPacket], size: int, user_bytes: int) -> None:
         """Add packets with new data that leave to one path: `size` bytes of chunks, `user_bytes` of data."""
         first = records[0]
         path_id = first.path_id
@@ -210,7 +210,7 @@ class OutstandingQueue:
         self._measure(now)
         return summary
 
-    def earliest_lost(self) -> PacketRecord | None:
+    def earliest_lost(self) -> SentPacket | None:
         """Return the record to send again first; None if nothing is marked for retransmission.
 
         Its `path_id` is where it went last. If it is LOST it goes there again, if TIMED_OUT better elsewhere (section
@@ -224,7 +224,7 @@ class OutstandingQueue:
             heappop(lost)
         return None
 
-    def resend(self, record: PacketRecord, path_id: int, now: float) -> bool:
+    def resend(self, record: SentPacket, path_id: int, now: float) -> bool:
         """Send a lost record again, to this path; return True if it is the earliest outstanding one there."""
         record.state = IN_FLIGHT
         record.transmissions += 1
@@ -243,7 +243,7 @@ class OutstandingQueue:
                 self._timed[other] = None
         return earliest is record
 
-    def split(self, record: PacketRecord, tsn: int) -> None:
+    def split(self, record: SentPacket, tsn: int) -> None:
         """Make two records of one; `tsn` is the first of the second."""
         rest = record.cut(tsn)
         self.records.insert(self.index(record.first_tsn) + 1, rest)
@@ -297,7 +297,7 @@ class OutstandingQueue:
                 if path_id not in paths:
                     paths.append(path_id)
         if terms.state != LEFT:
-            rest = PacketRecord(self.next_tsn, self.next_tsn, b"", 0, 0, 0.0)
+            rest = SentPacket(self.next_tsn, self.next_tsn, b"", 0, 0, 0.0)
             rest.message = terms.message
             rest.state = ABANDONED
             self.records.append(rest)
@@ -349,7 +349,7 @@ class OutstandingQueue:
 
     # Steps.
 
-    def cut_out(self, first: int, last: int) -> list[PacketRecord]:
+    def cut_out(self, first: int, last: int) -> list[SentPacket]:
         """Return the records of exactly these TSNs. A record that has others as well is cut."""
         records = self.records
         start = self.index(first)
@@ -501,13 +501,13 @@ class OutstandingQueue:
         record = self.records[index] if index < len(self.records) else None
         return record is not None and record.state == IN_FLIGHT and record.sent_at == sent_at
 
-    def _lose(self, record: PacketRecord) -> None:
+    def _lose(self, record: SentPacket) -> None:
         record.fast_retransmitted = True
         self._mark(record, LOST)
         assert self._summary is not None
         self._summary.add_lost(record.path_id, record.last_tsn if record.transmissions == 1 else self.next_tsn)
 
-    def _mark(self, record: PacketRecord, state: int) -> None:
+    def _mark(self, record: SentPacket, state: int) -> None:
         """Mark a record for retransmission: it no longer counts as in flight (section 6.2.1 C)."""
         if record.state == IN_FLIGHT:
             self._uncount(record)
@@ -519,11 +519,11 @@ class OutstandingQueue:
                 self.doubtful = []
             self.doubtful.append(record)
 
-    def _count(self, record: PacketRecord, path_id: int) -> None:
+    def _count(self, record: SentPacket, path_id: int) -> None:
         self.in_flight[path_id] += len(record.body)
         self.in_flight_user_bytes += record.user_bytes
 
-    def _uncount(self, record: PacketRecord) -> None:
+    def _uncount(self, record: SentPacket) -> None:
         self.in_flight[record.path_id] -= len(record.body)
         self.in_flight_user_bytes -= record.user_bytes
 
@@ -543,7 +543,7 @@ class OutstandingQueue:
                     summary.earliest_acked[path_id] = True
                     self._earliest[path_id] = self._next_outstanding(path_id, earliest.last_tsn + 1)
 
-    def _next_outstanding(self, path_id: int, tsn: int) -> PacketRecord | None:
+    def _next_outstanding(self, path_id: int, tsn: int) -> SentPacket | None:
         if not self.in_flight[path_id] and not self._lost_tsns:
             return None
         records = self.records
@@ -554,7 +554,7 @@ class OutstandingQueue:
         return None
 
 
-def _unacknowledged(records: list[PacketRecord]) -> list[OutboundMessage]:
+def _unacknowledged(records: list[SentPacket]) -> list[OutboundMessage]:
     """Return the messages in these records that have left completely, as written or recovered from their one chunk.
 
     What a gap ack block acknowledged is among them: it may wait for its turn for ever, or be discarded (section 6.2.1).
@@ -580,7 +580,7 @@ def _unacknowledged(records: list[PacketRecord]) -> list[OutboundMessage]:
     return list(messages)
 
 
-def _identify(record: PacketRecord, tsn: int) -> tuple[int, int]:
+def _identify(record: SentPacket, tsn: int) -> tuple[int, int]:
     """Return a chunk's flags, and a key that the chunks of its message share, of the stream, order and SSN or MID."""
     at = record.offset(tsn)
     flags, _, _, sid, number, _ = read_data(record.body, at)

@@ -23,7 +23,7 @@ from .message import (
     TIMED,
     TIMED_OUT,
     WAITING,
-    PacketRecord,
+    SentPacket,
     Terms,
 )
 from .outstanding import OutstandingQueue
@@ -148,7 +148,7 @@ class PartialReliability:
                 found.append(terms)
         return found
 
-    def doubtful(self, records: list[PacketRecord], now: float) -> list[Terms]:
+    def doubtful(self, records: list[SentPacket], now: float) -> list[Terms]:
         """Return the messages to abandon, of those of which a chunk would have to be sent again."""
         found: list[Terms] = []
         known: set[Terms] = set()

@@ -10,14 +10,14 @@ from __future__ import annotations
 from ..udp.datagram import DatagramError
 from .clock import Clock, DeadlockError, SimulationError, TimeLimitError
 from .host import Address, Host, Port, Receiver
-from .link import Crossing, Fate, Link, LinkSettings
+from .link import Crossing, Link, LinkSettings, PacketOutcome
 from .nat import Nat, Refusal
 from .network import Datagram, Network, PacketRecord, PortUnreachableError, run
 from .pair import CoreEndpoint, Simulation
 from .randomness import SeededRandom
 from .schedulers import check_scheduler
 from .sctp_nat import Binding, SctpNat
-from .transport import SimulatedTransport
+from .simulated_transport import SimulatedTransport
 from .virtual_time import VirtualLoop
 
 __all__ = [
@@ -29,12 +29,12 @@ __all__ = [
     "Datagram",
     "DatagramError",
     "DeadlockError",
-    "Fate",
     "Host",
     "Link",
     "LinkSettings",
     "Nat",
     "Network",
+    "PacketOutcome",
     "PacketRecord",
     "Port",
     "PortUnreachableError",

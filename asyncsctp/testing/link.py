@@ -18,7 +18,7 @@ _SMALLEST_MTU: Final = 68  # RFC 791
 _LARGEST_MTU: Final = 65535
 
 
-class Fate(StrEnum):
+class PacketOutcome(StrEnum):
     """What became of a packet."""
 
     DELIVERED = "delivered"
@@ -105,7 +105,7 @@ class Crossing(NamedTuple):
     """What a link did with a packet."""
 
     arrivals: tuple[float, ...]  #: when its copies come out; empty: it does not
-    fate: Fate
+    outcome: PacketOutcome
     data: bytes
     congestion_experienced: bool = False
 
@@ -145,27 +145,27 @@ class Link:
         """Take a packet of `headers` and `data`; return what becomes of it. With `fragment` none is too big."""
         settings, size = self.settings, headers + len(data)
         if self.is_cut:
-            return Crossing((), Fate.CUT, data)
+            return Crossing((), PacketOutcome.CUT, data)
         if settings.mtu is not None and size > settings.mtu and not fragment:
-            return Crossing((), Fate.TOO_BIG, data)
+            return Crossing((), PacketOutcome.TOO_BIG, data)
         backlog = self.backlog(now)
         if backlog > 0 and backlog + size > settings.queue:
-            return Crossing((), Fate.OVERFLOW, data)
+            return Crossing((), PacketOutcome.OVERFLOW, data)
         congested = settings.ecn_threshold is not None and backlog > settings.ecn_threshold
         if congested and not ecn_capable:
-            return Crossing((), Fate.OVERFLOW, data)
+            return Crossing((), PacketOutcome.OVERFLOW, data)
         leaves = now
         if settings.rate is not None:
             leaves = self._busy_until = max(now, self._busy_until) + size * 8 / settings.rate
         if self._loses():
-            return Crossing((), Fate.LOST, data)
+            return Crossing((), PacketOutcome.LOST, data)
         marked = ecn_capable and (self._happens(settings.mark) or congested)
-        fate = Fate.MARKED if marked else Fate.DELIVERED
+        outcome = PacketOutcome.MARKED if marked else PacketOutcome.DELIVERED
         if data and self._happens(settings.corrupt):
-            data, fate = self._corrupted(data), Fate.CORRUPTED
+            data, outcome = self._corrupted(data), PacketOutcome.CORRUPTED
         arrival = self._arrival(leaves)
         copies = 2 if self._happens(settings.duplicate) else 1
-        return Crossing((arrival,) * copies, fate, data, marked)
+        return Crossing((arrival,) * copies, outcome, data, marked)
 
     def _happens(self, probability: float) -> bool:
         return probability > 0.0 and self._random.random() < probability

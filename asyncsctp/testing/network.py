@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, TypeVar, final
 from ..udp.datagram import DatagramError
 from .clock import Clock
 from .host import Address, Host, family, normal
-from .link import Fate, Link, LinkSettings
+from .link import Link, LinkSettings, PacketOutcome
 from .nat import Nat, Translator
 from .realms import Realms
 from .sctp_nat import SctpNat
@@ -30,9 +30,9 @@ _NEARBY: Final = 0.001  # seconds from a NAT to the hosts behind it, for what it
 _HEADERS: Final = {4: 28, 6: 48}  # IP and UDP
 _QUOTED: Final = {4: 520, 6: 1184}  # payload that an ICMP message of 576 (RFC 1812) or 1280 bytes (RFC 4443) quotes
 _ICMP: Final = {
-    Fate.UNREACHABLE: {4: (3, 1), 6: (1, 3)},
-    Fate.NO_PORT: {4: (3, 3), 6: (1, 4)},
-    Fate.TOO_BIG: {4: (3, 4), 6: (2, 0)},
+    PacketOutcome.UNREACHABLE: {4: (3, 1), 6: (1, 3)},
+    PacketOutcome.NO_PORT: {4: (3, 3), 6: (1, 4)},
+    PacketOutcome.TOO_BIG: {4: (3, 4), 6: (2, 0)},
 }
 
 
@@ -55,7 +55,7 @@ class PacketRecord(NamedTuple):
     source: Address  #: as seen by the link: behind a NAT, the outside address
     destination: Address
     data: bytes
-    fate: Fate
+    outcome: PacketOutcome
     dscp: int = -1  #: as of `Datagram`
 
 
@@ -73,9 +73,9 @@ class Network:
       too big are a setting of each link.
 
     `clock` is the virtual time. `packets` is a list of `PacketRecord`; it is `None`, and nothing is recorded, until you
-    set it to a list. `counts` counts the fates of packets, always. `on_datagram`, when set, is called for each datagram
-    before it travels, and returns what becomes of it: `None` or `True`, it goes on; `False`, it is lost; bytes, they go
-    on in its place; a number, it goes on after so many seconds.
+    set it to a list. `counts` counts the outcomes of packets, always. `on_datagram`, when set, is called for each
+    datagram before it travels, and returns what becomes of it: `None` or `True`, it goes on; `False`, it is lost;
+    bytes, they go on in its place; a number, it goes on after so many seconds.
     """
 
     __slots__ = (
@@ -98,7 +98,7 @@ class Network:
         self.clock = Clock()
         self.icmp = icmp
         self.packets: list[PacketRecord] | None = None
-        self.counts: Counter[Fate] = Counter()
+        self.counts: Counter[PacketOutcome] = Counter()
         self.on_datagram: Callable[[Datagram], bytes | float | bool | None] | None = None
         self.hosts: dict[str, Host] = {}
         self.names: dict[str, tuple[str, ...]] = {}
@@ -252,7 +252,7 @@ class Network:
         datagram = Datagram(self.now, source, destination, data, ecn_capable, fragment, dscp)
         verdict = self.on_datagram(datagram) if self.on_datagram is not None else None
         if verdict is False:
-            self._note(datagram, Fate.DROPPED)
+            self._note(datagram, PacketOutcome.DROPPED)
         elif isinstance(verdict, bytes):
             self._carry(datagram._replace(data=verdict))
         elif verdict is None or verdict is True:
@@ -268,7 +268,7 @@ class Network:
             source = nat.translate_out(datagram.source, destination, datagram.data, self.now)
             self._let_speak(nat)
             if source is None:
-                return self._note(datagram, Fate.FILTERED)
+                return self._note(datagram, PacketOutcome.FILTERED)
             datagram = datagram._replace(source=source)
             nat = self._realms.behind(source[0])
         link = self._link(datagram.source[0], destination[0])
@@ -277,27 +277,27 @@ class Network:
             datagram.data, self.now, headers=headers, ecn_capable=datagram.ecn_capable, fragment=datagram.fragment
         )
         if not crossing.arrivals:
-            self._note(datagram, crossing.fate)
+            self._note(datagram, crossing.outcome)
             mtu = link.settings.mtu
-            if crossing.fate is Fate.TOO_BIG and link.settings.report_too_big and mtu is not None:
-                self._report(datagram, origin, Fate.TOO_BIG, mtu)
+            if crossing.outcome is PacketOutcome.TOO_BIG and link.settings.report_too_big and mtu is not None:
+                self._report(datagram, origin, PacketOutcome.TOO_BIG, mtu)
             return None
         datagram = datagram._replace(data=crossing.data)
         for arrival in crossing.arrivals:
-            arrive = partial(self._arrive, datagram, origin, link, crossing.fate, crossing.congestion_experienced)
+            arrive = partial(self._arrive, datagram, origin, link, crossing.outcome, crossing.congestion_experienced)
             self.clock.at(arrival, arrive)
         return None
 
-    def _arrive(self, datagram: Datagram, origin: Address, link: Link, fate: Fate, marked: bool) -> None:
+    def _arrive(self, datagram: Datagram, origin: Address, link: Link, outcome: PacketOutcome, marked: bool) -> None:
         """Take a datagram off the link, and to the receiver if it is to be found from where the sender is."""
         if link.is_cut:
-            return self._note(datagram, Fate.CUT)
+            return self._note(datagram, PacketOutcome.CUT)
         nat = self._realms.behind(datagram.destination[0])
         if nat is not None and datagram.source[0] not in nat.inside:
-            return self._refuse(datagram, origin, Fate.UNREACHABLE)
-        return self._deliver(datagram, origin, fate, marked)
+            return self._refuse(datagram, origin, PacketOutcome.UNREACHABLE)
+        return self._deliver(datagram, origin, outcome, marked)
 
-    def _deliver(self, datagram: Datagram, origin: Address, fate: Fate, marked: bool) -> None:
+    def _deliver(self, datagram: Datagram, origin: Address, outcome: PacketOutcome, marked: bool) -> None:
         """Carry a datagram through the NATs on the receiver's side, and to whoever has bound the port."""
         address, number = datagram.destination
         nat = self._realms.at(address)
@@ -305,16 +305,16 @@ class Network:
             inside = nat.translate_in(datagram.source, number, datagram.data, self.now)
             self._let_speak(nat)
             if inside is None:
-                return self._note(datagram, Fate.FILTERED)
+                return self._note(datagram, PacketOutcome.FILTERED)
             address, number = inside
             nat = self._realms.at(address)
         host = self._owners.get(address)
         if host is None:
-            return self._refuse(datagram, origin, Fate.UNREACHABLE)
+            return self._refuse(datagram, origin, PacketOutcome.UNREACHABLE)
         port = host.port_at(address, number)
         if port is None:
-            return self._refuse(datagram, origin, Fate.NO_PORT)
-        self._note(datagram, fate)
+            return self._refuse(datagram, origin, PacketOutcome.NO_PORT)
+        self._note(datagram, outcome)
         port.arrive(datagram.data, datagram.source, marked, address)
         return None
 
@@ -323,23 +323,23 @@ class Network:
         answers, nat.outbox = nat.outbox, []
         for source, destination, data in answers:
             datagram = Datagram(self.now, source, destination, data, ecn_capable=False)
-            self.clock.after(_NEARBY, partial(self._deliver, datagram, source, Fate.DELIVERED, False))
+            self.clock.after(_NEARBY, partial(self._deliver, datagram, source, PacketOutcome.DELIVERED, False))
 
-    def _refuse(self, datagram: Datagram, origin: Address, fate: Fate) -> None:
-        self._note(datagram, fate)
+    def _refuse(self, datagram: Datagram, origin: Address, outcome: PacketOutcome) -> None:
+        self._note(datagram, outcome)
         if self.icmp:
-            self._report(datagram, origin, fate)
+            self._report(datagram, origin, outcome)
 
-    def _report(self, datagram: Datagram, origin: Address, fate: Fate, mtu: int | None = None) -> None:
+    def _report(self, datagram: Datagram, origin: Address, outcome: PacketOutcome, mtu: int | None = None) -> None:
         """Tell the sender by ICMP, after the delay of the way back."""
         destination = datagram.destination
         version = family(destination[0])
-        icmp, quoted = _ICMP[fate][version], datagram.data[: _QUOTED[version]]
+        icmp, quoted = _ICMP[outcome][version], datagram.data[: _QUOTED[version]]
         error: DatagramError
-        if fate is Fate.NO_PORT:
+        if outcome is PacketOutcome.NO_PORT:
             text = f"nobody listens at {destination[0]} port {destination[1]}"
             error = PortUnreachableError(errno.ECONNREFUSED, text, destination, icmp=icmp, quoted=quoted)
-        elif fate is Fate.TOO_BIG:
+        elif outcome is PacketOutcome.TOO_BIG:
             text = f"a datagram to {destination[0]} was too long for a path of {mtu} bytes"
             error = DatagramError(errno.EMSGSIZE, text, destination, mtu=mtu, icmp=icmp, quoted=quoted)
         else:
@@ -355,11 +355,11 @@ class Network:
         if port is not None:
             port.receiver.error(destination, error)
 
-    def _note(self, datagram: Datagram, fate: Fate) -> None:
-        self.counts[fate] += 1
+    def _note(self, datagram: Datagram, outcome: PacketOutcome) -> None:
+        self.counts[outcome] += 1
         if self.packets is not None:
             source, destination = datagram.source, datagram.destination
-            self.packets.append(PacketRecord(self.now, source, destination, datagram.data, fate, datagram.dscp))
+            self.packets.append(PacketRecord(self.now, source, destination, datagram.data, outcome, datagram.dscp))
 
     # Links
 

@@ -39,7 +39,7 @@ class CoreEndpoint(Protocol):
 
 
 @final
-class _Driven:
+class _DrivenEndpoint:
     """An endpoint, its ports, and what watches it."""
 
     __slots__ = ("check", "endpoint", "on_error", "ports", "udp_port")
@@ -64,7 +64,7 @@ class _Inlet:
 
     __slots__ = ("_driven", "_local", "_simulation")
 
-    def __init__(self, simulation: Simulation, driven: _Driven, local: str) -> None:
+    def __init__(self, simulation: Simulation, driven: _DrivenEndpoint, local: str) -> None:
         self._simulation = simulation
         self._driven = driven
         self._local = local
@@ -97,7 +97,7 @@ class Simulation:
     def __init__(self, network: Network, *, check: Callable[[CoreEndpoint], object] | None = None) -> None:
         self.network = network
         self.check = check
-        self._driven: list[_Driven] = []
+        self._driven: list[_DrivenEndpoint] = []
         self._at_this_instant = 0
 
     @property
@@ -126,7 +126,7 @@ class Simulation:
         unowned = [address for address in addresses if self.network.host_of(address) is None]
         if unowned:
             self.network.host(f"host of {unowned[0]}", *unowned)
-        driven = _Driven(endpoint, udp_port, check if check is not None else self.check, on_error)
+        driven = _DrivenEndpoint(endpoint, udp_port, check if check is not None else self.check, on_error)
         self._driven.append(driven)
         for address in addresses:
             self.bind(endpoint, address)
@@ -179,7 +179,7 @@ class Simulation:
             self.flush()
         self.network.clock.advance(until)
 
-    def flush_one(self, driven: _Driven) -> None:
+    def flush_one(self, driven: _DrivenEndpoint) -> None:
         """Flush one endpoint and send its outbox. Internal."""
         endpoint = driven.endpoint
         endpoint.flush(self.now)
@@ -192,7 +192,7 @@ class Simulation:
         if driven.check is not None:
             driven.check(endpoint)
 
-    def _find(self, endpoint: CoreEndpoint) -> _Driven:
+    def _find(self, endpoint: CoreEndpoint) -> _DrivenEndpoint:
         for driven in self._driven:
             if driven.endpoint is endpoint:
                 return driven

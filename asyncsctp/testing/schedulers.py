@@ -61,7 +61,7 @@ def check_scheduler(
     _Crowd(factory, seed, "crowd", MANY).run()
 
 
-class _Driven:
+class _DrivenScheduler:
     """A scheduler, what it should know, and the story of what was done to it."""
 
     def __init__(self, factory: Callable[[], StreamScheduler], seed: int, part: str, streams: int) -> None:
@@ -172,7 +172,7 @@ class _Driven:
 
 
 @final
-class _Life(_Driven):
+class _Life(_DrivenScheduler):
     """Whatever can happen, at random."""
 
     def __init__(
@@ -287,7 +287,7 @@ class _Life(_Driven):
 
 
 @final
-class _Fairness(_Driven):
+class _Fairness(_DrivenScheduler):
     """All streams always have something to send; some are empty for an instant between two messages."""
 
     def run(self, turns: int) -> None:
@@ -314,7 +314,7 @@ class _Fairness(_Driven):
 
 
 @final
-class _Crowd(_Driven):
+class _Crowd(_DrivenScheduler):
     """Very many streams, each with a single message."""
 
     def run(self) -> None:
@@ -410,7 +410,7 @@ class _Number(int):
 
 
 @final
-class _Costs(_Driven):
+class _Costs(_DrivenScheduler):
     """The mean cost of each method, with all streams active."""
 
     def run(self, rounds: int) -> dict[str, float]:

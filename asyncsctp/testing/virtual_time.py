@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple, U
 from .clock import Clock, DeadlockError, TimeLimitError
 from .host import Address, Host, current_host, normal
 from .randomness import SeededRandom
-from .transport import SimulatedTransport, sockaddr
+from .simulated_transport import SimulatedTransport, sockaddr
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.chunks import pack_data
 
 from asyncsctp.outbound.data_queue import DataQueue
-from asyncsctp.outbound.message import LOST, TIMED_OUT, OutboundMessage, PacketRecord, message_flags
+from asyncsctp.outbound.message import LOST, TIMED_OUT, OutboundMessage, SentPacket, message_flags
 from asyncsctp.outbound.outstanding import OutstandingQueue
 from asyncsctp.outbound.retransmission import RetransmissionQueue
 from asyncsctp.schedulers import FirstComeFirstServed
@@ -166,7 +166,7 @@ def test_outstanding_against_one_entry_per_tsn(commands: list[tuple]) -> None:  
             for n, size in enumerate(sizes):
                 model.chunks[first + n] = Sent(len(chunks[n]), size, path_id)
                 model.chunks[first + n].left = float(now)
-            queue.add(PacketRecord(first, first + len(sizes) - 1, b"".join(chunks), sum(sizes), path_id, float(now)))
+            queue.add(SentPacket(first, first + len(sizes) - 1, b"".join(chunks), sum(sizes), path_id, float(now)))
         elif command[0] in {"sack", "grow"}:
             last = queue.next_tsn - 1
             cumulative_tsn = queue.cumulative_tsn

@@ -14,7 +14,7 @@ from support.script import B, E, Script, U
 
 from asyncsctp.association.invariants import check
 from asyncsctp.config import Config
-from asyncsctp.handlers.data.receiver import Receiver
+from asyncsctp.handlers.data.receiver import DataReceiver
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_DATA_HEADER_SIZE, I_FORWARD_TSN, RE_CONFIG
 from asyncsctp.wire.octets import Writer, write_i_data
@@ -56,7 +56,7 @@ class Peer:
         return pack_reconfig([pack_outgoing_reset(script.theirs(0), script.ours(-1), script.theirs(last_tsn), [sid])])
 
     @property
-    def reception(self) -> Receiver:
+    def reception(self) -> DataReceiver:
         reception = self.script.association._parts.established.receiver
         return reception
 

@@ -7,7 +7,7 @@ from support.pair import Recorder
 from support.script import B, E, Script, U
 
 from asyncsctp.config import Config
-from asyncsctp.handlers.data.receiver import Receiver
+from asyncsctp.handlers.data.receiver import DataReceiver
 from asyncsctp.inbound.reassembly import SMALLEST_CHARGE
 from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_DATA_HEADER_SIZE, I_FORWARD_TSN, SACK
 from asyncsctp.wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
@@ -48,7 +48,7 @@ class Stage(Script):
         super().__init__(config, extensions=frozenset({I_DATA, I_FORWARD_TSN, FORWARD_TSN}), user=self.reader)
 
     @property
-    def reception(self) -> Receiver:
+    def reception(self) -> DataReceiver:
         reception = self.association._parts.established.receiver
         return reception
 

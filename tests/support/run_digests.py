@@ -66,7 +66,7 @@ def lines_of(pair: Pair) -> list[str]:
     """All that happened."""
     assert pair.network.packets is not None
     lines = [
-        f"{each.time!r} {each.source} {each.destination} {each.fate.value} {each.data.hex()}"
+        f"{each.time!r} {each.source} {each.destination} {each.outcome.value} {each.data.hex()}"
         for each in pair.network.packets
     ]
     for user in pair.users:

@@ -34,7 +34,7 @@ _FURTHEST: Final = 65535
 
 
 @final
-class Receiver:
+class DataReceiver:
     """The receiving side of one association."""
 
     __slots__ = (
@@ -252,7 +252,7 @@ class Receiver:
         self.window.resize(config.recv_buffer)
         self._tell_of_window()
 
-    def succeed(self, before: Receiver) -> list[int]:
+    def succeed(self, before: DataReceiver) -> list[int]:
         """Take the place of another one: the peer has restarted. Who wanted parts of its messages still does.
 
         Return the streams of which a part has been delivered of a message that will not be ended: the user is still to

@@ -22,7 +22,7 @@ from ...wire.constants import (
 )
 from ...wire.reconfig import is_allowed, pack_reconfig, read_reconfig
 from ..context import Context
-from ..data.receiver import Receiver
+from ..data.receiver import DataReceiver
 from ..request import Ticket
 from ..state import ESTABLISHED
 from ..violations import Violations
@@ -45,7 +45,7 @@ class Reconfig:
         context: Context,
         violations: Violations,
         outgoing: OutgoingStreams,
-        receiver: Receiver,
+        receiver: DataReceiver,
         first_number: int,
         first_peer_number: int,
     ) -> None:

@@ -36,7 +36,7 @@ from ...wire.reconfig import (
     pack_tsn_reset,
 )
 from ..context import Context
-from ..data.receiver import Receiver
+from ..data.receiver import DataReceiver
 from ..request import Retry, Ticket
 from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
 from .outgoing_streams import OutgoingStreams
@@ -165,7 +165,7 @@ class ReconfigRequester:
     )
 
     def __init__(
-        self, context: Context, outgoing: OutgoingStreams, receiver: Receiver, first_number: int, peer_number: int
+        self, context: Context, outgoing: OutgoingStreams, receiver: DataReceiver, first_number: int, peer_number: int
     ) -> None:
         self._context = context
         self._outgoing = outgoing

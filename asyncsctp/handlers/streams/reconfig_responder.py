@@ -36,7 +36,7 @@ from ...wire.reconfig import (
 )
 from ...wire.serial import ahead
 from ..context import Context
-from ..data.receiver import Receiver
+from ..data.receiver import DataReceiver
 from ..state import CLOSED, ESTABLISHED
 from .outgoing_streams import OutgoingStreams
 from .reconfig_requester import ReconfigRequester, RequestPart, StreamRequest
@@ -78,7 +78,7 @@ class ReconfigResponder:
         self,
         context: Context,
         outgoing: OutgoingStreams,
-        receiver: Receiver,
+        receiver: DataReceiver,
         requester: ReconfigRequester,
         first_number: int,
     ) -> None:

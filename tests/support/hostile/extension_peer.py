@@ -7,10 +7,10 @@ from random import Random
 from struct import pack
 
 from asyncsctp.config import Config
-from asyncsctp.handlers.data.receiver import Receiver
+from asyncsctp.handlers.data.receiver import DataReceiver
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.data_streams import DataStreams
-from asyncsctp.inbound.idata_streams import IDataStreams, Message
+from asyncsctp.inbound.idata_streams import IDataStreams, IncomingMessage
 from asyncsctp.inbound.reassembly import OVERHEAD, SMALLEST_CHARGE
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_DATA_HEADER_SIZE, I_FORWARD_TSN, RE_CONFIG
@@ -112,7 +112,7 @@ class ExtensionPeer(Script):
             self.send(control.pack_shutdown(self.ours(-1)))
 
     @property
-    def reception(self) -> Receiver:
+    def reception(self) -> DataReceiver:
         reception = self.association._parts.established.receiver
         return reception
 
@@ -198,7 +198,7 @@ class ExtensionPeer(Script):
 
     @staticmethod
     def _bounded_messages(queue: IDataStreams, most: int, streams: int) -> None:
-        messages: list[Message] = []
+        messages: list[IncomingMessage] = []
         order = 0
         for found in (queue._ordered, queue._unordered):
             assert len(found) <= streams

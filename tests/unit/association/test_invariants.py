@@ -12,7 +12,7 @@ from support.script import LOCAL
 from asyncsctp.association.association import Association
 from asyncsctp.association.invariants import InvariantViolation, check
 from asyncsctp.handlers.data.acknowledgement import ACK_DELAYED, ACK_NOW
-from asyncsctp.handlers.data.receiver import Receiver
+from asyncsctp.handlers.data.receiver import DataReceiver
 from asyncsctp.handlers.data.sender import Sender
 from asyncsctp.handlers.state import COOKIE_WAIT
 from asyncsctp.outbound.message import LOST
@@ -50,7 +50,7 @@ def transmission(association: Association) -> Sender:
     return found
 
 
-def reception(association: Association) -> Receiver:
+def reception(association: Association) -> DataReceiver:
     found = association._parts.established.receiver
     return found
 

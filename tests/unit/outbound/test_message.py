@@ -13,7 +13,7 @@ from asyncsctp.outbound.message import (
     TIMED,
     KeyUse,
     OutboundMessage,
-    PacketRecord,
+    SentPacket,
     Terms,
 )
 
@@ -52,7 +52,7 @@ def test_wrong_options_are_named(options: dict[str, object], error: type[Excepti
 def test_a_record_has_the_key_of_its_message_and_gives_it_back_when_that_is_done() -> None:
     key = KeyUse(5)
     message = OutboundMessage(0, b"data", terms=Terms())
-    record = PacketRecord(1, 1, pack_data(3, 1, 0, 0, 0, b"data"), 4, 0, 0.0)
+    record = SentPacket(1, 1, pack_data(3, 1, 0, 0, 0, b"data"), 4, 0, 0.0)
     assert (message.key_id, record.key_id, record.terms) == (ANY_KEY, ANY_KEY, None)
     assert message.terms is not None
     message.terms.key = key

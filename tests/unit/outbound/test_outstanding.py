@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from support.chunks import pack_data
 
-from asyncsctp.outbound.message import LOST, OutboundMessage, PacketRecord, Terms
+from asyncsctp.outbound.message import LOST, OutboundMessage, SentPacket, Terms
 from asyncsctp.outbound.outstanding import OutstandingQueue
 
 
-def packet(first: int, chunks: int = 1, path_id: int = 0, sent_at: float = 0.0) -> PacketRecord:
+def packet(first: int, chunks: int = 1, path_id: int = 0, sent_at: float = 0.0) -> SentPacket:
     body = b"".join(pack_data(3, tsn, tsn % 7, 0, tsn, b"%099d+" % tsn) for tsn in range(first, first + chunks))
-    return PacketRecord(first, first + chunks - 1, body, 100 * chunks, path_id, sent_at)
+    return SentPacket(first, first + chunks - 1, body, 100 * chunks, path_id, sent_at)
 
 
 def sent(*chunks: int, paths: int = 1) -> OutstandingQueue:
@@ -234,10 +234,10 @@ def test_messages_are_recovered_when_the_association_dies() -> None:
     queue = sent(3, 1, 1)
     fragmented = OutboundMessage(5, b"both fragments")
     noted = OutboundMessage(6, b"noted", terms=Terms(object()))
-    queue.add(PacketRecord(6, 6, pack_data(2, 6, 5, 0, 0, b"both "), 5, 0, 0.0))
-    queue.add(PacketRecord(7, 7, pack_data(1, 7, 5, 0, 0, b"fragments"), 9, 0, 0.0))
-    queue.add(PacketRecord(8, 8, pack_data(3, 8, 6, 0, 0, b"noted"), 5, 0, 0.0))
-    queue.add(PacketRecord(9, 9, pack_data(2, 9, 6, 0, 0, b"not all of it has been sent"), 27, 0, 0.0))
+    queue.add(SentPacket(6, 6, pack_data(2, 6, 5, 0, 0, b"both "), 5, 0, 0.0))
+    queue.add(SentPacket(7, 7, pack_data(1, 7, 5, 0, 0, b"fragments"), 9, 0, 0.0))
+    queue.add(SentPacket(8, 8, pack_data(3, 8, 6, 0, 0, b"noted"), 5, 0, 0.0))
+    queue.add(SentPacket(9, 9, pack_data(2, 9, 6, 0, 0, b"not all of it has been sent"), 27, 0, 0.0))
     fragmented.tsn, noted.tsn = 7, 8
     queue.records[-3].message = fragmented
     queue.records[-2].assign([(8, noted)])

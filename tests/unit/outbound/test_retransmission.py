@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.chunks import pack_data
 from support.narrowing import so_far
 
-from asyncsctp.outbound.message import LOST, TIMED_OUT, PacketRecord
+from asyncsctp.outbound.message import LOST, TIMED_OUT, SentPacket
 from asyncsctp.outbound.outstanding import OutstandingQueue
 from asyncsctp.outbound.retransmission import RetransmissionQueue
 
@@ -20,7 +20,7 @@ def sent(*chunks: int, a_rwnd: int = 10000, paths: int = 1) -> tuple[Outstanding
 def send(outstanding: OutstandingQueue, chunks: int = 1, path_id: int = 0) -> None:
     first = outstanding.next_tsn
     body = b"".join(pack_data(3, tsn, 0, 0, 0, b"x" * 100) for tsn in range(first, first + chunks))
-    outstanding.add(PacketRecord(first, first + chunks - 1, body, 100 * chunks, path_id, 0.0))
+    outstanding.add(SentPacket(first, first + chunks - 1, body, 100 * chunks, path_id, 0.0))
 
 
 CHUNK = 116

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asyncsctp.testing import Fate, Link, LinkSettings
+from asyncsctp.testing import Link, LinkSettings, PacketOutcome
 
 
 def link(seed: int = 1, **settings: float | None) -> Link:
@@ -89,7 +89,7 @@ def test_corruption_turns_one_bit() -> None:
     data = bytes(range(64))
     crossing = link(corrupt=1.0).carry(data, 0.0)
     turned = sum((a ^ b).bit_count() for a, b in zip(data, crossing.data, strict=True))
-    assert (turned, crossing.fate) == (1, Fate.CORRUPTED)
+    assert (turned, crossing.outcome) == (1, PacketOutcome.CORRUPTED)
 
 
 def test_rate_paces_and_the_queue_drops_its_tail() -> None:
@@ -102,8 +102,8 @@ def test_rate_paces_and_the_queue_drops_its_tail() -> None:
 
 def test_headers_count_for_rate_and_mtu() -> None:
     assert link(rate=8000, delay=0.0).carry(b"x" * 72, 0.0, headers=28).arrivals == pytest.approx((0.1,))
-    assert link(mtu=100).carry(b"x" * 73, 0.0, headers=28).fate is Fate.TOO_BIG
-    assert link(mtu=100).carry(b"x" * 72, 0.0, headers=28).fate is Fate.DELIVERED
+    assert link(mtu=100).carry(b"x" * 73, 0.0, headers=28).outcome is PacketOutcome.TOO_BIG
+    assert link(mtu=100).carry(b"x" * 72, 0.0, headers=28).outcome is PacketOutcome.DELIVERED
 
 
 def test_a_changed_rate_keeps_the_backlog() -> None:
@@ -116,9 +116,9 @@ def test_a_changed_rate_keeps_the_backlog() -> None:
 
 def test_ecn_marks_the_capable_and_drops_the_others() -> None:
     a_link = link(rate=8000, ecn_threshold=150)
-    fates = [a_link.carry(b"x" * 100, 0.0, ecn_capable=True).fate for _ in range(3)]
-    assert fates == [Fate.DELIVERED, Fate.DELIVERED, Fate.MARKED]
-    assert a_link.carry(b"x" * 100, 0.0).fate is Fate.OVERFLOW
+    outcomes = [a_link.carry(b"x" * 100, 0.0, ecn_capable=True).outcome for _ in range(3)]
+    assert outcomes == [PacketOutcome.DELIVERED, PacketOutcome.DELIVERED, PacketOutcome.MARKED]
+    assert a_link.carry(b"x" * 100, 0.0).outcome is PacketOutcome.OVERFLOW
 
 
 def test_mark_only_touches_the_capable() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from support.endpoints import Sim
 
-from asyncsctp.testing import Fate, Nat, Network, Port, Refusal
+from asyncsctp.testing import Nat, Network, PacketOutcome, Port, Refusal
 
 Address = tuple[str, int]
 A, A2, B, C = "10.0.0.1", "10.0.0.2", "203.0.113.1", "203.0.113.2"
@@ -114,7 +114,7 @@ def test_rebinding_to_another_address() -> None:
     assert number != before[1]
     b.say(b"3", b.last[1])
     assert a.last == (b"3", (B, 1))
-    assert network.counts[Fate.UNREACHABLE] == 1
+    assert network.counts[PacketOutcome.UNREACHABLE] == 1
 
 
 def test_moving_keeps_the_ports() -> None:
@@ -176,7 +176,7 @@ def test_drops_are_counted_by_reason() -> None:
     network.at(100.0, partial(b.port.send, b"late", there))
     finish(network)
     assert nat.drops == {Refusal.UNKNOWN: 2, Refusal.UNSOLICITED: 1, Refusal.HAIRPIN: 1}
-    assert network.counts[Fate.FILTERED] == 4
+    assert network.counts[PacketOutcome.FILTERED] == 4
     assert a.got == []
 
 

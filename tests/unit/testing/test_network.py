@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from asyncsctp.testing import Datagram, Fate, LinkSettings, Nat, Network, PacketRecord, Port
+from asyncsctp.testing import Datagram, LinkSettings, Nat, Network, PacketOutcome, PacketRecord, Port
 from asyncsctp.testing.clock import Clock
 
 Address = tuple[str, int]
@@ -52,7 +52,7 @@ def test_a_datagram_arrives_after_the_delay() -> None:
     port.send(b"hello", (B, 2))
     finish(network)
     assert b.batches == [(0.01, [b"hello"], (A, 1), False)]
-    assert network.counts == {Fate.DELIVERED: 1}
+    assert network.counts == {PacketOutcome.DELIVERED: 1}
 
 
 def test_what_arrives_at_one_instant_from_one_source_is_one_batch() -> None:
@@ -161,10 +161,10 @@ def test_a_cut_loses_what_is_under_way_and_what_is_sent() -> None:
     network.at(0.6, partial(port.send, b"later", (B, 2)))
     finish(network)
     assert b.data == [b"later"]
-    assert network.packets[-1] == PacketRecord(0.61, (A, 1), (B, 2), b"later", Fate.DELIVERED)
-    assert [(record.data, record.fate) for record in network.packets[:2]] == [
-        (b"sent", Fate.CUT),
-        (b"under way", Fate.CUT),
+    assert network.packets[-1] == PacketRecord(0.61, (A, 1), (B, 2), b"later", PacketOutcome.DELIVERED)
+    assert [(record.data, record.outcome) for record in network.packets[:2]] == [
+        (b"sent", PacketOutcome.CUT),
+        (b"under way", PacketOutcome.CUT),
     ]
 
 
@@ -186,7 +186,7 @@ def test_the_hook_drops_changes_and_holds() -> None:
     assert at_once[:2] == (0.01, [b"changed", b"pass", b"true"])
     assert later[:2] == (1.01, [b"hold"])
     assert seen[0] == Datagram(0.0, (A, 1), (B, 2), b"drop", False)
-    assert network.counts[Fate.DROPPED] == 1
+    assert network.counts[PacketOutcome.DROPPED] == 1
 
 
 def test_too_big_is_silent_or_reported() -> None:
@@ -213,7 +213,7 @@ def test_nobody_there(icmp: bool) -> None:
         [(0.02, (B, 99), errno.ECONNREFUSED), (0.02, ("10.9.9.9", 2), errno.EHOSTUNREACH)] if icmp else []
     )
     assert all(isinstance(error, ConnectionRefusedError) for _, to, error in a.errors if to == (B, 99))
-    assert network.counts == {Fate.NO_PORT: 1, Fate.UNREACHABLE: 1}
+    assert network.counts == {PacketOutcome.NO_PORT: 1, PacketOutcome.UNREACHABLE: 1}
 
 
 def test_addresses_come_and_go() -> None:
@@ -261,7 +261,7 @@ def test_a_nat_translates_and_rebinds() -> None:
     finish(network)
     assert b.batches[1][2] != first
     assert a.data == [b"2"]
-    assert network.counts[Fate.FILTERED] == 1
+    assert network.counts[PacketOutcome.FILTERED] == 1
 
 
 def test_a_nat_filters_strangers_and_hides_the_inside() -> None:

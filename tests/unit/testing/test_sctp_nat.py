@@ -717,7 +717,7 @@ def test_an_answer_of_the_nat_reaches_the_host_soon() -> None:
     a.send(b"x")
     sim.run(0.01)
     sent, answer = sim.network.packets
-    assert (sent.fate, answer.fate) == ("filtered", "delivered")
+    assert (sent.outcome, answer.outcome) == ("filtered", "delivered")
     assert (answer.source, answer.destination) == ((B, UDP), (A, UDP))
     assert cause_of(chunks(answer.data)[0]) == CAUSE_MISSING_STATE
     assert answer.time - sent.time == pytest.approx(0.001)
@@ -738,7 +738,7 @@ def test_an_answer_of_the_outer_nat_passes_the_inner_one() -> None:
     sim.network.packets = []
     a.send(b"x")
     sim.run(0.01)
-    assert [record.fate for record in sim.network.packets] == ["filtered", "delivered"]
+    assert [record.outcome for record in sim.network.packets] == ["filtered", "delivered"]
     assert sim.network.packets[1].source == (B, UDP)
     assert not inner.drops
 

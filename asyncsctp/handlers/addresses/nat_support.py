@@ -44,7 +44,7 @@ _LAST_WORDS: Final = (ABORT, SHUTDOWN_ACK, SHUTDOWN_COMPLETE)
 
 
 @final
-class Nat:
+class NatSupport:
     """NATs, as one association sees them."""
 
     __slots__ = ("_context", "_newcomer", "_open_asconf", "_peers", "_recovery", "held_back")
