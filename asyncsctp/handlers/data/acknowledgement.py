@@ -47,6 +47,7 @@ class Acknowledger:
         "_packets",
         "_plain",
         "_reports",
+        "_sack_frequency",
         "_sacks",
         "_slow_start_ends",
         "_tracker",
@@ -59,6 +60,7 @@ class Acknowledger:
         self._context = context
         self._tracker = tracker
         self._window = window
+        self._sack_frequency = context.config.sack_frequency
         #: What is due: `NO_ACK`, `ACK_DELAYED` or `ACK_NOW`.
         self.state = NO_ACK
         #: Where the last DATA came from: SACKs go there (section 6.4).
@@ -93,7 +95,7 @@ class Acknowledger:
                 or has_gaps
                 or self._at_once
                 or cumulative_tsn == self._last_cumulative_tsn
-                or self._packets >= context.config.sack_frequency
+                or self._packets >= self._sack_frequency
             )
             self.state = ACK_NOW if is_due else ACK_DELAYED
         self.path_id = path.path_id
@@ -164,6 +166,10 @@ class Acknowledger:
     def expect_slow_start(self) -> None:
         """Take note that the peer's window is small: it has begun, was idle (7.2.1), changed path or lost packets."""
         self._slow_start_ends = self._context.statistics.bytes_received + _WINDOWS_OF_SLOW_START * self._window.size
+
+    def configure(self) -> None:
+        """Apply settings that the user has changed."""
+        self._sack_frequency = self._context.config.sack_frequency
 
     def restart(self, is_due: bool) -> None:
         """Acknowledge nothing any more of what came before the peer's TSNs began anew (RFC 6525 section 5.2.4).

@@ -250,6 +250,7 @@ class DataReceiver:
         self._queue.point = self._delivery_point()
         self.tracker.resize(config.recv_buffer)
         self.window.resize(config.recv_buffer)
+        self.acknowledger.configure()
         self._tell_of_window()
 
     def succeed(self, before: DataReceiver) -> list[int]:
