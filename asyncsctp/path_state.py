@@ -1,4 +1,4 @@
-"""The states of a path to the peer; `paths.failover` knows what leads from one to another."""
+"""The states of a path to the peer; `paths.potentially_failed` knows what leads from one to another."""
 
 from __future__ import annotations
 

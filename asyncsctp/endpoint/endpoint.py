@@ -19,9 +19,9 @@ from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.setup.handshake import acknowledge
 from ..inbound.budget import Budget
+from ..paths.encapsulation import usual_space
 from ..paths.local_addresses import known_to_client
 from ..paths.route import Route, is_ipv4, normalize
-from ..paths.settings import usual_space
 from ..random_source import Random
 from ..statistics import EndpointStatistics
 from ..wire import causes, control

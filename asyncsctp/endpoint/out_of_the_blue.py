@@ -20,8 +20,8 @@ from ..handlers.auth import admits
 from ..handlers.setup import negotiation
 from ..handlers.setup.agreement import Setup
 from ..handlers.state import COOKIE_ECHOED, COOKIE_WAIT
+from ..paths.encapsulation import usual_space
 from ..paths.route import Route, as_seen, in_scope
-from ..paths.settings import usual_space
 from ..statistics import EndpointStatistics
 from ..wire import control, tlv
 from ..wire.constants import (

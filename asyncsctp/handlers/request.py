@@ -11,10 +11,9 @@ from collections.abc import Callable
 from typing import final
 
 from ..errors import SCTPError
-from ..paths.failover import OF_DATA
 from ..paths.path import Path
 from .context import Context
-from .paths.reachability import is_counted, on_answer, on_silence
+from .paths.reachability import OF_DATA, is_counted, on_acknowledged, on_answered, on_timeout
 
 
 @final
@@ -55,7 +54,7 @@ class Retry:
     """The retransmissions of one conversation, which has one chunk under way at a time, and a timer for it.
 
     A time-out is counted against the path that the chunk took (RFC 9260 section 8), as one of this kind (`OF_DATA` or
-    `OF_REQUESTS` of `paths.failover`), unless another timer has counted the same outage.
+    `OF_REQUESTS` of `paths.reachability`), unless another timer has counted the same outage.
     """
 
     __slots__ = ("_context", "_kind", "_timer", "is_ambiguous", "path")
@@ -96,17 +95,15 @@ class Retry:
     def on_timeout(self) -> bool:
         """Back off, and count the time-out unless another timer has; False if it has ended the association."""
         context, path = self._context, self.path
-        return is_counted(context, path) or on_silence(context, path, context.paths.on_timeout(path, self._kind))
+        return is_counted(context, path) or on_timeout(context, path, self._kind)
 
     def on_answer(self) -> None:
         """Count the answer for the path (RFC 9260 sections 8.1 and 8.2)."""
         context, path = self._context, self.path
-        is_known = not self.is_ambiguous
         if self._kind == OF_DATA:
-            became_active = context.paths.on_acknowledged(path, is_known)
+            on_acknowledged(context, path, not self.is_ambiguous)
         else:
-            became_active = context.paths.on_answered(path, self._kind, context.owner.data_pending(), is_known)
-        on_answer(context, path, became_active)
+            on_answered(context, path, self._kind, not self.is_ambiguous)
 
     def forget_path(self, path: Path, successor: Path) -> None:
         """Go on with the successor, if this path, which is no more, was the last that was taken."""

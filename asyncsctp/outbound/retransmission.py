@@ -1,7 +1,7 @@
 """The peer's window, fast recovery and retransmissions, which are the association's and not a path's (RFC 9260 sections
 6.1, 6.2.1 and 7.2.4).
 
-Congestion windows are in `congestion`, which path is fit for use in `paths.failover`, timers in `handlers.data.sender`.
+Congestion windows are in `congestion`, which path is taken in `paths.failover`, timers in `handlers.data.sender`.
 """
 
 from __future__ import annotations

@@ -6,15 +6,23 @@ What a route is, and what an address means, is in `route`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from ..wire.constants import COMMON_HEADER_SIZE, IPV4_HEADER_SIZE, IPV6_HEADER_SIZE, UDP_HEADER_SIZE
-from .route import Route, in_scope, normalize
+from .route import Route, in_scope, is_ipv4, normalize
+
+DEFAULT_MTU: Final = 1280  # IPv6 guarantees it; IPv4 tunnels carry it too
 
 
 def chunk_space(mtu: int, ipv4: bool) -> int:
     """Return the bytes of chunks in an IP packet of `mtu` bytes: whole words, after the UDP header (section 5.6)."""
     ip_header_size = IPV4_HEADER_SIZE if ipv4 else IPV6_HEADER_SIZE
     return (mtu - ip_header_size - UDP_HEADER_SIZE - COMMON_HEADER_SIZE) & ~3
+
+
+def usual_space(mtu: int | None, address: str) -> int:
+    """Return the bytes of chunks in a packet where nothing is known of the way to this address but `Config.mtu`."""
+    return chunk_space(mtu or DEFAULT_MTU, is_ipv4(address))
 
 
 def learned(known: Route, seen: Route, is_guess: bool) -> Route:

@@ -1,66 +1,19 @@
-"""When a path has failed, and which one takes over (RFC 9260 sections 6.4.1, 8.1 and 8.2, RFC 7829).
+"""Failover: which address takes over from one that does not answer (RFC 9260 section 6.4.1, RFC 7829 section 3.2).
 
-Knows the rules, for one path or a choice of paths. They are applied in `path_manager`; what the user is told of it is
-in `handlers.paths.reachability`.
+Knows the choice alone. `path_manager` applies it to new data and to retransmissions, `local_addresses` changes our own
+end of a path; that a path has failed is found in `potentially_failed`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from ..path_state import ACTIVE, INACTIVE, POTENTIALLY_FAILED, UNCONFIRMED
+from ..path_state import ACTIVE, POTENTIALLY_FAILED, UNCONFIRMED
 from .path import Path
 
-#: What was not answered in time: user data and what belongs to it, HEARTBEATs, RE-CONFIG and ASCONF.
-OF_DATA: Final = 0
-OF_HEARTBEATS: Final = 1
-OF_REQUESTS: Final = 2
-
-#: One time-out is a loss; with the second in a row the pair of addresses is suspected.
+#: One time-out is a loss; with the second in a row the pair of addresses is suspected, and another local one is tried.
 ROTATE_AT: Final = 2
-#: RFC 7829 section 4.1 rule 3: error counters go on above Path.Max.Retrans, up to an order of magnitude.
-_DORMANT_FACTOR: Final = 10
-
-
-class Verdict(NamedTuple):
-    """What a time-out changed."""
-
-    changed: bool  # the path has another state
-    exceeded: bool = False  # Association.Max.Retrans was exceeded: the peer is unreachable
-    switched: bool = False  # another path has become the primary path (RFC 7829 section 5)
-
-
-def judge(path: Path) -> bool:
-    """Set the state that follows from the error counter of a path, by its thresholds; True if that is another one.
-
-    Only an answer ends UNCONFIRMED and INACTIVE.
-    """
-    before = path.state
-    if before is UNCONFIRMED or before is INACTIVE:
-        return False
-    settings = path.settings
-    if path.error_count > settings.max_retrans:
-        path.state = INACTIVE  # section 8.2; RFC 7829 section 3.2 rule 8
-    elif settings.pf_threshold is not None and path.error_count > settings.pf_threshold:
-        path.state = POTENTIALLY_FAILED  # RFC 7829 section 3.2 rule 2
-    else:
-        path.state = ACTIVE
-    return path.state is not before
-
-
-def most_errors(path: Path, switchover: int | None) -> int:
-    """Return where the error counter of a path stops: once the path is INACTIVE (section 8.3), or later where that
-    tells failed paths apart (RFC 7829 section 4.1 rule 3).
-
-    `switchover` is Primary.Switchover.Max.Retrans, which a primary path is to exceed (section 5 rule 2), None for
-    others.
-    """
-    settings = path.settings
-    most = settings.max_retrans + 1
-    if settings.pf_threshold is not None:
-        most = max(settings.max_retrans * _DORMANT_FACTOR, _DORMANT_FACTOR)
-    return most if switchover is None else max(most, switchover + 1)
 
 
 def best(paths: Sequence[Path], after: Path) -> Path:

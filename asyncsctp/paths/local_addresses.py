@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from ..path_state import ACTIVE, INACTIVE, UNCONFIRMED
-from .failover import judge
 from .path import Path
+from .potentially_failed import judge
 from .route import is_ipv4, is_private, is_source_for, normalize, wildcard_of
 
 _NONE: Final[frozenset[str]] = frozenset()

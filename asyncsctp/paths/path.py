@@ -1,19 +1,22 @@
-"""One of the peer's addresses: what is known of the way there (RFC 9260 sections 6.1, 6.3, 7.2 and 7.3).
+"""One of the peer's addresses: what is known of the way there, and what is set for it (RFC 9260 sections 6.1, 6.3, 7.2
+and 7.3).
 
-A path knows its time-out, its window and the size of its packets; its state and error counter are set by
-`path_manager`. What is in flight is counted in `outbound`.
+A path knows its time-out, its window and the size of its packets. Its error counter is kept by
+`handlers.paths.reachability`, its state by `potentially_failed`; what is in flight is counted in `outbound`.
 """
 
 from __future__ import annotations
 
-from typing import Final, final
+from collections.abc import Callable
+from typing import Any, Final, final
 
+from ..config import Config
 from ..congestion.base import CongestionController
+from ..congestion.guard import make
 from ..path_state import PathState
-from .encapsulation import chunk_space
+from .encapsulation import DEFAULT_MTU, chunk_space
 from .route import Route, is_ipv4
 from .rto import RtoEstimator
-from .settings import PathSettings
 
 #: No report of a smaller packet is believed: every IPv4 and IPv6 path must carry one of these.
 _SMALLEST_MTU_IPV4: Final = 576
@@ -23,6 +26,59 @@ _SMALLEST_MTU_IPV6: Final = 1280
 _BURST_SHARE: Final = 4
 _SMALLEST_BURST: Final = 10
 _UNBOUNDED: Final = 1 << 62
+
+_KEPT: Final = 64
+_COMMON: Final[dict[tuple[float | None, int, int | None, int | None, int | None, bool], PathSettings]] = {}
+
+
+@final
+class PathSettings:
+    """Never changed: other settings are another object. Paths that have none of their own share one."""
+
+    __slots__ = (
+        "bounds_bursts",  # where the user has set no Max.Burst
+        "dscp",  # -1: that of the endpoint's sockets
+        "heartbeat_interval",  # HB.interval; None: only while UNCONFIRMED
+        "max_retrans",  # Path.Max.Retrans, PMR
+        "mtu",
+        "own",
+        "pf_threshold",  # PotentiallyFailed.Max.Retrans, PFMR (RFC 7829 section 3.2 rule 1); None: no such state
+    )
+
+    def __init__(self, config: Config, own: dict[str, Any]) -> None:
+        """`own`: by name, what was set for this path. `ValueError` if that does not go with the other settings."""
+        mtu: int | None = own.get("mtu", config.mtu)
+        self.heartbeat_interval: float | None = own.get("heartbeat_interval", config.heartbeat_interval)
+        self.max_retrans: int = own.get("max_retrans", config.path_max_retrans)
+        self.pf_threshold: int | None = own.get("pf_threshold", config.pf_threshold)
+        self.mtu = mtu or DEFAULT_MTU
+        self.dscp: int = own.get("dscp", -1)
+        self.bounds_bursts = config.max_burst is None
+        self.own = own
+        least = self.max_retrans if self.pf_threshold is None else self.pf_threshold
+        if config.primary_switchover is not None and config.primary_switchover < least:  # RFC 7829 section 5 rule 1
+            name = "max_retrans" if self.pf_threshold is None else "pf_threshold"
+            raise ValueError(
+                f"{name} of a path must be at most primary_switchover ({config.primary_switchover}), not {least}"
+            )
+
+
+def common_settings(config: Config) -> PathSettings:
+    """Return those of paths with none of their own: one object for all associations with the same."""
+    key = (
+        config.heartbeat_interval,
+        config.path_max_retrans,
+        config.pf_threshold,
+        config.mtu,
+        config.primary_switchover,
+        config.max_burst is None,
+    )
+    settings = _COMMON.get(key)
+    if settings is None:
+        if len(_COMMON) >= _KEPT:
+            _COMMON.clear()
+        settings = _COMMON[key] = PathSettings(config, {})
+    return settings
 
 
 @final
@@ -56,21 +112,23 @@ class Path:
         route: Route,
         state: PathState,
         settings: PathSettings,
-        rto: RtoEstimator,
-        congestion: CongestionController,
-        reserved: int = 0,
+        config: Config,
+        reserved: int,
+        report: Callable[[Exception], object],
     ) -> None:
+        """`reserved`: bytes of each packet for AUTH. `report` is told of the mistakes of a congestion controller."""
         self.path_id = path_id
         self.route = route
         self.reply_route = route
         self.state = state
         self.error_count = 0
         self.settings = settings
-        self.rto = rto
-        self.congestion = congestion
+        self.rto = RtoEstimator(config.rto_initial, config.rto_min, config.rto_max)
         self.mtu = settings.mtu
         self._reserved = reserved
-        self.payload = chunk_space(self.mtu, is_ipv4(route.address)) - reserved
+        ipv4 = is_ipv4(route.address)
+        self.payload = chunk_space(settings.mtu, ipv4) - reserved
+        self.congestion: CongestionController = make(config.congestion, self.payload, ipv4, report)
         self.last_sent = -1.0
         self._idle_since = -1.0
         self._burst_end = self._burst()
@@ -79,9 +137,9 @@ class Path:
         self.heartbeat_at = 0.0
         self.is_refused = False
 
-    def restart(self, rto: RtoEstimator) -> None:
+    def restart(self, config: Config) -> None:
         """Forget what was counted and measured: the peer has lost its state (section 5.2.4 A)."""
-        self.rto = rto
+        self.rto = RtoEstimator(config.rto_initial, config.rto_min, config.rto_max)
         self.congestion.reinitialize()
         self.error_count = 0
         self.last_sent = self._idle_since = -1.0
@@ -139,7 +197,7 @@ class Path:
         self.congestion.on_rtt(rtt, now)
 
     def expire_t3(self, now: float) -> None:
-        """Narrow the window (rule E1 of section 6.3.3). The rest of a time-out is `PathManager.on_timeout`."""
+        """Narrow the window (rule E1 of section 6.3.3). The rest of a time-out is `reachability.on_timeout`."""
         self.congestion.on_timeout(now)
         self.one_packet = True
 

@@ -1,7 +1,7 @@
 """All of the peer's addresses, and which of them is sent to (RFC 9260 sections 5.1.2, 5.4, 6.4, 7.3 and 8).
 
-The rules of failure are in `failover`, what may be sent from in `local_addresses`. Starts no timer, sends nothing, and
-tells nobody: what changed is returned.
+When a path has failed is in `potentially_failed`, which one takes over in `failover`, what may be sent from in
+`local_addresses`. Starts no timer, sends nothing, and tells nobody: what changed is returned.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import Any, final
 from ..config import Config, check_path_setting
 from ..congestion.guard import make
 from ..path_state import ACTIVE, INACTIVE, POTENTIALLY_FAILED, UNCONFIRMED, PathState
-from .encapsulation import chunk_space, learned
-from .failover import OF_DATA, OF_HEARTBEATS, ROTATE_AT, Verdict, best, judge, most_errors
+from .encapsulation import learned
+from .failover import ROTATE_AT, best
 from .local_addresses import NOWHERE, LocalAddresses
-from .path import Path
+from .path import Path, PathSettings, common_settings
+from .potentially_failed import is_given_up, judge, most_errors, recover
 from .route import Route, is_ipv4, normalize, wildcard_of
-from .rto import RtoEstimator
-from .settings import PathSettings, common_settings
 
 
 @final
@@ -33,13 +32,13 @@ class PathManager:
         "_report",  # called with what goes wrong with a congestion controller
         "_settings",  # of the paths that have none of their own
         "_udp_port",
-        "_unanswered",  # the kind of each time-out since the last answers, of all paths
         "amdcs",  # the largest chunk that fits a packet of every path (section 7.3)
         "by_id",  # what was sent earlier names a path so: an id is used again after `release`
         "local",  # our own addresses
         "paths",  # those in use, in order
         "primary",  # the user's choice, at first `paths[0]`; or what RFC 7829 section 5 has put in its place
         "reserved",  # of each packet, for AUTH
+        "unanswered",  # the kind of each time-out since the last answers, see `handlers.paths.reachability`
     )
 
     def __init__(
@@ -63,7 +62,7 @@ class PathManager:
         self.by_id: list[Path] = []
         self.paths: list[Path] = []
         self.local = LocalAddresses(local_addresses, self.paths)
-        self._unanswered: tuple[int, ...] = ()
+        self.unanswered: tuple[int, ...] = ()
         self.reserved = 0
         self.amdcs = 0
         for address in addresses:
@@ -91,15 +90,14 @@ class PathManager:
         return self._make(address, self.local.most_divergent(address), UNCONFIRMED)
 
     def _make(self, address: str, local: str, state: PathState) -> Path:
-        ipv4 = is_ipv4(address)
         path = Path(
             self._free.pop() if self._free else len(self.by_id),
             Route(local, address, self._udp_port),
             state,
             self._settings,
-            RtoEstimator(self._config.rto_initial, self._config.rto_min, self._config.rto_max),
-            make(self._config.congestion, chunk_space(self._settings.mtu, ipv4) - self.reserved, ipv4, self._report),
+            self._config,
             self.reserved,
+            self._report,
         )
         if path.path_id == len(self.by_id):
             self.by_id.append(path)
@@ -156,13 +154,12 @@ class PathManager:
         """Begin anew with a peer that has restarted (section 5.2.4 A): with these addresses, and as if nothing had been
         sent to them yet. The first is CONFIRMED: the INIT ACK was sent there (section 5.4 rule 2).
         """
-        config = self._config
         self.clear_errors()
         self.local.restart()  # the peer may speak to another of our addresses now
         for address in addresses:
             self.add(address)
         for path in self.paths:
-            path.restart(RtoEstimator(config.rto_initial, config.rto_min, config.rto_max))
+            path.restart(self._config)
             judge(path)
             if path.route.address == addresses[0]:
                 path.state = ACTIVE
@@ -283,79 +280,32 @@ class PathManager:
 
     @property
     def error_count(self) -> int:
-        """The association's error counter (section 8.1): time-outs since the last answers, whichever path they were on.
-
-        An answer to user data takes back all of them, one to a HEARTBEAT or a request those of its kind: a peer that
-        answers HEARTBEATs but never acknowledges data would be waited for without end (the counter MAY stay).
-        """
-        return len(self._unanswered)
-
-    def on_timeout(self, path: Path, kind: int = OF_DATA, counts: bool = True) -> Verdict:
-        """Count that nothing came back from this path within its RTO; `counts`: for the association as well. `kind` is
-        what was sent there.
-
-        Backs the RTO off (rule E2 of section 6.3.3), counts (sections 8.1 and 8.2), and after repeated errors tries
-        the next local address. `Path.expire_t3` comes before it where the time-out was T3's.
-        """
-        if path.settings.pf_threshold is None or path.error_count < self._most_errors(path):
-            path.error_count += 1
-        exceeded = False
-        # Section 5.4: probing is not counted; but where there is no other path, nothing else would tell. Nor is there
-        # another while nothing can leave for the one in use, and an ASCONF goes to those that are to be verified.
-        current = self._current
-        counted = counts and (path.state is not UNCONFIRMED or path is current or not current.route.local)
-        path.rto.back_off(lasting=counted and kind != OF_HEARTBEATS)
-        if counted:
-            self._unanswered += (kind,)
-            exceeded = self.error_count > self._config.max_retrans
-        if path.error_count >= ROTATE_AT:
-            self.local.rotate(path)
-        return self._judge(path)._replace(exceeded=exceeded)
-
-    def on_heartbeat_timeout(self, path: Path) -> Verdict:
-        """Count that a HEARTBEAT to this path was not answered within an RTO."""
-        if path.error_count >= self._most_errors(path):
-            path.error_count -= 1  # section 8.3: the counter stops once the path is inactive
-        # Section 8.1: only on the path that data uses does it say that the peer is gone.
-        return self.on_timeout(path, OF_HEARTBEATS, path is self._current)
-
-    def on_acknowledged(self, path: Path, alone: bool = True) -> bool:
-        """Clear errors, as a SACK acknowledged data sent to this path (sections 8.1 and 8.2); True if the path became
-        ACTIVE by that.
-
-        `alone`: some of it was sent to no other address. RFC 7829 section 3.2 rules 9 and 10: unless it was, nobody
-        knows which address it reached, and one that has failed stays failed.
-        """
-        if self._unanswered:
-            self.clear_errors()
-        return self._on_heard(path, alone)
-
-    def on_answered(self, path: Path, kind: int, outstanding: bool, alone: bool = True) -> bool:
-        """Clear errors, as a question of this kind, a HEARTBEAT or a request, which went to this path, was answered;
-        True if the path became ACTIVE by it, from INACTIVE; see `confirm` for UNCONFIRMED.
-
-        `outstanding` tells whether data waits to be acknowledged: if none does, nothing else is unanswered.
-        """
-        if outstanding:
-            self._unanswered = tuple([other for other in self._unanswered if other != kind])
-        if not outstanding or not self._unanswered:
-            self.clear_errors()
-        return self._on_heard(path, alone)
+        """The association's error counter (section 8.1): time-outs since the last answers, on whichever path."""
+        return len(self.unanswered)
 
     def clear_errors(self) -> None:
         """Take back the association's errors: the peer is there. No back-off outlasts them."""
-        self._unanswered = ()
+        self.unanswered = ()
         for path in self.paths:
             path.rto.release()
 
-    def _on_heard(self, path: Path, alone: bool) -> bool:
-        state = path.state
-        if not alone and state is not ACTIVE and path.settings.pf_threshold is not None:
+    def most_errors(self, path: Path) -> int:
+        """Return where the error counter of a path stops."""
+        return most_errors(path, self._config.primary_switchover if path is self.primary else None)
+
+    def judge(self, path: Path) -> bool:
+        """Set the state that a path's errors make of it, and choose again where data goes; True if it is another."""
+        changed = judge(path)
+        if changed or path.state is POTENTIALLY_FAILED or path.state is INACTIVE:
+            self._select()
+        if path is self.primary and is_given_up(path, self._config.primary_switchover):
+            self.primary = self._current
+        return changed
+
+    def recover(self, path: Path, is_certain: bool = True) -> bool:
+        """Clear the errors of a path that has answered; True if it is ACTIVE again by that."""
+        if not recover(path, is_certain):
             return False
-        path.error_count = 0
-        if state is ACTIVE or state is UNCONFIRMED or not path.route.local:
-            return False
-        path.state = ACTIVE
         self._select()
         return True
 
@@ -367,20 +317,6 @@ class PathManager:
         path.error_count = 0
         self._select()
         return True
-
-    def _most_errors(self, path: Path) -> int:
-        return most_errors(path, self._config.primary_switchover if path is self.primary else None)
-
-    def _judge(self, path: Path) -> Verdict:
-        changed = judge(path)
-        if changed or path.state is POTENTIALLY_FAILED or path.state is INACTIVE:
-            self._select()
-        threshold = self._config.primary_switchover
-        if threshold is None or path is not self.primary or path.error_count <= threshold:
-            return Verdict(changed)
-        # RFC 7829 section 5 rules 2 and 3: the primary path is the one that data takes now.
-        self.primary = self._current
-        return Verdict(changed, switched=self.primary is not path)
 
     # Settings.
 
@@ -401,8 +337,8 @@ class PathManager:
         self._measure()
         return True
 
-    def configure(self, config: Config) -> list[tuple[Path, Verdict]]:
-        """Take other settings for all paths, but for what was set for one of them; return what that changed.
+    def configure(self, config: Config) -> None:
+        """Take other settings for all paths, but for what was set for one of them; `judge` follows.
 
         `ValueError` if they don't go with the latter, and all is as before.
         """
@@ -416,10 +352,9 @@ class PathManager:
             path.settings = settings
             if other_controller:
                 path.congestion = make(config.congestion, path.payload, is_ipv4(path.route.address), self._report)
-        return [(path, self._judge(path)) for path in self.paths]
 
-    def configure_path(self, path: Path, changes: dict[str, Any]) -> Verdict:
-        """Take other settings for this path alone, whatever `configure` says later; return what that changed.
+    def configure_path(self, path: Path, changes: dict[str, Any]) -> None:
+        """Take other settings for this path alone, whatever `configure` says later; `judge` follows.
 
         `ValueError` or `TypeError` for a value that can't be, and all is as before.
         """
@@ -432,7 +367,6 @@ class PathManager:
         if "mtu" in changes:
             path.set_mtu(path.settings.mtu)
             self._measure()
-        return self._judge(path)
 
     def _measure(self) -> None:
         self.amdcs = min(path.payload for path in self.paths)

@@ -18,7 +18,7 @@ from asyncsctp.errors import AssociationTimeout
 from asyncsctp.handlers.setup.negotiation import MAX_PEER_ADDRESSES
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.path_state import PathState
-from asyncsctp.paths.failover import judge
+from asyncsctp.paths.potentially_failed import judge
 from asyncsctp.paths.route import Route
 from asyncsctp.timers import HEARTBEAT_TIMER, timer_key
 from asyncsctp.wire import causes, control, tlv

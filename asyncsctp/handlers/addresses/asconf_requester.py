@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
 from ...errors import AsconfError, AssociationAborted, Cause
+from ...events import PathChanged
 from ...path_state import PathState
-from ...paths.failover import OF_REQUESTS
 from ...paths.path import Path
 from ...paths.route import Route, is_ipv4, is_translatable
 from ...timers import T4_RTO
@@ -37,7 +37,7 @@ from ...wire.constants import (
 )
 from ...wire.serial import ahead
 from ..context import Context
-from ..paths.reachability import tell_changes
+from ..paths.reachability import OF_REQUESTS
 from ..request import Retry, Ticket
 from ..setup.agreement import Setup
 from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
@@ -144,7 +144,7 @@ class AsconfRequester:
                 paths.local.announce(change.local)
             elif change.kind == PARAM_DELETE_ADDRESS:
                 paths.local.withdraw(change.local)
-                tell_changes(self._context, paths.leave(change.local))
+                self._tell_states(paths.leave(change.local))
         self.queue.append(request)
         return request.ticket
 
@@ -338,8 +338,13 @@ class AsconfRequester:
                 for change in changes:
                     if change.kind == kind and change.local:
                         local.admit(change.local)
-        tell_changes(self._context, paths.arrive())
+        self._tell_states(paths.arrive())
         self._peers.resume()
+
+    def _tell_states(self, paths: list[Path]) -> None:
+        """Tell the user of the states of these paths, as addresses of ours have come or gone."""
+        for path in paths:
+            self._context.emit(PathChanged(path.route.address, path.state))
 
     # The end.
 

@@ -15,12 +15,12 @@ from ...outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED, WAITING, Ter
 from ...outbound.outstanding import OutstandingQueue
 from ...outbound.partial_reliability import PartialReliability
 from ...outbound.send_queue import SendQueue
-from ...paths.failover import OF_DATA
 from ...paths.path import Path
 from ...timers import FORWARD_TSN_RTX, LIFETIME, T3_RTX, timer_key
 from ...wire.constants import MASK_16, MASK_32
 from ...wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
 from ..context import Context
+from ..paths.reachability import OF_DATA
 from ..request import Retry
 from ..state import SENDS_DATA
 

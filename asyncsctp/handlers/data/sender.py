@@ -24,7 +24,7 @@ from ...timers import FORWARD_TSN_RTX, T3_RTX, WINDOW_PROBE, timer_key
 from ...wire.sack import read_sack
 from ...wire.serial import unwrap
 from ..context import Context
-from ..paths.reachability import on_answer, on_silence
+from ..paths.reachability import on_acknowledged, on_timeout
 from ..setup.agreement import Setup
 from ..state import ESTABLISHED
 from ..violations import Violations
@@ -296,7 +296,7 @@ class Sender:
             self.probing = True
             context.paths.clear_errors()
             path.rto.back_off()
-        elif not on_silence(context, path, context.paths.on_timeout(path)):
+        elif not on_timeout(context, path):
             return
         self.window.expire_t3(path_id)  # E3: it leaves with the next flush
         self.look_back()
@@ -412,7 +412,7 @@ class Sender:
             if acked:
                 path = paths.by_id[path_id]
                 self._grow(path, acked, steps, summary.cum_advanced, recovering)
-                on_answer(context, path, paths.on_acknowledged(path, summary.is_certain(path_id)))
+                on_acknowledged(context, path, summary.is_certain(path_id))
             if not outstanding.has_outstanding(path_id):
                 if acked:
                     context.timers.stop(key)  # R2

@@ -13,16 +13,16 @@ from typing import Any, Final, final
 
 from ...config import Config
 from ...path_state import POTENTIALLY_FAILED, UNCONFIRMED
-from ...paths.failover import OF_HEARTBEATS, Verdict
 from ...paths.path import Path
 from ...paths.path_manager import PathManager
+from ...paths.potentially_failed import is_probed_at_once
 from ...paths.route import Route
 from ...timers import HEARTBEAT_TIMER, NEVER, timer_key
 from ...wire import control, tlv
 from ...wire.constants import HEARTBEAT_ACK
 from ..context import Context
 from ..state import COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
-from .reachability import is_counted, on_answer, on_silence, on_verdict
+from .reachability import OF_HEARTBEATS, is_counted, judge, on_answered, on_heartbeat_timeout
 
 _INFO: Final = Struct("!I16s")  # path and nonce; when it was sent is kept here, where nobody can change it
 _NONCE_SIZE: Final = 16
@@ -55,7 +55,7 @@ def heartbeat_delay(path: Path, random_fraction: float) -> float:
             interval = _DEFAULT_INTERVAL
     elif interval is None:
         return NEVER
-    elif path.state is POTENTIALLY_FAILED:
+    elif is_probed_at_once(path):
         return 0.0
     return interval + rto * (0.5 + random_fraction)
 
@@ -133,25 +133,26 @@ class Heartbeat:
         """
         context = self._context
         intervals = [path.settings.heartbeat_interval for path in context.paths.paths]
-        verdicts = context.paths.configure(config)
+        context.paths.configure(config)
         context.config = config
-        for (path, verdict), interval in zip(verdicts, intervals, strict=True):
-            self._follow(path, verdict, interval)
+        for path, interval in zip(context.paths.paths, intervals, strict=True):
+            self._follow(path, interval)
 
     def configure_path(self, path: Path, changes: dict[str, Any]) -> None:
         """Take other settings for one path. `ValueError` or `TypeError` for what can't be."""
         interval = path.settings.heartbeat_interval
-        self._follow(path, self._context.paths.configure_path(path, changes), interval)
+        self._context.paths.configure_path(path, changes)
+        self._follow(path, interval)
 
-    def _follow(self, path: Path, verdict: Verdict, interval: float | None) -> None:
+    def _follow(self, path: Path, interval: float | None) -> None:
         """Heed new settings: HB.interval (section 8.3 A to C) begins now, if it was another one, and by other
         thresholds the path may have another state.
         """
+        judge(self._context, path)
         is_waiting = path.state is UNCONFIRMED or path.heartbeat_nonce
         if path.settings.heartbeat_interval != interval and self._context.state in HEARTBEATS_IN and not is_waiting:
             self._context.timers.stop(_key(path))
             self.watch(path, self._context.now)
-        on_verdict(self._context, path, verdict)
 
     def probe_again(self, path: Path) -> bytes:
         """Return a HEARTBEAT that proves an UNCONFIRMED address, to travel beside a COOKIE ACK (section 5.4): the one
@@ -238,12 +239,10 @@ class Heartbeat:
         path.heartbeat_nonce = b""
         round_trip = context.now - path.heartbeat_at
         context.statistics.heartbeat_acks_received += 1
-        confirmed = context.paths.confirm(path)
-        became_active = context.paths.on_answered(path, OF_HEARTBEATS, context.owner.data_pending())
+        on_answered(context, path, OF_HEARTBEATS, is_confirmed=context.paths.confirm(path))
         # Section 6.3.3: it "might" collapse the RTO. Where it leaves time-outs of other kinds counted, the next ones
         # would count within a few RTOs what the peer is given all of the back-off for.
         path.on_rtt(round_trip, context.now, keep=context.paths.error_count > 0)
-        on_answer(context, path, became_active, confirmed)
         self._tell(path, round_trip)
         self.watch(path, path.heartbeat_at)
 
@@ -258,9 +257,8 @@ class Heartbeat:
             self._tell(path, None)
             # RFC 7829 section 3.2 rule 6: it MAY be ignored while data is outstanding there.
             ignored = path.state is POTENTIALLY_FAILED and is_counted(context, path)
-            if path.is_refused or not ignored:
-                if not on_silence(context, path, context.paths.on_heartbeat_timeout(path)):
-                    return
+            if (path.is_refused or not ignored) and not on_heartbeat_timeout(context, path):
+                return
             if path.is_refused:
                 self._probe_soon(path)
             else:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Final, final
 
 from ...path_state import PathState
+from ...paths.encapsulation import usual_space
 from ...paths.path import Path
 from ...paths.route import Route
-from ...paths.settings import usual_space
 from ...timers import T1_COOKIE, T1_INIT
 from ...wire import causes, control, tlv
 from ...wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO

@@ -28,6 +28,7 @@ from ...wire.constants import (
 )
 from ...wire.init import Init, pack_init, pack_init_ack, pack_unrecognized
 from ..context import Context
+from ..paths.reachability import OF_DATA, count_timeout
 from ..state import ASSOCIATE, COOKIE_ECHOED, COOKIE_WAIT, ON_INIT_ACK, ON_STALE_COOKIE
 from . import negotiation
 from .agreement import Setup
@@ -266,14 +267,16 @@ class Handshake:
                 text += f"; does it take SCTP packets on UDP port {self._path.route.udp_port}?"
             context.owner.end(AssociationTimeout(text))
             return False
-        context.paths.on_timeout(self._path, counts=False)
+        count_timeout(context, self._path, OF_DATA, counts=False)
+        context.paths.judge(self._path)
         self._path = context.paths.retransmit_path(self._path.path_id)
         return True
 
     def _answered(self, path: Path) -> None:
         """Note that the path works, and its round trip if we asked once (rule C5 of section 6.3.1)."""
         context = self._context
-        context.paths.on_acknowledged(path)
+        context.paths.clear_errors()
+        context.paths.recover(path)
         if self._retransmissions == 0 and path is self._path:
             path.on_rtt(context.now - self._sent_at, context.now)
 

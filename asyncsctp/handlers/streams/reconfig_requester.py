@@ -10,7 +10,6 @@ from typing import Final, final
 
 from ...errors import ReconfigError
 from ...events import StreamsAdded, StreamsReset, TsnsReset
-from ...paths.failover import OF_REQUESTS
 from ...timers import RECONFIG
 from ...wire.constants import (
     MASK_32,
@@ -37,6 +36,7 @@ from ...wire.reconfig import (
 )
 from ..context import Context
 from ..data.receiver import DataReceiver
+from ..paths.reachability import OF_REQUESTS
 from ..request import Retry, Ticket
 from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
 from .outgoing_streams import OutgoingStreams

@@ -52,6 +52,7 @@ class FakeOwner:
     established: list[Setup] = field(default_factory=list)
     restarted: list[Setup] = field(default_factory=list)
     ended: list[SCTPError | None] = field(default_factory=list)
+    is_pending: bool = False
 
     def establish(self, setup: Setup) -> None:
         self.established.append(setup)
@@ -72,7 +73,7 @@ class FakeOwner:
         self.context.local_tag = local_tag
 
     def data_pending(self) -> bool:
-        return False
+        return self.is_pending
 
     def is_timed(self, path: Path) -> bool:
         return False

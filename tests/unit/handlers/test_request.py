@@ -6,9 +6,9 @@ from support.narrowing import so_far
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError, AssociationTimeout
+from asyncsctp.handlers.paths.reachability import OF_DATA, OF_REQUESTS
 from asyncsctp.handlers.request import Retry, Ticket
 from asyncsctp.path_state import ACTIVE, INACTIVE
-from asyncsctp.paths.failover import OF_DATA, OF_REQUESTS
 from asyncsctp.timers import T4_RTO
 
 from .conftest import PEER, Bench

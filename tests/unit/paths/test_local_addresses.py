@@ -73,7 +73,7 @@ def test_a_path_without_an_address_of_ours_is_not_used_until_there_is_one() -> N
     assert paths.data_path() is six
     assert paths.reply_path(four) is six
     assert paths.retransmit_path(six.path_id) is six
-    assert not paths.on_acknowledged(four)
+    assert not paths.recover(four)
     assert paths.data_path() is six
     assert not paths.is_held
     paths.local.admit(TWO)
