@@ -12,7 +12,7 @@ from .wire.auth import NEVER_AUTHENTICATED, SHA_1, SHA_256
 from .wire.constants import ASCONF, ASCONF_ACK, MASK_16, MASK_32, UDP_PORT
 
 if TYPE_CHECKING:
-    from .congestion.base import CongestionController
+    from .congestion.rfc9260 import CongestionController
     from .schedulers.base import StreamScheduler
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .base import INITIAL_SSTHRESH, CongestionController, initial_window
-from .rfc9260 import RFC9260
+from .rfc9260 import INITIAL_SSTHRESH, RFC9260, CongestionController, initial_window
 
 __all__ = ["INITIAL_SSTHRESH", "RFC9260", "CongestionController", "initial_window"]

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from ..plugins import describe, fault, make_plugin, spell
-from .base import CongestionController
-from .rfc9260 import RFC9260
+from .rfc9260 import RFC9260, CongestionController
 
 
 def make(
@@ -16,9 +15,9 @@ def make(
     """Return the controller that `Config.congestion` asks for, guarded; the built-in one for `None`, or if there is
     none to be had from the factory, which `report` is told.
     """
-    if factory is None:
-        return RFC9260(pmdcs, ipv4)
-    made = make_plugin("congestion controller", CongestionController, factory, report, pmdcs, ipv4)
+    made = None
+    if factory is not None:
+        made = make_plugin("congestion controller", CongestionController, factory, report, pmdcs, ipv4)
     if made is None:
         return RFC9260(pmdcs, ipv4)
     return made if type(made) is RFC9260 else GuardedController(made, pmdcs, ipv4, report)

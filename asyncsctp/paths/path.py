@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final, final
 
 from ..config import Config
-from ..congestion.base import CongestionController
 from ..congestion.guard import make
+from ..congestion.rfc9260 import CongestionController
 from ..path_state import PathState
 from .encapsulation import DEFAULT_MTU, chunk_space
 from .route import Route, is_ipv4

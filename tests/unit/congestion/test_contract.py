@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncsctp.congestion import INITIAL_SSTHRESH, CongestionController, base, initial_window
+from asyncsctp.congestion import INITIAL_SSTHRESH, CongestionController, initial_window, rfc9260
 
 
 class Fixed(CongestionController):
@@ -58,9 +58,9 @@ def test_the_base_class_can_not_be_used_as_it_is() -> None:
 
 def test_the_example_in_the_docstring_works() -> None:
     # From the source, for a compiled class has no docstring.
-    source = ast.parse((Path(base.__file__).parent / "base.py").read_text())
+    source = ast.parse((Path(rfc9260.__file__).parent / "rfc9260.py").read_text())
     texts = [ast.get_docstring(node) or "" for node in source.body if isinstance(node, ast.ClassDef)]
     runner = doctest.DocTestRunner()
-    example = doctest.DocTestParser().get_doctest("\n".join(texts), vars(base) | {}, "base", None, None)
+    example = doctest.DocTestParser().get_doctest("\n\n".join(texts), vars(rfc9260) | {}, "rfc9260", None, None)
     assert runner.run(example).failed == 0
     assert runner.summarize().attempted > 4
