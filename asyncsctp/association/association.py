@@ -39,9 +39,9 @@ from ..wire.constants import COMMON_HEADER_SIZE, FLAG_IMMEDIATE
 from ..wire.init import Init
 from ..wire.tlv import Malformed
 from .dispatch import expire, on_reflected, process
-from .established import EstablishedData
 from .lifecycle import Lifecycle, Shared
-from .parts import Parts
+from .packetizer import Packetizer
+from .parts import EstablishedData, Parts
 from .user import AssociationUser
 
 
@@ -49,7 +49,7 @@ from .user import AssociationUser
 class Association:
     """One association, without I/O and without a clock."""
 
-    __slots__ = ("_lifecycle", "_local_addresses", "_parts", "_path", "_route", "context", "due", "user")
+    __slots__ = ("_lifecycle", "_local_addresses", "_packetizer", "_parts", "_path", "_route", "context", "due", "user")
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class Association:
         self._lifecycle = Lifecycle(self, self.user, shared, config, peer_port, tags, addresses, udp_port, now)
         self.context: Context = self._lifecycle.context
         self._parts: Parts = self._lifecycle.parts
+        self._packetizer: Packetizer = Packetizer(self.context, shared.outbox)
         self.context.path_users.append(self)
 
     @classmethod
@@ -347,12 +348,12 @@ class Association:
             parts.nat.flush()
         if parts.data is not None and parts.data.asconf is not None:
             parts.data.asconf.flush()
-        parts.packetizer.flush(parts.data)
+        self._packetizer.flush(parts.data)
         if data is parts.data and data is not None and data.reconfig is not None:
             self._flush_reconfig(data)
             if data.reconfig.responder.awaits_user:
                 self._lifecycle.tell()
-                parts.packetizer.flush(parts.data)
+                self._packetizer.flush(parts.data)
         if parts.authentication is not None:
             parts.authentication.advance()
         if data is not None and data.sender.released:
@@ -528,12 +529,17 @@ class Association:
         self._path = None
 
     def _flush_reconfig(self, data: EstablishedData) -> None:
-        """Carry out what waited for data to come or go; that may deliver messages in the middle of this step."""
-        context = self.context
+        """Carry out what waited for data to come or go, which may deliver messages in the middle of this step; send
+        what has become due by that, and go on with a shutdown that waited for the same.
+        """
+        context, parts = self.context, self._parts
         was_at_work = context.is_at_work
         context.is_at_work = True
         try:
-            self._parts.flush_reconfig(data)
+            while data is parts.data and data.reconfig is not None and data.reconfig.advance():
+                if context.state is not ESTABLISHED:
+                    data.shutdown.advance()
+                self._packetizer.flush(parts.data)
         finally:
             context.is_at_work = was_at_work
 

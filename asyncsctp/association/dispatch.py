@@ -9,64 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from ..handlers.auth import is_genuine, lacks_auth
-from ..handlers.state import CLOSED, COOKIE_ECHOED, ESTABLISHED, FORMING, MEANINGFUL
+from .. import timers
+from ..errors import AssociationAborted
+from ..events import PeerError
+from ..handlers.auth import is_genuine, is_unauthenticated
+from ..handlers.context import Context
+from ..handlers.state import CLOSED, ESTABLISHED, FORMING, MEANINGFUL
 from ..paths.path import Path
 from ..paths.route import Route
-from ..timers import (
-    AUTOCLOSE,
-    DELAYED_ACK,
-    FORWARD_TSN_RTX,
-    HEARTBEAT_TIMER,
-    LIFETIME,
-    RECONFIG,
-    T1_COOKIE,
-    T1_INIT,
-    T2_SHUTDOWN,
-    T3_RTX,
-    T4_RTO,
-    T5_GUARD,
-    WINDOW_PROBE,
-    timer_kind,
-    timer_path,
-)
-from ..wire import causes, control, tlv
-from ..wire.constants import (
-    ABORT,
-    ASCONF,
-    ASCONF_ACK,
-    AUTH,
-    CAUSE_STALE_COOKIE,
-    COMMON_HEADER_SIZE,
-    COOKIE_ACK,
-    COOKIE_ECHO,
-    CWR,
-    DATA,
-    ECNE,
-    ERROR,
-    FLAG_MIDDLEBOX,
-    FLAG_TAG_REFLECTED,
-    FORWARD_TSN,
-    HEARTBEAT,
-    HEARTBEAT_ACK,
-    I_DATA,
-    I_FORWARD_TSN,
-    INIT,
-    INIT_ACK,
-    PAD,
-    RE_CONFIG,
-    SACK,
-    SHUTDOWN,
-    SHUTDOWN_ACK,
-    SHUTDOWN_COMPLETE,
-)
+from ..wire import causes, constants, control, tlv
+from ..wire.constants import COMMON_HEADER_SIZE, SACK
 from ..wire.init import read_init
 from ..wire.octets import read_item
 from ..wire.packet import MOST_CONTROL
 from ..wire.sack import SACK_HEADER_SIZE
 from ..wire.tlv import HEADER_SIZE, Malformed
-from .established import HAS_ASCONF, HAS_ECN, HAS_INTERLEAVING, HAS_PARTIAL_RELIABILITY, HAS_RECONFIG
-from .parts import Parts
+from .parts import HAS_ASCONF, HAS_ECN, HAS_INTERLEAVING, HAS_PARTIAL_RELIABILITY, HAS_RECONFIG, EstablishedData, Parts
+
+_REPORTS_A_PACKET: Final = 8  # unknown chunks of one packet that are reported; a packet can hold hundreds
 
 
 class Discard(Exception):
@@ -170,11 +130,9 @@ def _walk(parts: Parts, packet: Packet) -> None:
     while end - at >= HEADER_SIZE:
         first16, length = read_item(data, at)
         kind = first16 >> 8
-        keyring = context.keyring
-        if keyring is not None and not packet.authenticated and kind in keyring.demands:  # RFC 4895 section 6.3
-            context.statistics.unauthenticated_chunks += 1
+        if context.keyring is not None and is_unauthenticated(context, kind, packet.authenticated):
             others += 1
-            if kind in (ASCONF, ASCONF_ACK) or others > MOST_CONTROL:
+            if kind in _ADDRESSES or others > MOST_CONTROL:
                 return  # RFC 5061 section 5.2 D5
             at = tlv.item(data, at, end)[1] + 3 & -4
             continue
@@ -187,12 +145,12 @@ def _walk(parts: Parts, packet: Packet) -> None:
             tlv.item(data, at, end)  # which says what is wrong
         packet.at = at
         packet.end = at + length
-        handler = (_BASE if parts.data is None else _table(parts.data.features)).get(kind)
+        handler = (_BASE if parts.data is None else parts.data.table or _table(parts.data)).get(kind)
         if handler is None:
-            if kind == AUTH:
+            if kind == constants.AUTH:
                 if not _authenticate(parts, packet):
                     return
-            elif not parts.violations.on_unknown_chunk(data[at : packet.end], packet.path.path_id, unknown):
+            elif not _on_unknown(context, data[at : packet.end], packet.path, unknown):
                 return
             else:
                 unknown += 1
@@ -205,24 +163,15 @@ def _walk(parts: Parts, packet: Packet) -> None:
         at = packet.end + 3 & -4
 
 
-def on_reflected(parts: Parts, kind: int, flags: int, value: bytes, route: Route) -> None:
-    """Carry out a chunk with the T bit under the peer's own tag (section 8.5.1 B and C), or of a NAT (natsupp section
-    6).
+def _on_unknown(context: Context, chunk: bytes, path: Path, reported: int) -> bool:
+    """Treat a chunk of an unknown type as the two high bits of that ask (section 3.2): report it or not, and return
+    whether the packet goes on. `reported` is how many of this packet have come before it.
     """
-    context = parts.context
-    if context.keyring is not None:
-        context.keyring.is_proven = False
-    if lacks_auth(context, kind, False):
-        return
-    if kind == ABORT and context.paths.local.is_being_deleted(route.local):
-        context.statistics.unexpected_chunks += 1  # RFC 5061 section 5.3.1
-    elif kind == ABORT:
-        _abort(parts, flags, value)
-    elif kind == ERROR:
-        if parts.nat is not None:
-            parts.nat.on_error(causes.read_causes(value, 0, len(value)), route)
-    elif parts.data is not None:
-        parts.data.shutdown.on_shutdown_complete()
+    context.statistics.unknown_chunks += 1
+    # Section 5.1 C: before the COOKIE ACK nothing is sent but the COOKIE ECHO.
+    if context.setup is not None and tlv.reports_chunk(chunk[0]) and reported < _REPORTS_A_PACKET:
+        context.report(causes.pack_unrecognized_chunk(chunk), path.path_id)
+    return tlv.skips_chunk(chunk[0])
 
 
 def _authenticate(parts: Parts, packet: Packet) -> bool:
@@ -233,14 +182,45 @@ def _authenticate(parts: Parts, packet: Packet) -> bool:
     keyring = context.keyring
     data, at, end = packet.data, packet.at, packet.end
     following = end + 3 & -4
-    if context.state in FORMING and following < len(data) and data[following] == COOKIE_ECHO:
+    if context.state in FORMING and following < len(data) and data[following] == constants.COOKIE_ECHO:
         # RFC 4895 section 6.3: what will be the association is in the cookie.
         cookie = data[following + HEADER_SIZE : tlv.item(data, following, len(data))[1]]
         keyring = parts.collision.keys_in(cookie, packet.route)
     if keyring is None:
-        return parts.violations.on_unknown_chunk(data[at:end], packet.path.path_id, 0)
-    packet.authenticated = is_genuine(context, keyring, parts.violations, data, at, end, packet.path.path_id)
+        return _on_unknown(context, data[at:end], packet.path, 0)
+    packet.authenticated = is_genuine(context, keyring, data, at, end, packet.path.path_id)
     return packet.authenticated
+
+
+# The T bit (section 8.5.1 B and C).
+
+
+def _refuse_t_bit(packet: Packet) -> None:
+    """Raise `BadTag` for an ABORT or SHUTDOWN COMPLETE with the T bit in a packet with our tag: the bit goes with the
+    peer's own, see `on_reflected` (section 8.5.1 B and C).
+    """
+    if packet.data[packet.at + 1] & constants.FLAG_TAG_REFLECTED:
+        raise BadTag("the T bit in a packet with our tag")
+
+
+def on_reflected(parts: Parts, kind: int, flags: int, value: bytes, route: Route) -> None:
+    """Carry out an ABORT or SHUTDOWN COMPLETE with the T bit under the peer's own tag (section 8.5.1 B and C), or what
+    a NAT says so (natsupp section 6).
+    """
+    context = parts.context
+    if context.keyring is not None:
+        context.keyring.is_proven = False
+    if is_unauthenticated(context, kind, False):
+        return
+    if kind == constants.ABORT and context.paths.local.is_being_deleted(route.local):
+        context.statistics.unexpected_chunks += 1  # RFC 5061 section 5.3.1
+    elif kind == constants.ABORT:
+        _abort(parts, flags, value)
+    elif kind == constants.ERROR:
+        if parts.nat is not None:
+            parts.nat.on_error(causes.read_causes(value, 0, len(value)), route)
+    elif parts.data is not None:
+        parts.data.shutdown.on_shutdown_complete()
 
 
 # Setting up (sections 5.1 and 5.2).
@@ -258,7 +238,7 @@ def _on_init_ack(parts: Parts, packet: Packet) -> None:
 
 
 def _on_cookie_echo(parts: Parts, packet: Packet) -> None:
-    if packet.at == COMMON_HEADER_SIZE and COOKIE_ECHO in parts.context.config.demanded_chunks:
+    if packet.at == COMMON_HEADER_SIZE and constants.COOKIE_ECHO in parts.context.config.demanded_chunks:
         parts.context.statistics.unauthenticated_chunks += 1  # in COOKIE-WAIT: there are no keys yet
         return
     # Section 3.2.2: in a packet with a COOKIE ECHO it MUST be the first chunk.
@@ -269,7 +249,7 @@ def _on_cookie_echo(parts: Parts, packet: Packet) -> None:
 def _is_first(packet: Packet) -> bool:
     """Return whether the chunk is the first of its packet but for AUTH."""
     data, at = packet.data, packet.at
-    if at == COMMON_HEADER_SIZE or data[COMMON_HEADER_SIZE] != AUTH:
+    if at == COMMON_HEADER_SIZE or data[COMMON_HEADER_SIZE] != constants.AUTH:
         return at == COMMON_HEADER_SIZE
     return tlv.item(data, COMMON_HEADER_SIZE, len(data))[1] + 3 & -4 == at
 
@@ -297,8 +277,8 @@ def _on_data(parts: Parts, packet: Packet) -> None:
 
 def _on_other_data(parts: Parts, packet: Packet) -> None:
     """Abort: all user data comes in chunks of the type that was negotiated (RFC 8260 section 2.2.3)."""
-    was_data = packet.data[packet.at] == DATA
-    parts.violations.protocol_violation(
+    was_data = packet.data[packet.at] == constants.DATA
+    parts.context.protocol_violation(
         "a DATA chunk, although I-DATA was negotiated" if was_data else "an I-DATA chunk, which was not negotiated"
     )
     packet.end = len(packet.data)
@@ -314,8 +294,8 @@ def _on_forward_tsn(parts: Parts, packet: Packet) -> None:
 
 def _on_other_forward_tsn(parts: Parts, packet: Packet) -> None:
     """Abort: each kind of user data has a FORWARD TSN of its own (RFC 8260 section 2.3.1)."""
-    name = "a FORWARD TSN" if packet.data[packet.at] == FORWARD_TSN else "an I-FORWARD-TSN"
-    parts.violations.protocol_violation(f"{name} chunk, which was not negotiated")
+    name = "a FORWARD TSN" if packet.data[packet.at] == constants.FORWARD_TSN else "an I-FORWARD-TSN"
+    parts.context.protocol_violation(f"{name} chunk, which was not negotiated")
 
 
 def _on_ecne(parts: Parts, packet: Packet) -> None:
@@ -356,38 +336,37 @@ def _on_reconfig(parts: Parts, packet: Packet) -> None:
 
 
 def _on_abort(parts: Parts, packet: Packet) -> None:
-    flags = packet.data[packet.at + 1]
-    if flags & FLAG_TAG_REFLECTED:
-        raise BadTag("an ABORT with the T bit (section 8.5.1 B)")
+    _refuse_t_bit(packet)
     if parts.context.paths.local.is_being_deleted(packet.route.local):
         raise Discard("an ABORT to an address that is being deleted (RFC 5061 section 5.3 F4)")
-    _abort(parts, flags, packet.value)
+    _abort(parts, packet.data[packet.at + 1], packet.value)
 
 
 def _abort(parts: Parts, flags: int, value: bytes) -> None:
     """Carry out an ABORT whose tag was right. Section 3.3.7: one whose format is wrong is discarded."""
     found = causes.read_causes(value, 0, len(value))
-    if flags & FLAG_MIDDLEBOX and parts.nat is not None:
+    if flags & constants.FLAG_MIDDLEBOX and parts.nat is not None:
         # Draft natsupp section 6.2.2: but in COOKIE-WAIT it MUST NOT be responded to.
         if parts.handshake is not None:
             parts.handshake.on_collision(found)
     elif parts.handshake is not None:
         parts.handshake.on_abort(found)
     else:
-        parts.violations.on_abort(found)
+        reason = "; ".join(map(str, found))
+        text = "the peer aborted the association" + (f": {reason}" if reason else "")
+        parts.context.owner.end(AssociationAborted(text, found, by_peer=True))
 
 
 def _on_error(parts: Parts, packet: Packet) -> None:
+    """Tell the user of an ERROR, which is not fatal by itself (section 3.3.10), but for what handlers ask the peer."""
     found = causes.read_causes(packet.data, packet.at + HEADER_SIZE, packet.end)
-    if parts.handshake is None:
-        if parts.data is not None and parts.data.asconf is not None:
-            parts.data.asconf.on_error(found)
-        parts.violations.on_error(found)
-    elif parts.context.state is COOKIE_ECHOED:
-        for cause in found:
-            if cause.code == CAUSE_STALE_COOKIE:
-                parts.handshake.on_stale_cookie(cause)
-                return
+    if parts.handshake is not None:
+        parts.handshake.on_error(found)
+        return
+    if parts.data is not None and parts.data.asconf is not None:
+        parts.data.asconf.on_error(found)
+    if found:
+        parts.context.emit(PeerError(found))
 
 
 def _on_shutdown(parts: Parts, packet: Packet) -> None:
@@ -407,8 +386,7 @@ def _on_shutdown_ack(parts: Parts, packet: Packet) -> None:
 
 
 def _on_shutdown_complete(parts: Parts, packet: Packet) -> None:
-    if packet.data[packet.at + 1] & FLAG_TAG_REFLECTED:
-        raise BadTag("a SHUTDOWN COMPLETE with the T bit (section 8.5.1 C)")
+    _refuse_t_bit(packet)
     parts.established.shutdown.on_shutdown_complete()
 
 
@@ -416,73 +394,71 @@ def _skip(parts: Parts, packet: Packet) -> None:
     """Do nothing: so is PAD to be treated (RFC 4820 section 3), and ECN where one side does without."""
 
 
-_USER_DATA: Final = frozenset({DATA, I_DATA})
+_ADDRESSES: Final = frozenset({constants.ASCONF, constants.ASCONF_ACK})
+_USER_DATA: Final = frozenset({constants.DATA, constants.I_DATA})
 _Handler = Callable[[Parts, Packet], None]
 
 #: What each chunk type leads to before the association is established: to no extension.
 _BASE: Final[dict[int, _Handler]] = {
-    DATA: _on_data,
-    INIT: _on_init,
-    INIT_ACK: _on_init_ack,
+    constants.DATA: _on_data,
+    constants.INIT: _on_init,
+    constants.INIT_ACK: _on_init_ack,
     SACK: _on_sack,
-    HEARTBEAT: _on_heartbeat,
-    HEARTBEAT_ACK: _on_heartbeat_ack,
-    ABORT: _on_abort,
-    SHUTDOWN: _on_shutdown,
-    SHUTDOWN_ACK: _on_shutdown_ack,
-    ERROR: _on_error,
-    COOKIE_ECHO: _on_cookie_echo,
-    COOKIE_ACK: _on_cookie_ack,
-    ECNE: _skip,
-    CWR: _skip,
-    SHUTDOWN_COMPLETE: _on_shutdown_complete,
-    PAD: _skip,
-    I_DATA: _on_other_data,
-    I_FORWARD_TSN: _on_other_forward_tsn,
+    constants.HEARTBEAT: _on_heartbeat,
+    constants.HEARTBEAT_ACK: _on_heartbeat_ack,
+    constants.ABORT: _on_abort,
+    constants.SHUTDOWN: _on_shutdown,
+    constants.SHUTDOWN_ACK: _on_shutdown_ack,
+    constants.ERROR: _on_error,
+    constants.COOKIE_ECHO: _on_cookie_echo,
+    constants.COOKIE_ACK: _on_cookie_ack,
+    constants.ECNE: _skip,
+    constants.CWR: _skip,
+    constants.SHUTDOWN_COMPLETE: _on_shutdown_complete,
+    constants.PAD: _skip,
+    constants.I_DATA: _on_other_data,
+    constants.I_FORWARD_TSN: _on_other_forward_tsn,
 }
 #: The same for associations that are established, by what they have negotiated: made once, and shared by all alike.
 _TABLES: Final[dict[int, dict[int, _Handler]]] = {}
 
 
-def _table(features: int) -> dict[int, _Handler]:
-    """Return what each chunk type leads to where these extensions were negotiated."""
+def _table(data: EstablishedData) -> dict[int, _Handler]:
+    """Return what each chunk type leads to where the extensions of this association were negotiated; keep it there."""
+    features = data.features
     table = _TABLES.get(features)
     if table is None:
         table = _TABLES[features] = dict(_BASE)
         if features & HAS_INTERLEAVING:
-            table[DATA] = _on_other_data
-            table[I_DATA] = _on_data
+            table[constants.DATA] = _on_other_data
+            table[constants.I_DATA] = _on_data
         if features & HAS_PARTIAL_RELIABILITY:
             interleaves = features & HAS_INTERLEAVING != 0
-            table[FORWARD_TSN] = _on_other_forward_tsn if interleaves else _on_forward_tsn
-            table[I_FORWARD_TSN] = _on_forward_tsn if interleaves else _on_other_forward_tsn
+            table[constants.FORWARD_TSN] = _on_other_forward_tsn if interleaves else _on_forward_tsn
+            table[constants.I_FORWARD_TSN] = _on_forward_tsn if interleaves else _on_other_forward_tsn
         if features & HAS_ECN:
-            table[ECNE] = _on_ecne
-            table[CWR] = _on_cwr
+            table[constants.ECNE] = _on_ecne
+            table[constants.CWR] = _on_cwr
         if features & HAS_RECONFIG:
-            table[RE_CONFIG] = _on_reconfig
+            table[constants.RE_CONFIG] = _on_reconfig
         if features & HAS_ASCONF:
-            table[ASCONF] = _on_asconf
-            table[ASCONF_ACK] = _on_asconf_ack
+            table[constants.ASCONF] = _on_asconf
+            table[constants.ASCONF_ACK] = _on_asconf_ack
+    data.table = table
     return table
 
 
 def expire(parts: Parts, key: int) -> None:
     """Carry out what follows from a timer having run out."""
-    _EXPIRE[timer_kind(key)](parts, timer_path(key))
+    _EXPIRE[timers.timer_kind(key)](parts, timers.timer_path(key))
     at, silent = parts.context.silence
     if parts.nat is not None and silent and at == parts.context.now:
         parts.nat.on_silence(silent[-1])
 
 
-def _expire_t1_init(parts: Parts, path_id: int) -> None:
+def _expire_t1(parts: Parts, path_id: int) -> None:
     if parts.handshake is not None:
-        parts.handshake.expire_t1_init()
-
-
-def _expire_t1_cookie(parts: Parts, path_id: int) -> None:
-    if parts.handshake is not None:
-        parts.handshake.expire_t1_cookie()
+        parts.handshake.expire_t1()
 
 
 def _expire_t2(parts: Parts, path_id: int) -> None:
@@ -500,17 +476,17 @@ def _expire_t3(parts: Parts, path_id: int) -> None:
 
 
 _EXPIRE: Final[dict[int, Callable[[Parts, int], None]]] = {
-    T1_INIT: _expire_t1_init,
-    T1_COOKIE: _expire_t1_cookie,
-    T2_SHUTDOWN: _expire_t2,
-    T3_RTX: _expire_t3,
-    T4_RTO: lambda parts, _: parts.need_asconf().requester.expire(),
-    T5_GUARD: lambda parts, _: parts.established.shutdown.expire_t5(),
-    AUTOCLOSE: lambda parts, _: parts.established.shutdown.expire_autoclose(),
-    HEARTBEAT_TIMER: lambda parts, path_id: parts.heartbeat.expire(path_id),
-    DELAYED_ACK: lambda parts, _: parts.established.receiver.acknowledger.expire_delayed_ack(),
-    LIFETIME: lambda parts, _: parts.established.sender.expire_lifetimes(),
-    FORWARD_TSN_RTX: lambda parts, _: parts.established.sender.expire_forward_tsn(),
-    WINDOW_PROBE: lambda parts, _: parts.established.sender.expire_window_probe(),
-    RECONFIG: lambda parts, _: parts.need_reconfig().requester.expire(),
+    timers.T1_INIT: _expire_t1,
+    timers.T1_COOKIE: _expire_t1,
+    timers.T2_SHUTDOWN: _expire_t2,
+    timers.T3_RTX: _expire_t3,
+    timers.T4_RTO: lambda parts, _: parts.need_asconf().requester.expire(),
+    timers.T5_GUARD: lambda parts, _: parts.established.shutdown.expire_t5(),
+    timers.AUTOCLOSE: lambda parts, _: parts.established.shutdown.expire_autoclose(),
+    timers.HEARTBEAT_TIMER: lambda parts, path_id: parts.heartbeat.expire(path_id),
+    timers.DELAYED_ACK: lambda parts, _: parts.established.receiver.acknowledger.expire_delayed_ack(),
+    timers.LIFETIME: lambda parts, _: parts.established.sender.expire_lifetimes(),
+    timers.FORWARD_TSN_RTX: lambda parts, _: parts.established.sender.expire_forward_tsn(),
+    timers.WINDOW_PROBE: lambda parts, _: parts.established.sender.expire_window_probe(),
+    timers.RECONFIG: lambda parts, _: parts.need_reconfig().requester.expire(),
 }

@@ -105,7 +105,7 @@ class Lifecycle:
         self.context = Context(
             self, config, shared.random, (shared.port, peer_port), tags, addresses, udp_port, shared.budget, now
         )
-        self.parts = Parts(self.context, shared.cookies, shared.outbox)
+        self.parts = Parts(self.context, shared.cookies)
 
     # What handlers ask for (`handlers.context.Owner`).
 

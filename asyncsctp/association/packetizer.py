@@ -32,8 +32,8 @@ from ..wire import control
 from ..wire.constants import COOKIE_ACK, FLAG_IMMEDIATE, HEARTBEAT, HEARTBEAT_ACK
 from ..wire.octets import Writer, take_all
 from ..wire.packet import Seal
-from .established import EstablishedData
 from .outbox import Outbox
+from .parts import EstablishedData
 
 _UNLIMITED: Final = 1 << 30
 #: RFC 4820 section 3: PAD fills a packet up. A tenth of a packet at most, where that makes it equal to those before it,

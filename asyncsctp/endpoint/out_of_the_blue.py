@@ -282,9 +282,9 @@ class OutOfTheBlue:
         if association is not None:
             if not association.on_opened_cookie(opened, route, now):
                 return association
-        elif opened.staleness_us:
+        elif stale := opened.stale_error():
             statistics.stale_cookies += 1
-            self._answer(route, setup.peer_port, setup.peer_tag, opened.pack_stale_error(), now)
+            self._answer(route, setup.peer_port, setup.peer_tag, stale, now)
             return None
         else:
             accepted = self._accept(setup, route, now)

@@ -22,7 +22,6 @@ from .context import Context
 from .keyring import GENUINE, UNSUPPORTED, Keyring, SharedKeys
 from .setup.agreement import Setup
 from .state import CLOSED, MEANINGFUL
-from .violations import Violations
 
 #: They say nothing of who has sent them: PAD nothing at all, the others no more than that somebody knows the tag.
 _SAYS_NOTHING: Final = NEVER_AUTHENTICATED | {PAD}
@@ -50,10 +49,9 @@ def proves_source(context: Context, data: bytes) -> bool:
     return False
 
 
-def lacks_auth(context: Context, kind: int, authenticated: bool) -> bool:
-    """Tell whether a chunk is to be discarded, as the peer must authenticate its type and has not (section 6.3).
-
-    It is counted then. `authenticated`: it stands behind an AUTH chunk that is right.
+def is_unauthenticated(context: Context, kind: int, authenticated: bool) -> bool:
+    """Tell whether a chunk is to be discarded, as the peer must authenticate its type and has not; count it then
+    (section 6.3). `authenticated`: it stands behind an AUTH chunk that is right.
     """
     keyring = context.keyring
     if keyring is None or authenticated or kind not in keyring.demands:
@@ -62,9 +60,7 @@ def lacks_auth(context: Context, kind: int, authenticated: bool) -> bool:
     return True
 
 
-def is_genuine(
-    context: Context, keyring: Keyring, violations: Violations, data: bytes, at: int, end: int, path_id: int
-) -> bool:
+def is_genuine(context: Context, keyring: Keyring, data: bytes, at: int, end: int, path_id: int) -> bool:
     """Judge the AUTH chunk at `at`; return whether it is right. If not, all that stands behind it is discarded (section
     6.3), and a HMAC identifier that we did not list is reported.
     """
@@ -78,7 +74,7 @@ def is_genuine(
         return True
     context.statistics.auth_failures += 1
     if verdict == UNSUPPORTED and context.setup is not None:
-        violations.report(causes.pack_unsupported_hmac(hmac_id), path_id)
+        context.report(causes.pack_unsupported_hmac(hmac_id), path_id)
     return False
 
 

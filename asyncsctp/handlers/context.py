@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, final
 
 from ..config import Config
-from ..errors import SCTPError
+from ..errors import AssociationAborted, SCTPError
 from ..events import CongestionControllerFailed, Event
 from ..inbound.budget import Budget
 from ..paths.path import Path
@@ -19,8 +19,8 @@ from ..paths.route import Route
 from ..random_source import Random
 from ..statistics import Statistics
 from ..timers import TimerTable
-from ..wire import control
-from ..wire.constants import HEARTBEAT, HEARTBEAT_ACK
+from ..wire import causes, control
+from ..wire.constants import ABORT, HEARTBEAT, HEARTBEAT_ACK
 from ..wire.numbering import Numbering
 from .keyring import Keyring, SharedKeys
 from .notices import Complete, Completion, HeartbeatAnswer, Moved, Outcome, Writable
@@ -323,6 +323,27 @@ class Context:
         """Tell the user that a request is done, if it wished to be called then."""
         if callback is not None:
             self.notices.append(Completion(callback))
+
+    def report(self, cause: bytes, path_id: int) -> None:
+        """Send an ERROR with this cause to where the packet at fault came from, if that is surely the peer's address
+        (section 3.3.10).
+        """
+        if self.state is not CLOSED:  # section 9.1: nothing answers a packet with an ABORT
+            self.answer(control.pack_error(cause), self.paths.reply_path(self.paths.by_id[path_id]).path_id)
+
+    def protocol_violation(self, text: str) -> None:
+        """Abort with a Protocol Violation cause: the peer did what has no other answer (section 3.3.10.13)."""
+        self.violated(causes.pack_protocol_violation(text), f"the peer violated the protocol: {text}")
+
+    def violated(self, cause: bytes, text: str) -> None:
+        """Abort with this cause for what the peer did. A peer whose ABORT must be authenticated can't bring that about
+        by what is not (RFC 4895 section 6.3): it is only counted.
+        """
+        keyring = self.keyring
+        if keyring is None or keyring.is_proven or ABORT not in keyring.demands:
+            self.abort(cause, AssociationAborted(text))
+        else:
+            self.statistics.malformed_packets += 1
 
     def abort(self, cause: bytes, error: SCTPError) -> None:
         """Send an ABORT with this cause (packed; may be empty) to the peer, and end the association with this error."""

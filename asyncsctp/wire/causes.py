@@ -2,7 +2,7 @@
 natsupp section 5.2; cause 14: draft-tuexen-tsvwg-sctp-udp-encaps-cons).
 
 One builder for each cause, and a reader that gives all of a chunk with a sentence for people. Which cause is sent when,
-`handlers.violations` knows, and whoever else answers what a peer said.
+`handlers.context` knows, and whoever else answers what a peer said.
 """
 
 from __future__ import annotations

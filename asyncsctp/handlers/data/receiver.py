@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, final
 
+from ...errors import AssociationAborted
 from ...inbound.budget import Remains
 from ...inbound.data_streams import DataStreams
 from ...inbound.data_tracker import BEYOND, DUPLICATE, DataTracker
@@ -26,7 +27,6 @@ from ...wire.tlv import Malformed
 from ..context import Context
 from ..setup.agreement import Setup
 from ..state import CLOSED
-from ..violations import Violations
 from .acknowledgement import Acknowledger
 
 #: How far a FORWARD TSN may move the cumulative TSN in any case.
@@ -43,17 +43,15 @@ class DataReceiver:
         "_immediate",
         "_interleaved",
         "_queue",
-        "_violations",
         "acknowledger",
         "incoming_streams",
         "tracker",
         "window",
     )
 
-    def __init__(self, context: Context, violations: Violations, recipient: Recipient, setup: Setup) -> None:
+    def __init__(self, context: Context, recipient: Recipient, setup: Setup) -> None:
         config = context.config
         self._context = context
-        self._violations = violations
         #: Streams from there on are not the peer's to use; it may grow (RFC 6525).
         self.incoming_streams = setup.incoming_streams
         self._interleaved = setup.interleaving  # whether user data comes in I-DATA chunks
@@ -96,7 +94,7 @@ class DataReceiver:
             if length <= header_size or length > end - at:
                 if length != header_size:
                     raise Malformed(f"a chunk of user data of length {length}")
-                self._violations.no_user_data(wire_tsn)
+                self._refuse_empty(wire_tsn)
                 return end
             if queue.unread + queue.held > window.checked_above and not self._has_space(
                 wire_tsn, length - header_size, received
@@ -108,11 +106,11 @@ class DataReceiver:
                 tsn = tracker.accept(wire_tsn)
             if tsn >= 0:
                 if sid >= self.incoming_streams:
-                    self._violations.report(causes.pack_invalid_stream(sid), path.path_id)
+                    self._context.report(causes.pack_invalid_stream(sid), path.path_id)
                 elif violation := queue.add(
                     tsn, flags, sid, number, ppid, data[at + header_size : at + length], tracker.cumulative_tsn
                 ):
-                    self._violations.protocol_violation(violation)
+                    self._context.protocol_violation(violation)
                     return end
                 count += 1
                 received += length - header_size
@@ -277,7 +275,7 @@ class DataReceiver:
         self._context.statistics.messages_received += self._queue.delivered
         self._queue.delivered = 0
         if violation:
-            self._violations.protocol_violation(violation)
+            self._context.protocol_violation(violation)
 
     def _tell_of_window(self) -> bool:
         """Let a SACK leave if the window has opened enough; return true if it has."""
@@ -348,10 +346,18 @@ class DataReceiver:
             self.acknowledger.force()
         return found
 
+    def _refuse_empty(self, wire_tsn: int) -> None:
+        """Abort for a DATA chunk without user data, and say which it was (section 6.2)."""
+        self._context.violated(causes.pack_no_user_data(wire_tsn), "the peer sent a DATA chunk without user data")
+
+    def _abort_for_space(self, text: str) -> None:
+        """Abort: there is no space for what the peer has begun, and none will come about (section 3.3.10.4)."""
+        self._context.abort(causes.pack_out_of_resource(), AssociationAborted(text))
+
     def _give_in(self) -> None:
         """Abort rather than stand still: only what there is no space for could complete what is held."""
         config = self._context.config
-        self._violations.out_of_resource(
+        self._abort_for_space(
             f"the peer has begun messages that nobody can read yet, {self._queue.held} bytes of them are held, and "
             f"there is no room for the rest: read them in parts, or raise recv_buffer ({self.window.size}), "
             f"max_message_size ({config.max_message_size}) or memory_limit ({self.window.limit} for all associations "
@@ -362,7 +368,7 @@ class DataReceiver:
         """Abort: where a stream stands is kept for as long as the association lives, and there is no space for that."""
         if self._context.state is CLOSED:
             return
-        self._violations.out_of_resource(
+        self._abort_for_space(
             "the peer uses more streams than there is room for: to know where each stands takes "
             f"{self._queue.stream_state()} bytes. Allow it fewer by max_incoming_streams, let it reset them, or raise "
             f"memory_limit ({self.window.limit} for all associations of the endpoint)"

@@ -27,7 +27,6 @@ from ..context import Context
 from ..paths.reachability import on_acknowledged, on_timeout
 from ..setup.agreement import Setup
 from ..state import ESTABLISHED
-from ..violations import Violations
 from .abandonment import Abandonment
 
 #: Chunks are not made smaller than this for a small window, but only for small packets.
@@ -53,7 +52,6 @@ class Sender:
         "_refilled",
         "_sacks",
         "_sacks_a_rwnd",
-        "_violations",
         "_window",
         "doubted_until",
         "in_flight_before",
@@ -65,9 +63,8 @@ class Sender:
         "suspended",
     )
 
-    def __init__(self, context: Context, violations: Violations, setup: Setup, first_tsn: int) -> None:
+    def __init__(self, context: Context, setup: Setup, first_tsn: int) -> None:
         self._context = context
-        self._violations = violations
         self._outstanding = OutstandingQueue(first_tsn, len(context.paths.by_id))
         self._window = RetransmissionQueue(self._outstanding, setup.peer_rwnd)
         scheduler = make(context.config.scheduler, self._report)
@@ -360,7 +357,7 @@ class Sender:
         if summary.violation and self._context.now < self.doubted_until:
             return False
         if summary.violation:
-            self._violations.protocol_violation("a SACK acknowledges a TSN that was never sent")
+            self._context.protocol_violation("a SACK acknowledges a TSN that was never sent")
             return False
         if summary.stale:
             return False

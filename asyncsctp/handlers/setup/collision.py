@@ -148,9 +148,9 @@ class Collision:
             self._complete(opened, source)  # action D
             return True
         path = self._reply_path(source)
-        if opened.staleness_us:
-            # Step 3. The tag is the one that its sender, whoever it is now, waits for.
-            context.transmit(opened.pack_stale_error(), path.path_id, setup.peer_tag)
+        stale = opened.stale_error()
+        if stale:  # under the tag that its sender, whoever it is now, waits for
+            context.transmit(stale, path.path_id, setup.peer_tag)
             return False
         restart = not local_matches and not peer_matches and opened.tie_tags == self._tie_tags != NO_TIE_TAGS
         if not local_matches and not restart:

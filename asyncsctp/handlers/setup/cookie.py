@@ -71,9 +71,11 @@ class OpenedCookie(NamedTuple):
     #: By how many microseconds its life is over; 0 while it lives.
     staleness_us: int
 
-    def pack_stale_error(self) -> bytes:
-        """Return the ERROR that answers a cookie whose life is over (section 5.1.5 step 5)."""
-        return control.pack_error(causes.pack_stale_cookie(self.staleness_us))
+    def stale_error(self) -> bytes:
+        """Return the ERROR that answers a cookie whose life is over (section 5.1.5 step 5, section 5.2.4 step 3); empty
+        while it lives.
+        """
+        return control.pack_error(causes.pack_stale_cookie(self.staleness_us)) if self.staleness_us else b""
 
 
 @final

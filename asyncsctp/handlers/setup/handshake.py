@@ -15,17 +15,9 @@ from ...paths.path import Path
 from ...paths.path_manager import PathManager
 from ...paths.route import Route, as_seen
 from ...timers import T1_COOKIE, T1_INIT
-from ...wire import causes, control, tlv
+from ...wire import causes, constants, control, tlv
 from ...wire.auth import is_longer
-from ...wire.constants import (
-    CAUSE_NEW_ENCAPSULATION_PORT,
-    CAUSE_OUT_OF_RESOURCE,
-    CAUSE_PORT_COLLISION,
-    CAUSE_RESTART_NEW_ADDRESSES,
-    CAUSE_VTAG_COLLISION,
-    ERROR,
-    INIT_ACK,
-)
+from ...wire.constants import ERROR, INIT_ACK
 from ...wire.init import Init, pack_init, pack_init_ack, pack_unrecognized
 from ..context import Context
 from ..paths.reachability import OF_DATA, count_timeout
@@ -39,10 +31,14 @@ _LONGEST_MARGIN: Final = 1.0  # section 5.2.6: what a Cookie Preservative may as
 
 #: What the user can do about the causes of a refusal.
 _HINTS: Final = {
-    CAUSE_PORT_COLLISION: "another host behind the same NAT uses our SCTP port with this peer: take another local port",
-    CAUSE_OUT_OF_RESOURCE: "it takes no more associations now",
-    CAUSE_RESTART_NEW_ADDRESSES: "it still has an association with one of our addresses but not with the others",
-    CAUSE_NEW_ENCAPSULATION_PORT: (
+    constants.CAUSE_PORT_COLLISION: (
+        "another host behind the same NAT uses our SCTP port with this peer: take another local port"
+    ),
+    constants.CAUSE_OUT_OF_RESOURCE: "it takes no more associations now",
+    constants.CAUSE_RESTART_NEW_ADDRESSES: (
+        "it still has an association with one of our addresses but not with the others"
+    ),
+    constants.CAUSE_NEW_ENCAPSULATION_PORT: (
         "it expects our packets from another UDP encapsulation port: use that one as the local UDP port, or allow ours"
         " at the peer (Linux: sysctl net.sctp.encap_port or the socket option SCTP_REMOTE_UDP_ENCAPS_PORT), or wait"
         " until the old association between these addresses and ports has ended there"
@@ -185,11 +181,15 @@ class Handshake:
         self._answered(self._path)
         context.owner.establish(self.setup)
 
-    def on_stale_cookie(self, cause: Cause) -> None:
+    def on_error(self, found: Sequence[Cause]) -> None:
+        """Take in an ERROR: one says that our cookie is stale, and nothing else is of meaning here (section 5.2.6)."""
+        stale = next((cause for cause in found if cause.code == constants.CAUSE_STALE_COOKIE), None)
+        if stale is not None and self._context.state is COOKIE_ECHOED:
+            self._on_stale_cookie(stale)
+
+    def _on_stale_cookie(self, cause: Cause) -> None:
         """Ask for a cookie that lives longer (section 5.2.6, option 3), as often as INITs may be retransmitted."""
         context = self._context
-        if context.state is not COOKIE_ECHOED:
-            return
         staleness = causes.read_staleness(cause.info) / 1_000_000
         margin = min(staleness, _LONGEST_MARGIN) if staleness else _LONGEST_MARGIN
         extension = context.now - self._sent_at + margin
@@ -215,13 +215,13 @@ class Handshake:
         if context.state is not COOKIE_WAIT:
             return
         codes = [cause.code for cause in found]
-        if CAUSE_VTAG_COLLISION in codes and self._collisions < context.config.init_max_retrans:
+        if constants.CAUSE_VTAG_COLLISION in codes and self._collisions < context.config.init_max_retrans:
             self._collisions += 1
             context.owner.change_tag(context.owner.new_tag())
             self.offer = self.offer._replace(initiate_tag=context.local_tag)
             self._retransmissions = 0
             self._send_init()
-        elif CAUSE_VTAG_COLLISION in codes or CAUSE_PORT_COLLISION in codes:
+        elif constants.CAUSE_VTAG_COLLISION in codes or constants.CAUSE_PORT_COLLISION in codes:
             self.on_abort(found)
 
     def on_abort(self, found: Sequence[Cause]) -> None:
@@ -232,14 +232,27 @@ class Handshake:
 
     # What time says.
 
-    def expire_t1_init(self) -> None:
-        """Send the INIT again (sections 5.1 A and 6.3.3)."""
-        if self._back_off("INIT"):
+    def expire_t1(self) -> None:
+        """Send the INIT (T1-init) or the COOKIE ECHO (T1-cookie) again, to the peer's next address (sections 5.1 and
+        6.3.3), or give up after one time-out too many.
+        """
+        context = self._context
+        paths = context.paths
+        sends_init = context.state is COOKIE_WAIT
+        self._retransmissions += 1
+        if self._retransmissions > context.config.init_max_retrans:
+            chunk = "INIT" if sends_init else "COOKIE ECHO"
+            text = f"{self._peer()} did not answer {self._retransmissions} {chunk} chunks"
+            if sends_init:
+                text += f"; does it take SCTP packets on UDP port {self._path.route.udp_port}?"
+            context.owner.end(AssociationTimeout(text))
+            return
+        count_timeout(context, self._path, OF_DATA, counts=False)
+        paths.judge(self._path)
+        self._path = paths.retransmit_path(self._path.path_id)
+        if sends_init:
             self._send_init()
-
-    def expire_t1_cookie(self) -> None:
-        """Send the COOKIE ECHO again (section 5.1.4)."""
-        if self._back_off("COOKIE ECHO"):
+        else:
             self._send_cookie_echo()
 
     # Steps.
@@ -256,21 +269,6 @@ class Handshake:
     def _start(self, timer: int) -> None:
         self._sent_at = now = self._context.now
         self._context.timers.start(timer, now + self._path.rto.rto)
-
-    def _back_off(self, what: str) -> bool:
-        """Count a time-out, and go to the peer's next address (section 5.1); return False if it was one too many."""
-        context = self._context
-        self._retransmissions += 1
-        if self._retransmissions > context.config.init_max_retrans:
-            text = f"{self._peer()} did not answer {self._retransmissions} {what} chunks"
-            if what == "INIT":
-                text += f"; does it take SCTP packets on UDP port {self._path.route.udp_port}?"
-            context.owner.end(AssociationTimeout(text))
-            return False
-        count_timeout(context, self._path, OF_DATA, counts=False)
-        context.paths.judge(self._path)
-        self._path = context.paths.retransmit_path(self._path.path_id)
-        return True
 
     def _answered(self, path: Path) -> None:
         """Note that the path works, and its round trip if we asked once (rule C5 of section 6.3.1)."""

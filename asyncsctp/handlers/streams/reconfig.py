@@ -25,7 +25,6 @@ from ..context import Context
 from ..data.receiver import DataReceiver
 from ..request import Ticket
 from ..state import ESTABLISHED
-from ..violations import Violations
 from .outgoing_streams import OutgoingStreams
 from .reconfig_requester import ReconfigRequester, RequestPart, StreamRequest
 from .reconfig_responder import MOST_STREAMS, ReconfigResponder
@@ -38,12 +37,11 @@ _MOST_LISTED: Final = 200
 class Reconfig:
     """Stream reconfiguration of one association."""
 
-    __slots__ = ("_context", "_outgoing", "_receiver", "_violations", "requester", "responder")
+    __slots__ = ("_context", "_outgoing", "_receiver", "requester", "responder")
 
     def __init__(
         self,
         context: Context,
-        violations: Violations,
         outgoing: OutgoingStreams,
         receiver: DataReceiver,
         first_number: int,
@@ -51,7 +49,6 @@ class Reconfig:
     ) -> None:
         """Request numbers begin with the initial TSNs (section 4.1)."""
         self._context = context
-        self._violations = violations
         self._outgoing = outgoing
         self._receiver = receiver
         last_number = first_peer_number - 1 & MASK_32
@@ -123,12 +120,12 @@ class Reconfig:
         context = self._context
         found, unknown = read_reconfig(data, at, end)
         if unknown:
-            self._violations.report(causes.pack_unrecognized_parameters(unknown), path.path_id)
+            context.report(causes.pack_unrecognized_parameters(unknown), path.path_id)
         if not is_allowed(found):
             context.statistics.unexpected_chunks += 1
             if found:
                 cause = causes.pack_protocol_violation("parameters that may not stand together in a RE-CONFIG")
-                self._violations.report(cause, path.path_id)
+                context.report(cause, path.path_id)
             return
         answers: list[bytes] = []
         for parameter in found:

@@ -131,7 +131,8 @@ class Bench:
         context = self.context
         context.now = min(context.timers.deadline(T1_INIT), context.timers.deadline(T1_COOKIE))
         for key in context.timers.expired(context.now):
-            {T1_INIT: self.handshake.expire_t1_init, T1_COOKIE: self.handshake.expire_t1_cookie}[key]()
+            assert key in (T1_INIT, T1_COOKIE)
+            self.handshake.expire_t1()
 
     def echo(self, init_ack: Init | None = None, source: Route | None = None) -> bytes:
         """Bring the handshake to COOKIE-ECHOED; the packet with the COOKIE ECHO."""

@@ -260,7 +260,7 @@ def test_a_stale_cookie_is_asked_for_again_with_a_longer_life(bench: Bench, stal
     bench.echo()
     tsn = bench.handshake.offer.initial_tsn
     bench.context.now += 0.2
-    bench.handshake.on_stale_cookie(stale(staleness))
+    bench.handshake.on_error([stale(staleness)])
     [(_, tag, body)] = bench.sent()
     init = bench.read_setup_chunk(body)
     assert tag == 0
@@ -281,7 +281,7 @@ def test_cookies_that_are_stale_for_ever_end_in_a_refusal(make_bench: Callable[.
     while not bench.owner.ended:
         rounds += 1
         bench.handshake.on_init_ack(bench.peer_init(cookie=b"c"), bench.route())
-        bench.handshake.on_stale_cookie(stale(1))
+        bench.handshake.on_error([stale(1)])
     assert rounds == 4
     assert isinstance(bench.owner.ended[0], AssociationRefused)
     assert bench.owner.ended[0].causes == (stale(1),)
@@ -291,18 +291,18 @@ def test_a_stale_cookie_cause_without_its_measure_is_malformed(bench: Bench) -> 
     """CVE-2026-64551: causes have lengths too."""
     bench.echo()
     with pytest.raises(Malformed):
-        bench.handshake.on_stale_cookie(Cause(CAUSE_STALE_COOKIE, b"\0\0"))
+        bench.handshake.on_error([Cause(CAUSE_STALE_COOKIE, b"\0\0")])
     assert bench.context.state is COOKIE_ECHOED
 
 
 def test_a_stale_cookie_report_in_another_state_is_ignored(bench: Bench) -> None:
     bench.handshake.associate()
     bench.sent()
-    bench.handshake.on_stale_cookie(stale(1))
+    bench.handshake.on_error([stale(1)])
     assert bench.sent() == []
     bench.handshake.on_init_ack(bench.peer_init(cookie=b"c"), bench.route())
     bench.handshake.on_cookie_ack()
-    bench.handshake.on_stale_cookie(stale(1))
+    bench.handshake.on_error([stale(1)])
     assert bench.context.state is ESTABLISHED
 
 
