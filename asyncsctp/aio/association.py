@@ -17,7 +17,7 @@ from ..errors import EndOfStream, SCTPError
 from ..events import Event
 from ..handlers.auth import Authentication
 from ..handlers.state import State
-from ..handlers.streams.reconfig import Reconfig
+from ..handlers.streams.reconfig_requester import ReconfigRequester
 from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..statistics import Statistics
 from .addresses.address_book import AddressBook
@@ -214,7 +214,7 @@ class Association(Protocol, metaclass=_Quiet):
         await carried_out(self._session, self._reconfig.add_streams(ours, theirs))
 
     @property
-    def _reconfig(self) -> Reconfig:
+    def _reconfig(self) -> ReconfigRequester:
         self._session.check_alive()
         return self._core.reconfig
 

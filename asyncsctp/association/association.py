@@ -26,7 +26,7 @@ from ..handlers.paths import icmp
 from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import OpenedCookie
 from ..handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, FORMING, State
-from ..handlers.streams.reconfig import Reconfig
+from ..handlers.streams.reconfig_requester import ReconfigRequester
 from ..outbound.message import PARTS_OPTIONS, SEND_OPTIONS, WHOLE, OutboundMessage, Terms, message_flags
 from ..paths.local_addresses import known_to_client, set_out_from
 from ..paths.path import Path
@@ -210,9 +210,9 @@ class Association:
     # What it has for more than sending and receiving.
 
     @property
-    def reconfig(self) -> Reconfig:
+    def reconfig(self) -> ReconfigRequester:
         """Stream reconfiguration (RFC 6525). `ReconfigError` if it was not negotiated, or the association is not up."""
-        return self._parts.need_reconfig()
+        return self._parts.need_reconfig().requester
 
     @property
     def asconf(self) -> Asconf:
@@ -351,7 +351,7 @@ class Association:
         self._packetizer.flush(parts.data)
         if data is parts.data and data is not None and data.reconfig is not None:
             self._flush_reconfig(data)
-            if data.reconfig.responder.awaits_user:
+            if data.reconfig.awaits_user:
                 self._lifecycle.tell()
                 self._packetizer.flush(parts.data)
         if parts.authentication is not None:

@@ -472,7 +472,7 @@ def _expire_t3(parts: Parts, path_id: int) -> None:
     data = parts.established
     data.sender.expire_t3(path_id)
     if data.reconfig is not None:
-        data.reconfig.responder.on_t3()
+        data.reconfig.on_t3()
 
 
 _EXPIRE: Final[dict[int, Callable[[Parts, int], None]]] = {

@@ -24,8 +24,7 @@ from ..handlers.setup.collision import Collision
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.setup.handshake import Handshake
 from ..handlers.shutdown import Shutdown
-from ..handlers.streams.outgoing_streams import OutgoingStreams
-from ..handlers.streams.reconfig import Reconfig
+from ..handlers.streams.reconfig_responder import ReconfigResponder
 from ..inbound.budget import Remains
 from ..inbound.reassembly import Recipient
 from ..outbound.message import Terms
@@ -105,21 +104,15 @@ class EstablishedData:
         #: What each chunk type leads to (see `dispatch`), once one has been looked up.
         self.table: dict[int, Any] | None = None
         self.pads = PAD in setup.extensions  # the peer takes PAD chunks (RFC 4820)
-        self.reconfig: Reconfig | None = None  # made when it is first needed, see `open_reconfig`
+        self.reconfig: ReconfigResponder | None = None  # made when it is first needed, see `open_reconfig`
         self.asconf: Asconf | None = None  # the same
         context.path_users += (self.receiver, self.sender, self.shutdown)
 
-    def open_reconfig(self) -> Reconfig | None:
+    def open_reconfig(self) -> ReconfigResponder | None:
         """Return stream reconfiguration (RFC 6525); None if it was not negotiated."""
         setup = self.setup
         if self.reconfig is None and setup.stream_reconfig:
-            self.reconfig = Reconfig(
-                self._context,
-                OutgoingStreams(self._context, self.sender, self.submission),
-                self.receiver,
-                setup.local_initial_tsn,
-                setup.peer_initial_tsn,
-            )
+            self.reconfig = ReconfigResponder(self._context, self.sender, self.submission, self.receiver, setup)
             self._context.path_users.append(self.reconfig.requester.retry)
         return self.reconfig
 
@@ -189,7 +182,7 @@ class Parts:
         """Return what changes addresses (RFC 5061); None if it was not negotiated, or the association is not up."""
         return None if self.data is None else self.data.open_asconf()
 
-    def need_reconfig(self) -> Reconfig:
+    def need_reconfig(self) -> ReconfigResponder:
         """Return stream reconfiguration (RFC 6525); `ReconfigError` if there is none."""
         reconfig = None if self.data is None else self.data.open_reconfig()
         if reconfig is None:

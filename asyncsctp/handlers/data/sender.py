@@ -22,7 +22,7 @@ from ...paths.path import Path
 from ...schedulers.guard import make
 from ...timers import FORWARD_TSN_RTX, T3_RTX, WINDOW_PROBE, timer_key
 from ...wire.sack import read_sack
-from ...wire.serial import unwrap
+from ...wire.serial import unwrap, unwrap_upwards
 from ..context import Context
 from ..paths.reachability import on_acknowledged, on_timeout
 from ..setup.agreement import Setup
@@ -33,6 +33,8 @@ from .abandonment import Abandonment
 _SMALL_CHUNK: Final = 512
 #: The steps of a SACK that is carried out alone.
 _ONE: Final = [1]
+#: Seconds for which a packet may be under way (RFC 6525 section 5.1.4).
+_MSL: Final = 30.0
 
 
 @final
@@ -193,6 +195,24 @@ class Sender:
         self.probing = True
         if not self.probe_due and not timers.runs(WINDOW_PROBE):
             timers.start(WINDOW_PROBE, self._context.now + path.rto.rto)
+
+    # TSNs that begin anew (RFC 6525).
+
+    def suspend(self) -> bool:
+        """Let no message begin to leave while `suspended`; return True if none is in the middle."""
+        if not self.suspended:  # else none has begun since
+            self.suspended = not self.queue.is_amid()
+        return self.suspended
+
+    def expect_restart(self, is_expected: bool) -> None:
+        """Reckon with acknowledgements by another count of TSNs than ours; if not, with late ones alone."""
+        self.doubted_until = inf if is_expected else self._context.now + _MSL
+
+    def restart_tsns(self, wire_tsn: int) -> None:
+        """Take all that has left for acknowledged, and assign this TSN next."""
+        outstanding = self.outstanding
+        self.expect_restart(False)
+        outstanding.restart(unwrap_upwards(wire_tsn, outstanding.next_tsn))  # what was counted before stays lower
 
     # What the peer says.
 

@@ -1,16 +1,18 @@
 """Our requests to reconfigure streams, one at a time under way (RFC 6525 sections 5.1 and 5.2.7).
 
-Knows the order of the requests, their numbers, the re-configuration timer, and what the peer's answers mean. What the
-user may ask for is in `reconfig`, what the peer asks of us in `reconfig_responder`.
+Knows what the user may ask for, the order of the requests, their numbers, the re-configuration timer, and what the
+peer's answers mean. What the peer asks of us is in `reconfig_responder`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, final
 
 from ...errors import ReconfigError
 from ...events import StreamsAdded, StreamsReset, TsnsReset
 from ...timers import RECONFIG
+from ...wire import reconfig
 from ...wire.constants import (
     MASK_32,
     PARAM_ADD_INCOMING_STREAMS,
@@ -19,37 +21,28 @@ from ...wire.constants import (
     PARAM_OUTGOING_RESET,
     PARAM_TSN_RESET,
 )
-from ...wire.reconfig import (
-    BAD_NUMBER,
-    DENIED,
-    IN_PROGRESS,
-    NOTHING_TO_DO,
-    PERFORMED,
-    REQUEST_IN_PROGRESS,
-    WRONG_STREAM,
-    Parameter,
-    pack_add_streams,
-    pack_incoming_reset,
-    pack_outgoing_reset,
-    pack_reconfig,
-    pack_tsn_reset,
-)
+from ...wire.reconfig import Parameter
 from ..context import Context
 from ..data.receiver import DataReceiver
+from ..data.sender import Sender
+from ..data.submission import Submission
 from ..paths.reachability import OF_REQUESTS
 from ..request import Retry, Ticket
+from ..setup.agreement import Setup
 from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
-from .outgoing_streams import OutgoingStreams
 
 #: A result that is none of the peer's.
 _FAILED: Final = -1
 #: What the peer may answer but success (section 4.4).
 _RESULTS: Final = {
-    DENIED: "denied",
-    WRONG_STREAM: "a stream does not exist",
-    REQUEST_IN_PROGRESS: "another request is in progress",
-    BAD_NUMBER: "bad request number",
+    reconfig.DENIED: "denied",
+    reconfig.WRONG_STREAM: "a stream does not exist",
+    reconfig.REQUEST_IN_PROGRESS: "another request is in progress",
+    reconfig.BAD_NUMBER: "bad request number",
 }
+#: What there can be of either direction, and how many ids are listed in one request, so that it fits into any packet.
+MOST_STREAMS: Final = 65535
+_MOST_LISTED: Final = 200
 #: How often a request is repeated that the peer could not take in for one of its own.
 _MOST_TRIES: Final = 8
 #: So many answers "In progress" to one request, with nothing on its way, are no progress.
@@ -72,7 +65,7 @@ class RequestPart:
         self.streams = streams
         self.count = count
         self.number = -1  # under which it is under way; -1: it is not, or was answered
-        self.result = PERFORMED
+        self.result = reconfig.PERFORMED
         self.response: Parameter | None = None
 
     def pack(self, number: int, answers: int, last_tsn: int) -> bytes:
@@ -81,12 +74,12 @@ class RequestPart:
         """
         self.number = number
         if self.kind == PARAM_OUTGOING_RESET:
-            return pack_outgoing_reset(number, answers, last_tsn, self.streams)
+            return reconfig.pack_outgoing_reset(number, answers, last_tsn, self.streams)
         if self.kind == PARAM_INCOMING_RESET:
-            return pack_incoming_reset(number, self.streams)
+            return reconfig.pack_incoming_reset(number, self.streams)
         if self.kind == PARAM_TSN_RESET:
-            return pack_tsn_reset(number)
-        return pack_add_streams(number, self.count, self.kind == PARAM_ADD_OUTGOING_STREAMS)
+            return reconfig.pack_tsn_reset(number)
+        return reconfig.pack_add_streams(number, self.count, self.kind == PARAM_ADD_OUTGOING_STREAMS)
 
 
 @final
@@ -152,9 +145,10 @@ class ReconfigRequester:
         "_chunk",
         "_context",
         "_next_number",
-        "_outgoing",
         "_receiver",
+        "_sender",
         "_stalled",
+        "_submission",
         "asked_streams",
         "current",
         "expects_restart",
@@ -165,12 +159,13 @@ class ReconfigRequester:
     )
 
     def __init__(
-        self, context: Context, outgoing: OutgoingStreams, receiver: DataReceiver, first_number: int, peer_number: int
+        self, context: Context, sender: Sender, submission: Submission, receiver: DataReceiver, setup: Setup
     ) -> None:
         self._context = context
-        self._outgoing = outgoing
+        self._sender = sender
+        self._submission = submission
         self._receiver = receiver
-        self._next_number = first_number
+        self._next_number = setup.local_initial_tsn  # section 4.1
         self._chunk = b""  # of the request that is under way
         self._stalled = 0  # answers "In progress" to it, although all that has left was acknowledged
         self.retry = Retry(context, RECONFIG, OF_REQUESTS)
@@ -178,13 +173,77 @@ class ReconfigRequester:
         self.current: StreamRequest | None = None
         self.queue: list[StreamRequest] = []
         #: The last request number that was taken from the peer.
-        self.peer_number = peer_number
+        self.peer_number = setup.peer_initial_tsn - 1 & MASK_32
         #: All streams are stopped on behalf of the peer.
         self.is_stopped = False
         #: The peer may have carried out an SSN/TSN reset of ours, and we have not heard of it.
         self.expects_restart = False
         #: Incoming streams that the peer has agreed to add, and has not yet added.
         self.asked_streams = 0
+
+    # What the user says.
+
+    def reset_streams(self, outgoing: Sequence[int] | None, incoming: Sequence[int] | None) -> Ticket:
+        """Reset these streams; an empty list means all, None none.
+
+        Our own are reset after what was written to them before. `ValueError` for an id out of range, or if nothing is
+        asked for. `ReconfigError` if the association is shutting down.
+        """
+        self._check_state()
+        if outgoing is None and incoming is None:
+            raise ValueError("outgoing, incoming or both must be given")
+        ours = _parts(PARAM_OUTGOING_RESET, "outgoing", outgoing, self._submission.outgoing_streams)
+        theirs = _parts(PARAM_INCOMING_RESET, "incoming", incoming, self._receiver.incoming_streams)
+        parts = ours + theirs
+        fits = len(parts) == 1 or (len(parts) == 2 and sum(len(part.streams) for part in parts) <= _MOST_LISTED)
+        ticket = Ticket()
+        requests = [StreamRequest(each, ticket) for each in ([parts] if fits else [[part] for part in parts])]
+        for request in requests:
+            self.push(request)
+        return ticket
+
+    def close_stream(self, sid: int) -> Ticket:
+        """Reset this outgoing stream after what was written to it; together with others for which this was called
+        before, as long as their request has not left.
+        """
+        self._check_state()
+        last = self.queue[-1] if self.queue else None
+        if last is None or last.ticket is None or not last.is_closing or len(last.parts[0].streams) >= _MOST_LISTED:
+            return self._push([RequestPart(PARAM_OUTGOING_RESET, (sid,))], is_closing=True)
+        part = last.parts[0]
+        if sid not in part.streams:
+            part.streams = (*part.streams, sid)
+            self._sender.queue.pause((sid,))
+        return last.ticket
+
+    def reset_tsns(self) -> Ticket:
+        """Let all TSNs and stream sequence numbers begin anew, once all that was written has been acknowledged."""
+        self._check_state()
+        return self._push([RequestPart(PARAM_TSN_RESET)])
+
+    def add_streams(self, outgoing: int, incoming: int) -> Ticket:
+        """Add so many streams. `ValueError` if that makes more than 65535, or is nothing at all."""
+        self._check_state()
+        parts = [
+            _addition(PARAM_ADD_OUTGOING_STREAMS, "outgoing", outgoing, self._submission.outgoing_streams),
+            _addition(PARAM_ADD_INCOMING_STREAMS, "incoming", incoming, self._receiver.incoming_streams),
+        ]
+        if not outgoing and not incoming:
+            raise ValueError("outgoing or incoming must be above 0")
+        return self._push([part for part in parts if part.count])
+
+    def _push(self, parts: list[RequestPart], *, is_closing: bool = False) -> Ticket:
+        ticket = Ticket()
+        self.push(StreamRequest(parts, ticket, is_closing=is_closing))
+        return ticket
+
+    def _check_state(self) -> None:
+        if self._context.state is not ESTABLISHED:
+            raise ReconfigError(f"streams can't be reconfigured in state {self._context.state.value}")
+
+    def is_unused(self, sid: int) -> bool:
+        """Return whether nothing was written to this stream since its numbers began with 0."""
+        return self._sender.queue.is_unused(sid)
 
     def push(self, request: StreamRequest) -> None:
         """Send this as soon as it can be; an answer to the peer before what the user wants."""
@@ -193,17 +252,6 @@ class ReconfigRequester:
         else:
             self.queue.append(request)
         self._hold(request)
-
-    def join(self, sid: int, most: int) -> Ticket | None:
-        """Let the last request close this stream too, if that has not left, and closes less than `most`; its ticket."""
-        request = self.queue[-1] if self.queue else None
-        if request is None or not request.is_closing or len(request.parts[0].streams) >= most:
-            return None
-        part = request.parts[0]
-        if sid not in part.streams:
-            part.streams = (*part.streams, sid)
-            self._outgoing.hold((sid,))
-        return request.ticket
 
     @property
     def answers_queued(self) -> int:
@@ -215,12 +263,14 @@ class ReconfigRequester:
     def stop_all(self) -> bool:
         """Let nothing new leave; true if all that has left is acknowledged."""
         self.is_stopped = True
-        return self._outgoing.stop() and self._outgoing.is_acknowledged
+        return self._sender.suspend() and not self._sender.outstanding
 
     def release_all(self, reset: bool) -> None:
         """Undo `stop_all`. What waits for a request of ours goes on waiting."""
         self.is_stopped = False
-        self._outgoing.go_on(reset)
+        self._sender.suspended = False
+        if reset:
+            self._sender.queue.renumber()
 
     # Sending.
 
@@ -247,14 +297,17 @@ class ReconfigRequester:
     def _is_ready(self, request: StreamRequest) -> bool:
         if request.not_before > self._context.now:
             return False
-        if request.resets_tsns and not self._outgoing.is_acknowledged:  # section 5.1.4 C2
+        if request.resets_tsns and self._sender.outstanding:  # section 5.1.4 C2
             return False
-        return request.held is None or self._outgoing.is_clear(request.held)
+        queue, held = self._sender.queue, request.held
+        if held:
+            return not any(queue.has_unsent(sid) for sid in held)
+        return held is None or (not queue.buffered and not queue.is_amid())
 
     def _send(self, request: StreamRequest, prefix: bytes) -> None:
         context = self._context
         answers = request.answers if request.answers >= 0 else self.peer_number
-        last_tsn = self._outgoing.next_tsn - 1 & MASK_32
+        last_tsn = self._sender.outstanding.next_tsn - 1 & MASK_32
         parameters: list[bytes] = []
         for part in request.parts:
             parameters.append(part.pack(self._next_number, answers, last_tsn))
@@ -264,14 +317,14 @@ class ReconfigRequester:
         request.is_postponed = False
         if request.resets_tsns:
             self._expect_restart(True)
-        self._chunk = pack_reconfig(parameters)
+        self._chunk = reconfig.pack_reconfig(parameters)
         self.retry.begin(context.paths.data_path())
         path_id = self.retry.path.path_id
         if prefix and len(parameters) == 1 and request.part(PARAM_OUTGOING_RESET) is not None:
-            context.queue(pack_reconfig([prefix, *parameters]), path_id)
+            context.queue(reconfig.pack_reconfig([prefix, *parameters]), path_id)
         else:
             if prefix:
-                context.answer(pack_reconfig([prefix]), path_id)
+                context.answer(reconfig.pack_reconfig([prefix]), path_id)
             context.queue(self._chunk, path_id)
         self.retry.start_timer()
 
@@ -308,19 +361,19 @@ class ReconfigRequester:
         if part is None:
             return False
         self.retry.on_answer()
-        result = response.result if response.result <= IN_PROGRESS else _FAILED
-        request.is_postponed = result == IN_PROGRESS
+        result = response.result if response.result <= reconfig.IN_PROGRESS else _FAILED
+        request.is_postponed = result == reconfig.IN_PROGRESS
         if request.is_postponed:
-            if self._outgoing.is_acknowledged:
+            if not self._sender.outstanding:
                 self._stalled += 1
             if self._stalled < _MOST_STALLED:
                 self.retry.start_timer()
                 return True
             # It has had all that it waits for: usrsctp, whose answer got lost, says so for ever. Another request, which
             # it takes for a new one, does no harm.
-            result = REQUEST_IN_PROGRESS
+            result = reconfig.REQUEST_IN_PROGRESS
         part.response = response
-        if request.resets_tsns and result == PERFORMED and response.sender_tsn < 0:
+        if request.resets_tsns and result == reconfig.PERFORMED and response.sender_tsn < 0:
             result = _FAILED  # section 5.1.7 D3 and D4: an answer without TSNs is none
         self._close_part(request, part, result)
         return True
@@ -333,7 +386,7 @@ class ReconfigRequester:
         if self.current is None or part is None or part.number != answers or set(part.streams) != set(streams):
             return False
         self.retry.on_answer()
-        self._close_part(self.current, part, PERFORMED)
+        self._close_part(self.current, part, reconfig.PERFORMED)
         return True
 
     def on_streams_by_peer(self, count: int) -> bool:
@@ -342,7 +395,7 @@ class ReconfigRequester:
         if self.current is not None and part is not None and part.number >= 0 and part.count == count:
             self.retry.on_answer()
             part.count = 0  # done, not only agreed on
-            self._close_part(self.current, part, PERFORMED)
+            self._close_part(self.current, part, reconfig.PERFORMED)
             return True
         if count <= self.asked_streams:
             self.asked_streams -= count
@@ -354,7 +407,7 @@ class ReconfigRequester:
         count of TSNs, ours and the peer's, may begin anew.
         """
         self.expects_restart = is_expected
-        self._outgoing.expect_restart(is_expected)
+        self._sender.expect_restart(is_expected)
         self._receiver.expect_restart(is_expected)
 
     def _close_part(self, request: StreamRequest, part: RequestPart, result: int) -> None:
@@ -366,7 +419,8 @@ class ReconfigRequester:
         self.current = None
         self.retry.stop_timer()
         parts = request.parts
-        request.parts = [each for each in parts if self._is_repeated(request, each)]
+        may_repeat = request.tries < _MOST_TRIES and self._context.state is ESTABLISHED
+        request.parts = [each for each in parts if may_repeat and each.result == reconfig.REQUEST_IN_PROGRESS]
         finished = [each for each in parts if each not in request.parts]
         if request.resets_tsns:
             self._finish_tsns(request, parts[0])
@@ -378,13 +432,10 @@ class ReconfigRequester:
             request.ticket.close(self._context)
         self._await_turn()
 
-    def _is_repeated(self, request: StreamRequest, part: RequestPart) -> bool:
-        return part.result == REQUEST_IN_PROGRESS and request.tries < _MOST_TRIES and self._context.state is ESTABLISHED
-
     def _finish(self, request: StreamRequest, parts: list[RequestPart]) -> None:
         """Do what these parts of a request, answered for good, have as a consequence here, and tell the user."""
         emit = self._context.emit
-        worst = PERFORMED
+        worst = reconfig.PERFORMED
         for part in parts:
             is_done = _is_success(part.result)
             if not is_done:
@@ -399,28 +450,34 @@ class ReconfigRequester:
             elif not is_done:
                 continue
             elif part.kind == PARAM_ADD_OUTGOING_STREAMS:
-                self._outgoing.add(part.count)  # H6
+                self._add_outgoing(part.count)  # H6
             else:
                 self.asked_streams += part.count
         kinds = [part.kind for part in parts]
         is_addition = PARAM_ADD_OUTGOING_STREAMS in kinds or PARAM_ADD_INCOMING_STREAMS in kinds
         if PARAM_ADD_OUTGOING_STREAMS in kinds or (is_addition and not _is_success(worst)):
-            emit(StreamsAdded(self._outgoing.count, self._receiver.incoming_streams, _name(worst)))
+            emit(StreamsAdded(self._submission.outgoing_streams, self._receiver.incoming_streams, _name(worst)))
+
+    def _add_outgoing(self, count: int) -> None:
+        context, submission = self._context, self._submission
+        submission.outgoing_streams += count
+        if context.setup is not None:
+            context.setup = context.setup._replace(outgoing_streams=submission.outgoing_streams)
 
     def _finish_tsns(self, request: StreamRequest, part: RequestPart) -> None:
         response = part.response
-        if part.result == PERFORMED and response is not None:  # H5
-            self._outgoing.restart(response.receiver_tsn)
+        if part.result == reconfig.PERFORMED and response is not None:  # H5
+            self._sender.restart_tsns(response.receiver_tsn)
             self._receiver.restart_tsns(response.sender_tsn)
         if request.parts:
             if not request.is_postponed:  # else it may have been carried out
                 self._expect_restart(False)
             return
         self._expect_restart(False)
-        result = _FAILED if part.result == NOTHING_TO_DO else part.result  # there is no such answer to it
-        self._release((), result == PERFORMED)
+        result = _FAILED if part.result == reconfig.NOTHING_TO_DO else part.result  # there is no such answer to it
+        self._release((), result == reconfig.PERFORMED)
         self._context.emit(TsnsReset(_name(result)))
-        if result != PERFORMED:
+        if result != reconfig.PERFORMED:
             _fail(request, result)
 
     def _repeat(self, request: StreamRequest) -> None:
@@ -443,17 +500,20 @@ class ReconfigRequester:
 
     def _hold(self, request: StreamRequest) -> None:
         if request.held is not None:
-            self._outgoing.hold(request.held)
+            self._sender.queue.pause(request.held)
 
     def _release(self, streams: tuple[int, ...], reset: bool) -> None:
         """Let these streams go on, all if there are none; hold at once what other requests hold."""
-        self._outgoing.release(streams, reset)
+        queue = self._sender.queue
+        if reset:
+            self._sender.outstanding.renumber(streams or queue.in_use())
+        queue.resume(streams, reset)
         released = set(streams)
         for request in self.queue:
             if not released or not request.held or not released.isdisjoint(request.held):
                 self._hold(request)
         if self.is_stopped:
-            self._outgoing.stop()
+            self._sender.suspend()
 
     # The end.
 
@@ -467,14 +527,14 @@ class ReconfigRequester:
         for request in requests:
             free = None if request.held is None else self._not_under_way(request.held)
             if free is not None:
-                self._outgoing.release(free, False)
+                self._sender.queue.resume(free, False)
             for part in request.parts:
                 if part.kind in (PARAM_OUTGOING_RESET, PARAM_INCOMING_RESET):
                     emit(StreamsReset(part.kind == PARAM_OUTGOING_RESET, part.streams, "failed"))
                 elif part.kind == PARAM_TSN_RESET:
                     emit(TsnsReset("failed"))
                 elif part is request.parts[0]:
-                    emit(StreamsAdded(self._outgoing.count, self._receiver.incoming_streams, "failed"))
+                    emit(StreamsAdded(self._submission.outgoing_streams, self._receiver.incoming_streams, "failed"))
             self._drop(request, reason)
 
     def _not_under_way(self, streams: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -487,7 +547,7 @@ class ReconfigRequester:
             return streams
         if not held:
             return None
-        return tuple(sid for sid in streams or range(self._outgoing.count) if sid not in held) or None
+        return tuple(sid for sid in streams or range(self._submission.outgoing_streams) if sid not in held) or None
 
     def end(self, reason: str) -> None:
         """Give up all requests: the association has ended, or begins anew."""
@@ -519,11 +579,30 @@ def _fail(request: StreamRequest, result: int) -> None:
 
 def _is_success(result: int) -> bool:
     """Return True for the results that say that all is as was asked for (section 4.4)."""
-    return result in (PERFORMED, NOTHING_TO_DO)
+    return result in (reconfig.PERFORMED, reconfig.NOTHING_TO_DO)
 
 
 def _name(result: int) -> str:
     """Return a result as events have it."""
     if _is_success(result):
         return "ok"
-    return "denied" if result == DENIED else "failed"
+    return "denied" if result == reconfig.DENIED else "failed"
+
+
+def _parts(kind: int, name: str, streams: Sequence[int] | None, count: int) -> list[RequestPart]:
+    """Return what resets these of `count` streams, in pieces that fit into a request each: one with no ids for all."""
+    if streams is None:
+        return []
+    for sid in streams:
+        if not 0 <= sid < count:
+            raise ValueError(f"{name} must hold ids between 0 and {count - 1}, not {sid}")
+    listed = tuple(dict.fromkeys(streams))
+    if not listed or len(listed) == count:
+        return [RequestPart(kind)]
+    return [RequestPart(kind, listed[at : at + _MOST_LISTED]) for at in range(0, len(listed), _MOST_LISTED)]
+
+
+def _addition(kind: int, name: str, count: int, there: int) -> RequestPart:
+    if not 0 <= count <= MOST_STREAMS - there:
+        raise ValueError(f"{name} must be between 0 and {MOST_STREAMS - there}, not {count}")
+    return RequestPart(kind, count=count)

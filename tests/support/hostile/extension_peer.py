@@ -181,7 +181,7 @@ class ExtensionPeer(Script):
         data = self.association._parts.data
         reconfig = data.reconfig if data is not None else None
         if reconfig is not None:
-            assert len(reconfig.responder._answers) <= 2
+            assert len(reconfig._answers) <= 2
             assert reconfig.requester.answers_queued <= 2  # the others are the user's own
         assert self.reception.incoming_streams <= 65535
         transmission = self.association._parts.established.sender
@@ -393,7 +393,7 @@ class RandomExtensionChunks:
         """The one that is expected, mostly."""
         data = self.script.association._parts.data
         reconfig = data.reconfig if data is not None else None
-        expected = reconfig.responder._expected if reconfig is not None else self.script.theirs(0)
+        expected = reconfig._expected if reconfig is not None else self.script.theirs(0)
         away = self.random.choice((0, 0, 0, 1, -1, -2, -3, self.number(5)))
         return expected + away & 0xFFFFFFFF
 

@@ -552,7 +552,7 @@ class RandomPackets:
         data = association._parts.data if association is not None else None
         number = 0
         if data is not None:
-            number = data.setup.peer_initial_tsn if data.reconfig is None else data.reconfig.responder._expected
+            number = data.setup.peer_initial_tsn if data.reconfig is None else data.reconfig._expected
         value = b""
         for _number in range(random.choice((1, 1, 1, 2, 3))):
             kind = random.choice((13, 14, 15, 16, 17, 18, 19))
