@@ -23,10 +23,9 @@ from ..statistics import Statistics
 from .addresses.address_book import AddressBook
 from .addresses.dynamic_addresses import DynamicAddresses
 from .driver import Driver
+from .outlet import SendOptions
 from .reader import Message, StreamReader
 from .receipts import Receipt
-from .requests import carried_out
-from .send_options import SendOptions
 from .snapshots import Abandoned, Negotiated, Path, paths_of
 from .writer import Data, StreamWriter
 
@@ -196,14 +195,14 @@ class Association(Protocol, metaclass=_Quiet):
         """
         ours = None if outgoing is None else [check_int("a stream in outgoing", sid) for sid in outgoing]
         theirs = None if incoming is None else [check_int("a stream in incoming", sid) for sid in incoming]
-        await carried_out(self._session, self._reconfig.reset_streams(ours, theirs))
+        await self._session.carry_out(self._reconfig.reset_streams(ours, theirs))
 
     async def reset_tsns(self) -> None:
         """Let TSNs and all sequence numbers of both sides begin anew, once all that was written has been acknowledged.
 
         What is written meanwhile leaves after it. Readers go on. Raises as `reset_streams` does.
         """
-        await carried_out(self._session, self._reconfig.reset_tsns())
+        await self._session.carry_out(self._reconfig.reset_tsns())
 
     async def add_streams(self, outgoing: int = 0, incoming: int = 0) -> None:
         """Add so many streams, and wait for the peer's answer.
@@ -211,7 +210,7 @@ class Association(Protocol, metaclass=_Quiet):
         `ValueError` if there were more than 65535 of either direction then; else raises as `reset_streams` does.
         """
         ours, theirs = check_int("outgoing", outgoing), check_int("incoming", incoming)
-        await carried_out(self._session, self._reconfig.add_streams(ours, theirs))
+        await self._session.carry_out(self._reconfig.add_streams(ours, theirs))
 
     @property
     def _reconfig(self) -> ReconfigRequester:

@@ -1,23 +1,63 @@
 """Hears from the core of one association, and tells whom it concerns: its inbox, its outlet, and those who wait.
 
-The loop and the sockets are in `engine`; what a program calls is in `association`.
+Who listens to events is known here too. The loop and the sockets are in `engine`; what a program calls is in
+`association`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import final
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Final, final
+from weakref import WeakKeyDictionary
+
+from mypy_extensions import mypyc_attr
 
 from ..association.user import AssociationUser
 from ..errors import MessageAbandoned, SCTPError
 from ..events import CongestionControllerFailed, Event, PartialDeliveryAborted, SchedulerFailed
 from ..handlers.state import CLOSED
+from ..tables import NOTHING
+from .flow_control import Turn
 from .inbox import Inbox
-from .listeners import EventStream, Listeners
 from .outlet import Outlet
 from .receipts import Delivery, Watch
 from .session import Session
+
+_EVENTS_KEPT: Final = 1024
+
+
+@final
+@mypyc_attr(native_class=False)  # there are weak references to it, which native objects can't have
+class EventStream(AsyncIterator[Event]):
+    """The events of an association from its `events()` on; ends with the association.
+
+    It keeps the latest 1,024 that have not been read; `missed` counts those dropped.
+    """
+
+    __slots__ = ("__weakref__", "_events", "_session", "_turn", "missed")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        self._turn = Turn("in events()")
+        self.missed = 0
+
+    def put(self, event: Event | None) -> None:
+        """Add an event; None: nothing more will happen."""
+        if event is not None:
+            self.missed += len(self._events) == _EVENTS_KEPT
+            self._events.append(event)
+        self._turn.wake()
+
+    async def __anext__(self) -> Event:
+        self._turn.claim()
+        while not self._events:
+            if self._session.ended:
+                raise StopAsyncIteration
+            await self._turn.wait()
+        return self._events.popleft()
 
 
 @final
@@ -31,8 +71,9 @@ class Driver(AssociationUser):
         self.inbox = Inbox(session)
         self.outlet = Outlet(session, send_buffer)
         self._on_ended = on_ended
-        self._listeners: Listeners | None = None
-        self._heartbeats: dict[str, list[asyncio.Future[float]]] | None = None  # who waits, by address
+        # Those who listen, in order, made when somebody does; one that nobody keeps is forgotten.
+        self._listeners: WeakKeyDictionary[EventStream, None] | None = None
+        self._heartbeats: dict[str, list[asyncio.Future[float]]] = NOTHING  # who waits, by address
 
     def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
         self.inbox.on_message(sid, ssn, ppid, unordered, tsn, data)
@@ -42,15 +83,13 @@ class Driver(AssociationUser):
 
     def on_parts_aborted(self, sid: int) -> None:
         self.inbox.abort_parts(sid)
-        if self._listeners is not None:
-            self._listeners.tell(PartialDeliveryAborted(sid))
+        self._tell(PartialDeliveryAborted(sid))
 
     def on_event(self, event: Event) -> None:
         self.inbox.note(event)
         if self.session.changes:
             self.session.changes.wake()
-        if self._listeners is not None:
-            self._listeners.tell(event)
+        self._tell(event)
         if isinstance(event, (SchedulerFailed, CongestionControllerFailed)):
             self.session.engine.loop.call_exception_handler({"message": str(event.error), "exception": event.error})
 
@@ -73,8 +112,7 @@ class Driver(AssociationUser):
         session = self.session
         if round_trip is None and not session.ended and session.core.state is CLOSED:
             return  # it is no longer awaited; `on_closed` tells why
-        waiting = self._heartbeats.pop(address, ()) if self._heartbeats is not None else ()
-        for future in waiting:
+        for future in self._heartbeats.pop(address, ()):
             if future.done():
                 continue
             if session.ended:
@@ -93,26 +131,30 @@ class Driver(AssociationUser):
         self.inbox.wake_readers()
         self.outlet.buffer.release()
         session.changes.wake()
-        for address in list(self._heartbeats or ()):
+        for address in list(self._heartbeats):
             self.on_heartbeat(address, None)
-        if self._listeners is not None:
-            self._listeners.tell(None)
+        self._tell(None)
         self._on_ended(session)
 
     def listen(self) -> EventStream:
         """Return the events from now on."""
         if self._listeners is None:
-            self._listeners = Listeners()
+            self._listeners = WeakKeyDictionary()
         stream = EventStream(self.session)
-        self._listeners.add(stream)
+        self._listeners[stream] = None
         return stream
+
+    def _tell(self, event: Event | None) -> None:
+        if self._listeners is not None:
+            for stream in list(self._listeners):
+                stream.put(event)
 
     async def heartbeat(self, address: str) -> float:
         """Send a HEARTBEAT to this address of the peer; return the round trip, as `Association.heartbeat` says."""
         session = self.session
         session.check_alive()
         future: asyncio.Future[float] = session.engine.loop.create_future()
-        if self._heartbeats is None:
+        if not self._heartbeats:
             self._heartbeats = {}
         waiting = self._heartbeats.setdefault(address, [])
         waiting.append(future)

@@ -6,17 +6,44 @@ Who waits for space in the send buffer is in `flow_control`, what a message may 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
 from math import inf
-from typing import Any, cast, final
+from typing import Any, TypedDict, cast, final
 
 from ..checks import check_bool, check_int
 from ..outbound.message import ANY_PATH, WHOLE, Terms, message_flags
+from ..tables import NOTHING
 from ..wire.constants import MASK_32
 from .flow_control import SendBuffer
 from .receipts import Receipt
-from .send_options import PartsOptions, SendOptions
 from .session import Session
+
+
+class PartsOptions(TypedDict, total=False):
+    """The options of a message that is written in parts (`StreamWriter.send_parts`)."""
+
+    #: Seconds after which it is not sent any more, nor again (RFC 3758 section 4.1); or an `asyncio.Timeout`, whose end
+    #: is taken.
+    lifetime: float | asyncio.Timeout | None
+    #: How often each of its chunks may be sent again, 0 to 4294967295 (RFC 7496 section 3.1).
+    max_retransmits: int | None
+    #: Any object; it comes back in `SendFailed`.
+    context: Any
+    #: The id of the shared key that is to authenticate it, and nothing else with it (RFC 4895), where that was
+    #: negotiated; without, it is the one that is active when it leaves, if it is to be authenticated.
+    auth_key: int | None
+
+
+class SendOptions(PartsOptions, total=False):
+    """The options of a message beside `ppid` and `unordered` (`StreamWriter.write`)."""
+
+    #: It may be given up, unsent, to make space in the send buffer for what is written later and matters more: for a
+    #: message with a smaller `priority`, or without any of the three (RFC 7496 section 3.2).
+    priority: int | None
+    #: Ask the peer for a SACK without delay (RFC 7053).
+    sack_immediately: bool
+    #: The peer's address to send it to, while that is reachable.
+    path: str | None
 
 
 def frozen(data: object) -> bytes:
@@ -35,13 +62,13 @@ def frozen(data: object) -> bytes:
 class Outlet:
     """The way out for the messages of one association."""
 
-    __slots__ = ("_priorities", "_session", "buffer")
+    __slots__ = ("_session", "buffer", "priorities")
 
     def __init__(self, session: Session, send_buffer: int) -> None:
         self._session = session
         #: What was written, against the marks of the send buffer, and who waits for space.
         self.buffer = SendBuffer(session.core, send_buffer)
-        self._priorities: dict[int, int] | None = None  # by stream, what the user set
+        self.priorities: dict[int, int] = NOTHING  # by stream, what the user set
 
     def write(self, sid: int, data: Any, ppid: Any, unordered: Any, options: SendOptions) -> Receipt:
         """Queue one message, as `StreamWriter.write` says. Its arguments are checked here, so that errors name them."""
@@ -91,16 +118,45 @@ class Outlet:
         self.buffer.credit -= size
         session.engine.flush_soon(session.core, size)
 
-    def terms_of_parts(self, ppid: object, unordered: object, options: PartsOptions) -> Terms:
-        """Return what is asked for a message that is written in parts, its arguments checked."""
+    async def send_parts(
+        self, sid: int, parts: AsyncIterable[Any] | Iterable[Any], ppid: int, unordered: bool, options: PartsOptions
+    ) -> Receipt:
+        """Write one message, as `StreamWriter.send_parts` says.
+
+        A part waits for the next one, for only then is it known not to be the last.
+        """
         check_int("ppid", ppid)
         check_bool("unordered", unordered)
         session = self._session
         if options.get("auth_key") is not None:
             session.check_alive()
-        return session.core.terms(self._prepared(options), session.engine.now())
+        terms = session.core.terms(self._prepared(options), session.engine.now())
+        flags = message_flags(unordered, False)
+        waiting = b""
 
-    async def write_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> None:
+        async def follow(part: Any) -> bytes:
+            """Write the part before this one, if both have any bytes; return what waits now."""
+            kept = frozen(part)
+            if kept and waiting:
+                await self._write_piece(sid, waiting, ppid, flags, terms, False)
+            return kept or waiting
+
+        try:
+            if isinstance(parts, AsyncIterable):
+                async for part in parts:
+                    waiting = await follow(part)
+            else:
+                for part in parts:
+                    waiting = await follow(part)
+            if not waiting:
+                raise ValueError("a message must have at least 1 byte")  # RFC 9260 section 3.3.1
+            await self._write_piece(sid, waiting, ppid, flags, terms, True)
+        except BaseException:
+            self._break_off(terms)
+            raise
+        return Receipt(session, sid, waiting, ppid, flags, terms, ANY_PATH)
+
+    async def _write_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> None:
         """Queue a piece of a message that is written in parts, and wait until the next one may follow."""
         session = self._session
         session.check_alive()
@@ -112,7 +168,7 @@ class Outlet:
             await self.buffer.wait_for_part(sid)
             session.check_alive()
 
-    def break_off(self, terms: Terms) -> None:
+    def _break_off(self, terms: Terms) -> None:
         """Give up a message that is written in parts and will not be ended.
 
         Where the peer can't be told it is aborted: it must not take the message for a whole one.
@@ -127,10 +183,6 @@ class Outlet:
             session.abort(b"a message that was begun can't be ended")
         else:
             session.flush_soon()
-
-    def receipt_of_parts(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms) -> Receipt:
-        """Return what stands for a message that was written in parts; `data` is the last of them."""
-        return Receipt(self._session, sid, data, ppid, flags, terms, ANY_PATH)
 
     async def drain(self, sid: int) -> None:
         """Wait while the send buffer is too full, as `StreamWriter.drain` says."""
@@ -151,10 +203,6 @@ class Outlet:
         session = self._session
         session.check_alive()
         session.core.sender().set_priority(sid, check_int("value", value, 0, MASK_32))
-        if self._priorities is None:
-            self._priorities = {}
-        self._priorities[sid] = value
-
-    def priority_of(self, sid: int) -> int | None:
-        """Return the value that was last set; None if none was."""
-        return None if self._priorities is None else self._priorities.get(sid)
+        if not self.priorities:
+            self.priorities = {}
+        self.priorities[sid] = value

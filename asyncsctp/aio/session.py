@@ -6,12 +6,14 @@ hears from the core, and says here that the association has ended.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mypy_extensions import mypyc_attr
 
 from ..association.association import Association as Core
 from ..errors import AssociationClosed, EndOfStream, SCTPError
+from ..handlers.request import Ticket
 from ..handlers.state import CLOSED, ESTABLISHED, FORMING
 from .engine import Engine
 from .flow_control import WaitList
@@ -108,6 +110,39 @@ class Session:
         while not self.ended and self.core.state in FORMING:
             await self.changes.wait()
         self.check_alive()
+
+    # What the user asks the peer for: addresses (RFC 5061) and streams (RFC 6525).
+
+    def ask(self, ticket: Ticket, then: Callable[[bool], object] | None = None) -> Ticket:
+        """Let a request leave, and return its ticket; `then` is told whether all was done as asked, once it is done."""
+
+        def done() -> None:
+            if then is not None:
+                then(ticket.is_ok)
+            self.changes.wake()
+
+        if ticket.is_done:
+            done()
+        else:
+            ticket.on_done = done
+        self.flush_soon()
+        return ticket
+
+    async def answered(self, ticket: Ticket) -> bool:
+        """Wait until a request is done, or the association has ended; return whether all was done as asked.
+
+        Cancelling the wait does not withdraw the request.
+        """
+        while not ticket.is_done and not self.ended:
+            await self.changes.wait()
+        return ticket.is_ok
+
+    async def carry_out(self, ticket: Ticket) -> None:
+        """Let a request leave, and wait until it is done. Raises why not all was done as asked."""
+        if not await self.answered(self.ask(ticket)) and ticket.error is not None:
+            raise ticket.error.with_traceback(None)
+
+    # The end.
 
     async def wait_ended(self) -> None:
         """Wait for the end, whichever it is, and for that of the sockets if they end with it."""

@@ -8,11 +8,8 @@ from typing import Any, Unpack, final
 from ..errors import AssociationClosed, ReconfigError
 from ..handlers.request import Ticket
 from .inbox import Inbox
-from .outlet import Outlet
+from .outlet import Outlet, PartsOptions, SendOptions
 from .receipts import Receipt
-from .requests import answered, ask, raise_error
-from .send_options import PartsOptions, SendOptions
-from .send_parts import send_parts
 from .session import Session
 
 Data = bytes | bytearray | memoryview
@@ -116,8 +113,7 @@ class StreamWriter:
         """
         if self._closing:
             raise self._closed_error()
-        terms = self._outlet.terms_of_parts(ppid, unordered, options)
-        return await send_parts(self._outlet, self._sid, parts, ppid, unordered, terms)
+        return await self._outlet.send_parts(self._sid, parts, ppid, unordered, options)
 
     def _closed_error(self) -> AssociationClosed:
         return AssociationClosed(f"the writer of stream {self._sid} has been closed")
@@ -134,7 +130,7 @@ class StreamWriter:
     @property
     def priority(self) -> int | None:
         """What the scheduler was told by setting this, or by `Association.set_stream_priority`; None: nothing."""
-        return self._outlet.priority_of(self._sid)
+        return self._outlet.priorities.get(self._sid)
 
     @priority.setter
     def priority(self, value: int) -> None:
@@ -158,7 +154,7 @@ class StreamWriter:
             and setup.stream_reconfig
             and self._sid < setup.outgoing_streams
         ):
-            self._ticket = ask(session, session.core.reconfig.close_stream(self._sid))
+            self._ticket = session.ask(session.core.reconfig.close_stream(self._sid))
             self._inbox.open_claims().close(self._sid)
 
     def is_closing(self) -> bool:
@@ -175,13 +171,13 @@ class StreamWriter:
         written to the association has been acknowledged. Raises as `drain` does.
         """
         ticket = self._ticket
-        if ticket is not None and not await answered(self._session, ticket):
-            error = ticket.error
-            if self._session.takes_messages or (isinstance(error, ReconfigError) and error.result is not None):
-                raise_error(ticket)
-            ticket = None  # the association was closed, before the answer came
-        if ticket is None:
-            await self._outlet.flush()
+        if ticket is not None and await self._session.answered(ticket):
+            return
+        error = None if ticket is None else ticket.error
+        is_refused = self._session.takes_messages or (isinstance(error, ReconfigError) and error.result is not None)
+        if error is not None and is_refused:
+            raise error.with_traceback(None)
+        await self._outlet.flush()  # there was no request, or the association was closed before the answer came
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what `Association.get_extra_info` does."""

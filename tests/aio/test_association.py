@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -22,9 +20,7 @@ from asyncsctp import (
     State,
 )
 
-from .conftest import Run
-
-Pair = Callable[..., AbstractAsyncContextManager[tuple[asyncsctp.Association, asyncsctp.Association]]]
+from .conftest import Pair, Run
 
 
 def test_messages_arrive_whole_in_order_and_on_their_stream(run: Run, pair: Pair) -> None:
@@ -477,5 +473,16 @@ def test_a_closed_writer_takes_no_more(run: Run, pair: Pair) -> None:
             await writer.wait_closed()
             assert writer.buffered == 0
             assert (await z.recv()).data == b"last"
+
+    run(main())
+
+
+def test_a_forgotten_listener_costs_nothing(run: Run, pair: Pair) -> None:
+    async def main() -> None:
+        async with pair() as (association, _):
+            kept = association.events()
+            for _ in range(100):
+                association.events()
+            assert list(association._driver._listeners or ()) == [kept]
 
     run(main())

@@ -10,7 +10,6 @@ import pytest
 from support.inbox import Box
 
 from asyncsctp import AssociationAborted, EndOfStream, EventStream, Message, SenderDry
-from asyncsctp.aio.listeners import Listeners
 from asyncsctp.inbound.reassembly import SMALLEST_CHARGE
 
 
@@ -283,14 +282,12 @@ def test_the_lowest_unused_stream_is_one_that_neither_side_has_used() -> None:
 def test_events_wait_for_their_listener_but_not_without_bound() -> None:
     async def test() -> None:
         box = Box()
-        listeners = Listeners()
         stream = EventStream(box.session)
-        listeners.add(stream)
         for _ in range(1030):
-            listeners.tell(SenderDry())
+            stream.put(SenderDry())
         assert stream.missed == 6
         box.end()
-        listeners.tell(None)
+        stream.put(None)
         assert len([event async for event in stream]) == 1024
 
     run(test)
@@ -299,27 +296,16 @@ def test_events_wait_for_their_listener_but_not_without_bound() -> None:
 def test_a_listener_that_waits_is_woken_by_an_event_and_by_the_end() -> None:
     async def test() -> None:
         box = Box()
-        listeners = Listeners()
         stream = EventStream(box.session)
-        listeners.add(stream)
         waiting = asyncio.ensure_future(anext(stream))
         await settle()
-        listeners.tell(SenderDry())
+        stream.put(SenderDry())
         assert await waiting == SenderDry()
         waiting = asyncio.ensure_future(anext(stream))
         await settle()
         box.end()
-        listeners.tell(None)
+        stream.put(None)
         with pytest.raises(StopAsyncIteration):
             await waiting
 
     run(test)
-
-
-def test_a_forgotten_listener_costs_nothing() -> None:
-    box = Box()
-    listeners = Listeners()
-    for _ in range(100):
-        listeners.add(EventStream(box.session))
-    listeners.tell(SenderDry())
-    assert len(listeners._streams) <= 2

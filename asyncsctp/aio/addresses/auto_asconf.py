@@ -16,7 +16,6 @@ from ...errors import SCTPError
 from ...handlers.request import Ticket
 from ...paths.route import is_ipv4, is_source_for, wildcard_of
 from ..flow_control import WaitList
-from ..requests import answered
 from .address_book import AddressBook
 from .address_watch import AddressChange, AddressWatch
 from .dynamic_addresses import DynamicAddresses
@@ -180,7 +179,7 @@ class AutoAsconf:
         session = association.session
         asked = [ticket]
         while not session.ended and (open_ := [each for each in asked if not each.is_done]):
-            answer = asyncio.ensure_future(answered(session, open_[0]))
+            answer = asyncio.ensure_future(session.answered(open_[0]))
             change = asyncio.ensure_future(self._changes.wait())
             try:
                 await asyncio.wait((answer, change), return_when=asyncio.FIRST_COMPLETED)

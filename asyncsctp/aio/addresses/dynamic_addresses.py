@@ -1,7 +1,7 @@
 """Our addresses in one association, which change while it lives (RFC 5061): what it takes to ask the peer for that.
 
-Knows which sockets a request takes; which there are, and for whom, is in `address_book`. `requests` waits for answers,
-and `handlers.addresses` knows what a request means. Where addresses follow those of the machine, `auto_asconf` asks.
+Knows which sockets a request takes; which there are, and for whom, is in `address_book`. What a request means is known
+by `handlers.addresses`. Where addresses follow those of the machine, `auto_asconf` asks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from ...handlers.addresses.asconf import Asconf
 from ...handlers.request import Ticket
 from ...handlers.state import ESTABLISHED
 from ...paths.route import in_scope, is_ipv4, is_source_for
-from ..requests import answered, ask, raise_error
 from ..session import Session
 from .address_book import AddressBook, ours, unicast
 
@@ -66,13 +65,14 @@ class DynamicAddresses:
     async def request_peer_primary(self, addr: str) -> None:
         """Do what `Association.request_peer_primary` says."""
         address = self._own(addr)
-        await self._carried_out(ask(self.session, self._asconf.request_primary(address)))
+        await self._carried_out(self.session.ask(self._asconf.request_primary(address)))
 
     async def _carried_out(self, ticket: Ticket) -> None:
         """Wait for the peer's answer. `AsconfError` if it does not agree, or what the association has ended by."""
-        if not await answered(self.session, ticket):
+        if not await self.session.answered(ticket):
             self.session.check_alive()
-            raise_error(ticket)
+            if ticket.error is not None:
+                raise ticket.error.with_traceback(None)
 
     @property
     def _asconf(self) -> Asconf:
@@ -136,14 +136,14 @@ class DynamicAddresses:
         except BaseException:
             book.release(address, core)
             raise
-        return ask(self.session, ticket, lambda is_ok: None if is_ok else book.release(address, core))
+        return self.session.ask(ticket, lambda is_ok: None if is_ok else book.release(address, core))
 
     def remove(self, address: str) -> Ticket:
         """Ask the peer to forget an address; once it has, nobody else needs the socket."""
         book, core = self._book, self.session.core
         ticket = self._asconf.remove_local(address)
         book.keep(address, core)  # what is on its way there has to be taken until then
-        return ask(self.session, ticket, lambda is_ok: book.release(address, core) if is_ok else None)
+        return self.session.ask(ticket, lambda is_ok: book.release(address, core) if is_ok else None)
 
     async def change(self, new: str, old: str) -> Ticket:
         """Ask for both at once: the only address becomes another one."""
@@ -155,7 +155,7 @@ class DynamicAddresses:
             book.release(new, core)
             raise
         book.keep(old, core)
-        return ask(self.session, ticket, lambda is_ok: book.release(old if is_ok else new, core))
+        return self.session.ask(ticket, lambda is_ok: book.release(old if is_ok else new, core))
 
     def catch_up(self) -> None:
         """Ask for the addresses that the endpoint was given while the association was set up."""
@@ -187,7 +187,7 @@ async def add_to_all(book: AddressBook, associations: Iterable[DynamicAddresses]
         if each.lacks(address):
             with suppress(SCTPError, ValueError):  # it has ended meanwhile, or can't be asked
                 asked.append((each.session, await each.add(address)))
-    await asyncio.gather(*(answered(*each) for each in asked))
+    await asyncio.gather(*(session.answered(ticket) for session, ticket in asked))
 
 
 async def remove_from_all(book: AddressBook, associations: Iterable[DynamicAddresses], addr: str) -> None:
@@ -204,4 +204,4 @@ async def remove_from_all(book: AddressBook, associations: Iterable[DynamicAddre
         if address in each.addresses and each.can_change and len(each.addresses) > 1:
             with suppress(SCTPError, ValueError):  # it can't be asked, or can't do without
                 asked.append((each.session, each.remove(address)))
-    await asyncio.gather(*(answered(*each) for each in asked))
+    await asyncio.gather(*(session.answered(ticket) for session, ticket in asked))
