@@ -82,7 +82,9 @@ class Driver(AssociationUser):
         self.inbox.on_part(sid, number, ppid, unordered, tsn, data, last)
 
     def on_parts_aborted(self, sid: int) -> None:
-        self.inbox.abort_parts(sid)
+        parts = self.inbox.parts_of(sid)
+        if parts is not None:
+            parts.abort()
         self._tell(PartialDeliveryAborted(sid))
 
     def on_event(self, event: Event) -> None:

@@ -9,9 +9,10 @@ from collections import OrderedDict, deque
 from typing import Final, final
 
 from ..events import AssociationRestarted, Event, StreamsReset
+from ..tables import NOTHING
 from ..wire.constants import MASK_16
 from .flow_control import Turn
-from .reader import Message, MessageQueue, Part, StreamReader
+from .reader import Message, MessageQueue, Part, PartReader, StreamReader
 from .session import Session
 
 _NEW: Final = tuple.__new__  # a third of the time of Message(...)
@@ -20,104 +21,109 @@ _OUTGOING: Final = 2
 
 
 @final
-class Claims:
-    """The streams that were claimed and of which a direction was reset, or is about to be: their ids are not free."""
+class Unclaimed(MessageQueue):
+    """The messages that nobody has claimed, read in order of arrival, or taken out stream by stream.
 
-    __slots__ = ("_finished", "closing")
-
-    def __init__(self) -> None:
-        self._finished: dict[int, int] = {}  # the directions that were reset
-        #: Streams whose writer was closed, and whose reset is not yet answered.
-        self.closing: dict[int, None] = {}
-
-    def is_held(self, sid: int) -> bool:
-        """Return whether the id must not be given out."""
-        return sid in self._finished or sid in self.closing
-
-    def take(self, sid: int) -> None:
-        """Wait no longer for what is not finished: the stream is claimed anew."""
-        self._finished.pop(sid, None)
-        self.closing.pop(sid, None)
-
-    def close(self, sid: int) -> None:
-        """Note that its writer was closed."""
-        self.closing[sid] = None
-
-    def finish_incoming(self, sid: int) -> bool:
-        """Note that the peer has reset a claimed stream; return whether it is free now."""
-        return self._finish(sid, _INCOMING)
-
-    def finish_outgoing(self, sid: int) -> bool:
-        """Note that our reset was answered; return whether the stream is free now."""
-        if sid not in self.closing:
-            return False
-        del self.closing[sid]
-        return self._finish(sid, _OUTGOING)
-
-    def restart(self) -> None:
-        """Wait for no reset any more: the peer has restarted the association."""
-        self._finished.clear()
-        self.closing.clear()
-
-    def _finish(self, sid: int, direction: int) -> bool:
-        finished = self._finished.get(sid, 0) | direction
-        if finished == _INCOMING | _OUTGOING:
-            del self._finished[sid]
-            return True
-        self._finished[sid] = finished
-        return False
-
-
-@final
-class Backlog:
-    """Unread messages, found by their order of arrival and by their stream. Each of them is here once.
-
+    They are in a plain queue, until one stream has to be told from another; then all are sorted, until none is left.
     What came on a stream before the peer reset it is told from what came after (RFC 6525).
     """
 
-    __slots__ = ("_arrivals", "_messages", "_streams")
+    __slots__ = ("_arrivals", "_sorted", "_streams", "freed")
 
-    def __init__(self, messages: list[Message]) -> None:
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._arrivals = 0
-        self._messages: OrderedDict[int, Message] = OrderedDict()  # by the number of their arrival
-        # By stream, and from reset to reset of it: the numbers. The last are those since its last reset.
-        self._streams: dict[int, deque[deque[int]]] = {}
-        for message in messages:
-            self.add(message)
+        self._sorted: OrderedDict[int, Message] | None = None  # by the number of their arrival, while they are sorted
+        # Of these by stream, and from reset to reset of it, the numbers. The last are those since its last reset.
+        self._streams: dict[int, deque[deque[int]]] = NOTHING
+        #: The lowest id that became free as the last message of before a reset was read; `MASK_16` if none did.
+        self.freed = MASK_16
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return super().__len__() if self._sorted is None else len(self._sorted)
 
-    def unread(self) -> list[Message]:
-        """Return all of them, in order of arrival."""
-        return list(self._messages.values())
+    def is_empty(self) -> bool:
+        return self._sorted is None and not self._turned and not self.messages
 
-    def add(self, message: Message) -> None:
-        """Add one that has arrived."""
-        self._arrivals = number = self._arrivals + 1
-        self._messages[number] = message
-        sid = message[1]
-        resets = self._streams.get(sid)
-        if resets is None:
-            resets = self._streams[sid] = deque([deque()])
-        resets[-1].append(number)
+    def put(self, message: Message) -> None:
+        """Queue a message that has come."""
+        if self._sorted is None:
+            self.messages.append(message)
+        else:
+            self._insert(self._sorted, message)
 
-    def first_stream(self) -> int:
-        """Return the stream of the oldest message, of one or more."""
-        for message in self._messages.values():
-            return message[1]
-        return -1
-
-    def pop(self) -> tuple[Message, bool]:
-        """Take out the oldest message; return it, and whether it was the last of before a reset of its stream."""
-        message = self._messages.popitem(last=False)[1]
+    def pop(self) -> Message:
+        if self._sorted is None:
+            return super().pop()
+        message = self._sorted.popitem(last=False)[1]
         sid = message[1]
         resets = self._streams[sid]
         was_ended = len(resets) > 1
         resets[0].popleft()
         if not resets[0]:
             self._forget(sid, resets)
-        return message, was_ended and not self.has_ended(sid)
+        if was_ended and not self.has_ended(sid):
+            self.freed = min(self.freed, sid)
+        self._tidy()
+        return message
+
+    def take_all(self) -> list[Message]:
+        if self._sorted is None:
+            return super().take_all()
+        taken = list(self._sorted.values())
+        self._sorted = None
+        self.freed = min([self.freed, *(sid for sid, resets in self._streams.items() if len(resets) > 1)])
+        self._streams = NOTHING
+        return taken
+
+    def first_stream(self) -> int:
+        """Return the stream of the message that is the next to be read, of one or more."""
+        return next(iter(self._sort().values()))[1]
+
+    def take_stream(self, sid: int) -> tuple[list[Message], bool]:
+        """Take out the messages of a stream up to its oldest reset, and leave what came after it.
+
+        Return them, and whether there was a reset.
+        """
+        messages = self._sort()
+        taken: list[Message] = []
+        is_ended = self.has_ended(sid)
+        resets = self._streams.get(sid)
+        if resets is not None:
+            taken = [messages.pop(number) for number in resets[0]]
+            self._forget(sid, resets)
+        self._tidy()
+        return taken, is_ended
+
+    def end(self, sid: int) -> bool:
+        """Note that the peer has reset this stream; return whether a message of before that is still to be read."""
+        self._sort()
+        resets = self._streams.get(sid)
+        if resets is not None and resets[-1]:
+            resets.append(deque())
+        self._tidy()
+        return self.has_ended(sid)
+
+    def has_ended(self, sid: int) -> bool:
+        """Return whether there are messages of before a reset of this stream."""
+        resets = self._streams.get(sid)
+        return resets is not None and len(resets) > 1
+
+    def _sort(self) -> OrderedDict[int, Message]:
+        if self._sorted is None:
+            self._streams = {}
+            self._sorted = OrderedDict()
+            for message in super().take_all():
+                self._insert(self._sorted, message)
+        return self._sorted
+
+    def _insert(self, messages: OrderedDict[int, Message], message: Message) -> None:
+        self._arrivals = number = self._arrivals + 1
+        messages[number] = message
+        resets = self._streams.get(message[1])
+        if resets is None:
+            resets = self._streams[message[1]] = deque([deque()])
+        resets[-1].append(number)
 
     def _forget(self, sid: int, resets: deque[deque[int]]) -> None:
         """Forget the oldest reset of a stream, or the stream: all of what came before has been taken."""
@@ -125,127 +131,37 @@ class Backlog:
         if not resets or not resets[0]:
             del self._streams[sid]
 
-    def take_stream(self, sid: int) -> tuple[list[Message], bool]:
-        """Take out the messages of a stream up to its oldest reset; return them, and whether there was one."""
-        resets = self._streams.get(sid)
-        if resets is None:
-            return [], False
-        is_ended = len(resets) > 1
-        taken = [self._messages.pop(number) for number in resets[0]]
-        self._forget(sid, resets)
-        return taken, is_ended
-
-    def end(self, sid: int) -> None:
-        """Keep what came on this stream apart from what is to come: the peer has reset it."""
-        resets = self._streams.get(sid)
-        if resets is not None and resets[-1]:
-            resets.append(deque())
-
-    def has_ended(self, sid: int) -> bool:
-        """Return whether there are messages from before a reset of this stream."""
-        resets = self._streams.get(sid)
-        return resets is not None and len(resets) > 1
-
-
-@final
-class Unclaimed(MessageQueue):
-    """The messages that nobody has claimed, read in order of arrival, or taken out stream by stream.
-
-    They are in a plain queue, until one stream has to be told from another; then in a backlog until that is empty.
-    Which of the two it is, all of them are there.
-    """
-
-    __slots__ = ("_backlog", "freed")
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._backlog: Backlog | None = None
-        #: The lowest id that became free as the last message of before a reset was read; `MASK_16` if none did.
-        self.freed = MASK_16
-
-    def __len__(self) -> int:
-        backlog = self._backlog
-        return super().__len__() if backlog is None else len(backlog)
-
-    def is_empty(self) -> bool:
-        return self._backlog is None and not self._turned and not self.messages
-
-    def put(self, message: Message) -> None:
-        """Queue a message that has come."""
-        if self._backlog is None:
-            self.messages.append(message)
-        else:
-            self._backlog.add(message)
-
-    def pop(self) -> Message:
-        backlog = self._backlog
-        if backlog is None:
-            return super().pop()
-        message, is_last = backlog.pop()
-        if is_last:
-            self.freed = min(self.freed, message[1])
-        self._tidy()
-        return message
-
-    def take_all(self) -> list[Message]:
-        backlog = self._backlog
-        if backlog is None:
-            return super().take_all()
-        taken = backlog.unread()
-        self._backlog = None
-        for message in taken:
-            if backlog.has_ended(message[1]):
-                self.freed = min(self.freed, message[1])
-        return taken
-
-    def first_stream(self) -> int:
-        """Return the stream of the message that is the next to be read, of one or more."""
-        return self._sorted().first_stream()
-
-    def take_stream(self, sid: int) -> tuple[list[Message], bool]:
-        """Take out the messages of a stream up to its oldest reset, and leave what came after it.
-
-        Return them, and whether there was a reset.
-        """
-        taken = self._sorted().take_stream(sid)
-        self._tidy()
-        return taken
-
-    def end(self, sid: int) -> bool:
-        """Note that the peer has reset this stream; return whether a message of before that is still to be read."""
-        self._sorted().end(sid)
-        self._tidy()
-        return self.has_ended(sid)
-
-    def has_ended(self, sid: int) -> bool:
-        """Return whether there are messages of before a reset of this stream."""
-        return self._backlog is not None and self._backlog.has_ended(sid)
-
-    def _sorted(self) -> Backlog:
-        if self._backlog is None:
-            self._backlog = Backlog(super().take_all())
-        return self._backlog
-
     def _tidy(self) -> None:
-        backlog = self._backlog
-        if backlog is not None and len(backlog) == 0:  # compiled code takes any backlog for true
-            self._backlog = None
+        if not self._sorted:
+            self._sorted = None
 
 
 @final
 class Inbox:
     """Takes the messages of an association: to the reader that has claimed their stream, or to one queue for all."""
 
-    __slots__ = ("_accepting", "_lowest", "_readers", "_session", "_used", "_written", "claims", "unclaimed")
+    __slots__ = (
+        "_accepting",
+        "_closing",
+        "_finished",
+        "_lowest",
+        "_readers",
+        "_session",
+        "_used",
+        "_written",
+        "unclaimed",
+    )
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.unclaimed = Unclaimed(session)
         self._readers: dict[int, StreamReader] = {}
-        self._used: set[int] | None = None  # the streams that the peer has used since their reset, and nobody claimed
-        self._written: set[int] | None = None  # those that we have used without a writer
-        #: Made when the first stream is reset.
-        self.claims: Claims | None = None
+        self._used: dict[int, None] = NOTHING  # streams that the peer has used since their reset, and nobody claimed
+        self._written: dict[int, None] = NOTHING  # those that we have used without a writer
+        # Of streams that were claimed: those whose writer was closed, and whose reset is not yet answered; and the
+        # directions that were reset of those of which one was. The ids of both are not free.
+        self._closing: dict[int, None] = NOTHING
+        self._finished: dict[int, int] = NOTHING
         self._lowest = 0  # no id below is free
         self._accepting: Turn | None = None
 
@@ -256,9 +172,9 @@ class Inbox:
         message: Message = _NEW(Message, (data, sid, ppid, unordered, ssn, tsn))
         queue: MessageQueue | None = self._readers.get(sid)
         if queue is None:
-            if self._used is None:
-                self._used = set()
-            self._used.add(sid)
+            if not self._used:
+                self._used = {}
+            self._used[sid] = None
             self.unclaimed.put(message)
             if self._accepting is not None:
                 self._accepting.wake()
@@ -268,55 +184,63 @@ class Inbox:
         if queue.is_waited_for:
             queue.wake()
 
+    def parts_of(self, sid: int) -> PartReader | None:
+        """Return where parts of messages of this stream go, if its reader wants, or wanted, any."""
+        reader = self._readers.get(sid)
+        return None if reader is None else reader.part_reader
+
     def on_part(self, sid: int, number: int, ppid: int, unordered: bool, tsn: int, data: bytes, last: bool) -> None:
         """Take a part of a message to the reader that wants parts."""
-        reader = self._readers.get(sid)
-        if reader is not None:
-            reader.on_part(Part(data, last, sid, ppid, unordered, number, tsn))
-
-    def abort_parts(self, sid: int) -> None:
-        """Tell a reader that a message which it has a part of will not be completed."""
-        reader = self._readers.get(sid)
-        if reader is not None:
-            reader.abort_parts()
+        parts = self.parts_of(sid)
+        if parts is not None:
+            parts.put(Part(data, last, sid, ppid, unordered, number, tsn))
 
     def note(self, event: Event) -> None:
         """Take from an event what it means for the ids of streams."""
         if isinstance(event, StreamsReset) and event.result == "ok":
-            claims = self.open_claims()
             if event.outgoing:
-                for sid in event.streams or (*(self._written or ()), *claims.closing):
-                    self._end_outgoing(claims, sid)
+                for sid in event.streams or (*self._written, *self._closing):
+                    self._end_outgoing(sid)
             else:
-                for sid in event.streams or (*self._readers, *(self._used or ())):
-                    self._end_incoming(claims, sid)
-        elif isinstance(event, AssociationRestarted) and self.claims is not None:
-            self.claims.restart()
+                for sid in event.streams or (*self._readers, *self._used):
+                    self._end_incoming(sid)
+        elif isinstance(event, AssociationRestarted):  # no reset is waited for any more
+            self._closing = self._finished = NOTHING
 
-    def _end_incoming(self, claims: Claims, sid: int) -> None:
+    def _end_incoming(self, sid: int) -> None:
         """Take what is to come on this stream for something new."""
         reader = self._readers.pop(sid, None)
         if reader is not None:
             reader.end()
-            if claims.finish_incoming(sid):
-                self._free(sid)
-        elif self._used is not None and sid in self._used:
-            self._used.discard(sid)
+            self._finish(sid, _INCOMING)
+        elif sid in self._used:
+            del self._used[sid]
             if not self.unclaimed.end(sid):
                 self._free(sid)
 
-    def _end_outgoing(self, claims: Claims, sid: int) -> None:
+    def _end_outgoing(self, sid: int) -> None:
         """Note that the peer has agreed to the reset of this stream of ours."""
-        if self._written is not None and self._session.is_idle(sid):
-            self._written.discard(sid)
+        if sid in self._written and self._session.is_idle(sid):
+            del self._written[sid]
             self._free(sid)
-        if claims.finish_outgoing(sid):
+        if sid in self._closing:
+            del self._closing[sid]
+            self._finish(sid, _OUTGOING)
+
+    def _finish(self, sid: int, direction: int) -> None:
+        """Note that a direction of a claimed stream was reset; with the second the stream is free."""
+        finished = self._finished.get(sid, 0) | direction
+        if finished == _INCOMING | _OUTGOING:
+            del self._finished[sid]
             self._free(sid)
+            return
+        if not self._finished:
+            self._finished = {}
+        self._finished[sid] = finished
 
     def _free(self, sid: int) -> None:
         """Note an id that may be one to give out."""
-        if sid < self._lowest:
-            self._lowest = sid
+        self._lowest = min(self._lowest, sid)
 
     def wake_readers(self) -> None:
         """Let all who read look again: no more messages come, as the association has ended, or will."""
@@ -330,15 +254,15 @@ class Inbox:
 
     def use_outgoing(self, sid: int) -> None:
         """Note that something was written to this stream without its writer."""
-        if self._written is None:
-            self._written = set()
-        self._written.add(sid)
+        if not self._written:
+            self._written = {}
+        self._written[sid] = None
 
-    def open_claims(self) -> Claims:
-        """Return what is known of ids that were claimed before."""
-        if self.claims is None:
-            self.claims = Claims()
-        return self.claims
+    def close_outgoing(self, sid: int) -> None:
+        """Note that the writer of a claimed stream was closed, and the peer is asked to agree to the reset."""
+        if not self._closing:
+            self._closing = {}
+        self._closing[sid] = None
 
     def claim(self, sid: int) -> StreamReader:
         """Return a reader for a stream, which gets its messages from now on, and those that nobody has read.
@@ -347,11 +271,9 @@ class Inbox:
         """
         if sid in self._readers:
             raise ValueError(f"stream {sid} is already claimed, until both sides have closed their writers of it")
-        claims = self.claims
-        if claims is not None and claims.is_held(sid):
-            is_unused = (self._written is None or sid not in self._written) and self._session.is_idle(sid)
-            if sid in claims.closing or not is_unused:
-                raise ValueError(f"stream {sid} was claimed before, and is not yet reset in both directions")
+        is_used = sid in self._finished and (sid in self._written or not self._session.is_idle(sid))
+        if is_used or sid in self._closing:
+            raise ValueError(f"stream {sid} was claimed before, and is not yet reset in both directions")
         return self._claim(sid)
 
     def _claim(self, sid: int) -> StreamReader:
@@ -360,34 +282,25 @@ class Inbox:
         What came after that stays, for the next who claims the stream.
         """
         reader = StreamReader(self._session, sid)
-        if self.claims is not None:
-            self.claims.take(sid)
-        is_used = self._used is not None and sid in self._used
+        self._finished.pop(sid, None)
+        self._closing.pop(sid, None)
+        is_used = sid in self._used
         if is_used or self.unclaimed.has_ended(sid):
             reader.messages, reader.is_ended = self.unclaimed.take_stream(sid)
         if reader.is_ended:
-            self.open_claims().finish_incoming(sid)
+            self._finish(sid, _INCOMING)
             return reader
         self._readers[sid] = reader
-        if is_used and self._used is not None:
-            self._used.discard(sid)
+        self._used.pop(sid, None)
         return reader
 
     def lowest_unused(self, limit: int) -> int:
         """Return the lowest id below `limit` that neither side has used, or that both have reset; -1 if none is."""
-        used = self._used or ()
-        written = self._written or ()
-        claims = self.claims
         unclaimed = self.unclaimed
         sid = min(self._lowest, unclaimed.freed)
         unclaimed.freed = MASK_16
-        while (
-            sid in used
-            or sid in written
-            or sid in self._readers
-            or unclaimed.has_ended(sid)
-            or (claims is not None and claims.is_held(sid))
-        ):
+        taken = (self._used, self._written, self._readers, self._closing, self._finished)
+        while unclaimed.has_ended(sid) or any(sid in each for each in taken):
             sid += 1
         self._lowest = sid
         return sid if sid < limit else -1

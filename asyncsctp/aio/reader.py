@@ -166,12 +166,12 @@ class StreamReader(MessageQueue):
     streams.
     """
 
-    __slots__ = ("_parts", "_sid", "reads_parts")
+    __slots__ = ("_sid", "part_reader", "reads_parts")
 
     def __init__(self, session: Session, sid: int) -> None:
         super().__init__(session)
         self._sid = sid
-        self._parts: PartReader | None = None
+        self.part_reader: PartReader | None = None
         #: Whether messages come in parts; else there are none where parts wait.
         self.reads_parts = False
 
@@ -191,9 +191,9 @@ class StreamReader(MessageQueue):
         that has begun will not be completed. `read` can be used again once the last part of a message was read.
         `RuntimeError` if another coroutine is waiting for the next message.
         """
-        parts = self._parts
+        parts = self.part_reader
         if parts is None:
-            parts = self._parts = PartReader(self, self._session)
+            parts = self.part_reader = PartReader(self, self._session)
         if not self.reads_parts:
             if self.waiter is not None:
                 raise RuntimeError("another coroutine is already waiting for the next message")
@@ -214,22 +214,12 @@ class StreamReader(MessageQueue):
     def wake_all(self) -> None:
         """Let whoever waits look again: nothing more comes."""
         self.wake()
-        if self._parts is not None:
-            self._parts.wake()
-
-    def on_part(self, part: Part) -> None:
-        """Take a part that has come; after the change to whole messages maybe the rest of one."""
-        if self._parts is not None:
-            self._parts.put(part)
-
-    def abort_parts(self) -> None:
-        """Note that no more will come of the message of which parts have."""
-        if self._parts is not None:
-            self._parts.abort()
+        if self.part_reader is not None:
+            self.part_reader.wake()
 
     async def wait(self) -> None:
         """Wait until there is a message. Raises what `read` does."""
-        parts = self._parts
+        parts = self.part_reader
         if parts is not None and self.reads_parts:
             for part in parts.take_whole():
                 self.messages.append(Message(part.data, *part[2:]))
@@ -244,7 +234,7 @@ class StreamReader(MessageQueue):
         That is so once the peer has reset the stream or shut the association down, or that has ended.
         """
         session = self._session
-        has_parts = self._parts is not None and len(self._parts) > 0
+        has_parts = self.part_reader is not None and len(self.part_reader) > 0
         return (self.is_ended or session.ended or session.is_complete) and self.is_empty() and not has_parts
 
     def __aiter__(self) -> StreamReader:

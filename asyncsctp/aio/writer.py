@@ -155,7 +155,7 @@ class StreamWriter:
             and self._sid < setup.outgoing_streams
         ):
             self._ticket = session.ask(session.core.reconfig.close_stream(self._sid))
-            self._inbox.open_claims().close(self._sid)
+            self._inbox.close_outgoing(self._sid)
 
     def is_closing(self) -> bool:
         """Return whether no more messages can be written.

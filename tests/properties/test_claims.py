@@ -228,7 +228,7 @@ class Life:
         if self.claimed:
             sid = self.random.choice(sorted(self.claimed))
             self.note(f"close {sid}")
-            self.box.inbox.open_claims().close(sid)
+            self.box.inbox.close_outgoing(sid)
             self.closing.add(sid)
 
     async def answer(self) -> None:
