@@ -98,13 +98,36 @@ class Endpoint:
         "_on_ended",
     )
 
-    _addresses: AddressBook
-    _auto_asconf: AutoAsconf | None
-    _config: Config
-    _engine: Engine
-
-    def __init__(self, membership: Membership, on_accept: OnAccept | None, may_linger: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        config: Config,
+        membership: Membership,
+        *,
+        port: int,
+        listening: bool,
+        limit: int | None,
+        on_accept: OnAccept | None,
+        may_linger: bool,
+    ) -> None:
         """Not for users, nor is `_open`."""
+        simulation = simulated(engine.loop)
+        self._config = config.with_window(engine.sockets.window(config.recv_buffer))
+        core = CoreEndpoint(
+            self._config,
+            port=port,
+            local_addresses=tuple(engine.sockets.by_local),
+            random=_RANDOM if simulation is None else simulation.protocol_random,
+            outbox=engine.outbox,
+            listening=listening,
+            accept=self._on_association,
+            limit=limit,
+            sharing=membership.begin(engine),
+        )
+        engine.begin(core, self._on_socket_lost)
+        self._engine = engine
+        self._addresses = AddressBook(engine)
+        self._auto_asconf = AutoAsconf(self._addresses, self._dynamic_addresses) if config.auto_asconf else None
         self._membership = membership
         self._on_accept = on_accept  # who gets the associations that peers set up, if not `accept`
         self._associations: dict[Core, Association] = {}
@@ -138,32 +161,20 @@ class Endpoint:
         check_port("udp_port", udp_port)
         sharing = membership or Membership()
         loop = asyncio.get_running_loop()
-        # Where the system chose the UDP port nobody else waits for it.
-        endpoint = cls(sharing, on_accept, may_linger=not udp_port)
-
-        def make_core(engine: Engine) -> CoreEndpoint:
-            simulation = simulated(loop)
-            return CoreEndpoint(
-                config.with_window(engine.sockets.window(config.recv_buffer)),
-                port=port or _free_port(engine.sockets.udp_port if udp_port == 0 else 0),
-                local_addresses=tuple(engine.sockets.by_local),
-                random=_RANDOM if simulation is None else simulation.protocol_random,
-                outbox=engine.outbox,
-                listening=listening,
-                accept=endpoint._on_association,
-                limit=limit,
-                sharing=sharing.begin(engine),
-            )
-
         if udp_port:
             await give_way(loop, udp_port)
-        addresses = tuple(map(normalize, local_addrs))
-        endpoint._engine = engine = await Engine.open(
-            loop, addresses, udp_port, config, sharing.open_socket, endpoint._on_socket_lost, make_core
+        engine = Engine(loop, config, sharing.open_socket)
+        await engine.sockets.bind(tuple(map(normalize, local_addrs)), udp_port)
+        endpoint = cls(
+            engine,
+            config,
+            sharing,
+            port=port or _free_port(engine.sockets.udp_port if udp_port == 0 else 0),
+            listening=listening,
+            limit=limit,
+            on_accept=on_accept,
+            may_linger=not udp_port,  # where the system chose the UDP port nobody else waits for it
         )
-        endpoint._config = config = engine.core.config
-        endpoint._addresses = book = AddressBook(engine, config, sharing)
-        endpoint._auto_asconf = AutoAsconf(book, endpoint._dynamic_addresses) if config.auto_asconf else None
         await anext(endpoint._guard)
         return endpoint
 

@@ -9,7 +9,7 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import inf
 from typing import Final, final
 
@@ -29,7 +29,7 @@ _FLUSH_AT: Final = 64 * 1024
 
 @final
 class Engine:
-    """The loop, the clock and the sockets of one endpoint, and its core. Made by `open`."""
+    """The loop, the clock and the sockets of one endpoint; and its core, once the sockets are bound."""
 
     __slots__ = (
         "_flush_handle",
@@ -37,7 +37,6 @@ class Engine:
         "_handle_at",
         "_is_debugging",
         "_is_stopped",
-        "_on_lost",
         "_slack",
         "_unflushed",
         "core",
@@ -45,18 +44,21 @@ class Engine:
         "is_lingering",
         "loop",
         "now",
+        "on_socket_lost",
         "outbox",
         "sockets",
     )
 
-    core: CoreEndpoint
+    core: CoreEndpoint  # from `begin` on, as is the next
+    on_socket_lost: Callable[[Exception], None]
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[Exception], None]) -> None:
-        """Use `open`."""
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, config: Config, open_socket: Callable[[Address, int], socket.socket]
+    ) -> None:
+        """Bind the `sockets`, then `begin`."""
         self.loop = loop
-        self._on_lost = on_lost
         self.outbox = Outbox()
-        self.sockets = Sockets(self)
+        self.sockets = Sockets(self, config, open_socket)
         self._flush_handle: asyncio.Handle | None = None  # for what was written in this turn of the loop
         self._unflushed = 0  # bytes
         self._handle: asyncio.TimerHandle | None = None  # for the earliest of all timers
@@ -70,26 +72,13 @@ class Engine:
         self.now: Callable[[], float] = time.monotonic if is_uvloop else loop.time
         self._slack = 0.001 if is_uvloop else 0.0
 
-    @classmethod
-    async def open(
-        cls,
-        loop: asyncio.AbstractEventLoop,
-        addresses: Sequence[str],
-        udp_port: int,
-        config: Config,
-        open_socket: Callable[[Address, int], socket.socket],
-        on_lost: Callable[[Exception], None],
-        make_core: Callable[[Engine], CoreEndpoint],
-    ) -> Engine:
-        """Bind the sockets, then have the core made, which has to know their ports and how much they hold.
-
-        `on_lost` is called when a socket has failed. `OSError` if an address or the port can't be had.
+    def begin(self, core: CoreEndpoint, on_socket_lost: Callable[[Exception], None]) -> None:
+        """Take packets to this core, which had to know what the sockets have been granted; tell who has it of one that
+        fails.
         """
-        engine = cls(loop, on_lost)
-        await engine.sockets.bind(addresses, udp_port, config, open_socket)
-        engine.core = make_core(engine)
-        engine.core.statistics.send_failures = engine.sockets.failures
-        return engine
+        self.core = core
+        self.on_socket_lost = on_socket_lost
+        core.statistics.send_failures = self.sockets.failures
 
     def receive(self, datagrams: list[bytes], route: Route, congestion_experienced: bool) -> None:
         """Take in datagrams; `flush` follows."""
@@ -146,10 +135,6 @@ class Engine:
         if self.core.next_expiry <= now:
             self.core.expire(now)
         self.flush()
-
-    def on_socket_lost(self, error: Exception) -> None:
-        """Tell the endpoint that a socket has failed."""
-        self._on_lost(error)
 
     def on_segmentation(self, works: bool) -> None:
         """Note whether each of the sockets sends several packets of one size in one system call."""

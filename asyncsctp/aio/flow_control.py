@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Collection
 from typing import Protocol, final
 
+from ..tables import NOTHING
+
 
 @final
 class Turn:
@@ -50,7 +52,7 @@ class WaitList:
     __slots__ = ("_futures",)
 
     def __init__(self) -> None:
-        self._futures: dict[asyncio.Future[None], None] | None = None  # nobody has waited since the last `wake`
+        self._futures: dict[asyncio.Future[None], None] = NOTHING  # of those who wait since the last `wake`
 
     def __bool__(self) -> bool:
         return bool(self._futures)
@@ -58,9 +60,9 @@ class WaitList:
     async def wait(self) -> None:
         """Wait until `wake`."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._futures:
+            self._futures = {}
         futures = self._futures
-        if futures is None:
-            futures = self._futures = {}
         futures[future] = None
         try:
             await future
@@ -69,8 +71,8 @@ class WaitList:
 
     def wake(self) -> None:
         """Let all go on that wait now."""
-        futures, self._futures = self._futures, None
-        for future in futures or ():
+        futures, self._futures = self._futures, NOTHING
+        for future in futures:
             if not future.done():
                 future.set_result(None)
 
@@ -80,12 +82,9 @@ class Buffered(Protocol):
 
     @property
     def buffered(self) -> int: ...
-
     @property
     def movable(self) -> int: ...
-
     def pressing(self, sids: Collection[int]) -> list[int]: ...
-
     def buffered_of(self, sid: int) -> int: ...
 
 
@@ -108,9 +107,9 @@ class SendBuffer:
         #: While it is above 0 no mark can have been reached. Whoever writes takes the size of the message from it.
         self.credit = 0
         self._space = WaitList()
-        # Who waits, by stream, to go on with a message in parts, and for the stream itself; made when somebody does.
-        self._parts: dict[int, WaitList] | None = None
-        self._streams: dict[int, WaitList] | None = None
+        # Who waits, by stream, to go on with a message in parts, and for the stream itself.
+        self._parts: dict[int, WaitList] = NOTHING
+        self._streams: dict[int, WaitList] = NOTHING
         self._dry: WaitList | None = None
 
     def resize(self, size: int) -> None:
@@ -133,18 +132,17 @@ class SendBuffer:
         self.credit = self.size // 2 - core.buffered
         is_full = core.movable > self.size if core.pressing((sid,)) else core.buffered > self.size or bool(self._space)
         if is_full:
-            if self._parts is None:
+            if not self._parts:
                 self._parts = {}
             await self._parts.setdefault(sid, WaitList()).wait()
         await self._wait_for_stream(sid)
 
     async def _wait_for_stream(self, sid: int) -> None:
         # Asked only after the association has space, so that there are never more than a few streams in this table.
-        streams = self._streams
-        if (streams is not None and sid in streams) or self._core.buffered_of(sid) > self.size // 2:
-            if streams is None:
-                streams = self._streams = {}
-            await streams.setdefault(sid, WaitList()).wait()
+        if sid in self._streams or self._core.buffered_of(sid) > self.size // 2:
+            if not self._streams:
+                self._streams = {}
+            await self._streams.setdefault(sid, WaitList()).wait()
 
     async def wait_until_dry(self) -> None:
         """Wait until everything written has been acknowledged or given up."""
@@ -161,10 +159,11 @@ class SendBuffer:
         if self._space or parts:
             if core.buffered <= half:
                 self._space.wake()
-                self._wake_parts()
-            elif parts and core.movable <= half:
-                for sid in core.pressing(parts):
-                    parts.pop(sid).wake()
+                going_on = list(parts)
+            else:
+                going_on = core.pressing(parts) if parts and core.movable <= half else []
+            for sid in going_on:
+                parts.pop(sid).wake()
         if self._streams:
             low = self.size // 4
             for sid, waiting in list(self._streams.items()):
@@ -175,20 +174,9 @@ class SendBuffer:
             self._dry.wake()
             self._dry = None
 
-    def _wake_parts(self) -> None:
-        parts, self._parts = self._parts, None
-        if parts is not None:
-            for waiting in parts.values():
-                waiting.wake()
-
     def release(self) -> None:
         """Wake all: the association has ended."""
-        self._space.wake()
-        self._wake_parts()
-        streams, self._streams = self._streams, None
-        if streams is not None:
-            for waiting in streams.values():
+        for waiting in (self._space, self._dry, *self._parts.values(), *self._streams.values()):
+            if waiting is not None:
                 waiting.wake()
-        if self._dry is not None:
-            self._dry.wake()
-            self._dry = None
+        self._dry, self._parts, self._streams = None, NOTHING, NOTHING

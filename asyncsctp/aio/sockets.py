@@ -34,13 +34,9 @@ class SocketOwner(Protocol):
     """What sockets tell their `Engine`, where it is documented."""
 
     def receive(self, datagrams: list[bytes], route: Route, congestion_experienced: bool) -> None: ...
-
     def flush(self) -> None: ...
-
     def on_error(self, route: Route, error: OSError) -> None: ...
-
     def on_socket_lost(self, error: Exception) -> None: ...
-
     def on_segmentation(self, works: bool) -> None: ...
 
 
@@ -58,7 +54,8 @@ class _Socket(PacketProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A simulated one is no subclass of ours.
-        self._sockets.on_open(self._local, cast("PacketTransport", transport))
+        self._sockets.by_local[self._local] = cast("PacketTransport", transport)
+        self._sockets.note_segmentation()
 
     def route_from(self, addr: Address) -> Route:
         """Return the route of what comes from an address: one object each, so that comparing is cheap."""
@@ -109,7 +106,9 @@ class _Socket(PacketProtocol):
         return self._sockets.are_expendable
 
     def pause_writing(self) -> None:
-        self._sockets.note_full(self._local)
+        if not self._sockets.full:
+            self._sockets.full = {}
+        self._sockets.full[self._local] = None
 
     def resume_writing(self) -> None:
         if self._local in self._sockets.full:
@@ -126,36 +125,40 @@ class _Socket(PacketProtocol):
 class Sockets:
     """All sockets of an endpoint."""
 
-    __slots__ = ("_gone", "_leaving", "_narrow", "_receiver", "are_expendable", "by_local", "failures", "full")
+    __slots__ = (
+        "_config",
+        "_gone",
+        "_leaving",
+        "_narrow",
+        "_open_socket",
+        "_receiver",
+        "are_expendable",
+        "by_local",
+        "failures",
+        "full",
+    )
 
-    def __init__(self, receiver: SocketOwner) -> None:
+    def __init__(
+        self, receiver: SocketOwner, config: Config, open_socket: Callable[[Address, int], socket.socket]
+    ) -> None:
+        """`open_socket` binds one, as that of `udp.options` does; `config` has what it is to be like."""
         self._receiver = receiver
+        self._config = config
+        self._open_socket = open_socket
         self._narrow: dict[str, int] = NOTHING  # the largest datagrams that go whole, by the peer's address
-        self._leaving: dict[str, PacketTransport] | None = None  # removed, and not closed yet
-        self._gone: WaitList | None = None
+        self._leaving: dict[str, PacketTransport] = NOTHING  # removed, and not closed yet
+        self._gone = WaitList()
         self.by_local: dict[str, PacketTransport] = {}
         self.failures: dict[str, int] = {}  # of sends, by the name of the error
         self.full: dict[str, None] = NOTHING  # the local addresses of those that take no more for now
         self.are_expendable = False  # nobody has to close them
-
-    def note_full(self, local: str) -> None:
-        """Note that the socket of a local address takes no more for now."""
-        if not self.full:
-            self.full = {}
-        self.full[local] = None
 
     @property
     def is_full(self) -> bool:
         """Whether none of them takes more. While one does, its paths go on, and take over what waits at the others."""
         return len(self.full) > 0 and len(self.full) >= len(self.by_local)
 
-    async def bind(
-        self,
-        addresses: Sequence[str],
-        udp_port: int,
-        config: Config,
-        open_socket: Callable[[Address, int], socket.socket],
-    ) -> None:
+    async def bind(self, addresses: Sequence[str], udp_port: int) -> None:
         """Bind one for each address, all at the same UDP port: the peer takes it to be that of every address.
 
         `OSError` if an address or the port can't be had; "::" beside another address may be missing.
@@ -165,7 +168,7 @@ class Sockets:
             address = ""
             try:
                 for address in addresses:
-                    number = await self._open(address, number, config, open_socket)
+                    number = await self._open(address, number)
             except OSError as exc:
                 if address == "::" and len(addresses) > 1 and exc.errno in _NO_IPV6:
                     return
@@ -177,32 +180,30 @@ class Sockets:
             else:
                 return
 
-    async def add(self, address: str, config: Config, open_socket: Callable[[Address, int], socket.socket]) -> None:
+    async def add(self, address: str) -> None:
         """Bind one more, at the UDP port of the others; where a socket of all addresses serves, see that it can.
 
         `OSError` if the address can't be had; then nothing has changed.
         """
         if address in self.by_local:
             return
-        while self._leaving is not None and address in self._leaving:
+        while address in self._leaving:
             self._leaving[address].abort()
-            await self._next_gone()
+            await self._gone.wait()
         if self._at(address) is None:
-            await self._open(address, self.udp_port, config, open_socket)
+            await self._open(address, self.udp_port)
         else:
             (await open_datagram(PacketProtocol, (address, 0))).close()
 
-    async def _open(
-        self, address: str, udp_port: int, config: Config, open_socket: Callable[[Address, int], socket.socket]
-    ) -> int:
+    async def _open(self, address: str, udp_port: int) -> int:
         """Bind one, and return its UDP port."""
         transport = await open_datagram(
             partial(_Socket, self, self._receiver, address),
             (address, udp_port),
-            buffer=max(DEFAULT_BUFFER, config.recv_buffer),
-            dscp=config.dscp,
-            ecn=config.ecn,
-            open_socket=open_socket,
+            buffer=max(DEFAULT_BUFFER, self._config.recv_buffer),
+            dscp=self._config.dscp,
+            ecn=self._config.ecn,
+            open_socket=self._open_socket,
         )
         number: int = transport.get_extra_info("sockname")[1]
         return number
@@ -216,35 +217,22 @@ class Sockets:
         if transport is None or len(self.by_local) == 1:
             return False
         del self.by_local[address]
-        if self._leaving is None:
-            self._leaving = {}
-        self._leaving[address] = transport
+        self._leaving = self._leaving | {address: transport}
         self.note_segmentation()
         transport.close()
         self.full.pop(address, None)
         self._receiver.flush()  # it may have been the full one that others waited for
         return True
 
-    def on_open(self, local: str, transport: PacketTransport) -> None:
-        """Take in a transport that was opened."""
-        self.by_local[local] = transport
-        self.note_segmentation()
-
     def on_closed(self, local: str) -> None:
         """Forget a transport that is closed at the end of this turn of the loop."""
         if local in self.by_local:  # it has failed
             del self.by_local[local]
             self.note_segmentation()
-        elif self._leaving is not None:
+        else:
             self._leaving.pop(local, None)
         self.full.pop(local, None)
-        if self._gone is not None:
-            self._gone.wake()
-
-    async def _next_gone(self) -> None:
-        if self._gone is None:
-            self._gone = WaitList()
-        await self._gone.wait()
+        self._gone.wake()
 
     def note_segmentation(self) -> None:
         """Say whether all of them send several packets of one size in one system call (UDP GSO)."""
@@ -331,11 +319,11 @@ class Sockets:
     def close(self) -> None:
         """Close all of them; what waits in a full one is sent first, as far as that can be."""
         closing, self.by_local = self.by_local, {}
-        self._leaving = (self._leaving or {}) | closing
+        self._leaving = self._leaving | closing
         for transport in closing.values():
             transport.close()
 
     async def wait_closed(self) -> None:
         """Wait until they are closed, and their UDP port is free again."""
         while self.by_local or self._leaving:
-            await self._next_gone()
+            await self._gone.wait()

@@ -80,8 +80,8 @@ def opener(full: set[str], code: int = errno.EAGAIN) -> Callable[[Address, int],
 
 async def bound(*addresses: str, full: set[str] | None = None) -> tuple[Sockets, Listener]:
     listener = Listener()
-    sockets = Sockets(listener)
-    await sockets.bind(addresses, 0, Config(), opener(full or set()))
+    sockets = Sockets(listener, Config(), opener(full or set()))
+    await sockets.bind(addresses, 0)
     return sockets, listener
 
 
@@ -89,8 +89,8 @@ def test_one_more_has_the_port_of_the_others(run: Run) -> None:
     async def main() -> None:
         sockets, listener = await bound(ONE)
         port = sockets.udp_port
-        await sockets.add(TWO, Config(), opener(set()))
-        await sockets.add(TWO, Config(), opener(set()))
+        await sockets.add(TWO)
+        await sockets.add(TWO)
         assert list(sockets.by_local) == [ONE, TWO]
         assert sockets.info(TWO, "sockname") == (TWO, port)
         sockets.send([PacketRun(Route(TWO, ONE, port), [b"from the second"])])
@@ -112,7 +112,7 @@ def test_an_address_that_can_not_be_had_changes_nothing(run: Run) -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
                 other.bind((TWO, sockets.udp_port))
                 with pytest.raises(OSError) as caught:
-                    await sockets.add(address, Config(), opener(set()))
+                    await sockets.add(address)
             assert caught.value.errno == code
             assert list(sockets.by_local) == [ONE]
         sockets.close()
@@ -123,9 +123,9 @@ def test_an_address_that_can_not_be_had_changes_nothing(run: Run) -> None:
 def test_where_all_addresses_are_bound_none_is_needed(run: Run) -> None:
     async def main() -> None:
         sockets, _ = await bound("0.0.0.0")
-        await sockets.add(TWO, Config(), opener(set()))
+        await sockets.add(TWO)
         with pytest.raises(OSError):
-            await sockets.add("192.0.2.1", Config(), opener(set()))
+            await sockets.add("192.0.2.1")
         assert list(sockets.by_local) == ["0.0.0.0"]
         sockets.close()
 
@@ -146,7 +146,7 @@ def test_a_full_one_that_goes_is_full_no_more(run: Run) -> None:
         assert listener.flushes > flushes
         sockets.remove(THREE)
         assert so_far(sockets.is_full)
-        await sockets.add(THREE, Config(), opener(set()))
+        await sockets.add(THREE)
         assert not sockets.is_full
         full.clear()  # what waited leaves, of the one that is gone too
         await listener.until(lambda: not sockets.full and len(listener.received) >= 5)
@@ -162,7 +162,7 @@ def test_an_address_that_is_full_when_it_goes_can_come_back_at_once(run: Run) ->
         sockets, _ = await bound(ONE, TWO, full=full)
         sockets.send([PacketRun(Route(TWO, ONE, sockets.udp_port), [bytes(60_000)] * 5)])
         sockets.remove(TWO)
-        await sockets.add(TWO, Config(), opener(set()))
+        await sockets.add(TWO)
         assert list(sockets.by_local) == [ONE, TWO]
         assert not sockets.full
         sockets.close()
@@ -187,8 +187,8 @@ def test_an_address_that_is_gone_for_a_while_is_counted_and_ends_nothing(run: Ru
     async def main() -> None:
         gone = {ONE}
         listener = Listener()
-        sockets = Sockets(listener)
-        await sockets.bind((ONE, TWO), 0, Config(), opener(gone, code))
+        sockets = Sockets(listener, Config(), opener(gone, code))
+        await sockets.bind((ONE, TWO), 0)
         segmenting = sockets.info(ONE, "gso")
         route = Route(ONE, TWO, sockets.udp_port)
         sockets.send([PacketRun(route, [b"0123456789ab"] * 3), PacketRun(route, [b"alone"])])
@@ -229,8 +229,8 @@ def test_trains_are_sent_while_each_of_them_sends_them(run: Run) -> None:
             return wrapped  # type: ignore[no-any-return]
 
         listener = Listener()
-        sockets = Sockets(listener)
-        await sockets.bind((ONE, TWO), 0, Config(), open_socket)
+        sockets = Sockets(listener, Config(), open_socket)
+        await sockets.bind((ONE, TWO), 0)
         if not sockets.info(ONE, "gso"):
             pytest.skip("no GSO here")
         assert listener.trains[-1:] == [True]

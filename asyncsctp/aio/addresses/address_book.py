@@ -10,12 +10,10 @@ from collections.abc import Iterable
 from typing import final
 
 from ...association.association import Association as Core
-from ...config import Config
 from ...errors import AssociationClosed
 from ...paths.route import in_scope, normalize, wildcard_of
 from ...tables import NOTHING
 from ..engine import Engine
-from ..processes.membership import Membership
 
 
 def ours(core: Core) -> tuple[str, ...]:
@@ -40,12 +38,10 @@ def unicast(name: str, address: object) -> str:
 class AddressBook:
     """The addresses of one endpoint. One is shared by all of its associations, or held by those that have it."""
 
-    __slots__ = ("_config", "_declined", "_engine", "_holders", "_lock", "_membership", "shared")
+    __slots__ = ("_declined", "_engine", "_holders", "_lock", "shared")
 
-    def __init__(self, engine: Engine, config: Config, membership: Membership) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._config = config
-        self._membership = membership
         self._holders: dict[str, set[Core]] = NOTHING
         self._lock: asyncio.Lock | None = None  # two may want the same
         self._declined: dict[Core, set[str]] = NOTHING  # what the user took from an association
@@ -147,7 +143,7 @@ class AddressBook:
         if self._lock is None:
             self._lock = asyncio.Lock()
         async with self._lock:
-            await self._engine.sockets.add(address, self._config, self._membership.open_further_socket)
+            await self._engine.sockets.add(address)
 
     def _hold(self, address: str, cores: Iterable[Core]) -> None:
         if not self._holders:

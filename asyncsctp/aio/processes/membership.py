@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import ClassVar, Final, final
+from typing import Final, final
 
 from ...endpoint.port_sharing import Sharing
 from ...udp import options as udp_options
@@ -31,17 +31,12 @@ class Membership:
 
     __slots__ = ()
 
-    is_shared: ClassVar[bool] = False
-
     def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
-        """Open a socket at this address, as `udp.options.open_socket` does."""
-        return udp_options.open_socket(local_addr, buffer)
+        """Open a socket at this address, as `udp.options.open_socket` does.
 
-    def open_further_socket(self, local_addr: Address, buffer: int) -> socket.socket:
-        """Open one at an address that the endpoint did not have when it was opened."""
-        if self.is_shared:
-            raise NotImplementedError("processes that share a UDP port can't bind further addresses")
-        return self.open_socket(local_addr, buffer)
+        `NotImplementedError` from `begin` on, where processes share the port.
+        """
+        return udp_options.open_socket(local_addr, buffer)
 
     def begin(self, engine: Engine) -> Sharing | None:
         """Return what the core has to know of others at this port, when all sockets are there."""
@@ -62,15 +57,13 @@ class Neighbour(Membership):
 
     __slots__ = ("_exchange", "_inbox", "_is_first", "_number", "_outlet", "_prefix", "_turn")
 
-    is_shared = True
-
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, number: int, inbox: socket.socket, turn: socket.socket | None) -> None:
         """Use `join`."""
         self._prefix = prefix
-        self._number = -1
-        self._is_first = False
-        self._turn: socket.socket | None = None
-        self._inbox: socket.socket | None = None
+        self._number = number
+        self._inbox = inbox
+        self._turn = turn  # until we have begun, the others wait
+        self._is_first = not any(_is_there(prefix + str(other)) for other in range(_NAMES) if other != number)
         self._outlet = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._outlet.setblocking(False)
         self._exchange: Exchange | None = None
@@ -80,45 +73,27 @@ class Neighbour(Membership):
         """Take the next number. `OSError` if 64 processes share this port, `NotImplementedError` but on Linux."""
         steering.check_platform()
         where = sha256(" ".join(sorted(local_addrs)).encode()).hexdigest()[:16]
-        neighbour = cls(f"\0asyncsctp {os.geteuid()} {udp_port} {where} ")
+        prefix = f"\0asyncsctp {os.geteuid()} {udp_port} {where} "
+        turn = None
         try:
             for _ in range(_PATIENCE):  # one by one, so that numbers and indices go together
-                neighbour._turn = neighbour._claim(_JOINING)
-                if neighbour._turn is not None:
+                turn = _claim(prefix + _JOINING)
+                if turn is not None:
                     break
                 await asyncio.sleep(_PAUSE)
             for number in range(_NAMES):
-                neighbour._inbox = neighbour._claim(str(number))
-                if neighbour._inbox is not None:
-                    neighbour._number = number
-                    neighbour._is_first = not any(map(neighbour._is_there, range(_NAMES)))
-                    return neighbour
+                inbox = _claim(prefix + str(number))
+                if inbox is not None:
+                    return cls(prefix, number, inbox, turn)
             raise OSError(errno.EADDRINUSE, f"{_NAMES} processes share UDP port {udp_port} already")
         except BaseException:
-            neighbour.leave()
+            if turn is not None:
+                turn.close()
             raise
 
-    def _is_there(self, number: int) -> bool:
-        """Return whether another member has this number."""
-        if number == self._number:
-            return False
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-            return probe.connect_ex(self._prefix + str(number)) == 0
-
-    def _claim(self, name: str) -> socket.socket | None:
-        """Return a socket with this name, or None if somebody has it."""
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, SO_PASSCRED, 1)
-            sock.bind(self._prefix + name)
-        except OSError as exc:
-            sock.close()
-            if exc.errno != errno.EADDRINUSE:
-                raise
-            return None
-        return sock
-
     def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
+        if self._exchange is not None:
+            raise NotImplementedError("processes that share a UDP port can't bind further addresses")
         if self._is_first:  # who else has the port is no member, even if it shares
             udp_options.open_socket(local_addr, buffer).close()
         sock = udp_options.open_socket(local_addr, buffer, reuse_port=True)
@@ -130,7 +105,6 @@ class Neighbour(Membership):
         return sock
 
     def begin(self, engine: Engine) -> Sharing | None:
-        assert self._inbox is not None
         self._exchange = Exchange(engine, self._inbox, self._send, (self._number, _NAMES), None)
         self._end_turn()
         return self._exchange.sharing
@@ -147,13 +121,30 @@ class Neighbour(Membership):
     def _end_turn(self) -> None:
         if self._turn is not None:
             self._turn.close()
-            self._turn = None
 
     def leave(self) -> None:
         self._end_turn()
         if self._exchange is not None:
             self._exchange.close()
-        elif self._inbox is not None:
-            self._inbox.close()
-        self._exchange = self._inbox = None
+        self._inbox.close()
         self._outlet.close()
+
+
+def _is_there(name: str) -> bool:
+    """Return whether a member has this name."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        return probe.connect_ex(name) == 0
+
+
+def _claim(name: str) -> socket.socket | None:
+    """Return a socket with this name, or None if somebody has it."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_PASSCRED, 1)
+        sock.bind(name)
+    except OSError as exc:
+        sock.close()
+        if exc.errno != errno.EADDRINUSE:
+            raise
+        return None
+    return sock

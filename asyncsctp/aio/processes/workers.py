@@ -84,13 +84,13 @@ class _Worker(Membership):
 
     __slots__ = ("_exchange", "_slot")
 
-    is_shared = True
-
     def __init__(self, slot: WorkerSlot) -> None:
         self._slot = slot
         self._exchange: Exchange | None = None
 
     def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
+        if self._exchange is not None or local_addr[0] not in self._slot._sockets:
+            raise NotImplementedError("processes that share a UDP port can't bind further addresses")
         sock = self._slot._sockets[local_addr[0]].dup()
         sock.setblocking(False)
         udp_options.ask_for_buffers(sock, buffer)
@@ -112,7 +112,6 @@ class _Worker(Membership):
     def leave(self) -> None:
         if self._exchange is not None:
             self._exchange.close()
-            self._exchange = None
 
 
 @final
