@@ -82,7 +82,7 @@ BANNED = frozenset(
 )
 #: Modules that share a base name: the core's and asyncio's of the same thing, a format and the conversation in it,
 #: and what each kind of plug-in has.
-SHARED_BASE_NAMES = {"association", "endpoint"} | {"asconf", "auth"} | {"base", "guard"}
+SHARED_BASE_NAMES = {"association", "endpoint"} | {"auth"} | {"base", "guard"}
 #: Classes that share a name: the core's and asyncio's of the same thing.
 SHARED_CLASS_NAMES = {"Association", "Endpoint", "Path"}
 

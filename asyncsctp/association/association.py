@@ -16,7 +16,7 @@ from ..checks import check_bool
 from ..config import Config
 from ..errors import AssociationAborted, AssociationClosed
 from ..events import PeerAddressChanged
-from ..handlers.addresses.asconf import Asconf
+from ..handlers.addresses.asconf_requester import AsconfRequester
 from ..handlers.auth import Authentication, proves_source
 from ..handlers.context import Context
 from ..handlers.data.submission import Submission
@@ -215,9 +215,9 @@ class Association:
         return self._parts.need_reconfig().requester
 
     @property
-    def asconf(self) -> Asconf:
+    def asconf(self) -> AsconfRequester:
         """Changing our addresses (RFC 5061). `AsconfError` if it was not negotiated, or the association is not up."""
-        return self._parts.need_asconf()
+        return self._parts.need_asconf().requester
 
     @property
     def authentication(self) -> Authentication:

@@ -321,7 +321,7 @@ def _on_heartbeat_ack(parts: Parts, packet: Packet) -> None:
 
 def _on_asconf(parts: Parts, packet: Packet) -> None:
     start, end = packet.at + HEADER_SIZE, packet.end
-    parts.need_asconf().responder.on_asconf(packet.data, start, end, packet.path, packet.route)
+    parts.need_asconf().on_asconf(packet.data, start, end, packet.path, packet.route)
 
 
 def _on_asconf_ack(parts: Parts, packet: Packet) -> None:
@@ -364,7 +364,7 @@ def _on_error(parts: Parts, packet: Packet) -> None:
         parts.handshake.on_error(found)
         return
     if parts.data is not None and parts.data.asconf is not None:
-        parts.data.asconf.on_error(found)
+        parts.data.asconf.requester.on_error(found)
     if found:
         parts.context.emit(PeerError(found))
 

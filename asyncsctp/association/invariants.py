@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..handlers.addresses.asconf import Asconf
-from ..handlers.addresses.asconf_requester import PERMITTED
+from ..handlers.addresses.asconf_requester import PERMITTED, AsconfRequester
 from ..handlers.context import Context
 from ..handlers.data.receiver import DataReceiver
 from ..handlers.data.sender import Sender
@@ -83,7 +82,7 @@ def _complaints(association: Association) -> Iterator[str]:
         yield from _progress(context, parts.data.sender)
         yield from _receiver(context, parts.data.receiver)
         if parts.data.asconf is not None:
-            yield from _asconf(context, parts.data.asconf)
+            yield from _asconf(context, parts.data.asconf.requester)
 
 
 def _timers(context: Context) -> Iterator[str]:
@@ -147,8 +146,7 @@ def _removed(context: Context, parts: Parts) -> Iterator[str]:
         yield f"paths {sorted(held)} were removed, and something refers to them"
 
 
-def _asconf(context: Context, asconf: Asconf) -> Iterator[str]:
-    requests = asconf.requester
+def _asconf(context: Context, requests: AsconfRequester) -> Iterator[str]:
     if (requests.current is not None and context.state in PERMITTED) != context.timers.runs(T4_RTO):
         yield "an ASCONF is under way and T4-rto does not run, or the other way round"  # RFC 5061 section 5.1 A4, A5
     if requests.queue and requests.current is None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final, final
 
 from ..errors import AsconfError, AssociationClosed, ReconfigError
-from ..handlers.addresses.asconf import Asconf
+from ..handlers.addresses.asconf_responder import AsconfResponder
 from ..handlers.addresses.nat_support import NatSupport
 from ..handlers.auth import Authentication, proves_source
 from ..handlers.context import Context
@@ -105,7 +105,7 @@ class EstablishedData:
         self.table: dict[int, Any] | None = None
         self.pads = PAD in setup.extensions  # the peer takes PAD chunks (RFC 4820)
         self.reconfig: ReconfigResponder | None = None  # made when it is first needed, see `open_reconfig`
-        self.asconf: Asconf | None = None  # the same
+        self.asconf: AsconfResponder | None = None  # the same
         context.path_users += (self.receiver, self.sender, self.shutdown)
 
     def open_reconfig(self) -> ReconfigResponder | None:
@@ -116,10 +116,10 @@ class EstablishedData:
             self._context.path_users.append(self.reconfig.requester.retry)
         return self.reconfig
 
-    def open_asconf(self) -> Asconf | None:
+    def open_asconf(self) -> AsconfResponder | None:
         """Return what changes addresses (RFC 5061); None if that was not negotiated."""
         if self.asconf is None and self.setup.dynamic_addresses:
-            self.asconf = Asconf(self._context, self._heartbeat, self.setup)
+            self.asconf = AsconfResponder(self._context, self._heartbeat, self.setup)
             self._context.path_users.append(self.asconf.requester.retry)
         return self.asconf
 
@@ -178,7 +178,7 @@ class Parts:
         self.data = EstablishedData(self.context, self.heartbeat, setup, recipient, self.data)
         return self.data
 
-    def open_asconf(self) -> Asconf | None:
+    def open_asconf(self) -> AsconfResponder | None:
         """Return what changes addresses (RFC 5061); None if it was not negotiated, or the association is not up."""
         return None if self.data is None else self.data.open_asconf()
 
@@ -189,7 +189,7 @@ class Parts:
             raise ReconfigError("stream reconfiguration (RFC 6525) was not negotiated")
         return reconfig
 
-    def need_asconf(self) -> Asconf:
+    def need_asconf(self) -> AsconfResponder:
         """Return what changes addresses; `AsconfError` if there is nothing."""
         asconf = self.open_asconf()
         if asconf is None:

@@ -29,9 +29,9 @@ def settle(script: Mobile) -> None:
     """The peer says yes to the request under way."""
     asconf = script.association.asconf
     script.flush()
-    assert asconf.requester.current is not None
-    script.acknowledge(asconf.requester._next_number - 1 - script.ours(0))
-    assert asconf.requester.current is None
+    assert asconf.current is not None
+    script.acknowledge(asconf._next_number - 1 - script.ours(0))
+    assert asconf.current is None
 
 
 def of_the_peer(script: Mobile, number: int) -> None:
@@ -78,7 +78,7 @@ def of_keys(script: Mobile, number: int) -> None:
 def of_thousands_of_parameters(script: Mobile, number: int) -> None:
     request = add("224.0.0.1") if number % 2 else tlv.pack(PARAM_ADD_ADDRESS, bytes(4))
     script.ask(*[request] * 2000)
-    script.number = script.association.asconf.responder._expected
+    script.number = script.association._parts.need_asconf()._expected
 
 
 FLOODS = (

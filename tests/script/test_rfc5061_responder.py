@@ -694,7 +694,7 @@ def test_authenticated_garbage_disturbs_nothing(seed: int) -> None:
         if chance.random() < 0.5:
             chunk[chance.randrange(8, len(chunk))] = chance.randrange(256)
         script.say(bytes(chunk), source=chance.choice((*PEER, NEW, THIRD)))
-        script.number = script.association.asconf.responder._expected  # what could not be read comes again
+        script.number = script.association._parts.need_asconf()._expected  # what could not be read comes again
         script.write(bytes([tsn & 0xFF]) * 100)
         if script.state is not ESTABLISHED:
             break

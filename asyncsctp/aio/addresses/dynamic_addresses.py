@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final, final
 
 from ...errors import AsconfError, SCTPError
-from ...handlers.addresses.asconf import Asconf
+from ...handlers.addresses.asconf_requester import AsconfRequester
 from ...handlers.request import Ticket
 from ...handlers.state import ESTABLISHED
 from ...paths.route import in_scope, is_ipv4, is_source_for
@@ -75,7 +75,7 @@ class DynamicAddresses:
                 raise ticket.error.with_traceback(None)
 
     @property
-    def _asconf(self) -> Asconf:
+    def _asconf(self) -> AsconfRequester:
         self.session.check_alive()
         return self.session.core.asconf
 

@@ -1,7 +1,7 @@
 """Our ASCONF chunks, one at a time under way (RFC 5061 sections 5.1 and 5.3).
 
-Knows the order of the requests, their numbers, the T4-rto timer, what the peer's answers mean for our addresses, and
-from which of these nothing may leave meanwhile. What the user may ask for is in `asconf`, what the peer asks of us in
+Knows what the user may ask for, the order of the requests, their numbers, the T4-rto timer, what the peer's answers
+mean for our addresses, and from which of these nothing may leave meanwhile. What the peer asks of us is in
 `asconf_responder`.
 """
 
@@ -14,7 +14,7 @@ from ...errors import AsconfError, AssociationAborted, Cause
 from ...events import PathChanged
 from ...path_state import PathState
 from ...paths.path import Path
-from ...paths.route import Route, is_ipv4, is_translatable
+from ...paths.route import Route, in_scope, is_ipv4, is_translatable, normalize
 from ...timers import T4_RTO
 from ...wire import causes
 from ...wire.asconf import (
@@ -29,6 +29,8 @@ from ...wire.asconf import (
     read_asconf_ack,
 )
 from ...wire.constants import (
+    ASCONF,
+    CAUSE_UNRECOGNIZED_CHUNK,
     CAUSE_UNRECOGNIZED_PARAMETERS,
     MASK_32,
     PARAM_ADD_ADDRESS,
@@ -45,6 +47,7 @@ from .peer_addresses import PeerAddresses
 
 #: Section 5.1.1 C4: the states in which ASCONF and ASCONF-ACK are sent.
 PERMITTED: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT})
+_ASCONF: Final = bytes([ASCONF])
 #: After so many retransmissions of one request another may do what it can't.
 _TRIES: Final = 2
 
@@ -117,7 +120,7 @@ class AsconfRequester:
     def __init__(self, context: Context, peers: PeerAddresses, setup: Setup) -> None:
         self._context = context
         self._peers = peers
-        self._disables_restart = setup.disable_restart
+        self._disables_restart = setup.disable_restart  # both sides reckon with NATs
         self._next_number = setup.local_initial_tsn  # A2
         self._correlation = 1
         self._first_correlation = 1  # of the changes under way; those after the first follow
@@ -134,7 +137,121 @@ class AsconfRequester:
         self.refused_kinds: frozenset[int] = frozenset()
         self.refuses_all = False
 
-    def push(self, request: AddressRequest) -> Ticket:
+    # What the user says.
+
+    def add_local(self, address: str, wildcard: bool = False) -> Ticket:
+        """Ask the peer to add this address of ours.
+
+        `wildcard`: it is named as 0.0.0.0 or ::, and the request leaves from it: a NAT may call it otherwise.
+        `ValueError` for an address that can't be, or is ours already; `AsconfError` where addresses can't be changed.
+        """
+        address = self._new(address)
+        self._check(PARAM_ADD_ADDRESS)
+        prefers_source = self._disables_restart  # it shows the UDP port, which is that of no other address
+        change = Change(PARAM_ADD_ADDRESS, address, address)
+        plain = AddressRequest([change], address, prefers_source=prefers_source)
+        if not wildcard and not self._is_translated(address):
+            return self._push(plain)
+        self._check_way(address)
+        there_may_be_no_nat = not wildcard and in_scope(address, self._context.paths.primary.route.address)
+        change = Change(PARAM_ADD_ADDRESS, _wildcard(address), address)
+        request = AddressRequest(
+            [change],
+            address,
+            _wildcard(address),
+            needs_source=True,
+            for_nat=True,
+            otherwise=plain if there_may_be_no_nat else None,
+        )
+        return self._push(request)
+
+    def remove_local(self, address: str) -> Ticket:
+        """Ask the peer to delete this address of ours; nothing leaves from it any more.
+
+        `ValueError` for one that isn't ours, or after which there would be none (section 5.3 F5).
+        """
+        address = self._ours(address)
+        self._check(PARAM_DELETE_ADDRESS)
+        rest = [local for local in self._context.paths.local.sources if local != address]
+        families = {is_ipv4(local) for local in rest}
+        if not any(is_ipv4(path.route.address) in families for path in self._context.paths.paths):
+            raise ValueError(f"{address} is the last address from which the peer can be reached")
+        return self._push(AddressRequest([Change(PARAM_DELETE_ADDRESS, address, address)]))
+
+    def change_local(self, new: str, old: str, wildcard: bool = False) -> Ticket:
+        """Ask the peer for an address of ours in place of another, in one request that leaves from the new one (section
+        5.3.2). `wildcard`: as of `add_local`; all addresses but the new one are deleted then.
+        """
+        new = self._new(new)
+        old = self._ours(old)
+        self._check(PARAM_ADD_ADDRESS)
+        local = self._context.paths.local
+        all_there_are = (*local.sources, *local.arriving)
+        is_renamed = self._is_translated(old)
+        wildcard = wildcard or (len(all_there_are) == 1 and (is_renamed or self._is_translated(new)))
+        if len(local.sources) == 1 or wildcard:
+            self._check_way(new)
+        if wildcard and len(all_there_are) > 1:
+            raise ValueError(f"a wildcard would delete {', '.join(all_there_are)}, and not {old} alone")
+        addition = Change(PARAM_ADD_ADDRESS, _wildcard(new) if wildcard else new, new)
+        deletion = Change(PARAM_DELETE_ADDRESS, _wildcard(new) if wildcard else old, old)
+        lookup = _wildcard(new) if wildcard else "" if is_renamed else old
+        request = AddressRequest(
+            [addition, deletion], new, lookup, prefers_source=True, needs_source=wildcard, for_nat=wildcard
+        )
+        return self._push(request)
+
+    def request_primary(self, address: str) -> Ticket:
+        """Ask the peer to send to this address of ours (section 5.4)."""
+        address = self._ours(address)
+        self._check(PARAM_SET_PRIMARY)
+        return self._push(AddressRequest([Change(PARAM_SET_PRIMARY, address)]))
+
+    def recover(self, path: Path, local: str) -> Ticket:
+        """Tell a NAT on the way from this address of ours, which has forgotten the association, of it, and the peer by
+        what address it is reached now (draft natsupp sections 6.4.2 and 8.4).
+        """
+        self._check(PARAM_ADD_ADDRESS)
+        wildcard = _wildcard(path.route.address)
+        changes = [Change(PARAM_ADD_ADDRESS, wildcard)]
+        ours = self._context.paths.local
+        if len(ours.sources) + len(ours.arriving) < 2:  # else it would delete the others too
+            changes.append(Change(PARAM_DELETE_ADDRESS, wildcard))
+        return self._push(AddressRequest(changes, local, wildcard, needs_source=bool(local), for_nat=True))
+
+    def _check(self, kind: int) -> None:
+        if self._context.state not in PERMITTED:
+            raise AsconfError(f"addresses can't be changed in state {self._context.state.value}")
+        if self.refuses_all or kind in self.refused_kinds:
+            raise AsconfError("the peer has said that it does not understand such a request (RFC 5061)")
+
+    def _new(self, address: str) -> str:
+        address = normalize(address)
+        if not in_scope(address, address):
+            raise ValueError(f"{address} is no address that the peer could send to")
+        if address in self._context.paths.local:
+            raise ValueError(f"{address} is an address of this association already, or is on its way in or out")
+        return address
+
+    def _ours(self, address: str) -> str:
+        address = normalize(address)
+        sources = self._context.paths.local.sources
+        if address not in sources:
+            raise ValueError(f"address must be one of {', '.join(sources)}, not {address}")
+        return address
+
+    def _is_translated(self, address: str) -> bool:
+        """Return whether a NAT may call this address otherwise, and the peer expects that (draft natsupp section 6.6).
+        One may as well stand between two private networks.
+        """
+        return self._disables_restart and is_translatable(address)
+
+    def _check_way(self, source: str) -> None:
+        """Raise `ValueError` unless the peer has an address that what has to leave from this one of ours can go to."""
+        if not any(is_ipv4(path.route.address) == is_ipv4(source) for path in self._context.paths.paths):
+            raise ValueError(f"no address of the peer can be reached from {source}")
+
+    def _push(self, request: AddressRequest) -> Ticket:
         """Ask for this once all before it was answered (A3, C1). What is to come or go is no source from now on."""
         paths = self._context.paths
         for change in request.changes:
@@ -193,7 +310,7 @@ class AsconfRequester:
         for address in (self._context.paths.data_path().route.local, *local.sources, *local.leaving):
             if address and address not in WILDCARDS and not (self._disables_restart and is_translatable(address)):
                 return address
-        return ANY_IPV4 if is_ipv4(self._context.paths.data_path().route.address) else ANY_IPV6
+        return _wildcard(self._context.paths.data_path().route.address)
 
     def _transmit(self, request: AddressRequest) -> None:
         """Send the same chunk each time (B4), each time along another way if there is one.
@@ -346,6 +463,12 @@ class AsconfRequester:
         for path in paths:
             self._context.emit(PathChanged(path.route.address, path.state))
 
+    def on_error(self, found: tuple[Cause, ...]) -> None:
+        """Look for a refusal of all ASCONF among the causes of an ERROR (section 5.1 A9)."""
+        for cause in found:
+            if cause.code == CAUSE_UNRECOGNIZED_CHUNK and cause.info[:1] == _ASCONF:
+                self.refuse_all()
+
     # The end.
 
     def refuse_all(self) -> None:
@@ -370,7 +493,7 @@ class AsconfRequester:
         self.retry.stop_timer()
         self._apply(request.changes, [False] * len(request.changes))
         if request.otherwise is not None and not error.causes:
-            self.push(request.otherwise)
+            self._push(request.otherwise)
             self.flush()
         else:
             request.ticket.fail(error)
@@ -396,3 +519,8 @@ class AsconfRequester:
 def _from(local: str, paths: list[Path]) -> list[tuple[Path, str]]:
     """Return the ways from this address of ours to those of the peer that are of its family."""
     return [(path, local) for path in paths if is_ipv4(path.route.address) == is_ipv4(local)]
+
+
+def _wildcard(address: str) -> str:
+    """Return the wildcard of this address's family, which stands for the source of the packet (section 4.2)."""
+    return ANY_IPV4 if is_ipv4(address) else ANY_IPV6

@@ -8,32 +8,24 @@ in `asconf_requester`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, final
 
 from ...path_state import PathState
 from ...paths.path import Path
 from ...paths.route import Route, as_seen, in_scope, is_ipv4
-from ...wire import causes
-from ...wire.asconf import WILDCARDS, AsconfChunk, Request, pack_asconf_ack, pack_failure, pack_success, read_asconf
-from ...wire.constants import (
-    ASCONF_ACK,
-    CAUSE_DELETE_LAST_ADDRESS,
-    CAUSE_DELETE_SOURCE_ADDRESS,
-    CAUSE_NO_AUTHORIZATION,
-    CAUSE_RESOURCE_SHORTAGE,
-    CAUSE_UNRECOGNIZED_PARAMETERS,
-    CAUSE_UNRESOLVABLE_ADDRESS,
-    MASK_32,
-    PARAM_ADD_ADDRESS,
-    PARAM_DELETE_ADDRESS,
-    PARAM_DISABLE_RESTART,
-    PARAM_SET_PRIMARY,
-    PARAM_VTAGS,
-)
+from ...wire import asconf, causes, constants, tlv
+from ...wire.asconf import WILDCARDS, AsconfChunk, Request
+from ...wire.constants import MASK_32
+from ...wire.packet import MOST_CONTROL
 from ...wire.serial import ahead
+from ...wire.tlv import Malformed
 from ..context import Context
+from ..keyring import GENUINE
+from ..paths.heartbeat import Heartbeat
 from ..setup.agreement import Setup
 from ..setup.negotiation import MAX_PEER_ADDRESSES
+from .asconf_requester import PERMITTED, AsconfRequester
 from .peer_addresses import PeerAddresses
 
 _DONE: Final = 0
@@ -49,11 +41,13 @@ _ADDRESS_AT: Final = 8  # in a request
 class AsconfResponder:
     """The peer's requests of one association."""
 
-    __slots__ = ("_context", "_expected", "_kept", "_packet", "_peers", "_queued", "_reckons_with_nats")
+    __slots__ = ("_context", "_expected", "_kept", "_packet", "_queued", "_reckons_with_nats", "peers", "requester")
 
-    def __init__(self, context: Context, peers: PeerAddresses, setup: Setup) -> None:
+    def __init__(self, context: Context, heartbeat: Heartbeat, setup: Setup) -> None:
         self._context = context
-        self._peers = peers
+        self.peers: Final = PeerAddresses(context, heartbeat)
+        #: Our side's requests.
+        self.requester: Final = AsconfRequester(context, self.peers, setup)
         self._reckons_with_nats = setup.disable_restart
         self._expected = setup.peer_initial_tsn  # 'Peer-Sequence-Number' + 1
         #: By number the ASCONF-ACKs to the last requests, the oldest first.
@@ -62,41 +56,84 @@ class AsconfResponder:
         #: What leaves with the next flush: by the address that it goes to, the way there and how many bytes may go.
         self._queued: dict[str, tuple[Route, int, list[bytes]]] = {}
 
+    def admit(self, datagram: bytes, route: Route) -> Path | None:
+        """Return a path for a packet with our tag from an address that is not the peer's, if an ASCONF is in it that
+        may make it the peer's (section 5.2 D2), or the answer to ours. Call `peers.discard` with it afterwards.
+        """
+        if self._context.state not in PERMITTED or not in_scope(route.address, route.address):
+            return None
+        try:
+            if not self._is_found(datagram, route) or not self._is_authentic(datagram):
+                return None
+        except Malformed:
+            return None
+        return self.peers.admit(route)
+
+    def _is_found(self, datagram: bytes, route: Route) -> bool:
+        """Return whether the Address Parameter of one of its ASCONFs names the peer, or is a wildcard (D2, D2-ext).
+
+        Or was, when the same ASCONF came before: its sender has moved on and still waits for the answer. Or if the
+        answer is in it that we wait for: who moves as well has no other address to send that from.
+        """
+        for first16, _, start, end in islice(
+            tlv.walk(datagram, constants.COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL
+        ):
+            if first16 >> 8 == constants.ASCONF_ACK and self.requester.awaits(
+                asconf.read_asconf_ack(datagram, start, end)[0]
+            ):
+                return True
+            if first16 >> 8 == constants.ASCONF:
+                number, address = asconf.read_lookup(datagram, start, end)
+                if address in WILDCARDS or number in self._kept:
+                    return True
+                if address and self._context.paths.find(as_seen((address,), route.address)[0]) is not None:
+                    return True
+        return False
+
+    def _is_authentic(self, datagram: bytes) -> bool:
+        """Return whether the ASCONF stands behind an AUTH chunk that is right (D5), before anything is made for it."""
+        keyring = self._context.keyring
+        for first16, at, _, end in islice(
+            tlv.walk(datagram, constants.COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL
+        ):
+            if first16 >> 8 == constants.AUTH:
+                return keyring is not None and keyring.verify(datagram, at, end) == GENUINE
+            if first16 >> 8 in (constants.ASCONF, constants.ASCONF_ACK):
+                return False
+        return False
+
     def on_asconf(self, data: bytes, start: int, end: int, path: Path, route: Route) -> None:
         """Take in an ASCONF, authenticated, whose value is between `start` and `end` (E1 to E6). It came along `route`,
         to be answered there, of which `path` is what we have.
         """
-        asconf = read_asconf(data, start, end)
+        chunk = asconf.read_asconf(data, start, end)
         is_first = data is not self._packet
         self._packet = data
-        steps = ahead(asconf.number, self._expected)
+        steps = ahead(chunk.number, self._expected)
         answer = b""
         if steps == 0:
             if is_first:
                 self._kept.clear()  # E1
-            answer = self._carry_out(asconf, path, route)
-            self._kept[asconf.number] = answer
+            answer = self._carry_out(chunk, path, route)
+            self._kept[chunk.number] = answer
             if len(self._kept) > _KEPT:
                 del self._kept[next(iter(self._kept))]
             self._expected = self._expected + 1 & MASK_32  # V5
         elif steps < 0:  # E2
-            answer = self.answer_to(asconf.number)
+            answer = self._kept.get(chunk.number, b"")
         if answer:
             self._queue(answer, path, route)
         else:  # E5, or one that is too old
             self._context.statistics.unexpected_chunks += 1
 
-    def answer_to(self, number: int) -> bytes:
-        """Return the ASCONF-ACK to a request that was carried out, empty if it is not kept."""
-        return self._kept.get(number, b"")
-
     def flush(self) -> None:
-        """Send one packet to each address that something came from, as full as it may be (E6, E7)."""
+        """Send one packet to each address that something came from, as full as it may be (E6, E7); then our own next
+        request.
+        """
         self._packet = b""
-        if not self._queued:
-            return
         queued = self._queued
-        self._queued = {}
+        if queued:
+            self._queued = {}
         for route, space, chunks in queued.values():
             body = b""
             for chunk in chunks:
@@ -105,6 +142,7 @@ class AsconfResponder:
                 body += chunk
             if body:
                 self._context.transmit_along(body, route, self._context.peer_tag)
+        self.requester.flush()
 
     def _queue(self, answer: bytes, path: Path, route: Route) -> None:
         """Answer to where the request came from, whatever that is now (V4, E6)."""
@@ -133,32 +171,32 @@ class AsconfResponder:
     def _space(self, path: Path) -> int:
         """Return how many bytes of answers may go to where the packet came from, along this path."""
         context = self._context
-        space = context.space(path, ASCONF_ACK)
+        space = context.space(path, constants.ASCONF_ACK)
         if path.state is not PathState.UNCONFIRMED or context.keyring is None:
             return space
         return min(space, _MOST_AMPLIFICATION * len(self._packet) - context.keyring.size)
 
     # Carrying out.
 
-    def _carry_out(self, asconf: AsconfChunk, path: Path, route: Route) -> bytes:
+    def _carry_out(self, chunk: AsconfChunk, path: Path, route: Route) -> bytes:
         """Carry out the requests in order (V1 to V3); return the ASCONF-ACK."""
         results: list[int] = []
         is_failing = False
-        for request in asconf.requests:
-            if request.kind == PARAM_SET_PRIMARY:
+        for request in chunk.requests:
+            if request.kind == constants.PARAM_SET_PRIMARY:
                 results.append(self._set_primary(request, path, route))
-            elif request.kind in (PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS):
+            elif request.kind in (constants.PARAM_ADD_ADDRESS, constants.PARAM_DELETE_ADDRESS):
                 if is_failing:  # F11
-                    results.append(CAUSE_RESOURCE_SHORTAGE)
+                    results.append(constants.CAUSE_RESOURCE_SHORTAGE)
                     continue
-                change = self._add if request.kind == PARAM_ADD_ADDRESS else self._delete
+                change = self._add if request.kind == constants.PARAM_ADD_ADDRESS else self._delete
                 results.append(change(request, path, route))
                 is_failing = results[-1] != _DONE
-            elif request.kind in (PARAM_VTAGS, PARAM_DISABLE_RESTART):
+            elif request.kind in (constants.PARAM_VTAGS, constants.PARAM_DISABLE_RESTART):
                 results.append(_DONE)  # draft natsupp section 6.4.2: it is for NATs
             else:
-                results.append(CAUSE_UNRECOGNIZED_PARAMETERS)  # V2
-        return _pack_answer(asconf, results, self._space(path))
+                results.append(constants.CAUSE_UNRECOGNIZED_PARAMETERS)  # V2
+        return _pack_answer(chunk, results, self._space(path))
 
     def _add(self, request: Request, path: Path, route: Route) -> int:
         """Carry out Add IP Address (section 4.2.1); return `_DONE` or the code of the cause why not."""
@@ -166,18 +204,18 @@ class AsconfResponder:
         paths = context.paths
         address = _meant(request, route)
         if not address:
-            return CAUSE_UNRESOLVABLE_ADDRESS
+            return constants.CAUSE_UNRESOLVABLE_ADDRESS
         if paths.find(address) is not None:
             return _DONE  # draft natsupp section 6.4.2: no error
         known = [other.route.address for other in paths.paths]
         if not any(in_scope(address, other) for other in (route.address, *known)) or context.owner.is_taken(address):
-            return CAUSE_NO_AUTHORIZATION
+            return constants.CAUSE_NO_AUTHORIZATION
         if len(known) >= MAX_PEER_ADDRESSES and not self._replace_failed(request, path):
-            return CAUSE_RESOURCE_SHORTAGE  # F9
+            return constants.CAUSE_RESOURCE_SHORTAGE  # F9
         if address == path.route.address:
-            self._peers.adopt(path)
+            self.peers.adopt(path)
         else:
-            self._peers.add(address)
+            self.peers.add(address)
         return _DONE
 
     def _replace_failed(self, request: Request, path: Path) -> bool:
@@ -190,7 +228,7 @@ class AsconfResponder:
         for other in paths.paths:
             failed = other.error_count > other.settings.max_retrans  # an UNCONFIRMED one too
             if failed and other not in (path, paths.primary, paths.data_path()):
-                self._peers.remove(other, paths.data_path())
+                self.peers.remove(other, paths.data_path())
                 return True
         return False
 
@@ -199,25 +237,25 @@ class AsconfResponder:
         paths = self._context.paths
         if request.address in WILDCARDS:
             if path not in paths.paths or not paths.local.may_reach(path.route.address):
-                return CAUSE_DELETE_LAST_ADDRESS
+                return constants.CAUSE_DELETE_LAST_ADDRESS
             for other in list(paths.paths):
                 if other is not path:
-                    self._peers.remove(other, path)
-            self._peers.hear_no_more()
+                    self.peers.remove(other, path)
+            self.peers.hear_no_more()
             return _DONE
         address = _meant(request, route)
         if not address:
-            return CAUSE_UNRESOLVABLE_ADDRESS
+            return constants.CAUSE_UNRESOLVABLE_ADDRESS
         target = paths.find(address)
         if target is None:
-            self._peers.hear_no_more(address)
+            self.peers.hear_no_more(address)
             return _DONE
         rest = [other for other in paths.paths if other is not target and paths.local.may_reach(other.route.address)]
         if not rest:
-            return CAUSE_DELETE_LAST_ADDRESS  # F7
+            return constants.CAUSE_DELETE_LAST_ADDRESS  # F7
         if target is path:
-            return CAUSE_DELETE_SOURCE_ADDRESS  # F8
-        self._peers.remove(target, path if path in rest else rest[0])
+            return constants.CAUSE_DELETE_SOURCE_ADDRESS  # F8
+        self.peers.remove(target, path if path in rest else rest[0])
         return _DONE
 
     def _set_primary(self, request: Request, path: Path, route: Route) -> int:
@@ -225,8 +263,8 @@ class AsconfResponder:
         address = _meant(request, route)
         target = self._context.paths.find(address) if address else None
         if target is None:
-            return CAUSE_UNRESOLVABLE_ADDRESS
-        self._peers.prefer(target)
+            return constants.CAUSE_UNRESOLVABLE_ADDRESS
+        self.peers.prefer(target)
         return _DONE
 
 
@@ -237,20 +275,20 @@ def _meant(request: Request, route: Route) -> str:
     return as_seen((request.address,), route.address)[0] if request.address else ""
 
 
-def _pack_answer(asconf: AsconfChunk, results: list[int], space: int) -> bytes:
+def _pack_answer(chunk: AsconfChunk, results: list[int], space: int) -> bytes:
     """Pack the ASCONF-ACK: short if all was done, else with a response to each request, so that A7 leaves no doubt.
 
     C5: where the requests don't fit that were refused, the causes go without them.
     """
     if not any(results):
-        return pack_asconf_ack(asconf.number)
+        return asconf.pack_asconf_ack(chunk.number)
     for whole in (True, False):
         responses = [
             _pack_response(request, result, whole)
-            for request, result in zip(asconf.requests, results, strict=True)
-            if request.kind != PARAM_DISABLE_RESTART  # which has no correlation id
+            for request, result in zip(chunk.requests, results, strict=True)
+            if request.kind != constants.PARAM_DISABLE_RESTART  # which has no correlation id
         ]
-        answer = pack_asconf_ack(asconf.number, responses)
+        answer = asconf.pack_asconf_ack(chunk.number, responses)
         if len(answer) <= space:
             break
     return answer
@@ -258,21 +296,21 @@ def _pack_answer(asconf: AsconfChunk, results: list[int], space: int) -> bytes:
 
 def _pack_response(request: Request, result: int, whole: bool) -> bytes:
     if result == _DONE:
-        return pack_success(request.correlation)
+        return asconf.pack_success(request.correlation)
     parameter = request.parameter if whole else b""
-    if result == CAUSE_UNRESOLVABLE_ADDRESS:
+    if result == constants.CAUSE_UNRESOLVABLE_ADDRESS:
         cause = causes.pack_unresolvable_address(parameter[_ADDRESS_AT:])
-    elif result == CAUSE_UNRECOGNIZED_PARAMETERS:
+    elif result == constants.CAUSE_UNRECOGNIZED_PARAMETERS:
         cause = causes.pack_unrecognized_parameters([parameter] if parameter else [])
     else:
         cause = _CAUSES[result](parameter)
-    return pack_failure(request.correlation, cause)
+    return asconf.pack_failure(request.correlation, cause)
 
 
 #: How a cause is packed that holds the parameter which it is about.
 _CAUSES: Final[dict[int, Callable[[bytes], bytes]]] = {
-    CAUSE_DELETE_LAST_ADDRESS: causes.pack_delete_last_address,
-    CAUSE_DELETE_SOURCE_ADDRESS: causes.pack_delete_source_address,
-    CAUSE_RESOURCE_SHORTAGE: causes.pack_resource_shortage,
-    CAUSE_NO_AUTHORIZATION: causes.pack_no_authorization,
+    constants.CAUSE_DELETE_LAST_ADDRESS: causes.pack_delete_last_address,
+    constants.CAUSE_DELETE_SOURCE_ADDRESS: causes.pack_delete_source_address,
+    constants.CAUSE_RESOURCE_SHORTAGE: causes.pack_resource_shortage,
+    constants.CAUSE_NO_AUTHORIZATION: causes.pack_no_authorization,
 }

@@ -2,7 +2,7 @@
 
 Knows what a NAT says of itself, when it seems to have forgotten us, and of a peer whose address has changed on the way.
 Which association a packet belongs to, where several share an address and port, is known by `endpoint.directory`; how
-addresses are changed, by `asconf` and `peer_addresses`. Made where `Config.nat_support` is set.
+addresses are changed, by `asconf_requester` and `peer_addresses`. Made where `Config.nat_support` is set.
 
 A peer that authenticates says by ASCONF what its address is now. Of one that does not, an address is believed that its
 packets come from under the right tag, once it has answered a HEARTBEAT there.
@@ -32,8 +32,8 @@ from ..context import Context
 from ..paths.heartbeat import Heartbeat
 from ..request import Ticket
 from ..state import CLOSED
-from .asconf import Asconf
-from .asconf_requester import PERMITTED
+from .asconf_requester import PERMITTED, AsconfRequester
+from .asconf_responder import AsconfResponder
 from .peer_addresses import PeerAddresses
 
 #: So many time-outs in a row, and a NAT may have taken another address or have none left for us.
@@ -49,7 +49,9 @@ class NatSupport:
 
     __slots__ = ("_context", "_newcomer", "_open_asconf", "_peers", "_recovery", "held_back")
 
-    def __init__(self, context: Context, heartbeat: Heartbeat, open_asconf: Callable[[], Asconf | None]) -> None:
+    def __init__(
+        self, context: Context, heartbeat: Heartbeat, open_asconf: Callable[[], AsconfResponder | None]
+    ) -> None:
         """`open_asconf` gives what changes addresses; None if that was not negotiated, or while it can't be used."""
         self._context = context
         self._peers = PeerAddresses(context, heartbeat)
@@ -68,7 +70,7 @@ class NatSupport:
             return
         for address in held_back:
             try:
-                asconf.add_local(address, wildcard=True)
+                asconf.requester.add_local(address, wildcard=True)
             except ValueError:
                 continue  # no address of the peer can be reached from there
 
@@ -84,11 +86,12 @@ class NatSupport:
             path = self._context.paths.find(route.address)
             local = self._context.paths.local
             if path is not None and route.local not in local.barred:  # several may have a NAT each
-                self._recover(asconf, path, route.local if route.local in local.sources else path.route.local)
+                ours = route.local if route.local in local.sources else path.route.local
+                self._recover(asconf.requester, path, ours)
         elif CAUSE_VTAG_COLLISION in codes or CAUSE_PORT_COLLISION in codes:
-            self._on_collision(asconf, found)
+            self._on_collision(asconf.requester, found)
 
-    def _recover(self, asconf: Asconf, path: Path, local: str) -> None:
+    def _recover(self, asconf: AsconfRequester, path: Path, local: str) -> None:
         """Tell the NAT of the association, and the peer of the NAT's address, in one request (section 6.4.2)."""
         if self._recovery is not None and not self._recovery.is_done:
             return
@@ -97,11 +100,11 @@ class NatSupport:
         except AsconfError:
             self._recovery = None  # the association is about to end, or the peer does not know ASCONF after all
 
-    def _on_collision(self, asconf: Asconf, found: Sequence[Cause]) -> None:
+    def _on_collision(self, asconf: AsconfRequester, found: Sequence[Cause]) -> None:
         """Add no address at a NAT where another association has our tags; if it was the only one, abort (sections 6.2.2
         and 6.4.2).
         """
-        ticket = asconf.requester.give_up_for_nat("another association has the same tag or port at the NAT", found)
+        ticket = asconf.give_up_for_nat("another association has the same tag or port at the NAT", found)
         if ticket is None or ticket is not self._recovery or len(self._context.paths.local.sources) > 1:
             return
         text = "a NAT has lost the association, and has another one with the same tag or port now"
@@ -129,7 +132,7 @@ class NatSupport:
     def _ask(self, path: Path) -> None:
         asconf = self._open_asconf()
         if asconf is not None and is_translatable(path.route.local):
-            self._recover(asconf, path, path.route.local)
+            self._recover(asconf.requester, path, path.route.local)
 
     def _is_last_resort(self, path: Path) -> bool:
         """Return whether data goes there, or would, had its time-outs not sent it on to one that fails as well."""

@@ -101,8 +101,8 @@ class RandomAddressChunks:
         data = script.association._parts.data
         asconf = data.asconf if data is not None else None
         if asconf is not None:
-            assert len(asconf.responder._kept) <= 16
-            assert not asconf.responder._queued
+            assert len(asconf._kept) <= 16
+            assert not asconf._queued
 
     def route(self) -> Route:
         """From anywhere to an address that was ours at some time."""
@@ -146,7 +146,7 @@ class RandomAddressChunks:
         random, script = self.random, self.script
         data = script.association._parts.data
         asconf = data.asconf if data is not None else None
-        expected = script.number if asconf is None else asconf.responder._expected
+        expected = script.number if asconf is None else asconf._expected
         return expected + random.choice((0, 0, 0, 0, 0, 1, -1, -2, random.getrandbits(32))) & 0xFFFFFFFF
 
     def asconf(self) -> bytes:

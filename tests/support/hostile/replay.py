@@ -573,7 +573,7 @@ class RandomPackets:
             return self._tlv(kind, 0, pack("!HH", random.choice((0, 1, 7)), random.choice((1, 3))) + bytes(32))
         number = setup.peer_initial_tsn if setup is not None else 0
         if asconf is not None:
-            number = asconf.responder._expected if kind == ASCONF else asconf.requester._next_number - 1
+            number = asconf._expected if kind == ASCONF else asconf.requester._next_number - 1
         value = pack("!I", number + random.choice((0, 0, 0, -1, -2)) & 0xFFFFFFFF)
         address = pack("!HH4B", 5, 8, 10, random.randrange(4), 0, random.choice((1, 2)))
         value += address if kind == ASCONF else b""
