@@ -6,7 +6,6 @@ What it does is in the parts that it holds: `inbox`, `outlet` and `driver`, and 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Unpack, final
@@ -481,7 +480,7 @@ class Association(Protocol, metaclass=_Quiet):
     @property
     def stats(self) -> Statistics:
         """A copy of the counters."""
-        return dataclasses.replace(self._core.statistics)
+        return self._core.statistics.copy()
 
     @property
     def local_port(self) -> int:
