@@ -24,7 +24,6 @@ from ..handlers.data.sender import Sender
 from ..handlers.keyring import ACTIVE, Keyring
 from ..handlers.state import COOKIE_ECHOED, SENDS_DATA, SHUTDOWN_PENDING
 from ..outbound.message import ANY_KEY, ANY_PATH, LOST, SentPacket
-from ..path_state import PathState
 from ..paths.path import Path
 from ..paths.route import Route
 from ..timers import T3_RTX, timer_key
@@ -211,9 +210,9 @@ class Packetizer:
         queue = sender.queue
         record = sender.outstanding.earliest_lost()
         if record is not None:
-            return self._path_again(record) is path
+            return self._context.paths.retransmit_path(record.path_id, record.state == LOST) is path
         size = queue.next_size(path.payload)
-        gathers = not self._context.config.nodelay and _gathers(sender, path.payload, False)
+        gathers = not self._context.config.nodelay and sender.waits_for_more(path.payload, False)
         return 0 < size <= sender.window.peer_rwnd() and not gathers
 
     def _send_lost(self, sender: Sender, data_path: Path) -> None:
@@ -221,7 +220,7 @@ class Packetizer:
         context = self._context
         window = sender.window
         while (record := sender.outstanding.earliest_lost()) is not None:
-            path = self._path_again(record)
+            path = context.paths.retransmit_path(record.path_id, record.state == LOST)
             space = path.space(sender.outstanding.in_flight[path.path_id], context.now)
             if space <= 0 and not window.fast_retransmit_due:  # section 7.2.4: the first packet ignores cwnd
                 return
@@ -295,7 +294,7 @@ class Packetizer:
         last_tsn = sender.window.last_new_tsn()
         while cwnd_space > 0 and queue.buffered and sent < burst and tsn <= last_tsn:
             space = path.payload - _size(opening) if opening else path.payload
-            if nagle and _gathers(sender, space, sent > 0):
+            if nagle and sender.waits_for_more(space, sent > 0):
                 break
             count, taken = queue.fill(writer, space, tsn, peer_rwnd, wanted, key_id)
             if not count:
@@ -352,16 +351,6 @@ class Packetizer:
         if restart or not context.timers.runs(key):
             context.timers.start(key, context.now + path.rto.rto)
 
-    def _path_again(self, record: SentPacket) -> Path:
-        """Return where to send a packet again: a fast retransmission where it went, others to another active address
-        (section 6.4).
-        """
-        paths = self._context.paths
-        path = paths.by_id[record.path_id]
-        if record.state == LOST and path.state is PathState.ACTIVE:
-            return path
-        return paths.retransmit_path(record.path_id)
-
     # Into the outbox.
 
     def _send_opening(self, path: Path) -> None:
@@ -382,11 +371,6 @@ class Packetizer:
             return  # there is nowhere that it could leave from
         self._outbox.add(route, [self._seal.pack(body)], dscp=path.settings.dscp)
         self._context.statistics.packets_sent += 1
-
-
-def _gathers(sender: Sender, space: int, leaving: bool) -> bool:
-    """Return whether part of a packet waits, as data is in flight or about to leave (Nagle, section 6.1)."""
-    return (leaving or sender.outstanding.user_bytes > 0) and not sender.queue.fills(space)
 
 
 def _size(parts: list[bytes]) -> int:

@@ -236,12 +236,12 @@ class PathManager:
         """
         return self._current if path.state is UNCONFIRMED or not path.route.local else path
 
-    def retransmit_path(self, after_path_id: int) -> Path:
-        """Return where data goes that timed out on another path: an active one, as divergent as can be (section 6.4.1).
-
-        RFC 7829 section 3.2 rules 3 ii and 4: POTENTIALLY_FAILED paths come after the active ones.
+    def retransmit_path(self, after_path_id: int, is_fast: bool = False) -> Path:
+        """Return where data is sent again: another address after a time-out, as divergent as can be (sections 6.4 and
+        6.4.1, see `failover.best`); a fast retransmission where it went before, if that is ACTIVE.
         """
-        return best(self.paths, self.by_id[after_path_id])
+        path = self.by_id[after_path_id]
+        return path if is_fast and path.state is ACTIVE else best(self.paths, path)
 
     @property
     def is_held(self) -> bool:

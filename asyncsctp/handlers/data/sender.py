@@ -1,7 +1,8 @@
 """User data to the peer: what SACKs and T3-rtx mean for paths and timers (RFC 9260 sections 6.1, 6.2.1, 6.3 and 7.2).
 
-Joins the send queue and what is outstanding to the windows, time-outs and error counters of the paths. How data gets
-into packets, Nagle's algorithm too, is in `association.packetizer`; which messages are taken, in `submission`.
+Joins the send queue and what is outstanding to the windows, time-outs and error counters of the paths; knows what waits
+for more to bundle (Nagle's algorithm). How data gets into packets is in `association.packetizer`; which messages are
+taken, in `submission`.
 """
 
 from __future__ import annotations
@@ -188,6 +189,12 @@ class Sender:
             return False
         self.probe_due = self._heard = False
         return True
+
+    def waits_for_more(self, space: int, is_leaving: bool) -> bool:
+        """Return True if new data that does not fill `space` waits for more to bundle, as other data is in flight or
+        about to leave (Nagle's algorithm, section 6.1). Asked in a flush alone, where no SACK waits.
+        """
+        return (is_leaving or self._outstanding.user_bytes > 0) and not self.queue.fills(space)
 
     def await_window(self, path: Path) -> None:
         """Probe the peer's window after one RTO: it is closed, and nothing is outstanding whose SACK would open it."""
