@@ -35,7 +35,7 @@ from ..paths.route import Route
 from ..statistics import Statistics
 from ..timers import NEVER
 from ..wire import causes
-from ..wire.constants import COMMON_HEADER_SIZE, FLAG_IMMEDIATE
+from ..wire.constants import CAUSE_USER_ABORT, COMMON_HEADER_SIZE, FLAG_IMMEDIATE
 from ..wire.init import Init
 from ..wire.tlv import Malformed
 from .dispatch import expire, on_reflected, process
@@ -462,7 +462,7 @@ class Association:
             return
         error = AssociationAborted("the association was aborted by this side")
         if context.peer_tag:
-            context.abort(causes.pack_user_abort(reason), error)
+            context.abort(causes.pack_cause(CAUSE_USER_ABORT, reason), error)
         else:
             self._lifecycle.end(error)  # the peer knows nothing of it yet
         self._lifecycle.tell()

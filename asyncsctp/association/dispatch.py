@@ -18,7 +18,7 @@ from ..handlers.state import CLOSED, ESTABLISHED, FORMING, MEANINGFUL
 from ..paths.path import Path
 from ..paths.route import Route
 from ..wire import causes, constants, control, tlv
-from ..wire.constants import COMMON_HEADER_SIZE, SACK
+from ..wire.constants import CAUSE_UNRECOGNIZED_CHUNK, COMMON_HEADER_SIZE, SACK
 from ..wire.init import read_init
 from ..wire.octets import read_item
 from ..wire.packet import MOST_CONTROL
@@ -170,7 +170,7 @@ def _on_unknown(context: Context, chunk: bytes, path: Path, reported: int) -> bo
     context.statistics.unknown_chunks += 1
     # Section 5.1 C: before the COOKIE ACK nothing is sent but the COOKIE ECHO.
     if context.setup is not None and tlv.reports_chunk(chunk[0]) and reported < _REPORTS_A_PACKET:
-        context.report(causes.pack_unrecognized_chunk(chunk), path.path_id)
+        context.report(causes.pack_cause(CAUSE_UNRECOGNIZED_CHUNK, chunk), path.path_id)
     return tlv.skips_chunk(chunk[0])
 
 

@@ -31,8 +31,7 @@ from ..outbound.message import Terms
 from ..paths.path import Path
 from ..paths.route import Route
 from ..wire.constants import DATA, I_DATA, PAD
-from ..wire.numbering import Numbering
-from ..wire.serial import unwrap_upwards
+from ..wire.serial import Numbering, unwrap_upwards
 from ..wire.tlv import Malformed
 
 #: What was negotiated, as far as chunk types come with it.

@@ -25,6 +25,7 @@ from ..paths.route import Route, is_ipv4, normalize
 from ..random_source import Random
 from ..statistics import EndpointStatistics
 from ..wire import causes, control
+from ..wire.constants import CAUSE_OUT_OF_RESOURCE
 from ..wire.init import Init
 from ..wire.packet import PREFIX_SIZE
 from ..wire.tlv import Malformed
@@ -257,7 +258,7 @@ class Endpoint:
             return b""
         # Those that wait for nothing but SHUTDOWN COMPLETE don't count.
         is_full = self.limit is not None and len(self._directory) - len(self._directory.leaving) >= self.limit
-        return causes.pack_out_of_resource() if is_full else None
+        return causes.pack_cause(CAUSE_OUT_OF_RESOURCE) if is_full else None
 
     def _answer_init(self, init: Init, peer_port: int, route: Route, now: float) -> bytes:
         """Return the INIT ACK for the INIT of a peer without an association (section 5.1 B), or an ABORT."""

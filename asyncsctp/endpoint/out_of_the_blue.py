@@ -41,7 +41,7 @@ from ..wire.constants import (
     SHUTDOWN_COMPLETE,
 )
 from ..wire.init import Init, read_init
-from ..wire.packet import MOST_CONTROL, checksum_ok, pack_once, read_header
+from ..wire.packet import MOST_CONTROL, Seal, checksum_ok, read_header
 from ..wire.tlv import HEADER_SIZE, Malformed
 from .directory import Directory
 
@@ -322,7 +322,7 @@ class OutOfTheBlue:
     def _send(self, route: Route, port: int, peer_port: int, tag: int, body: bytes) -> None:
         # Draft udp-encaps-cons section 3: to the UDP port that the packet came from.
         space = usual_space(self._config.mtu, route.address)
-        self._outbox.add(route, [pack_once(port, peer_port, tag, control.fit(body, space))])
+        self._outbox.add(route, [Seal(port, peer_port, tag).pack(control.fit(body, space))])
 
 
 def survey(datagram: bytes, at: int = COMMON_HEADER_SIZE) -> int:

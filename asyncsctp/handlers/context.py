@@ -21,7 +21,7 @@ from ..statistics import Statistics
 from ..timers import TimerTable
 from ..wire import causes, control
 from ..wire.constants import ABORT, HEARTBEAT, HEARTBEAT_ACK
-from ..wire.numbering import Numbering
+from ..wire.serial import Numbering
 from .keyring import Keyring, SharedKeys
 from .notices import Complete, Completion, HeartbeatAnswer, Moved, Outcome, Writable
 from .setup.agreement import Setup

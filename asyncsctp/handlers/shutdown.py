@@ -15,7 +15,7 @@ from ..paths.path import Path
 from ..paths.route import Route
 from ..timers import AUTOCLOSE, T2_SHUTDOWN, T4_RTO, T5_GUARD
 from ..wire import causes, control
-from ..wire.constants import MASK_32
+from ..wire.constants import CAUSE_USER_ABORT, MASK_32
 from .context import Context
 from .data.receiver import DataReceiver
 from .data.sender import Sender
@@ -212,7 +212,7 @@ class Shutdown:
                 self._submission.give_up(terms)
         except ValueError:
             text = "a message that was begun can't be ended"
-            self._context.abort(causes.pack_user_abort(text.encode()), AssociationAborted(text))
+            self._context.abort(causes.pack_cause(CAUSE_USER_ABORT, text.encode()), AssociationAborted(text))
 
     def _is_moving(self) -> bool:
         """Return whether nothing can be acknowledged, as the peer is just being told of the only address to send from:

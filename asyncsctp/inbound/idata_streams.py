@@ -17,8 +17,7 @@ from typing import Final, final
 
 from ..tables import NOTHING
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_32
-from ..wire.numbering import Numbering
-from ..wire.serial import unwrap
+from ..wire.serial import Numbering, unwrap
 from .lazy_heap import LazyHeap
 from .reassembly import (
     AS_BEFORE,

@@ -14,8 +14,8 @@ from typing import Final, final
 
 from ..schedulers.base import StreamScheduler
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_IMMEDIATE, FLAG_UNORDERED, I_DATA, I_DATA_HEADER_SIZE, MASK_32
-from ..wire.numbering import Numbering
 from ..wire.octets import Writer, write_i_data
+from ..wire.serial import Numbering
 from ..wire.tlv import PADDING
 from .message import ANY_KEY, ANY_PATH, BEGUN, LEFT, WHOLE, OutboundMessage
 from .outgoing_stream import GONE, TRIES, OutgoingStream

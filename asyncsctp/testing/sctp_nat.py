@@ -11,27 +11,8 @@ from ipaddress import ip_address
 from struct import Struct
 from typing import Final, NamedTuple, final
 
-from ..wire import tlv
+from ..wire import constants, tlv
 from ..wire.causes import MAX_INFO_SIZE
-from ..wire.constants import (
-    ABORT,
-    ASCONF,
-    CAUSE_MISSING_STATE,
-    CAUSE_PORT_COLLISION,
-    CAUSE_VTAG_COLLISION,
-    CHUNK_HEADER_SIZE,
-    COMMON_HEADER_SIZE,
-    ERROR,
-    FLAG_MIDDLEBOX,
-    FLAG_TAG_REFLECTED,
-    INIT,
-    INIT_ACK,
-    IPV4_HEADER_SIZE,
-    PARAM_DISABLE_RESTART,
-    PARAM_VTAGS,
-    SHUTDOWN_COMPLETE,
-    UDP_HEADER_SIZE,
-)
 from ..wire.packet import Seal, read_header
 from .host import Address
 from .nat import Answer, Refusal, Translator
@@ -49,14 +30,14 @@ _DONT_FRAGMENT: Final = 0x4000
 _TTL: Final = 64
 
 #: The kinds of chunk that may carry the tag of their receiver's peer.
-_MAY_REFLECT: Final = frozenset({ABORT, ERROR, SHUTDOWN_COMPLETE})
+_MAY_REFLECT: Final = frozenset({constants.ABORT, constants.ERROR, constants.SHUTDOWN_COMPLETE})
 #: Section 6.4.1: packets with these are not answered by an ERROR.
-_NOT_ANSWERED: Final = frozenset({ABORT, SHUTDOWN_COMPLETE, INIT_ACK})
+_NOT_ANSWERED: Final = frozenset({constants.ABORT, constants.SHUTDOWN_COMPLETE, constants.INIT_ACK})
 
 _CAUSES: Final = {
-    Refusal.PORT_COLLISION: CAUSE_PORT_COLLISION,
-    Refusal.VTAG_COLLISION: CAUSE_VTAG_COLLISION,
-    Refusal.MISSING_STATE: CAUSE_MISSING_STATE,
+    Refusal.PORT_COLLISION: constants.CAUSE_PORT_COLLISION,
+    Refusal.VTAG_COLLISION: constants.CAUSE_VTAG_COLLISION,
+    Refusal.MISSING_STATE: constants.CAUSE_MISSING_STATE,
 }
 
 
@@ -110,11 +91,11 @@ class _Packet(NamedTuple):
     @property
     def reflects_tag(self) -> bool:
         """True if its tag is the one that its receiver's peer has chosen: the T bit."""
-        return any(chunk.kind in _MAY_REFLECT and chunk.flags & FLAG_TAG_REFLECTED for chunk in self.chunks)
+        return any(chunk.kind in _MAY_REFLECT and chunk.flags & constants.FLAG_TAG_REFLECTED for chunk in self.chunks)
 
     @property
     def is_from_middlebox(self) -> bool:
-        return any(chunk.kind == ERROR and chunk.flags & FLAG_MIDDLEBOX for chunk in self.chunks)
+        return any(chunk.kind == constants.ERROR and chunk.flags & constants.FLAG_MIDDLEBOX for chunk in self.chunks)
 
 
 @final
@@ -155,7 +136,7 @@ class SctpNat(Translator):
         packet = _read(data)
         if packet is None:
             return self._drop(Refusal.MALFORMED)
-        admit = self._admit_init if packet.starts_with(INIT) else self._admit
+        admit = self._admit_init if packet.starts_with(constants.INIT) else self._admit
         refusal = admit(packet, source, destination, now)
         return self._drop(refusal) if refusal is not None else (self.outside, source[1])
 
@@ -164,7 +145,7 @@ class SctpNat(Translator):
         if packet is None:
             return self._drop(Refusal.MALFORMED)
         entries = self._live(packet.destination_port, packet.source_port, now)
-        if packet.starts_with(INIT):
+        if packet.starts_with(constants.INIT):
             entry = self._accept_init(packet, entries)
         elif packet.reflects_tag:
             entry = _lookup(entries, remote_vtag=packet.tag)
@@ -173,12 +154,14 @@ class SctpNat(Translator):
         if entry is None:
             return self._drop(Refusal.UNKNOWN)
         inside = entry.binding.internal_address, port
-        if packet.starts_with(INIT_ACK):
+        if packet.starts_with(constants.INIT_ACK):
             refusal = self._accept_init_ack(packet, entry, entries)
             if refusal is not None:
                 # Section 6.2.1: the same addresses and port numbers as the packet containing the INIT ACK.
                 seal = Seal(packet.source_port, packet.destination_port, packet.tag)
-                self._answer(source, inside, seal, ABORT, FLAG_MIDDLEBOX, refusal, _first_chunk(packet))
+                self._answer(
+                    source, inside, seal, constants.ABORT, constants.FLAG_MIDDLEBOX, refusal, _first_chunk(packet)
+                )
                 return self._drop(refusal)
         entry.used_at = now
         return inside
@@ -202,7 +185,9 @@ class SctpNat(Translator):
         else:
             # As an ABORT that answers an INIT out of the blue (RFC 9260 section 8.4): it has the Initiate Tag.
             seal = Seal(packet.destination_port, packet.source_port, tag)
-            self._answer(destination, source, seal, ABORT, FLAG_MIDDLEBOX, refusal, _first_chunk(packet))
+            self._answer(
+                destination, source, seal, constants.ABORT, constants.FLAG_MIDDLEBOX, refusal, _first_chunk(packet)
+            )
         return refusal
 
     def _admit(self, packet: _Packet, source: Address, destination: Address, now: float) -> Refusal | None:
@@ -216,7 +201,7 @@ class SctpNat(Translator):
             entry.used_at = now
             entry.is_used = True
             return None
-        asconf = packet.find(ASCONF)
+        asconf = packet.find(constants.ASCONF)
         wanted = _read_asconf(packet, asconf, source[0]) if asconf is not None else None
         if asconf is not None and wanted is not None:
             return self._recover(packet, asconf, wanted, source, destination, now)
@@ -291,7 +276,15 @@ class SctpNat(Translator):
     def _report(self, packet: _Packet, source: Address, destination: Address, why: Refusal, info: bytes) -> None:
         """Send an ERROR to the sender of a packet: its tag is reflected (section 6.4)."""
         seal = Seal(packet.destination_port, packet.source_port, packet.tag)
-        self._answer(destination, source, seal, ERROR, FLAG_MIDDLEBOX | FLAG_TAG_REFLECTED, why, info)
+        self._answer(
+            destination,
+            source,
+            seal,
+            constants.ERROR,
+            constants.FLAG_MIDDLEBOX | constants.FLAG_TAG_REFLECTED,
+            why,
+            info,
+        )
 
     def _answer(
         self, source: Address, destination: Address, seal: Seal, kind: int, flags: int, why: Refusal, info: bytes
@@ -345,7 +338,7 @@ def _read(data: bytes) -> _Packet | None:
     except tlv.Malformed:
         return None
     try:
-        for first16, start, _, end in tlv.walk(data, COMMON_HEADER_SIZE, len(data)):
+        for first16, start, _, end in tlv.walk(data, constants.COMMON_HEADER_SIZE, len(data)):
             chunks.append(_Chunk(first16 >> 8, first16 & 0xFF, start, end))
     except tlv.Malformed:
         pass
@@ -355,23 +348,23 @@ def _read(data: bytes) -> _Packet | None:
 def _read_initiation(packet: _Packet) -> tuple[int, bool]:
     """Return the Initiate Tag of a packet with an INIT or INIT ACK, 0 for none, and whether it disables restarts."""
     _, _, start, end = packet.chunks[0]
-    at = start + CHUNK_HEADER_SIZE
+    at = start + constants.CHUNK_HEADER_SIZE
     if end - at < _INIT_FIXED:
         return 0, False
     tag: int = _U32.unpack_from(packet.data, at)[0]
-    return tag, PARAM_DISABLE_RESTART in _parameters(packet.data, at + _INIT_FIXED, end)
+    return tag, constants.PARAM_DISABLE_RESTART in _parameters(packet.data, at + _INIT_FIXED, end)
 
 
 def _read_asconf(packet: _Packet, asconf: _Chunk, internal_address: str) -> Binding | None:
     """Return the binding that the VTags parameter of an ASCONF describes; `None` without a whole one."""
-    found = _parameters(packet.data, asconf.start + CHUNK_HEADER_SIZE + _ASCONF_FIXED, asconf.end)
-    value = found.get(PARAM_VTAGS, b"")
+    found = _parameters(packet.data, asconf.start + constants.CHUNK_HEADER_SIZE + _ASCONF_FIXED, asconf.end)
+    value = found.get(constants.PARAM_VTAGS, b"")
     if len(value) != _VTAGS.size:
         return None
     _, internal_vtag, remote_vtag = _VTAGS.unpack(value)
     if not internal_vtag or not remote_vtag:
         return None
-    disables_restart = PARAM_DISABLE_RESTART in found
+    disables_restart = constants.PARAM_DISABLE_RESTART in found
     ports = packet.source_port, packet.destination_port
     return Binding(internal_vtag, ports[0], remote_vtag, ports[1], internal_address, disables_restart)
 
@@ -393,12 +386,12 @@ def _first_chunk(packet: _Packet) -> bytes:
 
 def _ip_packet(source: Address, destination: Address, data: bytes) -> bytes:
     """Return the IP packet with a UDP datagram, as it came from inside; UDP's checksum is left out."""
-    size = UDP_HEADER_SIZE + len(data)
+    size = constants.UDP_HEADER_SIZE + len(data)
     ends = ip_address(source[0]).packed + ip_address(destination[0]).packed
     if ":" in source[0]:
         header = _IPV6.pack(6 << 28, size, _UDP_PROTOCOL, _TTL)
     else:
-        fields = (0x45, 0, IPV4_HEADER_SIZE + size, 0, _DONT_FRAGMENT, _TTL, _UDP_PROTOCOL)
+        fields = (0x45, 0, constants.IPV4_HEADER_SIZE + size, 0, _DONT_FRAGMENT, _TTL, _UDP_PROTOCOL)
         header = _IPV4.pack(*fields, _internet_checksum(_IPV4.pack(*fields, 0) + ends))
     return header + ends + _UDP.pack(source[1], destination[1], size, 0) + data
 

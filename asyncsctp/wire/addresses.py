@@ -6,7 +6,7 @@ Only addresses that can never be a destination are refused here. Whether one can
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from . import tlv
@@ -21,14 +21,12 @@ _BROADCAST: Final = b"\xff\xff\xff\xff"
 _MULTICAST: Final = 0xE0  # the first four bits
 
 
-def address_type(address: str) -> int:
-    """Return the parameter type that carries this address."""
-    return _TYPES[len(_parse(address).packed)]
-
-
 def pack_address(address: str) -> bytes:
     """Pack the parameter for an address literal; an IPv4-mapped IPv6 address goes as the IPv4 address that it is."""
-    packed = _parse(address).packed
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped  # section 3.3.2.1.2: a sender MUST NOT use an IPv4-mapped IPv6 address
+    packed = parsed.packed
     return tlv.pack(_TYPES[len(packed)], packed)
 
 
@@ -48,11 +46,3 @@ def _read_ipv4(value: bytes) -> str | None:
     if value[0] & 0xF0 == _MULTICAST or value in (_ANY, _BROADCAST):
         return None
     return f"{value[0]}.{value[1]}.{value[2]}.{value[3]}"
-
-
-def _parse(address: str) -> IPv4Address | IPv6Address:
-    parsed = ip_address(address)
-    # Section 3.3.2.1.2: a sender MUST NOT use an IPv4-mapped IPv6 address.
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        return parsed.ipv4_mapped
-    return parsed

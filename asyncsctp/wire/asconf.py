@@ -11,25 +11,9 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from ..errors import Cause
-from . import tlv
+from . import constants, tlv
 from .addresses import ADDRESS_SIZES, pack_address, read_address
 from .causes import read_causes_leniently
-from .constants import (
-    ASCONF,
-    ASCONF_ACK,
-    PARAM_ADAPTATION,
-    PARAM_ADD_ADDRESS,
-    PARAM_DELETE_ADDRESS,
-    PARAM_DISABLE_RESTART,
-    PARAM_ERROR_CAUSE,
-    PARAM_HOST_NAME,
-    PARAM_IPV4_ADDRESS,
-    PARAM_IPV6_ADDRESS,
-    PARAM_SET_PRIMARY,
-    PARAM_SUCCESS,
-    PARAM_SUPPORTED_EXTENSIONS,
-    PARAM_VTAGS,
-)
 from .tlv import HEADER_SIZE, U32, Malformed
 
 #: The address that stands for the source of the packet (section 4.2).
@@ -41,17 +25,19 @@ WILDCARDS: Final = frozenset({ANY_IPV4, ANY_IPV6})
 MAX_REQUESTS: Final = 64
 
 _VTAGS: Final = Struct("!III")
-_OF_ADDRESSES: Final = frozenset({PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS, PARAM_SET_PRIMARY})
+_OF_ADDRESSES: Final = frozenset(
+    {constants.PARAM_ADD_ADDRESS, constants.PARAM_DELETE_ADDRESS, constants.PARAM_SET_PRIMARY}
+)
 #: Section 4.2: where they are not allowed they are to be ignored.
 _MISPLACED: Final = frozenset(
     {
-        PARAM_IPV4_ADDRESS,
-        PARAM_IPV6_ADDRESS,
-        PARAM_HOST_NAME,
-        PARAM_ERROR_CAUSE,
-        PARAM_SUCCESS,
-        PARAM_ADAPTATION,
-        PARAM_SUPPORTED_EXTENSIONS,
+        constants.PARAM_IPV4_ADDRESS,
+        constants.PARAM_IPV6_ADDRESS,
+        constants.PARAM_HOST_NAME,
+        constants.PARAM_ERROR_CAUSE,
+        constants.PARAM_SUCCESS,
+        constants.PARAM_ADAPTATION,
+        constants.PARAM_SUPPORTED_EXTENSIONS,
     }
 )
 
@@ -88,7 +74,7 @@ class Response(NamedTuple):
 
 def pack_asconf(number: int, address: str, parameters: Sequence[bytes]) -> bytes:
     """Pack the chunk, section 4.1.1; `address` may be one of `WILDCARDS`."""
-    return tlv.pack_enclosing(ASCONF << 8, pack_address(address) + b"".join(parameters), U32.pack(number))
+    return tlv.pack_enclosing(constants.ASCONF << 8, pack_address(address) + b"".join(parameters), U32.pack(number))
 
 
 def pack_request(kind: int, correlation: int, address: str) -> bytes:
@@ -98,27 +84,27 @@ def pack_request(kind: int, correlation: int, address: str) -> bytes:
 
 def pack_vtags(correlation: int, internal_tag: int, remote_tag: int) -> bytes:
     """Pack VTags, draft natsupp section 5.3.2: the tag that we chose, and the peer's."""
-    return tlv.pack(PARAM_VTAGS, _VTAGS.pack(correlation, internal_tag, remote_tag))
+    return tlv.pack(constants.PARAM_VTAGS, _VTAGS.pack(correlation, internal_tag, remote_tag))
 
 
 def pack_disable_restart() -> bytes:
     """Pack Disable Restart, draft natsupp section 5.3.1, for ASCONF, INIT and INIT ACK."""
-    return tlv.pack(PARAM_DISABLE_RESTART)
+    return tlv.pack(constants.PARAM_DISABLE_RESTART)
 
 
 def pack_asconf_ack(number: int, responses: Sequence[bytes] = ()) -> bytes:
     """Pack the chunk, section 4.1.2; without responses all was done."""
-    return tlv.pack_enclosing(ASCONF_ACK << 8, b"".join(responses), U32.pack(number))
+    return tlv.pack_enclosing(constants.ASCONF_ACK << 8, b"".join(responses), U32.pack(number))
 
 
 def pack_success(correlation: int) -> bytes:
     """Pack a Success Indication, section 4.2.5."""
-    return tlv.pack(PARAM_SUCCESS, U32.pack(correlation))
+    return tlv.pack(constants.PARAM_SUCCESS, U32.pack(correlation))
 
 
 def pack_failure(correlation: int, cause: bytes) -> bytes:
     """Pack an Error Cause Indication, section 4.2.3, around a packed cause."""
-    return tlv.pack_enclosing(PARAM_ERROR_CAUSE, cause, U32.pack(correlation))
+    return tlv.pack_enclosing(constants.PARAM_ERROR_CAUSE, cause, U32.pack(correlation))
 
 
 def read_asconf(data: bytes, start: int, end: int) -> AsconfChunk:
@@ -131,7 +117,7 @@ def read_asconf(data: bytes, start: int, end: int) -> AsconfChunk:
     requests: list[Request] = []
     for kind, at, value, value_end in tlv.walk(data, start + U32.size, end):
         if address is None:
-            if kind == PARAM_HOST_NAME:
+            if kind == constants.PARAM_HOST_NAME:
                 continue  # section 4.1.1
             address = _read_lookup(kind, data[value:value_end])
         elif kind not in _MISPLACED:
@@ -151,7 +137,7 @@ def read_lookup(data: bytes, start: int, end: int) -> tuple[int, str]:
     """Return sequence number and Address Parameter alone, to find the association by (section 5.2 D2)."""
     number: int = tlv.read_fields(U32, data, start, end)[0]
     for kind, _, value, value_end in tlv.walk(data, start + U32.size, end):
-        if kind != PARAM_HOST_NAME:
+        if kind != constants.PARAM_HOST_NAME:
             return number, _read_lookup(kind, data[value:value_end])
     raise Malformed("an ASCONF without an Address Parameter")
 
@@ -161,11 +147,11 @@ def read_asconf_ack(data: bytes, start: int, end: int) -> tuple[int, list[Respon
     number: int = tlv.read_fields(U32, data, start, end)[0]
     responses: list[Response] = []
     for kind, _, at, value_end in tlv.walk(data, start + U32.size, end):
-        if kind not in (PARAM_SUCCESS, PARAM_ERROR_CAUSE) or value_end - at < U32.size:
+        if kind not in (constants.PARAM_SUCCESS, constants.PARAM_ERROR_CAUSE) or value_end - at < U32.size:
             continue
         correlation = int.from_bytes(data[at : at + U32.size])
-        causes = read_causes_leniently(data[at + U32.size : value_end]) if kind == PARAM_ERROR_CAUSE else ()
-        responses.append(Response(correlation, kind == PARAM_SUCCESS, causes))
+        causes = read_causes_leniently(data[at + U32.size : value_end]) if kind == constants.PARAM_ERROR_CAUSE else ()
+        responses.append(Response(correlation, kind == constants.PARAM_SUCCESS, causes))
         if len(responses) > MAX_REQUESTS:
             break
     return number, responses
@@ -186,17 +172,17 @@ def _read_request(kind: int, parameter: bytes) -> Request | None:
         inner, end = tlv.item(parameter, at, len(parameter))
         literal = _read_literal(inner, parameter[at + HEADER_SIZE : end]) if inner in ADDRESS_SIZES else ""
         return Request(kind, correlation, literal, parameter)
-    if kind == PARAM_VTAGS:
+    if kind == constants.PARAM_VTAGS:
         if size != _VTAGS.size:
             raise Malformed(f"VTags with {size} bytes of value")
         _, internal_tag, remote_tag = _VTAGS.unpack_from(parameter, HEADER_SIZE)
         return Request(kind, correlation, "", parameter, (internal_tag, remote_tag))
-    if kind == PARAM_DISABLE_RESTART or tlv.reports_parameter(kind):
+    if kind == constants.PARAM_DISABLE_RESTART or tlv.reports_parameter(kind):
         return Request(kind, correlation, "", parameter)
     return None
 
 
 def _read_literal(kind: int, value: bytes) -> str:
     if len(value) == ADDRESS_SIZES[kind] and not any(value):
-        return ANY_IPV4 if kind == PARAM_IPV4_ADDRESS else ANY_IPV6
+        return ANY_IPV4 if kind == constants.PARAM_IPV4_ADDRESS else ANY_IPV6
     return read_address(kind, value) or ""

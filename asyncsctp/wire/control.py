@@ -9,64 +9,46 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final
 
-from . import causes, tlv
-from .constants import (
-    ABORT,
-    ASCONF,
-    ASCONF_ACK,
-    COOKIE_ACK,
-    COOKIE_ECHO,
-    CWR,
-    ECNE,
-    ERROR,
-    FLAG_TAG_REFLECTED,
-    HEARTBEAT,
-    HEARTBEAT_ACK,
-    INIT,
-    INIT_ACK,
-    PAD,
-    PARAM_HEARTBEAT_INFO,
-    SHUTDOWN,
-    SHUTDOWN_ACK,
-    SHUTDOWN_COMPLETE,
-)
+from . import causes, constants, tlv
 from .tlv import HEADER_SIZE, U32, Malformed
 
 #: So many parameters of a HEARTBEAT ACK are looked at for the one that we sent.
 _MOST_PARAMETERS: Final = 8
 #: What can't do without any of its bytes.
-_WHOLE: Final = frozenset({ASCONF, ASCONF_ACK, COOKIE_ECHO, INIT, INIT_ACK})
+_WHOLE: Final = frozenset(
+    {constants.ASCONF, constants.ASCONF_ACK, constants.COOKIE_ECHO, constants.INIT, constants.INIT_ACK}
+)
 
-
-_COOKIE_ACK: Final = tlv.pack(COOKIE_ACK << 8)
-_SHUTDOWN_ACK: Final = tlv.pack(SHUTDOWN_ACK << 8)
-_SHUTDOWN_COMPLETE: Final = tlv.pack(SHUTDOWN_COMPLETE << 8)
+_COOKIE_ACK: Final = tlv.pack(constants.COOKIE_ACK << 8)
+_SHUTDOWN_ACK: Final = tlv.pack(constants.SHUTDOWN_ACK << 8)
+_SHUTDOWN_COMPLETE: Final = tlv.pack(constants.SHUTDOWN_COMPLETE << 8)
+_SHUTDOWN_COMPLETE_REFLECTED: Final = tlv.pack(constants.SHUTDOWN_COMPLETE << 8 | constants.FLAG_TAG_REFLECTED)
 
 
 def pack_heartbeat(info: bytes) -> bytes:
-    return tlv.pack_enclosing(HEARTBEAT << 8, tlv.pack(PARAM_HEARTBEAT_INFO, info))
+    return tlv.pack_enclosing(constants.HEARTBEAT << 8, tlv.pack(constants.PARAM_HEARTBEAT_INFO, info))
 
 
 def pack_heartbeat_ack(info: bytes) -> bytes:
-    return tlv.pack_enclosing(HEARTBEAT_ACK << 8, tlv.pack(PARAM_HEARTBEAT_INFO, info))
+    return tlv.pack_enclosing(constants.HEARTBEAT_ACK << 8, tlv.pack(constants.PARAM_HEARTBEAT_INFO, info))
 
 
 def read_heartbeat(data: bytes, start: int, end: int) -> bytes:
     """Return the Sender-Specific Heartbeat Info of a HEARTBEAT or HEARTBEAT ACK, which is mandatory."""
     for kind, _, value_start, value_end in islice(tlv.walk(data, start, end), _MOST_PARAMETERS):
-        if kind == PARAM_HEARTBEAT_INFO:
+        if kind == constants.PARAM_HEARTBEAT_INFO:
             return data[value_start:value_end]
     raise Malformed("a HEARTBEAT without Heartbeat Info")
 
 
 def pack_abort(packed: bytes = b"", reflected: bool = False) -> bytes:
     """Pack an ABORT with these causes; `reflected` sets the T bit: its packet carries the tag that we received."""
-    return tlv.pack_enclosing(ABORT << 8 | (FLAG_TAG_REFLECTED if reflected else 0), packed)
+    return tlv.pack_enclosing(constants.ABORT << 8 | (constants.FLAG_TAG_REFLECTED if reflected else 0), packed)
 
 
 def pack_error(packed: bytes) -> bytes:
     """Pack an ERROR with these causes."""
-    return tlv.pack_enclosing(ERROR << 8, packed)
+    return tlv.pack_enclosing(constants.ERROR << 8, packed)
 
 
 def fit(body: bytes, space: int) -> bytes:
@@ -83,14 +65,14 @@ def fit(body: bytes, space: int) -> bytes:
         kind = first16 >> 8
         if len(kept) + (end - at + 3 & -4) <= space or kind in _WHOLE:
             kept += tlv.pad(body[at:end])
-        elif kind in (ABORT, ERROR) and len(kept) + HEADER_SIZE <= space:
+        elif kind in (constants.ABORT, constants.ERROR) and len(kept) + HEADER_SIZE <= space:
             kept += tlv.pack_enclosing(first16, causes.shorten(body[start:end], space - len(kept) - HEADER_SIZE))
     return kept
 
 
 def pack_cookie_echo(cookie: bytes) -> bytes:
     """Pack a COOKIE ECHO: its value is the cookie itself, not a parameter (section 3.3.11)."""
-    return tlv.pack(COOKIE_ECHO << 8, cookie)
+    return tlv.pack(constants.COOKIE_ECHO << 8, cookie)
 
 
 def pack_cookie_ack() -> bytes:
@@ -98,7 +80,7 @@ def pack_cookie_ack() -> bytes:
 
 
 def pack_shutdown(wire_cumulative_tsn: int) -> bytes:
-    return tlv.pack(SHUTDOWN << 8, U32.pack(wire_cumulative_tsn))
+    return tlv.pack(constants.SHUTDOWN << 8, U32.pack(wire_cumulative_tsn))
 
 
 def pack_shutdown_ack() -> bytes:
@@ -106,11 +88,11 @@ def pack_shutdown_ack() -> bytes:
 
 
 def pack_shutdown_complete(reflected: bool = False) -> bytes:
-    return tlv.pack(SHUTDOWN_COMPLETE << 8 | FLAG_TAG_REFLECTED) if reflected else _SHUTDOWN_COMPLETE
+    return _SHUTDOWN_COMPLETE_REFLECTED if reflected else _SHUTDOWN_COMPLETE
 
 
 def pack_ecne(wire_lowest_tsn: int) -> bytes:
-    return tlv.pack(ECNE << 8, U32.pack(wire_lowest_tsn))
+    return tlv.pack(constants.ECNE << 8, U32.pack(wire_lowest_tsn))
 
 
 def read_ecne(data: bytes, start: int, end: int) -> tuple[int, int]:
@@ -123,14 +105,14 @@ def read_ecne(data: bytes, start: int, end: int) -> tuple[int, int]:
 
 
 def pack_cwr(wire_lowest_tsn: int) -> bytes:
-    return tlv.pack(CWR << 8, U32.pack(wire_lowest_tsn))
+    return tlv.pack(constants.CWR << 8, U32.pack(wire_lowest_tsn))
 
 
 def pack_pad(size: int) -> bytes:
     """Pack a chunk of `size` bytes in all, a multiple of 4, that every receiver discards (RFC 4820 section 3)."""
     if size < HEADER_SIZE or size & 3:
         raise ValueError(f"no PAD chunk has {size} bytes")
-    return tlv.pack(PAD << 8, bytes(size - HEADER_SIZE))
+    return tlv.pack(constants.PAD << 8, bytes(size - HEADER_SIZE))
 
 
 def read_tsn(data: bytes, start: int, end: int) -> int:

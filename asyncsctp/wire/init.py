@@ -11,29 +11,9 @@ from functools import lru_cache
 from struct import Struct, pack, unpack
 from typing import Final, NamedTuple
 
-from . import auth, tlv
+from . import auth, constants, tlv
 from .addresses import ADDRESS_SIZES, pack_address, read_address
 from .auth import AuthParameters
-from .constants import (
-    FORWARD_TSN,
-    INIT,
-    INIT_ACK,
-    MASK_32,
-    PARAM_ADAPTATION,
-    PARAM_CHUNK_LIST,
-    PARAM_COOKIE_PRESERVATIVE,
-    PARAM_DISABLE_RESTART,
-    PARAM_ECN_CAPABLE,
-    PARAM_FORWARD_TSN_SUPPORTED,
-    PARAM_HMAC_ALGORITHMS,
-    PARAM_HOST_NAME,
-    PARAM_RANDOM,
-    PARAM_SET_PRIMARY,
-    PARAM_STATE_COOKIE,
-    PARAM_SUPPORTED_ADDRESS_TYPES,
-    PARAM_SUPPORTED_EXTENSIONS,
-    PARAM_UNRECOGNIZED,
-)
 from .tlv import Malformed
 
 #: How many addresses of a peer's list are looked at.
@@ -45,9 +25,9 @@ _USUAL_SIZE: Final = 64
 
 _FIXED: Final = Struct("!IIHHI")
 _FIXED_FIELDS: Final = 5
-_ECN_CAPABLE: Final = tlv.pack(PARAM_ECN_CAPABLE)  # RFC 4960 appendix A
-_DISABLE_RESTART: Final = tlv.pack(PARAM_DISABLE_RESTART)  # draft natsupp section 5.3.1
-_OF_AUTH: Final = frozenset({PARAM_RANDOM, PARAM_CHUNK_LIST, PARAM_HMAC_ALGORITHMS})
+_ECN_CAPABLE: Final = tlv.pack(constants.PARAM_ECN_CAPABLE)  # RFC 4960 appendix A
+_DISABLE_RESTART: Final = tlv.pack(constants.PARAM_DISABLE_RESTART)  # draft natsupp section 5.3.1
+_OF_AUTH: Final = frozenset({constants.PARAM_RANDOM, constants.PARAM_CHUNK_LIST, constants.PARAM_HMAC_ALGORITHMS})
 
 
 class Init(NamedTuple):
@@ -86,37 +66,44 @@ class Init(NamedTuple):
     host_name: bytes = b""
 
 
+_SILENT: Final = Init(0, 0, 0, 0, 0)
+
+
 def pack_init(init: Init, ack: bool) -> bytes:
     """Pack the chunk. An INIT of nothing but the fixed part is what the plainest peers understand."""
     items = []
     if ack and init.cookie is not None:
-        items.append(tlv.pack(PARAM_STATE_COOKIE, init.cookie))
+        items.append(tlv.pack(constants.PARAM_STATE_COOKIE, init.cookie))
     if not ack and init.supported_address_types is not None:
         types = sorted(init.supported_address_types)
-        items.append(tlv.pack(PARAM_SUPPORTED_ADDRESS_TYPES, pack(f"!{len(types)}H", *types)))
+        items.append(tlv.pack(constants.PARAM_SUPPORTED_ADDRESS_TYPES, pack(f"!{len(types)}H", *types)))
     if not ack and init.preservative_ms:
-        items.append(tlv.pack(PARAM_COOKIE_PRESERVATIVE, tlv.U32.pack(min(init.preservative_ms, MASK_32))))
+        items.append(
+            tlv.pack(constants.PARAM_COOKIE_PRESERVATIVE, tlv.U32.pack(min(init.preservative_ms, constants.MASK_32)))
+        )
     if init.auth is not None:
         items.append(auth.pack_auth_parameters(init.auth))
     if ack and init.unrecognized:
         # Section 3.2.2: they MUST go into the INIT ACK.
         items += map(pack_unrecognized, init.unrecognized)
-    return _enclose(INIT_ACK if ack else INIT, init, init.outgoing_streams, items, init.ecn, init.extensions)
+    return _enclose(
+        constants.INIT_ACK if ack else constants.INIT, init, init.outgoing_streams, items, init.ecn, init.extensions
+    )
 
 
 def pack_init_ack(
     ours: Init, cookie: bytes, outgoing_streams: int, ecn: bool, extensions: frozenset[int], says_auth: bool
 ) -> bytes:
     """Pack the INIT ACK of a side that offers `ours`; of what is given here it says that instead."""
-    items = [tlv.pack(PARAM_STATE_COOKIE, cookie)]
+    items = [tlv.pack(constants.PARAM_STATE_COOKIE, cookie)]
     if says_auth and ours.auth is not None:
         items.append(auth.pack_auth_parameters(ours.auth))
-    return _enclose(INIT_ACK, ours, outgoing_streams, items, ecn, extensions)
+    return _enclose(constants.INIT_ACK, ours, outgoing_streams, items, ecn, extensions)
 
 
 def pack_unrecognized(parameter: bytes) -> bytes:
     """Pack an Unrecognized Parameter, section 3.3.3.1.2, around a whole parameter of the INIT."""
-    return tlv.pack(PARAM_UNRECOGNIZED, parameter)
+    return tlv.pack(constants.PARAM_UNRECOGNIZED, parameter)
 
 
 def _enclose(
@@ -148,15 +135,15 @@ def _pack_common(
     if ecn:
         items.append(_ECN_CAPABLE)
     if adaptation is not None:  # RFC 5061 section 4.2.6
-        items.append(tlv.pack(PARAM_ADAPTATION, tlv.U32.pack(adaptation)))
+        items.append(tlv.pack(constants.PARAM_ADAPTATION, tlv.U32.pack(adaptation)))
     if primary:  # RFC 5061 section 4.2.4: nobody answers, so that its id is 0
-        items.append(tlv.pack_enclosing(PARAM_SET_PRIMARY, pack_address(primary), tlv.U32.pack(0)))
+        items.append(tlv.pack_enclosing(constants.PARAM_SET_PRIMARY, pack_address(primary), tlv.U32.pack(0)))
     if disable_restart:
         items.append(_DISABLE_RESTART)
-    if FORWARD_TSN in extensions:  # RFC 3758 section 3.1
-        items.append(tlv.pack(PARAM_FORWARD_TSN_SUPPORTED))
+    if constants.FORWARD_TSN in extensions:  # RFC 3758 section 3.1
+        items.append(tlv.pack(constants.PARAM_FORWARD_TSN_SUPPORTED))
     if extensions:  # RFC 5061 section 4.2.7
-        items.append(tlv.pack(PARAM_SUPPORTED_EXTENSIONS, bytes(sorted(extensions))))
+        items.append(tlv.pack(constants.PARAM_SUPPORTED_EXTENSIONS, bytes(sorted(extensions))))
     return b"".join(items), -len(extensions) & 3
 
 
@@ -164,21 +151,12 @@ def read_init(data: bytes, start: int, end: int) -> Init:
     """Return what an INIT or INIT ACK chunk says, whose value stands between `start` and `end`."""
     fixed = tlv.read_fields(_FIXED, data, start, end)
     said = data[start + _FIXED.size : end]
-    if len(said) > _USUAL_SIZE:
-        return _read_parameters(said, *fixed)
-    return Init._make((*fixed, *_read_usual(said)[_FIXED_FIELDS:]))
+    parameters = _read_usual(said) if len(said) <= _USUAL_SIZE else _read_parameters(said)
+    return Init._make((*fixed, *parameters[_FIXED_FIELDS:]))
 
 
-@lru_cache(maxsize=64)
-def _read_usual(data: bytes) -> Init:
+def _read_parameters(data: bytes) -> Init:
     """Return what the parameters say; nothing is known of the fixed fields."""
-    return _read_parameters(data, 0, 0, 0, 0, 0)
-
-
-def _read_parameters(
-    data: bytes, initiate_tag: int, a_rwnd: int, outgoing_streams: int, incoming_streams: int, initial_tsn: int
-) -> Init:
-    """Return what the parameters say, beside the fixed fields."""
     addresses: dict[tuple[int, bytes], None] = {}
     lists_more = False
     supported_address_types: frozenset[int] | None = None
@@ -200,44 +178,39 @@ def _read_parameters(
                 addresses[kind, value] = None
             else:
                 lists_more = True
-        elif kind == PARAM_STATE_COOKIE:
+        elif kind == constants.PARAM_STATE_COOKIE:
             cookie = value
-        elif kind == PARAM_SUPPORTED_ADDRESS_TYPES:
+        elif kind == constants.PARAM_SUPPORTED_ADDRESS_TYPES:
             supported_address_types = _read_types(value)
-        elif kind == PARAM_COOKIE_PRESERVATIVE:
+        elif kind == constants.PARAM_COOKIE_PRESERVATIVE:
             if len(value) != tlv.U32.size:
                 raise Malformed(f"a Cookie Preservative of {len(value)} bytes")
             preservative_ms = int.from_bytes(value)
-        elif kind == PARAM_ECN_CAPABLE:
+        elif kind == constants.PARAM_ECN_CAPABLE:
             ecn = True
-        elif kind == PARAM_FORWARD_TSN_SUPPORTED:
-            extensions |= {FORWARD_TSN}
-        elif kind == PARAM_SUPPORTED_EXTENSIONS:
+        elif kind == constants.PARAM_FORWARD_TSN_SUPPORTED:
+            extensions |= {constants.FORWARD_TSN}
+        elif kind == constants.PARAM_SUPPORTED_EXTENSIONS:
             extensions |= frozenset(value)
         elif kind in _OF_AUTH:
             said = _hear(said or AuthParameters(), kind, value)
-        elif kind == PARAM_ADAPTATION:
+        elif kind == constants.PARAM_ADAPTATION:
             # One that can't be read is no reason to refuse the rest; nor is advice as to the primary path.
             adaptation = int.from_bytes(value) if len(value) == tlv.U32.size else None
-        elif kind == PARAM_SET_PRIMARY:
+        elif kind == constants.PARAM_SET_PRIMARY:
             primary = _read_primary(value)
-        elif kind == PARAM_DISABLE_RESTART:
+        elif kind == constants.PARAM_DISABLE_RESTART:
             disable_restart = True
-        elif kind == PARAM_UNRECOGNIZED:
+        elif kind == constants.PARAM_UNRECOGNIZED:
             reported.append(value)
-        elif kind == PARAM_HOST_NAME:
+        elif kind == constants.PARAM_HOST_NAME:
             host_name = data[at:value_end]
         else:
             if tlv.reports_parameter(kind):
                 unrecognized.append(data[at:value_end])
             if not tlv.skips_parameter(kind):
                 break
-    return Init(
-        initiate_tag=initiate_tag,
-        a_rwnd=a_rwnd,
-        outgoing_streams=outgoing_streams,
-        incoming_streams=incoming_streams,
-        initial_tsn=initial_tsn,
+    return _SILENT._replace(
         addresses=_destinations(addresses),
         lists_more=lists_more,
         supported_address_types=supported_address_types,
@@ -255,11 +228,14 @@ def _read_parameters(
     )
 
 
+_read_usual: Final = lru_cache(maxsize=64)(_read_parameters)
+
+
 def _hear(said: AuthParameters, kind: int, value: bytes) -> AuthParameters:
     """Add one more parameter to what a side says of authentication; each MUST come once (RFC 4895 section 3)."""
-    if kind == PARAM_RANDOM:
+    if kind == constants.PARAM_RANDOM:
         return said._replace(random=value, flawed=said.flawed or not value or said.random != b"")
-    if kind == PARAM_CHUNK_LIST:
+    if kind == constants.PARAM_CHUNK_LIST:
         return said._replace(chunks=value, flawed=said.flawed or said.chunks is not None)
     if said.hmacs or len(value) & 1:
         return said._replace(flawed=True)
@@ -270,7 +246,7 @@ def _read_types(value: bytes) -> frozenset[int]:
     if len(value) & 1:
         raise Malformed(f"Supported Address Types of {len(value)} bytes")
     # Section 3.3.2.1.5: the type of the Host Name Address MUST be ignored.
-    return frozenset(unpack(f"!{len(value) // 2}H", value)) - {PARAM_HOST_NAME}
+    return frozenset(unpack(f"!{len(value) // 2}H", value)) - {constants.PARAM_HOST_NAME}
 
 
 def _read_primary(value: bytes) -> str:

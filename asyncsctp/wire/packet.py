@@ -48,11 +48,6 @@ class Seal:
         return checksum == read_checksum(datagram)
 
 
-def pack_once(source_port: int, destination_port: int, tag: int, body: bytes) -> bytes:
-    """Pack a packet with these chunks, where no other of its kind is to be expected."""
-    return Seal(source_port, destination_port, tag).pack(body)
-
-
 def read_header(datagram: bytes) -> tuple[int, int, int]:
     """Return source port, destination port and verification tag of any packet, `Malformed` if it is too short."""
     if len(datagram) < COMMON_HEADER_SIZE:

@@ -6,7 +6,7 @@ SSNs have 16 bits, and are compared for equality or counted upwards alone: see `
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, final
 
 from .constants import MASK_32
 
@@ -26,3 +26,17 @@ def unwrap_upwards(value: int, lowest: int) -> int:
 def ahead(value: int, other: int) -> int:
     """Return by how much one number is ahead of another, either of which may be as on the wire; below 0: behind it."""
     return (value - other + _HALF & MASK_32) - _HALF
+
+
+@final
+class Numbering:
+    """How the peer counts the fragments of its I-DATA messages: `second` is the FSN of the second one.
+
+    RFC 8260 section 2.1 gives the first fragment FSN 0, which it has no field for, so that the second has FSN 1. Linux
+    gives the second FSN 0, and does not put together what is counted otherwise.
+    """
+
+    __slots__ = ("second",)
+
+    def __init__(self, second: int = 1) -> None:
+        self.second = second

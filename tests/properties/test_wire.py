@@ -15,6 +15,12 @@ from asyncsctp.errors import Cause
 from asyncsctp.wire import causes, control, packet, sack, tlv
 from asyncsctp.wire import init as init_chunk
 from asyncsctp.wire.auth import AuthParameters
+from asyncsctp.wire.constants import (
+    CAUSE_OUT_OF_RESOURCE,
+    CAUSE_UNRECOGNIZED_CHUNK,
+    CAUSE_UNRECOGNIZED_PARAMETERS,
+    CAUSE_USER_ABORT,
+)
 from asyncsctp.wire.octets import read_data
 from asyncsctp.wire.tlv import Malformed
 
@@ -92,13 +98,15 @@ cause_lists = st.lists(
         u16.map(causes.pack_invalid_stream),
         st.lists(u16, max_size=5).map(causes.pack_missing_parameters),
         u32.map(causes.pack_stale_cookie),
-        st.just(causes.pack_out_of_resource()),
+        st.just(causes.pack_cause(CAUSE_OUT_OF_RESOURCE)),
         destinations.map(lambda address: causes.pack_restart_with_new_addresses([address])),
-        st.binary(min_size=4, max_size=20).map(causes.pack_unrecognized_chunk),
+        st.binary(min_size=4, max_size=20).map(lambda info: causes.pack_cause(CAUSE_UNRECOGNIZED_CHUNK, info)),
         st.binary(max_size=20).map(causes.pack_unresolvable_address),
-        st.binary(max_size=20).map(lambda value: causes.pack_unrecognized_parameters([tlv.pack(0xC123, value)])),
+        st.binary(max_size=20).map(
+            lambda value: causes.pack_copies(CAUSE_UNRECOGNIZED_PARAMETERS, [tlv.pack(0xC123, value)])
+        ),
         u32.map(causes.pack_no_user_data),
-        st.binary(max_size=20).map(causes.pack_user_abort),
+        st.binary(max_size=20).map(lambda info: causes.pack_cause(CAUSE_USER_ABORT, info)),
         st.text(max_size=20).map(causes.pack_protocol_violation),
         st.builds(causes.pack_new_encapsulation_port, u16, u16),
     ),

@@ -23,8 +23,13 @@ from asyncsctp.wire.constants import (
     ASCONF,
     ASCONF_ACK,
     AUTH,
+    CAUSE_DELETE_LAST_ADDRESS,
+    CAUSE_DELETE_SOURCE_ADDRESS,
+    CAUSE_ILLEGAL_ASCONF_ACK,
     CAUSE_MISSING_PARAMETER,
+    CAUSE_NO_AUTHORIZATION,
     CAUSE_PROTOCOL_VIOLATION,
+    CAUSE_RESOURCE_SHORTAGE,
     CAUSE_UNSUPPORTED_HMAC,
     COOKIE_ACK,
     COOKIE_ECHO,
@@ -832,9 +837,11 @@ def test_keys_where_authentication_was_not_negotiated() -> None:
 def test_causes_are_named() -> None:
     """Section 4.1, RFC 5061 section 4.3."""
     address = tlv.pack(0xC002, b"\0\0\0\1" + tlv.pack(5, bytes(4)))
-    packed = causes.pack_unsupported_hmac(7) + causes.pack_delete_last_address(address)
-    packed += causes.pack_resource_shortage(address) + causes.pack_delete_source_address(address)
-    packed += causes.pack_illegal_asconf_ack() + causes.pack_no_authorization(address)
+    packed = causes.pack_unsupported_hmac(7) + causes.pack_copies(CAUSE_DELETE_LAST_ADDRESS, (address,))
+    packed += causes.pack_copies(CAUSE_RESOURCE_SHORTAGE, (address,)) + causes.pack_copies(
+        CAUSE_DELETE_SOURCE_ADDRESS, (address,)
+    )
+    packed += causes.pack_cause(CAUSE_ILLEGAL_ASCONF_ACK) + causes.pack_copies(CAUSE_NO_AUTHORIZATION, (address,))
     found = causes.read_causes(packed, 0, len(packed))
     assert [cause.code for cause in found] == [0x105, 0xA0, 0xA1, 0xA2, 0xA3, 0xA4]
     assert str(found[0]) == "unsupported HMAC identifier: 7"

@@ -16,6 +16,10 @@ from asyncsctp.wire.asconf import pack_failure, pack_success
 from asyncsctp.wire.constants import (
     ABORT,
     ASCONF,
+    CAUSE_NO_AUTHORIZATION,
+    CAUSE_RESOURCE_SHORTAGE,
+    CAUSE_UNRECOGNIZED_CHUNK,
+    CAUSE_UNRECOGNIZED_PARAMETERS,
     DATA,
     ERROR,
     HEARTBEAT,
@@ -30,7 +34,7 @@ from asyncsctp.wire.constants import (
 )
 from asyncsctp.wire.tlv import pack
 
-REFUSED = causes.pack_no_authorization(b"")
+REFUSED = causes.pack_copies(CAUSE_NO_AUTHORIZATION, (b"",))
 
 
 def kinds_and_addresses(script: Mobile) -> list[tuple[int, str]]:
@@ -95,7 +99,9 @@ def test_a6_an_error_is_told_with_its_cause() -> None:
     ticket.on_done = lambda: told.append(ticket.is_ok)
     script.flush()
     [request] = script.asked()[1].requests
-    script.acknowledge(0, [pack_failure(request.correlation, causes.pack_resource_shortage(request.parameter))])
+    script.acknowledge(
+        0, [pack_failure(request.correlation, causes.pack_copies(CAUSE_RESOURCE_SHORTAGE, (request.parameter,)))]
+    )
     assert told == [False]
     assert ticket.is_done
     assert not ticket.is_ok
@@ -137,7 +143,7 @@ def test_a9_a_peer_that_does_not_know_asconf_is_asked_no_more() -> None:
     script.flush()
     packet, _ = script.asked()
     chunk = bytes([ASCONF, 0, 0, 4 + len(packet.one(ASCONF).value)]) + packet.one(ASCONF).value
-    script.send(control.pack_error(causes.pack_unrecognized_chunk(chunk)))
+    script.send(control.pack_error(causes.pack_cause(CAUSE_UNRECOGNIZED_CHUNK, chunk)))
     assert all(ticket.is_done and not ticket.is_ok for ticket in tickets)
     script.advance(100.0)
     script.expect_nothing()
@@ -150,7 +156,7 @@ def test_a9_another_unknown_chunk_has_nothing_to_do_with_it() -> None:
     script = Mobile()
     ticket = script.association.asconf.request_primary(LOCAL[0])
     script.flush()
-    script.send(control.pack_error(causes.pack_unrecognized_chunk(b"\x82\0\0\4")))
+    script.send(control.pack_error(causes.pack_cause(CAUSE_UNRECOGNIZED_CHUNK, b"\x82\0\0\4")))
     script.take()
     assert not ticket.is_done
     script.acknowledge(0)
@@ -407,7 +413,7 @@ def test_f3a_a_peer_that_understands_no_additions_is_asked_for_none(what: str) -
     ticket = asconf.add_local(OURS) if what == "add" else asconf.remove_local(LOCAL[1])
     script.flush()
     [request] = script.asked()[1].requests
-    cause = causes.pack_unrecognized_parameters([request.parameter])
+    cause = causes.pack_copies(CAUSE_UNRECOGNIZED_PARAMETERS, [request.parameter])
     script.acknowledge(0, [pack_failure(request.correlation, cause)])
     assert not ticket.is_ok
     with pytest.raises(AsconfError):
@@ -423,7 +429,7 @@ def test_f3b_a_peer_that_understands_no_primaries_is_asked_for_none() -> None:
     asconf.request_primary(LOCAL[0])
     script.flush()
     [request] = script.asked()[1].requests
-    cause = causes.pack_unrecognized_parameters([request.parameter])
+    cause = causes.pack_copies(CAUSE_UNRECOGNIZED_PARAMETERS, [request.parameter])
     script.acknowledge(0, [pack_failure(request.correlation, cause)])
     with pytest.raises(AsconfError):
         asconf.request_primary(LOCAL[0])
@@ -527,7 +533,9 @@ def test_f10_an_address_that_the_peer_refuses_is_not_used() -> None:
     script.association.asconf.add_local(OURS)
     script.flush()
     [request] = script.asked()[1].requests
-    script.acknowledge(0, [pack_failure(request.correlation, causes.pack_resource_shortage(request.parameter))])
+    script.acknowledge(
+        0, [pack_failure(request.correlation, causes.pack_copies(CAUSE_RESOURCE_SHORTAGE, (request.parameter,)))]
+    )
     assert script.association.path_manager.local.sources == LOCAL[:1]
     script.association.asconf.add_local(OURS)  # one may try again
 
@@ -693,7 +701,7 @@ def test_a_nat_that_has_lost_its_state_is_told_of_the_association() -> None:
     assert packet.route.local == LOCAL[0]
     assert [each.kind for each in asconf.requests] == [PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS, PARAM_VTAGS]
     assert PARAM_DISABLE_RESTART not in [each.kind for each in asconf.requests]
-    unknown = causes.pack_unrecognized_parameters([asconf.requests[2].parameter])
+    unknown = causes.pack_copies(CAUSE_UNRECOGNIZED_PARAMETERS, [asconf.requests[2].parameter])
     responses = [pack_success(each.correlation) for each in asconf.requests[:2]]
     script.acknowledge(0, [*responses, pack_failure(asconf.requests[2].correlation, unknown)])
     assert ticket.is_ok  # VTags are for the NAT

@@ -28,6 +28,7 @@ from asyncsctp.wire.constants import (
     ASCONF_ACK,
     AUTH,
     CAUSE_PORT_COLLISION,
+    CAUSE_RESOURCE_SHORTAGE,
     CAUSE_VTAG_COLLISION,
     DATA,
     ERROR,
@@ -282,7 +283,9 @@ def test_a_peer_that_leaves_us_no_address_towards_it_is_not_waited_for_without_e
     settled(script, 0)
     ticket = script.association.asconf.change_local(OURS, LOCAL[0])
     script.flush()
-    settled(script, 1, pack_failure(2, causes.pack_resource_shortage(b"")), pack_success(3), local=OURS)
+    settled(
+        script, 1, pack_failure(2, causes.pack_copies(CAUSE_RESOURCE_SHORTAGE, (b"",))), pack_success(3), local=OURS
+    )
     assert ticket.is_done and not ticket.is_ok
     script.write(b"to nobody")
     script.advance(2000.0)

@@ -11,7 +11,7 @@ from asyncsctp.config import Config
 from asyncsctp.handlers.state import CLOSED
 from asyncsctp.paths.route import Route
 from asyncsctp.wire import causes, control, sack, tlv
-from asyncsctp.wire.constants import ABORT, I_DATA, INIT_ACK, SHUTDOWN_COMPLETE
+from asyncsctp.wire.constants import ABORT, CAUSE_OUT_OF_RESOURCE, I_DATA, INIT_ACK, SHUTDOWN_COMPLETE
 from asyncsctp.wire.init import pack_init
 
 TAG = 0x12345678
@@ -22,7 +22,7 @@ COMPLETED = (SHUTDOWN_COMPLETE, 1)
 DATA_CHUNK = data(PEER_TSN)
 SACK_CHUNK = sack.pack_sack(1, 2, [], [])
 HEARTBEAT_CHUNK = control.pack_heartbeat(b"x")
-ERROR_CHUNK = control.pack_error(causes.pack_out_of_resource())
+ERROR_CHUNK = control.pack_error(causes.pack_cause(CAUSE_OUT_OF_RESOURCE))
 STALE = control.pack_error(causes.pack_stale_cookie(5))
 UNKNOWN = tlv.pack(0xC1 << 8, b"unknown")
 
@@ -55,7 +55,7 @@ def solo_with_stranger(*items: bytes, tag: int = TAG, **options: object) -> list
         ((control.pack_shutdown_complete(reflected=True),), None),
         # Rule 7.
         ((STALE,), None),
-        ((control.pack_error(causes.pack_out_of_resource() + causes.pack_stale_cookie(5)),), None),
+        ((control.pack_error(causes.pack_cause(CAUSE_OUT_OF_RESOURCE) + causes.pack_stale_cookie(5)),), None),
         ((control.pack_cookie_ack(),), None),
         ((control.pack_cookie_ack(), DATA_CHUNK), None),
         # Rule 8.

@@ -40,7 +40,7 @@ def test_an_abort_by_the_user_has_the_peers_tag_and_a_cause_and_no_data() -> Non
 def test_an_abort_with_our_tag_ends_the_association_and_its_reason_is_told() -> None:
     """MUST remove the association; the Upper Layer Abort Reason SHOULD be made available."""
     script = Script()
-    script.send(pack_abort(causes.pack_user_abort(b"bye")))
+    script.send(pack_abort(causes.pack_cause(CAUSE_USER_ABORT, b"bye")))
     script.expect_nothing()
     assert script.state is CLOSED
     error = script.user.error

@@ -30,6 +30,7 @@ from ...wire.asconf import (
 )
 from ...wire.constants import (
     ASCONF,
+    CAUSE_ILLEGAL_ASCONF_ACK,
     CAUSE_UNRECOGNIZED_CHUNK,
     CAUSE_UNRECOGNIZED_PARAMETERS,
     MASK_32,
@@ -402,7 +403,7 @@ class AsconfRequester:
         number, responses = read_asconf_ack(data, start, end)
         if ahead(number, self._next_number) >= 0:  # F0, section 4.3.4
             error = AssociationAborted("the peer acknowledged an ASCONF that was never sent")
-            context.abort(causes.pack_illegal_asconf_ack(), error)
+            context.abort(causes.pack_cause(CAUSE_ILLEGAL_ASCONF_ACK), error)
             return
         request = self.current
         if request is None or not self.awaits(number):

@@ -7,7 +7,6 @@ in `asconf_requester`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import islice
 from typing import Final, final
 
@@ -300,17 +299,6 @@ def _pack_response(request: Request, result: int, whole: bool) -> bytes:
     parameter = request.parameter if whole else b""
     if result == constants.CAUSE_UNRESOLVABLE_ADDRESS:
         cause = causes.pack_unresolvable_address(parameter[_ADDRESS_AT:])
-    elif result == constants.CAUSE_UNRECOGNIZED_PARAMETERS:
-        cause = causes.pack_unrecognized_parameters([parameter] if parameter else [])
     else:
-        cause = _CAUSES[result](parameter)
+        cause = causes.pack_copies(result, (parameter,))
     return asconf.pack_failure(request.correlation, cause)
-
-
-#: How a cause is packed that holds the parameter which it is about.
-_CAUSES: Final[dict[int, Callable[[bytes], bytes]]] = {
-    constants.CAUSE_DELETE_LAST_ADDRESS: causes.pack_delete_last_address,
-    constants.CAUSE_DELETE_SOURCE_ADDRESS: causes.pack_delete_source_address,
-    constants.CAUSE_RESOURCE_SHORTAGE: causes.pack_resource_shortage,
-    constants.CAUSE_NO_AUTHORIZATION: causes.pack_no_authorization,
-}

@@ -23,6 +23,7 @@ from ...wire.constants import (
     AUTH,
     CAUSE_MISSING_STATE,
     CAUSE_PORT_COLLISION,
+    CAUSE_USER_ABORT,
     CAUSE_VTAG_COLLISION,
     COMMON_HEADER_SIZE,
     SHUTDOWN_ACK,
@@ -108,7 +109,7 @@ class NatSupport:
         if ticket is None or ticket is not self._recovery or len(self._context.paths.local.sources) > 1:
             return
         text = "a NAT has lost the association, and has another one with the same tag or port now"
-        self._context.abort(causes.pack_user_abort(), AssociationAborted(text, found))
+        self._context.abort(causes.pack_cause(CAUSE_USER_ABORT), AssociationAborted(text, found))
 
     # What silence says.
 

@@ -18,7 +18,7 @@ from ...inbound.idata_streams import IDataStreams
 from ...inbound.reassembly import ReassemblyQueue, Recipient
 from ...inbound.receive_window import SILLY_WINDOW, ReceiveWindow
 from ...paths.path import Path
-from ...wire import causes
+from ...wire import causes, constants
 from ...wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, I_DATA, I_DATA_HEADER_SIZE, MASK_32
 from ...wire.forward_tsn import read_forward_tsn
 from ...wire.octets import read_data, read_i_data
@@ -352,7 +352,7 @@ class DataReceiver:
 
     def _abort_for_space(self, text: str) -> None:
         """Abort: there is no space for what the peer has begun, and none will come about (section 3.3.10.4)."""
-        self._context.abort(causes.pack_out_of_resource(), AssociationAborted(text))
+        self._context.abort(causes.pack_cause(constants.CAUSE_OUT_OF_RESOURCE), AssociationAborted(text))
 
     def _give_in(self) -> None:
         """Abort rather than stand still: only what there is no space for could complete what is held."""

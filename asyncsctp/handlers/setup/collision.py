@@ -15,7 +15,7 @@ from ...paths.path import Path
 from ...paths.route import Route
 from ...timers import T1_COOKIE, T1_INIT
 from ...wire import causes, control, tlv
-from ...wire.constants import AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO
+from ...wire.constants import AUTH, CAUSE_COOKIE_WHILE_SHUTTING_DOWN, COMMON_HEADER_SIZE, COOKIE_ECHO
 from ...wire.init import Init
 from ...wire.tlv import Malformed
 from ..auth import admits, keys_of
@@ -157,7 +157,7 @@ class Collision:
             context.statistics.unexpected_chunks += 1  # action C, and what table 12 does not have
             return False
         if context.state is SHUTDOWN_ACK_SENT:
-            body = control.pack_shutdown_ack() + control.pack_error(causes.pack_cookie_while_shutting_down())
+            body = control.pack_shutdown_ack() + control.pack_error(causes.pack_cause(CAUSE_COOKIE_WHILE_SHUTTING_DOWN))
             context.transmit(body, path.path_id, context.peer_tag)
             return False
         if restart:

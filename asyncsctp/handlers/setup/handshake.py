@@ -17,7 +17,7 @@ from ...paths.route import Route, as_seen
 from ...timers import T1_COOKIE, T1_INIT
 from ...wire import causes, constants, control, tlv
 from ...wire.auth import is_longer
-from ...wire.constants import ERROR, INIT_ACK
+from ...wire.constants import CAUSE_OUT_OF_RESOURCE, CAUSE_UNRECOGNIZED_PARAMETERS, ERROR, INIT_ACK
 from ...wire.init import Init, pack_init, pack_init_ack, pack_unrecognized
 from ..context import Context
 from ..paths.reachability import OF_DATA, count_timeout
@@ -76,7 +76,7 @@ def acknowledge(
             if len(chunk) <= space:
                 return chunk
     if len(chunk) > space and setup.auth is not None and is_longer(setup.auth[1], setup.auth[0]):
-        return control.pack_abort(causes.pack_out_of_resource())
+        return control.pack_abort(causes.pack_cause(CAUSE_OUT_OF_RESOURCE))
     if not theirs.unrecognized:
         return chunk
     reports = tlv.take_whole(map(pack_unrecognized, theirs.unrecognized), space - len(chunk))
@@ -166,7 +166,7 @@ class Handshake:
         if init.unrecognized:
             # Section 3.2.2: reported beside the COOKIE ECHO, which comes first; never at the price of a packet too
             # large.
-            report = control.pack_error(causes.pack_unrecognized_parameters(init.unrecognized))
+            report = control.pack_error(causes.pack_copies(CAUSE_UNRECOGNIZED_PARAMETERS, init.unrecognized))
             if len(self._cookie_echo) + len(report) <= context.space(self._path, ERROR):
                 self._cookie_echo += report
         self._send_cookie_echo()

@@ -19,6 +19,7 @@ from ...wire.constants import (
     ASCONF,
     ASCONF_ACK,
     AUTH,
+    CAUSE_INVALID_PARAMETER,
     FORWARD_TSN,
     I_DATA,
     I_FORWARD_TSN,
@@ -128,7 +129,7 @@ def flaw(init: Init, ack: bool, config: Config, ours: Init | None = None) -> byt
     if init.host_name:
         return causes.pack_unresolvable_address(init.host_name)  # section 5.1.2 B
     if init.a_rwnd < _SMALLEST_RWND or init.outgoing_streams == 0 or init.incoming_streams == 0:
-        return causes.pack_invalid_parameter()
+        return causes.pack_cause(CAUSE_INVALID_PARAMETER)
     if ack and init.cookie is None:  # section 5.1 C: what it holds, be it nothing, is known to its sender alone
         return causes.pack_missing_parameters((PARAM_STATE_COOKIE,))
     return _flaw_of_auth(init, config, ours) if config.offers_auth else b""

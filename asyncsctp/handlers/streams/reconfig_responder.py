@@ -82,7 +82,7 @@ class ReconfigResponder:
         context = self._context
         found, unknown = reconfig.read_reconfig(data, at, end)
         if unknown:
-            context.report(causes.pack_unrecognized_parameters(unknown), path.path_id)
+            context.report(causes.pack_copies(constants.CAUSE_UNRECOGNIZED_PARAMETERS, unknown), path.path_id)
         if not reconfig.is_allowed(found):
             context.statistics.unexpected_chunks += 1
             if found:

@@ -28,6 +28,7 @@ from asyncsctp.wire.constants import (
     ASCONF,
     ASCONF_ACK,
     AUTH,
+    CAUSE_USER_ABORT,
     ERROR,
     FLAG_MIDDLEBOX,
     FLAG_TAG_REFLECTED,
@@ -220,7 +221,7 @@ class RandomAddressChunks:
                 cause = tlv.pack(random.choice((0xB0, 0xB1, 0xB2, 6, 14)), random.randbytes(random.choice((0, 4, 40))))
                 return tlv.pack_enclosing(ERROR << 8 | flags, cause)
             case 5 if random.random() < 0.02:
-                abort = control.pack_abort(causes.pack_user_abort())
+                abort = control.pack_abort(causes.pack_cause(CAUSE_USER_ABORT))
                 return random.choice((control.pack_shutdown(script.ours(-1)), abort))
         return script.data(random.randrange(30), bytes(random.choice((1, 100))))
 

@@ -7,7 +7,7 @@ import pytest
 from asyncsctp.endpoint.out_of_the_blue import TokenBucket, answer, is_unicast, survey
 from asyncsctp.paths.route import Route
 from asyncsctp.wire import causes, control, tlv
-from asyncsctp.wire.constants import CAUSE_STALE_COOKIE, DATA, INIT_ACK, SACK
+from asyncsctp.wire.constants import CAUSE_STALE_COOKIE, CAUSE_USER_ABORT, DATA, INIT_ACK, SACK
 from asyncsctp.wire.packet import Seal
 from asyncsctp.wire.tlv import Malformed
 
@@ -26,7 +26,7 @@ def answer_to(*chunks: bytes) -> bytes | None:
     ("chunks", "expected"),
     [
         ((control.pack_abort(),), None),  # rule 2
-        ((SOME_DATA, control.pack_abort(causes.pack_user_abort(b"bye"))), None),
+        ((SOME_DATA, control.pack_abort(causes.pack_cause(CAUSE_USER_ABORT, b"bye"))), None),
         ((control.pack_shutdown_ack(), control.pack_abort()), None),
         ((control.pack_shutdown_ack(),), control.pack_shutdown_complete(reflected=True)),  # rule 5
         ((control.pack_cookie_ack(), control.pack_shutdown_ack()), control.pack_shutdown_complete(reflected=True)),

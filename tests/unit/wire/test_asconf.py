@@ -24,7 +24,13 @@ from asyncsctp.wire.asconf import (
     read_asconf_ack,
     read_lookup,
 )
-from asyncsctp.wire.constants import PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS, PARAM_SET_PRIMARY
+from asyncsctp.wire.constants import (
+    CAUSE_DELETE_LAST_ADDRESS,
+    CAUSE_RESOURCE_SHORTAGE,
+    PARAM_ADD_ADDRESS,
+    PARAM_DELETE_ADDRESS,
+    PARAM_SET_PRIMARY,
+)
 from asyncsctp.wire.tlv import Malformed
 
 ADD = pack_request(PARAM_ADD_ADDRESS, 0x01023474, "192.0.2.1")
@@ -52,7 +58,7 @@ def read_ack(value: bytes) -> tuple[int, list[Response]]:
         (pack_request(PARAM_DELETE_ADDRESS, 1, "::"), "c002001c 00000001 00060014" + "0" * 32),
         (pack_success(0x01023474), "c0050008 01023474"),
         (
-            pack_failure(0x01023476, causes.pack_delete_last_address(DELETE)),
+            pack_failure(0x01023476, causes.pack_copies(CAUSE_DELETE_LAST_ADDRESS, (DELETE,))),
             "c003001c 01023476 00a00014 c0020010 01023476 00050008 c0000201",
         ),
         (pack_vtags(5, 0x0A0B0C0D, 0x01020304), "c0080010 00000005 0a0b0c0d 01020304"),
@@ -86,7 +92,7 @@ def test_what_is_packed_is_read() -> None:
 
 
 def test_an_answer_that_is_packed_is_read() -> None:
-    chunk = pack_asconf_ack(7, [pack_success(1), pack_failure(2, causes.pack_resource_shortage(ADD))])
+    chunk = pack_asconf_ack(7, [pack_success(1), pack_failure(2, causes.pack_copies(CAUSE_RESOURCE_SHORTAGE, (ADD,)))])
     number, responses = read_ack(chunk)
     assert number == 7
     assert [(each.correlation, each.is_success) for each in responses] == [(1, True), (2, False)]

@@ -5,6 +5,19 @@ import pytest
 from asyncsctp.errors import Cause
 from asyncsctp.wire import causes, tlv
 from asyncsctp.wire.addresses import pack_address
+from asyncsctp.wire.constants import (
+    CAUSE_COOKIE_WHILE_SHUTTING_DOWN,
+    CAUSE_DELETE_LAST_ADDRESS,
+    CAUSE_DELETE_SOURCE_ADDRESS,
+    CAUSE_ILLEGAL_ASCONF_ACK,
+    CAUSE_INVALID_PARAMETER,
+    CAUSE_NO_AUTHORIZATION,
+    CAUSE_OUT_OF_RESOURCE,
+    CAUSE_RESOURCE_SHORTAGE,
+    CAUSE_UNRECOGNIZED_CHUNK,
+    CAUSE_UNRECOGNIZED_PARAMETERS,
+    CAUSE_USER_ABORT,
+)
 from asyncsctp.wire.tlv import Malformed
 
 #: Add IP Address, as an ASCONF has it, to be returned in a cause.
@@ -32,7 +45,7 @@ def read(data: bytes) -> tuple[Cause, ...]:
         (causes.pack_stale_cookie(2500), "00030008 000009c4", "stale cookie: by 2500 us"),
         (causes.pack_stale_cookie(0), "00030008 00000000", "stale cookie"),
         (causes.pack_stale_cookie(1 << 40), "00030008 ffffffff", "stale cookie: by 4294967295 us"),
-        (causes.pack_out_of_resource(), "00040004", "out of resource"),
+        (causes.pack_cause(CAUSE_OUT_OF_RESOURCE), "00040004", "out of resource"),
         (
             causes.pack_unresolvable_address(pack_address("192.0.2.1")),
             "0005000c 00050008 c0000201",
@@ -44,25 +57,25 @@ def read(data: bytes) -> tuple[Cause, ...]:
             "unresolvable address: an address of type 11",
         ),
         (
-            causes.pack_unrecognized_chunk(bytes.fromhex("7f00000478")),
+            causes.pack_cause(CAUSE_UNRECOGNIZED_CHUNK, bytes.fromhex("7f00000478")),
             "00060009 7f00000478 000000",
             "unrecognized chunk: type 0x7f",
         ),
-        (causes.pack_invalid_parameter(), "00070004", "invalid mandatory parameter"),
+        (causes.pack_cause(CAUSE_INVALID_PARAMETER), "00070004", "invalid mandatory parameter"),
         (
-            causes.pack_unrecognized_parameters([bytes.fromhex("c123000541"), bytes.fromhex("c1240004")]),
+            causes.pack_copies(CAUSE_UNRECOGNIZED_PARAMETERS, [bytes.fromhex("c123000541"), bytes.fromhex("c1240004")]),
             "00080010 c123000541000000 c1240004",
             "unrecognized parameters: 0xc123, 0xc124",
         ),
         (causes.pack_no_user_data(77), "00090008 0000004d", "no user data: TSN 77"),
-        (causes.pack_cookie_while_shutting_down(), "000a0004", "cookie received while shutting down"),
+        (causes.pack_cause(CAUSE_COOKIE_WHILE_SHUTTING_DOWN), "000a0004", "cookie received while shutting down"),
         (
             causes.pack_restart_with_new_addresses(["192.0.2.1", "2001:db8::1"]),
             "000b0020 00050008 c0000201 00060014 20010db8000000000000000000000001",
             "restart of an association with new addresses: 192.0.2.1, 2001:db8::1",
         ),
-        (causes.pack_user_abort(b"bye"), "000c0007 627965 00", "user-initiated abort: bye"),
-        (causes.pack_user_abort(), "000c0004", "user-initiated abort"),
+        (causes.pack_cause(CAUSE_USER_ABORT, b"bye"), "000c0007 627965 00", "user-initiated abort: bye"),
+        (causes.pack_cause(CAUSE_USER_ABORT), "000c0004", "user-initiated abort"),
         (causes.pack_protocol_violation("no"), "000d0006 6e6f 0000", "protocol violation: no"),
         (
             causes.pack_new_encapsulation_port(9899, 40000),
@@ -79,7 +92,7 @@ def test_3_3_10_every_cause_on_the_wire_and_for_people(cause: bytes, wire: str, 
 
 
 def test_several_causes_and_their_information() -> None:
-    found = read(causes.pack_user_abort(b"why") + causes.pack_out_of_resource())
+    found = read(causes.pack_cause(CAUSE_USER_ABORT, b"why") + causes.pack_cause(CAUSE_OUT_OF_RESOURCE))
     assert [(cause.code, cause.info) for cause in found] == [(12, b"why"), (4, b"")]
 
 
@@ -106,7 +119,7 @@ def test_a_count_of_missing_parameters_beyond_the_cause_is_malformed() -> None:
 
 
 def test_what_is_in_order_can_be_read_though_the_rest_is_not() -> None:
-    good = causes.pack_user_abort(b"bye")
+    good = causes.pack_cause(CAUSE_USER_ABORT, b"bye")
     assert causes.read_causes_leniently(good + b"\0\3\0\5\0") == read(good)
     assert causes.read_causes_leniently(good + b"\0\3\0\0") == read(good)
     assert causes.read_causes_leniently(b"\0\1\0\4") == ()
@@ -135,10 +148,10 @@ def test_the_staleness_can_be_read() -> None:
 
 def test_what_is_sent_fits_a_small_packet() -> None:
     for cause in (
-        causes.pack_user_abort(b"x" * 70000),
+        causes.pack_cause(CAUSE_USER_ABORT, b"x" * 70000),
         causes.pack_protocol_violation("y" * 70000),
-        causes.pack_unrecognized_chunk(b"\x7f\0\xff\xff" + bytes(65531)),
-        causes.pack_unrecognized_parameters([tlv.pack(0xC123, bytes(500))] * 100),
+        causes.pack_cause(CAUSE_UNRECOGNIZED_CHUNK, b"\x7f\0\xff\xff" + bytes(65531)),
+        causes.pack_copies(CAUSE_UNRECOGNIZED_PARAMETERS, [tlv.pack(0xC123, bytes(500))] * 100),
         causes.pack_restart_with_new_addresses(f"2001:db8::{n:x}" for n in range(100)),
     ):
         assert len(cause) <= causes.MAX_INFO_SIZE + 4
@@ -146,17 +159,29 @@ def test_what_is_sent_fits_a_small_packet() -> None:
 
 
 def test_a_packet_full_of_causes_is_not_read_to_its_end() -> None:
-    assert len(read(causes.pack_out_of_resource() * 10000)) == causes.MAX_CAUSES
+    assert len(read(causes.pack_cause(CAUSE_OUT_OF_RESOURCE) * 10000)) == causes.MAX_CAUSES
 
 
 @pytest.mark.parametrize(
     ("cause", "code", "text"),
     [
-        (causes.pack_delete_last_address(PARAMETER), 0x00A0, "request to delete the last remaining IP address: 0xc002"),
-        (causes.pack_resource_shortage(PARAMETER), 0x00A1, "operation refused due to resource shortage: 0xc002"),
-        (causes.pack_delete_source_address(PARAMETER), 0x00A2, "request to delete the source IP address: 0xc002"),
-        (causes.pack_illegal_asconf_ack(), 0x00A3, "association aborted due to illegal ASCONF-ACK"),
-        (causes.pack_no_authorization(PARAMETER), 0x00A4, "request refused, no authorization: 0xc002"),
+        (
+            causes.pack_copies(CAUSE_DELETE_LAST_ADDRESS, (PARAMETER,)),
+            0x00A0,
+            "request to delete the last remaining IP address: 0xc002",
+        ),
+        (
+            causes.pack_copies(CAUSE_RESOURCE_SHORTAGE, (PARAMETER,)),
+            0x00A1,
+            "operation refused due to resource shortage: 0xc002",
+        ),
+        (
+            causes.pack_copies(CAUSE_DELETE_SOURCE_ADDRESS, (PARAMETER,)),
+            0x00A2,
+            "request to delete the source IP address: 0xc002",
+        ),
+        (causes.pack_cause(CAUSE_ILLEGAL_ASCONF_ACK), 0x00A3, "association aborted due to illegal ASCONF-ACK"),
+        (causes.pack_copies(CAUSE_NO_AUTHORIZATION, (PARAMETER,)), 0x00A4, "request refused, no authorization: 0xc002"),
         (causes.pack_unsupported_hmac(3), 0x0105, "unsupported HMAC identifier: 3"),
     ],
 )
@@ -172,7 +197,7 @@ def test_an_hmac_identifier_of_one_byte_is_malformed() -> None:
         read(tlv.pack(0x0105, b"\0"))
 
 
-USER_ABORT = causes.pack_user_abort(b"abcdefgh")
+USER_ABORT = causes.pack_cause(CAUSE_USER_ABORT, b"abcdefgh")
 
 
 @pytest.mark.parametrize(
@@ -196,9 +221,9 @@ def test_what_does_not_fit_is_cut_at_four_bytes(space: int, left: bytes) -> None
 @pytest.mark.parametrize(("space", "count"), [(28, 3), (27, 2), (20, 2), (19, 1), (12, 1), (11, 0), (4, 0)])
 def test_no_parameter_of_a_cause_is_cut(space: int, count: int) -> None:
     parameters = [tlv.pack(0xC123 + index, bytes(4)) for index in range(3)]
-    assert causes.shorten(
-        causes.pack_unrecognized_parameters(parameters), space
-    ) == causes.pack_unrecognized_parameters(parameters[:count])
+    assert causes.shorten(causes.pack_copies(CAUSE_UNRECOGNIZED_PARAMETERS, parameters), space) == causes.pack_copies(
+        CAUSE_UNRECOGNIZED_PARAMETERS, parameters[:count]
+    )
 
 
 def test_of_a_copy_that_was_cut_before_the_whole_ones_are_kept() -> None:

@@ -19,6 +19,7 @@ from asyncsctp.wire.constants import (
     CAUSE_INVALID_PARAMETER,
     CAUSE_MISSING_PARAMETER,
     CAUSE_NEW_ENCAPSULATION_PORT,
+    CAUSE_OUT_OF_RESOURCE,
     CAUSE_STALE_COOKIE,
     CAUSE_UNRECOGNIZED_PARAMETERS,
     CAUSE_UNRESOLVABLE_ADDRESS,
@@ -311,7 +312,7 @@ def test_a_stale_cookie_report_in_another_state_is_ignored(bench: Bench) -> None
 
 def test_a_refusal_tells_its_causes(bench: Bench) -> None:
     bench.handshake.associate()
-    cause = causes.pack_out_of_resource()
+    cause = causes.pack_cause(CAUSE_OUT_OF_RESOURCE)
     bench.handshake.on_abort(causes.read_causes(cause, 0, len(cause)))
     [error] = bench.owner.ended
     assert isinstance(error, AssociationRefused)
