@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..handlers.setup.agreement import Setup
+from ..handlers.setup.negotiation import Setup
 from ..path_state import PathState
 from .session import Session
 

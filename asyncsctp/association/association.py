@@ -23,8 +23,8 @@ from ..handlers.data.submission import Submission
 from ..handlers.keyring import Keyring
 from ..handlers.notices import WRITABLE
 from ..handlers.paths import icmp
-from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import OpenedCookie
+from ..handlers.setup.negotiation import Setup
 from ..handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, FORMING, State
 from ..handlers.streams.reconfig_requester import ReconfigRequester
 from ..outbound.message import PARTS_OPTIONS, SEND_OPTIONS, WHOLE, OutboundMessage, Terms, message_flags

@@ -26,9 +26,9 @@ from ..config import Config
 from ..errors import AssociationAborted, SCTPError
 from ..events import AdaptationIndication, AssociationDown, AssociationRestarted, AssociationUp, AuthKeyChanged, Event
 from ..handlers.context import Context
-from ..handlers.notices import COMPLETE, MOVED, Complete, Completion, HeartbeatAnswer, Outcome, Writable
-from ..handlers.setup.agreement import Setup
+from ..handlers.notices import COMPLETE, MOVED, WRITABLE, Completion, HeartbeatAnswer, Outcome
 from ..handlers.setup.cookie import CookieJar
+from ..handlers.setup.negotiation import Setup
 from ..handlers.state import CLOSED, END, ESTABLISH, SHUTDOWN_PENDING, SHUTDOWN_SENT
 from ..inbound.budget import Budget
 from ..paths.path import Path
@@ -226,8 +226,10 @@ class Lifecycle:
                     self._is_moved = False
                     if context.state is not CLOSED:
                         self._registry.bind(self._association)
-                if isinstance(notice, Writable):
+                if notice is WRITABLE:
                     user.on_writable()
+                elif notice is COMPLETE:
+                    user.on_complete()
                 elif isinstance(notice, Event):
                     user.on_event(notice)
                     if isinstance(notice, AssociationDown):
@@ -236,8 +238,6 @@ class Lifecycle:
                         break
                 elif isinstance(notice, Outcome):
                     user.on_outcome(notice.watcher, notice.reason, notice.address, notice.transmissions)
-                elif isinstance(notice, Complete):
-                    user.on_complete()
                 elif isinstance(notice, HeartbeatAnswer):
                     user.on_heartbeat(notice.address, notice.round_trip)
                 elif isinstance(notice, Completion):

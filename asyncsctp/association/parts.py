@@ -19,10 +19,10 @@ from ..handlers.data.receiver import DataReceiver
 from ..handlers.data.sender import Sender
 from ..handlers.data.submission import Submission
 from ..handlers.paths.heartbeat import Heartbeat
-from ..handlers.setup.agreement import Setup
 from ..handlers.setup.collision import Collision
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.setup.handshake import Handshake
+from ..handlers.setup.negotiation import Setup
 from ..handlers.shutdown import Shutdown
 from ..handlers.streams.reconfig_responder import ReconfigResponder
 from ..inbound.budget import Remains

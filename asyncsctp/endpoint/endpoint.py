@@ -15,9 +15,9 @@ from ..association.outbox import Outbox
 from ..association.user import AssociationUser
 from ..config import Config
 from ..handlers.setup import negotiation
-from ..handlers.setup.agreement import Setup
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.setup.handshake import acknowledge
+from ..handlers.setup.negotiation import Setup
 from ..inbound.budget import Budget
 from ..paths.encapsulation import usual_space
 from ..paths.local_addresses import known_to_client

@@ -18,7 +18,7 @@ from ..association.lifecycle import Shared
 from ..config import Config
 from ..handlers.auth import admits
 from ..handlers.setup import negotiation
-from ..handlers.setup.agreement import Setup
+from ..handlers.setup.negotiation import Setup
 from ..handlers.state import COOKIE_ECHOED, COOKIE_WAIT
 from ..paths.encapsulation import usual_space
 from ..paths.route import Route, as_seen, in_scope
@@ -237,7 +237,7 @@ class OutOfTheBlue:
             init = init._replace(addresses=as_seen(init.addresses, route.address))
         tag = init.initiate_tag
         cause = negotiation.flaw(init, False, self._config)
-        if cause:
+        if cause is not None:
             self._statistics.associations_refused += 1
             self._answer(route, peer_port, tag, control.pack_abort(cause), now)
             return None

@@ -20,7 +20,7 @@ from ..wire.packet import MOST_CONTROL
 from ..wire.tlv import HEADER_SIZE, Malformed
 from .context import Context
 from .keyring import GENUINE, UNSUPPORTED, Keyring, SharedKeys
-from .setup.agreement import Setup
+from .setup.negotiation import Setup
 from .state import CLOSED, MEANINGFUL
 
 #: They say nothing of who has sent them: PAD nothing at all, the others no more than that somebody knows the tag.

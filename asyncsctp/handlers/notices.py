@@ -35,20 +35,6 @@ class HeartbeatAnswer:
 
 
 @final
-class Writable:
-    """There is more space in the send buffer."""
-
-    __slots__ = ()
-
-
-@final
-class Complete:
-    """Each side has all that the other sent, and nothing is missing of the end but the SHUTDOWN COMPLETE."""
-
-    __slots__ = ()
-
-
-@final
 class Completion:
     """A request of the user is done: it wished to be called then."""
 
@@ -59,12 +45,15 @@ class Completion:
 
 
 @final
-class Moved:
-    """The peer's addresses have changed, which is for the endpoint to know, and not for the user."""
+class Signal:
+    """One of the three below, which say no more than that they are there."""
 
     __slots__ = ()
 
 
-MOVED: Final = Moved()
-WRITABLE: Final = Writable()
-COMPLETE: Final = Complete()
+#: There is more space in the send buffer.
+WRITABLE: Final = Signal()
+#: Each side has all that the other sent, and nothing is missing of the end but the SHUTDOWN COMPLETE.
+COMPLETE: Final = Signal()
+#: The peer's addresses have changed, which is for the endpoint to know, and not for the user.
+MOVED: Final = Signal()

@@ -42,7 +42,7 @@ from ...wire.serial import ahead
 from ..context import Context
 from ..paths.reachability import OF_REQUESTS
 from ..request import Retry, Ticket
-from ..setup.agreement import Setup
+from ..setup.negotiation import Setup
 from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 from .peer_addresses import PeerAddresses
 

@@ -22,8 +22,7 @@ from ...wire.tlv import Malformed
 from ..context import Context
 from ..keyring import GENUINE
 from ..paths.heartbeat import Heartbeat
-from ..setup.agreement import Setup
-from ..setup.negotiation import MAX_PEER_ADDRESSES
+from ..setup.negotiation import MAX_PEER_ADDRESSES, Setup
 from .asconf_requester import PERMITTED, AsconfRequester
 from .peer_addresses import PeerAddresses
 

@@ -25,7 +25,7 @@ from ...wire.octets import read_data, read_i_data
 from ...wire.serial import unwrap
 from ...wire.tlv import Malformed
 from ..context import Context
-from ..setup.agreement import Setup
+from ..setup.negotiation import Setup
 from ..state import CLOSED
 from .acknowledgement import Acknowledger
 

@@ -26,7 +26,7 @@ from ...wire.sack import read_sack
 from ...wire.serial import unwrap, unwrap_upwards
 from ..context import Context
 from ..paths.reachability import on_acknowledged, on_timeout
-from ..setup.agreement import Setup
+from ..setup.negotiation import Setup
 from ..state import ESTABLISHED
 from .abandonment import Abandonment
 

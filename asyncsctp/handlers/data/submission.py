@@ -15,7 +15,7 @@ from ...errors import MessageAbandoned, MessageTooLarge
 from ...outbound.message import BEGUN, DONE, NOT_SENT, PRIORITY, RELIABLE, WAITING, OutboundMessage, Terms
 from ...wire.constants import MASK_32
 from ..context import Context
-from ..setup.agreement import Setup
+from ..setup.negotiation import Setup
 from .abandonment import Abandonment
 from .sender import Sender
 

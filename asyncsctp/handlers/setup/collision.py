@@ -24,9 +24,9 @@ from ..keyring import Keyring
 from ..paths.heartbeat import Heartbeat
 from ..state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, SHUTDOWN_ACK_SENT
 from . import negotiation
-from .agreement import Setup
 from .cookie import NO_TIE_TAGS, CookieJar, OpenedCookie
 from .handshake import acknowledge, adopt
+from .negotiation import Setup
 
 _TAG_BITS: Final = 32
 

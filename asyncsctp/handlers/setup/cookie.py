@@ -22,8 +22,7 @@ from ...random_source import Random
 from ...wire import causes, control
 from ...wire.auth import RANDOM_SIZE, AuthParameters, key_vector, read_key_vector
 from ...wire.constants import MASK_32
-from .agreement import Setup
-from .negotiation import MAX_PEER_ADDRESSES
+from .negotiation import MAX_PEER_ADDRESSES, Setup
 
 #: Local-Tie-Tag and Peer's-Tie-Tag of a cookie made where no association was (section 5.2.2).
 NO_TIE_TAGS: Final = (0, 0)
@@ -199,25 +198,25 @@ class CookieJar:
         if preferred >= len(kept):
             return None
         setup = Setup(
-            local_tag=local_tag,
-            peer_tag=peer_tag,
-            local_initial_tsn=local_tsn,
-            peer_initial_tsn=peer_tsn,
-            peer_rwnd=rwnd,
-            outgoing_streams=outgoing,
-            incoming_streams=incoming,
-            local_port=local_port,
-            peer_port=peer_port,
-            addresses=kept,
-            udp_port=udp_port,
-            ecn=flags & _ECN != 0,
-            extensions=_read_extensions(content[_FIXED.size : extensions_end]),
-            auth=auth,
-            adaptation=adaptation,
-            preferred=preferred,
-            disable_restart=flags & _DISABLE_RESTART != 0,
-            further=addresses[MAX_PEER_ADDRESSES:],
-            lists_more=flags & _LISTS_MORE != 0,
+            local_tag,
+            peer_tag,
+            local_tsn,
+            peer_tsn,
+            rwnd,
+            outgoing,
+            incoming,
+            local_port,
+            peer_port,
+            kept,
+            udp_port,
+            flags & _ECN != 0,
+            _read_extensions(content[_FIXED.size : extensions_end]),
+            auth,
+            adaptation,
+            preferred,
+            flags & _DISABLE_RESTART != 0,
+            addresses[MAX_PEER_ADDRESSES:],
+            flags & _LISTS_MORE != 0,
         )
         return OpenedCookie(setup, tie_tags, min(max(age - life, 0), MASK_32))
 

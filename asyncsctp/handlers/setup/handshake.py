@@ -23,8 +23,8 @@ from ..context import Context
 from ..paths.reachability import OF_DATA, count_timeout
 from ..state import ASSOCIATE, COOKIE_ECHOED, COOKIE_WAIT, ON_INIT_ACK, ON_STALE_COOKIE
 from . import negotiation
-from .agreement import Setup
 from .cookie import NO_TIE_TAGS, CookieJar
+from .negotiation import Setup
 
 _NO_TAG: Final = 0  # section 8.5.1 A: of every packet with an INIT
 _LONGEST_MARGIN: Final = 1.0  # section 5.2.6: what a Cookie Preservative may ask for beyond the round trip, in seconds
@@ -144,12 +144,9 @@ class Handshake:
         if context.state is not COOKIE_WAIT or not any(map(paths.find, (source.address, *init.addresses))):
             context.statistics.unexpected_chunks += 1
             return
-        if init.initiate_tag == 0:  # section 3.3.3: the TCB goes, and the ABORT reflects the tag
-            self._reject(source, b"", reflected=True)
-            return
         context.peer_tag = init.initiate_tag
         cause = negotiation.flaw(init, True, context.config, self.offer)
-        if cause:  # erratum 7148, sections 3.3.3 and 5.1: the TCB goes
+        if cause is not None:  # erratum 7148, sections 3.3.3 and 5.1: the TCB goes
             self._reject(source, cause)
             return
         known = [path.route.address for path in paths.paths]
@@ -289,11 +286,12 @@ class Handshake:
             self._path = paths.reply_path(answered)
         paths.set_primary(self._path.route.address)
 
-    def _reject(self, source: Route, cause: bytes, reflected: bool = False) -> None:
+    def _reject(self, source: Route, cause: bytes) -> None:
         context = self._context
         path = context.paths.find(source.address) or self._path
-        tag = context.local_tag if reflected else context.peer_tag
-        context.transmit(control.pack_abort(cause, reflected), path.path_id, tag)
+        # Section 3.3.3: where the INIT ACK gives no tag, the ABORT reflects ours.
+        reflected = context.peer_tag == 0
+        context.transmit(control.pack_abort(cause, reflected), path.path_id, context.peer_tag or context.local_tag)
         found = causes.read_causes(cause, 0, len(cause))
         reason = str(found[0]) if found else "an initiate tag of 0"
         context.owner.end(AssociationAborted(f"the INIT ACK of {self._peer()} is not valid: {reason}", found))

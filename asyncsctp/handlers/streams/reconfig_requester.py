@@ -28,7 +28,7 @@ from ..data.sender import Sender
 from ..data.submission import Submission
 from ..paths.reachability import OF_REQUESTS
 from ..request import Retry, Ticket
-from ..setup.agreement import Setup
+from ..setup.negotiation import Setup
 from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
 
 #: A result that is none of the peer's.

@@ -20,7 +20,7 @@ from ..context import Context
 from ..data.receiver import DataReceiver
 from ..data.sender import Sender
 from ..data.submission import Submission
-from ..setup.agreement import Setup
+from ..setup.negotiation import Setup
 from ..state import CLOSED, ESTABLISHED
 from .reconfig_requester import MOST_STREAMS, ReconfigRequester, RequestPart, StreamRequest
 

@@ -12,8 +12,8 @@ from asyncsctp.association.user import AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.endpoint.port_sharing import MemberTags, Sharing
-from asyncsctp.handlers.setup.agreement import Setup
 from asyncsctp.handlers.setup.cookie import CookieJar
+from asyncsctp.handlers.setup.negotiation import Setup
 from asyncsctp.paths.route import Route
 from asyncsctp.testing.randomness import SeededRandom
 from asyncsctp.wire import control

@@ -12,9 +12,9 @@ import pytest
 from asyncsctp.config import Config
 from asyncsctp.errors import SCTPError
 from asyncsctp.handlers.context import Context
-from asyncsctp.handlers.setup.agreement import Setup
 from asyncsctp.handlers.setup.cookie import CookieJar
 from asyncsctp.handlers.setup.handshake import Handshake
+from asyncsctp.handlers.setup.negotiation import Setup
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.inbound.budget import Budget
 from asyncsctp.paths.path import Path

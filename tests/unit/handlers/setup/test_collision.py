@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from asyncsctp.handlers.paths.heartbeat import Heartbeat
-from asyncsctp.handlers.setup.agreement import Setup
 from asyncsctp.handlers.setup.collision import Collision
 from asyncsctp.handlers.setup.cookie import OpenedCookie
+from asyncsctp.handlers.setup.negotiation import Setup
 from asyncsctp.handlers.state import (
     COOKIE_ECHOED,
     COOKIE_WAIT,

@@ -5,8 +5,8 @@ import struct
 
 import pytest
 
-from asyncsctp.handlers.setup.agreement import Setup
 from asyncsctp.handlers.setup.cookie import CookieJar
+from asyncsctp.handlers.setup.negotiation import Setup
 from asyncsctp.wire.auth import AuthParameters
 
 SETUP = Setup(

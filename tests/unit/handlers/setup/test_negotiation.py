@@ -13,6 +13,7 @@ from asyncsctp.wire.constants import (
     PARAM_IPV4_ADDRESS,
 )
 from asyncsctp.wire.init import Init, pack_init
+from asyncsctp.wire.tlv import Malformed
 
 THEIRS = Init(0x2222, 50_000, 7, 9, 100, cookie=b"cookie", ecn=True)
 
@@ -51,12 +52,20 @@ def test_an_offer_says_what_the_settings_say() -> None:
 )
 def test_flaws_that_must_be_answered_by_an_abort(changes: dict[str, object], code: int) -> None:
     flawed = THEIRS._replace(**changes)  # type: ignore[arg-type]
-    assert int.from_bytes(negotiation.flaw(flawed, True, Config())[:2]) == code
+    cause = negotiation.flaw(flawed, True, Config())
+    assert cause is not None and int.from_bytes(cause[:2]) == code
 
 
 def test_what_has_no_flaw() -> None:
-    assert negotiation.flaw(THEIRS, True, Config()) == b""
-    assert negotiation.flaw(THEIRS._replace(cookie=None, a_rwnd=1500), False, Config()) == b""
+    assert negotiation.flaw(THEIRS, True, Config()) is None
+    assert negotiation.flaw(THEIRS._replace(cookie=None, a_rwnd=1500), False, Config()) is None
+
+
+def test_an_initiate_tag_of_zero_leaves_no_tag_to_answer_an_init_with() -> None:
+    """Sections 3.3.2 and 3.3.3: an INIT is dropped, an INIT ACK answered by an ABORT that reflects the tag."""
+    assert negotiation.flaw(THEIRS._replace(initiate_tag=0), True, Config()) == b""
+    with pytest.raises(Malformed):
+        negotiation.flaw(THEIRS._replace(initiate_tag=0), False, Config())
 
 
 def test_streams_are_the_smaller_of_asked_for_and_allowed() -> None:
