@@ -41,6 +41,9 @@ TIMED_OUT: Final = 2  # T3-rtx expired, to be sent again (section 6.3.3)
 ACKED: Final = 3  # by a gap ack block, so it can be reneged on; or cumulatively, and then it is about to be forgotten
 ABANDONED: Final = 4  # RFC 3758 section 3.5 A2: as if acknowledged, but for cwnd
 
+#: Miss indications that mark a chunk for retransmission (section 7.2.4).
+MISSES: Final = 3
+
 # How long a message is worth sending (RFC 3758 section 4, RFC 7496 section 3).
 RELIABLE: Final = 0
 TIMED: Final = 1  # until an instant
@@ -210,16 +213,17 @@ class SentPacket:
       cumulative, it is the last to go. Each chunk of a message that has terms has a record of its own, with this.
     * `path_id`: where it was sent last; `is_ambiguous`: and elsewhere before, so that nobody knows by which path it has
       arrived.
-    * `fast_retransmitted`: that happens once (section 7.2.4).
+    * `misses`: the miss indications that are counted for it alone, see `retransmission`; MISSES if it can't be fast
+      retransmitted any more.
     """
 
     __slots__ = (
         "body",
-        "fast_retransmitted",
         "first_tsn",
         "is_ambiguous",
         "last_tsn",
         "message",
+        "misses",
         "path_id",
         "sent_at",
         "state",
@@ -239,7 +243,7 @@ class SentPacket:
         self.message: OutboundMessage | None = None
         self.transmissions = 1
         self.is_ambiguous = False
-        self.fast_retransmitted = False
+        self.misses = 0
         self.state = IN_FLIGHT
 
     @property
@@ -281,7 +285,7 @@ class SentPacket:
         rest = SentPacket(tsn, self.last_tsn, body[at:], self.user_bytes - user_bytes, self.path_id, self.sent_at)
         rest.transmissions = self.transmissions
         rest.is_ambiguous = self.is_ambiguous
-        rest.fast_retransmitted = self.fast_retransmitted
+        rest.misses = self.misses
         rest.state = self.state
         if self.message is not None and self.message.tsn >= tsn:
             rest.message = self.message

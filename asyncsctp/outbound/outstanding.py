@@ -1,7 +1,7 @@
 """Packets sent and not yet cumulatively acknowledged, and what a SACK says of them (RFC 9260 sections 6.2.1 and 6.3.1).
 
 Knows TSNs, packet records and, as small ints, the paths they went over. It deliberately does not know congestion
-windows, timers or when to send again: it marks, counts and sums up in an `ack_summary`, for `retransmission` and
+windows, timers or what to send again: it counts and sums up in an `AckSummary`, for `retransmission` and
 `handlers.data.sender` to decide. Work is proportional to what a SACK changes: gap ranges are compared with those of the
 SACK before.
 """
@@ -14,10 +14,9 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Final, final
 
+from ..tables import NOTHING
 from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_UNORDERED, I_DATA, I_DATA_HEADER_SIZE, MASK_32
 from ..wire.octets import read_data, read_i_data
-from .ack_summary import AckSummary
-from .gap_ranges import Withdrawn, subtract
 from .message import (
     ABANDONED,
     ACKED,
@@ -26,15 +25,87 @@ from .message import (
     LOST,
     NOT_SENT,
     RELIABLE,
-    TIMED_OUT,
     WHOLE,
     OutboundMessage,
     SentPacket,
     Terms,
 )
-from .miss_indications import MissIndications
 
+#: The most ranges that are told apart of what the peer has taken back. Beyond, what lies between them counts too.
+_MOST_WITHDRAWN: Final = 16
 _last_tsn: Final = attrgetter("last_tsn")
+
+
+@final
+class AckSummary:
+    """What one SACK did. An association has one for all of its SACKs: it is read before the next one comes.
+
+    * `stale`: older than one seen before, dropped (section 6.2.1 D i). `violation`: it acknowledges what was not sent.
+      Nothing else was touched in either case.
+    * `acked[path_id]`: bytes newly acknowledged, as cwnd counts (section 7.2.2); `any_new` if there were any. Of these,
+      `ambiguous` were sent to other paths as well, by path. `highest`: the highest TSN that the gap ack blocks newly
+      acknowledged, 0 for none; of a SACK without any it tells nothing.
+    * `cum_advanced`; `released`: user bytes that left the send buffer by that.
+    * `round_trips`: (path_id, seconds) measurements, at most one per path.
+    * `earliest_acked[path_id]`: the earliest outstanding TSN of the path was acknowledged (section 6.3.2 R3).
+    * `reneged`: records that are outstanding again (section 6.3.2 R4).
+    * `lost_paths`: where the records that have been missed three times were last sent, and the highest TSN of these;
+      one that was sent again counts as higher than all. `entered_recovery` if that began a fast recovery. Both are set
+      by `retransmission`.
+    """
+
+    __slots__ = (
+        "acked",
+        "ambiguous",
+        "any_new",
+        "cum_advanced",
+        "earliest_acked",
+        "entered_recovery",
+        "highest",
+        "lost_paths",
+        "released",
+        "reneged",
+        "round_trips",
+        "stale",
+        "violation",
+    )
+
+    def __init__(self) -> None:
+        self.acked: list[int] = []
+        self.earliest_acked: list[bool] = []
+        self.round_trips: list[tuple[int, float]] = []
+        self.ambiguous: dict[int, int] = NOTHING
+        self.lost_paths: dict[int, int] = NOTHING
+        self.reneged: list[SentPacket] = []
+        self.highest = 0
+        self.clear(1)
+
+    def clear(self, paths: int) -> None:
+        """Begin anew, for so many paths."""
+        self.stale = self.violation = self.any_new = self.cum_advanced = self.entered_recovery = False
+        self.released = 0
+        if len(self.acked) == paths:
+            for path_id in range(paths):
+                self.acked[path_id] = 0
+                self.earliest_acked[path_id] = False
+        else:
+            self.acked = [0] * paths
+            self.earliest_acked = [False] * paths
+        if self.round_trips:
+            self.round_trips.clear()
+        if self.lost_paths or self.reneged or self.ambiguous:
+            self.ambiguous = self.lost_paths = NOTHING
+            self.reneged.clear()
+
+    def add_ambiguous(self, path_id: int, size: int) -> None:
+        """Note that so many of the bytes acknowledged on a path were sent to other paths as well."""
+        if not self.ambiguous:
+            self.ambiguous = {}
+        self.ambiguous[path_id] = self.ambiguous.get(path_id, 0) + size
+
+    def is_certain(self, path_id: int) -> bool:
+        """Return True if some of what was acknowledged on a path was sent to no other."""
+        return not self.ambiguous or self.ambiguous.get(path_id, 0) < self.acked[path_id]
 
 
 @final
@@ -55,7 +126,6 @@ class OutstandingQueue:
         "_earliest",
         "_gap_ranges",
         "_lost_tsns",
-        "_misses",
         "_summary",
         "_timed",
         "_withdrawn",
@@ -90,8 +160,9 @@ class OutstandingQueue:
         self.records: list[SentPacket] = []
         self.head = 0
         self._gap_ranges: list[tuple[int, int]] = []  # acknowledged above the cumulative TSN
-        self._withdrawn: Withdrawn | None = None  # reneged on, above the cumulative TSN
-        self._misses = MissIndications(initial_tsn - 1)
+        # Reneged on: from then on only the cumulative TSN is believed of these, so that a peer that says now this and
+        # now that costs no more than one that says it once.
+        self._withdrawn: list[tuple[int, int]] | None = None
         self._lost_tsns: list[int] = []  # heap of first TSNs; entries whose record is no longer lost are skipped
         for path_id in range(len(self.in_flight)):
             self.in_flight[path_id] = 0
@@ -119,6 +190,24 @@ class OutstandingQueue:
             return head
         return bisect_left(self.records, tsn, head, key=_last_tsn)
 
+    def within(self, first_tsn: int, last_tsn: int) -> list[SentPacket]:
+        """Return the records that have these TSNs and no others; one begins with the first of them, if it is there."""
+        records = self.records
+        start = end = self.index(first_tsn)
+        while end < len(records) and records[end].last_tsn <= last_tsn:
+            end += 1
+        return records[start:end]
+
+    def sent_to(self, path_id: int) -> list[SentPacket]:
+        """Return what was last sent to a path and is not acknowledged."""
+        earliest = self._earliest[path_id]
+        since = self.records[self.index(earliest.first_tsn) :] if earliest is not None else []
+        return [record for record in since if record.path_id == path_id and record.state < ACKED]
+
+    def highest_reported(self) -> int:
+        """Return the highest TSN that the last SACK acknowledged by a gap ack block, 0 if there was none."""
+        return self._gap_ranges[-1][1] if self._gap_ranges else 0
+
     # Paths.
 
     def add_path(self) -> None:
@@ -128,12 +217,10 @@ class OutstandingQueue:
         self._timed.append(None)
 
     def forget_path(self, path_id: int, other: int) -> None:
-        """Mark what is outstanding on a path as lost, for another path (RFC 5061 section 5.3 F13).
+        """Let what was sent to a path, where all that is outstanding has been marked, count for another path.
 
-        What was acknowledged there may yet be reneged on, and counts for the other one then. Nothing refers to
-        `path_id` afterwards.
+        What was acknowledged there may yet be reneged on. Nothing refers to `path_id` afterwards.
         """
-        self.expire(path_id, LOST)
         earliest = self._earliest[other]
         for record in self.records[self.head :]:
             if record.path_id == path_id:
@@ -165,9 +252,7 @@ class OutstandingQueue:
 
     # What the peer says.
 
-    def apply(
-        self, cumulative_tsn: int, gap_ranges: Sequence[tuple[int, int]] | None, now: float, in_recovery: bool = False
-    ) -> AckSummary:
+    def apply(self, cumulative_tsn: int, gap_ranges: Sequence[tuple[int, int]] | None, now: float) -> AckSummary:
         """Take in a SACK, and return what it changes; that holds until the next one.
 
         The gap ranges are inclusive, ascending and disjoint, as offsets from the cumulative TSN. None says nothing of
@@ -187,9 +272,6 @@ class OutstandingQueue:
         if cumulative_tsn > self.cumulative_tsn:
             summary.cum_advanced = True
             self._advance(cumulative_tsn)
-            if self._withdrawn is not None and not self._withdrawn.advance(cumulative_tsn):
-                self._withdrawn = None
-        highest = 0
         if gap_ranges is None:
             if summary.cum_advanced and self._gap_ranges:
                 # A peer that still had the TSN after it would have said more: that range has been reneged on.
@@ -197,18 +279,21 @@ class OutstandingQueue:
                 left = [(first - at, last - at) for first, last in self._gap_ranges if first > at + 1]
                 self._apply_gap_ranges(at, left)
         elif gap_ranges or self._gap_ranges:
-            highest = self._apply_gap_ranges(cumulative_tsn, gap_ranges)
-            if in_recovery and summary.cum_advanced and self._gap_ranges:
-                highest = self._gap_ranges[-1][1]  # section 7.2.4: a miss for all that this SACK reports missing
-        if self._misses.reneged is not None:
-            for record in self._misses.take_missed(highest):
-                self._lose(record)
-        if highest and self._misses.note(highest):
-            self._lose_missed()
-        if self._misses.again:
-            self._lose_again(highest)
+            summary.highest = self._apply_gap_ranges(cumulative_tsn, gap_ranges)
         self._measure(now)
         return summary
+
+    def mark(self, record: SentPacket, state: int) -> None:
+        """Mark a record for retransmission: it no longer counts as in flight (section 6.2.1 C)."""
+        if record.state == IN_FLIGHT:
+            self._uncount(record)
+            heappush(self._lost_tsns, record.first_tsn)
+        record.state = state
+        terms = record.terms
+        if terms is not None and terms.policy != RELIABLE:
+            if self.doubtful is None:
+                self.doubtful = []
+            self.doubtful.append(record)
 
     def earliest_lost(self) -> SentPacket | None:
         """Return the record to send again first; None if nothing is marked for retransmission.
@@ -229,7 +314,6 @@ class OutstandingQueue:
         record.state = IN_FLIGHT
         record.transmissions += 1
         record.sent_at = now
-        self._misses.on_sent_again(record)
         self._count(record, path_id)
         last_path, record.path_id = record.path_id, path_id
         record.is_ambiguous |= last_path != path_id
@@ -249,18 +333,6 @@ class OutstandingQueue:
         self.records.insert(self.index(record.first_tsn) + 1, rest)
         if LOST <= rest.state < ACKED:
             heappush(self._lost_tsns, tsn)
-        self._misses.on_split(record, rest)
-
-    def expire(self, path_id: int, state: int = TIMED_OUT) -> int:
-        """Mark all that is outstanding on a path for retransmission (section 6.3.3), and return how many records."""
-        earliest = self._earliest[path_id]
-        since = self.records[self.index(earliest.first_tsn) :] if earliest is not None else []
-        marked = [record for record in since if record.path_id == path_id and record.state < ACKED]
-        for record in marked:
-            self._mark(record, state)
-        if self._misses.again:
-            self._misses.again = [entry for entry in self._misses.again if self._is_under_way(*entry)]
-        return len(marked)
 
     def abandon_all(self) -> list[tuple[OutboundMessage, bool]]:
         """Forget everything; return the messages that are not wholly acknowledged, each with True: it had left.
@@ -419,7 +491,7 @@ class OutstandingQueue:
         before = self._gap_ranges
         gaps = [(cumulative_tsn + start, cumulative_tsn + end) for start, end in gap_ranges if start]
         if self._withdrawn is not None:
-            gaps = subtract(gaps, self._withdrawn.ranges)
+            gaps = subtract(gaps, self._withdrawn)
         self._gap_ranges = gaps
         if gaps == before:
             return 0
@@ -451,73 +523,17 @@ class OutstandingQueue:
         """Note that these TSNs, acknowledged by a gap ack block, no longer are (section 6.2.1 D iii)."""
         summary = self._summary
         assert summary is not None
-        if self._withdrawn is None:
-            self._withdrawn = Withdrawn()
-        self._withdrawn.add(first, last)
+        self._withdrawn = join([each for each in self._withdrawn or () if each[1] > self.cumulative_tsn], first, last)
         for record in self.cut_out(first, last):
             if record.state == ABANDONED:
                 continue
             path_id = record.path_id
             record.state = IN_FLIGHT
             self._count(record, path_id)
-            self._misses.on_reneged(record)
+            summary.reneged.append(record)
             earliest = self._earliest[path_id]
             if earliest is None or earliest.first_tsn > record.first_tsn:
                 self._earliest[path_id] = record
-            if path_id not in summary.reneged_paths:
-                summary.reneged_paths.append(path_id)
-
-    def _lose_missed(self) -> None:
-        """Mark as lost what the frontier of miss indications has passed (section 7.2.4)."""
-        misses = self._misses
-        if self.head == len(self.records):
-            return
-        records = self.records
-        index = self.index(misses.passed)
-        misses.passed = misses.frontier
-        while index < len(records):
-            record = records[index]
-            if record.last_tsn >= misses.frontier:
-                break
-            if misses.is_due(record):
-                self._lose(record)
-            index += 1
-
-    def _lose_again(self, highest: int) -> None:
-        """Mark as lost what was sent again and then missed. Nothing is newly acknowledged if `highest` is 0."""
-        records = self.records
-        sent_at = records[self.index(highest)].sent_at if highest else 0.0
-        for left_at, first_tsn, last_tsn in self._misses.take_overtaken(sent_at, highest, self.cumulative_tsn):
-            index = self.index(first_tsn)
-            while index < len(records) and records[index].last_tsn <= min(last_tsn, highest):
-                record = records[index]
-                if record.state == IN_FLIGHT and record.sent_at == left_at and not record.fast_retransmitted:
-                    self._lose(record)
-                index += 1
-
-    def _is_under_way(self, sent_at: float, first_tsn: int, last_tsn: int) -> bool:
-        """Return True if the record with these TSNs is in flight, and has not left again since."""
-        index = self.index(first_tsn)
-        record = self.records[index] if index < len(self.records) else None
-        return record is not None and record.state == IN_FLIGHT and record.sent_at == sent_at
-
-    def _lose(self, record: SentPacket) -> None:
-        record.fast_retransmitted = True
-        self._mark(record, LOST)
-        assert self._summary is not None
-        self._summary.add_lost(record.path_id, record.last_tsn if record.transmissions == 1 else self.next_tsn)
-
-    def _mark(self, record: SentPacket, state: int) -> None:
-        """Mark a record for retransmission: it no longer counts as in flight (section 6.2.1 C)."""
-        if record.state == IN_FLIGHT:
-            self._uncount(record)
-            heappush(self._lost_tsns, record.first_tsn)
-        record.state = state
-        terms = record.terms
-        if terms is not None and terms.policy != RELIABLE:
-            if self.doubtful is None:
-                self.doubtful = []
-            self.doubtful.append(record)
 
     def _count(self, record: SentPacket, path_id: int) -> None:
         self.in_flight[path_id] += len(record.body)
@@ -578,6 +594,37 @@ def _unacknowledged(records: list[SentPacket]) -> list[OutboundMessage]:
                 messages[OutboundMessage(sid, data, ppid, flags & (WHOLE | FLAG_UNORDERED))] = None
             at += (length + 3) & -4
     return list(messages)
+
+
+def subtract(ranges: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what the ranges cover and the others do not; all are inclusive, ascending and disjoint."""
+    result: list[tuple[int, int]] = []
+    at = 0
+    count = len(others)
+    for first, last in ranges:
+        while at < count and others[at][1] < first:
+            at += 1
+        look = at
+        while look < count and others[look][0] <= last:
+            if others[look][0] > first:
+                result.append((first, others[look][0] - 1))
+            first = others[look][1] + 1
+            look += 1
+        if first <= last:
+            result.append((first, last))
+    return result
+
+
+def join(ranges: list[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
+    """Return the ranges with one more; those that touch become one, and so do all if they are too many."""
+    apart = [each for each in ranges if each[1] < first - 1 or each[0] > last + 1]
+    for each in ranges:
+        if each[1] >= first - 1 and each[0] <= last + 1:
+            first = min(first, each[0])
+            last = max(last, each[1])
+    apart.append((first, last))
+    apart.sort()
+    return [(apart[0][0], apart[-1][1])] if len(apart) > _MOST_WITHDRAWN else apart
 
 
 def _identify(record: SentPacket, tsn: int) -> tuple[int, int]:

@@ -64,6 +64,7 @@ class Model:
             elif chunk.acked and not reported:
                 chunk.acked = False
                 chunk.misses = -1  # consecutive ones only, and the one for having been reneged on
+                chunk.hurried &= chunk.transmissions > 1
                 reneged = True
                 self.withdrawn.add(tsn)
             if tsn <= cumulative_tsn:
@@ -182,7 +183,8 @@ def test_outstanding_against_one_entry_per_tsn(commands: list[tuple]) -> None:  
             gaps = {tsn for tsn in gaps if tsn > cumulative_tsn + 1}
             released = sum(c.user_bytes for tsn, c in model.chunks.items() if tsn <= cumulative_tsn)
             before = lost_tsns(queue)
-            summary = queue.apply(cumulative_tsn, ranges_of(gaps, cumulative_tsn), 1.0, command[-1])
+            window.in_recovery, window._exit_point = command[-1], 1 << 60
+            summary = window.on_sack(cumulative_tsn, 10000, ranges_of(gaps, cumulative_tsn), 1.0)
             acked, lost, reneged = model.apply(cumulative_tsn, gaps, command[-1])
             assert summary.acked == acked
             assert summary.any_new == any(acked)
@@ -194,10 +196,10 @@ def test_outstanding_against_one_entry_per_tsn(commands: list[tuple]) -> None:  
                 model.chunks[tsn].lost = model.chunks[tsn].hurried = True
             lost |= again
             assert bool(summary.lost_paths) == bool(lost)
-            assert bool(summary.reneged_paths) == reneged
+            assert bool(summary.reneged) == reneged
             assert len(ranges_of(model.withdrawn, 0)) <= 16, "beyond, they are taken for one"
         elif command[0] == "t3":
-            queue.expire(command[1])
+            window.expire_t3(command[1])
             for chunk in model.chunks.values():
                 if chunk.path_id == command[1] and not chunk.acked:
                     chunk.timed_out = True

@@ -354,12 +354,12 @@ def test_7_2_4_what_a_time_out_sent_again_costs_a_sack_nothing_for_good() -> Non
     for _ in range(8):
         script.wait()
     transmission = script.association._parts.established.sender
-    misses = transmission.outstanding._misses
-    assert len(misses.again) == 1
+    window = transmission.window
+    assert len(window._again) == 1
     script.send(script.sack(9))
     script.write_packets(1)
     script.send(script.sack(10))
-    assert not misses.again
+    assert not window._again
 
 
 def test_7_2_4_the_timer_starts_anew_with_the_retransmission_of_the_earliest() -> None:

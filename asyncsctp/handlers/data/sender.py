@@ -12,11 +12,10 @@ from typing import Final, final
 
 from ...errors import SCTPError
 from ...events import SchedulerFailed, SenderDry, SendFailed
-from ...outbound.ack_summary import AckSummary
 from ...outbound.data_queue import DataQueue
 from ...outbound.idata_queue import IDataQueue
 from ...outbound.message import LOST, OutboundMessage, Terms
-from ...outbound.outstanding import OutstandingQueue
+from ...outbound.outstanding import AckSummary, OutstandingQueue
 from ...outbound.retransmission import RetransmissionQueue
 from ...outbound.send_queue import SendQueue
 from ...paths.path import Path
@@ -150,7 +149,8 @@ class Sender:
     def forget_path(self, path: Path, successor: Path) -> None:
         """Send what is not acknowledged of a path again, over another (RFC 5061 section 5.3 F13): it is no more."""
         path_id = path.path_id
-        self.outstanding.forget_path(path_id, successor.path_id)
+        self.window.mark_path(path_id, LOST)
+        self._outstanding.forget_path(path_id, successor.path_id)
         self.in_flight_before[path_id] = 0
         self._reduced[path_id] = -1
         self.queue.forget_path(path_id)
@@ -300,7 +300,7 @@ class Sender:
     # What time says.
 
     def expire_t3(self, path_id: int) -> None:
-        """Reduce the path's window, back off, and mark what is outstanding there for retransmission (section 6.3.3)."""
+        """Reduce the path's window and back off (section 6.3.3 E1, E2); what is marked, E3, is for `retransmission`."""
         context = self._context
         path = context.paths.by_id[path_id]
         outstanding = self.outstanding
@@ -322,7 +322,7 @@ class Sender:
             path.rto.back_off()
         elif not on_timeout(context, path):
             return
-        self.window.expire_t3(path_id)  # E3: it leaves with the next flush
+        self.window.expire_t3(path_id)
         self.look_back()
         if self.abandonment is not None:
             self.abandonment.on_t3(path_id)
@@ -390,7 +390,7 @@ class Sender:
             return False
         if self.queue.max_chunk < self._context.paths.amdcs:
             self.measure()  # the peer's window may be larger than ever
-        if summary.any_new or summary.reneged_paths:
+        if summary.any_new or summary.reneged:
             self._tell_paths(summary, steps)
         if self._abandonment is not None:
             self._abandonment.on_sack()
@@ -448,10 +448,11 @@ class Sender:
             for path_id, tsn in summary.lost_paths.items():
                 if self._is_new_congestion(path_id, tsn):
                     paths.by_id[path_id].congestion.on_fast_retransmit(now)
-        for path_id in summary.reneged_paths:
-            context.statistics.reneged += 1
-            if not context.timers.runs(timer_key(T3_RTX, path_id)):
-                context.timers.start(timer_key(T3_RTX, path_id), now + paths.by_id[path_id].rto.rto)  # R4
+        if summary.reneged:
+            for path_id in {record.path_id for record in summary.reneged}:
+                context.statistics.reneged += 1
+                if not context.timers.runs(timer_key(T3_RTX, path_id)):
+                    context.timers.start(timer_key(T3_RTX, path_id), now + paths.by_id[path_id].rto.rto)  # R4
 
     def _is_new_congestion(self, path_id: int, tsn: int) -> bool:
         """Return True if the window of a path is to be reduced for a TSN sent there, which was lost, or marked.
@@ -508,4 +509,4 @@ class Sender:
         self._context.timers.stop(WINDOW_PROBE)
         if self.outstanding and not accepted:
             for path in self._context.paths.paths:
-                self.outstanding.expire(path.path_id, LOST)
+                self.window.mark_path(path.path_id, LOST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncsctp.outbound.gap_ranges import Withdrawn, subtract
+from asyncsctp.outbound.outstanding import join, subtract
 
 
 def ranges_of(tsns: set[int]) -> list[tuple[int, int]]:
@@ -35,29 +35,20 @@ def test_what_one_covers_and_the_other_does_not(ours: set[int], others: set[int]
     assert tsns_of(subtract(ranges_of(ours), ranges_of(others))) == ours - others
 
 
-@given(st.lists(st.one_of(pairs, st.integers(0, 5)), max_size=12), tsns)
-def test_what_was_withdrawn_is_not_believed_any_more(steps: list[tuple[int, int] | int], gaps: set[int]) -> None:
-    withdrawn = Withdrawn()
-    expected: set[int] = set()
-    cumulative_tsn = 0
-    for step in steps:
-        if isinstance(step, int):
-            cumulative_tsn += step
-            expected = {tsn for tsn in expected if tsn > cumulative_tsn}
-            assert withdrawn.advance(cumulative_tsn) is bool(expected)
-        else:
-            first, length = step
-            first += cumulative_tsn
-            withdrawn.add(first, first + length)
-            expected |= set(range(first, first + length + 1))
-        found = {cumulative_tsn + tsn for tsn in gaps}
-        assert tsns_of(subtract(ranges_of(found), withdrawn.ranges)) == found - expected
+@given(st.lists(pairs, max_size=12))
+def test_ranges_that_touch_are_joined(steps: list[tuple[int, int]]) -> None:
+    ranges: list[tuple[int, int]] = []
+    for first, length in steps:
+        before = tsns_of(ranges)
+        ranges = join(ranges, first, first + length)
+        assert tsns_of(ranges) == before | set(range(first, first + length + 1))
+        assert ranges == ranges_of(tsns_of(ranges))
 
 
 def test_many_ranges_are_taken_for_one() -> None:
-    withdrawn = Withdrawn()
+    ranges: list[tuple[int, int]] = []
     for tsn in range(2, 2000, 2):
-        withdrawn.add(tsn, tsn)
-    assert len(subtract([(1, 3000)], withdrawn.ranges)) <= 17
-    assert subtract([(1, 1), (2500, 2600)], withdrawn.ranges) == [(1, 1), (2500, 2600)]
-    assert subtract([(2, 2), (1998, 1998)], withdrawn.ranges) == []
+        ranges = join(ranges, tsn, tsn)
+    assert len(subtract([(1, 3000)], ranges)) <= 17
+    assert subtract([(1, 1), (2500, 2600)], ranges) == [(1, 1), (2500, 2600)]
+    assert subtract([(2, 2), (1998, 1998)], ranges) == []

@@ -81,6 +81,46 @@ def test_fast_retransmit_enters_recovery_once_until_the_exit_point() -> None:
     assert not outstanding
 
 
+def test_three_misses_mark_a_packet_once() -> None:
+    outstanding, queue = sent(1, 1, 1, 1, 1)
+    assert queue.on_sack(0, 10000, ((2, 2),), 1.0).lost_paths == {}
+    assert queue.on_sack(0, 10000, ((2, 3),), 1.0).lost_paths == {}
+    assert queue.on_sack(0, 10000, ((2, 3),), 1.0).lost_paths == {}  # nothing newly acknowledged: no miss
+    assert outstanding.earliest_lost() is None
+    assert list(queue.on_sack(0, 10000, ((2, 4),), 1.0).lost_paths) == [0]
+    lost = outstanding.earliest_lost()
+    assert lost is not None
+    assert lost.first_tsn == 1
+    assert lost.state == LOST
+    assert outstanding.in_flight == [CHUNK]
+    assert outstanding.in_flight_user_bytes == 100
+    assert queue.fill([], CHUNK, 0, 2.0) == (CHUNK, True)
+    assert outstanding.in_flight == [2 * CHUNK]
+    assert outstanding.earliest_lost() is None
+    assert queue.on_sack(0, 10000, ((2, 5),), 1.0).lost_paths == {}  # not eligible a second time
+
+
+def test_in_recovery_a_cumulative_advance_misses_all_that_is_missing() -> None:
+    _, queue = sent(1, 1, 1, 1, 1, 1)
+    queue.on_sack(0, 10000, ((2, 2), (4, 4), (6, 6)), 1.0)
+    queue.in_recovery, queue._exit_point = True, 6
+    assert queue.on_sack(1, 10000, ((1, 1), (3, 3), (5, 5)), 1.0).lost_paths == {}
+    assert list(queue.on_sack(2, 10000, ((2, 2), (4, 4)), 1.0).lost_paths) == [0]
+
+
+def test_what_was_reneged_on_is_missed_three_times_from_then_on() -> None:
+    """Section 6.2.1 D iii: the SACK that reneges on it counts the first miss, each part of a packet is counted."""
+    outstanding, queue = sent(1, 3, 1, 1, 1)
+    queue.on_sack(1, 10000, ((1, 4),), 1.0)
+    summary = queue.on_sack(1, 10000, ((4, 4),), 1.0)
+    assert [(record.first_tsn, record.last_tsn) for record in summary.reneged] == [(2, 4)]
+    outstanding.split(outstanding.records[outstanding.head], 3)
+    assert queue.on_sack(1, 10000, ((4, 5),), 1.0).lost_paths == {}
+    assert queue.on_sack(1, 10000, ((4, 5),), 1.0).lost_paths == {}
+    assert queue.on_sack(1, 10000, ((4, 6),), 1.0).lost_paths == {0: 4}
+    assert queue.fill([], 1000, 0, 2.0) == (3 * CHUNK, True)
+
+
 def test_a_timeout_marks_the_path_and_ends_recovery() -> None:
     outstanding, queue = sent(1, 1, 1, 1, 1, 1, paths=2)
     for top in (4, 5, 6):
@@ -159,10 +199,10 @@ def test_what_was_sent_again_to_the_same_path_did_not_go_astray() -> None:
 
 
 def test_what_came_back_to_its_first_path_is_astray_for_good() -> None:
-    outstanding, queue = sent(1, 1, paths=2)
+    _, queue = sent(1, 1, paths=2)
     for path_id in (1, 0):
-        outstanding.expire(0)
-        outstanding.expire(1)
+        queue.expire_t3(0)
+        queue.expire_t3(1)
         queue.fill([], 10000, path_id, 1.0)
         queue.fill([], 10000, path_id, 1.0)
     summary = queue.on_sack(0, 10000, ((1, 1),), 2.0)
