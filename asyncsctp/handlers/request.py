@@ -41,8 +41,10 @@ class Ticket:
         if self.error is None:
             self.error = error
 
-    def close(self, context: Context) -> None:
-        """Take note that one of its requests is over; tell the user after the last."""
+    def close(self, context: Context, error: SCTPError | None = None) -> None:
+        """Take note that one of its requests is over, with this error if it failed; tell the user after the last."""
+        if error is not None:
+            self.fail(error)
         self.open_requests -= 1
         self.is_done = self.open_requests <= 0
         if self.is_done:

@@ -46,7 +46,7 @@ from ..setup.negotiation import Setup
 from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 from .peer_addresses import PeerAddresses
 
-#: Section 5.1.1 C4: the states in which ASCONF and ASCONF-ACK are sent.
+#: The states in which ASCONF and ASCONF-ACK are sent (section 5.1.1 C4).
 PERMITTED: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT})
 _ASCONF: Final = bytes([ASCONF])
 #: After so many retransmissions of one request another may do what it can't.
@@ -149,22 +149,17 @@ class AsconfRequester:
         address = self._new(address)
         self._check(PARAM_ADD_ADDRESS)
         prefers_source = self._disables_restart  # it shows the UDP port, which is that of no other address
-        change = Change(PARAM_ADD_ADDRESS, address, address)
-        plain = AddressRequest([change], address, prefers_source=prefers_source)
+        plain = AddressRequest([Change(PARAM_ADD_ADDRESS, address, address)], address, prefers_source=prefers_source)
         if not wildcard and not self._is_translated(address):
             return self._push(plain)
         self._check_way(address)
-        there_may_be_no_nat = not wildcard and in_scope(address, self._context.paths.primary.route.address)
         change = Change(PARAM_ADD_ADDRESS, _wildcard(address), address)
-        request = AddressRequest(
-            [change],
-            address,
-            _wildcard(address),
-            needs_source=True,
-            for_nat=True,
-            otherwise=plain if there_may_be_no_nat else None,
+        there_may_be_no_nat = not wildcard and in_scope(address, self._context.paths.primary.route.address)
+        otherwise = plain if there_may_be_no_nat else None
+        lookup = _wildcard(address)
+        return self._push(
+            AddressRequest([change], address, lookup, needs_source=True, for_nat=True, otherwise=otherwise)
         )
-        return self._push(request)
 
     def remove_local(self, address: str) -> Ticket:
         """Ask the peer to delete this address of ours; nothing leaves from it any more.
@@ -173,8 +168,7 @@ class AsconfRequester:
         """
         address = self._ours(address)
         self._check(PARAM_DELETE_ADDRESS)
-        rest = [local for local in self._context.paths.local.sources if local != address]
-        families = {is_ipv4(local) for local in rest}
+        families = {is_ipv4(local) for local in self._context.paths.local.sources if local != address}
         if not any(is_ipv4(path.route.address) in families for path in self._context.paths.paths):
             raise ValueError(f"{address} is the last address from which the peer can be reached")
         return self._push(AddressRequest([Change(PARAM_DELETE_ADDRESS, address, address)]))
@@ -197,10 +191,10 @@ class AsconfRequester:
         addition = Change(PARAM_ADD_ADDRESS, _wildcard(new) if wildcard else new, new)
         deletion = Change(PARAM_DELETE_ADDRESS, _wildcard(new) if wildcard else old, old)
         lookup = _wildcard(new) if wildcard else "" if is_renamed else old
-        request = AddressRequest(
-            [addition, deletion], new, lookup, prefers_source=True, needs_source=wildcard, for_nat=wildcard
+        changes = addition, deletion
+        return self._push(
+            AddressRequest(changes, new, lookup, prefers_source=True, needs_source=wildcard, for_nat=wildcard)
         )
-        return self._push(request)
 
     def request_primary(self, address: str) -> Ticket:
         """Ask the peer to send to this address of ours (section 5.4)."""
@@ -242,9 +236,7 @@ class AsconfRequester:
         return address
 
     def _is_translated(self, address: str) -> bool:
-        """Return whether a NAT may call this address otherwise, and the peer expects that (draft natsupp section 6.6).
-        One may as well stand between two private networks.
-        """
+        """Return whether a NAT may call this address otherwise, and the peer expects that (natsupp section 6.6)."""
         return self._disables_restart and is_translatable(address)
 
     def _check_way(self, source: str) -> None:
@@ -273,7 +265,6 @@ class AsconfRequester:
         if self._context.state not in PERMITTED:
             # Section 5.1.1 C4: none is sent any more. The answer to the one under way is still heard: until then nobody
             # knows whether it was carried out.
-            self.retry.stop_timer()
             self._drop_queue("the association is shutting down")
         elif self.current is None:
             self._begin(self.queue.pop(0))
@@ -304,8 +295,8 @@ class AsconfRequester:
         self._transmit(request)
 
     def _known_address(self) -> str:
-        """Return one of our addresses that the peer has: it finds the association by that, if not by the source of the
-        packet (section 4.1.1). It does not have what a NAT calls otherwise: it finds us by the tag then.
+        """Return one of our addresses that the peer has, and may find the association by (section 4.1.1). It does not
+        have what a NAT calls otherwise: it finds us by the tag then.
         """
         local = self._context.paths.local
         for address in (self._context.paths.data_path().route.local, *local.sources, *local.leaving):
@@ -362,11 +353,8 @@ class AsconfRequester:
         return moved + usual if request.prefers_source else usual + moved
 
     def _wear(self, way: tuple[Path, str]) -> tuple[int, bool]:
-        """Return how often a way was taken, and whether just now: of those with the least the best one is next,
-        whatever their order was before.
-        """
-        path, source = way
-        taken = path.route.address, source
+        """Return how often a way was taken, and whether just now: the best of those with the least is next."""
+        taken = way[0].route.address, way[1]
         return self._ways_taken.get(taken, 0), taken == next(reversed(self._ways_taken), None)
 
     def expire(self) -> None:
@@ -380,10 +368,8 @@ class AsconfRequester:
             self._transmit(request)
 
     def _is_in_vain(self, request: AddressRequest) -> bool:
-        """Return whether a new address of ours, the only one that this may leave from, seems to be of no use.
-
-        That is no reason to end an association which has others (B2), nor to let all other requests wait for ever where
-        these are heard.
+        """Return whether a new address of ours, the only one that this may leave from, seems to be of no use: no reason
+        to end an association which has others (B2), nor to let all other requests wait for ever.
         """
         paths = self._context.paths
         if not request.needs_source or request.source in paths.local.sources or paths.is_held:
@@ -434,17 +420,16 @@ class AsconfRequester:
                     is_primary = change.kind == PARAM_SET_PRIMARY  # F3b, else F3a
                     self.refused_kinds |= {change.kind} if is_primary else {PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS}
         self._apply(request.changes, outcomes)
-        if not all(outcomes):
-            reason = ", ".join(map(str, found)) or "no cause was given"
-            request.ticket.fail(AsconfError(f"the peer did not agree: {reason}", found))
-        request.ticket.close(self._context)
+        reason = ", ".join(map(str, found)) or "no cause was given"
+        error = None if all(outcomes) else AsconfError(f"the peer did not agree: {reason}", found)
+        request.ticket.close(self._context, error)
 
     def _apply(self, changes: tuple[Change, ...], outcomes: list[bool]) -> None:
         """Use our addresses as the peer now knows them (F2, F10)."""
         paths = self._context.paths
         local = paths.local
         for change, is_done in zip(changes, outcomes, strict=True):
-            if not change.local or change.kind == PARAM_SET_PRIMARY:
+            if not change.local:
                 continue
             if (change.kind == PARAM_ADD_ADDRESS) == is_done:
                 local.admit(change.local)
@@ -468,18 +453,14 @@ class AsconfRequester:
         """Look for a refusal of all ASCONF among the causes of an ERROR (section 5.1 A9)."""
         for cause in found:
             if cause.code == CAUSE_UNRECOGNIZED_CHUNK and cause.info[:1] == _ASCONF:
-                self.refuse_all()
+                self.refuses_all = True
+                self.give_up("the peer does not understand ASCONF (RFC 5061)")
 
     # The end.
 
-    def refuse_all(self) -> None:
-        """Give up: the peer knows no ASCONF (A9)."""
-        self.refuses_all = True
-        self.give_up("the peer does not understand ASCONF (RFC 5061)")
-
     def give_up_for_nat(self, reason: str, found: Sequence[Cause]) -> Ticket | None:
-        """Give up the request under way that a NAT has refused, if it is one that NATs are told of (draft natsupp
-        6.2.2); its ticket.
+        """Give up the request under way, which a NAT has refused, if it is one for NATs (draft natsupp section 6.2.2);
+        return its ticket.
         """
         request = self.current
         if request is None or not request.for_nat:
@@ -497,24 +478,21 @@ class AsconfRequester:
             self._push(request.otherwise)
             self.flush()
         else:
-            request.ticket.fail(error)
-            request.ticket.close(self._context)
+            request.ticket.close(self._context, error)
 
     def give_up(self, reason: str) -> None:
         """Give up all requests, for this reason."""
         if self.current is not None:
             self.queue.insert(0, self.current)
             self.current = None
-        self.retry.stop_timer()
         self._drop_queue(reason)
 
     def _drop_queue(self, reason: str) -> None:
-        requests = self.queue
-        self.queue = []
+        self.retry.stop_timer()
+        requests, self.queue = self.queue, []
         for request in requests:
             self._apply(request.changes, [False] * len(request.changes))
-            request.ticket.fail(AsconfError(reason))
-            request.ticket.close(self._context)
+            request.ticket.close(self._context, AsconfError(reason))
 
 
 def _from(local: str, paths: list[Path]) -> list[tuple[Path, str]]:

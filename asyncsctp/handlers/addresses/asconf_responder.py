@@ -15,7 +15,7 @@ from ...paths.path import Path
 from ...paths.route import Route, as_seen, in_scope, is_ipv4
 from ...wire import asconf, causes, constants, tlv
 from ...wire.asconf import WILDCARDS, AsconfChunk, Request
-from ...wire.constants import MASK_32
+from ...wire.constants import ASCONF, ASCONF_ACK, AUTH, COMMON_HEADER_SIZE, MASK_32
 from ...wire.packet import MOST_CONTROL
 from ...wire.serial import ahead
 from ...wire.tlv import Malformed
@@ -68,19 +68,15 @@ class AsconfResponder:
         return self.peers.admit(route)
 
     def _is_found(self, datagram: bytes, route: Route) -> bool:
-        """Return whether the Address Parameter of one of its ASCONFs names the peer, or is a wildcard (D2, D2-ext).
-
-        Or was, when the same ASCONF came before: its sender has moved on and still waits for the answer. Or if the
-        answer is in it that we wait for: who moves as well has no other address to send that from.
+        """Return whether the Address Parameter of one of its ASCONFs names the peer, or is a wildcard (D2, D2-ext); or
+        did, when it came before: its sender has moved on, and waits for the answer. Or the answer to ours is in it: who
+        moves as well has no other address to send that from.
         """
-        for first16, _, start, end in islice(
-            tlv.walk(datagram, constants.COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL
-        ):
-            if first16 >> 8 == constants.ASCONF_ACK and self.requester.awaits(
-                asconf.read_asconf_ack(datagram, start, end)[0]
-            ):
+        for first16, _, start, end in islice(tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL):
+            kind = first16 >> 8
+            if kind == ASCONF_ACK and self.requester.awaits(asconf.read_asconf_ack(datagram, start, end)[0]):
                 return True
-            if first16 >> 8 == constants.ASCONF:
+            if kind == ASCONF:
                 number, address = asconf.read_lookup(datagram, start, end)
                 if address in WILDCARDS or number in self._kept:
                     return True
@@ -91,19 +87,15 @@ class AsconfResponder:
     def _is_authentic(self, datagram: bytes) -> bool:
         """Return whether the ASCONF stands behind an AUTH chunk that is right (D5), before anything is made for it."""
         keyring = self._context.keyring
-        for first16, at, _, end in islice(
-            tlv.walk(datagram, constants.COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL
-        ):
-            if first16 >> 8 == constants.AUTH:
+        for first16, at, _, end in islice(tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)), MOST_CONTROL):
+            if first16 >> 8 == AUTH:
                 return keyring is not None and keyring.verify(datagram, at, end) == GENUINE
-            if first16 >> 8 in (constants.ASCONF, constants.ASCONF_ACK):
+            if first16 >> 8 in (ASCONF, ASCONF_ACK):
                 return False
         return False
 
     def on_asconf(self, data: bytes, start: int, end: int, path: Path, route: Route) -> None:
-        """Take in an ASCONF, authenticated, whose value is between `start` and `end` (E1 to E6). It came along `route`,
-        to be answered there, of which `path` is what we have.
-        """
+        """Take in an authenticated ASCONF, whose value is from `start` to `end` (E1 to E6); answer along `route`."""
         chunk = asconf.read_asconf(data, start, end)
         is_first = data is not self._packet
         self._packet = data
@@ -169,7 +161,7 @@ class AsconfResponder:
     def _space(self, path: Path) -> int:
         """Return how many bytes of answers may go to where the packet came from, along this path."""
         context = self._context
-        space = context.space(path, constants.ASCONF_ACK)
+        space = context.space(path, ASCONF_ACK)
         if path.state is not PathState.UNCONFIRMED or context.keyring is None:
             return space
         return min(space, _MOST_AMPLIFICATION * len(self._packet) - context.keyring.size)
@@ -210,15 +202,12 @@ class AsconfResponder:
             return constants.CAUSE_NO_AUTHORIZATION
         if len(known) >= MAX_PEER_ADDRESSES and not self._replace_failed(request, path):
             return constants.CAUSE_RESOURCE_SHORTAGE  # F9
-        if address == path.route.address:
-            self.peers.adopt(path)
-        else:
-            self.peers.add(address)
+        self.peers.adopt(path if address == path.route.address else self.peers.prepare(address))
         return _DONE
 
     def _replace_failed(self, request: Request, path: Path) -> bool:
-        """Remove an address that has failed, if the new one was named by a wildcard: it is the one that a NAT has now,
-        and the peer can't name the one before, to have it deleted. False if none is removed.
+        """Remove an address that has failed, if the new one was named by a wildcard: the peer can't name the one that a
+        NAT had before, to have it deleted. Return whether one was removed.
         """
         paths = self._context.paths
         if request.address not in WILDCARDS or not self._reckons_with_nats:
@@ -274,9 +263,8 @@ def _meant(request: Request, route: Route) -> str:
 
 
 def _pack_answer(chunk: AsconfChunk, results: list[int], space: int) -> bytes:
-    """Pack the ASCONF-ACK: short if all was done, else with a response to each request, so that A7 leaves no doubt.
-
-    C5: where the requests don't fit that were refused, the causes go without them.
+    """Pack the ASCONF-ACK: short if all was done, else with a response to each request, so that A7 leaves no doubt; the
+    causes go without the requests that were refused where these don't fit (C5).
     """
     if not any(results):
         return asconf.pack_asconf_ack(chunk.number)

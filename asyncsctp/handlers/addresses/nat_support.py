@@ -17,18 +17,7 @@ from ...errors import AsconfError, AssociationAborted, Cause
 from ...path_state import PathState
 from ...paths.path import Path
 from ...paths.route import Route, in_scope, is_translatable
-from ...wire import causes, tlv
-from ...wire.constants import (
-    ABORT,
-    AUTH,
-    CAUSE_MISSING_STATE,
-    CAUSE_PORT_COLLISION,
-    CAUSE_USER_ABORT,
-    CAUSE_VTAG_COLLISION,
-    COMMON_HEADER_SIZE,
-    SHUTDOWN_ACK,
-    SHUTDOWN_COMPLETE,
-)
+from ...wire import causes, constants, tlv
 from ..context import Context
 from ..paths.heartbeat import Heartbeat
 from ..request import Ticket
@@ -41,7 +30,7 @@ from .peer_addresses import PeerAddresses
 _SUSPICIOUS: Final = 2
 
 #: What ends an association, and asks for nothing to be sent to who said it but SHUTDOWN COMPLETE.
-_LAST_WORDS: Final = (ABORT, SHUTDOWN_ACK, SHUTDOWN_COMPLETE)
+_LAST_WORDS: Final = (constants.ABORT, constants.SHUTDOWN_ACK, constants.SHUTDOWN_COMPLETE)
 
 
 @final
@@ -83,13 +72,13 @@ class NatSupport:
         if asconf is None:
             return  # section 6.4.2: there is nothing that would help
         codes = {cause.code for cause in found}
-        if CAUSE_MISSING_STATE in codes:
+        if constants.CAUSE_MISSING_STATE in codes:
             path = self._context.paths.find(route.address)
             local = self._context.paths.local
             if path is not None and route.local not in local.barred:  # several may have a NAT each
                 ours = route.local if route.local in local.sources else path.route.local
                 self._recover(asconf.requester, path, ours)
-        elif CAUSE_VTAG_COLLISION in codes or CAUSE_PORT_COLLISION in codes:
+        elif constants.CAUSE_VTAG_COLLISION in codes or constants.CAUSE_PORT_COLLISION in codes:
             self._on_collision(asconf.requester, found)
 
     def _recover(self, asconf: AsconfRequester, path: Path, local: str) -> None:
@@ -109,20 +98,22 @@ class NatSupport:
         if ticket is None or ticket is not self._recovery or len(self._context.paths.local.sources) > 1:
             return
         text = "a NAT has lost the association, and has another one with the same tag or port now"
-        self._context.abort(causes.pack_cause(CAUSE_USER_ABORT), AssociationAborted(text, found))
+        self._context.abort(causes.pack_cause(constants.CAUSE_USER_ABORT), AssociationAborted(text, found))
 
     # What silence says.
 
     def on_silence(self, path: Path) -> None:
         """Look, after a time-out on this path, for a NAT that may have another address now, which nobody tells."""
         newcomer = self._newcomer
+        paths = self._context.paths
+        data_path = paths.data_path()
         if newcomer is path and path.state is PathState.UNCONFIRMED and path.error_count:
             self._newcomer = None
-            self._peers.remove(path, self._context.paths.data_path())
-        elif self._is_last_resort(path):
+            self._peers.remove(path, data_path)
+        elif path is data_path or data_path.state is not PathState.ACTIVE:  # there is none that would work
             if self._recovery is not None and self._recovery.is_ok:
                 self._recovery = None  # NATs have been told: the first time-out after that may have other reasons
-            elif any(map(_seems_cut_off, self._context.paths.paths)):
+            elif any(each.error_count >= _SUSPICIOUS or each.state is PathState.INACTIVE for each in paths.paths):
                 self._ask(path)
 
     def on_unanswered(self, times: int) -> None:
@@ -135,16 +126,10 @@ class NatSupport:
         if asconf is not None and is_translatable(path.route.local):
             self._recover(asconf.requester, path, path.route.local)
 
-    def _is_last_resort(self, path: Path) -> bool:
-        """Return whether data goes there, or would, had its time-outs not sent it on to one that fails as well."""
-        data_path = self._context.paths.data_path()
-        return path is data_path or data_path.state is not PathState.ACTIVE
-
     # A peer whose address has changed.
 
     def admit(self, route: Route) -> Path | None:
-        """Return a path to verify an address by that is not the peer's, and from which a packet with our tag has come.
-
+        """Return a path by which to verify an address that isn't the peer's, and where a packet with our tag came from;
         None where that is no sign of a NAT: the peer has several addresses, or says by ASCONF where it is.
         """
         context = self._context
@@ -159,8 +144,7 @@ class NatSupport:
         return self._newcomer
 
     def is_last_word(self, datagram: bytes) -> bool:
-        """Return whether a packet with our tag, from an address that is not the peer's, is nothing but the end of this
-        association.
+        """Return whether a packet with our tag, from an address that is not the peer's, only ends this association.
 
         Whoever gives up cannot say any more that a NAT has moved it. RFC 9260 section 8.5.1 B and C go by the tag, and
         so are associations found here (section 6.3.2); section 8.4 rule 5 answers SHUTDOWN ACK wherever it is from.
@@ -168,8 +152,8 @@ class NatSupport:
         setup = self._context.setup
         if setup is None or not setup.disable_restart:
             return False
-        at, end = COMMON_HEADER_SIZE, len(datagram)
-        if end - at > tlv.HEADER_SIZE and datagram[at] == AUTH:
+        at, end = constants.COMMON_HEADER_SIZE, len(datagram)
+        if end - at > tlv.HEADER_SIZE and datagram[at] == constants.AUTH:
             at = tlv.item(datagram, at, end)[1] + 3 & -4
         if end - at < tlv.HEADER_SIZE:
             return False
@@ -188,7 +172,3 @@ class NatSupport:
         for path in list(self._context.paths.paths):
             if path is not newcomer:
                 self._peers.remove(path, newcomer)
-
-
-def _seems_cut_off(path: Path) -> bool:
-    return path.error_count >= _SUSPICIOUS or path.state is PathState.INACTIVE

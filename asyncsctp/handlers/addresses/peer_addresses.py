@@ -1,8 +1,7 @@
 """The peer's addresses come and go while the association lives (RFC 5061 section 5.3).
 
 Knows what it takes to use an address, and to use it no more: all that refers to a path lets go of it before its number
-becomes another's. Whether the peer may ask for that, and how, is known by `asconf_responder`; `nat` has reasons of its
-own.
+becomes another's. Whether the peer may ask for that is known by `asconf_responder`; `nat_support` has reasons too.
 """
 
 from __future__ import annotations
@@ -27,19 +26,21 @@ class PeerAddresses:
         self._context = context
         self._heartbeat = heartbeat
 
-    def add(self, address: str) -> None:
-        """Use a new address, once it is verified (F14): that has to wait where we have none of its family."""
-        self.adopt(self._prepare(address))
+    def prepare(self, address: str) -> Path:
+        """Return a path to what may become an address of the peer; `adopt` or `discard` it later."""
+        path = self._context.paths.prepare(address)
+        self._context.owner.add_path(path)
+        return path
 
     def admit(self, route: Route) -> Path:
-        """Return a path for a packet that may make its source an address of the peer; `adopt` or `discard` it later."""
-        path = self._prepare(route.address)
+        """Return a path for a packet that may make its source an address of the peer; the same follows."""
+        path = self.prepare(route.address)
         self._context.paths.learn(path, route)
         path.reply_route = path.route
         return path
 
     def adopt(self, path: Path) -> None:
-        """Use a path that `admit` has given."""
+        """Use a path, once it is verified (F14): that has to wait where we have no address of its family."""
         context = self._context
         context.paths.attach(path)
         context.paths.await_another()
@@ -86,15 +87,9 @@ class PeerAddresses:
             self._context.emit(PeerAddressChanged(path.route.address, "primary"))
 
     def resume(self) -> None:
-        """Verify what could not be verified before our own addresses changed.
-
-        What was added last comes first (RFC 9260 section 5.4 leaves that to us): who moves as well is there.
+        """Verify what could not be verified before our own addresses changed; what was added last comes first (RFC 9260
+        section 5.4 leaves that to us): who moves as well is there.
         """
         if self._context.state is not CLOSED:
             for path in reversed(self._context.paths.paths):
                 self._heartbeat.insist(path)
-
-    def _prepare(self, address: str) -> Path:
-        path = self._context.paths.prepare(address)
-        self._context.owner.add_path(path)
-        return path

@@ -33,7 +33,8 @@ from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
 
 #: A result that is none of the peer's.
 _FAILED: Final = -1
-#: What the peer may answer but success (section 4.4).
+#: What the peer may answer (section 4.4).
+_SUCCESS: Final = (reconfig.PERFORMED, reconfig.NOTHING_TO_DO)
 _RESULTS: Final = {
     reconfig.DENIED: "denied",
     reconfig.WRONG_STREAM: "a stream does not exist",
@@ -69,9 +70,7 @@ class RequestPart:
         self.response: Parameter | None = None
 
     def pack(self, number: int, answers: int, last_tsn: int) -> bytes:
-        """Pack it under this number; an outgoing reset answers the peer's request with the number `answers`, and takes
-        effect after the TSN `last_tsn`.
-        """
+        """Pack it under this number; `answers` is that of the peer's request which an outgoing reset answers."""
         self.number = number
         if self.kind == PARAM_OUTGOING_RESET:
             return reconfig.pack_outgoing_reset(number, answers, last_tsn, self.streams)
@@ -116,11 +115,6 @@ class StreamRequest:
         """The outgoing streams that wait for it, all if that is empty; None if none do."""
         first = self.parts[0]
         return first.streams if first.kind in (PARAM_OUTGOING_RESET, PARAM_TSN_RESET) else None
-
-    @property
-    def is_under_way(self) -> bool:
-        """True while a part of it is unanswered."""
-        return any(part.number >= 0 for part in self.parts)
 
     @property
     def asks_the_peer(self) -> bool:
@@ -195,11 +189,10 @@ class ReconfigRequester:
         ours = _parts(PARAM_OUTGOING_RESET, "outgoing", outgoing, self._submission.outgoing_streams)
         theirs = _parts(PARAM_INCOMING_RESET, "incoming", incoming, self._receiver.incoming_streams)
         parts = ours + theirs
-        fits = len(parts) == 1 or (len(parts) == 2 and sum(len(part.streams) for part in parts) <= _MOST_LISTED)
+        fits = len(parts) == 2 and sum(len(part.streams) for part in parts) <= _MOST_LISTED
         ticket = Ticket()
-        requests = [StreamRequest(each, ticket) for each in ([parts] if fits else [[part] for part in parts])]
-        for request in requests:
-            self.push(request)
+        for each in [parts] if fits else [[part] for part in parts]:
+            self.push(StreamRequest(each, ticket))
         return ticket
 
     def close_stream(self, sid: int) -> Ticket:
@@ -355,10 +348,8 @@ class ReconfigRequester:
     def on_response(self, response: Parameter) -> bool:
         """Take in a response (section 5.2.7); false if it answers nothing that is under way."""
         request = self.current
-        if request is None:
-            return False
-        part = next((part for part in request.parts if part.number == response.number), None)
-        if part is None:
+        part = None if request is None else next((p for p in request.parts if p.number == response.number), None)
+        if request is None or part is None:
             return False
         self.retry.on_answer()
         result = response.result if response.result <= reconfig.IN_PROGRESS else _FAILED
@@ -379,8 +370,8 @@ class ReconfigRequester:
         return True
 
     def on_reset_by_peer(self, answers: int, streams: tuple[int, ...]) -> bool:
-        """Take in an outgoing reset of the peer with this response number (section 5.2.2 E1); false if it answers none
-        of ours: such a one may have the same number, but has other streams.
+        """Take in an outgoing reset of the peer (section 5.2.2 E1); false if it answers none of ours: such a one may
+        have the same response number, but has other streams.
         """
         part = self.current.part(PARAM_INCOMING_RESET) if self.current is not None else None
         if self.current is None or part is None or part.number != answers or set(part.streams) != set(streams):
@@ -403,9 +394,7 @@ class ReconfigRequester:
         return False
 
     def _expect_restart(self, is_expected: bool) -> None:
-        """Reckon, or no more, with an SSN/TSN reset that the peer has carried out and that we have not heard of: each
-        count of TSNs, ours and the peer's, may begin anew.
-        """
+        """Reckon, or no more, with an SSN/TSN reset that was carried out and that we have not heard of."""
         self.expects_restart = is_expected
         self._sender.expect_restart(is_expected)
         self._receiver.expect_restart(is_expected)
@@ -414,7 +403,7 @@ class ReconfigRequester:
         """Take note of the result of a part; if nothing else of the request is under way, carry it out."""
         part.number = -1
         part.result = result
-        if request.is_under_way:
+        if any(each.number >= 0 for each in request.parts):
             return
         self.current = None
         self.retry.stop_timer()
@@ -434,10 +423,11 @@ class ReconfigRequester:
 
     def _finish(self, request: StreamRequest, parts: list[RequestPart]) -> None:
         """Do what these parts of a request, answered for good, have as a consequence here, and tell the user."""
-        emit = self._context.emit
+        context, submission = self._context, self._submission
+        emit = context.emit
         worst = reconfig.PERFORMED
         for part in parts:
-            is_done = _is_success(part.result)
+            is_done = part.result in _SUCCESS
             if not is_done:
                 worst = part.result
                 _fail(request, worst)
@@ -450,19 +440,15 @@ class ReconfigRequester:
             elif not is_done:
                 continue
             elif part.kind == PARAM_ADD_OUTGOING_STREAMS:
-                self._add_outgoing(part.count)  # H6
+                submission.outgoing_streams += part.count  # H6
+                if context.setup is not None:
+                    context.setup = context.setup._replace(outgoing_streams=submission.outgoing_streams)
             else:
                 self.asked_streams += part.count
         kinds = [part.kind for part in parts]
         is_addition = PARAM_ADD_OUTGOING_STREAMS in kinds or PARAM_ADD_INCOMING_STREAMS in kinds
-        if PARAM_ADD_OUTGOING_STREAMS in kinds or (is_addition and not _is_success(worst)):
-            emit(StreamsAdded(self._submission.outgoing_streams, self._receiver.incoming_streams, _name(worst)))
-
-    def _add_outgoing(self, count: int) -> None:
-        context, submission = self._context, self._submission
-        submission.outgoing_streams += count
-        if context.setup is not None:
-            context.setup = context.setup._replace(outgoing_streams=submission.outgoing_streams)
+        if PARAM_ADD_OUTGOING_STREAMS in kinds or (is_addition and worst not in _SUCCESS):
+            emit(StreamsAdded(submission.outgoing_streams, self._receiver.incoming_streams, _name(worst)))
 
     def _finish_tsns(self, request: StreamRequest, part: RequestPart) -> None:
         response = part.response
@@ -481,10 +467,7 @@ class ReconfigRequester:
             _fail(request, result)
 
     def _repeat(self, request: StreamRequest) -> None:
-        """Ask again later, each time after a longer while: the peer had a request of its own under way.
-
-        Chance decides between two that are in each other's way.
-        """
+        """Ask again after a longer while each time; chance decides between two that are in each other's way."""
         context = self._context
         request.tries += 1
         wait = self.retry.path.rto.rto * request.tries * (0.5 + context.random.bits(16) / 0x10000)
@@ -535,13 +518,11 @@ class ReconfigRequester:
                     emit(TsnsReset("failed"))
                 elif part is request.parts[0]:
                     emit(StreamsAdded(self._submission.outgoing_streams, self._receiver.incoming_streams, "failed"))
-            self._drop(request, reason)
+            if request.ticket is not None:
+                request.ticket.close(self._context, ReconfigError(reason))
 
     def _not_under_way(self, streams: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Return those of these streams, all if there are none, whose reset the peer can't have carried out by now.
-
-        None if there are no such.
-        """
+        """Return which of these streams the request under way does not reset; None if it resets all of them."""
         held = None if self.current is None else self.current.held
         if held is None:
             return streams
@@ -551,18 +532,11 @@ class ReconfigRequester:
 
     def end(self, reason: str) -> None:
         """Give up all requests: the association has ended, or begins anew."""
-        requests = self.queue
-        self.queue = []
-        if self.current is not None:
-            requests.append(self.current)
-            self.current = None
+        requests = self.queue if self.current is None else [*self.queue, self.current]
+        self.queue, self.current = [], None
         for request in requests:
-            self._drop(request, reason)
-
-    def _drop(self, request: StreamRequest, reason: str) -> None:
-        if request.ticket is not None:
-            request.ticket.fail(ReconfigError(reason))
-            request.ticket.close(self._context)
+            if request.ticket is not None:
+                request.ticket.close(self._context, ReconfigError(reason))
 
 
 def _fail(request: StreamRequest, result: int) -> None:
@@ -577,14 +551,9 @@ def _fail(request: StreamRequest, result: int) -> None:
     request.ticket.fail(error)
 
 
-def _is_success(result: int) -> bool:
-    """Return True for the results that say that all is as was asked for (section 4.4)."""
-    return result in (reconfig.PERFORMED, reconfig.NOTHING_TO_DO)
-
-
 def _name(result: int) -> str:
     """Return a result as events have it."""
-    if _is_success(result):
+    if result in _SUCCESS:
         return "ok"
     return "denied" if result == reconfig.DENIED else "failed"
 

@@ -193,8 +193,8 @@ class ReconfigResponder:
         return ahead(request.last_tsn, self._receiver.tracker.cumulative_tsn) <= 0
 
     def _perform_reset(self, request: Parameter) -> None:
-        """Reset the peer's streams (E3 and E4). What goes by the new numbers, and has come before or comes in the same
-        packet, is delivered once the user has heard of these: by that it is told from what came before.
+        """Reset the peer's streams (E3 and E4). What goes by the new numbers, and has come, is delivered once the user
+        has heard of these.
         """
         streams = request.streams or None
         self.awaits_user = self._deferred is None and self._receiver.defer_reset(request.last_tsn, streams)
@@ -276,9 +276,7 @@ class ReconfigResponder:
         return self._keep(number, self._pack_refusal(number, result))
 
     def _pack_refusal(self, number: int, result: int) -> bytes:
-        """Pack an answer that names both TSNs, as all do whichever the result (sections 5.1.7 D3 and D4): those in
-        force.
-        """
+        """Pack an answer with both TSNs in force, as all have them whichever the result (5.1.7 D3 and D4)."""
         next_tsn = self._receiver.tracker.cumulative_tsn + 1 & MASK_32
         return reconfig.pack_tsn_response(number, result, self._sender.outstanding.next_tsn & MASK_32, next_tsn)
 
@@ -339,14 +337,11 @@ class ReconfigResponder:
             self._context.queue(reconfig.pack_reconfig([answer]))
 
     def on_t3(self) -> None:
-        """Repeat the answer to an SSN/TSN reset if the first data that goes by our new TSNs was not acknowledged: the
-        peer may not have heard of these, and would drop the data until it asks again.
-        """
-        if self._tsn_answer:
-            if self._sender.outstanding.cumulative_tsn >= self._tsn_first:
-                self._tsn_answer = b""
-            else:
-                self._answer_late(self._tsn_answer)
+        """Repeat the answer to an SSN/TSN reset until the peer, which drops what it has no answer for, acknowledges."""
+        if self._sender.outstanding.cumulative_tsn >= self._tsn_first:
+            self._tsn_answer = b""
+        elif self._tsn_answer:
+            self._answer_late(self._tsn_answer)
 
     def end(self, reason: str) -> None:
         """Give up all requests of both sides: the association has ended, or the peer has restarted it."""
