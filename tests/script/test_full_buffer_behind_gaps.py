@@ -10,16 +10,15 @@ from __future__ import annotations
 import random
 
 import pytest
+from support.chunks import pack_i_data
 from support.script import B, E, Script, U
 
 from asyncsctp.association.invariants import check
 from asyncsctp.config import Config
 from asyncsctp.handlers.data.receiver import DataReceiver
 from asyncsctp.handlers.state import ESTABLISHED
-from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_DATA_HEADER_SIZE, I_FORWARD_TSN, RE_CONFIG
-from asyncsctp.wire.octets import Writer, write_i_data
+from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
 from asyncsctp.wire.reconfig import pack_outgoing_reset, pack_reconfig
-from asyncsctp.wire.tlv import PADDING
 
 EXTENSIONS = frozenset({I_DATA, I_FORWARD_TSN, FORWARD_TSN, RE_CONFIG})
 #: The smallest buffer.
@@ -39,10 +38,7 @@ class Peer:
         """`number`: the SSN or MID."""
         if not self.interleaves:
             return self.script.data(tsn, data, flags=flags, sid=sid, ssn=number)
-        writer = Writer()
-        length = I_DATA_HEADER_SIZE + len(data)
-        write_i_data(writer, I_DATA << 8 | flags, length, self.script.theirs(tsn), sid, number, fsn)
-        return writer.getvalue() + data + PADDING[length & 3]
+        return pack_i_data(flags, self.script.theirs(tsn), sid, number, fsn, data)
 
     def send(self, *chunks: bytes) -> None:
         """Each in a packet of its own."""

@@ -13,9 +13,8 @@ from asyncsctp.inbound.data_streams import DataStreams
 from asyncsctp.inbound.idata_streams import IDataStreams, IncomingMessage
 from asyncsctp.inbound.reassembly import OVERHEAD, SMALLEST_CHARGE
 from asyncsctp.wire import control
-from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_DATA_HEADER_SIZE, I_FORWARD_TSN, RE_CONFIG
+from asyncsctp.wire.constants import FORWARD_TSN, I_DATA, I_FORWARD_TSN, RE_CONFIG
 from asyncsctp.wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
-from asyncsctp.wire.octets import Writer, write_i_data
 from asyncsctp.wire.reconfig import (
     DENIED,
     pack_add_streams,
@@ -26,8 +25,8 @@ from asyncsctp.wire.reconfig import (
     pack_tsn_reset,
     pack_tsn_response,
 )
-from asyncsctp.wire.tlv import PADDING
 
+from ..chunks import pack_i_data
 from ..pair import Recorder
 from ..script import B, E, Script, U
 
@@ -138,11 +137,7 @@ class ExtensionPeer(Script):
     def i_data(
         self, tsn: int, data: bytes = b"data", flags: int = B | E, sid: int = 0, mid: int = 0, fsn: int = 0
     ) -> bytes:
-        writer = Writer()
-        length = I_DATA_HEADER_SIZE + len(data)
-        wire_mid, wire_fsn = mid & 0xFFFFFFFF, fsn & 0xFFFFFFFF
-        write_i_data(writer, I_DATA << 8 | flags, length, self.theirs(tsn), sid, wire_mid, wire_fsn)
-        return writer.getvalue() + data + PADDING[len(data) & 3]
+        return pack_i_data(flags, self.theirs(tsn), sid, mid & 0xFFFFFFFF, fsn & 0xFFFFFFFF, data)
 
     def skip(self, tsn: int, *entries: tuple[int, int], unordered: bool = False) -> bytes:
         """FORWARD TSN, or I-FORWARD-TSN."""

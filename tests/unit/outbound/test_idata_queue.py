@@ -116,6 +116,44 @@ def test_what_is_written_in_parts_holds_up_nobody_and_waits_for_nobody() -> None
     assert list(queue._held_back) == [7]
 
 
+def test_the_parts_of_a_message_share_its_number_and_count_on() -> None:
+    """RFC 8260 section 2.1: whichever way it was written, it is one message."""
+    queue = IDataQueue(RoundRobin(), ROOM)
+    terms = Terms()
+    found: list[tuple[int, int, int, bytes]] = []
+    for data, last in ((b"a" * 1500, False), (b"b", False), (b"c", True)):
+        queue.push_piece(4, data, 77, 3, terms, last)
+        while queue.buffered:
+            writer = Writer()
+            queue.fill(writer, ROOM, 1, 1 << 30)
+            body = writer.getvalue()
+            at = 0
+            while at < len(body):
+                flags, length, _, _, mid, number = read_i_data(body, at)
+                found.append((flags & 3, mid, number, body[at + 20 : at + length]))
+                at += length + 3 & -4
+    assert found == [
+        (FLAG_BEGIN, 0, 77, b"a" * (ROOM - 20)),
+        (0, 0, 1, b"a" * (1500 - ROOM + 20)),
+        (0, 0, 2, b"b"),
+        (FLAG_END, 0, 3, b"c"),
+    ]
+
+
+def test_an_open_message_holds_up_none_but_a_reset_of_its_stream() -> None:
+    """Those of others interleave with it; a reset waits for its end (RFC 6525 section 5.1.2)."""
+    queue = IDataQueue(RoundRobin(), ROOM)
+    queue.push_piece(1, b"part", 0, 3, Terms(), False)
+    queue.push(OutboundMessage(2, b"other"))
+    assert queue.movable == 9
+    Peer(queue).packet()
+    assert queue.pressing((1, 2)) == []
+    queue.pause([1])
+    queue.push(OutboundMessage(1, b"waits for the reset"))
+    assert queue.pressing((1, 2, 3)) == [1]
+    assert queue.movable == 0
+
+
 def written(queue: IDataQueue, sid: int, size: int) -> Terms:
     terms = Terms()
     terms.message = OutboundMessage(sid, bytes(size), terms=terms)

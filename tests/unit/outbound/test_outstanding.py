@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from support.chunks import pack_data
+from support.chunks import pack_data, pack_i_data
 
-from asyncsctp.outbound.message import TIMED_OUT, OutboundMessage, SentPacket, Terms
+from asyncsctp.outbound.message import LIMITED, TIMED_OUT, OutboundMessage, SentPacket, Terms
 from asyncsctp.outbound.outstanding import OutstandingQueue
 
 
@@ -242,3 +242,97 @@ def test_memory_of_acknowledged_packets_is_let_go() -> None:
             assert queue.apply(tsn - 50, (), 0.0).acked == [SIZE]
     assert len(queue.records) < 200
     assert queue.in_flight == [50 * SIZE]
+
+
+def test_a_message_of_which_the_end_is_cut_off_is_recovered_once() -> None:
+    """Its fragments left in one packet, with what came before them; of each packet a part is acknowledged."""
+    queue = OutstandingQueue(1)
+    body = pack_data(3, 1, 0, 0, 0, b"whole") + pack_data(2, 2, 0, 1, 0, b"be") + pack_data(1, 3, 0, 1, 0, b"end")
+    message = OutboundMessage(0, b"beend")
+    message.tsn = 3
+    record = SentPacket(1, 3, body, 10, 0, 0.0)
+    assert record.assign([(3, message)]) == [record]
+    queue.add(record)
+    queue.apply(0, ((3, 3),), 1.0)
+    assert queue.in_flight_user_bytes == 7
+    assert queue.apply(1, ((2, 2),), 1.0).released == 5
+    assert [message.data for message, _ in queue.abandon_all()] == [b"beend"]
+
+
+def fragments(*chunks: tuple[int, int, bytes]) -> OutstandingQueue:
+    """A packet for each DATA chunk: its flags, stream and data; of each stream all have SSN 0."""
+    queue = OutstandingQueue(1)
+    for tsn, (flags, sid, data) in enumerate(chunks, 1):
+        queue.add(SentPacket(tsn, tsn, pack_data(flags, tsn, sid, 0, 0, data), len(data), 0, 0.0))
+    return queue
+
+
+def attached(queue: OutstandingQueue, sid: int, tsn: int, number: int = -1) -> Terms:
+    message = OutboundMessage(sid, b"")
+    message.tsn = tsn
+    terms = Terms("mine")
+    assert queue.attach(message, terms, number)
+    return terms
+
+
+def test_terms_find_what_has_left_of_their_message_and_no_more() -> None:
+    """Messages interleave (RFC 8260); of this one the beginning is acknowledged, or not."""
+    for acknowledged, tsns in ((0, [1, 3, 5]), (1, [3, 5]), (3, [5])):
+        queue = OutstandingQueue(1)
+        for tsn, (flags, sid) in enumerate([(2, 1), (2, 2), (0, 1), (1, 2), (1, 1)], 1):
+            body = pack_i_data(flags, tsn, sid, 70_000, 9 if flags & 2 else tsn, b"data")
+            queue.add(SentPacket(tsn, tsn, body, 4, 0, 0.0))
+        queue.apply(acknowledged, (), 1.0)
+        terms = attached(queue, 1, 5)
+        assert [record.first_tsn for record in terms.records] == tsns
+        assert terms.number == 70_000
+
+
+def test_terms_pass_over_what_was_given_up() -> None:
+    """Of that no chunk is kept, and nobody can tell whose it was."""
+    queue = fragments((2, 1, b"be"), (3, 2, b"gone"), (0, 1, b"mid"))
+    queue.abandon(attached(queue, 2, 2))
+    terms = attached(queue, 1, -1, 0)
+    assert [record.first_tsn for record in terms.records] == [1, 3]
+
+
+def test_acknowledged_messages_have_no_terms_any_more() -> None:
+    queue = sent(1, 1)
+    queue.apply(1, (), 1.0)
+    message = OutboundMessage(1, b"")
+    message.tsn = 1
+    assert not queue.attach(message, Terms())
+
+
+def test_all_watched_messages_that_a_sack_acknowledges_are_delivered() -> None:
+    queue = sent(1, 1, 1, 1)
+    watched = [attached(queue, tsn, tsn) for tsn in (1, 2, 4)]
+    for terms in watched:
+        terms.watcher = "me"
+    attached(queue, 3, 3)  # nobody watches it
+    queue.apply(3, (), 1.0)
+    assert queue.delivered == watched[:2]
+
+
+def test_what_was_given_up_counts_for_nothing_whatever_the_peer_says_of_it() -> None:
+    """RFC 3758 section 3.5 A2: it is acknowledged for good, be it acknowledged by gap ack blocks or reneged on."""
+    queue = sent(1, 1, 1)
+    terms = attached(queue, 2, 2)
+    terms.policy = LIMITED
+    queue.abandon(terms)
+    assert queue.in_flight == [2 * SIZE]
+    assert queue.apply(0, ((2, 3),), 1.0).acked == [SIZE]
+    summary = queue.apply(0, ((3, 3),), 2.0)
+    assert (summary.acked, summary.reneged_paths, queue.in_flight) == ([0], [], [SIZE])
+    assert queue.apply(3, (), 3.0).acked == [SIZE]
+
+
+def test_streams_that_are_reset_while_data_is_outstanding_are_known_by_their_first_tsns() -> None:
+    queue = sent(1)
+    queue.renumber([1, 2])
+    queue.add(packet(2))
+    queue.renumber([2, 5])
+    assert queue.renumbered == {1: 2, 2: 3, 5: 3}
+    queue.apply(2, (), 1.0)
+    queue.renumber([1])
+    assert queue.renumbered is None

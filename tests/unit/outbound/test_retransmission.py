@@ -208,3 +208,15 @@ def test_what_came_back_to_its_first_path_is_astray_for_good() -> None:
     summary = queue.on_sack(0, 10000, ((1, 1),), 2.0)
     assert not summary.is_certain(0)
     assert queue.on_sack(0, 10000, ((1, 2),), 2.0).acked == [CHUNK, 0]
+
+
+def test_what_is_left_of_a_packet_reneged_on_keeps_its_misses() -> None:
+    """Section 7.2.4: they count from when it was reneged on, for each chunk of it."""
+    outstanding, queue = sent(1, 2, 1, 1, 1, 1)  # TSNs 2 and 3 are one packet
+    queue.on_sack(0, 10000, ((2, 4),), 1.0)
+    queue.on_sack(0, 10000, ((4, 5),), 1.0)
+    queue.on_sack(0, 10000, ((4, 6),), 1.0)
+    assert list(queue.on_sack(2, 10000, ((2, 5),), 1.0).lost_paths) == [0]
+    lost = outstanding.earliest_lost()
+    assert lost is not None
+    assert (lost.first_tsn, lost.last_tsn) == (3, 3)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pytest
+
 from asyncsctp.outbound.data_queue import DataQueue
 from asyncsctp.outbound.message import OutboundMessage, Terms, message_flags
 from asyncsctp.outbound.send_queue import SendQueue
-from asyncsctp.schedulers import NO_STREAM, FirstComeFirstServed, RoundRobinPerPacket, StreamScheduler
+from asyncsctp.schedulers import NO_STREAM, FirstComeFirstServed, Priority, RoundRobinPerPacket, StreamScheduler
 from asyncsctp.wire.octets import Writer, read_data
 
 ROOM = 1440
@@ -210,6 +212,16 @@ def test_the_next_packet_is_another_streams_whatever_the_last_one_had_room_for()
     assert queue.fill(writer, 600, 2, UNLIMITED, 1) == (1, 100)
 
 
+def test_a_scheduler_without_a_guard_that_chooses_a_stream_with_nothing_to_send_raises() -> None:
+    class Wrong(LastStreamFirst):
+        def next(self) -> int:
+            return 9
+
+    queue = queue_of(OutboundMessage(1, b"a"), OutboundMessage(2, b"b"), scheduler=Wrong())
+    with pytest.raises(RuntimeError, match="chose stream 9, which has nothing to send"):
+        packet(queue)
+
+
 def test_a_scheduler_can_be_replaced_in_the_middle_of_a_message() -> None:
     queue = queue_of(OutboundMessage(1, b"a" * 2000), OutboundMessage(2, b"b"), OutboundMessage(3, b"c"))
     chunks = packet(queue)
@@ -236,6 +248,118 @@ def test_streams_not_granted_are_withdrawn() -> None:
     assert [message for message, _ in queue.withdraw_beyond(9)] == [messages[0], messages[2], messages[3]]
     assert [chunk.sid for chunk in packet(queue)] == [0]
     assert queue.buffered == 0
+
+
+def test_many_messages_at_once_are_queued_as_each_alone() -> None:
+    queue = queue_of(OutboundMessage(1, b"first"))
+    queue.push_many(1, [b"a", b"bc"], 7, WHOLE)
+    queue.push(OutboundMessage(2, b"last"))
+    assert (queue.buffered, queue.buffered_of(1)) == (12, 8)
+    assert [chunk[2:] for chunk in packet(queue)] == [
+        (1, 0, 0, b"first"),
+        (1, 1, 7, b"a"),
+        (1, 2, 7, b"bc"),
+        (2, 0, 0, b"last"),
+    ]
+
+
+def test_an_open_message_holds_up_all_others() -> None:
+    """Section 6.9: the TSNs of its fragments are consecutive, so that none may come between them."""
+    queue = queue_of()
+    terms = Terms()
+    queue.push_piece(1, b"part", 0, WHOLE, terms, False)
+    queue.push(OutboundMessage(2, b"other"))
+    assert (queue.movable, queue.pressing((1, 2))) == (9, [])
+    packet(queue)
+    assert (queue.buffered, queue.movable) == (5, 0)
+    assert (queue.pressing((1, 2)), queue.pressing((2,))) == ([1], [])
+    queue.push_piece(1, b"end", 0, WHOLE, terms, True)
+    assert (queue.movable, queue.pressing((1, 2))) == (8, [])
+    assert [chunk.data for chunk in packet(queue)] == [b"end", b"other"]
+
+
+def test_what_is_written_during_a_reset_waits_for_it_and_has_new_numbers() -> None:
+    """RFC 6525 section 5.1.2; what is written to another stream does not wait."""
+    queue = queue_of(OutboundMessage(1, b"before"))
+    queue.pause([1])
+    queue.push_many(1, [b"a", b"bc"], 0, WHOLE)
+    queue.push(OutboundMessage(1, b"def"))
+    queue.push(OutboundMessage(2, b"other"))
+    assert (queue.buffered, queue.waiting, queue.buffered_of(1)) == (11, 6, 12)
+    assert [chunk.data for chunk in packet(queue)] == [b"before", b"other"]
+    assert not queue.has_unsent(1)
+    queue.resume([1], True)
+    assert (queue.buffered, queue.waiting) == (6, 0)
+    assert [(chunk.ssn, chunk.data) for chunk in packet(queue)] == [(0, b"a"), (1, b"bc"), (2, b"def")]
+
+
+def test_a_stream_is_unused_until_something_is_pushed_and_after_a_reset() -> None:
+    queue = queue_of(OutboundMessage(1, b"x"))
+    assert (queue.is_unused(0), queue.is_unused(1), queue.in_use()) == (True, False, [1])
+    packet(queue)
+    assert not queue.is_unused(1)
+    queue.pause([1])
+    queue.resume([1], True)
+    assert queue.is_unused(1)
+
+
+@pytest.mark.parametrize("pieces", [1, 2], ids=["whole", "in two parts"])
+def test_a_message_that_waits_for_a_reset_can_be_withdrawn(pieces: int) -> None:
+    queue = queue_of()
+    queue.pause([1])
+    terms = Terms()
+    if pieces == 1:
+        terms.message = OutboundMessage(1, b"abcdef", terms=terms)
+        queue.push(terms.message)
+    else:
+        terms.message = queue.push_piece(1, b"abc", 0, WHOLE, terms, False)
+        queue.push_piece(1, b"def", 0, WHOLE, terms, True)
+    queue.push(OutboundMessage(1, b"stays"))
+    assert queue.withdraw(terms) == 6
+    assert (queue.waiting, queue.buffered) == (5, 0)
+    queue.resume([1], False)
+    assert [chunk.data for chunk in packet(queue)] == [b"stays"]
+
+
+def test_all_parts_of_a_message_that_waits_are_withdrawn() -> None:
+    queue = queue_of(OutboundMessage(1, b"first"))
+    terms = Terms()
+    terms.message = queue.push_piece(1, b"abc", 0, WHOLE, terms, False)
+    queue.push_piece(1, b"def", 0, WHOLE, terms, False)
+    assert queue.is_open(1)
+    assert queue.open_messages() == [terms]
+    assert queue.withdraw(terms) == 6
+    assert not queue.is_open(1)
+    queue.push(OutboundMessage(1, b"last"))
+    assert [(chunk.ssn, chunk.data) for chunk in packet(queue) + packet(queue)] == [(0, b"first"), (1, b"last")]
+
+
+def test_what_waits_for_a_reset_comes_back_as_well_when_all_is_abandoned() -> None:
+    messages = [OutboundMessage(1, b"queued"), OutboundMessage(1, b"waits")]
+    queue = queue_of(messages[0])
+    queue.pause([1])
+    queue.push(messages[1])
+    assert queue.abandon_all() == [(messages[0], False), (messages[1], False)]
+    assert (queue.buffered, queue.waiting) == (0, 0)
+
+
+def test_without_a_message_in_turn_no_path_is_wanted() -> None:
+    message = OutboundMessage(1, b"x", path_id=1)
+    queue = queue_of(message)
+    assert queue.directed
+    assert next_path(queue) == 1
+    queue.fill(Writer(), ROOM, 1, UNLIMITED, 1)
+    assert queue.next_message() is None
+    assert not queue.directed
+
+
+def test_another_scheduler_is_told_the_priorities_that_it_takes() -> None:
+    queue = queue_of(*(OutboundMessage(sid, b"x") for sid in (1, 2, 3)))
+    queue.set_priority(3, 70_000)
+    queue.set_priority(2, 2)
+    queue.set_priority(1, 9)
+    queue.set_scheduler(Priority())
+    assert [chunk.sid for chunk in packet(queue)] == [3, 2, 1]
 
 
 def test_messages_with_a_context_are_tracked() -> None:
