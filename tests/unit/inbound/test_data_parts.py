@@ -158,6 +158,76 @@ def test_a_reset_delivers_what_is_complete_and_drops_the_rest() -> None:
     assert r.streams.held == 0
 
 
+def test_a_reset_leaves_unordered_messages_alone() -> None:
+    """RFC 6525 section 5.2.2: it is SSNs that begin anew, and they have none."""
+    r = Receiver()
+    r.streams.deliver_parts(0, True, 2)
+    r.add(1, B | U, b"in parts")
+    r.streams.reset_streams([0])
+    r.add(2, E | U, b"the end")
+    assert (r.aborted, r.flow()) == ([], [(b"in parts", False), (b"the end", True)])
+    r.add(3, B | U, b"x", sid=1)
+    r.streams.reset_streams(None)
+    r.add(4, E | U, b"y", sid=1)
+    assert r.got == [b"xy"]
+
+
+def test_a_reset_drops_the_end_of_a_message_without_its_beginning() -> None:
+    r = Receiver()
+    r.add(2, E, b"end", ssn=0)
+    r.streams.reset_streams([0])
+    assert r.streams.held == 0
+    r.add(3, B | E, b"new", ssn=0)
+    assert r.got == [b"new"]
+
+
+def test_when_all_numbers_begin_anew_what_came_before_is_over_and_the_rest_is_taken_anew() -> None:
+    """RFC 6525 section 5.2.4: from TSN 10 on, the new numbers count."""
+    r = Receiver()
+    r.streams.deliver_parts(4, True, 2)
+    r.add(1, B | U, b"given", sid=4)
+    r.add(3, B | U, b"half", sid=1)
+    r.add(5, B, b"half", sid=2, ssn=1)
+    r.add(10, B | E, b"whole", sid=2, ssn=1)
+    r.add(11, B, b"be", sid=2, ssn=2)
+    r.add(12, E, b"end", sid=2, ssn=2)
+    assert r.streams.restart(10) is None
+    assert (r.aborted, r.got) == ([4], [])
+    assert r.streams.recount() == r.streams.held
+    r.add(13, B | E, b"new", sid=2, ssn=0)
+    assert r.got == [b"new", b"whole", b"beend"]
+    assert r.streams.held == 0
+
+
+def test_of_messages_given_in_part_only_those_are_aborted_that_were_skipped() -> None:
+    r = Receiver()
+    for sid in (1, 2):
+        r.streams.deliver_parts(sid, True, 2)
+    r.add(1, B, b"abandoned", sid=1)
+    r.add(4, B, b"under", sid=2)
+    assert r.streams.stream_state() == 0
+    r.streams.skip(1, 3, [(1, False, 0)])
+    assert r.aborted == [1]
+    r.add(5, E, b"way", sid=2)
+    assert r.flow()[1:] == [(b"under", False), (b"way", True)]
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_rest_of_a_message_whose_beginning_was_skipped_is_dropped(ended: bool) -> None:
+    r = Receiver()
+    r.streams.abandons = True
+    for tsn in (3, 4):
+        r.add(tsn, E if ended and tsn == 4 else 0, b"rest")
+    r.streams.skip(1, 3, [(0, False, 0)])
+    assert r.streams.held == 0
+    if not ended:
+        assert r.add(5, 0, b"more") is None
+        assert r.add(6, E, b"end") is None
+    assert r.add(7, B | E, b"next", ssn=1) is None
+    assert r.got == [b"next"]
+    assert r.streams.held == 0
+
+
 def test_ssns_are_skipped_over_their_wrap() -> None:
     r = Receiver()
     r.streams.skip(0, 1, [(0, False, 0x7000)])

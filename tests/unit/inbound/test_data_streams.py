@@ -179,6 +179,21 @@ def test_a_message_can_be_too_long_in_one_chunk_or_in_several() -> None:
     assert r.add(1, B | E, b"x" * 11) is None
 
 
+@pytest.mark.parametrize("first", [1, 2], ids=["in order", "behind a hole"])
+def test_a_message_can_have_too_many_fragments_for_its_size(first: int) -> None:
+    """What it takes to hold them does not count in the window: it must not be more than their data."""
+    r = Receiver(max_message_size=1000)
+    if first == 2:
+        r.add(1, B | E, b"x", ssn=7)  # which is not its turn, so that all are kept by their TSNs
+    text, count = r.add(first, B, b"x"), 1
+    while text is None:
+        text = r.add(first + count, 0, b"x")
+        count += 1
+    assert "more than" in text
+    assert "fragments" in text
+    assert 64 <= count <= 128
+
+
 def test_messages_delivered_while_delivering_keep_their_order() -> None:
     order: list[bytes] = []
 
@@ -193,6 +208,12 @@ def test_messages_delivered_while_delivering_keep_their_order() -> None:
         streams.add(tsn, B | E, 0, tsn - 1, 0, b"%d" % (tsn - 1))
     streams.add(1, B | E, 0, 0, 0, b"0")
     assert order == [b"0", b"1"]
+    assert streams.held == 0
+    order.clear()
+    for tsn in (2, 3, 4):
+        streams.add(tsn, B | E, 0, tsn - 1, 0, b"%d" % (tsn - 1))
+    streams.skip(0, 1, [(0, False, 3)])
+    assert order == [b"1"]
     assert streams.held == 0
 
 

@@ -405,6 +405,15 @@ def test_skipping_streams_never_used_and_mids_far_away_is_harmless() -> None:
     assert r.data() == [b"x"]
 
 
+def test_the_mids_of_unordered_messages_go_round_and_round() -> None:
+    """RFC 8260 section 2.1: 32 bits; of those far behind nothing is known any more."""
+    r = Receiver()
+    r.streams.skip(0, 1, [(0, True, 0)])
+    for n in range(1, 20):
+        assert r.add(n, B | E | U, b"%d" % n, mid=n << 29 & TOP) is None
+    assert r.data() == [b"%d" % n for n in range(1, 20)]
+
+
 # Stream reset.
 
 
@@ -437,6 +446,24 @@ def test_a_restart_begins_every_stream_anew() -> None:
     assert r.data() == [b"old", b"new"]
 
 
+def test_when_all_numbers_begin_anew_what_came_before_is_over_and_the_rest_goes_by_the_new_numbers() -> None:
+    """RFC 6525 section 5.2.4: from TSN 10 on. A MID that was far ahead by the old numbers is next by the new ones."""
+    r = Receiver()
+    for mid in (0x7FFFFFFF, 0xFFFFFFFC):
+        r.streams.skip(0, 1, [(0, False, mid)])
+    r.add(3, B, b"half", mid=0xFFFFFFFD)
+    r.add(4, B | U, b"half", sid=1, mid=8)
+    r.add(10, B | E, b"zero", mid=0)
+    r.add(11, B, b"on", mid=1)
+    r.add(12, B | U, b"be", sid=1, mid=9)
+    assert r.streams.restart(10) is None
+    assert r.data() == [b"zero"]
+    r.add(13, E, b"e", mid=1, number=1)
+    r.add(14, E | U, b"end", sid=1, mid=9, number=1)
+    assert r.data() == [b"zero", b"one", b"beend"]
+    assert r.streams.held == 0
+
+
 # Parts.
 
 
@@ -465,6 +492,19 @@ def test_a_short_message_comes_as_one_part_in_its_turn() -> None:
     r.add(4, B | E, b"x", sid=1)
     assert r.parts == [(0, 0, False, b"0", True), (0, 1, False, b"1234", True)]
     assert r.data() == [b"x"]
+
+
+@pytest.mark.parametrize("unordered", [0, U])
+def test_to_make_space_parts_are_given_however_little_has_come(unordered: int) -> None:
+    r = Receiver()
+    for sid in (0, 1):
+        r.streams.deliver_parts(sid, True, 1000)
+    assert not r.streams.relieve()
+    r.add(1, B | unordered, b"ab")
+    assert r.parts == []
+    assert r.streams.relieve()
+    assert r.parts == [(0, 0, bool(unordered), b"ab", False)]
+    assert not r.streams.relieve()
 
 
 def test_a_message_waits_for_its_turn_before_it_flows() -> None:

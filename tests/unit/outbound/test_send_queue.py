@@ -343,6 +343,15 @@ def test_what_waits_for_a_reset_comes_back_as_well_when_all_is_abandoned() -> No
     assert (queue.buffered, queue.waiting) == (0, 0)
 
 
+def test_after_the_end_nothing_goes_on_that_waited_for_a_reset() -> None:
+    queue = queue_of()
+    queue.pause([1])
+    queue.push(OutboundMessage(1, b"waits"))
+    queue.abandon_all()
+    queue.resume([1], True)
+    assert (queue.in_use(), queue.buffered, queue.waiting) == ([], 0, 0)
+
+
 def test_without_a_message_in_turn_no_path_is_wanted() -> None:
     message = OutboundMessage(1, b"x", path_id=1)
     queue = queue_of(message)
