@@ -8,7 +8,17 @@ from weakref import ref
 import pytest
 
 from asyncsctp.outbound.data_queue import DataQueue
-from asyncsctp.outbound.message import DONE, LIMITED, PRIORITY, RELIABLE, TIMED, OutboundMessage, SentPacket, Terms
+from asyncsctp.outbound.message import (
+    DONE,
+    LIMITED,
+    PRIORITY,
+    RELIABLE,
+    TIMED,
+    TIMED_OUT,
+    OutboundMessage,
+    SentPacket,
+    Terms,
+)
 from asyncsctp.outbound.outstanding import OutstandingQueue
 from asyncsctp.outbound.partial_reliability import PartialReliability
 from asyncsctp.schedulers import FirstComeFirstServed
@@ -51,7 +61,8 @@ class Bench:
                 while (record := self.outstanding.earliest_lost()) is not None:
                     self.outstanding.resend(record, 0, 0.0)
             self.outstanding.doubtful = None
-            self.outstanding.expire(0)
+            for lost in self.outstanding.sent_to(0):
+                self.outstanding.mark(lost, TIMED_OUT)
         return self.outstanding.doubtful or []
 
 
