@@ -65,65 +65,17 @@ from .wire.octets import COMPILED
 #: Whether the core runs compiled, or as plain Python.
 compiled: bool = COMPILED
 
-__all__ = [
-    "Abandoned",
-    "AdaptationIndication",
-    "AsconfError",
-    "Association",
-    "AssociationAborted",
-    "AssociationClosed",
-    "AssociationDown",
-    "AssociationRefused",
-    "AssociationRestarted",
-    "AssociationTimeout",
-    "AssociationUp",
-    "AuthKeyChanged",
-    "Cause",
-    "Config",
-    "CongestionControllerFailed",
-    "Delivery",
-    "EndOfStream",
-    "Endpoint",
-    "EndpointStatistics",
-    "Event",
-    "EventStream",
-    "LiveChanges",
-    "Message",
-    "MessageAbandoned",
-    "MessageTooLarge",
-    "Negotiated",
-    "Part",
-    "PartialDeliveryAborted",
-    "Path",
-    "PartsOptions",
-    "PathChanged",
-    "PathChanges",
-    "PathState",
-    "PeerAddressChanged",
-    "PeerError",
-    "PeerShutdown",
-    "Receipt",
-    "ReconfigError",
-    "SCTPError",
-    "SchedulerFailed",
-    "SendFailed",
-    "SendOptions",
-    "SenderDry",
-    "Server",
-    "State",
-    "Statistics",
-    "StreamsAdded",
-    "StreamsReset",
-    "TsnsReset",
-    "StreamReader",
-    "StreamWriter",
-    "WorkerGroup",
-    "WorkerSlot",
-    "compiled",
-    "congestion",
-    "connect",
-    "open_endpoint",
-    "run",
-    "schedulers",
-    "serve",
-]
+__all__ = ["compiled", "congestion", "connect", "open_endpoint", "run", "schedulers", "serve"]
+__all__ += ["Association", "Endpoint", "EventStream", "Server", "StreamReader", "StreamWriter"]
+__all__ += ["WorkerGroup", "WorkerSlot"]
+__all__ += ["Config", "LiveChanges", "PartsOptions", "PathChanges", "SendOptions"]
+__all__ += ["Cause", "Delivery", "EndpointStatistics", "Message", "Part", "Path", "PathState", "Receipt", "State"]
+__all__ += ["Abandoned", "Negotiated", "Statistics"]
+# Errors.
+__all__ += ["AsconfError", "AssociationAborted", "AssociationClosed", "AssociationRefused", "AssociationTimeout"]
+__all__ += ["EndOfStream", "MessageAbandoned", "MessageTooLarge", "ReconfigError", "SCTPError"]
+# Events.
+__all__ += ["AdaptationIndication", "AssociationDown", "AssociationRestarted", "AssociationUp", "AuthKeyChanged"]
+__all__ += ["CongestionControllerFailed", "Event", "PartialDeliveryAborted", "PathChanged", "PeerAddressChanged"]
+__all__ += ["PeerError", "PeerShutdown", "SchedulerFailed", "SendFailed", "SenderDry"]
+__all__ += ["StreamsAdded", "StreamsReset", "TsnsReset"]

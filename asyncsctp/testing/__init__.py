@@ -20,33 +20,9 @@ from .sctp_nat import Binding, SctpNat
 from .simulated_transport import SimulatedTransport
 from .virtual_time import VirtualLoop
 
-__all__ = [
-    "Address",
-    "Binding",
-    "Clock",
-    "CoreEndpoint",
-    "Crossing",
-    "Datagram",
-    "DatagramError",
-    "DeadlockError",
-    "Host",
-    "Link",
-    "LinkSettings",
-    "Nat",
-    "Network",
-    "PacketOutcome",
-    "PacketRecord",
-    "Port",
-    "PortUnreachableError",
-    "Receiver",
-    "Refusal",
-    "SctpNat",
-    "SeededRandom",
-    "SimulatedTransport",
-    "Simulation",
-    "SimulationError",
-    "TimeLimitError",
-    "VirtualLoop",
-    "check_scheduler",
-    "run",
-]
+__all__ = ["Network", "VirtualLoop", "check_scheduler", "run"]
+__all__ += ["Address", "Datagram", "Host", "PacketRecord", "Port", "Receiver", "SimulatedTransport"]
+__all__ += ["Crossing", "Link", "LinkSettings", "PacketOutcome"]
+__all__ += ["Binding", "Nat", "Refusal", "SctpNat"]
+__all__ += ["Clock", "CoreEndpoint", "SeededRandom", "Simulation"]
+__all__ += ["DatagramError", "DeadlockError", "PortUnreachableError", "SimulationError", "TimeLimitError"]
