@@ -65,13 +65,7 @@ _MEMORY_LIMIT = 256 * 1024 * 1024
 _ALWAYS_DEMANDED = frozenset({ASCONF, ASCONF_ACK})
 
 #: What can be set for one path, and the field that holds for the others.
-PATH_FIELDS = {
-    "heartbeat_interval": "heartbeat_interval",
-    "max_retrans": "path_max_retrans",
-    "pf_threshold": "pf_threshold",
-    "mtu": "mtu",
-    "dscp": "dscp",
-}
+PATH_FIELDS = {name: name for name in PathChanges.__annotations__} | {"max_retrans": "path_max_retrans"}
 
 # field: (smallest, largest), both allowed
 _RANGES: dict[str, tuple[float, float]] = {
@@ -135,12 +129,7 @@ def check_auth_key(key_id: object, key: object) -> None:
         raise ValueError("a key must not be empty; only key 0 may, which then is the one without a secret")
 
 
-_NO_KEYS: Mapping[int, bytes] = {}
-
-
-def _no_keys() -> Mapping[int, bytes]:
-    """Return the same mapping for all settings without keys."""
-    return _NO_KEYS
+_NO_KEYS: Mapping[int, bytes] = {}  # the same for all settings without keys
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,7 +252,7 @@ class Config:
     auth: bool = False
     auth_chunks: frozenset[int] = frozenset()
     auth_hmacs: tuple[int, ...] = (SHA_256, SHA_1)
-    auth_keys: Mapping[int, bytes] = field(default_factory=_no_keys, repr=False, hash=False)
+    auth_keys: Mapping[int, bytes] = field(default_factory=lambda: _NO_KEYS, repr=False, hash=False)
     auth_active_key: int = 0
     dynamic_addresses: bool = False
     auto_asconf: bool = False

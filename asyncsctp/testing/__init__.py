@@ -14,11 +14,10 @@ from .link import Crossing, Link, LinkSettings, PacketOutcome
 from .nat import Nat, Refusal
 from .network import Datagram, Network, PacketRecord, PortUnreachableError, run
 from .pair import CoreEndpoint, Simulation
-from .randomness import SeededRandom
 from .schedulers import check_scheduler
 from .sctp_nat import Binding, SctpNat
 from .simulated_transport import SimulatedTransport
-from .virtual_time import VirtualLoop
+from .virtual_time import SeededRandom, VirtualLoop
 
 __all__ = ["Network", "VirtualLoop", "check_scheduler", "run"]
 __all__ += ["Address", "Datagram", "Host", "PacketRecord", "Port", "Receiver", "SimulatedTransport"]

@@ -11,11 +11,17 @@ from enum import StrEnum
 from random import Random
 from typing import Final, NamedTuple, final
 
-_PROBABILITIES: Final = ("loss", "burst_start", "burst_end", "burst_loss", "reorder", "duplicate", "corrupt", "mark")
-_SECONDS: Final = ("delay", "jitter", "reorder_delay")
-_LONGEST_DELAY: Final = 3600.0
-_SMALLEST_MTU: Final = 68  # RFC 791
-_LARGEST_MTU: Final = 65535
+#: The smallest and the largest value of each field.
+_RANGES: Final[dict[str, tuple[float, float]]] = {
+    **dict.fromkeys(("loss", "burst_start", "burst_end", "burst_loss"), (0, 1)),
+    **dict.fromkeys(("reorder", "duplicate", "corrupt", "mark"), (0, 1)),
+    **dict.fromkeys(("delay", "jitter", "reorder_delay"), (0, 3600)),
+    "queue": (1, 1 << 40),
+    "rate": (1, 1e15),
+    "ecn_threshold": (0, 1 << 40),
+    "mtu": (68, 65535),  # RFC 791
+}
+_OR_NONE: Final = ("rate", "ecn_threshold", "mtu")
 
 
 class PacketOutcome(StrEnum):
@@ -74,17 +80,11 @@ class LinkSettings:
     report_too_big: bool = False
 
     def __post_init__(self) -> None:
-        for name in _PROBABILITIES:
-            _check(name, getattr(self, name), 0.0, 1.0)
-        for name in _SECONDS:
-            _check(name, getattr(self, name), 0.0, _LONGEST_DELAY)
-        if self.rate is not None:
-            _check("rate", self.rate, 1.0, 1e15)
-        _check("queue", self.queue, 1, 1 << 40)
-        if self.ecn_threshold is not None:
-            _check("ecn_threshold", self.ecn_threshold, 0, 1 << 40)
-        if self.mtu is not None:
-            _check("mtu", self.mtu, _SMALLEST_MTU, _LARGEST_MTU)
+        for name, (smallest, largest) in _RANGES.items():
+            value: object = getattr(self, name)
+            fits = isinstance(value, (int, float)) and not isinstance(value, bool) and smallest <= value <= largest
+            if not fits and (value is not None or name not in _OR_NONE):
+                raise ValueError(f"{name} must be a number from {smallest:g} to {largest:g}, not {value!r}")
 
     def replace(self, **changes: float | None) -> LinkSettings:
         """Return a changed copy. `ValueError` for a field that does not exist."""
@@ -93,12 +93,6 @@ class LinkSettings:
         if unknown:
             raise ValueError(f"link settings have no {unknown}; they have {', '.join(values)}")
         return LinkSettings(**(values | changes))
-
-
-def _check(name: str, value: object, smallest: float, largest: float) -> None:
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and smallest <= value <= largest
-    if not fits:
-        raise ValueError(f"{name} must be a number from {smallest:g} to {largest:g}, not {value!r}")
 
 
 class Crossing(NamedTuple):
@@ -172,10 +166,8 @@ class Link:
 
     def _loses(self) -> bool:
         settings = self.settings
-        if self._bad:
-            self._bad = not self._happens(settings.burst_end)
-        else:
-            self._bad = self._happens(settings.burst_start)
+        if self._happens(settings.burst_end if self._bad else settings.burst_start):
+            self._bad = not self._bad
         return self._happens(settings.burst_loss if self._bad else settings.loss)
 
     def _arrival(self, leaves: float) -> float:

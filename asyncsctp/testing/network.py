@@ -19,8 +19,7 @@ from ..udp.datagram import DatagramError
 from .clock import Clock
 from .host import Address, Host, family, normal
 from .link import Link, LinkSettings, PacketOutcome
-from .nat import Nat, Translator
-from .realms import Realms
+from .nat import Nat, Realms, Translator
 from .sctp_nat import SctpNat
 from .virtual_time import DAY, VirtualLoop
 

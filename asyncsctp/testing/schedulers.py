@@ -6,6 +6,7 @@ import gc
 import sys
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from random import Random
 from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, NoReturn, final
@@ -54,7 +55,7 @@ def check_scheduler(
         seed = Random().randrange(1 << 32)
     for chunks in (False, True):
         for life in range(2):
-            _Life(factory, seed, f"life {life} {chunks}", streams, chunks).run(steps)
+            _Life(factory, seed, f"life {life} {chunks}", streams).run(steps, chunks)
     if not may_starve:
         _Fairness(factory, seed, "fairness", streams).run(4 * PATIENCE * streams)
     _check_costs(factory, seed)
@@ -74,7 +75,7 @@ class _DrivenScheduler:
         self.messages: dict[int, list[int]] = {}
         self.active: list[int] = []
         self.at: dict[int, int] = {}  # where in `active`
-        self.arrivals = 0
+        self.arrivals = count(1)
         self.packet_is_empty = True
         self.scheduler = self.make()
 
@@ -91,10 +92,8 @@ class _DrivenScheduler:
     def fail(self, what: str, cause: Exception | None = None) -> NoReturn:
         told = "".join(f"\n    {line}" for line in self.story)
         name = getattr(self.factory, "__name__", repr(self.factory))
-        raise AssertionError(
-            f"{name}: {what}\n  what was done, the last at the end:{told}\n"
-            f"  again by: check_scheduler(..., seed={self.seed})"
-        ) from cause
+        story = f"{name}: {what}\n  what was done, the last at the end:{told}"
+        raise AssertionError(f"{story}\n  again by: check_scheduler(..., seed={self.seed})") from cause
 
     def call(self, name: str, *arguments: int) -> Any:
         self.story.append(f"{name}({', '.join(map(str, arguments))})")
@@ -125,8 +124,11 @@ class _DrivenScheduler:
             self.at[last] = at
 
     def write(self, sid: int) -> None:
-        self.arrivals += 1
-        self.messages.setdefault(sid, []).append(self.arrivals)
+        self.messages.setdefault(sid, []).append(next(self.arrivals))
+
+    def begin(self, sid: int) -> None:
+        self.write(sid)
+        self.activate(sid)
 
     def begin_packet(self) -> None:
         self.packet_is_empty = True
@@ -175,29 +177,16 @@ class _DrivenScheduler:
 class _Life(_DrivenScheduler):
     """Whatever can happen, at random."""
 
-    def __init__(
-        self, factory: Callable[[], StreamScheduler], seed: int, part: str, streams: int, chunks: bool
-    ) -> None:
-        super().__init__(factory, seed, part, streams)
-        self.chunks = chunks
-        self.resting: list[int] = []  # have messages, and are not active
+    chunks = False
+    resting: list[int]  # have messages, and are not active
 
-    def run(self, steps: int) -> None:
-        deeds = [
-            (self.write_some, 30),
-            (self.fill, 30),
-            (self.look, 5),
-            (self.withdraw, 4),
-            (self.withdraw_first, 3),
-            (self.pause, 4),
-            (self.resume, 6),
-            (self.leave_alone, 3),
-            (self.swap, 1),
-            (self.prioritize, 5),
-            (self.drain, 1),
-            (self.look_at_nothing, 1),
-        ]
-        for deed in self.random.choices([deed for deed, _ in deeds], [often for _, often in deeds], k=steps):
+    def run(self, steps: int, chunks: bool) -> None:
+        self.chunks = chunks
+        self.resting = []
+        deeds = {self.write_some: 30, self.fill: 30, self.look: 5, self.withdraw: 4, self.withdraw_first: 3}
+        deeds |= {self.pause: 4, self.resume: 6, self.leave_alone: 3, self.swap: 1, self.prioritize: 5}
+        deeds |= {self.drain: 1, self.look_at_nothing: 1}
+        for deed in self.random.choices(list(deeds), list(deeds.values()), k=steps):
             deed()
         self.look_at_nothing()
 
@@ -320,18 +309,15 @@ class _Crowd(_DrivenScheduler):
     def run(self) -> None:
         before = _reachable(self.scheduler, 20 * MANY)
         for sid in range(self.streams):
-            self.write(sid)
-            self.activate(sid)
+            self.begin(sid)
         self._empty("together", set(range(self.streams)))
         for sid in range(self.streams):
-            self.write(sid)
-            self.activate(sid)
+            self.begin(sid)
             if len(self.active) > 2:
                 self.turn()
         self._empty("one after the other", set(self.active))
         for sid in range(3):
-            self.write(sid)
-            self.activate(sid)
+            self.begin(sid)
         for _ in range(self.streams):
             sid = self.active[2]
             self.deactivate(sid)
@@ -363,37 +349,28 @@ def _reachable(root: object, limit: int) -> int:
     return len(seen)
 
 
-@final
-class _Meter:
-    """Lines of Python executed, and comparisons of `_Number`s."""
+def _measure(call: Callable[..., Any], *arguments: int) -> tuple[int, Any]:
+    """Return what a call costs, in lines of Python executed and comparisons of `_Number`s, and what it gives."""
 
-    def __init__(self) -> None:
-        self.count = 0
-
-    def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
         if frame.f_code.co_filename == __file__:
             return None
-        self.count += event == "line"
-        return self.trace
+        _Number.cost += event == "line"
+        return trace
 
-    def of(self, call: Callable[..., Any], *arguments: int) -> tuple[int, Any]:
-        """Return what a call costs, and gives."""
-        before = sys.gettrace()
-        self.count = 0
-        _Number.compared = 0
-        sys.settrace(self.trace)
-        try:
-            result = call(*arguments)
-        finally:
-            sys.settrace(before)
-        return self.count + _Number.compared, result
+    before = sys.gettrace()
+    _Number.cost = 0
+    sys.settrace(trace)
+    try:
+        result = call(*arguments)
+    finally:
+        sys.settrace(before)
+    return _Number.cost, result
 
 
 def _counted(compare: Callable[[Any, Any], bool]) -> Any:
-    """Return a comparison that is counted in `_Number.compared`."""
-
     def counted(one: _Number, other: int) -> bool:
-        _Number.compared += 1
+        _Number.cost += 1
         return compare(one, other)
 
     return counted
@@ -402,7 +379,7 @@ def _counted(compare: Callable[[Any, Any], bool]) -> Any:
 class _Number(int):
     """A number that counts how often it is compared: what min(), sorted() or list.remove() do, too."""
 
-    compared = 0
+    cost = 0
     __lt__, __le__ = _counted(int.__lt__), _counted(int.__le__)
     __gt__, __ge__ = _counted(int.__gt__), _counted(int.__ge__)
     __eq__, __ne__ = _counted(int.__eq__), _counted(int.__ne__)
@@ -414,23 +391,20 @@ class _Costs(_DrivenScheduler):
     """The mean cost of each method, with all streams active."""
 
     def run(self, rounds: int) -> dict[str, float]:
-        meter = _Meter()
         spent: dict[str, list[int]] = {}
-        scheduler = self.scheduler
         numbers = [_Number(sid) for sid in range(self.streams)]
-        order = 0
+        orders = map(_Number, count(1))
 
         def measure(name: str, *arguments: int) -> Any:
             try:
-                cost, result = meter.of(getattr(scheduler, name), *arguments)
+                cost, result = _measure(getattr(self.scheduler, name), *arguments)
             except ValueError:
                 return None  # of set_priority; that others don't raise was seen before
             spent.setdefault(name, []).append(cost)
             return result
 
         for sid in self.random.sample(numbers, self.streams):
-            order += 1
-            measure("activate", sid, _Number(order))
+            measure("activate", sid, next(orders))
         for number in range(rounds):
             if number % 4 == 0:
                 measure("begin_packet")
@@ -438,18 +412,17 @@ class _Costs(_DrivenScheduler):
             if sid == NO_STREAM:
                 measure("begin_packet")
                 sid = measure("next")
-            order += 1
+            order = next(orders)
             size = self.random.randrange(400, 1401)
             if number % 3:
-                measure("served", sid, size, _Number(order))
+                measure("served", sid, size, order)
             else:
                 measure("served", sid, size, NO_STREAM)
-                measure("activate", numbers[sid], _Number(order))
+                measure("activate", numbers[sid], order)
             sid = self.random.choice(numbers)
             measure("set_priority", sid, self.random.choice(_VALUES))
             measure("deactivate", sid)
-            order += 1
-            measure("activate", sid, _Number(order))
+            measure("activate", sid, next(orders))
         return {name: sum(costs) / len(costs) for name, costs in spent.items()}
 
 

@@ -7,30 +7,32 @@ fragments (section 6.5).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import ip_address
 from struct import Struct
 from typing import Final, NamedTuple, final
 
 from ..wire import constants, tlv
-from ..wire.causes import MAX_INFO_SIZE
+from ..wire.asconf import read_asconf
+from ..wire.causes import pack_cause
+from ..wire.init import read_init
 from ..wire.packet import Seal, read_header
 from .host import Address
 from .nat import Answer, Refusal, Translator
 
-_U32: Final = Struct("!I")
-_VTAGS: Final = Struct("!III")
 _IPV4: Final = Struct("!BBHHHBBH")
 _IPV6: Final = Struct("!IHBB")
 _UDP: Final = Struct("!HHHH")
 
-_INIT_FIXED: Final = 16  # an INIT or INIT ACK before its parameters
-_ASCONF_FIXED: Final = 4  # the serial number
 _UDP_PROTOCOL: Final = 17
 _DONT_FRAGMENT: Final = 0x4000
 _TTL: Final = 64
 
 #: The kinds of chunk that may carry the tag of their receiver's peer.
 _MAY_REFLECT: Final = frozenset({constants.ABORT, constants.ERROR, constants.SHUTDOWN_COMPLETE})
+_ABORT: Final = constants.ABORT << 8 | constants.FLAG_MIDDLEBOX
+#: Its packet reflects the tag of the one that it answers (section 6.4).
+_ERROR: Final = constants.ERROR << 8 | constants.FLAG_MIDDLEBOX | constants.FLAG_TAG_REFLECTED
 #: Section 6.4.1: packets with these are not answered by an ERROR.
 _NOT_ANSWERED: Final = frozenset({constants.ABORT, constants.SHUTDOWN_COMPLETE, constants.INIT_ACK})
 
@@ -72,6 +74,12 @@ class _Chunk(NamedTuple):
     start: int
     end: int
 
+    @property
+    def is_not_answered(self) -> bool:
+        """True if its packet is answered by no ERROR (section 6.4.1): it ends something, or is from a NAT."""
+        is_from_nat = self.kind == constants.ERROR and self.flags & constants.FLAG_MIDDLEBOX != 0
+        return is_from_nat or self.kind in _NOT_ANSWERED
+
 
 class _Packet(NamedTuple):
     """As much of an SCTP packet as can be read."""
@@ -85,17 +93,13 @@ class _Packet(NamedTuple):
     def starts_with(self, kind: int) -> bool:
         return bool(self.chunks) and self.chunks[0].kind == kind
 
-    def find(self, kind: int) -> _Chunk | None:
-        return next((chunk for chunk in self.chunks if chunk.kind == kind), None)
-
     @property
     def reflects_tag(self) -> bool:
         """True if its tag is the one that its receiver's peer has chosen: the T bit."""
         return any(chunk.kind in _MAY_REFLECT and chunk.flags & constants.FLAG_TAG_REFLECTED for chunk in self.chunks)
 
-    @property
-    def is_from_middlebox(self) -> bool:
-        return any(chunk.kind == constants.ERROR and chunk.flags & constants.FLAG_MIDDLEBOX for chunk in self.chunks)
+    def bytes_of(self, chunk: _Chunk) -> bytes:
+        return self.data[chunk.start : chunk.end]
 
 
 @final
@@ -159,9 +163,7 @@ class SctpNat(Translator):
             if refusal is not None:
                 # Section 6.2.1: the same addresses and port numbers as the packet containing the INIT ACK.
                 seal = Seal(packet.source_port, packet.destination_port, packet.tag)
-                self._answer(
-                    source, inside, seal, constants.ABORT, constants.FLAG_MIDDLEBOX, refusal, _first_chunk(packet)
-                )
+                self._answer(source, inside, seal, _ABORT, refusal, packet.bytes_of(packet.chunks[0]))
                 return self._drop(refusal)
         entry.used_at = now
         return inside
@@ -185,9 +187,7 @@ class SctpNat(Translator):
         else:
             # As an ABORT that answers an INIT out of the blue (RFC 9260 section 8.4): it has the Initiate Tag.
             seal = Seal(packet.destination_port, packet.source_port, tag)
-            self._answer(
-                destination, source, seal, constants.ABORT, constants.FLAG_MIDDLEBOX, refusal, _first_chunk(packet)
-            )
+            self._answer(destination, source, seal, _ABORT, refusal, packet.bytes_of(packet.chunks[0]))
         return refusal
 
     def _admit(self, packet: _Packet, source: Address, destination: Address, now: float) -> Refusal | None:
@@ -201,11 +201,11 @@ class SctpNat(Translator):
             entry.used_at = now
             entry.is_used = True
             return None
-        asconf = packet.find(constants.ASCONF)
-        wanted = _read_asconf(packet, asconf, source[0]) if asconf is not None else None
-        if asconf is not None and wanted is not None:
-            return self._recover(packet, asconf, wanted, source, destination, now)
-        if not packet.is_from_middlebox and not any(chunk.kind in _NOT_ANSWERED for chunk in packet.chunks):
+        for chunk in packet.chunks:
+            wanted = _read_asconf(packet, chunk, source[0]) if chunk.kind == constants.ASCONF else None
+            if wanted is not None:
+                return self._recover(packet, chunk, wanted, source, destination, now)
+        if not any(chunk.is_not_answered for chunk in packet.chunks):
             original = _ip_packet(source, destination, packet.data)
             self._report(packet, source, destination, Refusal.MISSING_STATE, original)
         return Refusal.MISSING_STATE
@@ -217,7 +217,7 @@ class SctpNat(Translator):
         entries = self._live(packet.source_port, packet.destination_port, now)
         refusal = _collision(wanted, entries)
         if refusal is not None:
-            self._report(packet, source, destination, refusal, packet.data[asconf.start : asconf.end])
+            self._report(packet, source, destination, refusal, packet.bytes_of(asconf))
             return refusal
         known = _lookup(entries, internal_vtag=wanted.internal_vtag, internal_address=source[0])
         if known is not None:
@@ -276,23 +276,14 @@ class SctpNat(Translator):
     def _report(self, packet: _Packet, source: Address, destination: Address, why: Refusal, info: bytes) -> None:
         """Send an ERROR to the sender of a packet: its tag is reflected (section 6.4)."""
         seal = Seal(packet.destination_port, packet.source_port, packet.tag)
-        self._answer(
-            destination,
-            source,
-            seal,
-            constants.ERROR,
-            constants.FLAG_MIDDLEBOX | constants.FLAG_TAG_REFLECTED,
-            why,
-            info,
-        )
+        self._answer(destination, source, seal, _ERROR, why, info)
 
     def _answer(
-        self, source: Address, destination: Address, seal: Seal, kind: int, flags: int, why: Refusal, info: bytes
+        self, source: Address, destination: Address, seal: Seal, first16: int, why: Refusal, info: bytes
     ) -> None:
-        code = _CAUSES.get(why)
-        if code is not None:
-            cause = tlv.pack(code, info[:MAX_INFO_SIZE])
-            self.outbox.append(Answer(source, destination, seal.pack(tlv.pack_enclosing(kind << 8 | flags, cause))))
+        if why in _CAUSES:
+            chunk = tlv.pack_enclosing(first16, pack_cause(_CAUSES[why], info))
+            self.outbox.append(Answer(source, destination, seal.pack(chunk)))
 
 
 def _lookup(
@@ -332,56 +323,42 @@ def _collision(wanted: Binding, entries: list[_Entry]) -> Refusal | None:
 
 def _read(data: bytes) -> _Packet | None:
     """Return the packet up to its first malformed chunk; `None` when not even its header is there."""
-    chunks = []
     try:
         source_port, destination_port, tag = read_header(data)
     except tlv.Malformed:
         return None
-    try:
+    chunks = []
+    with suppress(tlv.Malformed):
         for first16, start, _, end in tlv.walk(data, constants.COMMON_HEADER_SIZE, len(data)):
             chunks.append(_Chunk(first16 >> 8, first16 & 0xFF, start, end))
-    except tlv.Malformed:
-        pass
     return _Packet(data, source_port, destination_port, tag, tuple(chunks))
 
 
 def _read_initiation(packet: _Packet) -> tuple[int, bool]:
     """Return the Initiate Tag of a packet with an INIT or INIT ACK, 0 for none, and whether it disables restarts."""
-    _, _, start, end = packet.chunks[0]
-    at = start + constants.CHUNK_HEADER_SIZE
-    if end - at < _INIT_FIXED:
+    chunk = packet.chunks[0]
+    try:
+        init = read_init(packet.data, chunk.start + constants.CHUNK_HEADER_SIZE, chunk.end)
+    except tlv.Malformed:
         return 0, False
-    tag: int = _U32.unpack_from(packet.data, at)[0]
-    return tag, constants.PARAM_DISABLE_RESTART in _parameters(packet.data, at + _INIT_FIXED, end)
+    return init.initiate_tag, init.disable_restart
 
 
-def _read_asconf(packet: _Packet, asconf: _Chunk, internal_address: str) -> Binding | None:
+def _read_asconf(packet: _Packet, chunk: _Chunk, internal_address: str) -> Binding | None:
     """Return the binding that the VTags parameter of an ASCONF describes; `None` without a whole one."""
-    found = _parameters(packet.data, asconf.start + constants.CHUNK_HEADER_SIZE + _ASCONF_FIXED, asconf.end)
-    value = found.get(constants.PARAM_VTAGS, b"")
-    if len(value) != _VTAGS.size:
+    try:
+        asconf = read_asconf(packet.data, chunk.start + constants.CHUNK_HEADER_SIZE, chunk.end)
+    except tlv.Malformed:
         return None
-    _, internal_vtag, remote_vtag = _VTAGS.unpack(value)
+    kinds = [request.kind for request in asconf.requests]
+    if constants.PARAM_VTAGS not in kinds:
+        return None
+    internal_vtag, remote_vtag = asconf.requests[kinds.index(constants.PARAM_VTAGS)].tags
     if not internal_vtag or not remote_vtag:
         return None
-    disables_restart = constants.PARAM_DISABLE_RESTART in found
+    disables_restart = constants.PARAM_DISABLE_RESTART in kinds
     ports = packet.source_port, packet.destination_port
     return Binding(internal_vtag, ports[0], remote_vtag, ports[1], internal_address, disables_restart)
-
-
-def _parameters(data: bytes, at: int, end: int) -> dict[int, bytes]:
-    """Return the parameters between `at` and `end`, up to the first that is malformed."""
-    found: dict[int, bytes] = {}
-    try:
-        for kind, _, value_start, value_end in tlv.walk(data, at, end):
-            found[kind] = data[value_start:value_end]
-    except tlv.Malformed:
-        pass
-    return found
-
-
-def _first_chunk(packet: _Packet) -> bytes:
-    return packet.data[packet.chunks[0].start : packet.chunks[0].end]
 
 
 def _ip_packet(source: Address, destination: Address, data: bytes) -> bytes:

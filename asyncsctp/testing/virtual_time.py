@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import random
 import selectors
 import socket
 from collections.abc import Callable
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple, U
 
 from .clock import Clock, DeadlockError, TimeLimitError
 from .host import Address, Host, current_host, normal
-from .randomness import SeededRandom
 from .simulated_transport import SimulatedTransport, sockaddr
 
 if TYPE_CHECKING:
@@ -35,6 +35,21 @@ _WILDCARDS: Final[dict[int, str]] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6:
 
 def _family(address: str) -> int:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+class SeededRandom:
+    """A source of randomness for `asyncsctp.endpoint.endpoint.Endpoint`, repeatable by its seed. For tests only."""
+
+    def __init__(self, seed: int | str) -> None:
+        self._random = random.Random(seed)
+
+    def bits(self, count: int) -> int:
+        """Return a number of so many bits."""
+        return self._random.getrandbits(count)
+
+    def token(self, size: int) -> bytes:
+        """Return so many bytes."""
+        return self._random.randbytes(size)
 
 
 class Surroundings(Protocol):

@@ -77,7 +77,7 @@ class _Watch:
             if self._watches_poller:
                 poller.close()
             raise
-        keep_to_this_process(sock, loop, self._watched, poller if self._watches_poller else None)
+        keep_to_this_process(sock, loop, self._watched, poller.close if self._watches_poller else None)
 
     def ready(self) -> int:
         found: list[tuple[int, int]] = self._poller.poll(0)
@@ -382,10 +382,8 @@ class BatchTransport(PacketTransport):
             return self._sock
         if name == "sockname":
             return address_of(self._sock.getsockname())
-        if name == "rcvbuf":
-            return self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        if name == "sndbuf":
-            return self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        if name in udp_options.BUFFERS:
+            return self._sock.getsockopt(socket.SOL_SOCKET, udp_options.BUFFERS[name])
         if name == "gso":
             return self._sender.segmenting
         if name == "ecn":
@@ -476,12 +474,6 @@ class BatchTransport(PacketTransport):
         return len(datagrams)
 
     # Departures.
-
-    def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
-        """Send one datagram, not ECN-capable."""
-        if addr is None:
-            raise ValueError("the transport has no peer of its own: an address is needed")
-        self.send_batch((bytes(data),), addr)
 
     def send_batch(
         self,

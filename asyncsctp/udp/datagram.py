@@ -104,6 +104,12 @@ class PacketTransport(asyncio.DatagramTransport):
         """
         raise NotImplementedError
 
+    def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
+        """Send one datagram, not ECN-capable."""
+        if addr is None:
+            raise ValueError("the transport has no peer of its own: an address is needed")
+        self.send_batch((bytes(data),), addr)
+
 
 def address_of(sockaddr: SockAddr) -> Address:
     """Return the pair (host, port) of a socket address."""

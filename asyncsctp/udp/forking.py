@@ -9,34 +9,29 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakKeyDictionary, ref
 
+_Watch = tuple["ref[asyncio.AbstractEventLoop]", int, Callable[[], object] | None]
 
-class _Closeable(Protocol):
-    def close(self) -> object:
-        """Close the descriptor."""
-
-
-_Watch = tuple["ref[asyncio.AbstractEventLoop]", int, _Closeable | None]
-
-#: By socket: the loop that watches it, by which descriptor, and what to close for that if it is not the socket's own.
+#: By socket: the loop that watches it, by which descriptor, and what closes that if it is not the socket's own.
 _SOCKETS: Final[WeakKeyDictionary[socket.socket, _Watch]] = WeakKeyDictionary()
 
 
 def keep_to_this_process(
-    sock: socket.socket, loop: asyncio.AbstractEventLoop, watched: int, poller: _Closeable | None = None
+    sock: socket.socket, loop: asyncio.AbstractEventLoop, watched: int, close_poller: Callable[[], object] | None = None
 ) -> None:
     """Close a socket, and what it is watched by, in every child that is forked from now on."""
-    _SOCKETS[sock] = (ref(loop), watched, poller)
+    _SOCKETS[sock] = (ref(loop), watched, close_poller)
 
 
 def _leave_to_the_parent() -> None:
     """Close first, and forget then: what a loop forgets in the child must not go from the epoll that it shares."""
-    for sock, (known, watched, poller) in list(_SOCKETS.items()):
-        if poller is not None:
-            poller.close()
+    for sock, (known, watched, close_poller) in list(_SOCKETS.items()):
+        if close_poller is not None:
+            close_poller()
         sock.close()
         loop = known()
         if loop is not None:

@@ -17,6 +17,7 @@ from typing import Final
 from ..paths.route import is_ipv4, normalize
 from .datagram import Address, DatagramError, SockAddr, address_of, sockaddr_of
 
+BUFFERS: Final = {"rcvbuf": socket.SO_RCVBUF, "sndbuf": socket.SO_SNDBUF}
 LINUX: Final = sys.platform == "linux"
 
 # Linux numbers that the socket module does not name.
@@ -77,7 +78,7 @@ def share_port(sock: socket.socket) -> None:
 
 def ask_for_buffers(sock: socket.socket, size: int) -> None:
     """Ask for buffers of so many bytes in each direction; more than the system's limit is cut down, or refused."""
-    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+    for option in BUFFERS.values():
         _ask(sock, socket.SOL_SOCKET, option, size)
 
 
@@ -103,26 +104,22 @@ def forbid_fragments(sock: socket.socket) -> None:
     PMTUDISC_PROBE, not DO: with DO the kernel believes ICMP (which anyone can forge) and refuses larger packets by
     itself, probes among them (RFC 8899 section 4.1). With PROBE only what exceeds the interface's own MTU is refused.
     """
-    if LINUX:
-        if sock.family == socket.AF_INET:
-            _ask(sock, socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)
-        else:
-            _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE)
-            _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU, 0)
-    elif sock.family == socket.AF_INET6 and hasattr(socket, "IPV6_DONTFRAG"):
-        _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, 1)
+    _set_fragments(sock, PMTUDISC_PROBE, ipv6_mtu=0)
 
 
 def allow_fragments(sock: socket.socket) -> None:
     """Clear DF. IPv6 routers don't fragment: there, fragments of a size any path carries (RFC 8200 section 5)."""
-    if LINUX:
-        if sock.family == socket.AF_INET:
-            _ask(sock, socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)
-        else:
-            _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT)
-            _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU, IPV6_MINIMUM_MTU)
+    _set_fragments(sock, PMTUDISC_DONT, ipv6_mtu=IPV6_MINIMUM_MTU)
+
+
+def _set_fragments(sock: socket.socket, discovery: int, ipv6_mtu: int) -> None:
+    if LINUX and sock.family == socket.AF_INET:
+        _ask(sock, socket.IPPROTO_IP, IP_MTU_DISCOVER, discovery)
+    elif LINUX:
+        _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, discovery)
+        _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU, ipv6_mtu)
     elif sock.family == socket.AF_INET6 and hasattr(socket, "IPV6_DONTFRAG"):
-        _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, 0)
+        _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, 0 if ipv6_mtu else 1)
 
 
 def report_traffic_class(sock: socket.socket) -> bool:

@@ -159,18 +159,11 @@ class _PlainTransport(PacketTransport, asyncio.DatagramProtocol):
         if name == "sockname":
             sockaddr = self._inner.get_extra_info("sockname")
             return default if sockaddr is None else address_of(sockaddr)
-        if name == "rcvbuf":
-            return self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        if name == "sndbuf":
-            return self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        if name in udp_options.BUFFERS:
+            return self._sock.getsockopt(socket.SOL_SOCKET, udp_options.BUFFERS[name])
         if name in ("ecn", "gso", "gro"):
             return False
         return self._inner.get_extra_info(name, default)
-
-    def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
-        if addr is None:
-            raise ValueError("the transport has no peer of its own: an address is needed")
-        self.send_batch((bytes(data),), addr)
 
     def send_batch(
         self,

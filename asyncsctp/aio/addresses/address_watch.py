@@ -163,7 +163,7 @@ class _Netlink:
             self._poller.register(self._sock.fileno(), select.EPOLLIN)
             self._ask()
             loop.add_reader(self._poller.fileno(), self._on_readable)
-            keep_to_this_process(self._sock, loop, self._poller.fileno(), self._poller)
+            keep_to_this_process(self._sock, loop, self._poller.fileno(), self._poller.close)
             self._on_readable()
             if self._is_refused:
                 raise OSError(errno.EPERM, "the kernel does not tell")

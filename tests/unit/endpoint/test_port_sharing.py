@@ -15,7 +15,7 @@ from asyncsctp.endpoint.port_sharing import MemberTags, Sharing
 from asyncsctp.handlers.setup.cookie import CookieJar
 from asyncsctp.handlers.setup.negotiation import Setup
 from asyncsctp.paths.route import Route
-from asyncsctp.testing.randomness import SeededRandom
+from asyncsctp.testing import SeededRandom
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import ABORT, COOKIE_ACK, INIT_ACK, SHUTDOWN_COMPLETE
 from asyncsctp.wire.packet import Seal

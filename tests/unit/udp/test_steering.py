@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from asyncsctp.testing.randomness import SeededRandom
+from asyncsctp.testing import SeededRandom
 from asyncsctp.udp import steering
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import DATA, INIT
