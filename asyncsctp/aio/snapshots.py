@@ -89,9 +89,9 @@ class Negotiated:
         if setup is None:
             return cls()
         return cls(
-            partial_reliability=setup.partial_reliability,
-            interleaving=setup.interleaving,
-            stream_reconfig=setup.stream_reconfig,
+            partial_reliability=setup.extensions.partial_reliability,
+            interleaving=setup.extensions.interleaving,
+            stream_reconfig=setup.extensions.stream_reconfig,
             ecn=setup.ecn,
             auth=setup.auth is not None,
             dynamic_addresses=setup.dynamic_addresses,

@@ -151,7 +151,7 @@ class StreamWriter:
         if (
             session.takes_messages
             and setup is not None
-            and setup.stream_reconfig
+            and setup.extensions.stream_reconfig
             and self._sid < setup.outgoing_streams
         ):
             self._ticket = session.ask(session.core.reconfig.close_stream(self._sid))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .. import timers
 from ..handlers.addresses.asconf_requester import PERMITTED, AsconfRequester
 from ..handlers.context import Context
 from ..handlers.data.receiver import DataReceiver
@@ -18,33 +19,17 @@ from ..outbound.message import ABANDONED, ACKED, IN_FLIGHT
 from ..outbound.outstanding import OutstandingQueue
 from ..outbound.send_queue import SendQueue
 from ..path_state import PathState
-from ..timers import (
-    DELAYED_ACK,
-    FORWARD_TSN_RTX,
-    HEARTBEAT_TIMER,
-    RECONFIG,
-    T1_COOKIE,
-    T1_INIT,
-    T2_SHUTDOWN,
-    T3_RTX,
-    T4_RTO,
-    T5_GUARD,
-    WINDOW_PROBE,
-    timer_key,
-    timer_kind,
-    timer_path,
-)
 from ..wire.constants import MASK_32
 from .association import Association
 from .parts import Parts
 
-_OF_A_PATH = frozenset({T3_RTX, HEARTBEAT_TIMER})
+_OF_A_PATH = frozenset({timers.T3_RTX, timers.HEARTBEAT_TIMER})
 #: The timers without which an association could stay in a state for ever (sections 5.1 and 9.2).
 _WAITS_FOR: dict[State, tuple[int, ...]] = {
-    COOKIE_WAIT: (T1_INIT,),
-    COOKIE_ECHOED: (T1_COOKIE,),
-    SHUTDOWN_SENT: (T2_SHUTDOWN, T5_GUARD),
-    SHUTDOWN_ACK_SENT: (T2_SHUTDOWN,),
+    COOKIE_WAIT: (timers.T1_INIT,),
+    COOKIE_ECHOED: (timers.T1_COOKIE,),
+    SHUTDOWN_SENT: (timers.T2_SHUTDOWN, timers.T5_GUARD),
+    SHUTDOWN_ACK_SENT: (timers.T2_SHUTDOWN,),
 }
 
 
@@ -90,7 +75,7 @@ def _timers(context: Context) -> Iterator[str]:
     if context.state is CLOSED and deadlines:
         yield f"timers run after the end: {sorted(deadlines)}"
     for key in deadlines:
-        kind, path_id = timer_kind(key), timer_path(key)
+        kind, path_id = timers.timer_kind(key), timers.timer_path(key)
         if path_id >= len(context.paths.by_id) or (path_id and kind not in _OF_A_PATH):
             yield f"timer {kind} belongs to path {path_id}, which does not exist"
     if deadlines and context.timers.next_expiry > min(deadlines.values()):
@@ -102,7 +87,7 @@ def _paths(context: Context) -> Iterator[str]:
     if paths.primary not in paths.paths or paths.data_path() not in paths.paths:
         yield "data goes to an address that was removed"
     current = paths.data_path()
-    verifies = context.timers.runs(timer_key(HEARTBEAT_TIMER, current.path_id))
+    verifies = context.timers.runs(timers.timer_key(timers.HEARTBEAT_TIMER, current.path_id))
     if context.setup is not None and current.state is PathState.UNCONFIRMED and current.route.local and not verifies:
         yield "nothing leaves before an address is verified, and nobody verifies it"  # RFC 5061 section 5.3 F14
     if paths.amdcs != min(path.payload for path in paths.paths):
@@ -125,8 +110,8 @@ def _removed(context: Context, parts: Parts) -> Iterator[str]:
     if context.setup is None:
         return  # path numbers are given back once the handshake is over
     for key in context.timers._deadlines:
-        if timer_kind(key) in _OF_A_PATH and timer_path(key) not in used:
-            yield f"timer {timer_kind(key)} runs for path {timer_path(key)}, which was removed"
+        if timers.timer_kind(key) in _OF_A_PATH and timers.timer_path(key) not in used:
+            yield f"timer {timers.timer_kind(key)} runs for path {timers.timer_path(key)}, which was removed"
     held = {path_id for _, path_id, _ in context.control} | set(parts.heartbeat._requested)
     if parts.data is not None:
         held |= {parts.data.receiver.acknowledger.path_id, parts.data.shutdown._path_id}
@@ -147,7 +132,7 @@ def _removed(context: Context, parts: Parts) -> Iterator[str]:
 
 
 def _asconf(context: Context, requests: AsconfRequester) -> Iterator[str]:
-    if (requests.current is not None and context.state in PERMITTED) != context.timers.runs(T4_RTO):
+    if (requests.current is not None and context.state in PERMITTED) != context.timers.runs(timers.T4_RTO):
         yield "an ASCONF is under way and T4-rto does not run, or the other way round"  # RFC 5061 section 5.1 A4, A5
     if requests.queue and requests.current is None:
         yield "an ASCONF waits for nothing"
@@ -172,7 +157,7 @@ def _states(context: Context) -> Iterator[str]:
         if state is PathState.POTENTIALLY_FAILED and (has_failed or not is_suspect):
             yield f"path {path.path_id} is POTENTIALLY_FAILED with {errors} errors"
         if state is PathState.POTENTIALLY_FAILED and context.state in HEARTBEATS_IN:
-            runs = context.timers.runs(timer_key(HEARTBEAT_TIMER, path.path_id))
+            runs = context.timers.runs(timers.timer_key(timers.HEARTBEAT_TIMER, path.path_id))
             if path.settings.heartbeat_interval is not None and not runs:
                 yield f"path {path.path_id} is POTENTIALLY_FAILED and no HEARTBEAT is due or awaited"
     standing = {path.state for path in paths.paths}
@@ -241,17 +226,17 @@ def _queue(queue: SendQueue) -> Iterator[str]:
 
 def _progress(context: Context, sender: Sender) -> Iterator[str]:
     """Complain of what was sent, or waits to be, and has no timer (sections 6.1 A and 6.3.2)."""
-    runs = [context.timers.runs(timer_key(T3_RTX, path.path_id)) for path in context.paths.by_id]
+    runs = [context.timers.runs(timers.timer_key(timers.T3_RTX, path.path_id)) for path in context.paths.by_id]
     outstanding = sender.outstanding
     if len(outstanding.in_flight) != len(runs):
         yield "the paths and what is in flight on them are not the same number"
     for path_id, in_flight in enumerate(outstanding.in_flight):
         if in_flight and not runs[path_id]:
             yield f"{in_flight} bytes are in flight on path {path_id} and no T3-rtx runs for it"
-    asks = any(map(context.timers.runs, (WINDOW_PROBE, FORWARD_TSN_RTX, RECONFIG)))
+    asks = any(map(context.timers.runs, (timers.WINDOW_PROBE, timers.FORWARD_TSN_RTX, timers.RECONFIG)))
     if context.paths.is_held:
-        asks |= context.timers.runs(T4_RTO) or any(
-            context.timers.runs(timer_key(HEARTBEAT_TIMER, path.path_id)) for path in context.paths.paths
+        asks |= context.timers.runs(timers.T4_RTO) or any(
+            context.timers.runs(timers.timer_key(timers.HEARTBEAT_TIMER, path.path_id)) for path in context.paths.paths
         )
     # Others may wait for what the user has to write the rest of.
     asks |= any(stream.begun and not stream.messages for stream in sender.queue._streams.values())
@@ -260,7 +245,7 @@ def _progress(context: Context, sender: Sender) -> Iterator[str]:
     skips = sender.abandonment is not None and (
         sender.abandonment.partial.advance_peer_ack_point() > outstanding.cumulative_tsn
     )
-    if skips != context.timers.runs(FORWARD_TSN_RTX):
+    if skips != context.timers.runs(timers.FORWARD_TSN_RTX):
         yield "the timer for FORWARD TSN is wrong about TSNs that the peer is to skip"  # RFC 3758 section 3.5 C5
     if context.state not in SENDS_DATA and not sender.all_acknowledged:
         yield "data waits, or the peer is to be told of what was given up, in a state in which neither is sent"
@@ -289,5 +274,5 @@ def _receiver(context: Context, receiver: DataReceiver) -> Iterator[str]:
         yield "a chunk is held that does not count as received"
     if acknowledger.is_due and not context.paths.is_held:
         yield "a SACK was due and did not leave"  # section 6.2
-    if acknowledger.is_delaying and not context.timers.runs(DELAYED_ACK):
+    if acknowledger.is_delaying and not context.timers.runs(timers.DELAYED_ACK):
         yield "a SACK is delayed and no timer runs for it"

@@ -61,13 +61,16 @@ class Packetizer:
         if self._tag != context.peer_tag:  # it has told us its tag, or another one
             self._tag = context.peer_tag
             self._seal = Seal(context.local_port, context.peer_port, self._tag)
-        if context.packets:
-            self._send_alone()
+        if context.is_waiting:
+            if context.packets:
+                self._send_alone()
+            if context.paths.is_held:
+                self._probe()
+            elif context.control:
+                self._send_control(data is not None)
+            context.open_answers()
         if context.paths.is_held:
-            self._probe()
             return
-        if context.control:
-            self._send_control(data is not None)
         if data is None:
             return
         acknowledger = data.receiver.acknowledger
@@ -93,7 +96,6 @@ class Packetizer:
         context = self._context
         packets = context.packets
         context.packets = []
-        context.packets_before = 0
         for route, tag, body in packets:
             if not route.local:
                 continue
@@ -120,7 +122,6 @@ class Packetizer:
         context = self._context
         waiting = context.control
         context.control = []
-        context.answers_at = 0
         for chunk, path_id, answers in waiting:
             path = context.paths.by_id[path_id] if path_id >= 0 else None
             if path is not None and path.route.local and chunk[0] in (HEARTBEAT, HEARTBEAT_ACK):
@@ -138,7 +139,6 @@ class Packetizer:
         keyring = context.keyring
         waiting = context.control
         context.control = []
-        context.answers_at = 0
         if keyring is None or keyring.covers_all:
             self._bundle(waiting, None, is_established)
             return

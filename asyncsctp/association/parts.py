@@ -30,7 +30,7 @@ from ..inbound.reassembly import Recipient
 from ..outbound.message import Terms
 from ..paths.path import Path
 from ..paths.route import Route
-from ..wire.constants import DATA, I_DATA, PAD
+from ..wire.constants import DATA, I_DATA
 from ..wire.serial import Numbering, unwrap_upwards
 from ..wire.tlv import Malformed
 
@@ -49,6 +49,7 @@ class EstablishedData:
     __slots__ = (
         "_context",
         "_heartbeat",
+        "_path_users_before",
         "asconf",
         "cut_off",
         "ecn",
@@ -76,8 +77,9 @@ class EstablishedData:
         self._context = context
         self._heartbeat = heartbeat
         self.setup = setup  # as it was agreed on; streams may have been added since, see `Context.setup`
-        interleaves = setup.interleaving
-        context.numbering = Numbering(0 if setup.is_linux else 1) if interleaves else None
+        extensions = setup.extensions
+        interleaves = extensions.interleaving
+        context.numbering = Numbering(0 if extensions.is_linux else 1) if interleaves else None
         self.receiver: DataReceiver = DataReceiver(context, recipient, setup)
         #: The streams on which a restart cuts off a message that the user has a part of.
         self.cut_off: list[int] = []
@@ -95,22 +97,23 @@ class EstablishedData:
         self.features = (
             HAS_ECN * setup.ecn
             + HAS_INTERLEAVING * interleaves
-            + HAS_PARTIAL_RELIABILITY * setup.partial_reliability
-            + HAS_RECONFIG * setup.stream_reconfig
+            + HAS_PARTIAL_RELIABILITY * extensions.partial_reliability
+            + HAS_RECONFIG * extensions.stream_reconfig
             + HAS_ASCONF * setup.dynamic_addresses
         )
         self.user_data: int = I_DATA if interleaves else DATA  # the type of the chunks that carry it
         #: What each chunk type leads to (see `dispatch`), once one has been looked up.
         self.table: dict[int, Any] | None = None
-        self.pads = PAD in setup.extensions  # the peer takes PAD chunks (RFC 4820)
+        self.pads = extensions.pads  # the peer takes PAD chunks (RFC 4820)
         self.reconfig: ReconfigResponder | None = None  # made when it is first needed, see `open_reconfig`
         self.asconf: AsconfResponder | None = None  # the same
+        self._path_users_before = len(context.path_users)
         context.path_users += (self.receiver, self.sender, self.shutdown)
 
     def open_reconfig(self) -> ReconfigResponder | None:
         """Return stream reconfiguration (RFC 6525); None if it was not negotiated."""
         setup = self.setup
-        if self.reconfig is None and setup.stream_reconfig:
+        if self.reconfig is None and setup.extensions.stream_reconfig:
             self.reconfig = ReconfigResponder(self._context, self.sender, self.submission, self.receiver, setup)
             self._context.path_users.append(self.reconfig.requester.retry)
         return self.reconfig
@@ -124,14 +127,10 @@ class EstablishedData:
 
     def end(self, reason: str) -> None:
         """Refer to no paths any more, and tell those who wait for a request of ours that nobody will answer it."""
-        users = self._context.path_users
-        for user in (self.receiver, self.sender, self.shutdown):
-            users.remove(user)
+        del self._context.path_users[self._path_users_before :]
         if self.reconfig is not None:
-            users.remove(self.reconfig.requester.retry)
             self.reconfig.end(reason)
         if self.asconf is not None:
-            users.remove(self.asconf.requester.retry)
             self.asconf.requester.give_up(reason)
 
 

@@ -22,6 +22,10 @@ _SPARE_DEADLINES: Final = 64
 _MOST_COMPLETIONS: Final = 16
 
 
+#: What an association is found by: the first bytes of its packets, our tag, the peer's addresses with its port.
+_Keys = tuple[bytes, int, tuple[tuple[str, int], ...]]
+
+
 @final
 class Deadlines:
     """The times at which associations want to be woken. That one was put off is noticed when it comes, not before.
@@ -102,7 +106,7 @@ class Directory:
         #: Those that share an address and port with the one found by it: told apart by their tags (draft natsupp).
         self._neighbours: dict[tuple[str, int], list[Association]] = NOTHING
         #: What each association is found by, as it was when it was bound last: prefix, tag, addresses.
-        self._keys: dict[Association, tuple[bytes, int, tuple[tuple[str, int], ...]]] = {}
+        self._keys: dict[Association, _Keys] = {}
         #: Those that wait for nothing but SHUTDOWN COMPLETE, the longest first.
         self.leaving: dict[Association, None] = {}
         self._tags: set[int] = set()
@@ -138,7 +142,8 @@ class Directory:
             for key in set(before[2]).difference(addresses):
                 self._drop_address(key, association)
         else:
-            self._drop_keys(association)
+            if before is not None:
+                self._drop_keys(association, before)
             self.by_prefix[prefix] = association
             self._tags.add(tag)
             self._resting.pop(tag, None)
@@ -158,13 +163,13 @@ class Directory:
         """Forget an association that has ended; its tag rests while packets may be under way to it (section 5.3.1)."""
         self.leaving.pop(association, None)
         self._deadlines.forget(association)
-        if association in self._keys:
-            self._drop_keys(association)
-            tag = self._keys.pop(association)[1]
+        keys = self._keys.pop(association, None)
+        if keys is not None:
+            self._drop_keys(association, keys)
             if association.context.linger:
                 if not self._completed:
                     self._completed = {}
-                self._completed[tag] = _MOST_COMPLETIONS
+                self._completed[keys[1]] = _MOST_COMPLETIONS
 
     def await_completion(self, association: Association) -> None:
         """Let an association go when its place is wanted: it waits for nothing but SHUTDOWN COMPLETE."""
@@ -212,18 +217,14 @@ class Directory:
             self._completed[tag] = left - 1
         return left > 0
 
-    def _drop_keys(self, association: Association) -> None:
-        keys = self._keys.get(association)
-        if keys is None:
-            return
+    def _drop_keys(self, association: Association, keys: _Keys) -> None:
+        """Find the association no more by what it was found by; its tag rests."""
         prefix, tag, addresses = keys
         if self.by_prefix.get(prefix) is association:
             del self.by_prefix[prefix]
         self._tags.discard(tag)
         for key in addresses:
             self._drop_address(key, association)
-        self._resting.pop(tag, None)
-        self._completed.pop(tag, None)
         self._resting[tag] = self.now + self._rest
         # In order of time: what is due to be forgotten comes first.
         while self._resting and (len(self._resting) > _MOST_RESTING or next(iter(self._resting.values())) <= self.now):

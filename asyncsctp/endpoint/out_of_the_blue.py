@@ -23,23 +23,8 @@ from ..handlers.state import COOKIE_ECHOED, COOKIE_WAIT
 from ..paths.encapsulation import usual_space
 from ..paths.route import Route, as_seen, in_scope
 from ..statistics import EndpointStatistics
-from ..wire import control, tlv
-from ..wire.constants import (
-    ABORT,
-    AUTH,
-    CAUSE_STALE_COOKIE,
-    COMMON_HEADER_SIZE,
-    COOKIE_ACK,
-    COOKIE_ECHO,
-    ERROR,
-    FLAG_MIDDLEBOX,
-    FLAG_TAG_REFLECTED,
-    I_DATA,
-    INIT,
-    INIT_ACK,
-    SHUTDOWN_ACK,
-    SHUTDOWN_COMPLETE,
-)
+from ..wire import constants, control, tlv
+from ..wire.constants import ABORT, AUTH, COMMON_HEADER_SIZE, COOKIE_ECHO, INIT, INIT_ACK, SHUTDOWN_ACK
 from ..wire.init import Init, read_init
 from ..wire.packet import MOST_CONTROL, Seal, checksum_ok, read_header
 from ..wire.tlv import HEADER_SIZE, Malformed
@@ -64,7 +49,7 @@ _NO_CHUNK: Final = -1
 _INIT: Final = 1 << INIT
 _ABORT: Final = 1 << ABORT
 _SHUTDOWN_ACK: Final = 1 << SHUTDOWN_ACK
-_FINAL: Final = 1 << SHUTDOWN_COMPLETE | 1 << COOKIE_ACK
+_FINAL: Final = 1 << constants.SHUTDOWN_COMPLETE | 1 << constants.COOKIE_ACK
 _OTHERS: Final = 1 << 16
 _STALE_COOKIE: Final = 1 << 17
 
@@ -120,8 +105,10 @@ class OutOfTheBlue:
         at = COMMON_HEADER_SIZE
         first = datagram[at] if at < end else _NO_CHUNK
         is_tagged = tag != 0 and port == self._port
-        known = is_tagged and self._directory.find_peer((route.address,), peer_port) is not None
         completed = is_tagged and self._directory.is_completed(tag)
+        known = (
+            is_tagged and first != COOKIE_ECHO and self._directory.find_peer((route.address,), peer_port) is not None
+        )
         if tag and not (known or completed or first in _OF_SETUP or self._answers.has(now)):
             # It could only be answered: not even its checksum is worth a look.
             statistics.out_of_the_blue += 1
@@ -337,11 +324,11 @@ def survey(datagram: bytes, at: int = COMMON_HEADER_SIZE) -> int:
     while end - at >= HEADER_SIZE:
         count += 1
         if count > _MOST_CHUNKS:
-            return seen if not datagram[at] & ~I_DATA else 0  # that is 0 for DATA
+            return seen if not datagram[at] & ~constants.I_DATA else 0  # that is 0 for DATA
         first16, value_end = tlv.item(datagram, at, end)
         kind = first16 >> 8
         seen |= 1 << kind if kind < 16 else _OTHERS
-        if kind == ERROR and _is_stale_cookie(datagram, at + HEADER_SIZE, value_end):
+        if kind == constants.ERROR and _is_stale_cookie(datagram, at + HEADER_SIZE, value_end):
             seen |= _STALE_COOKIE
         at = value_end + 3 & -4
     return seen
@@ -370,15 +357,15 @@ def _reflected(datagram: bytes) -> tuple[int, bytes] | None:
     """
     for first16, _, start, end in islice(tlv.walk(datagram, COMMON_HEADER_SIZE, len(datagram)), _MOST_CHUNKS):
         kind = first16 >> 8
-        is_of_nat = kind == ERROR and first16 & FLAG_MIDDLEBOX != 0
-        if first16 & FLAG_TAG_REFLECTED and (kind in (ABORT, SHUTDOWN_COMPLETE) or is_of_nat):
+        is_of_nat = kind == constants.ERROR and first16 & constants.FLAG_MIDDLEBOX != 0
+        if first16 & constants.FLAG_TAG_REFLECTED and (kind in (ABORT, constants.SHUTDOWN_COMPLETE) or is_of_nat):
             return first16, datagram[start:end]
     return None
 
 
 def _is_stale_cookie(datagram: bytes, at: int, end: int) -> bool:
     found = islice(tlv.walk(datagram, at, end), _MOST_CAUSES)
-    return any(code == CAUSE_STALE_COOKIE for code, _, _, _ in found)
+    return any(code == constants.CAUSE_STALE_COOKIE for code, _, _, _ in found)
 
 
 @final

@@ -158,8 +158,7 @@ class Context:
         self.control: list[tuple[bytes, int, bool]] = []
         #: Packets of their own that wait for the next flush: route, verification tag and chunks of each.
         self.packets: list[tuple[Route, int, bytes]] = []
-        #: Where in `control` and in `packets` the answers to the packet begin that is being processed; 0 once these
-        #: have left.
+        #: Where in `control` and in `packets` the answers to the packet begin that is being processed.
         self.answers_at = 0
         self.packets_before = 0
         #: Whether it is answered by a packet of its own, too, which is made later.
@@ -205,7 +204,7 @@ class Context:
 
     def open_answers(self) -> None:
         """Take what is queued from now on, until `close_answers`, for answers to one packet. Not needed unless
-        `is_waiting`.
+        `is_waiting`, which is less often true than that something arrives.
         """
         self.answers_at = chunks = len(self.control)
         self.packets_before = packets = len(self.packets)

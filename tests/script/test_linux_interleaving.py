@@ -82,7 +82,7 @@ def test_its_messages_can_be_given_up_although_it_does_not_list_i_forward_tsn() 
     script = Script(CONFIG, extensions=LINUX)
     setup = script.association.context.setup
     assert setup is not None
-    assert setup.partial_reliability
+    assert setup.extensions.partial_reliability
     setup = Script(CONFIG, extensions=UNRELIABLE_OFF).association.context.setup
     assert setup is not None
-    assert not setup.partial_reliability
+    assert not setup.extensions.partial_reliability

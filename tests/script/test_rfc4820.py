@@ -6,6 +6,7 @@ import pytest
 from support.script import Script
 
 from asyncsctp.config import Config
+from asyncsctp.handlers.setup.negotiation import extensions_of
 from asyncsctp.wire.constants import DATA, FORWARD_TSN, INIT, PAD, RE_CONFIG
 
 LISTED = frozenset({FORWARD_TSN, PAD})
@@ -76,7 +77,7 @@ def test_a_peer_that_restarts_as_another_gets_no_pad() -> None:
     peer = script(LISTED)
     setup = peer.association.context.setup
     assert setup is not None
-    peer.association.context.owner.restart(setup._replace(extensions=frozenset({FORWARD_TSN})))
+    peer.association.context.owner.restart(setup._replace(extensions=extensions_of(frozenset({FORWARD_TSN}))))
     peer.flush()
     peer.take()
     peer.write(*map(bytes, NOT_EQUAL))

@@ -54,13 +54,13 @@ class DataReceiver:
         self._context = context
         #: Streams from there on are not the peer's to use; it may grow (RFC 6525).
         self.incoming_streams = setup.incoming_streams
-        self._interleaved = setup.interleaving  # whether user data comes in I-DATA chunks
+        self._interleaved = setup.extensions.interleaving  # whether user data comes in I-DATA chunks
         self._queue: ReassemblyQueue
         if self._interleaved:
             self._queue = IDataStreams(recipient, config.max_message_size, context.numbering)
         else:
             self._queue = DataStreams(recipient, config.max_message_size)
-        self._queue.abandons = setup.partial_reliability
+        self._queue.abandons = setup.extensions.partial_reliability
         self.tracker = DataTracker(setup.peer_initial_tsn, config.recv_buffer)
         received = context.statistics.bytes_received
         self.window = ReceiveWindow(config.recv_buffer, context.budget, self._queue, self.tracker, received)

@@ -72,7 +72,7 @@ class Sender:
         scheduler = make(context.config.scheduler, self._report)
         self.queue: SendQueue = (
             IDataQueue(scheduler, 0, setup.peer_rwnd, context.numbering)
-            if setup.interleaving
+            if setup.extensions.interleaving
             else DataQueue(scheduler, 0)
         )
         self._abandonment: Abandonment | None = None

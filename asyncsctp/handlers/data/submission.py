@@ -184,10 +184,10 @@ class Submission:
             self._sender.look_back()
 
     def _abandonment(self, what: str, tells_peer: bool) -> Abandonment:
-        if tells_peer and not self._setup.partial_reliability:
+        if tells_peer and not self._setup.extensions.partial_reliability:
             raise ValueError(f"{what} takes partial reliability (RFC 3758), which was not negotiated with the peer")
         self._is_cautious = True
-        return self._sender.open_abandonment(self._setup.interleaving)
+        return self._sender.open_abandonment(self._setup.extensions.interleaving)
 
     def _check(self, sid: int, ppid: int, size: int) -> None:
         if not 0 <= sid < self.outgoing_streams:

@@ -206,8 +206,10 @@ class Heartbeat:
     def _forget(self, path: Path) -> None:
         self._context.timers.stop(_key(path))
         path.heartbeat_nonce = b""
-        self._take_late(path)
-        self._tell(path, None)
+        if self._late:
+            self._take_late(path)
+        if self._requested:
+            self._tell(path, None)
 
     def on_heartbeat(self, value: bytes, path: Path, source: Route) -> None:
         """Answer a HEARTBEAT: its value goes back unchanged, with whatever else was in it, to the address that it came

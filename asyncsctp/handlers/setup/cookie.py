@@ -22,7 +22,7 @@ from ...random_source import Random
 from ...wire import causes, control
 from ...wire.auth import RANDOM_SIZE, AuthParameters, key_vector, read_key_vector
 from ...wire.constants import MASK_32
-from .negotiation import MAX_PEER_ADDRESSES, Setup
+from .negotiation import MAX_PEER_ADDRESSES, Setup, extensions_of
 
 #: Local-Tie-Tag and Peer's-Tie-Tag of a cookie made where no association was (section 5.2.2).
 NO_TIE_TAGS: Final = (0, 0)
@@ -31,7 +31,6 @@ _MAC_SIZE: Final = 16  # keyed BLAKE2s (RFC 7693): a MAC, at a tenth of what HMA
 _SECRET_SIZE: Final = 32
 _LONGEST: Final = 4096  # bytes; no setup takes as many
 _ADDRESSES_KEPT: Final = 1024
-_EXTENSIONS_KEPT: Final = 64
 _SECRET_LIFE: Final = 3600.0  # section 5.1.3: changed reasonably frequently, e.g. hourly
 _EPOCH_BITS: Final = 48
 _EPOCH_MASK: Final = (1 << _EPOCH_BITS) - 1
@@ -92,12 +91,10 @@ class CookieJar:
         self.lifetime = lifetime
         self._random = random
         self._shared = shared
-        #: A cookie tells how long ago it was made, but not how long this machine has been up.
-        self._epoch = random.bits(_EPOCH_BITS)
-        if shared is not None:
-            self._epoch = int.from_bytes(hmac_digest(shared, _EPOCH_LABEL, sha256)[: _EPOCH_BITS // 8])
         self._period = 0
-        self._secret = self._previous = b""  # made with the first cookie
+        # Made with the first cookie. One tells how long ago it was made, but not how long this machine has been up.
+        self._epoch = 0
+        self._secret = self._previous = b""
         self._changes_at = -inf
 
     def seal(
@@ -135,9 +132,9 @@ class CookieJar:
                 setup.outgoing_streams,
                 setup.incoming_streams,
                 setup.udp_port,
-                len(setup.extensions),
+                len(setup.extensions.packed),
             ),
-            _pack_extensions(setup.extensions),
+            setup.extensions.packed,
         ]
         if flags & _RARE:
             if flags & _EXTENDED:
@@ -210,7 +207,7 @@ class CookieJar:
             kept,
             udp_port,
             flags & _ECN != 0,
-            _read_extensions(content[_FIXED.size : extensions_end]),
+            extensions_of(frozenset(content[_FIXED.size : extensions_end])),
             auth,
             adaptation,
             preferred,
@@ -229,6 +226,11 @@ class CookieJar:
         # Counted from where the clock begins: jars that share a secret change it together.
         period = int(now // life)
         follows = self._changes_at > -inf and period == self._period + 1
+        if not self._secret:
+            if self._shared is None:
+                self._epoch = self._random.bits(_EPOCH_BITS)
+            else:
+                self._epoch = int.from_bytes(hmac_digest(self._shared, _EPOCH_LABEL, sha256)[: _EPOCH_BITS // 8])
         self._previous = self._secret if follows else self._secret_of(period - 1)
         self._secret = self._secret_of(period)
         self._period = period
@@ -295,16 +297,6 @@ def _read_options(
     if at > len(content):
         raise ValueError("the key vectors of a cookie end beyond it")
     return (said[0], said[1]), adaptation, at
-
-
-@lru_cache(maxsize=_EXTENSIONS_KEPT)
-def _pack_extensions(chunk_types: frozenset[int]) -> bytes:
-    return bytes(sorted(chunk_types))
-
-
-@lru_cache(maxsize=_EXTENSIONS_KEPT)
-def _read_extensions(packed: bytes) -> frozenset[int]:
-    return frozenset(packed)
 
 
 @lru_cache(maxsize=_ADDRESSES_KEPT)

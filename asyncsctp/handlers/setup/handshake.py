@@ -67,12 +67,12 @@ def acknowledge(
     says_auth = theirs.auth is not None
     streams = setup.outgoing_streams  # section 3.3.3: no more than the INIT allows
     cookie = cookies.seal(setup, now, tie_tags, extension, lifetime)
-    chunk = pack_init_ack(ours, cookie, streams, setup.ecn, setup.extensions, says_auth)
+    chunk = pack_init_ack(ours, cookie, streams, setup.ecn, setup.extensions.types, says_auth)
     if len(chunk) > space and len(setup.addresses) > 1:
         for kept in (setup.addresses, setup.addresses[:1]):
             fewer = setup._replace(addresses=kept, further=(), lists_more=True, preferred=setup.preferred % len(kept))
             cookie = cookies.seal(fewer, now, tie_tags, extension, lifetime)
-            chunk = pack_init_ack(ours, cookie, streams, setup.ecn, setup.extensions, says_auth)
+            chunk = pack_init_ack(ours, cookie, streams, setup.ecn, setup.extensions.types, says_auth)
             if len(chunk) <= space:
                 return chunk
     if len(chunk) > space and setup.auth is not None and is_longer(setup.auth[1], setup.auth[0]):
@@ -284,7 +284,8 @@ class Handshake:
         else:
             self._answered(answered)
             self._path = paths.reply_path(answered)
-        paths.set_primary(self._path.route.address)
+        if self._path is not paths.primary:
+            paths.set_primary(self._path.route.address)
 
     def _reject(self, source: Route, cause: bytes) -> None:
         context = self._context

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, final
 
 from ...config import Config
 from ...paths.encapsulation import listed_addresses
@@ -24,6 +24,48 @@ from ...wire.tlv import Malformed
 MAX_PEER_ADDRESSES: Final = 16
 
 _SMALLEST_RWND: Final = 1500  # sections 3.3.2 and 3.3.3
+
+
+@final
+class Extensions:
+    """The extensions that both sides offered, by chunk types (RFC 5061 section 4.2.7), and what these stand for."""
+
+    __slots__ = (
+        "dynamic_addresses",
+        "interleaving",
+        "is_linux",
+        "packed",
+        "pads",
+        "partial_reliability",
+        "stream_reconfig",
+        "types",
+    )
+
+    def __init__(self, types: frozenset[int]) -> None:
+        self.types = types
+        self.packed = bytes(sorted(types))
+        #: All user messages travel in I-DATA chunks (RFC 8260 section 2.2.1).
+        self.interleaving = I_DATA in types
+        #: The peer interleaves, has FORWARD TSN, and does not list I-FORWARD-TSN, which it has all the same: Linux
+        #: alone (seen up to 6.12). It counts fragments in its own way, too.
+        self.is_linux = self.interleaving and FORWARD_TSN in types and I_FORWARD_TSN not in types
+        #: Messages may be abandoned; I-DATA has a FORWARD TSN of its own (RFC 8260 section 2.3.1).
+        self.partial_reliability = (I_FORWARD_TSN if self.interleaving and not self.is_linux else FORWARD_TSN) in types
+        #: Streams can be reset and added (RFC 6525).
+        self.stream_reconfig = RE_CONFIG in types
+        #: Addresses can be added and deleted (RFC 5061), if that is authenticated.
+        self.dynamic_addresses = ASCONF in types and ASCONF_ACK in types
+        #: The peer takes PAD chunks (RFC 4820).
+        self.pads = PAD in types
+
+
+@lru_cache(maxsize=64)
+def extensions_of(types: frozenset[int]) -> Extensions:
+    """Return the extensions with these chunk types: one object for all associations with the same."""
+    return Extensions(types)
+
+
+NO_EXTENSIONS: Final = extensions_of(frozenset())
 
 
 class Setup(NamedTuple):
@@ -45,8 +87,7 @@ class Setup(NamedTuple):
     addresses: tuple[str, ...]
     udp_port: int
     ecn: bool = False
-    #: The chunk types of the extensions that both offered (RFC 5061 section 4.2.7).
-    extensions: frozenset[int] = frozenset()
+    extensions: Extensions = NO_EXTENSIONS
     #: What we said of authentication, and what the peer did; None unless both authenticate (RFC 4895).
     auth: tuple[AuthParameters, AuthParameters] | None = None
     #: What the peer indicated of the layer above (RFC 5061 section 4.2.6).
@@ -74,32 +115,9 @@ class Setup(NamedTuple):
         return self.lists_more and address not in self.addresses and in_scope(address, self.addresses[0])
 
     @property
-    def interleaving(self) -> bool:
-        """True if all user messages travel in I-DATA chunks (RFC 8260 section 2.2.1)."""
-        return I_DATA in self.extensions
-
-    @property
-    def partial_reliability(self) -> bool:
-        """True if messages may be abandoned; I-DATA has a FORWARD TSN of its own (RFC 8260 section 2.3.1)."""
-        kind = I_FORWARD_TSN if I_DATA in self.extensions and not self.is_linux else FORWARD_TSN
-        return kind in self.extensions
-
-    @property
-    def is_linux(self) -> bool:
-        """True if the peer interleaves, has FORWARD TSN, and does not list I-FORWARD-TSN, which it has all the same:
-        Linux alone (seen up to 6.12). It counts fragments in its own way, too.
-        """
-        return I_DATA in self.extensions and FORWARD_TSN in self.extensions and I_FORWARD_TSN not in self.extensions
-
-    @property
-    def stream_reconfig(self) -> bool:
-        """True if streams can be reset and added (RFC 6525)."""
-        return RE_CONFIG in self.extensions
-
-    @property
     def dynamic_addresses(self) -> bool:
         """True if addresses can be added and deleted (RFC 5061), which is to be authenticated."""
-        return self.auth is not None and ASCONF in self.extensions and ASCONF_ACK in self.extensions
+        return self.auth is not None and self.extensions.dynamic_addresses
 
 
 def offer(
@@ -266,6 +284,6 @@ def agree(ours: Init, theirs: Init, ports: tuple[int, int], source: Route, addre
 
 
 @lru_cache(maxsize=64)
-def _common(ours: frozenset[int], theirs: frozenset[int]) -> frozenset[int]:
-    """Return one object for all associations with the same."""
-    return ours & theirs
+def _common(ours: frozenset[int], theirs: frozenset[int]) -> Extensions:
+    """Return the extensions that both sides offer."""
+    return extensions_of(ours & theirs)

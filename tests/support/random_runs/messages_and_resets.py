@@ -98,7 +98,7 @@ class MessagesAndResetsRun(RandomRun):
             return
         policy = random.choice((RELIABLE, RELIABLE, TIMED, LIMITED, PRIORITY))
         setup = association.context.setup
-        if setup is None or not setup.partial_reliability:
+        if setup is None or not setup.extensions.partial_reliability:
             policy = RELIABLE
         bound = {
             RELIABLE: 0.0,
@@ -165,7 +165,7 @@ class MessagesAndResetsRun(RandomRun):
             return
         setup = association.context.setup
         policy = random.choice((RELIABLE, RELIABLE, TIMED, LIMITED))
-        if setup is None or not setup.partial_reliability:
+        if setup is None or not setup.extensions.partial_reliability:
             policy = RELIABLE
         terms = Terms(None, policy, pair.now + random.random() if policy == TIMED else random.choice((0, 2)))
         sid = random.randrange(min(association.outgoing_streams, 3))
@@ -238,7 +238,7 @@ class MessagesAndResetsRun(RandomRun):
             except ValueError:
                 setup = association.context.setup
                 assert setup is not None
-                assert not setup.partial_reliability
+                assert not setup.extensions.partial_reliability
             self.pair.endpoints[side].touch(association)
 
     def _reset(self, side: int, number: int) -> None:

@@ -209,7 +209,7 @@ class PlannedCores:
     def _may(self, side: int, policy: int) -> int:
         """The policy, where it was negotiated."""
         setup = self.pair.association(side).context.setup
-        return policy if setup is not None and setup.partial_reliability else RELIABLE
+        return policy if setup is not None and setup.extensions.partial_reliability else RELIABLE
 
     def _send(
         self,
@@ -288,7 +288,7 @@ class PlannedCores:
                 sent.is_given_up = True
         except ValueError:
             assert association.context.setup is not None
-            assert not association.context.setup.partial_reliability
+            assert not association.context.setup.extensions.partial_reliability
 
     # Messages in parts.
 

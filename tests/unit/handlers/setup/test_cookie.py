@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from asyncsctp.handlers.setup.cookie import CookieJar
-from asyncsctp.handlers.setup.negotiation import Setup
+from asyncsctp.handlers.setup.negotiation import NO_EXTENSIONS, Setup, extensions_of
 from asyncsctp.wire.auth import AuthParameters
 
 SETUP = Setup(
@@ -22,7 +22,7 @@ SETUP = Setup(
     addresses=("192.0.2.2", "2001:db8::2"),
     udp_port=9899,
     ecn=True,
-    extensions=frozenset({0x82, 0xC1}),
+    extensions=extensions_of(frozenset({0x82, 0xC1})),
 )
 
 
@@ -203,13 +203,13 @@ def test_a_cookie_holds_nothing_local() -> None:
     """Not how long this machine has been up, no secret, and little enough for any path: section 5.1.3."""
     now = 123_456.0
     cookies = jar()
-    cookie = cookies.seal(SETUP._replace(addresses=("192.0.2.2",), extensions=frozenset()), now)
+    cookie = cookies.seal(SETUP._replace(addresses=("192.0.2.2",), extensions=NO_EXTENSIONS), now)
     assert int(now * 1_000_000).to_bytes(8) not in cookie
     assert struct.pack("!d", now) not in cookie
     assert cookies._secret not in cookie
     assert len(cookie) <= 52
     # Everything but MAC and time is what the peer has sent us or is sent beside the cookie.
-    other = jar(seed=5).seal(SETUP._replace(addresses=("192.0.2.2",), extensions=frozenset()), now)
+    other = jar(seed=5).seal(SETUP._replace(addresses=("192.0.2.2",), extensions=NO_EXTENSIONS), now)
     assert other[24:] == cookie[24:]
 
 
