@@ -6,7 +6,6 @@ Knows sockets and who holds them. What the peer has to be told is known by `dyna
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import final
 
 from ...association.association import Association as Core
@@ -38,13 +37,12 @@ def unicast(name: str, address: object) -> str:
 class AddressBook:
     """The addresses of one endpoint. One is shared by all of its associations, or held by those that have it."""
 
-    __slots__ = ("_declined", "_engine", "_holders", "_lock", "shared")
+    __slots__ = ("_engine", "_holders", "_lock", "shared")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._holders: dict[str, set[Core]] = NOTHING
         self._lock: asyncio.Lock | None = None  # two may want the same
-        self._declined: dict[Core, set[str]] = NOTHING  # what the user took from an association
         #: What became an address of all associations after the endpoint was opened, whether a socket was needed for it,
         #: or there was one for all addresses of the machine.
         self.shared: tuple[str, ...] = ()
@@ -71,9 +69,11 @@ class AddressBook:
             self.release(address, core)
             raise
 
-    def keep(self, address: str, core: Core) -> None:
-        """Keep the socket, if there is one, as long as this association has the address."""
-        self._hold(address, [core])
+    def keep(self, address: str, *cores: Core) -> None:
+        """Keep the socket, if there is one, as long as one of these associations has the address."""
+        if not self._holders:
+            self._holders = {}
+        self._holders.setdefault(address, set()).update(cores)
 
     def check_open(self) -> None:
         """Raise `AssociationClosed` once the endpoint is closed."""
@@ -103,7 +103,7 @@ class AddressBook:
         core.local_addresses = tuple(each for each in core.local_addresses if each != address) or (address,)
         users = self.users(address)
         if users:
-            self._hold(address, users)
+            self.keep(address, *users)
         self._close_unused(address)
 
     def users(self, address: str) -> list[Core]:
@@ -119,23 +119,8 @@ class AddressBook:
             # In the next turn of the loop: we may be called by what came from that very socket.
             self._engine.loop.call_soon(self._close_unused, address)
 
-    def decline(self, core: Core, address: str) -> None:
-        """Take note that the user has taken this address from an association: it is not to come back by itself."""
-        if not self._declined:
-            self._declined = {}  # most endpoints never have any
-        self._declined.setdefault(core, set()).add(address)
-
-    def allow(self, core: Core, address: str) -> None:
-        """Undo `decline`."""
-        self._declined.get(core, set()).discard(address)
-
-    def is_declined(self, core: Core, address: str) -> bool:
-        """Return whether the user has taken this address from the association."""
-        return address in self._declined.get(core, ())
-
     def forget(self, core: Core) -> None:
         """Release all that an association holds, which has ended."""
-        self._declined.pop(core, None)
         for address in [address for address, holders in self._holders.items() if core in holders]:
             self.release(address, core)
 
@@ -144,11 +129,6 @@ class AddressBook:
             self._lock = asyncio.Lock()
         async with self._lock:
             await self._engine.sockets.add(address)
-
-    def _hold(self, address: str, cores: Iterable[Core]) -> None:
-        if not self._holders:
-            self._holders = {}
-        self._holders.setdefault(address, set()).update(cores)
 
     def _close_unused(self, address: str) -> None:
         core = self._engine.core

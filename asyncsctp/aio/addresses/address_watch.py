@@ -11,9 +11,8 @@ import errno
 import select
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Final, NamedTuple, final
 
 from ...paths.route import in_scope, is_ipv4, normalize
@@ -21,6 +20,7 @@ from ...udp.datagram import EXHAUSTED, address_of, sockaddr_of
 from ...udp.forking import keep_to_this_process
 from ...udp.transport import simulated
 from . import netlink
+from .resolve import source_towards
 
 #: A change of networks is many changes of addresses.
 _GATHERING: Final = 0.2
@@ -29,20 +29,13 @@ _READ_SIZE: Final = 1 << 16
 _MOST_QUESTIONS: Final = 1000  # after so many an interrupted answer is good enough
 #: Addresses for documentation (RFC 5737, RFC 3849): which of ours the system would use towards the rest of the world.
 _FAR_AWAY: Final = ("192.0.2.1", "2001:db8::1")
-_ANY_PORT: Final = 9
 
 
 class AddressChange(NamedTuple):
-    """An address of the machine has come or gone. `interface` is the index of its interface, 0 where not known."""
+    """An address of the machine has come or gone."""
 
     address: str
-    interface: int
     is_up: bool
-
-
-class _Known(NamedTuple):
-    interface: int
-    is_lasting: bool
 
 
 @final
@@ -59,11 +52,11 @@ class AddressWatch:
     def __init__(self, near: str, callback: Callable[[list[AddressChange]], object]) -> None:
         self._loop = asyncio.get_running_loop()
         self._callback = callback
-        self._addresses: dict[str, _Known] = {}
-        self._told: dict[str, _Known] | None = None  # None: what there is at the beginning is no news
+        self._addresses: dict[str, bool] = {}  # each with whether it is to last
+        self._told: dict[str, bool] | None = None  # None: what there is at the beginning is no news
         self._handle: asyncio.TimerHandle | None = None
         self._close: Callable[[], object]
-        self._source_for: Callable[[str], str] = _source_for
+        self._source_for: Callable[[str], str] = source_towards
         simulation = simulated(self._loop)
         if simulation is not None:
             host = simulation.watch_simulated_addresses(near, self._take_list)
@@ -75,9 +68,9 @@ class AddressWatch:
                 self._close = self._loop.create_task(_poll(self._take_list)).cancel
 
     @property
-    def addresses(self) -> Mapping[str, int]:
-        """The addresses that there are by what was told, each with the index of its interface; none before that."""
-        return MappingProxyType({address: known.interface for address, known in (self._told or {}).items()})
+    def addresses(self) -> Collection[str]:
+        """The addresses that there are by what was told; none before that."""
+        return (self._told or {}).keys()
 
     def source_for(self, peer: str) -> str:
         """Return the address that the system would use towards a peer; empty if it knows no way there."""
@@ -94,9 +87,9 @@ class AddressWatch:
             self._handle = None
 
     def _take_list(self, addresses: tuple[str, ...]) -> None:
-        self._take({normalize(address): _Known(0, True) for address in addresses})
+        self._take(dict.fromkeys(map(normalize, addresses), True))
 
-    def _take(self, addresses: dict[str, _Known]) -> None:
+    def _take(self, addresses: dict[str, bool]) -> None:
         """Take these for all addresses that there are."""
         self._addresses = addresses
         if self._told is None:
@@ -114,13 +107,10 @@ class AddressWatch:
         self._handle = None
         before = self._told or {}
         now = self._told = self._addresses
-        changes = []
-        for address, known in before.items():
-            if address not in now:
-                changes.append(AddressChange(address, known.interface, False))
-        for address, known in now.items():
-            if known.is_lasting and not (address in before and before[address].is_lasting):
-                changes.append(AddressChange(address, known.interface, True))
+        changes = [AddressChange(address, False) for address in before if address not in now]
+        for address, is_lasting in now.items():
+            if is_lasting and not before.get(address):
+                changes.append(AddressChange(address, True))
         if changes:
             self._callback(changes)
 
@@ -144,10 +134,10 @@ class _Netlink:
         "_sock",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[dict[str, _Known]], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[dict[str, bool]], None]) -> None:
         self._loop = loop
         self._callback = callback
-        self._known: dict[tuple[str, int], bool] = {}
+        self._known: dict[tuple[str, int], bool] = {}  # by address and interface: whether it is to last
         self._found: dict[tuple[str, int], bool] | None = None  # of an answer that is not complete
         self._is_interrupted = False
         self._is_refused = False
@@ -203,37 +193,27 @@ class _Netlink:
             if sender[0] == 0:  # the kernel; any other process may say what it likes
                 changed = self._read(data) or changed
         if changed and self._found is None:
-            self._callback(self._told())
+            self._callback({normalize(address): is_lasting for (address, _), is_lasting in self._known.items()})
 
     def _read(self, data: bytes) -> bool:
         """Take in messages; return whether any was news, or the end of an answer."""
         changed = False
         for message in netlink.read_messages(data, self._sequence):
-            if isinstance(message, netlink.End):
-                changed = self._end(message) or changed
-                continue
-            if isinstance(message, netlink.Interruption):
+            if isinstance(message, netlink.Address):
+                for addresses in (self._known, self._found):
+                    if addresses is not None and not (message.is_answer and addresses is self._known):
+                        changed = _note(addresses, message) or changed
+            elif message is netlink.AnswerState.INTERRUPTED:
                 self._is_interrupted = True
-                continue
-            for addresses in (self._known, self._found):
-                if addresses is not None and not (message.is_answer and addresses is self._known):
-                    changed = _note(addresses, message) or changed
+            elif self._found is not None and self._is_interrupted and self._sequence < _MOST_QUESTIONS:
+                self._ask()
+            elif self._found is not None:
+                found, self._found = self._found, None
+                self._is_refused = message is netlink.AnswerState.REFUSED
+                if not self._is_refused:
+                    self._known = found
+                    changed = True
         return changed
-
-    def _end(self, end: netlink.End) -> bool:
-        if self._found is None:
-            return False
-        if self._is_interrupted and self._sequence < _MOST_QUESTIONS:
-            self._ask()
-            return False
-        found, self._found = self._found, None
-        self._is_refused = end.is_refusal
-        if not end.is_refusal:
-            self._known = found
-        return not end.is_refusal
-
-    def _told(self) -> dict[str, _Known]:
-        return {normalize(address): _Known(interface, lasting) for (address, interface), lasting in self._known.items()}
 
 
 def _note(addresses: dict[tuple[str, int], bool], message: netlink.Address) -> bool:
@@ -251,7 +231,10 @@ async def _poll(callback: Callable[[tuple[str, ...]], None]) -> None:
     loop = asyncio.get_running_loop()
     known: tuple[str, ...] = ()
     while True:
-        found: dict[str, None] = dict.fromkeys(_sources())
+        found: dict[str, None] = {}
+        for target in _FAR_AWAY:
+            with suppress(OSError):  # no way there
+                found[source_towards(target)] = None
         with suppress(OSError):  # no name, or nobody who knows it
             for *_, sockaddr in await loop.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_DGRAM):
                 found[address_of(sockaddr)[0]] = None
@@ -270,18 +253,3 @@ def _is_ours(address: str) -> bool:
     except OSError as exc:
         return exc.errno in EXHAUSTED
     return True
-
-
-def _sources() -> list[str]:
-    """Return the addresses that packets to the rest of the world would leave from."""
-    found = []
-    for target in _FAR_AWAY:
-        with suppress(OSError):  # no way there
-            found.append(_source_for(target))
-    return found
-
-
-def _source_for(peer: str) -> str:
-    with socket.socket(socket.AF_INET if is_ipv4(peer) else socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-        sock.connect(sockaddr_of((peer, _ANY_PORT)))  # of UDP: nothing is sent
-        return address_of(sock.getsockname())[0]

@@ -147,32 +147,29 @@ class AutoAsconf:
             new, old = self._next_step(association)
             if not new and not old:
                 return
-            if old and not new and self._is_cut_off(association):
-                # Where there is a new address, the way out may come a little later.
-                await self._wait_for_change(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-                continue
-            try:
-                ticket = await _ask(association, new, old)
-                if await self._answered(association, ticket):
-                    _logger.info("%r: %s", session, _described(new, old))
+            # Where the only way out has gone, another one may come a little later.
+            if new or not self._is_cut_off(association):
+                reason: object
+                try:
+                    ticket = await _ask(association, new, old)
+                    if await self._answered(association, ticket):
+                        _logger.info("%r: %s", session, _described(new, old))
+                        continue
+                    reason = ticket.error
+                except (SCTPError, ValueError, NotImplementedError) as exc:
+                    reason = exc
+                except OSError as exc:  # it has gone meanwhile, and may be back before that is told
+                    reason = None
+                    _logger.warning("%r: not %s yet: %s", session, _described(new, old), exc)
+                if session.ended:
+                    return
+                if reason is not None:
+                    _logger.warning("%r: not %s: %s", session, _described(new, old), reason)
+                    self._refused.add((association, new or old))
                     continue
-                reason = str(ticket.error)
-            except (SCTPError, ValueError, NotImplementedError) as exc:
-                reason = str(exc)
-            except OSError as exc:  # it has gone meanwhile, and may be back before that is told
-                _logger.warning("%r: not %s yet: %s", session, _described(new, old), exc)
-                await self._wait_for_change(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-                continue
-            if session.ended:
-                return
-            _logger.warning("%r: not %s: %s", session, _described(new, old), reason)
-            self._refused.add((association, new or old))
-
-    async def _wait_for_change(self, longest: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._changes.wait(), longest)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changes.wait(), pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _answered(self, association: DynamicAddresses, ticket: Ticket) -> bool:
         """Wait for the peer's answer. If the address goes that a request leaves from, give it another one."""
@@ -239,7 +236,7 @@ class AutoAsconf:
         return (
             association.lacks(address)
             and (association, address) not in self._refused
-            and not self._book.is_declined(association.session.core, address)
+            and address not in association.declined
         )
 
 

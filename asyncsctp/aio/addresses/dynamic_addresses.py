@@ -24,11 +24,13 @@ from .address_book import AddressBook, ours, unicast
 class DynamicAddresses:
     """The addresses of one association."""
 
-    __slots__ = ("_book", "session")
+    __slots__ = ("_book", "declined", "session")
 
     def __init__(self, session: Session, book: AddressBook) -> None:
         self.session: Final = session
         self._book = book
+        #: What the user has taken from this association: it is not to come back by itself.
+        self.declined: set[str] = set()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -43,23 +45,22 @@ class DynamicAddresses:
         self._check_negotiated()
         if address in self.addresses or self._book.is_held(address, self.session.core):
             raise ValueError(f"{address} is an address of this association already")
-        self._book.allow(self.session.core, address)
+        self.declined.discard(address)
         await self._carried_out(await self.add(address))
 
     async def remove_local_address(self, addr: str) -> None:
         """Do what `Association.remove_local_address` says."""
-        book, core = self._book, self.session.core
         address = self._own(addr)
         if len(self.addresses) == 1:
             raise ValueError(f"{address} is the last address of this association")
         ticket = self.remove(address)
         if not self.session.engine.core.listening:
-            book.unshare(address)  # nobody can set up an association to it: it is that of those who have it
-        book.decline(core, address)
+            self._book.unshare(address)  # nobody can set up an association to it: it is that of those who have it
+        self.declined.add(address)
         try:
             await self._carried_out(ticket)
         except AsconfError:
-            book.allow(core, address)
+            self.declined.discard(address)
             raise
 
     async def request_peer_primary(self, addr: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from enum import Enum
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -50,14 +51,12 @@ class Address(NamedTuple):
     is_answer: bool  # it was asked for
 
 
-class End(NamedTuple):
-    """The end of an answer."""
+class AnswerState(Enum):
+    """What the kernel says of its answer to our question."""
 
-    is_refusal: bool
-
-
-class Interruption(NamedTuple):
-    """Something has changed while the kernel answered: the answer may lack something."""
+    INTERRUPTED = "something has changed meanwhile, so it may lack something"
+    COMPLETE = "this was all"
+    REFUSED = "there is none"
 
 
 def pack_address_request(sequence: int) -> bytes:
@@ -67,7 +66,7 @@ def pack_address_request(sequence: int) -> bytes:
     return header + _about_address.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
 
 
-def read_messages(data: bytes, sequence: int) -> Iterator[Address | End | Interruption]:
+def read_messages(data: bytes, sequence: int) -> Iterator[Address | AnswerState]:
     """Yield what a datagram says; `sequence` is that of our question. What is cut short or unknown is passed over."""
     at = 0
     while at + _header.size <= len(data):
@@ -81,9 +80,9 @@ def read_messages(data: bytes, sequence: int) -> Iterator[Address | End | Interr
             if found is not None:
                 yield found
         if is_answer and flags & _NLM_F_DUMP_INTR:
-            yield Interruption()
+            yield AnswerState.INTERRUPTED
         if is_answer and kind in (_NLMSG_DONE, _NLMSG_ERROR):
-            yield End(kind == _NLMSG_ERROR)
+            yield AnswerState.REFUSED if kind == _NLMSG_ERROR else AnswerState.COMPLETE
         at += size + 3 & ~3
 
 

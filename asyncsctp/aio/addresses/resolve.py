@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import chain, zip_longest
 from types import TracebackType
 from typing import Any, Final, Generic, Protocol, TypeVar, final
@@ -20,14 +21,7 @@ from ...udp.transport import simulated
 
 #: RFC 8305 section 8: Connection Attempt Delay.
 _ATTEMPT_DELAY: Final = 0.25
-
-
-class Closeable(Protocol):
-    """What can be opened by `await` or as a context manager."""
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
-    ) -> None: ...
+_ANY_PORT: Final = 9
 
 
 class Abortable(Protocol):
@@ -36,7 +30,7 @@ class Abortable(Protocol):
     def abort(self) -> None: ...
 
 
-T = TypeVar("T", bound=Closeable)
+T = TypeVar("T", bound=AbstractAsyncContextManager[Any])
 A = TypeVar("A", bound=Abortable)
 
 
@@ -129,15 +123,19 @@ async def source_addresses(peers: Iterable[str], udp_port: int) -> tuple[str, ..
 
 async def _source_address(peer: str, udp_port: int) -> str:
     loop = asyncio.get_running_loop()
-    if simulated(loop) is not None:
-        probe, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=(peer, udp_port))
-        name = probe.get_extra_info("sockname")
-        probe.close()
-    else:
-        with socket.socket(socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.connect(sockaddr_of((peer, udp_port)))  # of UDP: nothing is sent
-            name = sock.getsockname()
+    if simulated(loop) is None:
+        return source_towards(peer, udp_port)
+    probe, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=(peer, udp_port))
+    name = probe.get_extra_info("sockname")
+    probe.close()
     return normalize(address_of(name)[0])
+
+
+def source_towards(peer: str, udp_port: int = _ANY_PORT) -> str:
+    """Return the address that the system would use towards a peer. `OSError` if it knows no way there."""
+    with socket.socket(socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(sockaddr_of((peer, udp_port)))  # of UDP: nothing is sent
+        return normalize(address_of(sock.getsockname())[0])
 
 
 async def race(attempts: Sequence[Callable[[], Coroutine[Any, Any, A]]], *, overlap: bool = True) -> A:

@@ -15,6 +15,7 @@ from support.network_namespace import in_own_network, ip
 
 from asyncsctp.aio.addresses import address_watch, netlink
 from asyncsctp.aio.addresses.address_watch import AddressChange, AddressWatch
+from asyncsctp.aio.addresses.netlink import AnswerState
 
 from ..conftest import Run
 
@@ -84,10 +85,10 @@ def test_flags(address: str, flags: int, is_there: bool, is_lasting: bool) -> No
 
 
 def test_the_end_of_an_answer() -> None:
-    assert read(message(DONE, bytes(4), 1)) == [netlink.End(False)]
-    assert read(message(ERROR, bytes(4), 1)) == [netlink.End(True)]
+    assert read(message(DONE, bytes(4), 1)) == [AnswerState.COMPLETE]
+    assert read(message(ERROR, bytes(4), 1)) == [AnswerState.REFUSED]
     assert read(message(DONE, bytes(4), 7)) == []
-    assert read(message(DONE, bytes(4), 1, 0x10)) == [netlink.Interruption(), netlink.End(False)]
+    assert read(message(DONE, bytes(4), 1, 0x10)) == [AnswerState.INTERRUPTED, AnswerState.COMPLETE]
 
 
 def test_what_is_cut_short_or_wrong_says_nothing() -> None:
@@ -136,7 +137,7 @@ def test_the_kernel_tells(run: Run) -> None:
     async def main() -> None:
         with News() as news:
             assert await news.next() == []
-            assert news.watch.addresses == {"127.0.0.1": 1, "::1": 1}
+            assert news.watch.addresses == {"127.0.0.1", "::1"}
             ip("addr", "add", "10.77.0.1/24", "dev", "lo")
             assert await news.next() == [("10.77.0.1", True)]
             ip("-6", "addr", "add", "fd77::1/64", "dev", "lo", "nodad")
