@@ -33,7 +33,7 @@ from .association import Association
 from .driver import Driver
 from .engine import Engine
 from .flow_control import Turn, WaitList
-from .lingering import LONGEST, Lingering, give_way, linger
+from .lingering import LONGEST, Lingering, give_way
 from .processes.membership import Membership
 from .session import Session
 
@@ -88,7 +88,6 @@ class Endpoint:
         "_config",
         "_engine",
         "_guard",
-        "_has_left",
         "_is_closed",
         "_lingering",
         "_lingers_until",
@@ -137,7 +136,6 @@ class Endpoint:
         self._changes = WaitList()
         self._guard = self._until_loop_ends()
         self._is_closed = False
-        self._has_left = False
         self._may_linger = may_linger
         self._lingers_until = 0.0
         self._lingering: Lingering | None = None
@@ -418,8 +416,7 @@ class Endpoint:
             self._auto_asconf.close()
         seconds = self._lingers_until - self._engine.now()
         if seconds > 0.0:
-            self._engine.linger()
-            self._lingering = linger(self._engine, seconds, self._leave)
+            self._lingering = Lingering(self._engine, seconds, self._leave)
         else:
             self._leave()
         self._membership.leave()
@@ -427,9 +424,6 @@ class Endpoint:
 
     def _leave(self) -> None:
         """Close the sockets."""
-        if self._has_left:
-            return
-        self._has_left = True
         self._engine.stop()
         with suppress(StopIteration, RuntimeError):  # it has nothing to wait for; or it is what closes us
             self._guard.aclose().send(None)

@@ -65,7 +65,7 @@ class Engine:
         self._handle_at = inf
         self._is_stopped = False
         self.is_ending = False  # the sockets are closed, or will be as soon as what is in hand has left
-        self.is_lingering = False  # closed for all but late packets
+        self.is_lingering = False  # closed for all but late packets; `stop` follows, or the end of the loop
         self._is_debugging = loop.get_debug()
         # The time of uvloop has a resolution of 1 ms, and its timers may fire that much early.
         is_uvloop = type(loop).__module__.partition(".")[0] == "uvloop"
@@ -184,10 +184,6 @@ class Engine:
         """Wait until the sockets are closed, if they are to be."""
         if self.is_ending:
             await self.sockets.wait_closed()
-
-    def linger(self) -> None:
-        """Close the endpoint for all but late packets; `stop` follows, or the end of the loop."""
-        self.is_lingering = self.sockets.are_expendable = True
 
     def stop(self) -> None:
         """Send what is to be sent, and close the sockets."""

@@ -11,7 +11,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any, Final, final
-from weakref import ReferenceType, finalize, ref
+from weakref import WeakKeyDictionary, finalize
 
 from .engine import Engine
 
@@ -28,21 +28,27 @@ class Lingering:
     __slots__ = ("__weakref__", "_handle", "_last", "_leave", "engine")
 
     def __init__(self, engine: Engine, seconds: float, leave: Callable[[], None]) -> None:
+        """Let the endpoint answer for so many seconds, and call `leave` then."""
+        mine = _of(engine.loop)
+        if len(mine) >= _MOST:
+            mine[0].end()
+        engine.is_lingering = engine.sockets.are_expendable = True
         self.engine = engine
         self._leave = leave
         self._handle = engine.loop.call_later(seconds, self.end)
         self._last = finalize(self, _close, engine.sockets.all_there_are())
+        _LINGERING[self] = None
 
     def end(self) -> None:
-        """Close its sockets now."""
-        self._last.detach()
-        self._handle.cancel()
-        _LINGERING[:] = [known for known in _LINGERING if known() not in (None, self)]
-        self._leave()
+        """Close its sockets now. Idempotent."""
+        if self._last.detach() is not None:
+            self._handle.cancel()
+            _LINGERING.pop(self, None)
+            self._leave()
 
 
 #: Of all loops, the oldest first; each touches its own.
-_LINGERING: Final[list[ReferenceType[Lingering]]] = []
+_LINGERING: Final[WeakKeyDictionary[Lingering, None]] = WeakKeyDictionary()
 
 
 def _close(sockets: tuple[Any, ...]) -> None:
@@ -52,17 +58,7 @@ def _close(sockets: tuple[Any, ...]) -> None:
 
 
 def _of(loop: asyncio.AbstractEventLoop) -> list[Lingering]:
-    return [each for known in _LINGERING if (each := known()) is not None and each.engine.loop is loop]
-
-
-def linger(engine: Engine, seconds: float, leave: Callable[[], None]) -> Lingering:
-    """Let an endpoint that is closed answer for so many seconds, and call `leave` then."""
-    mine = _of(engine.loop)
-    if len(mine) >= _MOST:
-        mine[0].end()
-    lingering = Lingering(engine, seconds, leave)
-    _LINGERING.append(ref(lingering))
-    return lingering
+    return [each for each in list(_LINGERING) if each.engine.loop is loop]
 
 
 async def give_way(loop: asyncio.AbstractEventLoop, udp_port: int) -> None:

@@ -76,27 +76,23 @@ class Receipt(OutboundMessage):
 class Watch:
     """Those who wait for one message, and what they were told, for those who ask again."""
 
-    __slots__ = ("_futures", "delivery")
+    __slots__ = ("delivery", "futures")
 
     def __init__(self) -> None:
-        self._futures: list[asyncio.Future[Delivery]] = []
+        self.futures: list[asyncio.Future[Delivery]] = []
         self.delivery: Delivery | None = None
-
-    def add(self, future: asyncio.Future[Delivery]) -> None:
-        """Add one who waits."""
-        self._futures.append(future)
 
     def finish(self, outcome: Delivery | MessageAbandoned) -> None:
         """Tell them all."""
         if isinstance(outcome, Delivery):
             self.delivery = outcome
-        for future in self._futures:
+        for future in self.futures:
             if not future.done():
                 if isinstance(outcome, MessageAbandoned):
                     future.set_exception(MessageAbandoned(str(outcome)))
                 else:
                     future.set_result(outcome)
-        self._futures.clear()
+        self.futures.clear()
 
 
 def _watch(session: Session, receipt: Receipt) -> asyncio.Future[Delivery]:
@@ -105,10 +101,10 @@ def _watch(session: Session, receipt: Receipt) -> asyncio.Future[Delivery]:
     terms = receipt.terms
     submission = session.core.submission
     if terms is not None and isinstance(terms.watcher, Watch) and terms.state != DONE:
-        terms.watcher.add(future)
+        terms.watcher.futures.append(future)
         return future
     watch = Watch()
-    watch.add(future)
+    watch.futures.append(future)
     if terms is not None and terms.state == DONE:
         if terms.reason:
             watch.finish(MessageAbandoned(terms.reason))

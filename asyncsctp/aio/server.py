@@ -22,11 +22,10 @@ _logger = logging.getLogger("asyncsctp.server")
 class Handlers:
     """The tasks of a server: one for each association, from its beginning to its end."""
 
-    __slots__ = ("_changes", "_handler", "tasks")
+    __slots__ = ("_handler", "tasks")
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
-        self._changes = WaitList()
         self.tasks: set[asyncio.Task[None]] = set()
 
     def serve(self, association: Association) -> None:
@@ -41,24 +40,22 @@ class Handlers:
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
-        if not self.tasks:
-            self._changes.wake()
         if not task.cancelled() and (error := task.exception()) is not None:
             _logger.error("closing an association failed", exc_info=error)
 
     async def wait_done(self) -> None:
         """Wait until all have returned."""
         while self.tasks:
-            await self._changes.wait()
+            await asyncio.wait(self.tasks)
 
     async def _see_through(self, association: Association) -> None:
         """Serve one association. Nothing is left of it then, even if telling what has failed fails too."""
         try:
             await self._handler(association)
         except Exception as exc:
-            ends, others = _sorted(exc)
-            if association.is_closing() and ends and not others:
-                _logger.info("%r ended under its handler: %s", association, ends[0])
+            errors = _ungrouped(exc)
+            if association.is_closing() and all(isinstance(each, (SCTPError, EndOfStream)) for each in errors):
+                _logger.info("%r ended under its handler: %s", association, errors[0])
             else:
                 _logger.exception("the handler of %r failed", association)
         else:
@@ -176,14 +173,8 @@ class Server:
         return f"<Server at {self._endpoint!r}>"
 
 
-def _sorted(exc: BaseException) -> tuple[list[BaseException], list[BaseException]]:
-    """Return the errors that tell of an association's end, and all others; also of those in a group."""
+def _ungrouped(exc: BaseException) -> list[BaseException]:
+    """Return an error, or those of a group and of the groups in it."""
     if not isinstance(exc, BaseExceptionGroup):
-        return ([exc], []) if isinstance(exc, (SCTPError, EndOfStream)) else ([], [exc])
-    ends: list[BaseException] = []
-    others: list[BaseException] = []
-    for each in exc.exceptions:
-        inner = _sorted(each)
-        ends += inner[0]
-        others += inner[1]
-    return ends, others
+        return [exc]
+    return [error for each in exc.exceptions for error in _ungrouped(each)]

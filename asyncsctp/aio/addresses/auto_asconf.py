@@ -151,7 +151,7 @@ class AutoAsconf:
             if new or not self._is_cut_off(association):
                 reason: object
                 try:
-                    ticket = await _ask(association, new, old)
+                    ticket = await association.add(new, old) if new else association.remove(old)
                     if await self._answered(association, ticket):
                         _logger.info("%r: %s", session, _described(new, old))
                         continue
@@ -238,12 +238,6 @@ class AutoAsconf:
             and (association, address) not in self._refused
             and address not in association.declined
         )
-
-
-async def _ask(association: DynamicAddresses, new: str, old: str) -> Ticket:
-    if new and old:
-        return await association.change(new, old)
-    return await association.add(new) if new else association.remove(old)
 
 
 def _described(new: str, old: str) -> str:

@@ -124,20 +124,36 @@ class DynamicAddresses:
 
     # Asking.
 
-    async def add(self, address: str) -> Ticket:
-        """Bind a new address, and ask the peer to take it; if it does not, nobody else needs the socket."""
-        await self._hold(address)
-        return self.add_bound(address)
+    async def add(self, new: str, old: str = "") -> Ticket:
+        """Bind a new address, and ask the peer to take it, at once in place of an old one, if that is given.
 
-    def add_bound(self, address: str) -> Ticket:
-        """Do the same for one that is bound already."""
+        `OSError` if it can't be had; what the association has ended by, if it has meanwhile.
+        """
+        await self._book.hold(new, self.session.core)
+        if self.session.ended:
+            self._book.release(new, self.session.core)
+            self.session.check_alive()
+        return self.add_bound(new, old)
+
+    def add_bound(self, new: str, old: str = "") -> Ticket:
+        """Do the same with one that is bound already. Nobody else needs the socket of the one that is not used then."""
         book, core = self._book, self.session.core
+        is_translated = self.is_translated(new)
         try:
-            ticket = self._asconf.add_local(address, self.is_translated(address))
+            asconf = self._asconf
+            ticket = asconf.change_local(new, old, is_translated) if old else asconf.add_local(new, is_translated)
         except BaseException:
-            book.release(address, core)
+            book.release(new, core)
             raise
-        return self.session.ask(ticket, lambda is_ok: None if is_ok else book.release(address, core))
+        if old:
+            book.keep(old, core)
+
+        def then(is_ok: bool) -> None:
+            unused = old if is_ok else new
+            if unused:
+                book.release(unused, core)
+
+        return self.session.ask(ticket, then)
 
     def remove(self, address: str) -> Ticket:
         """Ask the peer to forget an address; once it has, nobody else needs the socket."""
@@ -146,31 +162,11 @@ class DynamicAddresses:
         book.keep(address, core)  # what is on its way there has to be taken until then
         return self.session.ask(ticket, lambda is_ok: book.release(address, core) if is_ok else None)
 
-    async def change(self, new: str, old: str) -> Ticket:
-        """Ask for both at once: the only address becomes another one."""
-        book, core = self._book, self.session.core
-        await self._hold(new)
-        try:
-            ticket = self._asconf.change_local(new, old, self.is_translated(new))
-        except BaseException:
-            book.release(new, core)
-            raise
-        book.keep(old, core)
-        return self.session.ask(ticket, lambda is_ok: book.release(old if is_ok else new, core))
-
     def catch_up(self) -> None:
         """Ask for the addresses that the endpoint was given while the association was set up."""
         for address in self._book.shared:
             if self.lacks(address):
                 self.add_bound(address)
-
-    async def _hold(self, address: str) -> None:
-        """Have a socket there. `OSError` if it can't be had; what the association has ended by, if it has meanwhile."""
-        core = self.session.core
-        await self._book.hold(address, core)
-        if self.session.ended:
-            self._book.release(address, core)
-            self.session.check_alive()
 
 
 # What the endpoint is given or loses is for all associations.

@@ -12,6 +12,7 @@ import secrets
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import chain
 from types import TracebackType
 from typing import Final, final
 
@@ -214,13 +215,11 @@ class WorkerGroup:
         return bound
 
     def _make_slots(self, by_address: dict[str, list[socket.socket]], workers: int) -> None:
-        pairs: list[tuple[socket.socket, socket.socket]] = []
-        if workers > 1:
-            for _ in range(workers):
-                pairs.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-                for end in pairs[-1]:
-                    self._sockets.append(end)
-                    end.setblocking(False)
+        kind = socket.AF_UNIX, socket.SOCK_SEQPACKET
+        pairs = [socket.socketpair(*kind) for _ in range(workers)] if workers > 1 else []
+        for end in chain(*pairs):
+            self._sockets.append(end)
+            end.setblocking(False)
         outlets = tuple(outlet for _, outlet in pairs)
         cookie_secret = secrets.token_bytes(_SECRET_SIZE)
         self._slots = [
