@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from functools import partial
 from socket import AF_UNSPEC
 from typing import Any, Final, TypeVar
 
@@ -76,7 +75,7 @@ def connect(
 
     async def open_() -> Association:
         candidates = await peer_candidates(host, family)
-        return await race([partial(attempt, peers) for peers in candidates], overlap=not local_udp_port)
+        return await race(attempt, candidates, Association.abort, overlap=not local_udp_port)
 
     return Opening(open_)
 

@@ -14,9 +14,7 @@ from ..checks import check_int
 from ..config import LIVE_FIELDS, PATH_FIELDS, Config, LiveChanges, PathChanges
 from ..errors import EndOfStream, SCTPError
 from ..events import Event
-from ..handlers.auth import Authentication
 from ..handlers.state import State
-from ..handlers.streams.reconfig_requester import ReconfigRequester
 from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..statistics import Statistics
 from .addresses.address_book import AddressBook
@@ -194,14 +192,14 @@ class Association(Protocol, metaclass=_Quiet):
         """
         ours = None if outgoing is None else [check_int("a stream in outgoing", sid) for sid in outgoing]
         theirs = None if incoming is None else [check_int("a stream in incoming", sid) for sid in incoming]
-        await self._session.carry_out(self._reconfig.reset_streams(ours, theirs))
+        await self._session.carry_out(self._session.check_alive().reconfig.reset_streams(ours, theirs))
 
     async def reset_tsns(self) -> None:
         """Let TSNs and all sequence numbers of both sides begin anew, once all that was written has been acknowledged.
 
         What is written meanwhile leaves after it. Readers go on. Raises as `reset_streams` does.
         """
-        await self._session.carry_out(self._reconfig.reset_tsns())
+        await self._session.carry_out(self._session.check_alive().reconfig.reset_tsns())
 
     async def add_streams(self, outgoing: int = 0, incoming: int = 0) -> None:
         """Add so many streams, and wait for the peer's answer.
@@ -209,12 +207,7 @@ class Association(Protocol, metaclass=_Quiet):
         `ValueError` if there were more than 65535 of either direction then; else raises as `reset_streams` does.
         """
         ours, theirs = check_int("outgoing", outgoing), check_int("incoming", incoming)
-        await self._session.carry_out(self._reconfig.add_streams(ours, theirs))
-
-    @property
-    def _reconfig(self) -> ReconfigRequester:
-        self._session.check_alive()
-        return self._core.reconfig
+        await self._session.carry_out(self._session.check_alive().reconfig.add_streams(ours, theirs))
 
     def set_stream_priority(self, sid: int, value: int) -> None:
         """Tell the scheduler what it needs to know of a stream (RFC 8260 section 3): with `Priority` the smaller value
@@ -373,8 +366,7 @@ class Association(Protocol, metaclass=_Quiet):
 
         `ValueError` if it is not one of the peer's; `TypeError` for a wrong type.
         """
-        self._session.check_alive()
-        self._core.set_primary(self._session.peer_address("addr", addr))
+        self._session.check_alive().set_primary(self._session.peer_address("addr", addr))
 
     async def heartbeat(self, addr: str | None = None) -> float:
         """Send a HEARTBEAT now (RFC 9260 section 8.3), to the primary address by default; return the round trip in
@@ -438,11 +430,11 @@ class Association(Protocol, metaclass=_Quiet):
 
         The peer has to have it before it can be activated here, or given as a message's `auth_key`.
         """
-        self._authentication.set_key(key_id, key)
+        self._session.check_alive().authentication.set_key(key_id, key)
 
     def activate_auth_key(self, key_id: int) -> None:
         """Authenticate with this key what leaves from now on, unless a message names another."""
-        self._authentication.activate(key_id)
+        self._session.check_alive().authentication.activate(key_id)
 
     def deactivate_auth_key(self, key_id: int) -> None:
         """Write no more with this key, which must not be the active one (RFC 6458 section 8.3.4).
@@ -450,7 +442,7 @@ class Association(Protocol, metaclass=_Quiet):
         What was written with it leaves with it; `AuthKeyChanged(key_id, "free")` tells when all of that has been
         acknowledged. What the peer authenticates with it is taken as before.
         """
-        self._authentication.deactivate(key_id)
+        self._session.check_alive().authentication.deactivate(key_id)
         self._session.flush_soon()
 
     def delete_auth_key(self, key_id: int) -> None:
@@ -458,12 +450,7 @@ class Association(Protocol, metaclass=_Quiet):
 
         `ValueError` while it is active, not deactivated, or used by messages that are not acknowledged.
         """
-        self._authentication.delete(key_id)
-
-    @property
-    def _authentication(self) -> Authentication:
-        self._session.check_alive()
-        return self._core.authentication
+        self._session.check_alive().authentication.delete(key_id)
 
     # Snapshots.
 

@@ -258,8 +258,8 @@ class Endpoint:
         """
 
         async def open_() -> Association:
-            candidates = await peer_candidates(host, family)
-            return await race([partial(self._associate, peers, port, udp_port, config) for peers in candidates])
+            attempt = partial(self._associate, port=port, udp_port=udp_port, config=config)
+            return await race(attempt, await peer_candidates(host, family), Association.abort)
 
         return Opening(open_)
 

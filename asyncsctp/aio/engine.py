@@ -141,16 +141,26 @@ class Engine:
         self.outbox.merges_equal = works
 
     def on_error(self, route: Route, error: OSError) -> None:
-        """Tell associations that a packet was too large, or by ICMP that it did not arrive; that is never fatal."""
+        """Tell associations that a packet was too large, or by ICMP that it did not arrive; that is never fatal.
+
+        Of ICMP that does not prove what it is about (RFC 9260 section 10) nobody is told. What the system says of a
+        path's size is for all that use it. Other refusals are not even for their sender: the packet counts as lost.
+        """
         now = self.now()
         quoted: bytes = getattr(error, "quoted", b"")
         mtu: int | None = getattr(error, "mtu", None)
         is_icmp = getattr(error, "icmp", None) is not None
         port, tag = int.from_bytes(quoted[2:4]), int.from_bytes(quoted[4:8])
         sender = self.core.find(route.address, port, tag) if quoted else None
-        if sender is not None and not is_icmp:
-            sender.statistics.send_failures += getattr(error, "count", 1)
-        for core in self._concerned(route, sender, quoted, is_icmp, mtu):
+        concerned: list[Core] = []
+        if not is_icmp:
+            if sender is not None:
+                sender.statistics.send_failures += getattr(error, "count", 1)
+            if mtu is not None:
+                concerned = [core for core in self.core.associations if core.path_manager.find(route.address)]
+        elif sender is not None and is_quoted(sender.context, quoted):
+            concerned = [sender]
+        for core in concerned:
             if mtu is not None:
                 core.on_message_size(route, mtu, now)
                 path = core.path_manager.find(route.address)
@@ -160,20 +170,6 @@ class Engine:
                 core.on_unreachable(route, quoted, now)
             self.core.touch(core)
         self.flush()
-
-    def _concerned(
-        self, route: Route, sender: Core | None, quoted: bytes, is_icmp: bool, mtu: int | None
-    ) -> list[Core]:
-        """Return the associations that an error is about; where ICMP does not prove it (RFC 9260 section 10), none.
-
-        What the system says of a path's size is for all that use it. Other refusals are not even for their sender:
-        the packet counts as lost.
-        """
-        if is_icmp:
-            return [sender] if sender is not None and is_quoted(sender.context, quoted) else []
-        if mtu is None:
-            return []
-        return [core for core in self.core.associations if core.path_manager.find(route.address) is not None]
 
     @property
     def is_stopped(self) -> bool:

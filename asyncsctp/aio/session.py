@@ -46,10 +46,11 @@ class Session:
         """Whether messages can be written."""
         return not self.ended and self.core.state is ESTABLISHED
 
-    def check_alive(self) -> None:
-        """Raise what ended the association, or `AssociationClosed`, if it has ended."""
+    def check_alive(self) -> Core:
+        """Return the core. Raises what ended the association, or `AssociationClosed`, if it has ended."""
         if self.ended:
             raise self.closed_error()
+        return self.core
 
     def closed_error(self) -> SCTPError:
         """Return what to raise at one who writes after the end."""

@@ -84,10 +84,6 @@ class _Socket(PacketProtocol):
     ) -> None:
         self._receiver.receive(datagrams, self.route_at(addr, local), congestion_experienced)
 
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        self._receiver.receive([data], self.route_from(addr), False)
-        self._receiver.flush()
-
     def batch_done(self) -> None:
         self._receiver.flush()
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import Final, final
 
 from ...errors import AsconfError, SCTPError
-from ...handlers.addresses.asconf_requester import AsconfRequester
 from ...handlers.request import Ticket
 from ...handlers.state import ESTABLISHED
 from ...paths.route import in_scope, is_ipv4, is_source_for
@@ -41,8 +40,7 @@ class DynamicAddresses:
 
     async def add_local_address(self, addr: str) -> None:
         """Do what `Association.add_local_address` says."""
-        address = unicast("addr", addr)
-        self._check_negotiated()
+        address = self._checked(addr)
         if address in self.addresses or self._book.is_held(address, self.session.core):
             raise ValueError(f"{address} is an address of this association already")
         self.declined.discard(address)
@@ -66,7 +64,7 @@ class DynamicAddresses:
     async def request_peer_primary(self, addr: str) -> None:
         """Do what `Association.request_peer_primary` says."""
         address = self._own(addr)
-        await self._carried_out(self.session.ask(self._asconf.request_primary(address)))
+        await self._carried_out(self.session.ask(self.session.core.asconf.request_primary(address)))
 
     async def _carried_out(self, ticket: Ticket) -> None:
         """Wait for the peer's answer. `AsconfError` if it does not agree, or what the association has ended by."""
@@ -75,19 +73,15 @@ class DynamicAddresses:
             if ticket.error is not None:
                 raise ticket.error.with_traceback(None)
 
-    @property
-    def _asconf(self) -> AsconfRequester:
-        self.session.check_alive()
-        return self.session.core.asconf
-
-    def _check_negotiated(self) -> None:
-        """Raise unless addresses can be changed."""
-        _ = self._asconf
+    def _checked(self, addr: str) -> str:
+        """Return an address in its one spelling. Raises if it is none that we can have, or none can be changed."""
+        address = unicast("addr", addr)
+        _ = self.session.check_alive().asconf
+        return address
 
     def _own(self, addr: str) -> str:
         """Return one of our addresses here in its one spelling. Raises if it is none, or addresses can't be changed."""
-        address = unicast("addr", addr)
-        self._check_negotiated()
+        address = self._checked(addr)
         if address not in self.addresses:
             known = ", ".join(self.addresses)
             raise ValueError(f"addr must be one of our addresses in this association ({known}), not {addr!r}")
@@ -140,7 +134,7 @@ class DynamicAddresses:
         book, core = self._book, self.session.core
         is_translated = self.is_translated(new)
         try:
-            asconf = self._asconf
+            asconf = self.session.check_alive().asconf
             ticket = asconf.change_local(new, old, is_translated) if old else asconf.add_local(new, is_translated)
         except BaseException:
             book.release(new, core)
@@ -158,7 +152,7 @@ class DynamicAddresses:
     def remove(self, address: str) -> Ticket:
         """Ask the peer to forget an address; once it has, nobody else needs the socket."""
         book, core = self._book, self.session.core
-        ticket = self._asconf.remove_local(address)
+        ticket = self.session.check_alive().asconf.remove_local(address)
         book.keep(address, core)  # what is on its way there has to be taken until then
         return self.session.ask(ticket, lambda is_ok: book.release(address, core) if is_ok else None)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import chain, zip_longest
 from types import TracebackType
-from typing import Any, Final, Generic, Protocol, TypeVar, final
+from typing import Any, Final, Generic, TypeVar, final
 
 from ...errors import SCTPError
 from ...paths.route import is_ipv4, normalize
@@ -24,14 +24,9 @@ _ATTEMPT_DELAY: Final = 0.25
 _ANY_PORT: Final = 9
 
 
-class Abortable(Protocol):
-    """What an attempt leads to."""
-
-    def abort(self) -> None: ...
-
-
 T = TypeVar("T", bound=AbstractAsyncContextManager[Any])
-A = TypeVar("A", bound=Abortable)
+A = TypeVar("A")
+Addresses = tuple[str, ...]
 
 
 @final
@@ -58,7 +53,7 @@ class Opening(Generic[T]):
             await self._opened.__aexit__(exc_type, exc, traceback)
 
 
-def literals(name: str, addresses: str | Iterable[str]) -> tuple[str, ...]:
+def literals(name: str, addresses: str | Iterable[str]) -> Addresses:
     """Return addresses in their one spelling, each once. `TypeError` or `ValueError` names the argument."""
     found: list[str] = []
     for address in (addresses,) if isinstance(addresses, str) else addresses:
@@ -73,7 +68,7 @@ def literals(name: str, addresses: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-async def peer_candidates(host: str | Sequence[str], family: int) -> list[tuple[str, ...]]:
+async def peer_candidates(host: str | Sequence[str], family: int) -> list[Addresses]:
     """Return the peers to try, in order, each with its addresses: several for a name, one for a list of addresses.
 
     `socket.gaierror` for a name that can't be resolved, `ValueError` if no address is of the family.
@@ -81,7 +76,7 @@ async def peer_candidates(host: str | Sequence[str], family: int) -> list[tuple[
     if family not in (socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6):
         raise ValueError(f"family must be AF_UNSPEC, AF_INET or AF_INET6, not {family!r}")
     if isinstance(host, str):
-        candidates: list[tuple[str, ...]] = [(address,) for address in await _addresses_of(host, family)]
+        candidates: list[Addresses] = [(address,) for address in await _addresses_of(host, family)]
     else:
         candidates = [tuple(address for address in literals("host", host) if _is_of(family, address))]
     if not candidates or not candidates[0]:
@@ -89,7 +84,7 @@ async def peer_candidates(host: str | Sequence[str], family: int) -> list[tuple[
     return candidates
 
 
-async def local_addresses(host: str | None, local_addrs: str | Iterable[str] | None) -> tuple[str, ...]:
+async def local_addresses(host: str | None, local_addrs: str | Iterable[str] | None) -> Addresses:
     """Return where a listener listens: at the addresses of `host` and at `local_addrs`; without either at all."""
     found: list[str] = []
     if host:
@@ -99,7 +94,7 @@ async def local_addresses(host: str | None, local_addrs: str | Iterable[str] | N
     return tuple(dict.fromkeys(found)) or ("0.0.0.0", "::")
 
 
-async def source_addresses(peers: Iterable[str], udp_port: int) -> tuple[str, ...]:
+async def source_addresses(peers: Iterable[str], udp_port: int) -> Addresses:
     """Return our addresses that the system would use towards these peers.
 
     `SCTPError` if it has no way to any of them, with the `errno` of the last; `OSError` if it has no sockets to ask
@@ -138,21 +133,28 @@ def source_towards(peer: str, udp_port: int = _ANY_PORT) -> str:
         return normalize(address_of(sock.getsockname())[0])
 
 
-async def race(attempts: Sequence[Callable[[], Coroutine[Any, Any, A]]], *, overlap: bool = True) -> A:
-    """Return what the first attempt that succeeds leads to (RFC 8305).
+async def race(
+    attempt: Callable[[Addresses], Coroutine[Any, Any, A]],
+    peers: Sequence[Addresses],
+    abort: Callable[[A], None],
+    *,
+    overlap: bool = True,
+) -> A:
+    """Return what the first attempt that succeeds leads to, at one of these peers (RFC 8305).
 
     Each begins when the one before has failed, or 0.25 s after that began; with `overlap=False` only when it has
-    failed. If all fail, raises the error of the first that got an answer.
+    failed. What further ones lead to is given to `abort`. If all fail, raises the error of the first that got an
+    answer.
     """
-    if len(attempts) == 1:
-        return await attempts[0]()
-    waiting = deque(attempts)
+    if len(peers) == 1:
+        return await attempt(peers[0])
+    waiting = deque(peers)
     pending: set[asyncio.Task[A]] = set()
     errors: list[BaseException] = []
     try:
         while waiting or pending:
             if waiting:
-                pending.add(asyncio.ensure_future(waiting.popleft()()))
+                pending.add(asyncio.ensure_future(attempt(waiting.popleft())))
             delay = _ATTEMPT_DELAY if waiting and overlap else None
             done, pending = await asyncio.wait(pending, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
             winner = None
@@ -163,7 +165,7 @@ async def race(attempts: Sequence[Callable[[], Coroutine[Any, Any, A]]], *, over
                 elif winner is None:
                     winner = task.result()
                 else:
-                    task.result().abort()
+                    abort(task.result())
             if winner is not None:
                 return winner
     finally:
@@ -171,7 +173,7 @@ async def race(attempts: Sequence[Callable[[], Coroutine[Any, Any, A]]], *, over
             task.cancel()
         for outcome in await asyncio.gather(*pending, return_exceptions=True):
             if not isinstance(outcome, BaseException):
-                outcome.abort()
+                abort(outcome)
     raise next((error for error in errors if isinstance(error, SCTPError)), errors[0])
 
 
