@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Final, NamedTuple, final
+from typing import Final, final
 
 from ...paths.route import in_scope, is_ipv4, normalize
 from ...udp.datagram import EXHAUSTED, address_of, sockaddr_of
@@ -31,17 +31,10 @@ _MOST_QUESTIONS: Final = 1000  # after so many an interrupted answer is good eno
 _FAR_AWAY: Final = ("192.0.2.1", "2001:db8::1")
 
 
-class AddressChange(NamedTuple):
-    """An address of the machine has come or gone."""
-
-    address: str
-    is_up: bool
-
-
 @final
 class AddressWatch:
-    """Tells what changes among the machine's addresses, as lists of changes that belong together; first of all, once it
-    is known what there is, an empty one.
+    """Tells which of the machine's addresses have come (True) or gone (False), those together that belong together;
+    first of all, once it is known what there is, of none.
 
     An address that is deprecated or temporary (RFC 8981) is not told of when it comes, as nobody should begin to use
     it, but is when it goes. `near` is an address of ours; a simulated network knows by it which host is meant.
@@ -49,7 +42,7 @@ class AddressWatch:
 
     __slots__ = ("_addresses", "_callback", "_close", "_handle", "_loop", "_source_for", "_told")
 
-    def __init__(self, near: str, callback: Callable[[list[AddressChange]], object]) -> None:
+    def __init__(self, near: str, callback: Callable[[dict[str, bool]], object]) -> None:
         self._loop = asyncio.get_running_loop()
         self._callback = callback
         self._addresses: dict[str, bool] = {}  # each with whether it is to last
@@ -100,17 +93,17 @@ class AddressWatch:
 
     def _begin(self) -> None:
         self._handle = None
-        self._callback([])
+        self._callback({})
         self._take(self._addresses)
 
     def _tell(self) -> None:
         self._handle = None
         before = self._told or {}
         now = self._told = self._addresses
-        changes = [AddressChange(address, False) for address in before if address not in now]
+        changes = dict.fromkeys((address for address in before if address not in now), False)
         for address, is_lasting in now.items():
             if is_lasting and not before.get(address):
-                changes.append(AddressChange(address, True))
+                changes[address] = True
         if changes:
             self._callback(changes)
 

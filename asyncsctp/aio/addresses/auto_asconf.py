@@ -17,7 +17,7 @@ from ...handlers.request import Ticket
 from ...paths.route import is_ipv4, is_source_for, wildcard_of
 from ..flow_control import WaitList
 from .address_book import AddressBook
-from .address_watch import AddressChange, AddressWatch
+from .address_watch import AddressWatch
 from .dynamic_addresses import DynamicAddresses
 
 _logger = logging.getLogger("asyncsctp")
@@ -75,16 +75,16 @@ class AutoAsconf:
         if self._is_begun and association not in self._followers:
             self._followers[association] = asyncio.get_running_loop().create_task(self._bring(association))
 
-    def _on_change(self, changes: list[AddressChange]) -> None:
+    def _on_change(self, changes: dict[str, bool]) -> None:
         if not self._is_begun:
             # What the endpoint is bound to is what it begins with: where it is bound to all, all.
             self._arrived.update((address, None) for address in self._watch.addresses if self._book.is_covered(address))
             self._is_begun = True
-        for change in changes:
-            if change.is_up:
-                self._arrived[change.address] = None
+        for address, has_come in changes.items():
+            if has_come:
+                self._arrived[address] = None
             else:
-                _logger.info("%s is no address of this machine any more", change.address)
+                _logger.info("%s is no address of this machine any more", address)
         self._is_due = True
         if self._round is None or self._round.done():
             self._round = asyncio.get_running_loop().create_task(self._follow_machine())
@@ -106,7 +106,7 @@ class AutoAsconf:
             self._changes.wake()
         if self._arrived:  # they can't be bound, and that may be over before anything is told
             self._stop_retry()
-            self._retry = asyncio.get_running_loop().call_later(_BIND_PAUSE, self._on_change, [])
+            self._retry = asyncio.get_running_loop().call_later(_BIND_PAUSE, self._on_change, {})
 
     def _stop_retry(self) -> None:
         if self._retry is not None:

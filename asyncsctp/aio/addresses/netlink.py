@@ -68,12 +68,7 @@ def pack_address_request(sequence: int) -> bytes:
 
 def read_messages(data: bytes, sequence: int) -> Iterator[Address | AnswerState]:
     """Yield what a datagram says; `sequence` is that of our question. What is cut short or unknown is passed over."""
-    at = 0
-    while at + _header.size <= len(data):
-        size, kind, flags, number, _ = _header.unpack_from(data, at)
-        if size < _header.size or at + size > len(data):
-            return
-        body = data[at + _header.size : at + size]
+    for (_, kind, flags, number, _), body in _items(_header, data):
         is_answer = number == sequence
         if kind in (_RTM_NEWADDR, _RTM_DELADDR):
             found = _read_address(body, kind == _RTM_NEWADDR, is_answer)
@@ -83,7 +78,6 @@ def read_messages(data: bytes, sequence: int) -> Iterator[Address | AnswerState]
             yield AnswerState.INTERRUPTED
         if is_answer and kind in (_NLMSG_DONE, _NLMSG_ERROR):
             yield AnswerState.REFUSED if kind == _NLMSG_ERROR else AnswerState.COMPLETE
-        at += size + 3 & ~3
 
 
 def _read_address(body: bytes, is_new: bool, is_answer: bool) -> Address | None:
@@ -92,7 +86,7 @@ def _read_address(body: bytes, is_new: bool, is_answer: bool) -> Address | None:
     family, _, flags, _, interface = _about_address.unpack_from(body)
     size = _SIZES.get(family)
     packed = b""
-    for kind, value in _attributes(body[_about_address.size :]):
+    for (_, kind), value in _items(_attribute, body[_about_address.size :]):
         if kind == _IFA_FLAGS and len(value) >= _number.size:
             flags = _number.unpack_from(value)[0]
         elif len(value) == size and (kind == _IFA_LOCAL or (kind == _IFA_ADDRESS and not packed)):
@@ -108,11 +102,13 @@ def _read_address(body: bytes, is_new: bool, is_answer: bool) -> Address | None:
     return Address(text, interface, is_there, not is_fleeting, is_answer)
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _items(header: Struct, data: bytes) -> Iterator[tuple[tuple[int, ...], bytes]]:
+    """Yield the fields of such headers, each of which begins with the length of its item, and what is behind them."""
     at = 0
-    while at + _attribute.size <= len(data):
-        size, kind = _attribute.unpack_from(data, at)
-        if size < _attribute.size or at + size > len(data):
+    while at + header.size <= len(data):
+        fields = header.unpack_from(data, at)
+        end = at + fields[0]
+        if fields[0] < header.size or end > len(data):
             return
-        yield kind, data[at + _attribute.size : at + size]
-        at += size + 3 & ~3
+        yield fields, data[at + header.size : end]
+        at = end + 3 & ~3

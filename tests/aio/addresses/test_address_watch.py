@@ -14,7 +14,7 @@ import pytest
 from support.network_namespace import in_own_network, ip
 
 from asyncsctp.aio.addresses import address_watch, netlink
-from asyncsctp.aio.addresses.address_watch import AddressChange, AddressWatch
+from asyncsctp.aio.addresses.address_watch import AddressWatch
 from asyncsctp.aio.addresses.netlink import AnswerState
 
 from ..conftest import Run
@@ -120,7 +120,7 @@ class News:
     """Notes what the watch tells, and lets a test wait for it."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[list[AddressChange]] = asyncio.Queue()
+        self._queue: asyncio.Queue[dict[str, bool]] = asyncio.Queue()
         self.watch = AddressWatch("127.0.0.1", self._queue.put_nowait)
 
     def __enter__(self) -> Self:
@@ -130,7 +130,7 @@ class News:
         self.watch.close()
 
     async def next(self) -> list[tuple[str, bool]]:
-        return [(change.address, change.is_up) for change in await self._queue.get()]
+        return list((await self._queue.get()).items())
 
 
 def test_the_kernel_tells(run: Run) -> None:
