@@ -13,7 +13,7 @@ from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted, AssociationTimeout, MessageAbandoned
 from asyncsctp.events import SenderDry
 from asyncsctp.handlers.state import SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
-from asyncsctp.outbound.message import DONE, LIMITED, PRIORITY, TIMED, OutboundMessage, Terms
+from asyncsctp.outbound.message import DONE, LIMITED, PRIORITY, RELIABLE, TIMED, OutboundMessage, Terms
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import ABORT, DATA, FORWARD_TSN, RE_CONFIG, SHUTDOWN, SHUTDOWN_ACK
 from asyncsctp.wire.reconfig import PERFORMED, pack_reconfig, pack_response
@@ -95,8 +95,96 @@ class TestInParts:
         script.flush()
         assert [(event.data, event.sent) for event in script.user.failed] == [(b"", True)]
 
+    def test_none_of_its_parts_comes_back_alone(self) -> None:
+        script = partial()
+        script.write_packets(20)
+        terms = begin(script, 0, b"first")
+        begin(script, 0, b"second", terms=terms)
+        script.association.abort(script.now, b"")
+        assert [(event.data, event.sent) for event in script.user.failed if event.context == "parts"] == [(b"", False)]
+
+    def test_a_lifetime_ends_before_a_message_has_begun_to_leave(self) -> None:
+        """RFC 3758 section 4.1 holds for what is written in parts as for other messages."""
+        script = partial()
+        script.write_packets(20)
+        terms = script.association.terms({"lifetime": 0.5, "context": "parts"}, script.now)
+        begin(script, 1, b"part", terms=terms)
+        script.advance(0.4)
+        assert script.user.failed == []
+        script.advance(0.2)
+        assert [(event.context, event.reason) for event in script.user.failed] == [("parts", "its lifetime is over")]
+
+    def test_it_can_not_have_a_lifetime_where_the_peer_can_not_be_told(self) -> None:
+        script = Script(CONFIG)
+        terms = script.association.terms({"lifetime": 0.5}, script.now)
+        with pytest.raises(ValueError, match="partial reliability"):
+            begin(script, 0, b"part", terms=terms)
+        script.expect_nothing()
+
+    def test_with_data_it_presses_for_its_end_once_it_has_begun_to_leave(self) -> None:
+        """RFC 9260 section 6.9: no other message may come between its fragments."""
+        script = partial()
+        terms = begin(script, 1, b"part")
+        script.write(b"waits", sid=2)
+        assert script.association.pressing((1, 2)) == [1]
+        assert (script.association.buffered, script.association.movable) == (9, 4)
+        begin(script, 1, b"end", True, terms)
+        assert script.association.pressing((1, 2)) == []
+
 
 class TestTimers:
+    def test_each_lifetime_ends_at_its_time(self) -> None:
+        script = Script(CONFIG, extensions=PR, peer_rwnd=1500)
+        script.write(bytes(1400))
+        for lifetime in (0.3, 0.2, 0.7):
+            send_on_terms(script.association, 0, bytes(1400), Terms(lifetime, TIMED, script.now + lifetime))
+        script.flush()
+        script.take()
+        for seconds, contexts in ((0.25, [0.2]), (0.1, [0.2, 0.3]), (0.3, [0.2, 0.3]), (0.1, [0.2, 0.3, 0.7])):
+            script.advance(seconds)
+            assert [event.context for event in script.user.failed] == contexts
+
+    def test_a_forward_tsn_that_the_peer_has_answered_in_part_is_sent_again(self) -> None:
+        """RFC 3758 section 3.5 C5: its SACK tells of the one before; the one that went further may be lost."""
+        script = partial()
+        messages = [submit(script, b"x", LIMITED, 9) for _ in range(2)]
+        script.take()
+        for message in messages:
+            script.association.sender().withdraw(message)
+            script.flush()
+            script.expect(FORWARD_TSN)
+            script.advance(0.3)
+        script.send(script.sack(0))
+        script.expect_nothing()
+        since = script.now
+        [again] = [chunk for packet in script.wait() for chunk in packet.all(FORWARD_TSN)]
+        assert again.value[:4] == pack("!I", script.ours(1))
+        assert script.now - since == pytest.approx(script.path(0).rto.rto / 2, abs=0.01)
+
+    def test_what_is_acknowledged_before_the_flush_needs_no_forward_tsn(self) -> None:
+        script = partial()
+        message = submit(script, b"x", LIMITED, 9)
+        script.take()
+        script.association.sender().withdraw(message)
+        script.arrive(script.sack(0))
+        script.flush()
+        script.expect_nothing()
+        assert script.wait() == []
+
+    def test_what_is_given_up_at_the_last_moment_times_out_no_more(self) -> None:
+        """The lifetime was over before T3-rtx ran out; a busy program hears of both at once."""
+        script = Script(CONFIG, extensions=PR, peer_rwnd=1500)
+        send_on_terms(script.association, 0, bytes(3000), Terms(7, TIMED, script.now + 0.5))
+        script.flush()
+        assert kinds(script.take()) == [DATA, DATA]
+        cwnd, rto = script.cwnd, script.rto
+        script.now += 5.0
+        script.endpoint.expire(script.now)
+        script.flush()
+        assert kinds(script.take()) == [FORWARD_TSN]
+        assert script.association.context.statistics.t3_timeouts == 0
+        assert (script.cwnd, script.rto, script.path().error_count) == (cwnd, rto, 0)
+
     def test_one_silence_is_counted_once(self) -> None:
         """RFC 3758 section 3.5 C5, RFC 9260 section 8.1: T3-rtx runs for data, and the FORWARD TSN waits as well."""
         script = partial(path_max_retrans=5)
@@ -211,6 +299,23 @@ class TestProbes:
         script.take()
         script.send(script.sack(0, a_rwnd=5000))
         assert kinds(script.take()) == [FORWARD_TSN]
+
+    def test_while_a_forward_tsn_is_under_way_there_is_no_probe(self) -> None:
+        """RFC 9260 section 6.1 A: one is sent if there is no outstanding data; here a TSN is, that was given up."""
+        script = Script(CONFIG, extensions=PR, peer_rwnd=5000)
+        terms = begin(script, 0, b"part")
+        script.send(script.sack(0, a_rwnd=0))
+        script.write(b"waits", sid=1)
+        begin(script, 0, b"end", terms=terms)
+        script.advance(0.9 * script.rto)
+        script.take()
+        script.association.sender().give_up(terms)
+        script.flush()
+        script.expect(FORWARD_TSN)
+        script.advance(0.2 * script.rto)
+        script.expect_nothing()
+        script.send(script.sack(1, a_rwnd=0))
+        assert kinds(script.wait()) == [DATA]
 
 
 class TestShutdown:
@@ -393,6 +498,19 @@ class TestReset:
         script.flush()
         [value] = [chunk.value for packet in script.take() for chunk in packet.all(FORWARD_TSN)]
         assert value == pack("!IHH", script.ours(1), 0, 0)
+
+
+def test_what_was_given_up_is_counted_by_stream_and_policy() -> None:
+    """RFC 7496 section 4.3: how many messages before, and after, they had begun to leave."""
+    script = Script(CONFIG.replace(send_buffer=20_000), extensions=PR)
+    assert script.association.abandoned() == {}
+    left = submit(script, b"x", LIMITED, 9, sid=3)
+    script.association.sender().withdraw(left)
+    script.write_packets(10)
+    for _ in range(2):
+        submit(script, bytes(3000), PRIORITY, 5, sid=4)
+    script.write(bytes(9000))
+    assert script.association.abandoned() == {(3, RELIABLE): (0, 1), (4, PRIORITY): (2, 0)}
 
 
 def test_what_was_abandoned_holds_up_no_small_message() -> None:

@@ -36,6 +36,15 @@ def test_a_mark_is_echoed_with_each_sack_until_the_answer() -> None:
     script.expect(SACK)
 
 
+def test_of_several_marks_in_one_batch_the_first_is_echoed() -> None:
+    """RFC 9260 appendix A: the ECNE has the lowest TSN that came with the mark."""
+    script = Script(ecn=True)
+    script.arrive(script.data(0), marked=True)
+    script.arrive(script.data(1), marked=True)
+    script.flush()
+    assert [chunk.tsn for packet in script.take() for chunk in packet.all(ECNE)] == [0]
+
+
 def test_a_cwr_for_an_earlier_mark_does_not_end_a_later_one() -> None:
     script = Script(MARKED, ecn=True)
     script.send(script.data(0))

@@ -21,6 +21,7 @@ from asyncsctp.wire.constants import (
     CAUSE_MISSING_STATE,
     CAUSE_VTAG_COLLISION,
     ECNE,
+    FORWARD_TSN,
     HEARTBEAT,
     RE_CONFIG,
 )
@@ -55,6 +56,24 @@ def test_c5_an_answer_that_does_not_fit_is_given_nevertheless() -> None:
     script.association.configure_path(PEER[0], {"mtu": 576}, script.now)
     script.ask(*[prefer("192.0.2.77", number) for number in range(64)])
     assert len(script.codes()) == 64
+
+
+# Partial reliability.
+
+
+def test_a_forward_tsn_goes_on_over_another_address_when_its_own_is_removed() -> None:
+    """RFC 5061 section 5.3 F13: nothing refers to the address any more, and the peer is still to be told."""
+    script = Mobile(paths=2, extensions=CHUNKS | {FORWARD_TSN})
+    message = script.association.send(0, b"x", options={"max_retransmits": 9})
+    script.flush()
+    script.association.sender().withdraw(message)
+    script.flush()
+    assert [(packet.to, packet.kinds) for packet in script.take()][-1] == (PEER[0], [FORWARD_TSN])
+    script.ask(delete(PEER[0]), source=PEER[1], lookup=PEER[1], local=LOCAL[1])
+    assert script.addresses == [PEER[1]]
+    script.take()
+    [again] = script.wait()
+    assert (again.to, again.kinds) == (PEER[1], [FORWARD_TSN])
 
 
 # Failover.

@@ -175,6 +175,20 @@ def test_a_a_dropped_probe_is_sent_again_when_the_window_opens() -> None:
     assert script.path().error_count == 0
 
 
+def test_a_a_window_that_opens_by_less_than_the_probe_is_closed_to_it() -> None:
+    """The peer still drops it: it is sent again by its timer alone."""
+    script = Script(peer_rwnd=5000)
+    script.write(bytes(1000))
+    script.send(script.sack(0, a_rwnd=0))
+    script.write(bytes(1000))
+    script.take()
+    assert script.wait()[0].tsns == [1]
+    script.send(script.sack(0, a_rwnd=999))
+    script.expect_nothing()
+    script.send(script.sack(0, a_rwnd=1000))
+    assert script.expect(DATA).tsns == [1]
+
+
 def test_a_a_dropped_probe_goes_over_the_same_path_when_the_window_opens() -> None:
     script = Script(paths=2)
     closed(script)

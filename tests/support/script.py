@@ -150,13 +150,15 @@ class Script:
         keys: Mapping[int, bytes] | None = None,
         hmacs: tuple[int, ...] = (SHA_256, SHA_1),
         bursts: bool = False,
+        adaptation: int | None = None,
     ) -> None:
         """`listed`: all addresses but the first are known from the INIT ACK only, thus UNCONFIRMED.
 
         `extensions`: the chunk types that the peer lists as supported. `streams`: how many it takes, and sends on.
-        `primary`: the address that it would like to be sent to. `auth`: the chunk types that it wants authenticated;
-        None: it does not know RFC 4895. It has these `keys`, and lists these `hmacs`. What the association sends it
-        then is checked: AUTH where there is one, and that it is there where it must.
+        `primary`: the address that it would like to be sent to. `adaptation`: its Adaptation Indication. `auth`: the
+        chunk types that it wants authenticated; None: it does not know RFC 4895. It has these `keys`, and lists these
+        `hmacs`. What the association sends it then is checked: AUTH where there is one, and that it is there where it
+        must.
         """
         self.now = 100.0
         self.chance = Chance()
@@ -171,6 +173,7 @@ class Script:
         self.extensions = extensions
         self.streams = streams
         self.primary = primary
+        self.adaptation = adaptation
         self.auth = None if auth is None else AuthParameters(PEER_RANDOM, bytes(sorted(auth)), hmacs)
         self.keys = {0: b""} if keys is None else keys
         self.authenticator: Authenticator | None = None  # once both have said what it takes
@@ -206,6 +209,7 @@ class Script:
             extensions=self.extensions,
             auth=self.auth,
             primary=self.primary,
+            adaptation=self.adaptation,
             disable_restart=init.disable_restart,
         )
         if self.auth is not None and init.auth is not None:
