@@ -10,7 +10,7 @@ import pytest
 from support.auth_reference import SHA_1, SHA_256, Authenticator
 from support.endpoints import PEER_TAG, Solo, cause_of, chunks, data, init_of, kinds, offer
 from support.narrowing import so_far
-from support.script import PEER_RANDOM, Packet, Script
+from support.script import PEER_RANDOM, B, E, Packet, Script
 
 from asyncsctp.association.association import Association
 from asyncsctp.config import Config
@@ -783,6 +783,40 @@ def test_a_key_whose_last_message_is_given_up_is_free() -> None:
     script_.flush()
     assert keys_told(script_) == [(1, "free")]
     script_.expect_nothing()
+
+
+def test_a_message_in_parts_has_its_key_until_all_of_it_is_acknowledged() -> None:
+    script_ = keyed()
+    association = script_.association
+    terms = association.terms({"auth_key": 1}, script_.now)
+    for part, last in ((b"be", False), (b"end", True)):
+        association.sender().send_piece(0, part, 0, B | E, terms, last)
+        script_.flush()
+    association.authentication.deactivate(1)
+    assert [(packet.key, [chunk.data for chunk in packet.all(DATA)]) for packet in script_.take()] == [
+        (1, [b"be"]),
+        (1, [b"end"]),
+    ]
+    script_.send(script_.sack(0))
+    assert keys_told(script_) == []
+    script_.send(script_.sack(1))
+    assert keys_told(script_) == [(1, "free")]
+
+
+def test_a_key_that_is_set_anew_is_in_use_again() -> None:
+    """It was deactivated, and is not free yet: of its end nothing is told then."""
+    script_ = keyed()
+    script_.association.send(0, b"x", options={"auth_key": 1})
+    script_.flush()
+    keys = script_.association.authentication
+    keys.deactivate(1)
+    keys.set_key(1, b"one")
+    script_.send(script_.sack(0))
+    assert keys_told(script_) == []
+    script_.take()
+    script_.association.send(0, b"y", options={"auth_key": 1})
+    script_.flush()
+    assert script_.take()[-1].key == 1
 
 
 def test_nothing_is_told_of_keys_after_the_end() -> None:

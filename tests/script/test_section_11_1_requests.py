@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from support.narrowing import so_far
 from support.script import LOCAL, PEER, UDP_PORT, B, E, Script
 
 from asyncsctp.config import Config
 from asyncsctp.errors import AssociationAborted, AssociationClosed, MessageTooLarge
-from asyncsctp.events import AdaptationIndication, AssociationUp, PeerAddressChanged
+from asyncsctp.events import AdaptationIndication, AssociationUp, PeerAddressChanged, SchedulerFailed
 from asyncsctp.handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED
 from asyncsctp.outbound.message import Terms
 from asyncsctp.paths.route import Route
+from asyncsctp.schedulers import StreamScheduler
 from asyncsctp.wire.constants import DATA, INIT
 
 CONFIG = Config(heartbeat_interval=None, mtu=1200, max_message_size=10_000)
@@ -107,7 +109,7 @@ class TestBeforeAndAfter:
 
     def test_settings_that_change_in_the_handshake_hold_afterwards(self) -> None:
         script = Script(CONFIG, up=False)
-        assert script.state is COOKIE_WAIT
+        assert so_far(script.state) is COOKIE_WAIT
         script.association.configure(CONFIG.replace(max_message_size=5), script.now)
         script.association.configure_path(PEER[0], {"mtu": 800}, script.now)
         script.set_up()
@@ -152,3 +154,17 @@ def test_the_peers_adaptation_indication_is_told_when_the_association_is_up() ->
         AssociationUp(16, 16),
         AdaptationIndication(0xFFFFFFFF),
     ]
+
+
+def test_a_scheduler_that_fails_is_told_and_replaced() -> None:
+    class Failing(StreamScheduler):
+        def activate(self, sid: int, order: int) -> None:
+            raise LookupError("no such stream")
+
+    script = Script(CONFIG.replace(scheduler=Failing))
+    script.association.send(0, b"a")
+    script.association.send(1, b"b")
+    script.flush()
+    assert [chunk.data for packet in script.take() for chunk in packet.all(DATA)] == [b"a", b"b"]
+    [event] = [event for event in script.user.events if isinstance(event, SchedulerFailed)]
+    assert "no such stream" in str(event.error)
