@@ -40,13 +40,12 @@ LARGEST_CHUNK: Final = 65535
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Recipient:
-    """Who gets the messages."""
+    """Who gets the messages; as it is here, nobody."""
 
     __slots__ = ()
 
     def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
         """Take a complete message, in its turn; `tsn` is that of its first chunk. Numbers are as on the wire."""
-        raise NotImplementedError
 
     def on_part(self, sid: int, number: int, ppid: int, unordered: bool, tsn: int, data: bytes, last: bool) -> None:
         """Take the next part of a message; `tsn` is that of the message's first chunk, `number` its SSN or MID.

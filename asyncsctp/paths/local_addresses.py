@@ -150,9 +150,7 @@ class LocalAddresses:
             self._move(path)
 
     def leave(self, address: str) -> list[Path]:
-        """Move all paths away from this one; those without another of their family become INACTIVE. Return the paths
-        whose state has changed.
-        """
+        """Move all paths away from this one, or make them INACTIVE; return those whose state has changed."""
         changed = []
         for path in self._paths:
             if path.route.local == address:
@@ -175,9 +173,8 @@ class LocalAddresses:
         return changed
 
     def spread(self, current: Path, only_unmeasured: bool) -> None:
-        """Let paths leave from an address of ours that has become free, if they share another with more of them: what
-        fails then is not all that there is (RFC 9260 section 6.4.1). But not the `current` one, nor, with
-        `only_unmeasured`, those that have worked.
+        """Let paths leave from an address of ours that has become free, if more of them share another (RFC 9260 section
+        6.4.1); but not the `current` one, nor, with `only_unmeasured`, those that have worked.
         """
         if len(self.sources) < 2:
             return
@@ -200,9 +197,7 @@ class LocalAddresses:
         return True
 
     def most_divergent(self, address: str, moving: Path | None = None) -> str:
-        """Return what to send to this one from, so that it has as little as may be in common with other paths (section
-        6.4.1): the one that serves the fewest of them. `moving` is not counted.
-        """
+        """Return what to send to this one from: what the fewest paths but `moving` have in common (section 6.4.1)."""
         sources = self.sources_for(address)
         if len(sources) == 1:
             return sources[0]
@@ -216,5 +211,4 @@ class LocalAddresses:
         return bool(local)
 
     def _share(self, local: str, moving: Path | None = None) -> int:
-        """Return how many paths leave from there."""
         return sum(path.route.local == local and path is not moving for path in self._paths)

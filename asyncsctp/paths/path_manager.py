@@ -90,19 +90,10 @@ class PathManager:
         return self._make(address, self.local.most_divergent(address), UNCONFIRMED)
 
     def _make(self, address: str, local: str, state: PathState) -> Path:
-        path = Path(
-            self._free.pop() if self._free else len(self.by_id),
-            Route(local, address, self._udp_port),
-            state,
-            self._settings,
-            self._config,
-            self.reserved,
-            self._report,
-        )
-        if path.path_id == len(self.by_id):
-            self.by_id.append(path)
-        else:
-            self.by_id[path.path_id] = path
+        path_id = self._free.pop() if self._free else len(self.by_id)
+        route = Route(local, address, self._udp_port)
+        path = Path(path_id, route, state, self._settings, self._config, self.reserved, self._report)
+        self.by_id[path_id : path_id + 1] = [path]  # in place of the one that had this number, or behind the last
         return path
 
     def attach(self, path: Path) -> None:
@@ -119,9 +110,8 @@ class PathManager:
         `successor` is to take its place.
         """
         path = self.find(address)
-        if path is None or (
-            successor is None and all(other.state is UNCONFIRMED for other in self.paths if other is not path)
-        ):
+        others = [other for other in self.paths if other is not path]
+        if path is None or (successor is None and all(other.state is UNCONFIRMED for other in others)):
             return False
         self.paths.remove(path)
         del self._by_address[path.route.address]
@@ -190,11 +180,8 @@ class PathManager:
         return path.route is not known
 
     def _replace_wildcard(self, local: str) -> None:
-        """Let all leave from this one of the addresses that a wildcard stands for: the peer knows no other, as none was
-        listed.
-
-        What came from elsewhere it would take for out of the blue (section 8.4), so that no path of the other family
-        is of use.
+        """Let all leave from this one of the addresses that a wildcard stands for, and no path of the other family be
+        used: none was listed, and what comes from elsewhere is out of the blue for the peer (section 8.4).
         """
         wildcard = wildcard_of(local)
         self.local.replace_wildcard(local)
@@ -205,8 +192,8 @@ class PathManager:
                 self.remove(path.route.address)
 
     def leave(self, local: str) -> list[Path]:
-        """Let nothing leave from this address of ours any more (RFC 5061 section 5.3 F4); where there is no other,
-        nothing leaves at all. Return the paths whose state that has changed.
+        """Let nothing leave from this address of ours any more (RFC 5061 section 5.3 F4), nor at all where there is no
+        other; return the paths whose state that has changed.
         """
         changed = self.local.leave(local)
         self._select()
@@ -223,17 +210,13 @@ class PathManager:
     # Choice.
 
     def data_path(self, preferred: Path | None = None) -> Path:
-        """Return where new data goes: the path that the user prefers for it, the primary, or one that works (section
-        6.4). RFC 7829 section 3.2 rule 3 iii: one that the user prefers is to be ACTIVE as well.
+        """Return where new data goes (section 6.4): the path that the user prefers for it, if that is ACTIVE (RFC 7829
+        section 3.2 rule 3 iii), the primary, or one that works.
         """
-        if preferred is not None and preferred.state is ACTIVE:
-            return preferred
-        return self._current
+        return preferred if preferred is not None and preferred.state is ACTIVE else self._current
 
     def reply_path(self, path: Path) -> Path:
-        """Return where to answer what came from `path` (section 6.4); section 5.4 forbids most answers to UNCONFIRMED
-        ones.
-        """
+        """Return where to answer what came from `path` (section 6.4): not to UNCONFIRMED ones, mostly (section 5.4)."""
         return self._current if path.state is UNCONFIRMED or not path.route.local else path
 
     def retransmit_path(self, after_path_id: int, is_fast: bool = False) -> Path:
@@ -263,8 +246,8 @@ class PathManager:
         return True
 
     def await_another(self) -> None:
-        """Take an unverified path for the current one where nothing can leave for that, nor for another that is
-        verified: its errors count for the association then.
+        """Take an unverified path for the current one where nothing can leave for any other; its errors count for the
+        association then.
         """
         if not self._current.route.local:
             self._current = next((path for path in self.paths if path.route.local), self._current)
@@ -323,8 +306,7 @@ class PathManager:
     def on_message_size(self, path: Path, mtu: int) -> bool:
         """Send no IP packet above `mtu` bytes to this path, as the system says; True if that was news."""
         changed = path.on_message_size(mtu)
-        if changed:
-            self._measure()
+        self._measure()
         return changed
 
     def reserve(self, size: int) -> bool:
@@ -338,9 +320,8 @@ class PathManager:
         return True
 
     def configure(self, config: Config) -> None:
-        """Take other settings for all paths, but for what was set for one of them; `judge` follows.
-
-        `ValueError` if they don't go with the latter, and all is as before.
+        """Take other settings for all paths, but for those set for one of them; `judge` follows. `ValueError` if that
+        does not go together, and all is as before.
         """
         other_controller = config.congestion is not self._config.congestion
         shared = common_settings(config)
@@ -354,9 +335,8 @@ class PathManager:
                 path.congestion = make(config.congestion, path.payload, is_ipv4(path.route.address), self._report)
 
     def configure_path(self, path: Path, changes: dict[str, Any]) -> None:
-        """Take other settings for this path alone, whatever `configure` says later; `judge` follows.
-
-        `ValueError` or `TypeError` for a value that can't be, and all is as before.
+        """Take other settings for this path alone, whatever `configure` says later; `judge` follows. `ValueError` or
+        `TypeError` for a value that can't be, and all is as before.
         """
         for name, value in changes.items():
             check_path_setting(name, value)

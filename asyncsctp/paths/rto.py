@@ -1,6 +1,7 @@
-"""The retransmission time-out of one path (RFC 9260 sections 6.3.1 and 6.3.3).
+"""The retransmission time-out of one path, and its back-off (RFC 9260 sections 6.3.1 and 6.3.3 E2).
 
 When a round trip may be measured is known to `outbound.outstanding`, by which chunks were retransmitted (rules C4, C5).
+The window that a time-out narrows (E1) is in `path`, what is marked for retransmission (E3) in `outbound`.
 """
 
 from __future__ import annotations
@@ -35,9 +36,7 @@ class RtoEstimator:
         self._maximum = maximum
 
     def observe(self, rtt: float, keep: bool = False) -> None:
-        """Take a round trip of so many seconds; this ends any back-off (section 6.3.3). `keep`: one that is `lasting`
-        goes on till `release`.
-        """
+        """Take a round trip, which ends any back-off (section 6.3.3), but for one that is `lasting` if `keep`."""
         if rtt < 0.0:
             rtt = 0.0
         if self.measured:  # rule C3

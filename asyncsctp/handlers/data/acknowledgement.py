@@ -77,11 +77,11 @@ class Acknowledger:
         self.expect_slow_start()
 
     def on_packet(self, path: Path, immediate: bool) -> None:
-        """Decide when to acknowledge a packet that carried DATA, or a FORWARD TSN, and that all has been taken in of.
+        """Decide when to acknowledge a packet that carried DATA, or a FORWARD TSN, and has been taken in (section 6.2).
 
-        Section 6.2: at once if a chunk had the I bit (`immediate`), if nothing in it was new, while there are gaps, for
-        the packet that closes the last one (RFC 5681 section 4.2), and for every `sack_frequency`-th packet; otherwise
-        when `sack_delay` has passed.
+        At once if a chunk had the I bit (`immediate`), if nothing in it was new, while there are gaps, for the packet
+        that closes the last one (RFC 5681 section 4.2), and for every `sack_frequency`-th packet; otherwise when
+        `sack_delay` has passed.
         """
         context = self._context
         tracker = self._tracker
@@ -117,9 +117,8 @@ class Acknowledger:
                 self._sacks.append(self._report(path.payload))
 
     def take_sacks(self, space: int, data_travels: bool) -> list[bytes]:
-        """Return the SACK chunks that are due, each of at most `space` bytes, which are not due any more.
-
-        If DATA travels anyway, one that could wait is among them.
+        """Return the SACK chunks that are due, each of at most `space` bytes; if DATA travels anyway, one that could
+        wait is among them.
         """
         if self._plain:
             self._pack_plain()
@@ -172,9 +171,8 @@ class Acknowledger:
         self._sack_frequency = self._context.config.sack_frequency
 
     def restart(self, is_due: bool) -> None:
-        """Acknowledge nothing any more of what came before the peer's TSNs began anew (RFC 6525 section 5.2.4).
-
-        `is_due`: some of what has come since is to be acknowledged.
+        """Acknowledge nothing of what came before the peer's TSNs began anew (RFC 6525 section 5.2.4), but what has
+        come since, if `is_due`.
         """
         self._sacks = []
         self._reports = 0

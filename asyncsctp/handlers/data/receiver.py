@@ -69,10 +69,8 @@ class DataReceiver:
         self._immediate = False  # whether any of that had the I bit (RFC 7053)
 
     def on_data(self, data: bytes, at: int, end: int, path: Path) -> int:
-        """Take in the DATA or I-DATA chunks that stand one behind the other from `at` on.
-
-        Return where the first other chunk stands; the one at `at` is of the type that was negotiated. This is the walk
-        of `wire.tlv`, with the header's further fields read in the same step.
+        """Take in the DATA or I-DATA chunks that stand one behind the other from `at` on; return where the next other
+        chunk stands. This is the walk of `wire.tlv`, with the header's further fields read in the same step.
         """
         self._carried = True
         interleaved = self._interleaved
@@ -94,7 +92,8 @@ class DataReceiver:
             if length <= header_size or length > end - at:
                 if length != header_size:
                     raise Malformed(f"a chunk of user data of length {length}")
-                self._refuse_empty(wire_tsn)
+                cause = causes.pack_no_user_data(wire_tsn)  # section 6.2
+                self._context.violated(cause, "the peer sent a DATA chunk without user data")
                 return end
             if queue.unread + queue.held > window.checked_above and not self._has_space(
                 wire_tsn, length - header_size, received
@@ -131,11 +130,11 @@ class DataReceiver:
         return at
 
     def on_forward_tsn(self, data: bytes, at: int, end: int) -> None:
-        """Skip what the peer has abandoned: FORWARD TSN, or I-FORWARD-TSN where I-DATA was negotiated.
+        """Skip what the peer has abandoned (RFC 3758 section 3.6): FORWARD TSN, or I-FORWARD-TSN with I-DATA.
 
-        RFC 3758 section 3.6. For the SACK it counts as DATA does. A stream that isn't there is passed over, and a TSN
-        further ahead than the window could reach is no reason to move: some peers skip what they never sent. One that
-        is out of date asks for a SACK at once, for the last one may have been lost.
+        For the SACK it counts as DATA does. A stream that isn't there is passed over, and a TSN further ahead than the
+        window could reach is no reason to move: some peers skip what they never sent. One that is out of date asks for
+        a SACK at once, for the last one may have been lost.
         """
         wire_tsn, entries = read_forward_tsn(data, at, end)
         self._carried = True
@@ -184,11 +183,11 @@ class DataReceiver:
         `charge` is the size of a message, but `SMALLEST_CHARGE` at the least; of several, the sum of that.
         """
         queue = self._queue
+        window = self.window
         unread = queue.unread - charge
         queue.unread = unread
-        if unread > self.window.quiet_above:
+        if unread > window.quiet_above:
             return False
-        window = self.window
         if unread > window.update_at and unread + queue.held > window.counted_below:
             return False
         window.count()
@@ -202,19 +201,16 @@ class DataReceiver:
         self._queue.deliver_parts(sid, wanted, self._delivery_point())
 
     def reset_streams(self, sids: Sequence[int] | None) -> None:
-        """Let these streams (None: all) number their messages from 0 again (RFC 6525 section 5.2.2, E3).
-
-        What waits in them for a message that won't come is delivered; the cumulative TSN must have reached the peer's
-        Last Assigned TSN.
+        """Let these streams (None: all) number their messages from 0 again, and deliver what waits there (RFC 6525
+        section 5.2.2 E3), once the cumulative TSN has reached the peer's Last Assigned TSN.
         """
         self._queue.reset_streams(sids)
         self.window.count()
         self._conclude(None)
 
     def defer_reset(self, wire_tsn: int, sids: Sequence[int] | None) -> bool:
-        """Put aside what comes above this TSN for these streams, as their reset waits for what is missing up to it.
-
-        RFC 6525 section 5.2.2 E2. Return true if `release_deferred` is to follow.
+        """Put aside what comes above this TSN for these streams, as their reset waits for what is missing up to it (RFC
+        6525 section 5.2.2 E2). Return true if `release_deferred` is to follow.
         """
         return self._queue.defer(unwrap(wire_tsn, self.tracker.cumulative_tsn), sids)
 
@@ -223,18 +219,15 @@ class DataReceiver:
         self._conclude(self._queue.release())
 
     def expect_restart(self, is_expected: bool) -> None:
-        """Set whether the peer may let its TSNs begin anew at any time (RFC 6525 section 5.2.4).
-
-        Its word of that may come late or be lost: what is sent by the new count is not to be taken for what is sent by
-        the old one.
+        """Set whether the peer may let its TSNs begin anew at any time (RFC 6525 section 5.2.4): what goes by the new
+        count is not to be taken for what goes by the old one.
         """
         self.tracker.narrow(is_expected)
         self._conclude(self._queue.watch(is_expected))
 
     def restart_tsns(self, initial_tsn: int) -> None:
-        """Let the peer's TSNs go on from this one, as on the wire, and all its streams begin anew.
-
-        RFC 6525 section 5.2.4. What has come whole is delivered; nothing is acknowledged any more of what came before.
+        """Let the peer's TSNs go on from this one, and all its streams begin anew (RFC 6525 section 5.2.4). What has
+        come whole is delivered; nothing is acknowledged any more of what came before.
         """
         first_tsn = self.tracker.restart(initial_tsn)
         self.acknowledger.restart(self.tracker.highest_tsn >= first_tsn)
@@ -252,10 +245,8 @@ class DataReceiver:
         self._tell_of_window()
 
     def succeed(self, before: DataReceiver) -> list[int]:
-        """Take the place of another one: the peer has restarted. Who wanted parts of its messages still does.
-
-        Return the streams of which a part has been delivered of a message that will not be ended: the user is still to
-        hear of it. What has come and is not yet read still takes its space.
+        """Take the place of another one, as the peer has restarted. What is not yet read still takes its space, and who
+        wanted parts of messages still does; return the streams on which one was delivered that will not be ended.
         """
         cut_off = self._queue.succeed(before._queue)
         self.window.succeed(before.window)
@@ -263,11 +254,8 @@ class DataReceiver:
         return cut_off
 
     def close(self) -> Remains | None:
-        """Deliver nothing any more: the association has ended, maybe by its user and in the middle of a packet.
-
-        Return what its user has not read and can still read.
-        """
-        self._queue.recipient = _NOBODY
+        """Deliver nothing any more, even in the middle of a packet; return what the user can still read."""
+        self._queue.recipient = Recipient()
         return self.window.close()
 
     def _conclude(self, violation: str | None) -> None:
@@ -332,10 +320,7 @@ class DataReceiver:
         return False
 
     def _displace(self, tsn: int, size: int) -> bool:
-        """Drop chunks with the largest TSNs to make space; return true if that is enough.
-
-        The peer sends them again, and they count as received then.
-        """
+        """Drop chunks with the largest TSNs, which the peer sends again, to make space; return true if it is enough."""
         queue = self._queue
         found = queue.make_space(self.tracker, tsn, size)
         if queue.displaced:
@@ -345,10 +330,6 @@ class DataReceiver:
             queue.displaced = queue.displaced_bytes = 0
             self.acknowledger.force()
         return found
-
-    def _refuse_empty(self, wire_tsn: int) -> None:
-        """Abort for a DATA chunk without user data, and say which it was (section 6.2)."""
-        self._context.violated(causes.pack_no_user_data(wire_tsn), "the peer sent a DATA chunk without user data")
 
     def _abort_for_space(self, text: str) -> None:
         """Abort: there is no space for what the peer has begun, and none will come about (section 3.3.10.4)."""
@@ -373,16 +354,3 @@ class DataReceiver:
             f"{self._queue.stream_state()} bytes. Allow it fewer by max_incoming_streams, let it reset them, or raise "
             f"memory_limit ({self.window.limit} for all associations of the endpoint)"
         )
-
-
-@final
-class _Nobody(Recipient):
-    """Nobody is there for a message any more."""
-
-    __slots__ = ()
-
-    def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
-        """Drop the message."""
-
-
-_NOBODY: Final = _Nobody()

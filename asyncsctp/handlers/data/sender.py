@@ -39,10 +39,8 @@ _MSL: Final = 30.0
 
 @final
 class Sender:
-    """The sending side of one association.
-
-    SACKs that come together are carried out together, see `on_sack`. Whoever looks at what they may change, which is
-    `outstanding`, `window` and `abandonment`, finds it changed.
+    """The sending side of one association. SACKs that come together are carried out together, see `on_sack`; whoever
+    looks at what they may change, which is `outstanding`, `window` and `abandonment`, finds it changed.
     """
 
     __slots__ = (
@@ -76,9 +74,7 @@ class Sender:
             else DataQueue(scheduler, 0)
         )
         self._abandonment: Abandonment | None = None
-        #: Until then SACKs may come that go by another count of TSNs, which we don't know of yet, or which is over (RFC
-        #: 6525 section 5.2.4).
-        self.doubted_until = -inf
+        self.doubted_until = -inf  # SACKs may go by another count of TSNs until then (RFC 6525 section 5.2.4)
         self.suspended = False  # no new data leaves: TSNs are about to begin anew (RFC 6525 section 5.1.3)
         #: Per path, what was in flight when data could last leave: cwnd grows only if that filled it (section 7.2.1).
         self.in_flight_before: list[int] = [0] * len(context.paths.by_id)
@@ -123,10 +119,8 @@ class Sender:
         return abandonment
 
     def measure(self) -> None:
-        """Take over the largest DATA chunk that all paths carry (section 7.3).
-
-        It is at most half the largest window that the peer has announced so far, so that a chunk comes to fit without
-        silly windows (section 6.1 A, RFC 1122 section 4.2.3.4).
+        """Take over the largest DATA chunk that all paths carry (section 7.3); at most half the largest window that was
+        announced so far, so that a chunk comes to fit without silly windows (section 6.1 A, RFC 1122 4.2.3.4).
         """
         self.queue.max_chunk = min(self._context.paths.amdcs, max(self._window.largest_rwnd >> 1, _SMALL_CHUNK))
 
@@ -162,11 +156,7 @@ class Sender:
 
     @property
     def all_acknowledged(self) -> bool:
-        """True if nothing waits to be sent, and the peer has acknowledged every TSN that was.
-
-        What was given up needs no answer for its own sake, but the FORWARD TSN that tells of it does (RFC 3758 section
-        3.5 C5).
-        """
+        """True if nothing waits, and the peer has acknowledged every TSN, given up (RFC 3758 section 3.5 C5) or not."""
         queue = self.queue
         return queue.buffered == 0 and queue.waiting == 0 and not self.outstanding
 
@@ -181,9 +171,8 @@ class Sender:
         return self.queue.movable + self.outstanding.user_bytes
 
     def take_probe(self) -> bool:
-        """Return True if a chunk may leave that the peer's window has no space for (section 6.1 A).
-
-        That is so once for each time that its timer ran out, and only while nothing else is outstanding.
+        """Return True if a chunk may leave that the peer's window has no space for, as nothing is outstanding (section
+        6.1 A): once for each time that its timer ran out.
         """
         if not self.probe_due or self.outstanding:
             return False
@@ -277,10 +266,8 @@ class Sender:
         self._refilled = 0
 
     def on_cumulative_tsn(self, wire_cumulative_tsn: int) -> None:
-        """Take in what a SHUTDOWN acknowledges.
-
-        Section 12.4 aborts for a SACK that acknowledges what was never sent. A SHUTDOWN that does is a SHUTDOWN: some
-        peers put a TSN of their own there.
+        """Take in what a SHUTDOWN acknowledges. Where a SACK would abort, for what was never sent (section 12.4), it is
+        a SHUTDOWN all the same: some peers put a TSN of their own there.
         """
         outstanding = self.outstanding
         window = self._window
@@ -377,16 +364,10 @@ class Sender:
     # Steps.
 
     def _apply(self, summary: AckSummary, steps: list[int]) -> bool:
-        """Carry out what SACKs have changed; `steps`: how far each of them went, in TSNs.
-
-        Return False if they are not to be believed.
-        """
-        if summary.violation and self._context.now < self.doubted_until:
-            return False
-        if summary.violation:
+        """Carry out what SACKs have changed; False if they are not to be believed. `steps`: how many TSNs each went."""
+        if summary.violation and self._context.now >= self.doubted_until:
             self._context.protocol_violation("a SACK acknowledges a TSN that was never sent")
-            return False
-        if summary.stale:
+        if summary.violation or summary.stale:
             return False
         if self.queue.max_chunk < self._context.paths.amdcs:
             self.measure()  # the peer's window may be larger than ever
@@ -455,9 +436,8 @@ class Sender:
                     context.timers.start(timer_key(T3_RTX, path_id), now + paths.by_id[path_id].rto.rto)  # R4
 
     def _is_new_congestion(self, path_id: int, tsn: int) -> bool:
-        """Return True if the window of a path is to be reduced for a TSN sent there, which was lost, or marked.
-
-        That is so once for each window of data, whether it is losses or marks that tell (RFC 3168 section 6.1.2).
+        """Return True if a path's window is to be reduced for a TSN that was lost, or marked: once for each window of
+        data, whichever tells (RFC 3168 section 6.1.2).
         """
         if tsn <= self._reduced[path_id]:
             return False
@@ -465,10 +445,8 @@ class Sender:
         return True
 
     def _grow(self, path: Path, acked: int, steps: list[int], cum_advanced: bool, recovering: bool) -> None:
-        """Let a window grow by SACKs that acknowledge so many bytes, as if data had left after each of them.
-
-        Section 7.2.1 asks whether the window was full: of SACKs that come together the first sees it so, and the others
-        would, had they come one by one.
+        """Let a window grow by SACKs that acknowledge so many bytes, as if data had left after each of them: section
+        7.2.1 asks whether it was full, which it would have been, had they come one by one.
         """
         now = self._context.now
         path_id = path.path_id

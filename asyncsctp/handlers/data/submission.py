@@ -51,10 +51,8 @@ class Submission:
         self._is_cautious = False  # messages have terms, or are written in parts: each is looked at
 
     def send(self, message: OutboundMessage) -> None:
-        """Queue a message.
-
-        `ValueError` for one that can't be sent; `MessageTooLarge`; `RuntimeError` while another one is being written to
-        its stream in parts.
+        """Queue a message. `ValueError` for one that can't be sent; `MessageTooLarge`; `RuntimeError` while another one
+        is being written to its stream in parts.
         """
         self._check(message.sid, message.ppid, len(message.data))
         if message.terms is not None or self._is_cautious:
@@ -116,9 +114,8 @@ class Submission:
         return True
 
     def withdraw(self, message: OutboundMessage) -> bool:
-        """Give a message up that was sent; return False if it is too late.
-
-        `ValueError` if a part of it has left and the peer can't be told.
+        """Give a message up that was sent; False if it is too late. `ValueError` if a part of it has left and the peer
+        can't be told.
         """
         terms = self._terms_of(message)
         if terms is None:

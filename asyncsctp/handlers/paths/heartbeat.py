@@ -14,7 +14,6 @@ from typing import Any, Final, final
 from ...config import Config
 from ...path_state import POTENTIALLY_FAILED, UNCONFIRMED
 from ...paths.path import Path
-from ...paths.path_manager import PathManager
 from ...paths.potentially_failed import is_probed_at_once
 from ...paths.route import Route
 from ...timers import HEARTBEAT_TIMER, NEVER, timer_key
@@ -61,39 +60,6 @@ def heartbeat_delay(path: Path, random_fraction: float) -> float:
 
 
 @final
-class ProbeTurns:
-    """When UNCONFIRMED paths may be probed (section 5.4): in each RTO HB.Max.Burst HEARTBEATs for all of them."""
-
-    __slots__ = ("_paths", "_turns")
-
-    def __init__(self, paths: PathManager) -> None:
-        self._paths = paths
-        self._turns: tuple[tuple[Path, float, float], ...] = ()  # when, and when the next path may be probed
-
-    def reserve(self, path: Path, now: float) -> float:
-        """Take the next turn for a path; return the seconds until it comes.
-
-        Turns are given in the order in which they are asked for, so that no path waits for ever; what was removed
-        before its turn had come had none, so that no address waits for those that came and went before it. The RTO is
-        that of the path probed, which is less once it has answered.
-        """
-        begin = now
-        turns: list[tuple[Path, float, float]] = []
-        for other, turn, following in self._turns:
-            if turn <= now:
-                following = min(following, turn + other.rto.rto / _HB_MAX_BURST)
-                if following <= now:
-                    continue
-            elif other is path or self._paths.find(other.route.address) is not other:
-                continue
-            turns.append((other, turn, following))
-            begin = max(begin, following)
-        turns.append((path, begin, begin + path.rto.rto / _HB_MAX_BURST))
-        self._turns = tuple(turns)
-        return begin - now
-
-
-@final
 class Heartbeat:
     """The heartbeats of one association."""
 
@@ -101,7 +67,8 @@ class Heartbeat:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._turns: ProbeTurns | None = None  # made for the first path that is to be verified
+        #: The paths that were verified last, when each was probed, and when the next one may be.
+        self._turns: tuple[tuple[Path, float, float], ...] = ()
         self._requested: tuple[int, ...] = ()  # paths whose next answer the user waits for
         self._late: tuple[tuple[int, bytes], ...] = ()  # paths and answers that can't leave for them yet, one each
 
@@ -114,23 +81,40 @@ class Heartbeat:
         """Probe a path: in its turn where it needs verification (section 5.4), else one period after `since` (section
         8.3).
         """
-        now = self._context.now
-        paths = self._context.paths
         if not path.route.local:  # no turn is taken; `insist` follows
             return
-        if path.state is UNCONFIRMED and path is paths.data_path():
+        if path.state is UNCONFIRMED and path is self._context.paths.data_path():
             self._schedule(path, 0.0)  # nothing goes on without, and its errors count for the association
         elif path.state is UNCONFIRMED and path.error_count <= path.settings.max_retrans:
-            if self._turns is None:
-                self._turns = ProbeTurns(self._context.paths)
-            self._schedule(path, self._turns.reserve(path, now))
+            self._schedule(path, self.take_turn(path))
         else:
-            self._schedule(path, max(since + self._delay(path) - now, 0.0))
+            self._schedule(path, max(since + self._delay(path) - self._context.now, 0.0))
+
+    def take_turn(self, path: Path) -> float:
+        """Return the seconds until an UNCONFIRMED path may be probed: in each RTO, HB.Max.Burst of them are (section
+        5.4).
+
+        Turns are given in the order in which they are asked for, so that no path waits for ever; what was removed
+        before its turn had come had none, so that no address waits for those that came and went before it. The RTO is
+        that of the path probed, which is less once it has answered.
+        """
+        begin = now = self._context.now
+        turns: list[tuple[Path, float, float]] = []
+        for other, turn, following in self._turns:
+            if turn <= now:
+                following = min(following, turn + other.rto.rto / _HB_MAX_BURST)
+                if following <= now:
+                    continue
+            elif other is path or self._context.paths.find(other.route.address) is not other:
+                continue
+            turns.append((other, turn, following))
+            begin = max(begin, following)
+        turns.append((path, begin, begin + path.rto.rto / _HB_MAX_BURST))
+        self._turns = tuple(turns)
+        return begin - now
 
     def configure(self, config: Config) -> None:
-        """Take other settings for all paths, but for what was set for one of them. `ValueError` if these don't go
-        together.
-        """
+        """Take other settings for all paths, but for what was set for one of them. `ValueError` if these don't fit."""
         context = self._context
         intervals = [path.settings.heartbeat_interval for path in context.paths.paths]
         context.paths.configure(config)
@@ -145,9 +129,7 @@ class Heartbeat:
         self._follow(path, interval)
 
     def _follow(self, path: Path, interval: float | None) -> None:
-        """Heed new settings: HB.interval (section 8.3 A to C) begins now, if it was another one, and by other
-        thresholds the path may have another state.
-        """
+        """Let another HB.interval begin now (section 8.3 A to C), and other thresholds decide on the path's state."""
         judge(self._context, path)
         is_waiting = path.state is UNCONFIRMED or path.heartbeat_nonce
         if path.settings.heartbeat_interval != interval and self._context.state in HEARTBEATS_IN and not is_waiting:
@@ -155,9 +137,7 @@ class Heartbeat:
             self.watch(path, self._context.now)
 
     def probe_again(self, path: Path) -> bytes:
-        """Return a HEARTBEAT that proves an UNCONFIRMED address, to travel beside a COOKIE ACK (section 5.4): the one
-        that is under way once more, or a fresh one.
-        """
+        """Return the HEARTBEAT under way, or a fresh one, to prove an address beside a COOKIE ACK (section 5.4)."""
         if not path.heartbeat_nonce:
             return self._make(path)
         return control.pack_heartbeat(_INFO.pack(path.path_id, path.heartbeat_nonce))
@@ -174,11 +154,11 @@ class Heartbeat:
     def stop(self) -> None:
         """Probe nothing and await nothing any more: the association is shutting down or gone."""
         for path in self._context.paths.paths:
-            self._forget(path)
+            self.forget_path(path, path)
 
     def insist(self, path: Path) -> None:
-        """Probe a path again that could not be probed; and at once, if nothing goes on before it is verified. And
-        answer the peer there, if that was not possible either.
+        """Probe a path that could not be probed, and answer the peer there; at once if nothing goes on before it is
+        verified.
         """
         context = self._context
         if path.route.local:
@@ -189,9 +169,7 @@ class Heartbeat:
             self.watch(path, context.now)
 
     def on_refused(self, path: Path) -> None:
-        """Send a HEARTBEAT at once, as ICMP says that nobody takes packets at the peer's UDP port. Who sent that is not
-        known: the answer tells whether it is true.
-        """
+        """Send a HEARTBEAT at once, whose answer tells if what ICMP says is true: nobody is at the peer's UDP port."""
         if self._context.state not in HEARTBEATS_IN or path.state is UNCONFIRMED:
             return
         if path.heartbeat_nonce:
@@ -201,9 +179,6 @@ class Heartbeat:
 
     def forget_path(self, path: Path, successor: Path) -> None:
         """Probe a path that is no more no longer; whoever waits for an answer from there hears that there is none."""
-        self._forget(path)
-
-    def _forget(self, path: Path) -> None:
         self._context.timers.stop(_key(path))
         path.heartbeat_nonce = b""
         if self._late:
@@ -310,9 +285,7 @@ class Heartbeat:
         return control.pack_heartbeat(_INFO.pack(path.path_id, path.heartbeat_nonce))
 
     def _answered(self, info: bytes) -> Path | None:
-        """Return the path whose HEARTBEAT this answers. Section 5.4: only the nonce that was sent to that very address
-        counts.
-        """
+        """Return the path whose HEARTBEAT this answers: by the nonce that was sent to that address (section 5.4)."""
         if len(info) != _INFO.size:
             return None
         path_id, nonce = _INFO.unpack(info)

@@ -96,8 +96,7 @@ class RandomAddressChunks:
         paths = script.association.path_manager
         assert 1 <= len(paths.paths) <= MAX_PEER_ADDRESSES
         assert len(paths.by_id) <= MAX_PEER_ADDRESSES + 1
-        turns = script.association._parts.heartbeat._turns
-        assert turns is None or len(turns._turns) <= 2 * MAX_PEER_ADDRESSES
+        assert len(script.association._parts.heartbeat._turns) <= 2 * MAX_PEER_ADDRESSES
         assert len(script.association.context.timers._deadlines) <= 2 * MAX_PEER_ADDRESSES + 12
         data = script.association._parts.data
         asconf = data.asconf if data is not None else None

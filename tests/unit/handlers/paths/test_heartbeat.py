@@ -7,14 +7,27 @@ from collections.abc import Callable
 import pytest
 
 from asyncsctp.config import Config
-from asyncsctp.handlers.paths.heartbeat import ProbeTurns, heartbeat_delay
+from asyncsctp.handlers.paths.heartbeat import Heartbeat, heartbeat_delay
 from asyncsctp.path_state import ACTIVE, INACTIVE, POTENTIALLY_FAILED, UNCONFIRMED, PathState
+from asyncsctp.paths.path import Path
 from asyncsctp.timers import NEVER
 
 from ..conftest import PEER, Bench
 
 OTHERS = ("192.0.2.3", "192.0.2.4")
 MakeBench = Callable[..., Bench]
+
+
+class Turns:
+    """The heartbeats of a bench at any time."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.context = bench.context
+        self._heartbeat = Heartbeat(bench.context)
+
+    def take(self, path: Path, now: float) -> float:
+        self.context.now = now
+        return self._heartbeat.take_turn(path)
 
 
 @pytest.mark.parametrize(
@@ -51,27 +64,27 @@ def test_the_time_to_the_next_one_grows_with_the_back_off(make_bench: MakeBench)
 
 
 def test_probes_of_unconfirmed_addresses_take_turns(make_bench: MakeBench) -> None:
-    paths = make_bench(Config(rto_initial=1.0), addresses=(PEER, *OTHERS)).context.paths
-    turns = ProbeTurns(paths)
-    assert [turns.reserve(path, 10.0) for path in paths.paths] == [0.0, 1.0, 2.0]
-    assert turns.reserve(paths.paths[0], 11.0) == 2.0, "behind the last of them"
-    assert turns.reserve(paths.paths[0], 50.0) == 0.0
+    turns = Turns(make_bench(Config(rto_initial=1.0), addresses=(PEER, *OTHERS)))
+    paths = turns.context.paths
+    assert [turns.take(path, 10.0) for path in paths.paths] == [0.0, 1.0, 2.0]
+    assert turns.take(paths.paths[0], 11.0) == 2.0, "behind the last of them"
+    assert turns.take(paths.paths[0], 50.0) == 0.0
 
 
 def test_a_turn_that_has_not_come_is_given_back_when_it_is_asked_for_anew(make_bench: MakeBench) -> None:
-    paths = make_bench(Config(rto_initial=1.0), addresses=(PEER, *OTHERS)).context.paths
-    turns = ProbeTurns(paths)
+    turns = Turns(make_bench(Config(rto_initial=1.0), addresses=(PEER, *OTHERS)))
+    paths = turns.context.paths
     for path in paths.paths:
-        turns.reserve(path, 0.0)
-    assert turns.reserve(paths.paths[2], 0.0) == 2.0
+        turns.take(path, 0.0)
+    assert turns.take(paths.paths[2], 0.0) == 2.0
 
 
 def test_a_probe_that_was_answered_takes_no_longer_than_its_path(make_bench: MakeBench) -> None:
     """By then its RTO is that of what was measured, which may be much less than RTO.Initial."""
-    paths = make_bench(Config(rto_initial=3.0, rto_min=0.5), addresses=(PEER, *OTHERS)).context.paths
-    turns = ProbeTurns(paths)
+    turns = Turns(make_bench(Config(rto_initial=3.0, rto_min=0.5), addresses=(PEER, *OTHERS)))
+    paths = turns.context.paths
     first, second, third = paths.paths
-    assert turns.reserve(first, 10.0) == 0.0
+    assert turns.take(first, 10.0) == 0.0
     first.on_rtt(0.01, 10.01)
-    assert turns.reserve(second, 10.1) == pytest.approx(0.4)
-    assert turns.reserve(third, 10.1) == pytest.approx(3.4)
+    assert turns.take(second, 10.1) == pytest.approx(0.4)
+    assert turns.take(third, 10.1) == pytest.approx(3.4)
