@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from ..udp.datagram import DatagramError
 from .clock import Clock, DeadlockError, SimulationError, TimeLimitError
-from .host import Address, Host, Port, Receiver
+from .host import Address, Datagram, Host, Port, Receiver
 from .link import Crossing, Link, LinkSettings, PacketOutcome
 from .nat import Nat, Refusal
-from .network import Datagram, Network, PacketRecord, PortUnreachableError, run
+from .network import Network, PacketRecord, PortUnreachableError, run
 from .pair import CoreEndpoint, Simulation
 from .schedulers import check_scheduler
 from .sctp_nat import Binding, SctpNat

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final, Protocol, final
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, final
 
 if TYPE_CHECKING:
     from .clock import Clock
@@ -34,6 +34,18 @@ def normal(address: str) -> str:
 def family(address: str) -> int:
     """Return 4 or 6."""
     return 6 if ":" in address else 4
+
+
+class Datagram(NamedTuple):
+    """A datagram as its sender handed it to the network."""
+
+    time: float  #: when it was sent, in virtual seconds
+    source: Address
+    destination: Address
+    data: bytes
+    ecn_capable: bool
+    fragment: bool = False  #: whether IP may cut it up for a link with a small mtu
+    dscp: int = -1  #: the code point that its sender chose for it; -1: that of the socket
 
 
 class Receiver(Protocol):
@@ -89,7 +101,8 @@ class Port:
             raise OSError(errno.EAFNOSUPPORT, f"{destination[0]} can't be reached from {local}")
         if local not in self.host.addresses:
             raise OSError(errno.EINVAL, f"{self.host.name} has no address {local} any more")  # as Linux says it
-        self.host.transmit((local, self.number), destination, data, ecn_capable, fragment, dscp)
+        source = (local, self.number)
+        self.host.transmit(Datagram(self.host.clock.now, source, destination, data, ecn_capable, fragment, dscp))
 
     def arrive(self, data: bytes, source: Address, congestion_experienced: bool, local: str = "") -> None:
         """Take a datagram that came to this address; it is handed over with all others of this instant."""
@@ -126,9 +139,7 @@ class Host:
 
     __slots__ = ("_next_port", "_ports", "addresses", "clock", "name", "on_addresses", "transmit")
 
-    def __init__(
-        self, name: str, clock: Clock, transmit: Callable[[Address, Address, bytes, bool, bool, int], None]
-    ) -> None:
+    def __init__(self, name: str, clock: Clock, transmit: Callable[[Datagram], None]) -> None:
         self.name = name
         self.addresses: list[str] = []
         self.clock = clock

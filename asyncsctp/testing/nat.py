@@ -95,8 +95,6 @@ class Translator:
 class _Mapping:
     """One inside address and port, its port outside, and whom it has written to."""
 
-    __slots__ = ("inside", "outside_port", "peers", "used_at")
-
     def __init__(self, inside: Address, outside_port: int, now: float) -> None:
         self.inside = inside
         self.outside_port = outside_port

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, TypeVar, final
 
 from ..udp.datagram import DatagramError
 from .clock import Clock
-from .host import Address, Host, family, normal
+from .host import Address, Datagram, Host, family, normal
 from .link import Link, LinkSettings, PacketOutcome
 from .nat import Nat, Realms, Translator
 from .sctp_nat import SctpNat
@@ -28,23 +28,12 @@ T = TypeVar("T")
 _NEARBY: Final = 0.001  # seconds from a NAT to the hosts behind it, for what it says itself
 _HEADERS: Final = {4: 28, 6: 48}  # IP and UDP
 _QUOTED: Final = {4: 520, 6: 1184}  # payload that an ICMP message of 576 (RFC 1812) or 1280 bytes (RFC 4443) quotes
+#: What ICMP and ICMPv6 say, how the system calls it, and what stands in the error.
 _ICMP: Final = {
-    PacketOutcome.UNREACHABLE: {4: (3, 1), 6: (1, 3)},
-    PacketOutcome.NO_PORT: {4: (3, 3), 6: (1, 4)},
-    PacketOutcome.TOO_BIG: {4: (3, 4), 6: (2, 0)},
+    PacketOutcome.UNREACHABLE: ({4: (3, 1), 6: (1, 3)}, errno.EHOSTUNREACH, "there is no host {0}"),
+    PacketOutcome.NO_PORT: ({4: (3, 3), 6: (1, 4)}, errno.ECONNREFUSED, "nobody listens at {0} port {1}"),
+    PacketOutcome.TOO_BIG: ({4: (3, 4), 6: (2, 0)}, errno.EMSGSIZE, "a datagram to {0} was too long for a path of {2}"),
 }
-
-
-class Datagram(NamedTuple):
-    """A datagram as its sender handed it to the network."""
-
-    time: float  #: when it was sent, in virtual seconds
-    source: Address
-    destination: Address
-    data: bytes
-    ecn_capable: bool
-    fragment: bool = False  #: whether IP may cut it up for a link with a small mtu
-    dscp: int = -1  #: the code point that its sender chose for it; -1: that of the socket
 
 
 class PacketRecord(NamedTuple):
@@ -158,14 +147,8 @@ class Network:
         Between addresses behind the same NAT nothing is translated. An outside address of one NAT may be inside
         another. See `Nat` for the rest.
         """
-        nat = Nat(
-            normal(outside),
-            frozenset(map(normal, inside)),
-            idle_timeout=idle_timeout,
-            filtering=filtering,
-            symmetric=symmetric,
-            hairpin=hairpin,
-        )
+        nat = Nat(normal(outside), frozenset(map(normal, inside)), idle_timeout=idle_timeout, hairpin=hairpin)
+        nat.filtering, nat.symmetric = filtering, symmetric
         self._realms.add(nat)
         return nat
 
@@ -235,20 +218,12 @@ class Network:
 
     def send(self, source: Address, destination: Address, data: bytes, *, ecn_capable: bool = False) -> None:
         """Send a datagram as if `source` had, whether or not there is such a host: for attackers and accidents."""
-        self._transmit((normal(source[0]), source[1]), (normal(destination[0]), destination[1]), data, ecn_capable)
+        ends = (normal(source[0]), source[1]), (normal(destination[0]), destination[1])
+        self._transmit(Datagram(self.now, *ends, data, ecn_capable))
 
     # The way of a datagram
 
-    def _transmit(
-        self,
-        source: Address,
-        destination: Address,
-        data: bytes,
-        ecn_capable: bool,
-        fragment: bool = False,
-        dscp: int = -1,
-    ) -> None:
-        datagram = Datagram(self.now, source, destination, data, ecn_capable, fragment, dscp)
+    def _transmit(self, datagram: Datagram) -> None:
         verdict = self.on_datagram(datagram) if self.on_datagram is not None else None
         if verdict is False:
             self._note(datagram, PacketOutcome.DROPPED)
@@ -333,17 +308,10 @@ class Network:
         """Tell the sender by ICMP, after the delay of the way back."""
         destination = datagram.destination
         version = family(destination[0])
-        icmp, quoted = _ICMP[outcome][version], datagram.data[: _QUOTED[version]]
-        error: DatagramError
-        if outcome is PacketOutcome.NO_PORT:
-            text = f"nobody listens at {destination[0]} port {destination[1]}"
-            error = PortUnreachableError(errno.ECONNREFUSED, text, destination, icmp=icmp, quoted=quoted)
-        elif outcome is PacketOutcome.TOO_BIG:
-            text = f"a datagram to {destination[0]} was too long for a path of {mtu} bytes"
-            error = DatagramError(errno.EMSGSIZE, text, destination, mtu=mtu, icmp=icmp, quoted=quoted)
-        else:
-            text = f"there is no host {destination[0]}"
-            error = DatagramError(errno.EHOSTUNREACH, text, destination, icmp=icmp, quoted=quoted)
+        icmp, code, text = _ICMP[outcome]
+        kind = PortUnreachableError if outcome is PacketOutcome.NO_PORT else DatagramError
+        quoted = datagram.data[: _QUOTED[version]]
+        error = kind(code, text.format(*destination, mtu), destination, mtu=mtu, icmp=icmp[version], quoted=quoted)
         back = self._link(destination[0], datagram.source[0])
         if not back.is_cut:
             self.clock.after(back.settings.delay, partial(self._tell, origin, destination, error))

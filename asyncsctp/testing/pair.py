@@ -42,8 +42,6 @@ class CoreEndpoint(Protocol):
 class _DrivenEndpoint:
     """An endpoint, its ports, and what watches it."""
 
-    __slots__ = ("check", "endpoint", "on_error", "ports", "udp_port")
-
     def __init__(
         self,
         endpoint: CoreEndpoint,
@@ -57,31 +55,41 @@ class _DrivenEndpoint:
         self.on_error = on_error
         self.ports: dict[str, Port] = {}
 
+    def flush(self, now: float) -> None:
+        """Flush the endpoint, send its outbox, and check it."""
+        self.endpoint.flush(now)
+        for run in self.endpoint.outbox.take():
+            port = self.ports[run.route.local]
+            peer = (run.route.address, run.route.udp_port)
+            for datagram in run.packets:
+                with suppress(OSError):  # its address has been taken away
+                    port.send(datagram, peer, ecn_capable=run.ecn_capable, dscp=run.dscp)
+        if self.check is not None:
+            self.check(self.endpoint)
+
 
 @final
 class _Inlet:
     """The receiver at one local address of an endpoint (`host.Receiver`)."""
 
-    __slots__ = ("_driven", "_local", "_simulation")
-
-    def __init__(self, simulation: Simulation, driven: _DrivenEndpoint, local: str) -> None:
-        self._simulation = simulation
+    def __init__(self, network: Network, driven: _DrivenEndpoint, local: str) -> None:
+        self._network = network
         self._driven = driven
         self._local = local
 
     def receive(self, datagrams: list[bytes], source: Address, congestion_experienced: bool) -> None:
         route = Route(self._local, *source)
-        now = self._simulation.now
+        now = self._network.now
         for datagram in datagrams:
             self._driven.endpoint.receive(datagram, route, now, congestion_experienced)
 
     def batch_done(self) -> None:
-        self._simulation.flush_one(self._driven)
+        self._driven.flush(self._network.now)
 
     def error(self, destination: Address, error: OSError) -> None:
         if self._driven.on_error is not None:
             self._driven.on_error(Route(self._local, *destination), error)
-            self._simulation.flush_one(self._driven)
+            self._driven.flush(self._network.now)
 
 
 @final
@@ -138,7 +146,7 @@ class Simulation:
         if host is None:
             raise ValueError(f"no host of the network has the address {address}")
         driven = self._find(endpoint)
-        driven.ports[address] = host.bind(address, driven.udp_port, _Inlet(self, driven, address))
+        driven.ports[address] = host.bind(address, driven.udp_port, _Inlet(self.network, driven, address))
 
     def remove(self, endpoint: CoreEndpoint) -> None:
         """Take an endpoint away, without a word to anybody: its host has crashed. Its UDP ports are free again."""
@@ -150,7 +158,7 @@ class Simulation:
     def flush(self) -> None:
         """Send what the endpoints have to send now; every step begins with it."""
         for driven in self._driven:
-            self.flush_one(driven)
+            driven.flush(self.now)
 
     def step(self) -> bool:
         """Let the next thing happen: one event of the network, or one endpoint's expiry. False when there is none."""
@@ -179,19 +187,6 @@ class Simulation:
             self.flush()
         self.network.clock.advance(until)
 
-    def flush_one(self, driven: _DrivenEndpoint) -> None:
-        """Flush one endpoint and send its outbox. Internal."""
-        endpoint = driven.endpoint
-        endpoint.flush(self.now)
-        for run in endpoint.outbox.take():
-            port = driven.ports[run.route.local]
-            peer = (run.route.address, run.route.udp_port)
-            for datagram in run.packets:
-                with suppress(OSError):  # its address has been taken away
-                    port.send(datagram, peer, ecn_capable=run.ecn_capable, dscp=run.dscp)
-        if driven.check is not None:
-            driven.check(endpoint)
-
     def _find(self, endpoint: CoreEndpoint) -> _DrivenEndpoint:
         for driven in self._driven:
             if driven.endpoint is endpoint:
@@ -219,6 +214,6 @@ class Simulation:
         for driven in self._driven:
             if driven.endpoint.next_expiry <= clock.now:
                 driven.endpoint.expire(clock.now)
-                self.flush_one(driven)
+                driven.flush(self.now)
                 return True
         return True

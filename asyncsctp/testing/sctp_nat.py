@@ -58,8 +58,6 @@ class Binding(NamedTuple):
 class _Entry:
     """A binding, when it was last used, and whether the inside has used its remote tag."""
 
-    __slots__ = ("binding", "is_used", "used_at")
-
     def __init__(self, binding: Binding, now: float) -> None:
         self.binding = binding
         self.is_used = False

@@ -144,14 +144,6 @@ def _text(info: bytes) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in shown)
 
 
-def _stream(info: bytes) -> str:
-    return str(_u32(info) >> 16)
-
-
-def _tsn(info: bytes) -> str:
-    return f"TSN {_u32(info)}"
-
-
 def _ports(info: bytes) -> str:
     ports = _u32(info)
     return f"{ports & 0xFFFF} instead of {ports >> 16}"
@@ -175,11 +167,6 @@ def _missing(info: bytes) -> str:
         raise Malformed(f"{len(info)} bytes can't list {count} missing parameters")
     kinds = unpack_from(f"!{min(count, MAX_SHOWN)}H", info, tlv.U32.size)
     return ", ".join(f"{kind:#06x}{_PARAMETERS.get(kind, '')}" for kind in kinds)
-
-
-def _chunk(info: bytes) -> str:
-    # Only its header has to be there: peers may cut what they return.
-    return f"type {_u32(info) >> 24:#04x}"
 
 
 def _parameters(info: bytes) -> str:
@@ -212,15 +199,16 @@ def _u32(info: bytes) -> int:
 
 #: How each cause is named, and what its information adds.
 _CAUSES: Final[dict[int, tuple[str, Callable[[bytes], str] | None]]] = {
-    constants.CAUSE_INVALID_STREAM: ("invalid stream identifier", _stream),
+    constants.CAUSE_INVALID_STREAM: ("invalid stream identifier", lambda info: str(_u32(info) >> 16)),
     constants.CAUSE_MISSING_PARAMETER: ("missing mandatory parameter", _missing),
     constants.CAUSE_STALE_COOKIE: ("stale cookie", _staleness),
     constants.CAUSE_OUT_OF_RESOURCE: ("out of resource", None),
     constants.CAUSE_UNRESOLVABLE_ADDRESS: ("unresolvable address", _addresses),
-    constants.CAUSE_UNRECOGNIZED_CHUNK: ("unrecognized chunk", _chunk),
+    # Of the chunk only its header has to be there: peers may cut what they return.
+    constants.CAUSE_UNRECOGNIZED_CHUNK: ("unrecognized chunk", lambda info: f"type {_u32(info) >> 24:#04x}"),
     constants.CAUSE_INVALID_PARAMETER: ("invalid mandatory parameter", None),
     constants.CAUSE_UNRECOGNIZED_PARAMETERS: ("unrecognized parameters", _parameters),
-    constants.CAUSE_NO_USER_DATA: ("no user data", _tsn),
+    constants.CAUSE_NO_USER_DATA: ("no user data", lambda info: f"TSN {_u32(info)}"),
     constants.CAUSE_COOKIE_WHILE_SHUTTING_DOWN: ("cookie received while shutting down", None),
     constants.CAUSE_RESTART_NEW_ADDRESSES: ("restart of an association with new addresses", _addresses),
     constants.CAUSE_USER_ABORT: ("user-initiated abort", _text),

@@ -10,7 +10,7 @@ import pytest
 import asyncsctp
 from asyncsctp import AssociationAborted, AssociationRefused, Config, EndOfStream, State
 from asyncsctp.testing import Network
-from asyncsctp.testing.network import Datagram
+from asyncsctp.testing.host import Datagram
 from asyncsctp.wire.constants import SHUTDOWN_COMPLETE
 
 A, B, Z = "10.0.0.1", "10.0.0.2", "10.0.0.9"

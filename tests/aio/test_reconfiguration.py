@@ -13,7 +13,7 @@ import asyncsctp
 from asyncsctp import Config, EndOfStream, ReconfigError, StreamReader, StreamWriter
 from asyncsctp.events import Event, StreamsAdded, StreamsReset, TsnsReset
 from asyncsctp.testing import Network
-from asyncsctp.testing.network import Datagram
+from asyncsctp.testing.host import Datagram
 from asyncsctp.wire.constants import RE_CONFIG
 
 

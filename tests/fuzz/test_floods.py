@@ -17,7 +17,7 @@ from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.paths.route import Route
-from asyncsctp.testing.network import Datagram
+from asyncsctp.testing.host import Datagram
 from asyncsctp.wire import control
 from asyncsctp.wire.constants import COOKIE_ECHO, FLAG_TAG_REFLECTED, INIT, INIT_ACK
 from asyncsctp.wire.init import Init, pack_init

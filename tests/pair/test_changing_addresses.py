@@ -12,7 +12,7 @@ from asyncsctp.events import PeerAddressChanged
 from asyncsctp.handlers.request import Ticket
 from asyncsctp.path_state import PathState
 from asyncsctp.testing import LinkSettings
-from asyncsctp.testing.network import Datagram
+from asyncsctp.testing.host import Datagram
 from asyncsctp.wire.constants import HEARTBEAT_ACK
 
 CONFIG = Config(dynamic_addresses=True, rto_initial=0.5, rto_min=0.2, heartbeat_interval=1.0, max_retrans=30)

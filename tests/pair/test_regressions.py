@@ -11,7 +11,7 @@ from support.pair import A_PORT, UDP_PORT, Z_PORT, Pair
 from asyncsctp.config import Config
 from asyncsctp.errors import SCTPError
 from asyncsctp.paths.route import Route
-from asyncsctp.testing.network import Datagram
+from asyncsctp.testing.host import Datagram
 from asyncsctp.timers import T3_RTX, timer_key
 from asyncsctp.wire.constants import DATA
 from asyncsctp.wire.packet import Seal

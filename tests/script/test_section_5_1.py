@@ -32,7 +32,7 @@ from asyncsctp.events import AssociationUp
 from asyncsctp.handlers.state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, ESTABLISHED
 from asyncsctp.path_state import PathState
 from asyncsctp.testing import LinkSettings
-from asyncsctp.testing.network import Datagram
+from asyncsctp.testing.host import Datagram
 from asyncsctp.wire import causes, control, tlv
 from asyncsctp.wire.constants import (
     ABORT,

@@ -43,7 +43,7 @@ from asyncsctp.handlers.state import (
 )
 from asyncsctp.path_state import PathState
 from asyncsctp.testing import LinkSettings
-from asyncsctp.testing.network import Datagram
+from asyncsctp.testing.host import Datagram
 from asyncsctp.wire import causes, control
 from asyncsctp.wire.constants import (
     ABORT,

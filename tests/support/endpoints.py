@@ -28,7 +28,7 @@ from asyncsctp.handlers.state import (
 from asyncsctp.path_state import PathState
 from asyncsctp.paths.route import Route
 from asyncsctp.testing import LinkSettings, Network
-from asyncsctp.testing.network import Datagram
+from asyncsctp.testing.host import Datagram
 from asyncsctp.testing.pair import Simulation
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import COOKIE_ACK, COOKIE_ECHO, FLAG_BEGIN, FLAG_END, HEARTBEAT, HEARTBEAT_ACK, INIT_ACK

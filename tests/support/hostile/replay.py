@@ -21,7 +21,7 @@ from asyncsctp.handlers.state import CLOSED
 from asyncsctp.outbound.message import LIMITED, TIMED, Terms
 from asyncsctp.paths.route import Route
 from asyncsctp.testing import LinkSettings
-from asyncsctp.testing.network import Datagram
+from asyncsctp.testing.host import Datagram
 from asyncsctp.wire.constants import (
     ABORT,
     ASCONF,

@@ -11,7 +11,7 @@ from asyncsctp.config import Config
 from asyncsctp.errors import AsconfError, AssociationTimeout
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
 from asyncsctp.testing import LinkSettings
-from asyncsctp.testing.network import Datagram
+from asyncsctp.testing.host import Datagram
 from asyncsctp.wire import tlv
 from asyncsctp.wire.constants import (
     ASCONF,

@@ -9,7 +9,7 @@ from asyncsctp.errors import AssociationClosed, ReconfigError
 from asyncsctp.handlers.request import Ticket
 from asyncsctp.handlers.state import ESTABLISHED
 from asyncsctp.testing import LinkSettings
-from asyncsctp.testing.network import Datagram
+from asyncsctp.testing.host import Datagram
 from asyncsctp.wire import tlv
 from asyncsctp.wire.constants import COMMON_HEADER_SIZE, RE_CONFIG
 from asyncsctp.wire.packet import checksum_ok
