@@ -347,34 +347,29 @@ class OutstandingQueue:
 
     # Messages with terms (RFC 3758 section 3.5).
 
-    def abandon(self, terms: Terms) -> list[int]:
-        """Treat all chunks of a message that have left as finally acknowledged (A2, A3).
+    def abandon(self, record: SentPacket) -> bool:
+        """Let a record count as acknowledged for good; return True if it was the earliest outstanding of its path."""
+        path_id = record.path_id
+        if record.state == IN_FLIGHT:
+            self._uncount(record)
+        self.user_bytes -= record.user_bytes
+        record.state = ABANDONED
+        record.body = b""
+        record.user_bytes = 0
+        if self._timed[path_id] is record:
+            self._timed[path_id] = None
+        if self._earliest[path_id] is not record:
+            return False
+        self._earliest[path_id] = self._next_outstanding(path_id, record.last_tsn + 1)
+        return True
 
-        Of one that has not left completely the next TSN stands for the rest: it tells the receiver that no more comes.
-        Return the paths whose earliest outstanding chunk was among them.
-        """
-        paths: list[int] = []
-        for record in terms.records:
-            path_id = record.path_id
-            if record.state == IN_FLIGHT:
-                self._uncount(record)
-            self.user_bytes -= record.user_bytes
-            record.state = ABANDONED
-            record.body = b""
-            record.user_bytes = 0
-            if self._timed[path_id] is record:
-                self._timed[path_id] = None
-            if self._earliest[path_id] is record:
-                self._earliest[path_id] = self._next_outstanding(path_id, record.last_tsn + 1)
-                if path_id not in paths:
-                    paths.append(path_id)
-        if terms.state != LEFT:
-            rest = SentPacket(self.next_tsn, self.next_tsn, b"", 0, 0, 0.0)
-            rest.message = terms.message
-            rest.state = ABANDONED
-            self.records.append(rest)
-            self.next_tsn += 1
-        return paths
+    def abandon_rest(self, message: OutboundMessage | None) -> None:
+        """Let the next TSN stand for what has not left of an abandoned message: it says that no more comes."""
+        rest = SentPacket(self.next_tsn, self.next_tsn, b"", 0, 0, 0.0)
+        rest.message = message
+        rest.state = ABANDONED
+        self.records.append(rest)
+        self.next_tsn += 1
 
     def renumber(self, sids: Iterable[int]) -> None:
         """Note that the numbers of these streams begin anew with the next TSN (RFC 6525 section 5.2.2)."""

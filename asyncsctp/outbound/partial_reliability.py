@@ -1,7 +1,13 @@
-"""Which messages are given up, and when (RFC 3758 sections 3.5 and 4, RFC 7496 section 3).
+"""Partial reliability: which messages are given up, and when (RFC 3758 section 4, RFC 7496 section 3), and what the
+sender does then (RFC 3758 section 3.5):
 
-Knows the policies, and how to take a message out of the send queue and of what is outstanding at once. Timers, and the
-chunk that tells the peer of it, are in `handlers.data.abandonment`.
+* A1: the Advanced.Peer.Ack.Point, how far the peer need not wait for anything.
+* A2 and A3: all chunks of a message are abandoned together, as if they were acknowledged (`abandon`).
+* A4: each SACK moves the point (C1, C2, `advance_peer_ack_point`). If it is above the cumulative TSN a FORWARD TSN is
+  due (C3, `forward_tsn_due`), which says what of which stream is skipped (C4, `forward_tsn`).
+* C5 and A5: while the peer has not answered it (`is_unanswered`) a timer runs, and its end sends it again. This is not
+  a path's T3-rtx, which runs for data, but one of its own, with the RTO of the path that the chunk took; it is started
+  in `handlers.data.abandonment`, which also sends the chunk, and tells the user.
 """
 
 from __future__ import annotations
@@ -10,7 +16,8 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Final, final
 
-from ..wire.constants import FLAG_UNORDERED
+from ..wire.constants import FLAG_UNORDERED, MASK_16, MASK_32
+from ..wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
 from .message import (
     ABANDONED,
     ACKED,
@@ -30,6 +37,7 @@ from .outstanding import OutstandingQueue
 from .send_queue import SendQueue
 
 _FEW: Final = 64
+_FIXED_SIZE: Final = 8  # of both chunks; each entry adds 4 bytes, or 8
 
 
 @final
@@ -65,9 +73,25 @@ class _Heap:
 
 @final
 class PartialReliability:
-    """The messages of one association that have a policy."""
+    """The messages of one association that have a policy.
 
-    __slots__ = ("_advanced_tsn", "_deadlines", "_leaving", "_outstanding", "_priorities", "_queue", "abandoned")
+    * `forward_tsn_due`: the peer is to be told of what it need not wait for (C3).
+    * `told_tsn`: the Advanced.Peer.Ack.Point that the peer was last told, -1 before.
+    * `abandoned`: by stream and policy, how many messages were abandoned before and after they had begun to leave (RFC
+      7496 section 4.3).
+    """
+
+    __slots__ = (
+        "_advanced_tsn",
+        "_deadlines",
+        "_leaving",
+        "_outstanding",
+        "_priorities",
+        "_queue",
+        "abandoned",
+        "forward_tsn_due",
+        "told_tsn",
+    )
 
     def __init__(self, queue: SendQueue, outstanding: OutstandingQueue) -> None:
         self._queue = queue
@@ -76,8 +100,8 @@ class PartialReliability:
         self._deadlines = _Heap()
         self._priorities = _Heap()
         self._leaving = _Heap()  # the same, where it is known that they have begun to leave
-        #: RFC 7496 section 4.3: by stream and policy, how many messages were abandoned before and after they had begun
-        #: to leave.
+        self.forward_tsn_due = False
+        self.told_tsn = -1
         self.abandoned: dict[tuple[int, int], tuple[int, int]] = {}
 
     def add(self, terms: Terms, order: int) -> None:
@@ -87,10 +111,34 @@ class PartialReliability:
         elif terms.policy == PRIORITY:
             self._priorities.push(-terms.bound, order, terms)
 
-    # RFC 3758 section 3.5.
+    # What the sender does (RFC 3758 section 3.5).
+
+    def abandon(self, terms: Terms, policy: int, reason: str) -> tuple[int, set[int]]:
+        """Give a message up, whole, wherever its chunks are (A2, A3). `policy` is what it is counted under.
+
+        Return how many user bytes leave the send buffer, and the paths whose earliest outstanding data was abandoned.
+        """
+        outstanding = self._outstanding
+        sid = terms.message.sid if terms.message is not None else 0
+        sent = terms.state != WAITING
+        before = outstanding.user_bytes
+        released = self._queue.withdraw(terms) if terms.state in (WAITING, BEGUN) else 0
+        paths = {record.path_id for record in terms.records if outstanding.abandon(record)}
+        released += before - outstanding.user_bytes
+        if terms.state == BEGUN:
+            outstanding.abandon_rest(terms.message)
+        unsent_count, sent_count = self.abandoned.get((sid, policy), (0, 0))
+        self.abandoned[sid, policy] = (unsent_count, sent_count + 1) if sent else (unsent_count + 1, sent_count)
+        terms.finish(reason)
+        if sent:
+            self.advance_peer_ack_point()
+        return released, paths
 
     def advance_peer_ack_point(self) -> int:
-        """Move the Advanced.Peer.Ack.Point on over abandoned chunks (C1, C2), and return it."""
+        """Move the Advanced.Peer.Ack.Point on over abandoned chunks (C1, C2), and return it.
+
+        A FORWARD TSN is due if that is news for the peer (C3).
+        """
         outstanding = self._outstanding
         if outstanding.cumulative_tsn > self._advanced_tsn:
             self._advanced_tsn = outstanding.cumulative_tsn
@@ -100,14 +148,23 @@ class PartialReliability:
             if record.state != ABANDONED:
                 break
             self._advanced_tsn = record.last_tsn
+        if self._advanced_tsn > max(outstanding.cumulative_tsn, self.told_tsn):
+            self.forward_tsn_due = True
         return self._advanced_tsn
 
-    def skipped(self, most: int) -> tuple[int, dict[tuple[int, bool], int]]:
-        """Return the new cumulative TSN to tell (C4), and by stream and `unordered` the highest number that it skips.
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the peer has not yet acknowledged what it was last told to skip (C5)."""
+        return self.told_tsn > self._outstanding.cumulative_tsn
 
-        There are at most so many entries; the TSN is lowered to where they end.
+    def forward_tsn(self, space: int, interleaving: bool) -> bytes:
+        """Return the FORWARD TSN, or I-FORWARD-TSN, to send, of at most `space` bytes (C4); nothing if none is due.
+
+        It has by stream, and by order, the highest number that it skips; the TSN is lowered to what fits.
         """
+        self.forward_tsn_due = False
         outstanding = self._outstanding
+        most = (space - _FIXED_SIZE) // (8 if interleaving else 4)
         numbers: dict[tuple[int, bool], int] = {}
         point = outstanding.cumulative_tsn
         renumbered = outstanding.renumbered
@@ -125,7 +182,14 @@ class PartialReliability:
                 break
             numbers[key] = message.terms.number
             point = record.last_tsn
-        return point, numbers
+        if point <= outstanding.cumulative_tsn:
+            return b""
+        self.told_tsn = point
+        if interleaving:
+            entries = [(sid, unordered, mid & MASK_32) for (sid, unordered), mid in numbers.items()]
+            return pack_i_forward_tsn(point & MASK_32, entries)
+        ordered = [(sid, ssn & MASK_16) for (sid, unordered), ssn in numbers.items() if not unordered]
+        return pack_forward_tsn(point & MASK_32, ordered)
 
     # The policies.
 
@@ -178,24 +242,6 @@ class PartialReliability:
         if leaving is not None and (waiting is None or leaving.bound > waiting.bound):
             terms = leaving
         return terms if terms is not None and terms.bound > than else None
-
-    def abandon(self, terms: Terms, policy: int, reason: str) -> tuple[int, list[int]]:
-        """Give a message up, whole, wherever its chunks are. `policy` is what it is counted under.
-
-        Return how many user bytes leave the send buffer, and the paths whose earliest outstanding data was abandoned.
-        """
-        queue = self._queue
-        message = terms.message
-        sid = message.sid if message is not None else 0
-        sent = terms.state != WAITING
-        before = self._outstanding.user_bytes
-        released = queue.withdraw(terms) if terms.state in (WAITING, BEGUN) else 0
-        paths = self._outstanding.abandon(terms) if sent else []
-        released += before - self._outstanding.user_bytes
-        unsent_count, sent_count = self.abandoned.get((sid, policy), (0, 0))
-        self.abandoned[sid, policy] = (unsent_count, sent_count + 1) if sent else (unsent_count + 1, sent_count)
-        terms.finish(reason)
-        return released, paths
 
 
 def _has_arrived(terms: Terms) -> bool:

@@ -1,8 +1,7 @@
 """Messages that are given up: FORWARD TSN to the peer, `SendFailed` to the user (RFC 3758 section 3.5, RFC 7496).
 
-It exists only once a message has a policy, or is withdrawn. Which messages are given up is decided by
-`outbound.partial_reliability`; the timers are here, and what the peer is told. The timer that rule C5 wants is not a
-path's T3-rtx but one of its own, with the RTO of the path that the chunk took: T3-rtx runs for data.
+It exists only once a message has a policy, or is withdrawn. The rules are those of `outbound.partial_reliability`; here
+they are carried out, with timers and paths.
 """
 
 from __future__ import annotations
@@ -17,14 +16,11 @@ from ...outbound.partial_reliability import PartialReliability
 from ...outbound.send_queue import SendQueue
 from ...paths.path import Path
 from ...timers import FORWARD_TSN_RTX, LIFETIME, T3_RTX, timer_key
-from ...wire.constants import MASK_16, MASK_32
-from ...wire.forward_tsn import pack_forward_tsn, pack_i_forward_tsn
 from ..context import Context
 from ..paths.reachability import OF_DATA
 from ..request import Retry
 from ..state import SENDS_DATA
 
-_FIXED_SIZE: Final = 8  # of both chunks; each entry adds 4 bytes, or 8
 _REASONS: Final = {
     RELIABLE: "it was withdrawn",
     TIMED: "its lifetime is over",
@@ -39,11 +35,9 @@ class Abandonment:
 
     __slots__ = (
         "_context",
-        "_due",
         "_interleaving",
         "_outstanding",
         "_sent_at",
-        "_sent_to",
         "_unanswered_at",
         "partial",
         "released",
@@ -57,9 +51,7 @@ class Abandonment:
         self.partial = PartialReliability(queue, outstanding)
         #: User bytes have left the send buffer since this was last set to False.
         self.released = False
-        self._due = False  # a FORWARD TSN leaves with the next flush
-        self._sent_to = -1  # the Advanced.Peer.Ack.Point that the peer was last told
-        self._sent_at = -inf
+        self._sent_at = -inf  # the last FORWARD TSN
         self._unanswered_at = -1  # the cumulative TSN when the timer was started
         #: Of the FORWARD TSN that the peer was last sent.
         self.retry = Retry(context, FORWARD_TSN_RTX, OF_DATA)
@@ -103,8 +95,6 @@ class Abandonment:
             context.tell_outcome(watcher, reason, None, terms.transmissions)
         context.statistics.messages_abandoned += 1
         self.released = True
-        if sent:
-            self._advance()
         return released
 
     # What the peer says.
@@ -118,24 +108,24 @@ class Abandonment:
             self.give_up(terms, terms.policy)
 
     def on_sack(self) -> None:
-        """Advance the point that the peer is told of (RFC 3758 section 3.5 C1 to C3).
+        """Advance the point that the peer is told of (RFC 3758 section 3.5 A4).
 
         A FORWARD TSN that a SACK does not know of is sent again once a round trip has passed.
         """
         context = self._context
         retry = self.retry
-        advanced_tsn = self._advance()
+        advanced_tsn = self.partial.advance_peer_ack_point()
         cumulative_tsn = self._outstanding.cumulative_tsn
         if cumulative_tsn > self._unanswered_at and context.timers.runs(FORWARD_TSN_RTX):
             retry.stop_timer()
             retry.on_answer()
-            if self._sent_to > cumulative_tsn:
+            if self.partial.is_unanswered:
                 self._start_timer()
         if advanced_tsn > cumulative_tsn:
             rto = retry.path.rto
             round_trip = rto.srtt if rto.measured else rto.rto
             if context.now - self._sent_at >= round_trip:
-                self._due = True
+                self.partial.forward_tsn_due = True
 
     # What time says.
 
@@ -157,7 +147,7 @@ class Abandonment:
 
     def on_t3(self, path_id: int) -> None:
         """Send a FORWARD TSN again that this path took, as its T3-rtx has run out (RFC 3758 section 3.5 A5)."""
-        if path_id == self.retry.path.path_id and self._sent_to > self._outstanding.cumulative_tsn:
+        if path_id == self.retry.path.path_id and self.partial.is_unanswered:
             self.retry.stop_timer()
             self._send_again()
 
@@ -172,38 +162,24 @@ class Abandonment:
 
     def flush(self) -> None:
         """Queue what is due for the peer."""
-        if self._due:
+        if self.partial.forward_tsn_due:
             self._send(self._context.paths.data_path())
-
-    def _advance(self) -> int:
-        advanced_tsn = self.partial.advance_peer_ack_point()
-        if advanced_tsn > max(self._outstanding.cumulative_tsn, self._sent_to):
-            self._due = True
-        return advanced_tsn
 
     def _send_again(self) -> None:
         self._send(self._context.paths.retransmit_path(self.retry.path.path_id))
 
     def _send(self, path: Path) -> None:
         context = self._context
-        self._due = False
-        space = path.payload - _FIXED_SIZE
-        point, skipped = self.partial.skipped(space // 8 if self._interleaving else space // 4)
-        if point <= self._outstanding.cumulative_tsn:
+        was_unanswered = self.partial.is_unanswered
+        chunk = self.partial.forward_tsn(path.payload, self._interleaving)
+        if not chunk:
             return
-        if self._interleaving:
-            entries = [(sid, unordered, mid & MASK_32) for (sid, unordered), mid in skipped.items()]
-            chunk = pack_i_forward_tsn(point & MASK_32, entries)
-        else:
-            ordered = [(sid, ssn & MASK_16) for (sid, unordered), ssn in skipped.items() if not unordered]
-            chunk = pack_forward_tsn(point & MASK_32, ordered)
         context.queue(chunk, path.path_id)
         context.statistics.forward_tsns_sent += 1
-        if self._sent_to > self._outstanding.cumulative_tsn:  # the one before is unanswered
+        if was_unanswered:
             self.retry.move(path)
         else:
             self.retry.begin(path)
-        self._sent_to = point
         self._sent_at = context.now
         if not context.timers.runs(FORWARD_TSN_RTX):
             self._start_timer()

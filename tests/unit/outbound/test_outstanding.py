@@ -291,7 +291,7 @@ def test_terms_find_what_has_left_of_their_message_and_no_more() -> None:
 def test_terms_pass_over_what_was_given_up() -> None:
     """Of that no chunk is kept, and nobody can tell whose it was."""
     queue = fragments((2, 1, b"be"), (3, 2, b"gone"), (0, 1, b"mid"))
-    queue.abandon(attached(queue, 2, 2))
+    assert not queue.abandon(attached(queue, 2, 2).records[0])
     terms = attached(queue, 1, -1, 0)
     assert [record.first_tsn for record in terms.records] == [1, 3]
 
@@ -319,7 +319,7 @@ def test_what_was_given_up_counts_for_nothing_whatever_the_peer_says_of_it() -> 
     queue = sent(1, 1, 1)
     terms = attached(queue, 2, 2)
     terms.policy = LIMITED
-    queue.abandon(terms)
+    assert not queue.abandon(terms.records[0])
     assert queue.in_flight == [2 * SIZE]
     assert queue.apply(0, ((2, 3),), 1.0).acked == [SIZE]
     summary = queue.apply(0, ((3, 3),), 2.0)

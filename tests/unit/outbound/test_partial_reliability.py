@@ -22,6 +22,7 @@ from asyncsctp.outbound.message import (
 from asyncsctp.outbound.outstanding import OutstandingQueue
 from asyncsctp.outbound.partial_reliability import PartialReliability
 from asyncsctp.schedulers import FirstComeFirstServed
+from asyncsctp.wire.forward_tsn import pack_forward_tsn
 from asyncsctp.wire.octets import Writer
 
 UNLIMITED = 1 << 30
@@ -144,7 +145,7 @@ def test_a_message_is_given_up_wherever_its_chunks_are(packets: int) -> None:
     bench = Bench()
     terms = bench.write(TIMED, 1.0, sid=3, size=1500)
     bench.leave(packets)
-    assert bench.partial.abandon(terms, TIMED, "too late") == (1500, [0] if packets else [])
+    assert bench.partial.abandon(terms, TIMED, "too late") == (1500, {0} if packets else set())
     assert (bench.queue.buffered, bench.outstanding.user_bytes, bench.outstanding.in_flight) == (0, 0, [0, 0])
     assert bench.partial.abandoned == {(3, TIMED): (0, 1) if packets else (1, 0)}
     assert (terms.state, terms.reason) == (DONE, "too late")
@@ -162,8 +163,10 @@ def test_the_peer_is_told_of_what_is_given_up_without_a_gap() -> None:
     assert bench.partial.advance_peer_ack_point() == 0
     bench.outstanding.apply(1, (), 1.0)
     assert bench.partial.advance_peer_ack_point() == 4
-    assert bench.partial.skipped(9) == (4, {(0, False): 1, (1, False): 1})
-    assert bench.partial.skipped(1) == (2, {(1, False): 0})  # section 3.5 C4: no more entries than fit
+    assert bench.partial.forward_tsn_due  # C3
+    assert bench.partial.forward_tsn(1000, False) == pack_forward_tsn(4, [(1, 1), (0, 1)])
+    assert bench.partial.is_unanswered
+    assert bench.partial.forward_tsn(15, False) == pack_forward_tsn(2, [(1, 0)])  # C4: no more entries than fit
 
 
 def test_numbers_of_before_a_reset_are_not_skipped() -> None:
@@ -175,7 +178,7 @@ def test_numbers_of_before_a_reset_are_not_skipped() -> None:
     bench.partial.abandon(before, LIMITED, "too often")
     bench.partial.abandon(other, LIMITED, "too often")
     bench.partial.advance_peer_ack_point()
-    assert bench.partial.skipped(9) == (2, {(2, False): 0})
+    assert bench.partial.forward_tsn(1000, False) == pack_forward_tsn(2, [(2, 0)])
 
 
 def test_messages_that_are_done_are_not_kept_until_their_lifetimes_end() -> None:
