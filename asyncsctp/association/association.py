@@ -24,6 +24,7 @@ from ..handlers.keyring import Keyring
 from ..handlers.notices import WRITABLE
 from ..handlers.paths import icmp
 from ..handlers.setup.cookie import OpenedCookie
+from ..handlers.setup.handshake import Handshake
 from ..handlers.setup.negotiation import Setup
 from ..handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, FORMING, State
 from ..handlers.streams.reconfig_requester import ReconfigRequester
@@ -49,7 +50,7 @@ from .user import AssociationUser
 class Association:
     """One association, without I/O and without a clock."""
 
-    __slots__ = ("_lifecycle", "_local_addresses", "_packetizer", "_parts", "_path", "_route", "context", "due", "user")
+    __slots__ = ("_authentication", "_lifecycle", "_packetizer", "_parts", "_path", "_route", "context", "due", "user")
 
     def __init__(
         self,
@@ -58,22 +59,22 @@ class Association:
         make_user: MakeUser,
         peer_port: int,
         tags: tuple[int, int],
-        local_addresses: Sequence[str],
         addresses: tuple[Sequence[str], Sequence[str]],
+        held_back: Sequence[str],
         udp_port: int,
         now: float,
     ) -> None:
-        """`tags` and `addresses` are ours and the peer's; of `local_addresses` some may be unknown to the peer yet."""
-        self._local_addresses = local_addresses
+        """`tags` and `addresses` are ours and the peer's; `held_back` are those of ours that it is told of later."""
         #: The path of the last packet that is to be believed where it came from, and the route that it took.
         self._path: Path | None = None
         self._route: Route | None = None
         self.due = NEVER  # when it is to be woken, as the endpoint noted it; see `Deadlines`
-        self.user = make_user(self)  # before anything happens
-        self._lifecycle = Lifecycle(self, self.user, shared, config, peer_port, tags, addresses, udp_port, now)
+        self.user = user = make_user(self)  # before anything happens
+        self._lifecycle = Lifecycle(self, user, shared, config, peer_port, tags, addresses, held_back, udp_port, now)
         self.context: Context = self._lifecycle.context
         self._parts: Parts = self._lifecycle.parts
         self._packetizer: Packetizer = Packetizer(self.context, shared.outbox)
+        self._authentication: Authentication | None = None  # made when the user first wants something of it
         self.context.path_users.append(self)
 
     @classmethod
@@ -90,12 +91,12 @@ class Association:
     ) -> Association:
         """Associate with the peer that has these addresses (RFC 9260 section 5.1 A)."""
         local, held_back = set_out_from(local_addresses, addresses[0], config.nat_support)
-        tags = shared.registry.new_tag(), 0
-        ours_and_theirs = local, addresses
+        tag = shared.registry.new_tag()
         make_user = (lambda _: user) if isinstance(user, AssociationUser) else user
-        association = cls(shared, config, make_user, port, tags, local_addresses, ours_and_theirs, udp_port, now)
+        association = cls(shared, config, make_user, port, (tag, 0), (local, addresses), held_back, udp_port, now)
         shared.registry.bind(association)
-        association._parts.associate(local_addresses, held_back)
+        handshake = association._parts.handshake = Handshake(association.context, local_addresses, tag)
+        handshake.associate()
         return association
 
     @classmethod
@@ -114,7 +115,7 @@ class Association:
         local = known_to_client(local_addresses, route.local, setup.disable_restart)
         tags = setup.local_tag, setup.peer_tag
         both = local, setup.addresses[:1]
-        association = cls(shared, config, make_user, setup.peer_port, tags, local_addresses, both, setup.udp_port, now)
+        association = cls(shared, config, make_user, setup.peer_port, tags, both, (), setup.udp_port, now)
         for address in setup.addresses[1:]:
             association.context.paths.add(address)
         association._path_from(route, True)
@@ -222,7 +223,9 @@ class Association:
     @property
     def authentication(self) -> Authentication:
         """The shared keys (RFC 4895); its verbs raise `ValueError` if authentication was not negotiated."""
-        return self._parts.open_authentication()
+        if self._authentication is None:
+            self._authentication = Authentication(self.context)
+        return self._authentication
 
     def deliver_parts(self, sid: int, wanted: bool) -> None:
         """Hand over messages of this stream in parts, if `wanted`, or whole (RFC 6458 section 6.1.7)."""
@@ -253,15 +256,20 @@ class Association:
         """Take in a packet with our tag from an address that we don't send to, and that may become one of those (RFC
         5061 section 5.2).
         """
-        parts = self._parts
-        path = parts.admit(datagram, route)
-        if path is None and not parts.hears(route.address) and not parts.is_last_word(datagram):
+        context, parts = self.context, self._parts
+        asconf, nat = parts.open_asconf(), parts.nat
+        path = None
+        if asconf is not None:
+            path = asconf.admit(datagram, route)
+        elif nat is not None and proves_source(context, datagram):
+            path = nat.admit(route)
+        if path is None and not parts.hears(route.address) and (nat is None or not nat.is_last_word(datagram)):
             parts.collision.on_unknown_source(datagram, route)
             return
-        self.context.statistics.packets_received += 1
-        process(parts, datagram, COMMON_HEADER_SIZE, path or self.context.paths.data_path(), route, marked)
-        if path is not None:
-            parts.release(path)
+        context.statistics.packets_received += 1
+        process(parts, datagram, COMMON_HEADER_SIZE, path or context.paths.data_path(), route, marked)
+        if path is not None and parts.data is not None and parts.data.asconf is not None:
+            parts.data.asconf.peers.discard(path)  # unless the packet has made its address the peer's
 
     def receive_reflected(self, kind: int, flags: int, value: bytes, route: Route, now: float) -> None:
         """Take in an ABORT or SHUTDOWN COMPLETE with the T bit, in a packet that bore the peer's own tag (section 8.5.1
@@ -354,8 +362,8 @@ class Association:
             if data.reconfig.awaits_user:
                 self._lifecycle.tell()
                 self._packetizer.flush(parts.data)
-        if parts.authentication is not None:
-            parts.authentication.advance()
+        if self._authentication is not None:
+            self._authentication.advance()
         if data is not None and data.sender.released:
             data.sender.released = False
             context.notices.append(WRITABLE)
@@ -408,7 +416,11 @@ class Association:
     def _terms(self, options: Mapping[str, Any], now: float) -> Terms:
         terms = Terms.from_options(options, now)
         if options.get("auth_key") is not None:
-            self._parts.assign_key(terms, options["auth_key"])
+            self.authentication.assign(terms, options["auth_key"])
+            # From the first on, all packets leave space for AUTH.
+            keyring, data = self.context.keyring, self._parts.data
+            if keyring is not None and data is not None and self.context.paths.reserve(keyring.size):
+                data.sender.measure()
         return terms
 
     def send_many(self, sid: int, messages: list[bytes], ppid: int, unordered: bool, immediate: bool) -> None:

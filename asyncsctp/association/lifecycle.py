@@ -36,27 +36,22 @@ from ..random_source import Random
 from ..timers import T3_RTX, timer_key
 from ..wire.packet import Seal
 from .outbox import Outbox
-from .parts import Parts
+from .parts import EstablishedData, Parts
 from .user import AssociationUser
 
 
 class Registry(Protocol):
-    """Who knows associations by their tags and addresses: the endpoint's directory."""
+    """Who knows associations by their tags and addresses: what `endpoint.directory.Directory` says of these methods."""
 
-    def bind(self, association: Any) -> None:
-        """Find the association by its `prefix` and the addresses of its peer, which are new or have changed."""
+    def bind(self, association: Any) -> None: ...
 
-    def unbind(self, association: Any) -> None:
-        """Forget an association that has ended."""
+    def unbind(self, association: Any) -> None: ...
 
-    def await_completion(self, association: Any) -> None:
-        """Let an association go when its place is wanted: it waits for nothing but SHUTDOWN COMPLETE."""
+    def await_completion(self, association: Any) -> None: ...
 
-    def find_peer(self, addresses: Sequence[str], port: int) -> Any:
-        """Return the association with a peer at this port of the first address that has one; None if none has."""
+    def find_peer(self, addresses: Sequence[str], port: int) -> Any: ...
 
-    def new_tag(self) -> int:
-        """Return a tag that no other association has, or had a short while ago (section 5.3.1)."""
+    def new_tag(self) -> int: ...
 
 
 @final
@@ -91,6 +86,7 @@ class Lifecycle:
         peer_port: int,
         tags: tuple[int, int],
         addresses: tuple[Sequence[str], Sequence[str]],
+        held_back: Sequence[str],
         udp_port: int,
         now: float,
     ) -> None:
@@ -105,42 +101,37 @@ class Lifecycle:
         self.context = Context(
             self, config, shared.random, (shared.port, peer_port), tags, addresses, udp_port, shared.budget, now
         )
-        self.parts = Parts(self.context, shared.cookies)
+        self.parts = Parts(self.context, shared.cookies, held_back)
 
-    # What handlers ask for (`handlers.context.Owner`).
+    # What handlers ask for: `handlers.context.Owner` says what each does.
 
     def change_tag(self, local_tag: int) -> None:
-        """Be found by another tag than before."""
         context = self.context
         context.local_tag = local_tag
         self.seal = Seal(context.peer_port, context.local_port, local_tag)
         self._registry.bind(self._association)
 
     def new_tag(self) -> int:
-        """Return a tag that nobody has."""
         return self._registry.new_tag()
 
     def rebind(self) -> None:
-        """Let the endpoint know of other addresses of the peer at the end of this step: more may change in it."""
         if not self._is_moved:
             self._is_moved = True
             self.context.notices.append(MOVED)
 
     def is_taken(self, address: str) -> bool:
-        """Return whether another association has a peer at this address and the same port (RFC 5062 section 2)."""
         setup = self.context.setup
         if setup is not None and setup.disable_restart:
             return False  # draft natsupp: a NAT in front of them makes them look alike
+        # RFC 5062 section 2: of two peers at one address and port one is not what it says.
         other = self._registry.find_peer((address,), self.context.peer_port)
         return other is not None and other is not self._association
 
     def add_path(self, path: Path) -> None:
-        """Make space for one more path, or what may become one, in the books of what is sent."""
         if self.parts.data is not None:
             self.parts.data.sender.add_path(path.path_id)
 
     def establish(self, setup: Setup) -> None:
-        """Enter ESTABLISHED (RFC 9260 section 5.1)."""
         self._establish(setup)
         context = self.context
         context.emit(AssociationUp(setup.outgoing_streams, setup.incoming_streams))
@@ -150,7 +141,6 @@ class Lifecycle:
             context.emit(AdaptationIndication(setup.adaptation))
 
     def restart(self, setup: Setup) -> None:
-        """Begin anew with a peer that has lost its state (RFC 9260 section 5.2.4 A)."""
         context = self.context
         is_ending = context.state is SHUTDOWN_PENDING or context.state is SHUTDOWN_SENT
         self.parts.heartbeat.stop()
@@ -173,31 +163,32 @@ class Lifecycle:
                 self._user.on_parts_aborted(sid)
 
     def end(self, error: SCTPError | None) -> None:
-        """Enter CLOSED; the user hears of it last."""
         context = self.context
         if context.state is CLOSED:
             return
         context.change(END)
-        self.parts.heartbeat.stop()
-        if self.parts.data is not None:
-            self.parts.data.sender.fail_all(error)
+        parts = self.parts
+        parts.heartbeat.stop()
+        if parts.data is not None:
+            parts.data.sender.fail_all(error)
         context.timers.stop_all()
         context.clear_control()
-        self.parts.end()
+        parts.handshake = None
+        if parts.data is not None:
+            parts.data.end("the association has ended")
+            parts.remains = parts.data.receiver.close()
+            parts.data = None
         context.emit(AssociationDown(error))
         self._registry.unbind(self._association)
 
     def data_pending(self) -> bool:
-        """Return whether user data waits to be sent or to be acknowledged."""
         return self.parts.data is not None and self.parts.data.sender.buffered > 0
 
     def await_completion(self) -> None:
-        """Tell user and endpoint that nothing is missing but the SHUTDOWN COMPLETE."""
         self.context.notices.append(COMPLETE)
         self._registry.await_completion(self._association)
 
     def is_timed(self, path: Path) -> bool:
-        """Return whether T3-rtx runs for this path, or has just run out."""
         data = self.parts.data
         if self.context.timers.runs(timer_key(T3_RTX, path.path_id)):
             return True
@@ -257,9 +248,14 @@ class Lifecycle:
         context.take_keys(setup)
         keyring = context.keyring
         context.paths.reserve(keyring.size if keyring is not None and keyring.covers_all else 0)
-        data = self.parts.establish(setup, self._user)
-        self.parts.heartbeat.start()
-        data.shutdown.start_autoclose()
+        parts = self.parts
+        parts.handshake = None
+        before = parts.data
+        if before is not None:
+            before.end("the peer restarted the association")
+        parts.data = EstablishedData(context, parts.heartbeat, setup, self._user, before)
+        parts.heartbeat.start()
+        parts.data.shutdown.start_autoclose()
         self._registry.bind(self._association)
-        if self.parts.nat is not None:
-            self.parts.nat.on_established()
+        if parts.nat is not None:
+            parts.nat.on_established()

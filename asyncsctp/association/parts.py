@@ -12,7 +12,6 @@ from typing import Any, Final, final
 from ..errors import AsconfError, AssociationClosed, ReconfigError
 from ..handlers.addresses.asconf_responder import AsconfResponder
 from ..handlers.addresses.nat_support import NatSupport
-from ..handlers.auth import Authentication, proves_source
 from ..handlers.context import Context
 from ..handlers.data.ecn import Ecn
 from ..handlers.data.receiver import DataReceiver
@@ -27,12 +26,8 @@ from ..handlers.shutdown import Shutdown
 from ..handlers.streams.reconfig_responder import ReconfigResponder
 from ..inbound.budget import Remains
 from ..inbound.reassembly import Recipient
-from ..outbound.message import Terms
-from ..paths.path import Path
-from ..paths.route import Route
 from ..wire.constants import DATA, I_DATA
 from ..wire.serial import Numbering, unwrap_upwards
-from ..wire.tlv import Malformed
 
 #: What was negotiated, as far as chunk types come with it.
 HAS_ECN: Final = 1
@@ -138,18 +133,20 @@ class EstablishedData:
 class Parts:
     """Who does what in one association. What is not needed, or was not negotiated, is None."""
 
-    __slots__ = ("authentication", "collision", "context", "data", "handshake", "heartbeat", "nat", "remains")
+    __slots__ = ("collision", "context", "data", "handshake", "heartbeat", "nat", "remains")
 
-    def __init__(self, context: Context, cookies: CookieJar) -> None:
+    def __init__(self, context: Context, cookies: CookieJar, held_back: Sequence[str]) -> None:
+        """`held_back`: our addresses that the peer is told of once the association is up (natsupp section 6.6)."""
         self.context = context
         self.heartbeat = Heartbeat(context)
         context.path_users.append(self.heartbeat)
         self.collision = Collision(context, cookies, self.heartbeat)
-        self.nat = NatSupport(context, self.heartbeat, self.open_asconf) if context.config.nat_support else None
+        self.nat: NatSupport | None = None
+        if context.config.nat_support:
+            self.nat = NatSupport(context, self.heartbeat, self.open_asconf, held_back)
         self.handshake: Handshake | None = None  # while we set the association up
         self.data: EstablishedData | None = None  # from the end of the handshake to that of the association
         self.remains: Remains | None = None  # after the end: what came and is still to be read
-        self.authentication: Authentication | None = None  # made when the user first wants something of it
 
     @property
     def established(self) -> EstablishedData:
@@ -158,23 +155,6 @@ class Parts:
         if data is None:
             raise AssociationClosed(f"the association carries no data in state {self.context.state.value}")
         return data
-
-    def associate(self, local_addresses: Sequence[str], held_back: tuple[str, ...]) -> None:
-        """Begin to set the association up, from our side; the addresses held back are for later (natsupp section
-        6.6).
-        """
-        if self.nat is not None:
-            self.nat.held_back = held_back
-        self.handshake = Handshake(self.context, local_addresses, self.context.local_tag)
-        self.handshake.associate()
-
-    def establish(self, setup: Setup, recipient: Recipient) -> EstablishedData:
-        """Make what carries user data, in place of what the handshake needed or of what there was before a restart."""
-        self.handshake = None
-        if self.data is not None:
-            self.data.end("the peer restarted the association")
-        self.data = EstablishedData(self.context, self.heartbeat, setup, recipient, self.data)
-        return self.data
 
     def open_asconf(self) -> AsconfResponder | None:
         """Return what changes addresses (RFC 5061); None if it was not negotiated, or the association is not up."""
@@ -194,56 +174,9 @@ class Parts:
             raise AsconfError("changing addresses (RFC 5061) was not negotiated, or the association is not up")
         return asconf
 
-    def open_authentication(self) -> Authentication:
-        """Return the shared keys, for the user (RFC 4895)."""
-        if self.authentication is None:
-            self.authentication = Authentication(self.context)
-        return self.authentication
-
-    def assign_key(self, terms: Terms, key_id: int) -> None:
-        """Let a message with these terms be authenticated with this key. `ValueError` if there is no such key.
-
-        From the first on, all packets leave space for AUTH.
-        """
-        self.open_authentication().assign(terms, key_id)
-        keyring = self.context.keyring
-        if keyring is not None and self.data is not None and self.context.paths.reserve(keyring.size):
-            self.data.sender.measure()
-
     def hears(self, address: str) -> bool:
         """Return whether packets are taken from this address of the peer, which nothing is sent to."""
         setup = self.context.setup
         if setup is None and self.handshake is not None:
             setup = self.handshake.setup
         return setup is not None and setup.hears(address)
-
-    # Paths that come and go.
-
-    def admit(self, datagram: bytes, route: Route) -> Path | None:
-        """Return a path for a packet with our tag from an address that isn't the peer's, if that may become it; call
-        `release` once the packet has been processed.
-        """
-        asconf = self.open_asconf()
-        if asconf is not None:
-            return asconf.admit(datagram, route)
-        return self.nat.admit(route) if self.nat is not None and proves_source(self.context, datagram) else None
-
-    def is_last_word(self, datagram: bytes) -> bool:
-        """Return whether a packet with our tag is to be taken wherever it came from, as it ends the association."""
-        try:
-            return self.nat is not None and self.nat.is_last_word(datagram)
-        except Malformed:
-            return False
-
-    def release(self, path: Path) -> None:
-        """Forget a path that `admit` gave, unless the packet has made its address the peer's."""
-        if self.data is not None and self.data.asconf is not None:
-            self.data.asconf.peers.discard(path)
-
-    def end(self) -> None:
-        """End all conversations, as the association has ended: nothing is sent or received any more."""
-        self.handshake = None
-        if self.data is not None:
-            self.data.end("the association has ended")
-            self.remains = self.data.receiver.close()
-            self.data = None

@@ -37,24 +37,30 @@ _LAST_WORDS: Final = (constants.ABORT, constants.SHUTDOWN_ACK, constants.SHUTDOW
 class NatSupport:
     """NATs, as one association sees them."""
 
-    __slots__ = ("_context", "_newcomer", "_open_asconf", "_peers", "_recovery", "held_back")
+    __slots__ = ("_context", "_newcomer", "_held_back", "_open_asconf", "_peers", "_recovery")
 
     def __init__(
-        self, context: Context, heartbeat: Heartbeat, open_asconf: Callable[[], AsconfResponder | None]
+        self,
+        context: Context,
+        heartbeat: Heartbeat,
+        open_asconf: Callable[[], AsconfResponder | None],
+        held_back: Sequence[str],
     ) -> None:
-        """`open_asconf` gives what changes addresses; None if that was not negotiated, or while it can't be used."""
+        """`open_asconf` gives what changes addresses; None if that was not negotiated, or while it can't be used.
+
+        `held_back`: our addresses that the peer is told of once the association is up (section 6.6).
+        """
         self._context = context
         self._peers = PeerAddresses(context, heartbeat)
         self._open_asconf = open_asconf
         self._recovery: Ticket | None = None
         self._newcomer: Path | None = None  # an address that the peer may have moved to
-        #: Our addresses that the peer is told of once the association is up (section 6.6).
-        self.held_back: tuple[str, ...] = ()
+        self._held_back = held_back
 
     def on_established(self) -> None:
         """Tell the peer of our other addresses, each through a NAT of its own (section 6.6)."""
-        held_back = self.held_back
-        self.held_back = ()
+        held_back = self._held_back
+        self._held_back = ()
         asconf = self._open_asconf()
         if asconf is None:
             return
@@ -153,11 +159,12 @@ class NatSupport:
         if setup is None or not setup.disable_restart:
             return False
         at, end = constants.COMMON_HEADER_SIZE, len(datagram)
-        if end - at > tlv.HEADER_SIZE and datagram[at] == constants.AUTH:
-            at = tlv.item(datagram, at, end)[1] + 3 & -4
-        if end - at < tlv.HEADER_SIZE:
+        try:
+            if end - at > tlv.HEADER_SIZE and datagram[at] == constants.AUTH:
+                at = tlv.item(datagram, at, end)[1] + 3 & -4
+            first16, value_end = tlv.item(datagram, at, end)
+        except tlv.Malformed:
             return False
-        first16, value_end = tlv.item(datagram, at, end)
         return first16 >> 8 in _LAST_WORDS and not first16 & 0xFF and value_end + 3 & -4 >= end
 
     def flush(self) -> None:
