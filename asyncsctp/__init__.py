@@ -13,7 +13,7 @@ from . import _source as _source  # isort: skip  # first: it decides whether wha
 
 from . import congestion, schedulers
 from .aio.api import connect, open_endpoint, run, serve
-from .aio.association import Association
+from .aio.association import Abandoned, Association, Negotiated, Path
 from .aio.driver import EventStream
 from .aio.endpoint import Endpoint
 from .aio.outlet import PartsOptions, SendOptions
@@ -21,7 +21,6 @@ from .aio.processes.workers import WorkerGroup, WorkerSlot
 from .aio.reader import Message, Part, StreamReader
 from .aio.receipts import Delivery, Receipt
 from .aio.server import Server
-from .aio.snapshots import Abandoned, Negotiated, Path
 from .aio.writer import StreamWriter
 from .config import Config, LiveChanges, PathChanges
 from .errors import (

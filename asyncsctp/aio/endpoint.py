@@ -20,14 +20,14 @@ from ..association.association import Association as Core
 from ..checks import check_int
 from ..config import Config
 from ..endpoint.endpoint import Endpoint as CoreEndpoint
-from ..errors import AssociationClosed
+from ..errors import AssociationClosed, SCTPError
 from ..paths.route import normalize
 from ..statistics import EndpointStatistics
 from ..udp.transport import simulated
-from ..wire.constants import UDP_PORT
-from .addresses.address_book import AddressBook
+from ..wire.constants import MASK_16, UDP_PORT
+from .addresses.address_book import AddressBook, unicast
 from .addresses.auto_asconf import AutoAsconf
-from .addresses.dynamic_addresses import DynamicAddresses, add_to_all, remove_from_all
+from .addresses.dynamic_addresses import DynamicAddresses
 from .addresses.resolve import Opening, peer_candidates, race
 from .association import Association
 from .driver import Driver
@@ -41,17 +41,7 @@ from .session import Session
 OnAccept = Callable[[Association], object]
 
 _BACKLOG: Final = 128
-_FIRST_FREE_PORT: Final = 49152
-_LAST_PORT: Final = 65535
-
-
-def _free_port(udp_port: int) -> int:
-    """Return an SCTP port that nobody at our address is likely to have: that of a UDP port which the system found free.
-
-    Peers tell associations from one address apart by the SCTP port (draft udp-encaps-cons section 4), and endpoints in
-    other processes of this host have the same address.
-    """
-    return udp_port or secrets.choice(range(_FIRST_FREE_PORT, _LAST_PORT + 1))
+_FREE_PORTS: Final = range(49152, 65536)
 
 
 @final
@@ -155,19 +145,23 @@ class Endpoint:
         on_accept: OnAccept | None = None,
     ) -> Endpoint:
         """Bind the sockets. `OSError` if that fails, `ValueError` or `TypeError` for wrong arguments."""
-        check_port("port", port)
-        check_port("udp_port", udp_port)
+        check_int("port", port, 0, MASK_16)
+        check_int("udp_port", udp_port, 0, MASK_16)
         sharing = membership or Membership()
         loop = asyncio.get_running_loop()
         if udp_port:
             await give_way(loop, udp_port)
         engine = Engine(loop, config, sharing.open_socket)
         await engine.sockets.bind(tuple(map(normalize, local_addrs)), udp_port)
+        # A port that nobody at our address is likely to have, as that of a UDP port which the system found free: peers
+        # tell associations from one address apart by it (draft udp-encaps-cons section 4), and endpoints in other
+        # processes of this host have the same address.
+        free_port = secrets.choice(_FREE_PORTS) if udp_port else engine.sockets.udp_port
         endpoint = cls(
             engine,
             config,
             sharing,
-            port=port or _free_port(engine.sockets.udp_port if udp_port == 0 else 0),
+            port=port or free_port,
             listening=listening,
             limit=limit,
             on_accept=on_accept,
@@ -228,7 +222,17 @@ class Endpoint:
         if it is no unicast address, `NotImplementedError` where processes share the port, `AssociationClosed` once the
         endpoint is closed.
         """
-        await add_to_all(self._addresses, self._dynamic_addresses(), addr)
+        book, address = self._addresses, unicast("addr", addr)
+        book.check_open()
+        if address in book.addresses:
+            raise ValueError(f"{address} is an address of the endpoint already")
+        await book.share(address)
+        asked = []
+        for each in self._dynamic_addresses():
+            if each.lacks(address):
+                with suppress(SCTPError, ValueError):  # it has ended meanwhile, or can't be asked
+                    asked.append((each.session, await each.add(address)))
+        await asyncio.gather(*(session.answered(ticket) for session, ticket in asked))
 
     async def remove_local_address(self, addr: str) -> None:
         """Use an address no more. Waits as `add_local_address`; associations that can't do without, or whose peers
@@ -236,7 +240,20 @@ class Endpoint:
 
         `ValueError` if the endpoint does not have it, or it is the last one; `AssociationClosed` once it is closed.
         """
-        await remove_from_all(self._addresses, self._dynamic_addresses(), addr)
+        book, address = self._addresses, unicast("addr", addr)
+        book.check_open()
+        if address not in book.addresses:
+            known = ", ".join(book.addresses)
+            raise ValueError(f"addr must be one of the endpoint's addresses ({known}), not {addr!r}")
+        if len(book.addresses) == 1:
+            raise ValueError(f"{address} is the last address of the endpoint")
+        book.unshare(address)
+        asked = []
+        for each in self._dynamic_addresses():
+            if address in each.addresses and each.can_change and len(each.addresses) > 1:
+                with suppress(SCTPError, ValueError):  # it can't be asked, or can't do without
+                    asked.append((each.session, each.remove(address)))
+        await asyncio.gather(*(session.answered(ticket) for session, ticket in asked))
 
     def is_closing(self) -> bool:
         """Return whether it takes no more associations from peers."""
@@ -269,8 +286,8 @@ class Endpoint:
         """Make one attempt at an association with the peer that has these addresses."""
         if self._is_closed:
             raise AssociationClosed("the endpoint has been closed")
-        check_port("port", port, 1)
-        check_port("udp_port", udp_port, 1)
+        check_int("port", port, 1, MASK_16)
+        check_int("udp_port", udp_port, 1, MASK_16)
         engine = self._engine
         settings = config or self._config
         if settings.recv_buffer > self._config.recv_buffer:
@@ -436,8 +453,3 @@ def _hand_over(association: Association, on_accept: OnAccept) -> None:
     except Exception:
         association.abort()
         raise
-
-
-def check_port(name: str, number: object, lowest: int = 0) -> None:
-    """Raise `TypeError` or `ValueError` for what is no port."""
-    check_int(name, number, lowest, _LAST_PORT)

@@ -6,12 +6,9 @@ by `handlers.addresses`. Where addresses follow those of the machine, `auto_asco
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
-from contextlib import suppress
 from typing import Final, final
 
-from ...errors import AsconfError, SCTPError
+from ...errors import AsconfError
 from ...handlers.request import Ticket
 from ...handlers.state import ESTABLISHED
 from ...paths.route import in_scope, is_ipv4, is_source_for
@@ -161,38 +158,3 @@ class DynamicAddresses:
         for address in self._book.shared:
             if self.lacks(address):
                 self.add_bound(address)
-
-
-# What the endpoint is given or loses is for all associations.
-
-
-async def add_to_all(book: AddressBook, associations: Iterable[DynamicAddresses], addr: str) -> None:
-    """Do what `Endpoint.add_local_address` says."""
-    address = unicast("addr", addr)
-    book.check_open()
-    if address in book.addresses:
-        raise ValueError(f"{address} is an address of the endpoint already")
-    await book.share(address)
-    asked = []
-    for each in associations:
-        if each.lacks(address):
-            with suppress(SCTPError, ValueError):  # it has ended meanwhile, or can't be asked
-                asked.append((each.session, await each.add(address)))
-    await asyncio.gather(*(session.answered(ticket) for session, ticket in asked))
-
-
-async def remove_from_all(book: AddressBook, associations: Iterable[DynamicAddresses], addr: str) -> None:
-    """Do what `Endpoint.remove_local_address` says."""
-    address = unicast("addr", addr)
-    book.check_open()
-    if address not in book.addresses:
-        raise ValueError(f"addr must be one of the endpoint's addresses ({', '.join(book.addresses)}), not {addr!r}")
-    if len(book.addresses) == 1:
-        raise ValueError(f"{address} is the last address of the endpoint")
-    book.unshare(address)
-    asked = []
-    for each in associations:
-        if address in each.addresses and each.can_change and len(each.addresses) > 1:
-            with suppress(SCTPError, ValueError):  # it can't be asked, or can't do without
-                asked.append((each.session, each.remove(address)))
-    await asyncio.gather(*(session.answered(ticket) for session, ticket in asked))
