@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Unpack, final
 
@@ -317,7 +317,7 @@ class Association(Protocol, metaclass=_Quiet):
         if not self._session.ended:
             self._core.shutdown(self._session.engine.now())
             self._session.flush()
-        await self._wait_ended_or(self._give_up)
+        await self._wait_ended(abort=True)
 
     def abort(self, reason: bytes = b"") -> None:
         """End at once, and tell the peer (RFC 9260 section 9.1); what was not delivered is lost. Nothing after the end.
@@ -343,13 +343,22 @@ class Association(Protocol, metaclass=_Quiet):
         while not session.ended and not session.is_complete:
             await session.changes.wait()
         # The peer may be gone, and T2-shutdown takes minutes to say so.
-        await self._wait_ended_or(self._leave)
+        await self._wait_ended(abort=False)
         if session.error is not None:
             raise session.closed_error()
 
-    async def _wait_ended_or(self, give_up: Callable[[], None]) -> None:
-        """Wait for the end; call `give_up` if it has not come after `Config.close_timeout` seconds."""
+    async def _wait_ended(self, *, abort: bool) -> None:
+        """Wait for the end. After `Config.close_timeout` seconds end gracefully if nothing is missing but the peer's
+        last word; if more is, `abort`, or wait on.
+        """
         session = self._session
+
+        def give_up() -> None:
+            if not session.ended and session.core.leave(session.engine.now()):
+                session.flush()
+            if abort:
+                session.abort(b"")
+
         if not session.ended:
             limit = session.engine.loop.call_later(self.config.close_timeout, give_up)
             try:
@@ -357,17 +366,6 @@ class Association(Protocol, metaclass=_Quiet):
             finally:
                 limit.cancel()
         await session.wait_ended()
-
-    def _give_up(self) -> None:
-        """End gracefully if nothing is missing but the peer's last word; else abort."""
-        self._leave()
-        self.abort()
-
-    def _leave(self) -> None:
-        """End gracefully if nothing is missing but the peer's last word."""
-        session = self._session
-        if not session.ended and session.core.leave(session.engine.now()):
-            session.flush()
 
     def is_closing(self) -> bool:
         """Return whether the association takes no more messages: it is shutting down, or has ended."""

@@ -95,7 +95,13 @@ class Engine:
         if self._is_stopped or (self.sockets.full and self.sockets.is_full):
             return
         self._send()
-        self._arm()
+        # The one handle for all timers is only moved to an earlier time, and looks again if it is too soon.
+        when = self.core.next_expiry
+        if when < self._handle_at:
+            if self._handle is not None:
+                self._handle.cancel()
+            self._handle_at = when
+            self._handle = self.loop.call_at(when + self._slack, self._expire)
 
     def _send(self) -> None:
         self._unflushed = 0
@@ -118,15 +124,6 @@ class Engine:
     def _flush_written(self) -> None:
         self._flush_handle = None
         self.flush()
-
-    def _arm(self) -> None:
-        """Set the one handle for all timers. It is only moved to an earlier time, and looks again if it is too soon."""
-        when = self.core.next_expiry
-        if when < self._handle_at:
-            if self._handle is not None:
-                self._handle.cancel()
-            self._handle_at = when
-            self._handle = self.loop.call_at(when + self._slack, self._expire)
 
     def _expire(self) -> None:
         self._handle = None

@@ -16,6 +16,12 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 Pair = Callable[..., AbstractAsyncContextManager[tuple[asyncsctp.Association, asyncsctp.Association]]]
 
 
+async def echo(association: asyncsctp.Association) -> None:
+    """Send each message back on its stream: a handler for `serve`."""
+    async for message in association:
+        await association.send(message.data, stream=message.stream, ppid=message.ppid)
+
+
 @pytest.fixture(params=["asyncio", "asyncio-debug", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Run:
     """Runs a coroutine on one of the loops, and ends one that hangs: a minute is no measure of speed."""

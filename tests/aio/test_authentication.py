@@ -14,12 +14,9 @@ from asyncsctp.testing import Network
 from asyncsctp.wire import tlv
 from asyncsctp.wire.constants import COOKIE_ECHO, DATA
 
+from .conftest import echo
+
 KEYED = Config(auth=True, auth_chunks=frozenset({DATA}), auth_keys={1: b"one"}, auth_active_key=1)
-
-
-async def echo(association: asyncsctp.Association) -> None:
-    async for message in association:
-        await association.send(message.data, stream=message.stream)
 
 
 def run(

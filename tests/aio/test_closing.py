@@ -20,15 +20,10 @@ from support.ports import free_udp_port
 import asyncsctp
 from asyncsctp import AssociationAborted, AssociationRefused, AssociationTimeout, Config
 
-from .conftest import Run
+from .conftest import Run, echo
 
 A, Z, Z2 = "127.0.0.1", "127.0.0.3", "127.0.0.4"
 QUICK = Config(rto_initial=0.05, rto_min=0.05, rto_max=0.1, init_max_retrans=1)
-
-
-async def echo(association: asyncsctp.Association) -> None:
-    async for message in association:
-        await association.send(message.data)
 
 
 async def ask(association: asyncsctp.Association) -> None:

@@ -15,12 +15,7 @@ from support.ports import free_udp_port
 import asyncsctp
 from asyncsctp import AssociationAborted, AssociationClosed, AssociationRefused, AssociationTimeout, Config, State
 
-from .conftest import Run
-
-
-async def echo(association: asyncsctp.Association) -> None:
-    async for message in association:
-        await association.send(message.data, stream=message.stream, ppid=message.ppid)
+from .conftest import Run, echo
 
 
 async def ask(association: asyncsctp.Association, data: bytes = b"?") -> None:

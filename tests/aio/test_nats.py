@@ -23,6 +23,8 @@ from asyncsctp.wire.constants import CAUSE_PORT_COLLISION, INIT, INIT_ACK, PARAM
 from asyncsctp.wire.init import pack_init
 from asyncsctp.wire.packet import Seal, read_header
 
+from .conftest import echo
+
 # As in the draft's section 8: the client and its neighbour behind NATs, and the server.
 A, A2 = "10.0.0.1", "10.1.0.1"
 NEIGHBOUR, NEIGHBOUR2 = "10.0.0.7", "10.1.0.7"
@@ -60,11 +62,6 @@ def simulated(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
 
 
 plain_and_with_all = pytest.mark.parametrize("config", [PLAIN, CONFIG], ids=["plain", "with all"])
-
-
-async def echo(assoc: asyncsctp.Association) -> None:
-    async for message in assoc:
-        await assoc.send(message.data)
 
 
 def served(*addresses: str, config: Config = CONFIG) -> Opening[asyncsctp.Server]:

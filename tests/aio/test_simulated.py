@@ -14,10 +14,7 @@ from asyncsctp import AssociationDown, AssociationTimeout, Config, PathChanged, 
 from asyncsctp.testing import Datagram, DatagramError, Network
 from asyncsctp.wire.constants import SHUTDOWN_COMPLETE
 
-
-async def echo(association: asyncsctp.Association) -> None:
-    async for message in association:
-        await association.send(message.data, stream=message.stream)
+from .conftest import echo
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -15,11 +15,6 @@ from ...tables import NOTHING
 from ..engine import Engine
 
 
-def ours(core: Core) -> tuple[str, ...]:
-    """Return the addresses that an association's packets may leave from."""
-    return core.path_manager.local.sources
-
-
 def unicast(name: str, address: object) -> str:
     """Return an address in its one spelling. `TypeError` or `ValueError` names the argument that we can't have."""
     if not isinstance(address, str):
@@ -42,7 +37,7 @@ class AddressBook:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._holders: dict[str, set[Core]] = NOTHING
-        self._lock: asyncio.Lock | None = None  # two may want the same
+        self._lock = asyncio.Lock()  # two may want the same
         #: What became an address of all associations after the endpoint was opened, whether a socket was needed for it,
         #: or there was one for all addresses of the machine.
         self.shared: tuple[str, ...] = ()
@@ -108,7 +103,7 @@ class AddressBook:
 
     def users(self, address: str) -> list[Core]:
         """Return the associations that have this address."""
-        return [core for core in self._engine.core.associations if address in ours(core)]
+        return [core for core in self._engine.core.associations if address in core.path_manager.local.sources]
 
     def release(self, address: str, core: Core) -> None:
         """Close the socket, unless it has other users: this association has the address no more, or never got it."""
@@ -125,8 +120,6 @@ class AddressBook:
             self.release(address, core)
 
     async def _bind(self, address: str) -> None:
-        if self._lock is None:
-            self._lock = asyncio.Lock()
         async with self._lock:
             await self._engine.sockets.add(address)
 

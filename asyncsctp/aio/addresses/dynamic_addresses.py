@@ -13,7 +13,7 @@ from ...handlers.request import Ticket
 from ...handlers.state import ESTABLISHED
 from ...paths.route import in_scope, is_ipv4, is_source_for
 from ..session import Session
-from .address_book import AddressBook, ours, unicast
+from .address_book import AddressBook, unicast
 
 
 @final
@@ -31,7 +31,7 @@ class DynamicAddresses:
     @property
     def addresses(self) -> tuple[str, ...]:
         """Our addresses that its packets leave from."""
-        return ours(self.session.core)
+        return self.session.core.path_manager.local.sources
 
     # The user calls, through `Association`.
 
