@@ -484,7 +484,7 @@ _EXPIRE: Final[dict[int, Callable[[Parts, int], None]]] = {
     timers.T5_GUARD: lambda parts, _: parts.established.shutdown.expire_t5(),
     timers.AUTOCLOSE: lambda parts, _: parts.established.shutdown.expire_autoclose(),
     timers.HEARTBEAT_TIMER: lambda parts, path_id: parts.heartbeat.expire(path_id),
-    timers.DELAYED_ACK: lambda parts, _: parts.established.receiver.acknowledger.expire_delayed_ack(),
+    timers.DELAYED_ACK: lambda parts, _: parts.established.receiver.acknowledger.force(),
     timers.LIFETIME: lambda parts, _: parts.established.sender.expire_lifetimes(),
     timers.FORWARD_TSN_RTX: lambda parts, _: parts.established.sender.expire_forward_tsn(),
     timers.WINDOW_PROBE: lambda parts, _: parts.established.sender.expire_window_probe(),

@@ -16,28 +16,9 @@ from ...path_state import PathState
 from ...paths.path import Path
 from ...paths.route import Route, in_scope, is_ipv4, is_translatable, normalize
 from ...timers import T4_RTO
-from ...wire import causes
-from ...wire.asconf import (
-    ANY_IPV4,
-    ANY_IPV6,
-    WILDCARDS,
-    Response,
-    pack_asconf,
-    pack_disable_restart,
-    pack_request,
-    pack_vtags,
-    read_asconf_ack,
-)
-from ...wire.constants import (
-    ASCONF,
-    CAUSE_ILLEGAL_ASCONF_ACK,
-    CAUSE_UNRECOGNIZED_CHUNK,
-    CAUSE_UNRECOGNIZED_PARAMETERS,
-    MASK_32,
-    PARAM_ADD_ADDRESS,
-    PARAM_DELETE_ADDRESS,
-    PARAM_SET_PRIMARY,
-)
+from ...wire import asconf, causes, constants
+from ...wire.asconf import ANY_IPV4, ANY_IPV6, WILDCARDS, Response
+from ...wire.constants import MASK_32, PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS, PARAM_SET_PRIMARY
 from ...wire.serial import ahead
 from ..context import Context
 from ..paths.reachability import OF_REQUESTS
@@ -48,52 +29,30 @@ from .peer_addresses import PeerAddresses
 
 #: The states in which ASCONF and ASCONF-ACK are sent (section 5.1.1 C4).
 PERMITTED: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT})
-_ASCONF: Final = bytes([ASCONF])
+_ASCONF: Final = bytes([constants.ASCONF])
 #: After so many retransmissions of one request another may do what it can't.
 _TRIES: Final = 2
 
 
 class Change(NamedTuple):
-    """One parameter of a request: its kind, the address as the peer is told it, and which of ours comes or goes by it,
-    if any does.
-    """
+    """One parameter of a request."""
 
     kind: int
-    address: str
-    local: str = ""
+    address: str  # as the peer is told it
+    local: str = ""  # which of ours comes or goes by it, if any does
 
 
-@final
-class AddressRequest:
-    """What one ASCONF chunk asks for.
+class AddressRequest(NamedTuple):
+    """What one ASCONF chunk asks for."""
 
-    `source`: an address of ours that it may leave from, although nothing else does (section 5.3 F1). `prefers_source`:
-    it had better; `needs_source`: it must, as a wildcard stands for it. `lookup`: its Address Parameter; empty: one
-    that the peer knows. `for_nat`: NATs are told of the association (draft natsupp section 5.3.2). `otherwise`: what is
-    asked for in its place, for the same ticket, if it does not seem to get through.
-    """
-
-    __slots__ = ("changes", "for_nat", "lookup", "needs_source", "otherwise", "prefers_source", "source", "ticket")
-
-    def __init__(
-        self,
-        changes: Sequence[Change],
-        source: str = "",
-        lookup: str = "",
-        *,
-        prefers_source: bool = False,
-        needs_source: bool = False,
-        for_nat: bool = False,
-        otherwise: AddressRequest | None = None,
-    ) -> None:
-        self.changes: Final = tuple(changes)
-        self.source: Final = source
-        self.lookup: Final = lookup
-        self.prefers_source: Final = prefers_source
-        self.needs_source: Final = needs_source
-        self.for_nat: Final = for_nat
-        self.otherwise: Final = otherwise
-        self.ticket: Final[Ticket] = Ticket() if otherwise is None else otherwise.ticket
+    changes: tuple[Change, ...]
+    ticket: Ticket
+    source: str = ""  # an address of ours that it may leave from, although nothing else does (section 5.3 F1)
+    lookup: str = ""  # its Address Parameter; empty: one that the peer knows
+    prefers_source: bool = False  # it had better leave from there
+    needs_source: bool = False  # it must, as a wildcard stands for it
+    for_nat: bool = False  # NATs are told of the association (draft natsupp section 5.3.2)
+    otherwise: AddressRequest | None = None  # what is asked for in its place if it does not seem to get through
 
 
 @final
@@ -149,29 +108,30 @@ class AsconfRequester:
         address = self._new(address)
         self._check(PARAM_ADD_ADDRESS)
         prefers_source = self._disables_restart  # it shows the UDP port, which is that of no other address
-        plain = AddressRequest([Change(PARAM_ADD_ADDRESS, address, address)], address, prefers_source=prefers_source)
+        change = Change(PARAM_ADD_ADDRESS, address, address)
+        plain = AddressRequest((change,), Ticket(), address, prefers_source=prefers_source)
         if not wildcard and not self._is_translated(address):
             return self._push(plain)
         self._check_way(address)
         change = Change(PARAM_ADD_ADDRESS, _wildcard(address), address)
         there_may_be_no_nat = not wildcard and in_scope(address, self._context.paths.primary.route.address)
         otherwise = plain if there_may_be_no_nat else None
-        lookup = _wildcard(address)
         return self._push(
-            AddressRequest([change], address, lookup, needs_source=True, for_nat=True, otherwise=otherwise)
+            AddressRequest(
+                (change,), plain.ticket, address, change.address, needs_source=True, for_nat=True, otherwise=otherwise
+            )
         )
 
     def remove_local(self, address: str) -> Ticket:
-        """Ask the peer to delete this address of ours; nothing leaves from it any more.
-
-        `ValueError` for one that isn't ours, or after which there would be none (section 5.3 F5).
+        """Ask the peer to delete this address of ours; nothing leaves from it any more. `ValueError` for one that isn't
+        ours, or after which there would be none (section 5.3 F5).
         """
         address = self._ours(address)
         self._check(PARAM_DELETE_ADDRESS)
         families = {is_ipv4(local) for local in self._context.paths.local.sources if local != address}
         if not any(is_ipv4(path.route.address) in families for path in self._context.paths.paths):
             raise ValueError(f"{address} is the last address from which the peer can be reached")
-        return self._push(AddressRequest([Change(PARAM_DELETE_ADDRESS, address, address)]))
+        return self._push(AddressRequest((Change(PARAM_DELETE_ADDRESS, address, address),), Ticket()))
 
     def change_local(self, new: str, old: str, wildcard: bool = False) -> Ticket:
         """Ask the peer for an address of ours in place of another, in one request that leaves from the new one (section
@@ -191,16 +151,15 @@ class AsconfRequester:
         addition = Change(PARAM_ADD_ADDRESS, _wildcard(new) if wildcard else new, new)
         deletion = Change(PARAM_DELETE_ADDRESS, _wildcard(new) if wildcard else old, old)
         lookup = _wildcard(new) if wildcard else "" if is_renamed else old
-        changes = addition, deletion
         return self._push(
-            AddressRequest(changes, new, lookup, prefers_source=True, needs_source=wildcard, for_nat=wildcard)
+            AddressRequest((addition, deletion), Ticket(), new, lookup, True, needs_source=wildcard, for_nat=wildcard)
         )
 
     def request_primary(self, address: str) -> Ticket:
         """Ask the peer to send to this address of ours (section 5.4)."""
         address = self._ours(address)
         self._check(PARAM_SET_PRIMARY)
-        return self._push(AddressRequest([Change(PARAM_SET_PRIMARY, address)]))
+        return self._push(AddressRequest((Change(PARAM_SET_PRIMARY, address),), Ticket()))
 
     def recover(self, path: Path, local: str) -> Ticket:
         """Tell a NAT on the way from this address of ours, which has forgotten the association, of it, and the peer by
@@ -208,11 +167,11 @@ class AsconfRequester:
         """
         self._check(PARAM_ADD_ADDRESS)
         wildcard = _wildcard(path.route.address)
-        changes = [Change(PARAM_ADD_ADDRESS, wildcard)]
+        changes: tuple[Change, ...] = (Change(PARAM_ADD_ADDRESS, wildcard),)
         ours = self._context.paths.local
         if len(ours.sources) + len(ours.arriving) < 2:  # else it would delete the others too
-            changes.append(Change(PARAM_DELETE_ADDRESS, wildcard))
-        return self._push(AddressRequest(changes, local, wildcard, needs_source=bool(local), for_nat=True))
+            changes += (Change(PARAM_DELETE_ADDRESS, wildcard),)
+        return self._push(AddressRequest(changes, Ticket(), local, wildcard, needs_source=bool(local), for_nat=True))
 
     def _check(self, kind: int) -> None:
         if self._context.state not in PERMITTED:
@@ -282,22 +241,21 @@ class AsconfRequester:
         self._ways_taken.clear()
         first = self._first_correlation = self._correlation
         parameters = [
-            pack_request(change.kind, first + index, change.address) for index, change in enumerate(request.changes)
+            asconf.pack_request(change.kind, first + index, change.address)
+            for index, change in enumerate(request.changes)
         ]
         self._correlation = first + len(parameters) & MASK_32 >> 1
         if request.for_nat:
-            parameters.append(pack_vtags(self._correlation, context.local_tag, context.peer_tag))
+            parameters.append(asconf.pack_vtags(self._correlation, context.local_tag, context.peer_tag))
             self._correlation += 1
             if self._disables_restart:
-                parameters.append(pack_disable_restart())
-        self._chunk = pack_asconf(self._next_number, request.lookup or self._known_address(), parameters)
+                parameters.append(asconf.pack_disable_restart())
+        self._chunk = asconf.pack_asconf(self._next_number, request.lookup or self._known_address(), parameters)
         self._next_number = self._next_number + 1 & MASK_32
         self._transmit(request)
 
     def _known_address(self) -> str:
-        """Return one of our addresses that the peer has, and may find the association by (section 4.1.1). It does not
-        have what a NAT calls otherwise: it finds us by the tag then.
-        """
+        """Return one of our addresses that the peer finds us by (section 4.1.1); a wildcard if NATs rename them all."""
         local = self._context.paths.local
         for address in (self._context.paths.data_path().route.local, *local.sources, *local.leaving):
             if address and address not in WILDCARDS and not (self._disables_restart and is_translatable(address)):
@@ -328,9 +286,8 @@ class AsconfRequester:
     def _ways(self, request: AddressRequest) -> list[tuple[Path, str]]:
         """Return the peer's addresses to send it to, each with one of ours to send it from; the best first.
 
-        F6 holds: nothing leaves any more from what is being deleted. None to an address that is to be verified (F1),
-        unless no HEARTBEAT can be exchanged with it before this was answered: we have no other address of its family
-        yet, or have moved as well as the peer.
+        Nothing leaves any more from what is being deleted (F6), or to an address that is to be verified (F1), unless no
+        HEARTBEAT can be exchanged before this was answered: we have no other of its family, or have moved as well.
         """
         paths = self._context.paths
         data_path = paths.data_path()
@@ -386,10 +343,10 @@ class AsconfRequester:
     def on_ack(self, data: bytes, start: int, end: int) -> None:
         """Take in an ASCONF-ACK, authenticated, whose value is between `start` and `end`."""
         context = self._context
-        number, responses = read_asconf_ack(data, start, end)
+        number, responses = asconf.read_asconf_ack(data, start, end)
         if ahead(number, self._next_number) >= 0:  # F0, section 4.3.4
             error = AssociationAborted("the peer acknowledged an ASCONF that was never sent")
-            context.abort(causes.pack_cause(CAUSE_ILLEGAL_ASCONF_ACK), error)
+            context.abort(causes.pack_cause(constants.CAUSE_ILLEGAL_ASCONF_ACK), error)
             return
         request = self.current
         if request is None or not self.awaits(number):
@@ -416,7 +373,7 @@ class AsconfRequester:
             if not response.is_success:
                 failing = True
                 found += response.causes
-                if any(cause.code == CAUSE_UNRECOGNIZED_PARAMETERS for cause in response.causes):
+                if any(cause.code == constants.CAUSE_UNRECOGNIZED_PARAMETERS for cause in response.causes):
                     is_primary = change.kind == PARAM_SET_PRIMARY  # F3b, else F3a
                     self.refused_kinds |= {change.kind} if is_primary else {PARAM_ADD_ADDRESS, PARAM_DELETE_ADDRESS}
         self._apply(request.changes, outcomes)
@@ -452,16 +409,14 @@ class AsconfRequester:
     def on_error(self, found: tuple[Cause, ...]) -> None:
         """Look for a refusal of all ASCONF among the causes of an ERROR (section 5.1 A9)."""
         for cause in found:
-            if cause.code == CAUSE_UNRECOGNIZED_CHUNK and cause.info[:1] == _ASCONF:
+            if cause.code == constants.CAUSE_UNRECOGNIZED_CHUNK and cause.info[:1] == _ASCONF:
                 self.refuses_all = True
                 self.give_up("the peer does not understand ASCONF (RFC 5061)")
 
     # The end.
 
     def give_up_for_nat(self, reason: str, found: Sequence[Cause]) -> Ticket | None:
-        """Give up the request under way, which a NAT has refused, if it is one for NATs (draft natsupp section 6.2.2);
-        return its ticket.
-        """
+        """Give up the request under way, which a NAT has refused, if it is one for NATs (natsupp 6.2.2); its ticket."""
         request = self.current
         if request is None or not request.for_nat:
             return None

@@ -117,9 +117,7 @@ class AsconfResponder:
             self._context.statistics.unexpected_chunks += 1
 
     def flush(self) -> None:
-        """Send one packet to each address that something came from, as full as it may be (E6, E7); then our own next
-        request.
-        """
+        """Send a packet to each address that something came from (E6, E7), and our own next request."""
         self._packet = b""
         queued = self._queued
         if queued:

@@ -155,11 +155,7 @@ class Acknowledger:
             self.state = ACK_NOW
 
     def force(self) -> None:
-        """Let a SACK leave with the next flush: a chunk was dropped, say, or the window has opened (section 6.2)."""
-        self.state = ACK_NOW
-
-    def expire_delayed_ack(self) -> None:
-        """Acknowledge at once: SACK.Delay has passed since the first packet that is not acknowledged."""
+        """Let a SACK leave with the next flush: SACK.Delay has passed, say, or a chunk was dropped (section 6.2)."""
         self.state = ACK_NOW
 
     def expect_slow_start(self) -> None:

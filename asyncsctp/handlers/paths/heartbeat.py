@@ -38,8 +38,7 @@ _AT_NEED: Final = HEARTBEATS_IN | {SHUTDOWN_SENT, SHUTDOWN_ACK_SENT}
 
 
 def heartbeat_delay(path: Path, random_fraction: float) -> float:
-    """Return the seconds from one HEARTBEAT to the next; `NEVER` where they are switched off. `random_fraction` is in
-    [0, 1).
+    """Return the seconds from one HEARTBEAT to the next, `NEVER` if they are switched off; `random_fraction` < 1.
 
     Section 8.3: RTO with its back-off and +/- 50 %, plus HB.interval. Section 5.4: an UNCONFIRMED address is
     probed in each RTO, until that has failed too often; switched off or not. RFC 7829 section 3.2 rules 5 and 6: to
@@ -78,9 +77,7 @@ class Heartbeat:
             self.watch(path, self._context.now)
 
     def watch(self, path: Path, since: float) -> None:
-        """Probe a path: in its turn where it needs verification (section 5.4), else one period after `since` (section
-        8.3).
-        """
+        """Probe a path: in its turn where it needs verification (section 5.4), else one period after `since` (8.3)."""
         if not path.route.local:  # no turn is taken; `insist` follows
             return
         if path.state is UNCONFIRMED and path is self._context.paths.data_path():
@@ -91,12 +88,10 @@ class Heartbeat:
             self._schedule(path, max(since + self._delay(path) - self._context.now, 0.0))
 
     def take_turn(self, path: Path) -> float:
-        """Return the seconds until an UNCONFIRMED path may be probed: in each RTO, HB.Max.Burst of them are (section
-        5.4).
+        """Return the seconds until an UNCONFIRMED path may be probed: HB.Max.Burst of them in each RTO (section 5.4).
 
         Turns are given in the order in which they are asked for, so that no path waits for ever; what was removed
-        before its turn had come had none, so that no address waits for those that came and went before it. The RTO is
-        that of the path probed, which is less once it has answered.
+        before its turn had come had none. The RTO is that of the path probed, which is less once it has answered.
         """
         begin = now = self._context.now
         turns: list[tuple[Path, float, float]] = []
@@ -157,9 +152,7 @@ class Heartbeat:
             self.forget_path(path, path)
 
     def insist(self, path: Path) -> None:
-        """Probe a path that could not be probed, and answer the peer there; at once if nothing goes on before it is
-        verified.
-        """
+        """Probe a path that could not be probed, and answer the peer there; at once if all waits for its answer."""
         context = self._context
         if path.route.local:
             for answer in self._take_late(path):

@@ -36,10 +36,9 @@ def is_quoted(context: Context, quoted: bytes) -> bool:
 def on_port_unreachable(context: Context, heartbeat: Heartbeat, quoted: bytes, route: Route) -> None:
     """Probe the path, or end an association that is not up: "port unreachable" stands for ICMP8 (RFC 6951 section 5.5).
 
-    ICMP8 has it end the association as an ABORT does. Here it makes us probe the path: a peer that is there answers.
-    One that has lost its process does not, and each such HEARTBEAT that is refused and unanswered counts; or it tells
-    by an ABORT that it is back. In COOKIE-WAIT it is like an ABORT. In SHUTDOWN-ACK-SENT, where all has been delivered
-    on both sides, it stands for the SHUTDOWN COMPLETE that got lost: the peer has closed its socket behind it.
+    ICMP8 ends the association as an ABORT does, and so it is in COOKIE-WAIT. Here it makes us probe the path: a peer
+    that is there answers; of one that is not, each HEARTBEAT that is refused and unanswered counts. In
+    SHUTDOWN-ACK-SENT it stands for the SHUTDOWN COMPLETE that got lost: the peer has closed its socket behind it.
     """
     if not is_quoted(context, quoted):
         return

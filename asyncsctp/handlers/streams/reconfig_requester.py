@@ -196,9 +196,7 @@ class ReconfigRequester:
         return ticket
 
     def close_stream(self, sid: int) -> Ticket:
-        """Reset this outgoing stream after what was written to it; together with others for which this was called
-        before, as long as their request has not left.
-        """
+        """Reset this outgoing stream after what was written to it, by the same request as others if it has not left."""
         self._check_state()
         last = self.queue[-1] if self.queue else None
         if last is None or last.ticket is None or not last.is_closing or len(last.parts[0].streams) >= _MOST_LISTED:
@@ -370,9 +368,7 @@ class ReconfigRequester:
         return True
 
     def on_reset_by_peer(self, answers: int, streams: tuple[int, ...]) -> bool:
-        """Take in an outgoing reset of the peer (section 5.2.2 E1); false if it answers none of ours: such a one may
-        have the same response number, but has other streams.
-        """
+        """Take in an outgoing reset of the peer (section 5.2.2 E1); false if it is not the one that we asked for."""
         part = self.current.part(PARAM_INCOMING_RESET) if self.current is not None else None
         if self.current is None or part is None or part.number != answers or set(part.streams) != set(streams):
             return False

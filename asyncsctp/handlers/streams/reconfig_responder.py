@@ -165,9 +165,7 @@ class ReconfigResponder:
     # Resets of streams.
 
     def _reset_incoming(self, request: Parameter) -> int:
-        """Carry out an Outgoing SSN Reset Request (section 5.2.2). It is taken in shutdown too, where data waits for
-        its answer.
-        """
+        """Carry out an Outgoing SSN Reset Request (section 5.2.2): in shutdown too, where data waits for its answer."""
         if not self.requester.on_reset_by_peer(request.answers, request.streams) and (
             "reset_streams" not in self._context.config.reconfig_allowed
         ):
@@ -193,9 +191,7 @@ class ReconfigResponder:
         return ahead(request.last_tsn, self._receiver.tracker.cumulative_tsn) <= 0
 
     def _perform_reset(self, request: Parameter) -> None:
-        """Reset the peer's streams (E3 and E4). What goes by the new numbers, and has come, is delivered once the user
-        has heard of these.
-        """
+        """Reset the peer's streams (E3); what has come by the new numbers is delivered once the user knows (E4)."""
         streams = request.streams or None
         self.awaits_user = self._deferred is None and self._receiver.defer_reset(request.last_tsn, streams)
         self._receiver.reset_streams(streams)

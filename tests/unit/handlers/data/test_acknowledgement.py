@@ -121,7 +121,7 @@ def test_what_was_delayed_is_due_when_the_time_has_passed_or_it_is_hurried(side:
     assert side.due == NOW
     side.sacks()
     side.packet(11)
-    side.acknowledger.expire_delayed_ack()
+    side.acknowledger.force()
     assert side.due == NOW
 
 
