@@ -9,6 +9,7 @@ import random
 from typing import NamedTuple
 
 import pytest
+from support.pair import Recorder
 from support.script import PEER_TSN, B, E, Packet, Script, U
 
 from asyncsctp.config import Config
@@ -18,6 +19,7 @@ from asyncsctp.handlers.request import Ticket
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_SENT
 from asyncsctp.wire import control, tlv
 from asyncsctp.wire.constants import (
+    ABORT,
     CAUSE_PROTOCOL_VIOLATION,
     CAUSE_UNRECOGNIZED_PARAMETERS,
     DATA,
@@ -73,9 +75,18 @@ class Said(NamedTuple):
 class Reconfigured(Script):
     """An association with a peer that knows RE-CONFIG."""
 
-    def __init__(self, config: Config | None = None, *, paths: int = 1, negotiated: bool = True) -> None:
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        paths: int = 1,
+        negotiated: bool = True,
+        streams: int = STREAMS,
+        user: Recorder | None = None,
+    ) -> None:
         extensions = frozenset({RE_CONFIG, FORWARD_TSN}) if negotiated else frozenset()
-        super().__init__(config or Config(heartbeat_interval=None), paths=paths, extensions=extensions)
+        config = config or Config(heartbeat_interval=None)
+        super().__init__(config, paths=paths, extensions=extensions, streams=streams, user=user)
 
     # The user.
 
@@ -476,6 +487,43 @@ def test_simultaneous_resets_of_other_streams_are_carried_out(script: Reconfigur
     assert script.said() == [out(1, 3, 4, answers=0)]
 
 
+def test_a_reset_that_the_peer_asks_for_comes_after_another_request_of_ours(script: Reconfigured) -> None:
+    """Section 5.2.3: a request to add streams that is under way resets none."""
+    script.add(1)
+    script.take()
+    assert script.request(pack_incoming_reset(script.theirs(0), [1])) == []
+    script.respond(0)
+    assert script.said() == [out(1, 1, answers=0)]
+
+
+def test_of_two_that_ask_each_other_for_a_reset_one_is_refused(script: Reconfigured) -> None:
+    """Each would wait for the other's answer: the one with the larger tag refuses, and the other comes again."""
+    assert script.association.context.local_tag > script.association.context.peer_tag
+    script.reset(None, [1])
+    script.take()
+    assert script.request(pack_incoming_reset(script.theirs(0), [2])) == [result(0, REQUEST_IN_PROGRESS)]
+    assert script.request(script.out_request(1, 1, answers=0)) == [result(1, PERFORMED)]
+    assert script.request(pack_incoming_reset(script.theirs(2), [2])) == [out(1, 2, answers=2)]
+
+
+def test_a_reset_of_more_streams_than_a_packet_can_list_is_denied() -> None:
+    """The answer is a request of ours that lists them, in a chunk that can't be fragmented."""
+    script = Reconfigured(Config(heartbeat_interval=None, mtu=576), streams=400)
+    assert script.request(pack_incoming_reset(script.theirs(0), range(300))) == [result(0, DENIED)]
+    [asked] = script.request(pack_incoming_reset(script.theirs(1), range(200)))
+    assert (asked.kind, len(asked.streams)) == (OUT, 200)
+
+
+def test_an_answer_and_the_next_reset_share_a_chunk(script: Reconfigured) -> None:
+    """Section 3.1: a response and an Outgoing SSN Reset Request may stand together."""
+    script.reset([1])
+    script.reset([2])
+    script.take()
+    script.send(pack_reconfig([pack_response(script.ours(0), PERFORMED), script.out_request(0, 5)]))
+    packet = script.expect(RE_CONFIG)
+    assert script.parameters(packet) == [result(0, PERFORMED), out(1, 2, answers=0)]
+
+
 def test_a_peer_that_is_busy_is_asked_again(script: Reconfigured) -> None:
     ticket = script.reset(incoming=[2])
     script.take()
@@ -650,6 +698,31 @@ def test_the_reset_that_waits_may_be_asked_for_under_a_new_number(script: Reconf
     assert script.request(script.out_request(2, 2, last_tsn=0)) == [result(2, PERFORMED)]
 
 
+def test_what_the_reset_waits_for_may_come_with_the_request_that_asks_again(script: Reconfigured) -> None:
+    assert script.request(script.out_request(0, 2, last_tsn=0)) == [result(0, IN_PROGRESS)]
+    script.send(script.data(0, sid=2), pack_reconfig([script.out_request(1, 2, last_tsn=0)]))
+    assert script.said() == [result(1, PERFORMED)]
+    assert script.events() == [StreamsReset(False, (2,), "ok")]
+    script.send(script.data(1, sid=2, ssn=0))
+    assert len(script.user.messages) == 2
+
+
+def test_who_aborts_at_a_message_that_the_reset_delivers_answers_nothing_more() -> None:
+    class Aborting(Recorder):
+        def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
+            super().on_message(sid, ssn, ppid, unordered, tsn, data)
+            if sid == 2:
+                script.association.abort(script.now, b"enough")
+
+    script = Reconfigured(user=Aborting("the user"))
+    script.send(script.data(1, sid=2, ssn=5))
+    script.take()
+    assert script.request(script.out_request(0, 2, last_tsn=1)) == [result(0, IN_PROGRESS)]
+    script.send(script.data(0, sid=1))
+    script.expect_each([SACK], [ABORT])
+    assert script.user.is_closed
+
+
 def test_one_reset_waits_at_most(script: Reconfigured) -> None:
     assert script.request(script.out_request(0, 2, last_tsn=0)) == [result(0, IN_PROGRESS)]
     for number in range(1, 100):
@@ -818,6 +891,33 @@ def test_our_data_is_acknowledged_before_the_tsns_are_reset(script: Reconfigured
     script.send(script.sack(0))
     assert script.said() == [result(0, PERFORMED)]
     assert script.events() == [TsnsReset("ok")]
+
+
+def test_what_a_reset_held_up_goes_on_with_the_new_tsns(script: Reconfigured) -> None:
+    """The answer to our reset comes while all is stopped on behalf of the peer."""
+    script.write(b"a", sid=1)
+    script.reset([3])
+    script.write(b"held", sid=3)
+    script.take()
+    assert script.request(pack_tsn_reset(script.theirs(0))) == []
+    script.respond(0)
+    script.expect_nothing()
+    script.send(script.sack(0))
+    packets = script.take()
+    assert script.parameters(packets[0]) == [result(0, PERFORMED)]
+    [chunk] = [chunk for packet in packets for chunk in packet.all(DATA)]
+    assert (chunk.ssn, chunk.data, chunk.tsn > 1) == (0, b"held", True)
+
+
+def test_who_shuts_down_resets_no_tsns_any_more(script: Reconfigured) -> None:
+    script.write(b"a", sid=3)
+    script.take()
+    assert script.request(pack_tsn_reset(script.theirs(0))) == []
+    script.shutdown()
+    assert script.said() == [result(0, DENIED)]
+    script.send(script.sack(0))
+    script.expect(SHUTDOWN)
+    assert script.events() == []
 
 
 def test_a_peer_that_acknowledges_nothing_gets_no_tsn_reset(script: Reconfigured) -> None:
@@ -1094,6 +1194,41 @@ def test_shutdown_gives_up_what_has_not_left_and_delivers_what_was_written(scrip
     script.expect(SHUTDOWN)
     with pytest.raises(ReconfigError, match="shutdown-sent"):
         script.association.reconfig.reset_tsns()
+
+
+def test_shutdown_gives_up_all_that_waits_and_tells_the_user(script: Reconfigured) -> None:
+    """What the peer has asked for is among it: it can't be answered any more."""
+    script.reset([1])
+    tickets = [script.add(1), script.reset_tsns(), script.reset(None, [4])]
+    script.take()
+    assert script.request(pack_incoming_reset(script.theirs(0), [7])) == []
+    script.shutdown()
+    assert [ticket.is_done for ticket in tickets] == [True, True, True]
+    assert sorted(script.events(), key=repr) == [
+        StreamsAdded(16, 16, "failed"),
+        StreamsReset(False, (4,), "failed"),
+        StreamsReset(True, (7,), "failed"),
+        TsnsReset("failed"),
+    ]
+
+
+@pytest.mark.parametrize("under_way", [[1], []])
+def test_what_waits_for_a_reset_that_is_given_up_leaves_unless_another_is_under_way(
+    script: Reconfigured, under_way: list[int]
+) -> None:
+    """The peer may have carried that out, and then takes the next message for the stream's first."""
+    script.reset(under_way)
+    script.reset([1, 2])
+    script.take()
+    for sid in (1, 2):
+        script.write(b"%d" % sid, sid=sid)
+    script.expect_nothing()
+    script.shutdown()
+    sent = [chunk.data for packet in script.take() for chunk in packet.all(DATA)]
+    assert sent == ([b"2"] if under_way else [])
+    script.respond(0)
+    rest = [chunk.data for packet in script.take() for chunk in packet.all(DATA)]
+    assert sorted(sent + rest) == [b"1", b"2"]
 
 
 def test_the_peer_may_reset_its_streams_while_we_shut_down(script: Reconfigured) -> None:
