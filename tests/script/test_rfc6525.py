@@ -712,7 +712,7 @@ def test_who_aborts_at_a_message_that_the_reset_delivers_answers_nothing_more() 
         def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
             super().on_message(sid, ssn, ppid, unordered, tsn, data)
             if sid == 2:
-                script.association.abort(script.now, b"enough")
+                self.association.abort(101.0, b"enough")
 
     script = Reconfigured(user=Aborting("the user"))
     script.send(script.data(1, sid=2, ssn=5))
