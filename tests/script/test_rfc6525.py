@@ -711,7 +711,7 @@ def test_who_aborts_at_a_message_that_the_reset_delivers_answers_nothing_more() 
     class Aborting(Recorder):
         def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
             super().on_message(sid, ssn, ppid, unordered, tsn, data)
-            if sid == 2:
+            if sid == 2 and self.association is not None:
                 self.association.abort(101.0, b"enough")
 
     script = Reconfigured(user=Aborting("the user"))
