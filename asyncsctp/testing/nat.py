@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container
 from enum import StrEnum
-from typing import Final, NamedTuple, final
+from typing import Final, final
 
 from .host import Address, family, normal
 
@@ -29,14 +29,6 @@ class Refusal(StrEnum):
     VTAG_COLLISION = "vtag collision"  #: another inside host has these SCTP ports and one of these tags
 
 
-class Answer(NamedTuple):
-    """A datagram that a NAT made itself, for the inside."""
-
-    source: Address
-    destination: Address
-    data: bytes
-
-
 class Translator:
     """A NAT between the addresses `inside` and the rest of the network, where all of them appear as `outside`.
 
@@ -55,8 +47,8 @@ class Translator:
         self.idle_timeout = idle_timeout
         self.hairpin = hairpin
         self.drops: Counter[Refusal] = Counter()
-        #: Its own datagrams to the inside, for the network to take.
-        self.outbox: list[Answer] = []
+        #: Its own datagrams to the inside, for the network to take: source, destination and data.
+        self.outbox: list[tuple[Address, Address, bytes]] = []
         #: Asked before the outside address changes; raises `ValueError` when that can't be. The network sets it.
         self.on_move: Callable[[Translator, str], None] | None = None
 

@@ -18,7 +18,7 @@ from ..wire.causes import pack_cause
 from ..wire.init import read_init
 from ..wire.packet import Seal, read_header
 from .host import Address
-from .nat import Answer, Refusal, Translator
+from .nat import Refusal, Translator
 
 _IPV4: Final = Struct("!BBHHHBBH")
 _IPV6: Final = Struct("!IHBB")
@@ -281,7 +281,7 @@ class SctpNat(Translator):
     ) -> None:
         if why in _CAUSES:
             chunk = tlv.pack_enclosing(first16, pack_cause(_CAUSES[why], info))
-            self.outbox.append(Answer(source, destination, seal.pack(chunk)))
+            self.outbox.append((source, destination, seal.pack(chunk)))
 
 
 def _lookup(

@@ -34,19 +34,6 @@ _PARAMETERS: Final = {
     constants.PARAM_HMAC_ALGORITHMS: " (Requested HMAC Algorithm)",
 }
 
-#: Causes whose information is a list of parameters.
-_OF_PARAMETERS: Final = frozenset(
-    {
-        constants.CAUSE_UNRESOLVABLE_ADDRESS,
-        constants.CAUSE_UNRECOGNIZED_PARAMETERS,
-        constants.CAUSE_RESTART_NEW_ADDRESSES,
-        constants.CAUSE_DELETE_LAST_ADDRESS,
-        constants.CAUSE_RESOURCE_SHORTAGE,
-        constants.CAUSE_DELETE_SOURCE_ADDRESS,
-        constants.CAUSE_NO_AUTHORIZATION,
-    }
-)
-
 Item = TypeVar("Item")
 
 
@@ -224,3 +211,8 @@ _CAUSES: Final[dict[int, tuple[str, Callable[[bytes], str] | None]]] = {
     constants.CAUSE_PORT_COLLISION: ("port number collision", None),
     constants.CAUSE_UNSUPPORTED_HMAC: ("unsupported HMAC identifier", _hmac),
 }
+
+#: Causes whose information is a list of parameters.
+_OF_PARAMETERS: Final = frozenset(
+    code for code, (_, details) in _CAUSES.items() if details in (_parameters, _addresses)
+)

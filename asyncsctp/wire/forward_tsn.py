@@ -15,8 +15,6 @@ from .tlv import HEADER_SIZE, U16_U16, U32, pack, read_fields
 
 #: Either chunk without entries.
 FORWARD_TSN_HEADER_SIZE: Final = 8
-FORWARD_TSN_ENTRY_SIZE: Final = 4
-I_FORWARD_TSN_ENTRY_SIZE: Final = 8
 
 _I_ENTRY: Final = Struct("!HHI")
 _UNORDERED: Final = 1

@@ -181,7 +181,10 @@ def _read_parameters(data: bytes) -> Init:
         elif kind == constants.PARAM_STATE_COOKIE:
             cookie = value
         elif kind == constants.PARAM_SUPPORTED_ADDRESS_TYPES:
-            supported_address_types = _read_types(value)
+            if len(value) & 1:
+                raise Malformed(f"Supported Address Types of {len(value)} bytes")
+            # Section 3.3.2.1.5: the type of the Host Name Address MUST be ignored.
+            supported_address_types = frozenset(unpack(f"!{len(value) // 2}H", value)) - {constants.PARAM_HOST_NAME}
         elif kind == constants.PARAM_COOKIE_PRESERVATIVE:
             if len(value) != tlv.U32.size:
                 raise Malformed(f"a Cookie Preservative of {len(value)} bytes")
@@ -210,27 +213,12 @@ def _read_parameters(data: bytes) -> Init:
                 unrecognized.append(data[at:value_end])
             if not tlv.skips_parameter(kind):
                 break
-    return Init(
-        0,
-        0,
-        0,
-        0,
-        0,
-        _destinations(addresses),
-        ecn,
-        extensions,
-        said,
-        adaptation,
-        disable_restart,
-        lists_more,
-        supported_address_types,
-        cookie,
-        preservative_ms,
-        primary,
-        tuple(tlv.take_whole(unrecognized, MAX_UNRECOGNIZED_SIZE)),
-        tuple(reported),
-        host_name,
-    )
+    literals = (read_address(kind, value) for kind, value in addresses)
+    destinations = tuple(dict.fromkeys(literal for literal in literals if literal is not None))
+    offers = (ecn, extensions, said, adaptation, disable_restart)
+    details = (lists_more, supported_address_types, cookie, preservative_ms, primary)
+    unknown = tuple(tlv.take_whole(unrecognized, MAX_UNRECOGNIZED_SIZE))
+    return Init(0, 0, 0, 0, 0, destinations, *offers, *details, unknown, tuple(reported), host_name)
 
 
 _read_usual: Final = lru_cache(maxsize=64)(_read_parameters)
@@ -247,13 +235,6 @@ def _hear(said: AuthParameters, kind: int, value: bytes) -> AuthParameters:
     return said._replace(hmacs=auth.read_hmacs(value))
 
 
-def _read_types(value: bytes) -> frozenset[int]:
-    if len(value) & 1:
-        raise Malformed(f"Supported Address Types of {len(value)} bytes")
-    # Section 3.3.2.1.5: the type of the Host Name Address MUST be ignored.
-    return frozenset(unpack(f"!{len(value) // 2}H", value)) - {constants.PARAM_HOST_NAME}
-
-
 def _read_primary(value: bytes) -> str:
     """Return the address; empty where it is none that can be sent to."""
     try:
@@ -263,8 +244,3 @@ def _read_primary(value: bytes) -> str:
     except Malformed:
         pass
     return ""
-
-
-def _destinations(parameters: dict[tuple[int, bytes], None]) -> tuple[str, ...]:
-    literals = (read_address(kind, value) for kind, value in parameters)
-    return tuple(dict.fromkeys(literal for literal in literals if literal is not None))
