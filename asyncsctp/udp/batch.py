@@ -324,7 +324,6 @@ class BatchTransport(PacketTransport):
         "_buffered",
         "_closing",
         "_errors",
-        "_has_ecn",
         "_has_gro",
         "_limits",
         "_local_kind",
@@ -356,10 +355,9 @@ class BatchTransport(PacketTransport):
         self._loop = loop
         self._sock = sock
         self._protocol = protocol
-        ecn = ecn and udp_options.report_traffic_class(sock)
-        self._mark_kind = udp_options.traffic_class_kind(sock)
-        self._local_kind = udp_options.report_local_address(sock) if udp_options.is_wildcard(sock) else -1
-        self._has_ecn = ecn
+        self._mark_kind = udp_options.report_traffic_class(sock) if ecn else -1
+        ecn = self._mark_kind >= 0
+        self._local_kind = udp_options.report_local_address(sock)
         self._has_gro = segments and udp_options.accept_segments(sock)
         udp_options.report_errors(sock)
         self._errors = _Errors(loop, sock, protocol)
@@ -387,7 +385,7 @@ class BatchTransport(PacketTransport):
         if name == "gso":
             return self._sender.segmenting
         if name == "ecn":
-            return self._has_ecn
+            return self._mark_kind >= 0
         if name == "gro":
             return self._has_gro
         return default

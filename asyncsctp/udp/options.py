@@ -47,6 +47,13 @@ PACKET_INFO_IPV6: Final = Struct("=16sI")  # destination, interface
 
 ECT_0: Final = 2  # RFC 3168 section 5
 
+# What not every system has; -1 where it is not known.
+IP_RECVTOS: Final = 13 if LINUX else getattr(socket, "IP_RECVTOS", -1)
+IPV6_TCLASS: Final = getattr(socket, "IPV6_TCLASS", -1)
+IPV6_RECVTCLASS: Final = getattr(socket, "IPV6_RECVTCLASS", -1)
+IPV6_RECVPKTINFO: Final = getattr(socket, "IPV6_RECVPKTINFO", -1)
+IPV6_DONTFRAG: Final = getattr(socket, "IPV6_DONTFRAG", -1)
+
 _ADDRESSES_KEPT: Final = 1024
 
 
@@ -90,12 +97,15 @@ def _ask(sock: socket.socket, level: int, option: int, value: int) -> bool:
     return True
 
 
+def _ask_ip(sock: socket.socket, ipv4: int, ipv6: int, value: int) -> bool:
+    """Set an option of IPv4 or IPv6, whichever the socket is of; -1 where it has none."""
+    level, option = (socket.IPPROTO_IP, ipv4) if sock.family == socket.AF_INET else (socket.IPPROTO_IPV6, ipv6)
+    return option >= 0 and _ask(sock, level, option, value)
+
+
 def mark(sock: socket.socket, dscp: int, ecn_capable: bool) -> bool:
     """Set the code point of packets sent from now on, and whether they are ECT(0)."""
-    value = dscp << 2 | (ECT_0 if ecn_capable else 0)
-    if sock.family == socket.AF_INET:
-        return _ask(sock, socket.IPPROTO_IP, socket.IP_TOS, value)
-    return hasattr(socket, "IPV6_TCLASS") and _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_TCLASS, value)
+    return _ask_ip(sock, socket.IP_TOS, IPV6_TCLASS, dscp << 2 | (ECT_0 if ecn_capable else 0))
 
 
 def forbid_fragments(sock: socket.socket) -> None:
@@ -113,45 +123,33 @@ def allow_fragments(sock: socket.socket) -> None:
 
 
 def _set_fragments(sock: socket.socket, discovery: int, ipv6_mtu: int) -> None:
-    if LINUX and sock.family == socket.AF_INET:
-        _ask(sock, socket.IPPROTO_IP, IP_MTU_DISCOVER, discovery)
-    elif LINUX:
-        _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, discovery)
-        _ask(sock, socket.IPPROTO_IPV6, IPV6_MTU, ipv6_mtu)
-    elif sock.family == socket.AF_INET6 and hasattr(socket, "IPV6_DONTFRAG"):
-        _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_DONTFRAG, 0 if ipv6_mtu else 1)
-
-
-def report_traffic_class(sock: socket.socket) -> bool:
-    """Ask for the TOS or traffic class byte with each datagram. The kernel won't merge datagrams whose marks differ."""
-    if sock.family == socket.AF_INET6:
-        return hasattr(socket, "IPV6_RECVTCLASS") and _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
     if LINUX:
-        return _ask(sock, socket.IPPROTO_IP, 13, 1)  # IP_RECVTOS
-    return hasattr(socket, "IP_RECVTOS") and _ask(sock, socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        _ask_ip(sock, IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, discovery)
+        _ask_ip(sock, -1, IPV6_MTU, ipv6_mtu)
+    else:
+        _ask_ip(sock, -1, IPV6_DONTFRAG, 0 if ipv6_mtu else 1)
 
 
-def traffic_class_kind(sock: socket.socket) -> int:
-    """Return the type of the ancillary data that `report_traffic_class` asked for."""
+def report_traffic_class(sock: socket.socket) -> int:
+    """Ask for the TOS or traffic class with each datagram; return the type of its ancillary data, -1 if there is none.
+
+    The kernel won't merge datagrams whose marks differ.
+    """
+    if not _ask_ip(sock, IP_RECVTOS, IPV6_RECVTCLASS, 1):
+        return -1
     if sock.family == socket.AF_INET6:
-        return socket.IPV6_TCLASS if hasattr(socket, "IPV6_TCLASS") else -1
-    if not LINUX and hasattr(socket, "IP_RECVTOS"):
-        return socket.IP_RECVTOS  # the BSDs give it the number of the request
-    return socket.IP_TOS
-
-
-def is_wildcard(sock: socket.socket) -> bool:
-    """Return True if the socket is bound to all addresses of its family."""
-    return sock.getsockname()[0] in ("0.0.0.0", "::")
+        return IPV6_TCLASS
+    return socket.IP_TOS if LINUX else IP_RECVTOS  # the BSDs give it the number of the request
 
 
 def report_local_address(sock: socket.socket) -> int:
-    """Ask for the address that each datagram came to; return the type of its ancillary data, -1 if there is none."""
-    if sock.family == socket.AF_INET:
-        return IP_PKTINFO if LINUX and _ask(sock, socket.IPPROTO_IP, IP_PKTINFO, 1) else -1
-    if not hasattr(socket, "IPV6_RECVPKTINFO"):
+    """Ask for the address that each datagram came to, if the socket is bound to all; return the type of its ancillary
+    data, -1 if there is none.
+    """
+    is_wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")
+    if not is_wildcard or not _ask_ip(sock, IP_PKTINFO if LINUX else -1, IPV6_RECVPKTINFO, 1):
         return -1
-    return socket.IPV6_PKTINFO if _ask(sock, socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1) else -1
+    return IP_PKTINFO if sock.family == socket.AF_INET else socket.IPV6_PKTINFO
 
 
 @lru_cache(maxsize=_ADDRESSES_KEPT)
@@ -200,11 +198,7 @@ def sends_segments(sock: socket.socket) -> bool:
 
 def report_errors(sock: socket.socket) -> bool:
     """Ask for ICMP errors, and for the system's own about packets too large, on the error queue."""
-    if not LINUX:
-        return False
-    if sock.family == socket.AF_INET:
-        return _ask(sock, socket.IPPROTO_IP, IP_RECVERR, 1)
-    return _ask(sock, socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+    return LINUX and _ask_ip(sock, IP_RECVERR, IPV6_RECVERR, 1)
 
 
 def read_error(quoted: bytes, ancillary: Ancillary, destination: SockAddr) -> DatagramError | None:

@@ -158,7 +158,7 @@ class Relay:
         self._client: Address | None = None
         self._front = udp_options.open_socket(("127.0.0.1", 0), 1 << 20)
         self._back = udp_options.open_socket(("127.0.0.1", 0), 1 << 20)
-        udp_options.report_traffic_class(self._front)
+        self._kind = udp_options.report_traffic_class(self._front)
         self.udp_port: int = self._front.getsockname()[1]
         loop = asyncio.get_running_loop()
         loop.add_reader(self._front, self._forth)
@@ -167,8 +167,7 @@ class Relay:
     def _forth(self) -> None:
         with suppress(BlockingIOError):
             data, ancillary, _, self._client = self._front.recvmsg(65536, 100)
-            kinds = udp_options.traffic_class_kind(self._front)
-            self.seen += [int.from_bytes(value, sys.byteorder) for _, kind, value in ancillary if kind == kinds]
+            self.seen += [int.from_bytes(value, sys.byteorder) for _, kind, value in ancillary if kind == self._kind]
             self._back.sendto(data, self._server)
 
     def _come_back(self) -> None:
