@@ -348,25 +348,27 @@ class Association:
         context.now = now
         parts = self._parts
         data = parts.data
-        if data is not None:
+        if data is None:
+            self._packetizer.flush(None)
+        else:
             data.sender.begin_flush()
             if context.state is not ESTABLISHED:
                 data.shutdown.advance()  # what was given up is in the way no more
-        if parts.nat is not None:
-            parts.nat.flush()
-        if parts.data is not None and parts.data.asconf is not None:
-            parts.data.asconf.flush()
-        self._packetizer.flush(parts.data)
-        if data is parts.data and data is not None and data.reconfig is not None:
-            self._flush_reconfig(data)
-            if data.reconfig.awaits_user:
-                self._lifecycle.tell()
-                self._packetizer.flush(parts.data)
+            if parts.nat is not None:
+                parts.nat.flush()
+            if data.asconf is not None and parts.data is data:
+                data.asconf.flush()
+            self._packetizer.flush(parts.data)
+            if data.reconfig is not None and parts.data is data:
+                self._flush_reconfig(data)
+                if data.reconfig.awaits_user:
+                    self._lifecycle.tell()
+                    self._packetizer.flush(parts.data)
+            if data.sender.released:
+                data.sender.released = False
+                context.notices.append(WRITABLE)
         if self._authentication is not None:
             self._authentication.advance()
-        if data is not None and data.sender.released:
-            data.sender.released = False
-            context.notices.append(WRITABLE)
         if context.notices:
             self._lifecycle.tell()
 

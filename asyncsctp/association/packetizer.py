@@ -61,25 +61,26 @@ class Packetizer:
         if self._tag != context.peer_tag:  # it has told us its tag, or another one
             self._tag = context.peer_tag
             self._seal = Seal(context.local_port, context.peer_port, self._tag)
+        is_held = context.paths.is_held
         if context.is_waiting:
             if context.packets:
                 self._send_alone()
-            if context.paths.is_held:
+            if is_held:
                 self._probe()
             elif context.control:
                 self._send_control(data is not None)
             context.open_answers()
-        if context.paths.is_held:
-            return
-        if data is None:
+        if is_held or data is None:
             return
         acknowledger = data.receiver.acknowledger
         sender = data.sender
         sends = sender.buffered > 0 and context.state in SENDS_DATA
-        if not sends and not acknowledger.is_due and not self._opening:
+        is_due = acknowledger.is_due
+        if not sends and not is_due and not self._opening:
             return
         path = context.paths.data_path()
-        self._acknowledge(data, path, sends and acknowledger.is_delaying and self._has_data_for(path, sender))
+        if sends or is_due:
+            self._acknowledge(data, path, sends and acknowledger.is_delaying and self._has_data_for(path, sender))
         if sends:
             sender.queue.urgent_flags = FLAG_IMMEDIATE if context.state is SHUTDOWN_PENDING else 0
             if sender.outstanding.user_bytes:

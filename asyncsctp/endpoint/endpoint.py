@@ -224,7 +224,8 @@ class Endpoint:
     def flush(self, now: float) -> None:
         """Send what the packets and calls since the last flush gave rise to; due after every batch of packets."""
         self._directory.now = now
-        self._flush_touched(now)
+        if self._touched:
+            self._flush_touched(now)
         if self._waiting:
             self._attend(now)
             self._flush_touched(now)

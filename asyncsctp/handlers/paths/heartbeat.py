@@ -84,7 +84,7 @@ class Heartbeat:
             self._schedule(path, 0.0)  # nothing goes on without, and its errors count for the association
         elif path.state is UNCONFIRMED and path.error_count <= path.settings.max_retrans:
             self._schedule(path, self.take_turn(path))
-        else:
+        elif path.state is UNCONFIRMED or path.settings.heartbeat_interval is not None:
             self._schedule(path, max(since + self._delay(path) - self._context.now, 0.0))
 
     def take_turn(self, path: Path) -> float:
