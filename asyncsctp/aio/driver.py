@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Final, final
 from weakref import WeakKeyDictionary
 
@@ -30,7 +30,7 @@ _EVENTS_KEPT: Final = 1024
 
 @final
 @mypyc_attr(native_class=False)  # there are weak references to it, which native objects can't have
-class EventStream(AsyncIterator[Event]):
+class EventStream:
     """The events of an association from its `events()` on; ends with the association.
 
     It keeps the latest 1,024 that have not been read; `missed` counts those dropped.
@@ -50,6 +50,9 @@ class EventStream(AsyncIterator[Event]):
             self.missed += len(self._events) == _EVENTS_KEPT
             self._events.append(event)
         self._turn.wake()
+
+    def __aiter__(self) -> EventStream:
+        return self
 
     async def __anext__(self) -> Event:
         self._turn.claim()
