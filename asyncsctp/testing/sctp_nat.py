@@ -284,21 +284,10 @@ class SctpNat(Translator):
             self.outbox.append((source, destination, seal.pack(chunk)))
 
 
-def _lookup(
-    entries: list[_Entry],
-    *,
-    internal_vtag: int | None = None,
-    remote_vtag: int | None = None,
-    internal_address: str | None = None,
-) -> _Entry | None:
-    """Return the entry that fits; what isn't given is the draft's `*`."""
+def _lookup(entries: list[_Entry], **fields: object) -> _Entry | None:
+    """Return the entry whose binding has these fields; what isn't given is the draft's `*`."""
     for entry in entries:
-        binding = entry.binding
-        if (
-            (internal_vtag is None or internal_vtag == binding.internal_vtag)
-            and (remote_vtag is None or remote_vtag == binding.remote_vtag)
-            and (internal_address is None or internal_address == binding.internal_address)
-        ):
+        if all(getattr(entry.binding, name) == value for name, value in fields.items()):
             return entry
     return None
 

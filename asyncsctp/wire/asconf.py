@@ -28,7 +28,7 @@ _VTAGS: Final = Struct("!III")
 _OF_ADDRESSES: Final = frozenset(
     {constants.PARAM_ADD_ADDRESS, constants.PARAM_DELETE_ADDRESS, constants.PARAM_SET_PRIMARY}
 )
-#: Section 4.2: where they are not allowed they are to be ignored.
+#: Section 4.2: where they are not allowed they are to be ignored. The Address Parameter is read before.
 _MISPLACED: Final = frozenset(
     {
         constants.PARAM_IPV4_ADDRESS,
@@ -112,24 +112,18 @@ def read_asconf(data: bytes, start: int, end: int) -> AsconfChunk:
 
     Of unknown parameters those are given that ask to be reported (RFC 9260 section 3.2.1).
     """
-    number: int = tlv.read_fields(U32, data, start, end)[0]
-    address: str | None = None
+    number, address = read_lookup(data, start, end)
     requests: list[Request] = []
-    for kind, at, value, value_end in tlv.walk(data, start + U32.size, end):
-        if address is None:
-            if kind == constants.PARAM_HOST_NAME:
-                continue  # section 4.1.1
-            address = _read_lookup(kind, data[value:value_end])
-        elif kind not in _MISPLACED:
-            request = _read_request(kind, data[at:value_end])
-            if request is not None:
-                requests.append(request)
-            if not tlv.skips_parameter(kind):  # all that are known ask to be skipped where they aren't
-                break
-            if len(requests) > MAX_REQUESTS:
-                raise Malformed(f"an ASCONF with more than {MAX_REQUESTS} requests")
-    if address is None:
-        raise Malformed("an ASCONF without an Address Parameter")
+    for kind, at, _, value_end in tlv.walk(data, start + U32.size, end):
+        if kind in _MISPLACED:
+            continue
+        request = _read_request(kind, data[at:value_end])
+        if request is not None:
+            requests.append(request)
+        if not tlv.skips_parameter(kind):  # all that are known ask to be skipped where they aren't
+            break
+        if len(requests) > MAX_REQUESTS:
+            raise Malformed(f"an ASCONF with more than {MAX_REQUESTS} requests")
     return AsconfChunk(number, address, tuple(requests))
 
 
@@ -137,8 +131,10 @@ def read_lookup(data: bytes, start: int, end: int) -> tuple[int, str]:
     """Return sequence number and Address Parameter alone, to find the association by (section 5.2 D2)."""
     number: int = tlv.read_fields(U32, data, start, end)[0]
     for kind, _, value, value_end in tlv.walk(data, start + U32.size, end):
-        if kind != constants.PARAM_HOST_NAME:
-            return number, _read_lookup(kind, data[value:value_end])
+        if kind in ADDRESS_SIZES:
+            return number, _read_literal(kind, data[value:value_end])
+        if kind != constants.PARAM_HOST_NAME:  # section 4.1.1
+            raise Malformed(f"an ASCONF that begins with parameter {kind:#06x} where its Address Parameter is due")
     raise Malformed("an ASCONF without an Address Parameter")
 
 
@@ -155,12 +151,6 @@ def read_asconf_ack(data: bytes, start: int, end: int) -> tuple[int, list[Respon
         if len(responses) > MAX_REQUESTS:
             break
     return number, responses
-
-
-def _read_lookup(kind: int, value: bytes) -> str:
-    if kind not in ADDRESS_SIZES:
-        raise Malformed(f"an ASCONF that begins with parameter {kind:#06x} where its Address Parameter is due")
-    return _read_literal(kind, value)
 
 
 def _read_request(kind: int, parameter: bytes) -> Request | None:
