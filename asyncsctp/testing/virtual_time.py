@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from ipaddress import ip_address
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from .clock import Clock, DeadlockError, TimeLimitError
 from .host import Address, Host, current_host, normal
@@ -96,32 +96,6 @@ class _JumpingSelector(selectors.DefaultSelector):
         return []
 
 
-@final
-class HostAddresses:
-    """A watch over the addresses of a host, which are told at once and each time that they have changed."""
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, host: Host, callback: Callable[[tuple[str, ...]], object]
-    ) -> None:
-        self._loop = loop
-        self._host = host
-        self._callback = callback
-        host.on_addresses.append(self._tell)
-        callback(tuple(host.addresses))
-
-    def source_for(self, peer: str) -> str:
-        """Return where what goes to a peer leaves from; `OSError` if nothing can."""
-        return self._host.source_for(peer)
-
-    def close(self) -> None:
-        """Tell no more."""
-        if self._tell in self._host.on_addresses:
-            self._host.on_addresses.remove(self._tell)
-
-    def _tell(self) -> None:
-        self._loop.call_soon(self._callback, tuple(self._host.addresses))
-
-
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An asyncio event loop on virtual time, with the datagram sockets of a simulated network.
 
@@ -150,9 +124,25 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """
         return self._attach(protocol_factory, (normal(local_addr[0]), local_addr[1]), None)
 
-    def watch_simulated_addresses(self, near: str, callback: Callable[[tuple[str, ...]], object]) -> HostAddresses:
-        """Tell the addresses of the host that has `near`, now and each time that they have changed."""
-        return HostAddresses(self, self._host_for(normal(near)), callback)
+    def watch_simulated_addresses(
+        self, near: str, callback: Callable[[tuple[str, ...]], object]
+    ) -> tuple[Callable[[], object], Callable[[str], str]]:
+        """Tell the addresses of the host that has `near`, now and each time that they have changed.
+
+        Return what ends that, and what says which address packets to a peer leave from (`OSError` if none can).
+        """
+        host = self._host_for(normal(near))
+
+        def tell() -> None:
+            self.call_soon(callback, tuple(host.addresses))
+
+        def stop() -> None:
+            if tell in host.on_addresses:
+                host.on_addresses.remove(tell)
+
+        host.on_addresses.append(tell)
+        callback(tuple(host.addresses))
+        return stop, host.source_for
 
     async def create_datagram_endpoint(  # type: ignore[override]  # a more precise transport
         self,

@@ -31,18 +31,13 @@ class SimulatedLoop(Protocol):
         self, protocol_factory: Callable[[], PacketProtocol], local_addr: Address
     ) -> tuple[PacketTransport, PacketProtocol]: ...
 
-    def watch_simulated_addresses(self, near: str, callback: Callable[[tuple[str, ...]], object]) -> SimulatedAddresses:
-        """Tell the addresses of the host that has `near`, now and each time that they have changed."""
+    def watch_simulated_addresses(
+        self, near: str, callback: Callable[[tuple[str, ...]], object]
+    ) -> tuple[Callable[[], object], Callable[[str], str]]:
+        """Tell the addresses of the host that has `near`, now and each time that they have changed.
 
-
-class SimulatedAddresses(Protocol):
-    """The addresses of a host, watched."""
-
-    def source_for(self, peer: str) -> str:
-        """Return where what goes to a peer leaves from; `OSError` if nothing can."""
-
-    def close(self) -> None:
-        """Watch no more."""
+        Return what ends that, and what says which address packets to a peer leave from.
+        """
 
 
 def simulated(loop: asyncio.AbstractEventLoop) -> SimulatedLoop | None:

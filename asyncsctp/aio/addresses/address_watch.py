@@ -52,8 +52,7 @@ class AddressWatch:
         self._source_for: Callable[[str], str] = source_towards
         simulation = simulated(self._loop)
         if simulation is not None:
-            host = simulation.watch_simulated_addresses(near, self._take_list)
-            self._close, self._source_for = host.close, host.source_for
+            self._close, self._source_for = simulation.watch_simulated_addresses(near, self._take_list)
         else:
             try:
                 self._close = _Netlink(self._loop, self._take).close
