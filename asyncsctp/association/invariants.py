@@ -137,8 +137,8 @@ def _asconf(context: Context, requests: AsconfRequester) -> Iterator[str]:
     if requests.queue and requests.current is None:
         yield "an ASCONF waits for nothing"
     local = context.paths.local
-    if local.barred & set(local.sources):
-        yield f"packets leave from {sorted(local.barred & set(local.sources))}, which the peer does not know"
+    if unknown := set(local.barred) & set(local.sources):
+        yield f"packets leave from {sorted(unknown)}, which the peer does not know"
     if any(path.route.local in local.barred for path in context.paths.paths):
         yield "a path leaves from an address that is no source"  # RFC 5061 section 5.3 F1, F4
 

@@ -26,8 +26,7 @@ def usual_space(mtu: int | None, address: str) -> int:
 
 
 def learned(known: Route, seen: Route, is_guess: bool) -> Route:
-    """Return the route to the peer, after a packet with the right verification tag came along `seen`; `known` itself if
-    nothing is new.
+    """Return the route to the peer, after a packet with the right tag came along `seen`; `known` if nothing is new.
 
     Section 5.4: the packet's UDP port is the peer's from now on. Not for packets with an INIT, which carry no tag
     (draft udp-encaps-cons section 4). The local address that it came to is taken as long as ours is a guess: one that

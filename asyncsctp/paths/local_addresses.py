@@ -13,7 +13,6 @@ from .path import Path
 from .potentially_failed import judge
 from .route import is_ipv4, is_private, is_source_for, normalize, wildcard_of
 
-_NONE: Final[frozenset[str]] = frozenset()
 _UNUSED: Final = frozenset({UNCONFIRMED, INACTIVE})
 
 #: The local address of a route along which nothing can leave.
@@ -53,7 +52,6 @@ class LocalAddresses:
     __slots__ = (
         "_paths",
         "arriving",  # the peer may send there, and nothing but ASCONF leaves from there yet (RFC 5061 section 5.3 F1)
-        "barred",  # those that are arriving or leaving
         "bound",  # the endpoint's, with what was added and deleted since: what a peer that begins anew is told
         "leaving",  # the peer is to delete them (F4), and nothing but ASCONF leaves from there
         "sources",  # packets leave from these; one may have come in place of a wildcard in `bound`
@@ -66,7 +64,11 @@ class LocalAddresses:
         self.arriving: tuple[str, ...] = ()
         self.leaving: tuple[str, ...] = ()
         self.unasked: tuple[str, ...] = ()
-        self.barred = _NONE
+
+    @property
+    def barred(self) -> tuple[str, ...]:
+        """Those that are arriving or leaving."""
+        return self.arriving + self.leaving
 
     def __contains__(self, address: str) -> bool:
         return address in self.sources or address in self.barred
@@ -94,7 +96,6 @@ class LocalAddresses:
         """Begin anew with what the peer was told in the handshake."""
         self.sources = self.bound
         self.arriving = self.leaving = self.unasked = ()
-        self.barred = _NONE
         for path in self._paths:
             self.place(path)
 
@@ -103,7 +104,6 @@ class LocalAddresses:
     def announce(self, address: str) -> None:
         """Await that the peer adds this one (F1)."""
         self.arriving = (*self.arriving, address)
-        self._bar()
 
     def admit(self, address: str) -> None:
         """Send from this one: the peer has added it (F2), or has kept it."""
@@ -117,7 +117,6 @@ class LocalAddresses:
         self._forget(address)
         self.leaving = (*self.leaving, address)
         self.unasked = (*self.unasked, address)
-        self._bar()
 
     def ask(self, address: str) -> None:
         """Note that the peer is being asked to delete this one."""
@@ -137,10 +136,6 @@ class LocalAddresses:
         self.arriving = tuple(ours for ours in self.arriving if ours != address)
         self.leaving = tuple(ours for ours in self.leaving if ours != address)
         self.ask(address)
-        self._bar()
-
-    def _bar(self) -> None:
-        self.barred = frozenset(self.arriving + self.leaving) or _NONE
 
     # What that means for paths.
 

@@ -190,9 +190,7 @@ class Path:
             self._burst_end = _UNBOUNDED
 
     def on_rtt(self, rtt: float, now: float, keep: bool = False) -> None:
-        """Take a round trip that was measured, by data (section 6.3.1) or by a HEARTBEAT (section 8.3); `keep` is that
-        of `RtoEstimator.observe`.
-        """
+        """Take a round trip of data (section 6.3.1) or of a HEARTBEAT (8.3); for `keep` see `RtoEstimator.observe`."""
         self.rto.observe(rtt, keep)
         self.congestion.on_rtt(rtt, now)
 
@@ -209,10 +207,7 @@ class Path:
             self.congestion.reinitialize()  # the initial window is so many packets
 
     def on_message_size(self, mtu: int) -> bool:
-        """Send no IP packet above `mtu` bytes, as the network carries none; True if that is news.
-
-        A larger size never is (section 7.3).
-        """
+        """Send no IP packet above `mtu` bytes, as the network carries none; True if it is less than before (7.3)."""
         mtu = max(mtu, _SMALLEST_MTU_IPV4 if is_ipv4(self.route.address) else _SMALLEST_MTU_IPV6)
         if mtu >= self.mtu:
             return False

@@ -106,9 +106,7 @@ class PathManager:
         self._measure()
 
     def remove(self, address: str, successor: Path | None = None) -> bool:
-        """Stop using an address; return True if that was done. The last one that is not UNCONFIRMED is kept, unless
-        `successor` is to take its place.
-        """
+        """Stop using an address; False for the last one that is not UNCONFIRMED, if no `successor` takes its place."""
         path = self.find(address)
         others = [other for other in self.paths if other is not path]
         if path is None or (successor is None and all(other.state is UNCONFIRMED for other in others)):
@@ -192,15 +190,13 @@ class PathManager:
                 self.remove(path.route.address)
 
     def leave(self, local: str) -> list[Path]:
-        """Let nothing leave from this address of ours any more (RFC 5061 section 5.3 F4), nor at all where there is no
-        other; return the paths whose state that has changed.
-        """
+        """Let nothing leave from this address of ours (RFC 5061 section 5.3 F4); return paths whose state changed."""
         changed = self.local.leave(local)
         self._select()
         return changed
 
     def arrive(self) -> list[Path]:
-        """Use an address of ours that is new for paths that had none; return those whose state that has changed."""
+        """Use an address of ours that is new for paths that had none; return those whose state that changed."""
         changed = self.local.arrive()
         self.local.spread(self._current, only_unmeasured=False)
         self._select()
@@ -246,9 +242,7 @@ class PathManager:
         return True
 
     def await_another(self) -> None:
-        """Take an unverified path for the current one where nothing can leave for any other; its errors count for the
-        association then.
-        """
+        """Take an unverified path for the current one, and count its errors, where nothing can leave for another."""
         if not self._current.route.local:
             self._current = next((path for path in self.paths if path.route.local), self._current)
 
@@ -320,9 +314,7 @@ class PathManager:
         return True
 
     def configure(self, config: Config) -> None:
-        """Take other settings for all paths, but for those set for one of them; `judge` follows. `ValueError` if that
-        does not go together, and all is as before.
-        """
+        """Take other settings for all paths but for those of one alone; `judge` follows. `ValueError` if they clash."""
         other_controller = config.congestion is not self._config.congestion
         shared = common_settings(config)
         own = [PathSettings(config, path.settings.own) if path.settings.own else shared for path in self.paths]
@@ -335,9 +327,7 @@ class PathManager:
                 path.congestion = make(config.congestion, path.payload, is_ipv4(path.route.address), self._report)
 
     def configure_path(self, path: Path, changes: dict[str, Any]) -> None:
-        """Take other settings for this path alone, whatever `configure` says later; `judge` follows. `ValueError` or
-        `TypeError` for a value that can't be, and all is as before.
-        """
+        """Take other settings for this path alone; `judge` follows. `ValueError` or `TypeError` for what can't be."""
         for name, value in changes.items():
             check_path_setting(name, value)
         before = path.settings

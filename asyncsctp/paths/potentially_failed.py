@@ -16,12 +16,9 @@ _DORMANT_FACTOR: Final = 10
 
 
 def judge(path: Path) -> bool:
-    """Set the state that follows from the error counter of a path, by its thresholds; True if that is another one.
-
-    Only an answer ends UNCONFIRMED and INACTIVE.
-    """
+    """Set the state that follows from the error counter of a path, by its thresholds; True if that is another one."""
     before = path.state
-    if before is UNCONFIRMED or before is INACTIVE:
+    if before is UNCONFIRMED or before is INACTIVE:  # only an answer ends these
         return False
     settings = path.settings
     if path.error_count > settings.max_retrans:
@@ -61,8 +58,8 @@ def most_errors(path: Path, switchover: int | None) -> int:
 
 
 def is_given_up(primary: Path, switchover: int | None) -> bool:
-    """Return True if the path that data takes now is to become the primary one in place of this (section 5 rules 2 and
-    3); `switchover` is Primary.Switchover.Max.Retrans, None where that is never so.
+    """Return True if Primary.Switchover.Max.Retrans was exceeded (None: never): the path that data takes becomes the
+    primary one in place of this (section 5 rules 2 and 3).
     """
     return switchover is not None and primary.error_count > switchover
 

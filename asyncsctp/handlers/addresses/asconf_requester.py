@@ -263,10 +263,9 @@ class AsconfRequester:
         return _wildcard(self._context.paths.data_path().route.address)
 
     def _transmit(self, request: AddressRequest) -> None:
-        """Send the same chunk each time (B4), each time along another way if there is one.
-
-        Section 5.5: before it what the peer may still wait for, as it takes one number after the other (E4). These are
-        additions of the source, and harm nothing where that is an address that the peer has.
+        """Send the same chunk each time (B4), each time along another way if there is one; before it what the peer may
+        still wait for, as it takes one number after the other (E4, section 5.5). These are additions of the source, and
+        harm nothing where that is an address that the peer has.
         """
         context = self._context
         ways = self._ways(request)

@@ -47,7 +47,6 @@ class NatSupport:
         held_back: Sequence[str],
     ) -> None:
         """`open_asconf` gives what changes addresses; None if that was not negotiated, or while it can't be used.
-
         `held_back`: our addresses that the peer is told of once the association is up (section 6.6).
         """
         self._context = context
@@ -97,9 +96,7 @@ class NatSupport:
             self._recovery = None  # the association is about to end, or the peer does not know ASCONF after all
 
     def _on_collision(self, asconf: AsconfRequester, found: Sequence[Cause]) -> None:
-        """Add no address at a NAT where another association has our tags; if it was the only one, abort (sections 6.2.2
-        and 6.4.2).
-        """
+        """Add no address at a NAT where another association has our tags (section 6.2.2); abort without it (6.4.2)."""
         ticket = asconf.give_up_for_nat("another association has the same tag or port at the NAT", found)
         if ticket is None or ticket is not self._recovery or len(self._context.paths.local.sources) > 1:
             return
@@ -168,8 +165,8 @@ class NatSupport:
         return first16 >> 8 in _LAST_WORDS and not first16 & 0xFF and value_end + 3 & -4 >= end
 
     def flush(self) -> None:
-        """Send to the newcomer alone, if it has answered its HEARTBEAT: the peer is there now (RFC 9260 section 5.4).
-        Once a batch is over: the answer may have come from an address that goes by it, with other chunks behind it.
+        """Send to the newcomer alone, if it has answered its HEARTBEAT (RFC 9260 section 5.4): once a batch is over, as
+        more may have come from the address that goes by that.
         """
         newcomer = self._newcomer
         if newcomer is None or newcomer.state is not PathState.ACTIVE or self._context.state is CLOSED:

@@ -87,9 +87,7 @@ class PeerAddresses:
             self._context.emit(PeerAddressChanged(path.route.address, "primary"))
 
     def resume(self) -> None:
-        """Verify what could not be verified before our own addresses changed; what was added last comes first (RFC 9260
-        section 5.4 leaves that to us): who moves as well is there.
-        """
+        """Verify what could not be before our own addresses changed; the last first: who moves as well is there."""
         if self._context.state is not CLOSED:
             for path in reversed(self._context.paths.paths):
                 self._heartbeat.insist(path)

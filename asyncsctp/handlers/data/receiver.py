@@ -194,9 +194,8 @@ class DataReceiver:
         return self._tell_of_window()
 
     def deliver_parts(self, sid: int, wanted: bool) -> None:
-        """Set whether messages of a stream are given in parts as they come (RFC 6458 sections 6.1.7 and 8.1.21).
-
-        A first part is given once `partial_delivery_point` bytes are there, or less if that is a lot for the window.
+        """Set whether messages of a stream are given in parts (RFC 6458 sections 6.1.7 and 8.1.21), the first once
+        `partial_delivery_point` bytes are there, or less if that is a lot for the window.
         """
         self._queue.deliver_parts(sid, wanted, self._delivery_point())
 
@@ -209,8 +208,8 @@ class DataReceiver:
         self._conclude(None)
 
     def defer_reset(self, wire_tsn: int, sids: Sequence[int] | None) -> bool:
-        """Put aside what comes above this TSN for these streams, as their reset waits for what is missing up to it (RFC
-        6525 section 5.2.2 E2). Return true if `release_deferred` is to follow.
+        """Put aside what these streams get above this TSN until it has come (RFC 6525 section 5.2.2 E2); return true if
+        `release_deferred` is to follow.
         """
         return self._queue.defer(unwrap(wire_tsn, self.tracker.cumulative_tsn), sids)
 
@@ -219,9 +218,7 @@ class DataReceiver:
         self._conclude(self._queue.release())
 
     def expect_restart(self, is_expected: bool) -> None:
-        """Set whether the peer may let its TSNs begin anew at any time (RFC 6525 section 5.2.4): what goes by the new
-        count is not to be taken for what goes by the old one.
-        """
+        """Set whether the peer may let its TSNs begin anew at any time; the old are told apart (RFC 6525 5.2.4)."""
         self.tracker.narrow(is_expected)
         self._conclude(self._queue.watch(is_expected))
 

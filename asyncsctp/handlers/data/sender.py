@@ -119,8 +119,8 @@ class Sender:
         return abandonment
 
     def measure(self) -> None:
-        """Take over the largest DATA chunk that all paths carry (section 7.3); at most half the largest window that was
-        announced so far, so that a chunk comes to fit without silly windows (section 6.1 A, RFC 1122 4.2.3.4).
+        """Take over the largest DATA chunk that all paths carry (section 7.3); but at most half the largest window so
+        far, so that a chunk comes to fit without silly windows (section 6.1 A, RFC 1122 section 4.2.3.4).
         """
         self.queue.max_chunk = min(self._context.paths.amdcs, max(self._window.largest_rwnd >> 1, _SMALL_CHUNK))
 
@@ -171,9 +171,7 @@ class Sender:
         return self.queue.movable + self.outstanding.user_bytes
 
     def take_probe(self) -> bool:
-        """Return True if a chunk may leave that the peer's window has no space for, as nothing is outstanding (section
-        6.1 A): once for each time that its timer ran out.
-        """
+        """Return True, once for each time-out, if a chunk may leave into the peer's closed window (section 6.1 A)."""
         if not self.probe_due or self.outstanding:
             return False
         self.probe_due = self._heard = False
@@ -445,9 +443,7 @@ class Sender:
         return True
 
     def _grow(self, path: Path, acked: int, steps: list[int], cum_advanced: bool, recovering: bool) -> None:
-        """Let a window grow by SACKs that acknowledge so many bytes, as if data had left after each of them: section
-        7.2.1 asks whether it was full, which it would have been, had they come one by one.
-        """
+        """Let a window grow by SACKs that acknowledge so many bytes, as if data had left after each (section 7.2.1)."""
         now = self._context.now
         path_id = path.path_id
         flight = self.in_flight_before[path_id]

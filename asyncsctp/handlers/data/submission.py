@@ -114,9 +114,7 @@ class Submission:
         return True
 
     def withdraw(self, message: OutboundMessage) -> bool:
-        """Give a message up that was sent; False if it is too late. `ValueError` if a part of it has left and the peer
-        can't be told.
-        """
+        """Give a message up that was sent; False if it is too late. `ValueError` if the peer can't be told of that."""
         terms = self._terms_of(message)
         if terms is None:
             return False

@@ -41,8 +41,7 @@ def heartbeat_delay(path: Path, random_fraction: float) -> float:
     """Return the seconds from one HEARTBEAT to the next, `NEVER` if they are switched off; `random_fraction` < 1.
 
     Section 8.3: RTO with its back-off and +/- 50 %, plus HB.interval. Section 5.4: an UNCONFIRMED address is
-    probed in each RTO, until that has failed too often; switched off or not. RFC 7829 section 3.2 rules 5 and 6: to
-    one that is POTENTIALLY_FAILED they follow one another, each as soon as the one before has had its RTO.
+    probed in each RTO, until that has failed too often; switched off or not. RFC 7829: see `is_probed_at_once`.
     """
     rto = path.rto.rto
     interval = path.settings.heartbeat_interval

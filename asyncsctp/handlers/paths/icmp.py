@@ -16,7 +16,6 @@ from ..context import Context
 from ..state import COOKIE_WAIT, SHUTDOWN_ACK_SENT
 from .heartbeat import Heartbeat
 
-_INIT_AT: Final = COMMON_HEADER_SIZE
 _TAG_AT: Final = COMMON_HEADER_SIZE + HEADER_SIZE
 
 
@@ -28,7 +27,7 @@ def is_quoted(context: Context, quoted: bytes) -> bool:
             return False
         if tag:
             return tag == context.peer_tag
-        return quoted[_INIT_AT] == INIT and quoted[_TAG_AT : _TAG_AT + 4] == context.local_tag.to_bytes(4)
+        return quoted[COMMON_HEADER_SIZE] == INIT and quoted[_TAG_AT : _TAG_AT + 4] == context.local_tag.to_bytes(4)
     except (IndexError, Malformed):
         return False
 

@@ -25,10 +25,7 @@ OF_REQUESTS: Final = 2
 
 
 def on_timeout(context: Context, path: Path, kind: int = OF_DATA, counts: bool = True) -> bool:
-    """Count that nothing came back from a path within its RTO, and do what follows; False if the association has ended.
-
-    The arguments are those of `count_timeout`.
-    """
+    """Count that nothing came back within an RTO, as `count_timeout` says; False if the association has ended by it."""
     at, silent = context.silence
     context.silence = (context.now, (*silent, path) if at == context.now else (path,))
     before = context.paths.error_count
@@ -52,8 +49,7 @@ def on_heartbeat_timeout(context: Context, path: Path) -> bool:
 def count_timeout(context: Context, path: Path, kind: int, counts: bool) -> None:
     """Count a time-out of what was sent to a path, which is of this kind; `counts`: for the association as well.
 
-    Backs the RTO off (rule E2 of section 6.3.3), and after repeated errors tries the next local address (section
-    6.4.1). `Path.expire_t3` comes before it where the time-out was T3's, `judge` after it.
+    Backs the RTO off (section 6.3.3 E2), and after repeated errors tries the next local address (section 6.4.1).
     """
     paths = context.paths
     if path.settings.pf_threshold is None or path.error_count < paths.most_errors(path):
@@ -90,9 +86,7 @@ def is_counted(context: Context, path: Path) -> bool:
 
 
 def on_acknowledged(context: Context, path: Path, is_certain: bool = True) -> None:
-    """Clear all errors of the association, and those of a path, as a SACK acknowledged data that was sent there; for
-    `is_certain` see `paths.potentially_failed.recover`.
-    """
+    """Clear all errors, as a SACK acknowledged data that was sent to a path; `is_certain`: and to no other one."""
     paths = context.paths
     if paths.unanswered:
         paths.clear_errors()

@@ -335,11 +335,8 @@ class ReconfigRequester:
 
     def send_again(self, is_answer: bool = False) -> None:
         """Send the request under way again; `is_answer`: as the peer asks for it."""
-        path_id = self.retry.rotate().path_id
-        if is_answer:
-            self._context.answer(self._chunk, path_id)
-        else:
-            self._context.queue(self._chunk, path_id)
+        send = self._context.answer if is_answer else self._context.queue
+        send(self._chunk, self.retry.rotate().path_id)
 
     # What the peer answers.
 
