@@ -15,7 +15,6 @@ from ..checks import check_int
 from ..config import LIVE_FIELDS, PATH_FIELDS, Config, LiveChanges, PathChanges
 from ..errors import EndOfStream, SCTPError
 from ..events import Event
-from ..handlers.setup.negotiation import Setup
 from ..handlers.state import State
 from ..outbound.message import LIMITED, PRIORITY, RELIABLE, TIMED
 from ..path_state import PathState
@@ -80,21 +79,6 @@ class Negotiated:
     auth: bool = False
     dynamic_addresses: bool = False
     nat_support: bool = False
-
-    @classmethod
-    def of(cls, setup: Setup | None) -> Negotiated:
-        """Return what a handshake has agreed on; nothing before there was one."""
-        if setup is None:
-            return cls()
-        return cls(
-            partial_reliability=setup.extensions.partial_reliability,
-            interleaving=setup.extensions.interleaving,
-            stream_reconfig=setup.extensions.stream_reconfig,
-            ecn=setup.ecn,
-            auth=setup.auth is not None,
-            dynamic_addresses=setup.dynamic_addresses,
-            nat_support=setup.disable_restart,
-        )
 
     def __contains__(self, name: object) -> bool:
         return name in tuple(self)
@@ -589,7 +573,18 @@ class Association(Protocol, metaclass=_Quiet):
     @property
     def negotiated(self) -> Negotiated:
         """The extensions in force."""
-        return Negotiated.of(self._core.context.setup)
+        setup = self._core.context.setup
+        if setup is None:
+            return Negotiated()
+        return Negotiated(
+            partial_reliability=setup.extensions.partial_reliability,
+            interleaving=setup.extensions.interleaving,
+            stream_reconfig=setup.extensions.stream_reconfig,
+            ecn=setup.ecn,
+            auth=setup.auth is not None,
+            dynamic_addresses=setup.dynamic_addresses,
+            nat_support=setup.disable_restart,
+        )
 
     @property
     def config(self) -> Config:

@@ -140,17 +140,7 @@ class Unclaimed(MessageQueue):
 class Inbox:
     """Takes the messages of an association: to the reader that has claimed their stream, or to one queue for all."""
 
-    __slots__ = (
-        "_accepting",
-        "_closing",
-        "_finished",
-        "_lowest",
-        "_readers",
-        "_session",
-        "_used",
-        "_written",
-        "unclaimed",
-    )
+    __slots__ = ("_closing", "_finished", "_lowest", "_readers", "_session", "_turn", "_used", "_written", "unclaimed")
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -163,7 +153,7 @@ class Inbox:
         self._closing: dict[int, None] = NOTHING
         self._finished: dict[int, int] = NOTHING
         self._lowest = 0  # no id below is free
-        self._accepting: Turn | None = None
+        self._turn: Turn | None = None
 
     # What the peer sends, by way of the driver.
 
@@ -176,8 +166,8 @@ class Inbox:
                 self._used = {}
             self._used[sid] = None
             self.unclaimed.put(message)
-            if self._accepting is not None:
-                self._accepting.wake()
+            if self._turn is not None:
+                self._turn.wake()
             queue = self.unclaimed
         else:
             queue.messages.append(message)
@@ -245,8 +235,8 @@ class Inbox:
     def wake_readers(self) -> None:
         """Let all who read look again: no more messages come, as the association has ended, or will."""
         self.unclaimed.wake()
-        if self._accepting is not None:
-            self._accepting.wake()
+        if self._turn is not None:
+            self._turn.wake()
         for reader in self._readers.values():
             reader.wake_all()
 
@@ -307,13 +297,13 @@ class Inbox:
 
     async def accept(self) -> StreamReader:
         """Wait for a message that nobody has claimed; return a reader for its stream."""
-        if self._accepting is None:
-            self._accepting = Turn("in accept_stream")
-        self._accepting.claim()
+        if self._turn is None:
+            self._turn = Turn("in accept_stream")
+        self._turn.claim()
         unclaimed = self.unclaimed
         session = self._session
         while unclaimed.is_empty():
             if session.ended or session.is_complete:
                 raise session.end_of_stream()
-            await self._accepting.wait()
+            await self._turn.wait()
         return self._claim(unclaimed.first_stream())  # begun anew by the peer, whatever of before is not finished

@@ -84,21 +84,16 @@ class AddressWatch:
     def _take(self, addresses: dict[str, bool]) -> None:
         """Take these for all addresses that there are."""
         self._addresses = addresses
-        if self._told is None:
-            self._told = addresses
-            self._handle = self._loop.call_later(0.0, self._begin)
-        elif self._handle is None:
-            self._handle = self._loop.call_later(_GATHERING, self._tell)
-
-    def _begin(self) -> None:
-        self._handle = None
-        self._callback({})
-        self._take(self._addresses)
+        if self._handle is None:
+            self._handle = self._loop.call_later(0.0 if self._told is None else _GATHERING, self._tell)
 
     def _tell(self) -> None:
         self._handle = None
-        before = self._told or {}
-        now = self._told = self._addresses
+        before, now = self._told, self._addresses
+        self._told = now
+        if before is None:
+            self._callback({})
+            return
         changes = dict.fromkeys((address for address in before if address not in now), False)
         for address, is_lasting in now.items():
             if is_lasting and not before.get(address):

@@ -70,17 +70,7 @@ class Exchange:
     It owns `inbox`. If others may write to that, it has SO_PASSCRED set, and what they write is dropped.
     """
 
-    __slots__ = (
-        "_checks_senders",
-        "_engine",
-        "_flushing",
-        "_inbox",
-        "_member",
-        "_members",
-        "_send",
-        "_waiting",
-        "sharing",
-    )
+    __slots__ = ("_engine", "_flushing", "_inbox", "_is_public", "_member", "_members", "_send", "_waiting", "sharing")
 
     def __init__(
         self, engine: Engine, inbox: socket.socket, send: Send, place: tuple[int, int], cookie_secret: bytes | None
@@ -94,7 +84,7 @@ class Exchange:
         self._flushing: asyncio.Handle | None = None
         self.sharing = Sharing(self._member, self._members, self, cookie_secret)
         inbox.setblocking(False)
-        self._checks_senders = bool(inbox.getsockopt(socket.SOL_SOCKET, SO_PASSCRED))
+        self._is_public = bool(inbox.getsockopt(socket.SOL_SOCKET, SO_PASSCRED))
         engine.loop.add_reader(inbox, self._on_readable)
         keep_to_this_process(inbox, engine.loop, inbox.fileno())
 
@@ -132,9 +122,9 @@ class Exchange:
                 message, ancillary, _, _ = self._inbox.recvmsg(_LARGEST, _ANCILLARY_SPACE)
             except OSError:
                 return
-            if message and (not self._checks_senders or _is_from_us(ancillary)):
+            if message and (not self._is_public or _is_from_us(ancillary)):
                 self._deliver(*_unpack(message))
-            elif not self._checks_senders:  # all others are gone
+            elif not self._is_public:  # all others are gone
                 self._engine.loop.remove_reader(self._inbox)
                 return
 
