@@ -215,7 +215,7 @@ class StreamReader(MessageQueue):
         """Let whoever waits look again: nothing more comes."""
         self.wake()
         if self.part_reader is not None:
-            self.part_reader.wake()
+            self.part_reader.turn.wake()
 
     async def wait(self) -> None:
         """Wait until there is a message. Raises what `read` does."""
@@ -251,13 +251,13 @@ class StreamReader(MessageQueue):
 class PartReader:
     """The parts that have arrived in a stream and are not yet read; what `StreamReader.parts` iterates over."""
 
-    __slots__ = ("_filling", "_inside", "_parts", "_reader", "_session", "_turn")
+    __slots__ = ("_filling", "_inside", "_parts", "_reader", "_session", "turn")
 
     def __init__(self, reader: StreamReader, session: Session) -> None:
         self._reader = reader
         self._session = session
         self._parts: deque[Part | None] = deque()  # None: the message before it will not be completed
-        self._turn = Turn("for the next part")
+        self.turn = Turn("for the next part")
         self._filling = -1  # the TSN of a message of which a part, and not the last, has come
         self._inside = -1  # the same of one of which a part has been read
 
@@ -278,7 +278,7 @@ class PartReader:
                 if self._inside >= 0:  # the sender has ended without it
                     raise self._abandoned()
                 raise StopAsyncIteration
-            await self._turn.wait()
+            await self.turn.wait()
         part = self._parts.popleft()
         if part is None:
             raise self._abandoned()
@@ -300,22 +300,18 @@ class PartReader:
             self._filling = part.tsn
         elif part.tsn == self._filling:
             self._filling = -1
-        self.wake()
+        self.turn.wake()
 
     def abort(self) -> None:
         """Note that no more will come of the message of which parts have."""
         if self._filling >= 0:
             self._filling = -1
             self._parts.append(None)
-            self.wake()
-
-    def wake(self) -> None:
-        """Let the waiting coroutine look again: there is a part, or something else to be told of."""
-        self._turn.wake()
+            self.turn.wake()
 
     def take_whole(self) -> list[Part]:
         """Take out all that is here, which must be whole messages: the reader goes on without parts."""
-        self._turn.claim()
+        self.turn.claim()
         parts = [part for part in self._parts if part is not None and part.last]
         if self._inside >= 0 or len(parts) < len(self._parts):
             raise RuntimeError("a message is being read in parts: read the rest of it by parts() first")

@@ -57,32 +57,25 @@ class _Socket(PacketProtocol):
         self._sockets.by_local[self._local] = cast("PacketTransport", transport)
         self._sockets.note_segmentation()
 
-    def route_from(self, addr: Address) -> Route:
-        """Return the route of what comes from an address: one object each, so that comparing is cheap."""
-        route = self._routes.get(addr)
-        return route if route is not None else self._new_route(addr, addr, self._local)
-
-    def route_at(self, addr: Address, local: str) -> Route:
-        """Return the same for what came to a local address, where the socket is bound to all."""
-        key = (addr, local)
+    def _route(self, key: object, addr: Address, local: str) -> Route:
+        """Return the route from an address to one of ours: always the same object, so that comparing is cheap."""
         route = self._routes.get(key)
-        return route if route is not None else self._new_route(key, addr, normalize(local))
-
-    def _new_route(self, key: object, addr: Address, local: str) -> Route:
-        if len(self._routes) >= _ROUTES_KEPT:
-            self._routes.clear()
-        # The system spells IPv4 as we do; and whoever floods us has a new address each time.
-        address = addr[0] if is_ipv4(addr[0]) else normalize(addr[0])
-        route = self._routes[key] = Route(local, address, addr[1])
+        if route is None:
+            if len(self._routes) >= _ROUTES_KEPT:
+                self._routes.clear()
+            # The system spells IPv4 as we do; and whoever floods us has a new address each time.
+            address = addr[0] if is_ipv4(addr[0]) else normalize(addr[0])
+            ours = local if local is self._local else normalize(local)
+            route = self._routes[key] = Route(ours, address, addr[1])
         return route
 
     def datagrams_received(self, datagrams: list[bytes], addr: Address, congestion_experienced: bool) -> None:
-        self._receiver.receive(datagrams, self.route_from(addr), congestion_experienced)
+        self._receiver.receive(datagrams, self._route(addr, addr, self._local), congestion_experienced)
 
     def datagrams_received_at(
         self, datagrams: list[bytes], addr: Address, congestion_experienced: bool, local: str
     ) -> None:
-        self._receiver.receive(datagrams, self.route_at(addr, local), congestion_experienced)
+        self._receiver.receive(datagrams, self._route((addr, local), addr, local), congestion_experienced)
 
     def batch_done(self) -> None:
         self._receiver.flush()
@@ -90,7 +83,7 @@ class _Socket(PacketProtocol):
     def error_received(self, exc: Exception) -> None:
         address: Address | None = getattr(exc, "address", None)
         if isinstance(exc, OSError) and address is not None:
-            self._receiver.on_error(self.route_from(address), exc)
+            self._receiver.on_error(self._route(address, address, self._local), exc)
 
     def segmentation_changed(self, works: bool) -> None:
         self._sockets.note_segmentation()
