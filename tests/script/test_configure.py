@@ -308,3 +308,15 @@ EFFECTS: dict[str, Callable[[], None]] = {
 @pytest.mark.parametrize("field", sorted(LIVE_FIELDS - ELSEWHERE))
 def test_each_field_has_its_effect(field: str) -> None:
     EFFECTS[field]()
+
+
+def test_without_autoclose_its_timer_ends_nothing() -> None:
+    """It runs since before the setting was taken back."""
+    script = Script(QUIET.replace(autoclose=2.0))
+    script.write(b"x")
+    script.send(script.sack(0))
+    script.take()
+    configure(script, autoclose=None)
+    assert script.wait(10.0) == []
+    assert script.user.error is None
+    assert not script.user.is_closed

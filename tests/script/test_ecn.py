@@ -204,3 +204,11 @@ def test_without_agreement_there_is_none_of_it(config: Config, ecn: bool) -> Non
     script.send(ecne(script, 0))
     script.expect_nothing()
     assert script.cwnd == before
+
+
+def test_a_mark_on_a_packet_with_malformed_data_is_none() -> None:
+    script = Script(ecn=True)
+    script.send(b"\0\3\0\x0c" + bytes(8), marked=True)
+    assert script.association.context.statistics.malformed_packets == 1
+    script.send(script.data(0))
+    assert ECNE not in [kind for packet in script.take() for kind in packet.kinds]

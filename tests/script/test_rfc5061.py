@@ -757,3 +757,13 @@ def test_a_silent_peer_is_not_probed_from_where_nothing_may_leave() -> None:
     script.flush()
     script.advance(10.0)
     assert {kind for packet in script.take() for kind in packet.kinds} & {HEARTBEAT, ERROR} == set()
+
+
+def test_addresses_are_not_changed_while_the_association_ends() -> None:
+    """While data or a SHUTDOWN of ours is under way they may be; later nobody would answer."""
+    script = Mobile(paths=2)
+    script.send(control.pack_shutdown(script.ours(-1)))
+    with pytest.raises(AsconfError, match="addresses can't be changed in state shutdown-ack-sent"):
+        script.association.asconf.remove_local(LOCAL[1])
+    with pytest.raises(AsconfError, match="addresses can't be changed in state shutdown-ack-sent"):
+        script.association.asconf.request_primary(LOCAL[1])

@@ -724,3 +724,17 @@ def test_addresses_that_are_only_heard_can_be_deleted_too() -> None:
     for address in ("198.51.100.1", "198.51.100.3"):
         script.say(script.data(4, b"deleted"), source=address)
     assert len(script.user.messages) == 4
+
+
+def test_of_many_requests_in_one_packet_the_last_are_remembered() -> None:
+    """Section 5.2 E2 wants the answers of one packet kept; no more of them than a peer needs."""
+    script = Mobile()
+    requests = [script.asconf(prefer(LOCAL[0])) for _ in range(30)]
+    script.say(*requests[:15])
+    script.take()
+    script.say(*requests[15:])
+    script.take()
+    script.say(requests[0])
+    assert not [packet for packet in script.take() if packet.all(ASCONF_ACK)]
+    script.say(requests[-1])
+    assert script.answer()[0] == 29

@@ -20,6 +20,7 @@ from support.endpoints import (
     chunks,
     data,
     init_of,
+    into,
     kinds,
     offer,
     tag_of,
@@ -675,3 +676,12 @@ def test_a_cookie_that_comes_along_a_route_by_which_the_client_does_not_know_us_
     assert (solo.users, solo.endpoint.associations) == ([], [])
     solo.receive(echo, BOTH[1], local="fd00::1")
     assert solo.association.state is ESTABLISHED
+
+
+def test_an_error_other_than_a_stale_cookie_changes_nothing_in_the_handshake() -> None:
+    """Section 5.2.6 is about that cause alone; the COOKIE ECHO is sent again by its timer."""
+    solo = Solo()
+    association = into(solo, COOKIE_ECHOED)
+    assert solo.say(control.pack_error(causes.pack_cause(CAUSE_OUT_OF_RESOURCE))) == []
+    assert association.state is COOKIE_ECHOED
+    assert [kinds(packet) for _, packet in solo.wait(1.5)] == [[COOKIE_ECHO]]

@@ -122,3 +122,22 @@ def test_a_packet_of_padding_alone_means_nothing() -> None:
     script.expect_nothing()
     script.write(b"x")
     script.expect(DATA)
+
+
+def test_data_that_has_no_space_behind_control_chunks_leaves_in_the_next_packet() -> None:
+    """Section 6.10: control chunks come first, within the PMTU; a message is not fragmented for that."""
+    script = Script()
+    script.arrive(pack_heartbeat(bytes(1000)))
+    script.association.send(0, bytes(script.payload - 16))
+    script.association.send(0, b"small")
+    script.flush()
+    script.expect_each([HEARTBEAT_ACK], [DATA], [DATA])
+
+
+def test_an_answer_too_long_for_a_packet_is_not_given() -> None:
+    """Section 8.3: what a HEARTBEAT asks to be returned may not be cut."""
+    script = Script(paths=2)
+    script.association.configure_path(script.path(0).route.address, {"mtu": 576}, script.now)
+    script.association.configure_path(script.path(1).route.address, {"mtu": 576}, script.now)
+    script.send(pack_heartbeat(bytes(1000)))
+    script.expect_nothing()

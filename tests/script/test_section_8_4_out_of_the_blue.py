@@ -11,7 +11,7 @@ from asyncsctp.config import Config
 from asyncsctp.handlers.state import CLOSED
 from asyncsctp.paths.route import Route
 from asyncsctp.wire import causes, control, sack, tlv
-from asyncsctp.wire.constants import ABORT, CAUSE_OUT_OF_RESOURCE, I_DATA, INIT_ACK, SHUTDOWN_COMPLETE
+from asyncsctp.wire.constants import ABORT, CAUSE_OUT_OF_RESOURCE, COOKIE_ACK, I_DATA, INIT_ACK, SHUTDOWN_COMPLETE
 from asyncsctp.wire.init import pack_init
 
 TAG = 0x12345678
@@ -247,3 +247,31 @@ def test_a_lost_shutdown_complete_is_made_good_only_so_often() -> None:
     assert sum(map(len, answers)) <= 1000
     solo.wait(10.0)
     assert len(solo.receive(again)) == 1
+
+
+def test_an_init_behind_another_chunk_is_malformed() -> None:
+    """Section 8.5.1 A: it bears tag 0, and is alone in its packet."""
+    solo = Solo()
+    assert solo.receive(solo.packet(DATA_CHUNK, pack_init(offer(), ack=False), tag=TAG)) == []
+    assert solo.endpoint.statistics.malformed_packets == 1
+
+
+@pytest.mark.parametrize(
+    "items",
+    [(pack_init(offer(), ack=False), DATA_CHUNK), (DATA_CHUNK,), (DATA_CHUNK, pack_init(offer(), ack=False))],
+    ids=["an INIT with company", "none", "one that is not the first"],
+)
+def test_at_a_port_that_nobody_has_only_a_lone_init_is_answered_under_tag_0(items: tuple[bytes, ...]) -> None:
+    solo = Solo()
+    assert solo.receive(solo.packet(*items, tag=0, port=4711)) == []
+    [(_, answer)] = solo.receive(solo.packet(pack_init(offer(), ack=False), tag=0, port=4711))
+    assert (kinds(answer), tag_of(answer)) == ([ABORT], offer().initiate_tag)
+
+
+def test_rule_2_an_abort_behind_a_good_cookie_makes_no_association() -> None:
+    solo = Solo()
+    ack, _ = solo.cookie()
+    echo = control.pack_cookie_echo(ack.cookie or b"")
+    assert solo.say(echo, control.pack_abort(), tag=ack.initiate_tag) == []
+    assert solo.users == []
+    assert COOKIE_ACK in kinds(solo.say(echo, tag=ack.initiate_tag)[0][1])

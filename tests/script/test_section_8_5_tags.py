@@ -153,6 +153,23 @@ def test_b_what_follows_an_abort_with_a_wrong_t_bit_is_discarded_too() -> None:
     assert solo.say(control.pack_abort(reflected=True), control.pack_heartbeat(b"x")) == []
 
 
+def test_b_a_reflected_abort_that_can_not_be_read_ends_nothing() -> None:
+    solo = Solo()
+    association = solo.accept()
+    assert solo.say(tlv.pack(ABORT << 8 | 1, b"\0\x0c\0\2"), tag=PEER_TAG) == []
+    assert association.state is ESTABLISHED
+    assert association.context.statistics.malformed_packets == 1
+
+
+def test_an_init_under_our_tag_among_other_chunks_is_passed_over() -> None:
+    """A is about packets under tag 0; this one has the right tag, and an INIT in it asks for nothing."""
+    solo = Solo()
+    solo.accept()
+    answers = solo.say(control.pack_heartbeat(b"x"), CHUNKS["INIT"], control.pack_heartbeat(b"y"))
+    assert [kinds(answer) for _, answer in answers] == [[HEARTBEAT_ACK] * 2]
+    assert solo.association.context.statistics.unexpected_chunks == 1
+
+
 def test_b_no_answer_to_a_packet_with_an_abort() -> None:
     """Section 9.1."""
     for company in CHUNKS.values():

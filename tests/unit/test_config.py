@@ -56,12 +56,21 @@ def test_a_value_out_of_range_is_named_with_what_is_allowed(field: str, value: f
         ("ecn", None),
         ("scheduler", 1),
         ("congestion", "cubic"),
+        ("reconfig_allowed", ["reset_streams"]),
+        ("auth_chunks", [0]),
+        ("auth_hmacs", [3, 1]),
+        ("auth_keys", [(1, b"key")]),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named(field: str, value: object) -> None:
     kwargs: dict[str, Any] = {field: value}
     with pytest.raises(TypeError, match=rf"^{field} must be "):
         Config(**kwargs)
+
+
+def test_what_a_peer_may_reconfigure_is_one_of_a_few_things() -> None:
+    with pytest.raises(ValueError, match="reconfig_allowed must be made of add_streams, reset_streams, reset_tsns"):
+        Config(reconfig_allowed=frozenset({"reset_streams", "everything"}))
 
 
 @pytest.mark.parametrize("field", ["heartbeat_interval", "shutdown_guard", "max_burst", "autoclose", "mtu"])

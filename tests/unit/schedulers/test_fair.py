@@ -8,7 +8,7 @@ import pytest
 from support.scheduler_queue import Sender, shares
 from support.seeds import seeds
 
-from asyncsctp.schedulers import FairBandwidth, StreamScheduler, WeightedFairQueueing
+from asyncsctp.schedulers import NO_STREAM, FairBandwidth, StreamScheduler, WeightedFairQueueing
 
 
 def weighted(**weights: int) -> WeightedFairQueueing:
@@ -162,3 +162,17 @@ def test_shares_come_out_whatever_else_comes_and_goes(seed: int) -> None:
             sender.turn()
             zero, one = (sender.bytes_sent.get(sid, 0) / weights[sid] for sid in (0, 1))
             assert abs(zero - one) <= 2000 / weights[0] + 2000 / weights[1]
+
+
+def test_the_debts_of_very_many_are_forgiven_once_nobody_has_anything_to_send() -> None:
+    """Each stream has sent more than its share at once; what is remembered of that is bounded."""
+    scheduler = FairBandwidth()
+    for sid in range(3000):
+        scheduler.activate(sid, sid + 1)
+    for sid in range(3000):
+        scheduler.served(sid, 1_000_000 + sid, NO_STREAM)
+    assert len(scheduler._ahead.keys) == 0
+    sender = Sender(scheduler)
+    sender.write(1, *[1000] * 100)
+    sender.write(2, *[1000] * 100)
+    assert shares(sender.send_bytes(100_000)) == pytest.approx([1, 1], abs=0.05)

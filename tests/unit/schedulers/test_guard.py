@@ -259,3 +259,31 @@ def test_a_factory_that_has_none() -> None:
     told = Told()
     assert type(make(dict, told)) is FirstComeFirstServed
     assert "which is not a StreamScheduler" in told.only
+
+
+def test_a_choice_that_can_not_even_be_written_is_told() -> None:
+    class Unspeakable(int):
+        def __repr__(self) -> str:
+            raise ValueError("never")
+
+    class Odd(Newest):
+        def next(self) -> int:
+            return Unspeakable(77)
+
+    told: list[Exception] = []
+    sender = Sender(guard(Odd(), told.append))
+    sender.write(1, 10)
+    assert sender.turn() == 1
+    assert "next() chose stream <" in str(told[0])
+    assert "Unspeakable>" in str(told[0])
+
+
+def test_a_guarded_scheduler_is_shown_as_what_it_guards() -> None:
+    scheduler = Newest()
+    guarded = guard(scheduler, print)
+    assert repr(guarded) == repr(scheduler)
+    Newest.fails_in = "next"
+    try:
+        guard(guarded, print).next()
+    finally:
+        Newest.fails_in = ""

@@ -192,3 +192,10 @@ def test_garbage_is_malformed_or_read() -> None:
         for reader in (read_asconf, read_asconf_ack, read_lookup):
             with suppress(Malformed):
                 reader(data, min(4, len(data)), len(data))
+
+
+def test_no_more_responses_are_read_than_there_can_be_requests() -> None:
+    packed = pack_asconf_ack(7, [pack_success(number) for number in range(MAX_REQUESTS + 50)])
+    number, responses = read_asconf_ack(packed, 4, len(packed))
+    assert number == 7
+    assert MAX_REQUESTS <= len(responses) <= MAX_REQUESTS + 1

@@ -10,7 +10,11 @@ from asyncsctp.wire.constants import (
     CAUSE_INVALID_PARAMETER,
     CAUSE_MISSING_PARAMETER,
     CAUSE_UNRESOLVABLE_ADDRESS,
+    FORWARD_TSN,
+    I_DATA,
+    I_FORWARD_TSN,
     PARAM_IPV4_ADDRESS,
+    PARAM_IPV6_ADDRESS,
 )
 from asyncsctp.wire.init import Init, pack_init
 from asyncsctp.wire.tlv import Malformed
@@ -120,3 +124,28 @@ def test_we_list_only_types_that_the_peer_supports() -> None:
     assert len(listed(local, "2001:db8:1::9", only_ipv4)) == 3
     assert len(listed(local, "203.0.113.9", only_ipv4._replace(addresses=("2001:db8:1::9",)))) == 3
     assert len(listed(local, "203.0.113.9", THEIRS)) == 3
+
+
+def test_interleaving_without_partial_reliability_has_no_forward_tsn() -> None:
+    """RFC 8260 section 2.3.1: I-FORWARD-TSN is for those who have both."""
+    only = offer(Config(interleaving=True, partial_reliability=False))
+    both = offer(Config(interleaving=True, partial_reliability=True))
+    assert I_DATA in only.extensions
+    assert not only.extensions & {FORWARD_TSN, I_FORWARD_TSN}
+    assert both.extensions >= {I_DATA, FORWARD_TSN, I_FORWARD_TSN}
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ((PARAM_IPV4_ADDRESS,), ("192.0.2.1", "192.0.2.3")),
+        ((PARAM_IPV6_ADDRESS,), ("192.0.2.1", "192.0.2.3", "2001:db8::1")),
+        ((), ("192.0.2.1", "192.0.2.3")),
+    ],
+)
+def test_addresses_are_listed_of_the_types_that_the_peer_supports_or_uses(
+    types: tuple[int, ...], expected: tuple[str, ...]
+) -> None:
+    """Section 5.1.2: it uses IPv4, so that it supports it whatever it says."""
+    local = ["192.0.2.1", "192.0.2.3", "2001:db8::1"]
+    assert listed(local, "192.0.2.2", THEIRS._replace(supported_address_types=frozenset(types))) == expected
