@@ -24,12 +24,9 @@ class Ticket:
 
     def __init__(self) -> None:
         self.open_requests = 0
-        #: All of its requests were answered, or are given up.
-        self.is_done = False
-        #: Called when it is done.
-        self.on_done: Callable[[], None] | None = None
-        #: Why the first that failed did; None while all goes as asked.
-        self.error: SCTPError | None = None
+        self.is_done = False  # all of its requests were answered, or are given up
+        self.on_done: Callable[[], None] | None = None  # called when it is done
+        self.error: SCTPError | None = None  # why the first that failed did; None while all goes as asked
 
     @property
     def is_ok(self) -> bool:
@@ -65,8 +62,7 @@ class Retry:
         self._context = context
         self._timer = timer
         self._kind = kind
-        #: Where the chunk went last.
-        self.path = context.paths.data_path()
+        self.path = context.paths.data_path()  # where the chunk went last
         #: It went over several paths: nobody knows which of them its answer is for (RFC 7829 section 3.2 rule 9).
         self.is_ambiguous = False
 

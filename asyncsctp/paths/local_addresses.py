@@ -15,8 +15,7 @@ from .route import is_ipv4, is_private, is_source_for, normalize, wildcard_of
 
 _UNUSED: Final = frozenset({UNCONFIRMED, INACTIVE})
 
-#: The local address of a route along which nothing can leave.
-NOWHERE: Final = ""
+NOWHERE: Final = ""  # the local address of a route along which nothing can leave
 
 
 def set_out_from(addresses: Sequence[str], peer: str, nat_support: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -30,8 +30,7 @@ from .peer_addresses import PeerAddresses
 #: The states in which ASCONF and ASCONF-ACK are sent (section 5.1.1 C4).
 PERMITTED: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT})
 _ASCONF: Final = bytes([constants.ASCONF])
-#: After so many retransmissions of one request another may do what it can't.
-_TRIES: Final = 2
+_TRIES: Final = 2  # after so many retransmissions of one request another may do what it can't
 
 
 class Change(NamedTuple):
@@ -90,8 +89,7 @@ class AsconfRequester:
         self._ways_taken: dict[tuple[str, str], int] = {}
         self._is_waiting = False  # there was no way to send it along
         self._returned: list[bytes] = []  # chunks that did not come as far as the peer
-        #: The one that is under way.
-        self.current: AddressRequest | None = None
+        self.current: AddressRequest | None = None  # the one that is under way
         self.queue: list[AddressRequest] = []
         #: Kinds of parameters that the peer does not understand (F3a, F3b); and whether ASCONF is all it does not (A9).
         self.refused_kinds: frozenset[int] = frozenset()

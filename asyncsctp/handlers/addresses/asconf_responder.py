@@ -44,12 +44,10 @@ class AsconfResponder:
     def __init__(self, context: Context, heartbeat: Heartbeat, setup: Setup) -> None:
         self._context = context
         self.peers: Final = PeerAddresses(context, heartbeat)
-        #: Our side's requests.
-        self.requester: Final = AsconfRequester(context, self.peers, setup)
+        self.requester: Final = AsconfRequester(context, self.peers, setup)  # our side's requests
         self._reckons_with_nats = setup.disable_restart
         self._expected = setup.peer_initial_tsn  # 'Peer-Sequence-Number' + 1
-        #: By number the ASCONF-ACKs to the last requests, the oldest first.
-        self._kept: dict[int, bytes] = {}
+        self._kept: dict[int, bytes] = {}  # by number the ASCONF-ACKs to the last requests, the oldest first
         self._packet = b""  # the one that the last request came in
         #: What leaves with the next flush: by the address that it goes to, the way there and how many bytes may go.
         self._queued: dict[str, tuple[Route, int, list[bytes]]] = {}

@@ -16,12 +16,9 @@ from ...wire.constants import MASK_32
 from ...wire.sack import SACK_HEADER_SIZE, pack_sack
 from ..context import Context
 
-#: No acknowledgement is due.
-NO_ACK: Final = 0
-#: An acknowledgement is due when SACK.Delay has passed.
-ACK_DELAYED: Final = 1
-#: A SACK is due at once.
-ACK_NOW: Final = 2
+NO_ACK: Final = 0  # no acknowledgement is due
+ACK_DELAYED: Final = 1  # an acknowledgement is due when SACK.Delay has passed
+ACK_NOW: Final = 2  # a SACK is due at once
 
 #: SACKs for one batch of packets, beside the final one, that say how far all has come, where more are of no use: each
 #: costs the peer as much as sending two packets.
@@ -61,10 +58,8 @@ class Acknowledger:
         self._tracker = tracker
         self._window = window
         self._sack_frequency = context.config.sack_frequency
-        #: What is due: `NO_ACK`, `ACK_DELAYED` or `ACK_NOW`.
-        self.state = NO_ACK
-        #: Where the last DATA came from: SACKs go there (section 6.4).
-        self.path_id = context.paths.primary.path_id
+        self.state = NO_ACK  # what is due: `NO_ACK`, `ACK_DELAYED` or `ACK_NOW`
+        self.path_id = context.paths.primary.path_id  # where the last DATA came from: SACKs go there (section 6.4)
         self._packets = 0  # those since the last SACK
         self._at_once = True  # section 5.1: the first DATA chunk of an association MUST be acknowledged immediately
         self._last_cumulative_tsn = tracker.cumulative_tsn  # that after the packet before this one

@@ -29,8 +29,7 @@ from ..setup.negotiation import Setup
 from ..state import CLOSED
 from .acknowledgement import Acknowledger
 
-#: How far a FORWARD TSN may move the cumulative TSN in any case.
-_FURTHEST: Final = 65535
+_FURTHEST: Final = 65535  # how far a FORWARD TSN may move the cumulative TSN in any case
 
 
 @final

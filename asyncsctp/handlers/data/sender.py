@@ -29,12 +29,9 @@ from ..setup.negotiation import Setup
 from ..state import ESTABLISHED
 from .abandonment import Abandonment
 
-#: Chunks are not made smaller than this for a small window, but only for small packets.
-_SMALL_CHUNK: Final = 512
-#: The steps of a SACK that is carried out alone.
-_ONE: Final = [1]
-#: Seconds for which a packet may be under way (RFC 6525 section 5.1.4).
-_MSL: Final = 30.0
+_SMALL_CHUNK: Final = 512  # chunks are not made smaller than this for a small window, but only for small packets
+_ONE: Final = [1]  # the steps of a SACK that is carried out alone
+_MSL: Final = 30.0  # seconds for which a packet may be under way (RFC 6525 section 5.1.4)
 
 
 @final

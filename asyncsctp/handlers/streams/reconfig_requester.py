@@ -31,8 +31,7 @@ from ..request import Retry, Ticket
 from ..setup.negotiation import Setup
 from ..state import ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED
 
-#: A result that is none of the peer's.
-_FAILED: Final = -1
+_FAILED: Final = -1  # a result that is none of the peer's
 #: What the peer may answer (section 4.4).
 _SUCCESS: Final = (reconfig.PERFORMED, reconfig.NOTHING_TO_DO)
 _RESULTS: Final = {
@@ -44,12 +43,9 @@ _RESULTS: Final = {
 #: What there can be of either direction, and how many ids are listed in one request, so that it fits into any packet.
 MOST_STREAMS: Final = 65535
 _MOST_LISTED: Final = 200
-#: How often a request is repeated that the peer could not take in for one of its own.
-_MOST_TRIES: Final = 8
-#: So many answers "In progress" to one request, with nothing on its way, are no progress.
-_MOST_STALLED: Final = 4
-#: Requests that are looked at for one that can go: a stream with much to send holds up no other.
-_LOOKED_AT: Final = 16
+_MOST_TRIES: Final = 8  # how often a request is repeated that the peer could not take in for one of its own
+_MOST_STALLED: Final = 4  # so many answers "In progress" to one request, with nothing on its way, are no progress
+_LOOKED_AT: Final = 16  # requests that are looked at for one that can go: a stream with much to send holds up no other
 _RETRANSMITS: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
 #: What the peer may answer with a request of its own.
 _OF_THE_PEER: Final = (PARAM_INCOMING_RESET, PARAM_ADD_INCOMING_STREAMS)
@@ -94,8 +90,7 @@ class StreamRequest:
     def __init__(
         self, parts: list[RequestPart], ticket: Ticket | None, answers: int = -1, *, is_closing: bool = False
     ) -> None:
-        #: Those that are still to be answered; of two the first is for what we send.
-        self.parts = parts
+        self.parts = parts  # those that are still to be answered; of two the first is for what we send
         self.resets_tsns: Final = parts[0].kind == PARAM_TSN_RESET
         self.ticket: Final = ticket
         self.answers: Final = answers
@@ -163,17 +158,13 @@ class ReconfigRequester:
         self._chunk = b""  # of the request that is under way
         self._stalled = 0  # answers "In progress" to it, although all that has left was acknowledged
         self.retry = Retry(context, RECONFIG, OF_REQUESTS)
-        #: The one that is under way.
-        self.current: StreamRequest | None = None
+        self.current: StreamRequest | None = None  # the one that is under way
         self.queue: list[StreamRequest] = []
-        #: The last request number that was taken from the peer.
-        self.peer_number = setup.peer_initial_tsn - 1 & MASK_32
-        #: All streams are stopped on behalf of the peer.
-        self.is_stopped = False
+        self.peer_number = setup.peer_initial_tsn - 1 & MASK_32  # the last request number that was taken from the peer
+        self.is_stopped = False  # all streams are stopped on behalf of the peer
         #: The peer may have carried out an SSN/TSN reset of ours, and we have not heard of it.
         self.expects_restart = False
-        #: Incoming streams that the peer has agreed to add, and has not yet added.
-        self.asked_streams = 0
+        self.asked_streams = 0  # incoming streams that the peer has agreed to add, and has not yet added
 
     # What the user says.
 
