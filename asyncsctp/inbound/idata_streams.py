@@ -18,7 +18,6 @@ from typing import Final, final
 from ..tables import NOTHING
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_32
 from ..wire.serial import Numbering, unwrap
-from .lazy_heap import LazyHeap
 from .reassembly import (
     AS_BEFORE,
     KIND,
@@ -28,6 +27,7 @@ from .reassembly import (
     SMALLEST_CHARGE,
     WHOLE,
     Chunk,
+    LazyHeap,
     ReassemblyQueue,
     Recipient,
 )

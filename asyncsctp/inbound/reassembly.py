@@ -8,7 +8,8 @@ receive window says (RFC 9260 section 6.2). Which chunks make a message and whos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple, final
 
 from mypy_extensions import mypyc_attr
@@ -16,7 +17,6 @@ from mypy_extensions import mypyc_attr
 from ..tables import NOTHING
 from ..wire.constants import FLAG_BEGIN, FLAG_END, FLAG_UNORDERED, MASK_32
 from .data_tracker import DataTracker
-from .lazy_heap import LazyHeap
 
 #: What a chunk held is charged beside its user data: bookkeeping takes less for a fragment, more for a waiting message.
 OVERHEAD: Final = 128
@@ -36,6 +36,7 @@ WHOLE: Final = FLAG_BEGIN | FLAG_END
 NEVER: Final = -1
 #: No chunk carries more, so that where messages may be as long the fast paths need not look at sizes.
 LARGEST_CHUNK: Final = 65535
+_FEW_GONE: Final = 64
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -66,6 +67,52 @@ class Chunk(NamedTuple):
     number: int
     ppid: int
     payload: bytes
+
+
+@final
+class LazyHeap:
+    """The lowest, or the highest, key of a table, at a cost that does not grow with the table.
+
+    The heap is made when it is first asked. It is not told of keys that leave the table: they are passed over later.
+    """
+
+    __slots__ = ("_heap", "_sign")
+
+    def __init__(self, highest: bool = False) -> None:
+        self._heap: list[int] | None = None
+        self._sign = -1 if highest else 1
+
+    def push(self, key: int, table: Collection[int]) -> None:
+        """Add a key that has just come into the table."""
+        heap = self._heap
+        if heap is None:
+            return
+        if len(heap) > 2 * len(table) + _FEW_GONE:  # most of them have left the table
+            self._heap = None
+        else:
+            heappush(heap, self._sign * key)
+
+    def first(self, table: Collection[int]) -> int | None:
+        """Return the lowest (or highest) key of the table, None if it is empty."""
+        sign = self._sign
+        heap = self._heap
+        if heap is None:
+            self._heap = heap = [sign * key for key in table]
+            heapify(heap)
+        while heap:
+            key = sign * heap[0]
+            if key in table:
+                return key
+            heappop(heap)
+        return None
+
+    def pop(self, last: int, table: Collection[int]) -> int | None:
+        """Return the lowest key of the table, each only once, or None if it is above `last`."""
+        key = self.first(table)
+        if key is None or key > last or self._heap is None:
+            return None
+        heappop(self._heap)
+        return key
 
 
 @final

@@ -11,8 +11,7 @@ from ..wire.constants import DATA_HEADER_SIZE, FLAG_BEGIN, FLAG_END, FLAG_IMMEDI
 from ..wire.octets import Writer, write_data
 from ..wire.tlv import PADDING
 from .message import ANY_KEY, ANY_PATH, BEGUN, LEFT, WHOLE, OutboundMessage
-from .outgoing_stream import GONE, OutgoingStream
-from .send_queue import SMALLEST_TAIL, SendQueue
+from .send_queue import GONE, SMALLEST_TAIL, OutgoingStream, SendQueue
 
 
 @final

@@ -18,8 +18,7 @@ from ..wire.octets import Writer, write_i_data
 from ..wire.serial import Numbering
 from ..wire.tlv import PADDING
 from .message import ANY_KEY, ANY_PATH, BEGUN, LEFT, WHOLE, OutboundMessage
-from .outgoing_stream import GONE, TRIES, OutgoingStream
-from .send_queue import SMALLEST_TAIL, SendQueue
+from .send_queue import GONE, SMALLEST_TAIL, TRIES, OutgoingStream, SendQueue
 
 _TYPE: Final = I_DATA << 8
 #: Messages that may be begun although they don't fit the window beside the others.

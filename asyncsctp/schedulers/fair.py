@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from .base import NO_STREAM, StreamScheduler, check_value
-from .turns import Turns
+from .round_robin import Turns
 
 #: Tags are whole numbers of 65536ths of a byte, so that no weight makes a byte vanish.
 _FRACTION_BITS: Final = 16

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
 from ..plugins import describe, fault, make_plugin, spell
 from .base import NO_STREAM, StreamScheduler
@@ -11,6 +11,8 @@ from .fair import FairBandwidth, WeightedFairQueueing
 from .fcfs import FirstComeFirstServed
 from .priority import Priority
 from .round_robin import RoundRobin, RoundRobinPerPacket
+
+_OURS: Final = (FirstComeFirstServed, RoundRobin, RoundRobinPerPacket, Priority, FairBandwidth, WeightedFairQueueing)
 
 
 def make(factory: Callable[[], object] | None, report: Callable[[Exception], object]) -> StreamScheduler:
@@ -29,15 +31,7 @@ def guard(scheduler: StreamScheduler, report: Callable[[Exception], object]) -> 
     `report` is called once, with an error that names the class, the method and what was wrong. Those that come with the
     library are given back as they are.
     """
-    if (
-        type(scheduler) is FirstComeFirstServed
-        or type(scheduler) is RoundRobin
-        or type(scheduler) is RoundRobinPerPacket
-        or type(scheduler) is Priority
-        or type(scheduler) is FairBandwidth
-        or type(scheduler) is WeightedFairQueueing
-        or type(scheduler) is GuardedScheduler
-    ):
+    if type(scheduler) in _OURS or type(scheduler) is GuardedScheduler:
         return scheduler
     return GuardedScheduler(scheduler, report)
 

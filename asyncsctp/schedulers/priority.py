@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from .base import check_value
-from .turns import InTurn
+from .round_robin import RoundRobin
 
 #: Below the priority in a key is the number of the turn: two years of a million turns per second. 62 bits together are
 #: what compiled code has a machine word for.
@@ -13,7 +13,7 @@ _TURN_BITS: Final = 46
 
 
 @final
-class Priority(InTurn):
+class Priority(RoundRobin):
     """The stream with the smallest value goes first; equal ones take turns (sections 3.4 and 4.3.2).
 
     `set_priority` takes 0 to 65535; a stream that was given none has 0, the highest priority. As long as a stream has

@@ -19,7 +19,7 @@ from asyncsctp.schedulers import (
     StreamScheduler,
     WeightedFairQueueing,
 )
-from asyncsctp.schedulers.turns import Turns
+from asyncsctp.schedulers.round_robin import Turns
 
 SIX = [FirstComeFirstServed, RoundRobin, RoundRobinPerPacket, Priority, FairBandwidth, WeightedFairQueueing]
 
