@@ -15,7 +15,6 @@ valid chunk once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Final, final
 
 from ..tables import NOTHING
@@ -44,39 +43,27 @@ _NO_TSN: Final = -2
 #: Stands for the SSN in the key of an unordered message.
 _UNORDERED_KEY: Final = 1 << 32
 _HALF: Final = 1 << 15
+_NO_PARTS: Final[list[bytes]] = []
 #: Fragments that a message may have in any case; a long one may have more, if they are not tiny.
 _FEW_FRAGMENTS: Final = 64
 
 
 @final
-class _Front:
-    """The first fragments of a message, all that is held."""
-
-    __slots__ = ("first", "key", "last", "parts", "ppid", "size")
-
-    def __init__(self, tsn: int, key: int, ppid: int, payload: bytes) -> None:
-        self.first = tsn
-        self.last = tsn
-        self.key = key
-        self.ppid = ppid
-        self.size = len(payload)
-        self.parts = [payload]
-
-
-@final
 class _Run:
-    """Consecutive fragments of one message. The key is its stream and SSN, or its stream and `_UNORDERED_KEY`."""
+    """Consecutive fragments of one message. The key is its stream and SSN, or its stream and `_UNORDERED_KEY`; `parts`
+    are those of the front.
+    """
 
-    __slots__ = ("first", "last", "begun", "ended", "key", "ppid", "size")
+    __slots__ = ("first", "last", "begun", "ended", "key", "ppid", "size", "parts")
 
-    def __init__(self, tsn: int, begun: bool, ended: bool, key: int, ppid: int) -> None:
-        self.first = tsn
-        self.last = tsn
+    def __init__(self, tsn: int, begun: bool, ended: bool, key: int, ppid: int, size: int, parts: list[bytes]) -> None:
+        self.first = self.last = tsn
         self.begun = begun
         self.ended = ended
         self.key = key
         self.ppid = ppid
-        self.size = 0
+        self.size = size
+        self.parts = parts
 
     @property
     def is_complete(self) -> bool:
@@ -104,7 +91,7 @@ class DataStreams(ReassemblyQueue):
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
         super().__init__(recipient, max_message_size)
         self._next_ssn: dict[int, int] = {}
-        self._front: _Front | None = None
+        self._front: _Run | None = None
         # Each run under its first and its last TSN; empty while there is a front. To be had from `_runs` alone.
         self._runs_filed: dict[int, _Run] = {}
         self._waiting: dict[int, dict[int, _Run]] = NOTHING  # complete ordered messages by their streams and SSNs
@@ -119,7 +106,6 @@ class DataStreams(ReassemblyQueue):
         self.limit_messages(max_message_size)
 
     def limit_messages(self, max_message_size: int) -> None:
-        """Set the longest message that is accepted, and with it which fast paths are open."""
         self._max_message_size = max_message_size
         # The message in progress is not held against the window, so its bookkeeping must not outgrow its data.
         self._most_fragments = _FEW_FRAGMENTS + max_message_size // OVERHEAD
@@ -132,7 +118,6 @@ class DataStreams(ReassemblyQueue):
             self._runs()
 
     def reset(self) -> list[int]:
-        """Give up all that is held, and start every stream at SSN 0 (the peer has restarted)."""
         cut_off = super().reset()
         self._next_ssn = {}
         self._runs_filed = {}
@@ -145,7 +130,6 @@ class DataStreams(ReassemblyQueue):
     def add(
         self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes, acknowledged: int = AS_BEFORE
     ) -> str | None:
-        """Take in a new DATA chunk, and deliver what it completes; return how it violates the protocol, or None."""
         front = self._front
         if front is not None:
             if tsn == front.last + 1 and flags & FLAG_BEGIN == 0:
@@ -172,16 +156,12 @@ class DataStreams(ReassemblyQueue):
             return None
         elif flags & WHOLE == self._front_kind and not self._runs_filed and len(payload) <= self._max_message_size:
             key = sid << 16 | (_UNORDERED_KEY if flags & FLAG_UNORDERED else number)
-            self._front = _Front(tsn, key, ppid, payload)
+            self._front = _Run(tsn, True, False, key, ppid, len(payload), [payload])
             self.held += len(payload) + OVERHEAD
             return None
         return self._add_to_runs(tsn, flags, sid, number, ppid, payload)
 
     def judge(self, cumulative_tsn: int) -> None:
-        """Drop the messages that can't be completed any more: all up to this TSN has come, and doesn't continue them.
-
-        The sender has abandoned them (RFC 3758), and need not say so again if its FORWARD TSN was lost.
-        """
         if self._deferral is not None:
             return  # what is put aside may belong to them
         self.is_uncertain = False
@@ -201,15 +181,11 @@ class DataStreams(ReassemblyQueue):
         for number in numbers if len(numbers) < len(runs) else sorted(runs):
             run = runs.get(number)
             if run is not None and run.last == number and not run.ended and number < cumulative_tsn:
-                self._drop(run)
+                self._extract(run)
                 self._count_as_over(run.key)
 
     def skip(self, previous: int, tsn: int, entries: Iterable[tuple[int, bool, int]]) -> None:
-        """Drop what the peer abandoned up to this TSN, and deliver what has waited for it (RFC 3758 section 3.6).
-
-        Of an entry that is out of date this much is true: no more comes of the message that ends at its TSN.
-        """
-        self._skipped = tsn
+        self._skipped = tsn  # even if it is out of date: no more comes of the message that ends there
         if tsn == previous:
             return
         deferral = self._deferral
@@ -222,14 +198,13 @@ class DataStreams(ReassemblyQueue):
             if ahead >= _HALF:
                 continue  # it is over already
             if under_way is not None and under_way.key >> 16 == sid and (under_way.key - expected) & MASK_16 <= ahead:
-                self._drop(under_way)
+                self._extract(under_way)
                 self._skipped = under_way.last
                 under_way = None
             self._finish(sid, expected, ahead)
             self._deliver_waiting(sid)
 
     def in_progress(self, cumulative_tsn: int) -> int:
-        """Return what the incomplete message is charged that ends at the cumulative TSN; 0 if there is none."""
         front = self._front
         if front is not None:
             return front.size + len(front.parts) * OVERHEAD if front.last == cumulative_tsn else 0
@@ -239,11 +214,9 @@ class DataStreams(ReassemblyQueue):
         return run.size + (run.last - run.first + 1) * OVERHEAD
 
     def stream_state(self) -> int:
-        """Return the bytes that it takes to know where each stream stands that the peer has used."""
         return len(self._next_ssn) * _STREAM
 
     def reset_streams(self, sids: Sequence[int] | None) -> None:
-        """Let these streams (None: all) number their messages from 0 again; what waits in them is over."""
         wanted = None if sids is None else set(sids)
         for given in list(self._giving.values()):
             if given.key < _UNORDERED_KEY and (wanted is None or given.key >> 16 in wanted):
@@ -253,7 +226,7 @@ class DataStreams(ReassemblyQueue):
             if number != run.first or run.key >= _UNORDERED_KEY or run.is_complete:
                 continue
             if wanted is None or run.key >> 16 in wanted:
-                self._drop(run)
+                self._extract(run)
                 if not run.ended:
                     self._skipped = run.last
         for sid in list(self._waiting) if sids is None else sids:
@@ -265,7 +238,6 @@ class DataStreams(ReassemblyQueue):
                 self._next_ssn.pop(sid, None)
 
     def restart(self, first_tsn: int) -> str | None:
-        """Let all streams and the TSNs begin anew, with this one; what has come from it on is taken in anew."""
         deferral, anew, found = self._split_deferral(first_tsn)
         for number, run in list(self._runs().items()):
             if number == run.first and run.last >= first_tsn:
@@ -277,14 +249,13 @@ class DataStreams(ReassemblyQueue):
             self._abort(given)
         for number, run in list(self._runs().items()):
             if number == run.first:
-                self._drop(run)
+                self._extract(run)
         self._skipped = _NO_TSN
         self._deferral = deferral
         self.limit_messages(self._max_message_size)
         return found or self._add_all(anew)
 
     def recount(self) -> int:
-        """Return what `held` should be; -1 if tables disagree."""
         chunks = list(self._chunks.values())
         if self._front is not None:
             chunks += self._front.parts
@@ -302,25 +273,23 @@ class DataStreams(ReassemblyQueue):
         if front is not None:
             self._front = None
             self.is_uncertain = True
-            run = _Run(front.first, True, False, front.key, front.ppid)
-            run.last = front.last
-            run.size = front.size
-            self._runs_filed[run.first] = self._runs_filed[run.last] = run
+            self._runs_filed[front.first] = self._runs_filed[front.last] = front
             self.held += RUN
             for number, payload in enumerate(front.parts):
                 self._record(front.first + number, payload)
+            front.parts = _NO_PARTS
         return self._runs_filed
 
     def _largest_held(self) -> int:
         self._runs()
         return super()._largest_held()
 
-    def _complete_front(self, front: _Front) -> str | None:
+    def _complete_front(self, front: _Run) -> str | None:
         """Deliver the front, of which the last fragment has come, or let it wait for its turn."""
         if not self._take_turn(front.key):
-            run = self._runs()[front.last]
-            run.ended = True
-            return self._wait(run)
+            self._runs()
+            front.ended = True
+            return self._wait(front)
         self._front = None
         self.held -= front.size + len(front.parts) * OVERHEAD
         self._hand_over(front.key, front.ppid, front.first, b"".join(front.parts))
@@ -383,7 +352,7 @@ class DataStreams(ReassemblyQueue):
         self._hold(tsn, payload)
         run = left
         if run is None:
-            run = _Run(tsn, begins, ends, key, ppid)
+            run = _Run(tsn, begins, ends, key, ppid, size, _NO_PARTS)
             self.held += RUN
         else:
             if run.first != run.last:
@@ -414,9 +383,7 @@ class DataStreams(ReassemblyQueue):
             self._deliver_waiting(key >> 16)
             return None
         self._hold(tsn, payload)
-        run = _Run(tsn, True, True, key, ppid)
-        run.size = len(payload)
-        self._runs()[tsn] = run
+        run = self._runs()[tsn] = _Run(tsn, True, True, key, ppid, len(payload), _NO_PARTS)
         self.held += RUN
         return self._wait(run)
 
@@ -445,10 +412,6 @@ class DataStreams(ReassemblyQueue):
         """Deliver a complete run."""
         self._hand_over(run.key, run.ppid, run.first, self._extract(run))
 
-    def _drop(self, run: _Run) -> None:
-        """Let go of an incomplete message."""
-        self._extract(run)
-
     def _unmake(self, run: _Run) -> list[Chunk]:
         """Take a run out; return its chunks as they came."""
         found: list[Chunk] = []
@@ -460,7 +423,7 @@ class DataStreams(ReassemblyQueue):
                 flags |= FLAG_END
             sid = run.key >> 16 & MASK_16
             found.append(Chunk(tsn, flags, sid, run.key & MASK_16, run.ppid, self._chunks[tsn]))
-        self._drop(run)
+        self._extract(run)
         return found
 
     def _give_up(self, tsn: int) -> None:
@@ -470,7 +433,7 @@ class DataStreams(ReassemblyQueue):
         if run.is_complete:
             self._stop_waiting(run)
         if run.first == tsn:
-            self._drop(run)
+            self._extract(run)
             return
         del runs[tsn]
         size = len(self._chunks.pop(tsn))
@@ -484,7 +447,7 @@ class DataStreams(ReassemblyQueue):
         """Drop a fragment of a message of which those before were abandoned, and what continues it."""
         self._skipped = _NO_TSN if ends else tsn
         if right is not None:
-            self._drop(right)
+            self._extract(right)
             self._skipped = _NO_TSN if right.ended else right.last
 
     def _drop_incomplete(self, previous: int, tsn: int) -> _Run | None:
@@ -504,7 +467,7 @@ class DataStreams(ReassemblyQueue):
             if run is None or run.first > tsn + 1 or run.is_complete:
                 continue
             if not run.begun or run.last < tsn:
-                self._drop(run)
+                self._extract(run)
                 if run.last > tsn:
                     self._skipped = _NO_TSN if run.ended else run.last
             elif run.first <= tsn:
@@ -562,8 +525,8 @@ class DataStreams(ReassemblyQueue):
         if ahead < len(waiting):
             found = [waiting[ssn] for step in range(ahead + 1) if (ssn := (expected + step) & MASK_16) in waiting]
         else:
-            found = [run for run in waiting.values() if (run.key - expected) & MASK_16 <= ahead]
-            found.sort(key=partial(_distance, expected))
+            steps = sorted(step for ssn in waiting if (step := (ssn - expected) & MASK_16) <= ahead)
+            found = [waiting[(expected + step) & MASK_16] for step in steps]
         for run in found:
             if not self._stop_waiting(run):
                 return  # the peer has restarted meanwhile
@@ -632,10 +595,6 @@ class DataStreams(ReassemblyQueue):
 
     def _too_many(self, tsn: int) -> str:
         return _violation(tsn, f"its message has more than {self._most_fragments} fragments")
-
-
-def _distance(expected: int, run: _Run) -> int:
-    return (run.key - expected) & MASK_16
 
 
 def _violation(tsn: int, text: str) -> str:

@@ -34,7 +34,9 @@ _SMALLEST_SPAN: Final = 1024
 
 @final
 class DataTracker:
-    """The TSNs received from the peer.
+    """The TSNs received from the peer: `cumulative_tsn` is the last before the first that is missing, `expected` the
+    one after it, as on the wire; `gaps` what has come above it, if anything; `duplicates` the wire TSNs that came again
+    since the last SACK; for `is_narrow` see `narrow`.
 
     For each DATA chunk of a packet, with space in the receive buffer, one call decides::
 
@@ -53,15 +55,10 @@ class DataTracker:
     __slots__ = ("cumulative_tsn", "expected", "gaps", "duplicates", "is_narrow", "_span", "_window")
 
     def __init__(self, initial_tsn: int, window: int) -> None:
-        #: The last TSN before the first that is missing.
         self.cumulative_tsn = initial_tsn - 1
-        #: The TSN after it, as it looks on the wire.
         self.expected = initial_tsn & MASK_32
-        #: What has come above it: made when the first gap opens, dropped when the last one closes.
-        self.gaps: Intervals | None = None
-        #: The wire TSNs that came again since the last SACK.
+        self.gaps: Intervals | None = None  # made when the first gap opens, dropped when the last one closes
         self.duplicates: list[int] = []
-        #: True while the peer's TSNs may begin anew at any time; see `narrow`.
         self.is_narrow = False
         self.resize(window)
 

@@ -188,14 +188,12 @@ class IDataStreams(ReassemblyQueue):
         self.limit_messages(max_message_size)
 
     def limit_messages(self, max_message_size: int) -> None:
-        """Set the longest message that is accepted, and with it whether the fast path is open."""
         self._max_message_size = max_message_size
         # The fast path looks neither at sizes, nor at who wants parts, nor at what is to be put aside.
         is_open = not (self._wanted or self._is_watching) and self._deferral is None
         self._fast_kind = WHOLE if max_message_size >= LARGEST_CHUNK and is_open else NEVER
 
     def reset(self) -> list[int]:
-        """Give up all that is held, and start every stream at MID 0 (the peer has restarted)."""
         cut_off = super().reset()
         for stream in (*self._ordered.values(), *self._unordered.values()):
             stream.forget_all()  # of this stream something may be about to be delivered
@@ -211,7 +209,6 @@ class IDataStreams(ReassemblyQueue):
     def add(
         self, tsn: int, flags: int, sid: int, number: int, ppid: int, payload: bytes, acknowledged: int = AS_BEFORE
     ) -> str | None:
-        """Take in a new I-DATA chunk, and deliver what it completes; return how it violates the protocol, or None."""
         if flags & KIND == self._fast_kind:
             stream = self._ordered.get(sid)
             if stream is not None and stream.next & MASK_32 == number and not stream.messages:
@@ -266,18 +263,13 @@ class IDataStreams(ReassemblyQueue):
         return exempt
 
     def still_in_progress(self, cumulative_tsn: int) -> int:
-        """Return how much of that was in progress when it was asked for last: it is the same messages for long."""
-        return self.in_progress(cumulative_tsn)
+        return self.in_progress(cumulative_tsn)  # it is the same messages for long
 
     def stream_state(self) -> int:
-        """Return the bytes that it takes to know where each stream stands that the peer has used or skipped.
-
-        A message that is given in parts, of a stream one at most, counts here: reading them would not free its space.
-        """
+        # A message that is given in parts, of a stream one at most, counts here: reading them would not free its space.
         return (len(self._ordered) + len(self._unordered)) * _STREAM + len(self._given) * MESSAGE
 
     def acknowledge(self, cumulative_tsn: int) -> None:
-        """Join what is in order up to this TSN, as all has come: it is not given up, and costs its bytes alone."""
         self._acknowledged = cumulative_tsn
         while (tsn := self._rising.pop(cumulative_tsn, self._owners)) is not None:
             message = self._owners[tsn]
@@ -286,11 +278,8 @@ class IDataStreams(ReassemblyQueue):
                 self._under_way += joined
 
     def judge(self, cumulative_tsn: int) -> None:
-        """Join what is in order up to this TSN, and drop the messages that can't be completed any more.
-
-        A stream's messages don't interleave (RFC 8260 section 2), so that what is missing when the next of a stream has
-        come was not sent, and never will be: the peer has abandoned it.
-        """
+        # A stream's messages don't interleave (RFC 8260 section 2), so that what is missing when the next of a stream
+        # has come was not sent, and never will be.
         if self._owners:
             self.acknowledge(cumulative_tsn)
         if self._deferral is None:  # what is put aside may belong to them
@@ -307,7 +296,6 @@ class IDataStreams(ReassemblyQueue):
         self.is_uncertain = bool(self._owners) or bool(self._doubts)
 
     def relieve(self) -> bool:
-        """Give what has come of messages that are read in parts, however little it is; return true if there was any."""
         before = self.held
         point, self.point = self.point, 0
         for sid in self._wanted:
@@ -320,7 +308,6 @@ class IDataStreams(ReassemblyQueue):
         return self.held < before
 
     def skip(self, previous: int, tsn: int, entries: Iterable[tuple[int, bool, int]]) -> None:
-        """Drop what the peer abandoned, and deliver what has waited for it (RFC 8260 section 2.3.1)."""
         if tsn == previous:
             return
         for sid, unordered, wire_mid in entries:
@@ -335,7 +322,6 @@ class IDataStreams(ReassemblyQueue):
             self._after(stream)
 
     def reset_streams(self, sids: Sequence[int] | None) -> None:
-        """Let these streams (None: all) number their messages from 0 again, ordered and unordered ones."""
         for streams in (self._ordered, self._unordered):
             for sid in list(streams) if sids is None else sids:
                 stream = streams.get(sid)
@@ -346,7 +332,6 @@ class IDataStreams(ReassemblyQueue):
                 streams.pop(sid, None)
 
     def restart(self, first_tsn: int) -> str | None:
-        """Let all streams and the TSNs begin anew, with this one; what has come from it on is taken in anew."""
         deferral, anew, violation = self._split_deferral(first_tsn)
         found: list[IncomingMessage] = []
         for stream in (*self._ordered.values(), *self._unordered.values()):
@@ -368,7 +353,6 @@ class IDataStreams(ReassemblyQueue):
         return violation or self._add_all(anew)
 
     def recount(self) -> int:
-        """Return what `held` should be; -1 if tables disagree."""
         deferred = self._deferral.chunks.values() if self._deferral is not None else ()
         held = sum([len(chunk.payload) + LOOSE for chunk in deferred])
         under_way = incomplete = loose = 0

@@ -138,7 +138,16 @@ class Deferral:
 
 
 class ReassemblyQueue:
-    """Chunks held by their TSN. A subclass says what they belong to."""
+    """Chunks held by their TSN. A subclass says what they belong to.
+
+    * `held`: bytes held, each chunk with its overhead. `unread`: bytes delivered and not yet read, each message with
+      `SMALLEST_CHARGE` or more. `delivered`: how many messages, since whoever counts them set this to 0.
+    * `displaced`: chunks that were given up to make space, and `displaced_bytes` of theirs: they come again.
+    * `abandons`: the peer may leave off in the middle of a message (RFC 3758); what begins behind it says so then.
+    * `point`: so many bytes of a message must be there before a first part of it is given.
+    * `surplus`: by how much the window was once larger: the peer may have begun as many messages as fitted it then.
+    * `is_uncertain`: `judge` may have something to do.
+    """
 
     __slots__ = (
         "held",
@@ -161,23 +170,10 @@ class ReassemblyQueue:
     )
 
     def __init__(self, recipient: Recipient, max_message_size: int) -> None:
-        #: Bytes held, each chunk with its overhead.
-        self.held = 0
-        #: Bytes delivered and not yet read, each message with `SMALLEST_CHARGE` or more.
-        self.unread = 0
-        #: How many messages were delivered, since whoever counts them set this to 0.
-        self.delivered = 0
-        #: Chunks that were given up to make space, and their user bytes: they come again.
-        self.displaced = self.displaced_bytes = 0
+        self.held = self.unread = self.delivered = self.displaced = self.displaced_bytes = 0
         self.recipient = recipient
-        #: Whether the peer may leave off in the middle of a message (RFC 3758): then what begins behind it says so.
-        self.abandons = False
-        #: So many bytes of a message must be there before a first part of it is given.
-        self.point = 0
-        #: By how much the window was once larger: the peer may have begun as many messages as fitted it then.
-        self.surplus = 0
-        #: Whether `judge` may have something to do.
-        self.is_uncertain = False
+        self.abandons = self.is_uncertain = False
+        self.point = self.surplus = 0
         self._max_message_size = max_message_size
         self._chunks: dict[int, bytes] = {}
         self._largest: LazyHeap | None = None  # of the TSNs held, once they are asked for
@@ -200,10 +196,8 @@ class ReassemblyQueue:
         raise NotImplementedError
 
     def judge(self, cumulative_tsn: int) -> None:
-        """Take note that all up to this TSN has come, and drop what can't be completed any more.
-
-        The sender has abandoned such a message (RFC 3758). It need not say so again if its FORWARD TSN was lost, for
-        nothing is missing that this would move the cumulative TSN over.
+        """Take note that all up to this TSN has come, and drop the messages that can't be completed any more: the peer
+        has abandoned them, and need not say so again if its FORWARD TSN was lost (RFC 3758).
         """
         raise NotImplementedError
 
@@ -231,7 +225,7 @@ class ReassemblyQueue:
         return 0
 
     def stream_state(self) -> int:
-        """Return the bytes that it takes to know where each stream stands that the peer has used; not in `held`."""
+        """Return the bytes that it takes to know where each stream stands; they are not in `held`."""
         raise NotImplementedError
 
     def relieve(self) -> bool:

@@ -24,6 +24,12 @@ class ReceiveWindow:
     """The space that an association has for what the peer sends. All sizes are in bytes, with the overhead of chunks.
 
     The budget is told only of changes worth it: `count` sets how much that is.
+
+    * `announced`: what the peer was told last. `granted`: what the budget leaves to this association.
+    * `checked_above`: with more unread and held, `count` is due, and `free` to be asked before a chunk is taken.
+    * `counted_below`: with as little unread and held, or less, `count` is due.
+    * `update_at`: with as little unread, or less, an update of the window may be worth a SACK.
+    * `quiet_above`: with more unread, neither is so, whatever is held.
     """
 
     __slots__ = (
@@ -49,18 +55,10 @@ class ReceiveWindow:
     def __init__(self, size: int, budget: Budget, queue: ReassemblyQueue, tracker: DataTracker, received: int) -> None:
         """`received`: the user bytes received so far, as for `announce`."""
         self.size = self._largest = size
-        #: What the peer was told last.
         self.announced = size
-        #: What the budget leaves to this association.
         self.granted = 0
-        #: With more unread and held than this, `count` is due, and `free` to be asked before a chunk is taken.
-        self.checked_above = 0
-        #: With as little unread and held as this, or less, `count` is due.
-        self.counted_below = 0
-        #: With as little unread as this, or less, an update of the window may be worth a SACK.
-        self.update_at = -1
-        #: With more unread than this neither is so, whatever is held.
-        self.quiet_above = -1
+        self.checked_above = self.counted_below = 0
+        self.update_at = self.quiet_above = -1
         self._queue = queue
         self._tracker = tracker
         self._budget = budget

@@ -271,16 +271,16 @@ class OutstandingQueue:
             return summary
         if cumulative_tsn > self.cumulative_tsn:
             summary.cum_advanced = True
-            self._advance(cumulative_tsn)
+            self._advance(summary, cumulative_tsn)
         if gap_ranges is None:
             if summary.cum_advanced and self._gap_ranges:
                 # A peer that still had the TSN after it would have said more: that range has been reneged on.
                 at = cumulative_tsn
                 left = [(first - at, last - at) for first, last in self._gap_ranges if first > at + 1]
-                self._apply_gap_ranges(at, left)
+                self._apply_gap_ranges(summary, at, left)
         elif gap_ranges or self._gap_ranges:
-            summary.highest = self._apply_gap_ranges(cumulative_tsn, gap_ranges)
-        self._measure(now)
+            summary.highest = self._apply_gap_ranges(summary, cumulative_tsn, gap_ranges)
+        self._measure(summary, now)
         return summary
 
     def mark(self, record: SentPacket, state: int) -> None:
@@ -431,10 +431,8 @@ class OutstandingQueue:
             end += 1
         return records[start:end]
 
-    def _advance(self, cumulative_tsn: int) -> None:
+    def _advance(self, summary: AckSummary, cumulative_tsn: int) -> None:
         """Let go of what is cumulatively acknowledged: it can't be reneged on any more."""
-        summary = self._summary
-        assert summary is not None
         records = self.records
         head = self.head
         end = len(records)
@@ -481,7 +479,7 @@ class OutstandingQueue:
             head = 0
         self.head = head
 
-    def _apply_gap_ranges(self, cumulative_tsn: int, gap_ranges: Sequence[tuple[int, int]]) -> int:
+    def _apply_gap_ranges(self, summary: AckSummary, cumulative_tsn: int, gap_ranges: Sequence[tuple[int, int]]) -> int:
         """Compare with the gap ranges of the SACK before; return the highest TSN newly acknowledged, 0 for none."""
         before = self._gap_ranges
         gaps = [(cumulative_tsn + start, cumulative_tsn + end) for start, end in gap_ranges if start]
@@ -492,17 +490,15 @@ class OutstandingQueue:
             return 0
         highest = 0
         for first, last in subtract(gaps, before):
-            self._acknowledge(first, last)
+            self._acknowledge(summary, first, last)
             highest = last
         for first, last in subtract(before, gaps):
             if last > cumulative_tsn:
-                self._renege(max(first, cumulative_tsn + 1), last)
+                self._renege(summary, max(first, cumulative_tsn + 1), last)
         return highest
 
-    def _acknowledge(self, first: int, last: int) -> None:
+    def _acknowledge(self, summary: AckSummary, first: int, last: int) -> None:
         """Note that these TSNs are acknowledged by a gap ack block, and were not before."""
-        summary = self._summary
-        assert summary is not None
         for record in self.cut_out(first, last):
             state = record.state
             if state >= ACKED:
@@ -514,10 +510,8 @@ class OutstandingQueue:
             if state == IN_FLIGHT:
                 self._uncount(record)
 
-    def _renege(self, first: int, last: int) -> None:
+    def _renege(self, summary: AckSummary, first: int, last: int) -> None:
         """Note that these TSNs, acknowledged by a gap ack block, no longer are (section 6.2.1 D iii)."""
-        summary = self._summary
-        assert summary is not None
         self._withdrawn = join([each for each in self._withdrawn or () if each[1] > self.cumulative_tsn], first, last)
         for record in self.cut_out(first, last):
             if record.state == ABANDONED:
@@ -538,10 +532,8 @@ class OutstandingQueue:
         self.in_flight[record.path_id] -= len(record.body)
         self.in_flight_user_bytes -= record.user_bytes
 
-    def _measure(self, now: float) -> None:
+    def _measure(self, summary: AckSummary, now: float) -> None:
         """Take the round-trip time of each path (section 6.3.1), and find its earliest outstanding record."""
-        summary = self._summary
-        assert summary is not None
         for path_id, acked in enumerate(summary.acked):
             if acked:
                 summary.any_new = True

@@ -208,23 +208,21 @@ class PartialReliability:
         found: list[Terms] = []
         while (terms := self._deadlines.first()) is not None and terms.bound <= now:
             self._deadlines.pop()
-            if terms.state != LEFT or _is_lost(terms):
+            if terms.state != LEFT or any(record.state in (LOST, TIMED_OUT) for record in terms.records):
                 found.append(terms)
         return found
 
     def doubtful(self, records: list[SentPacket], now: float) -> list[Terms]:
         """Return the messages to abandon, of those of which a chunk would have to be sent again."""
-        found: list[Terms] = []
-        known: set[Terms] = set()
+        found: dict[Terms, None] = {}
         for record in records:
             terms = record.terms
-            if terms is None or terms.state == DONE or terms in known or record.state not in (LOST, TIMED_OUT):
+            if terms is None or terms.state == DONE or record.state not in (LOST, TIMED_OUT):
                 continue
             is_late = terms.policy == TIMED and terms.bound <= now
             if is_late or (terms.policy == LIMITED and record.transmissions > terms.bound):
-                known.add(terms)
-                found.append(terms)
-        return found
+                found[terms] = None
+        return list(found)
 
     def least_important(self, than: float) -> Terms | None:
         """Return the least important message, if it is less important than `than` (RFC 7496 section 3.2).
@@ -246,7 +244,3 @@ class PartialReliability:
 
 def _has_arrived(terms: Terms) -> bool:
     return terms.state == LEFT and all(record.state == ACKED for record in terms.records)
-
-
-def _is_lost(terms: Terms) -> bool:
-    return any(record.state in (LOST, TIMED_OUT) for record in terms.records)

@@ -89,11 +89,6 @@ class OutgoingStream:
             head = 0
         self.head = head
 
-    def keeps(self, message: OutboundMessage) -> bool:
-        """Return True if a message waits for the reset: all do but the rest of one that was begun before."""
-        later = self.later
-        return message.flags & FLAG_BEGIN != 0 or bool(later and later[-1].terms is message.terms)
-
     def end_message(self, unordered: bool) -> None:
         """End the message that was begun, one way or the other: its number is used up."""
         self.begun = False
@@ -196,8 +191,9 @@ class SendQueue:
         stream = self._streams.get(message.sid)
         if stream is None:
             stream = self._stream(message.sid)
-        if stream.later is not None and stream.keeps(message):
-            stream.later.append(message)
+        later = stream.later  # all waits for the reset there but the rest of a message that was begun before
+        if later is not None and (message.flags & FLAG_BEGIN or (later and later[-1].terms is message.terms)):
+            later.append(message)
             self.waiting += size
             return
         if not stream.messages:
