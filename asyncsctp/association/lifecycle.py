@@ -30,7 +30,7 @@ from ..handlers.notices import COMPLETE, MOVED, WRITABLE, Completion, HeartbeatA
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.setup.negotiation import Setup
 from ..handlers.state import CLOSED, END, ESTABLISH, SHUTDOWN_PENDING, SHUTDOWN_SENT
-from ..inbound.budget import Budget
+from ..inbound.receive_window import Budget
 from ..paths.path import Path
 from ..random_source import Random
 from ..timers import T3_RTX, timer_key

@@ -24,8 +24,8 @@ from ..handlers.setup.handshake import Handshake
 from ..handlers.setup.negotiation import Setup
 from ..handlers.shutdown import Shutdown
 from ..handlers.streams.reconfig_responder import ReconfigResponder
-from ..inbound.budget import Remains
 from ..inbound.reassembly import Recipient
+from ..inbound.receive_window import Remains
 from ..wire.constants import DATA, I_DATA
 from ..wire.serial import Numbering, unwrap_upwards
 

@@ -18,7 +18,7 @@ from ..handlers.setup import negotiation
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.setup.handshake import acknowledge
 from ..handlers.setup.negotiation import Setup
-from ..inbound.budget import Budget
+from ..inbound.receive_window import Budget
 from ..paths.encapsulation import usual_space
 from ..paths.local_addresses import known_to_client
 from ..paths.route import Route, is_ipv4, normalize

@@ -12,7 +12,7 @@ from typing import Protocol, final
 from ..config import Config
 from ..errors import AssociationAborted, SCTPError
 from ..events import CongestionControllerFailed, Event
-from ..inbound.budget import Budget
+from ..inbound.receive_window import Budget
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..paths.route import Route

@@ -451,10 +451,7 @@ class DataStreams(ReassemblyQueue):
             self._skipped = _NO_TSN if right.ended else right.last
 
     def _drop_incomplete(self, previous: int, tsn: int) -> _Run | None:
-        """Drop the messages that lack a TSN up to this one.
-
-        Return the one that lacks none, and is not complete either: maybe the rest of it is to come.
-        """
+        """Drop messages that lack a TSN up to this one; return the one that lacks none, but whose rest is to come."""
         for given in list(self._giving.values()):
             if given.last < tsn:
                 self._abort(given)

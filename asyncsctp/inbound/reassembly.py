@@ -49,10 +49,7 @@ class Recipient:
         """Take a complete message, in its turn; `tsn` is that of its first chunk. Numbers are as on the wire."""
 
     def on_part(self, sid: int, number: int, ppid: int, unordered: bool, tsn: int, data: bytes, last: bool) -> None:
-        """Take the next part of a message; `tsn` is that of the message's first chunk, `number` its SSN or MID.
-
-        This is called only for streams for which `deliver_parts` was.
-        """
+        """Take the next part of a message of a stream for which `deliver_parts` was called; else as `on_message`."""
 
     def on_parts_aborted(self, sid: int) -> None:
         """Hear that the rest of the message whose parts were given will not come (RFC 6458 section 6.1.7)."""
@@ -205,11 +202,10 @@ class ReassemblyQueue:
         """Take note that all up to this TSN has come: nothing of it is given up from now on."""
 
     def skip(self, previous: int, tsn: int, entries: Iterable[tuple[int, bool, int]]) -> None:
-        """Drop what the peer abandoned (RFC 3758 section 3.6, RFC 8260 section 2.3.1): what is missing up to `tsn`.
+        """Drop what the peer abandoned up to `tsn` (RFC 3758 section 3.6, RFC 8260 section 2.3.1).
 
-        Of each entry's stream the messages up to its SSN or MID are over, of the ordered or the unordered ones; those
-        that are complete are delivered. `previous` is the cumulative TSN before that. If it is `tsn` the FORWARD TSN is
-        out of date: its entries are then not looked at.
+        Of each entry's stream the ordered or unordered messages up to its SSN or MID are over; complete ones are
+        delivered. If `tsn` is `previous`, the cumulative TSN before, that is out of date: entries aren't looked at.
         """
         raise NotImplementedError
 
@@ -246,8 +242,7 @@ class ReassemblyQueue:
     def restart(self, first_tsn: int) -> str | None:
         """Let all streams begin anew, and the TSNs too, with this one (RFC 6525 section 5.2.4).
 
-        Nothing more comes for what is incomplete below it. What has come from it on is taken in anew, by the new
-        numbers; return how that violates the protocol, or None.
+        What has come from it on is taken in anew, by the new numbers; return how that violates the protocol, or None.
         """
         raise NotImplementedError
 
@@ -358,8 +353,7 @@ class ReassemblyQueue:
     def _split_deferral(self, first_tsn: int) -> tuple[Deferral | None, list[Chunk], str | None]:
         """End `watch`, as all TSNs go on from this one, and take in what was put aside below it by the old numbers.
 
-        Return the deferral if it is to go on, the other chunks that were put aside, and how the old ones violate the
-        protocol.
+        Return the deferral if it goes on, the other chunks put aside, and how the old ones violate the protocol.
         """
         self._is_watching = False
         deferral = self._deferral

@@ -1,7 +1,7 @@
 """The receive window of one association: what is free, and what the peer was told (RFC 9260 section 6.2).
 
 It adds up what the reassembly queue holds, what the user has not read, and what the state of streams takes, and shares
-the memory of the endpoint with other associations by way of `budget`. When the peer is told is in
+the memory of the endpoint with other associations by way of a `Budget`. When the peer is told is in
 `handlers.data.acknowledgement`, which chunks are taken when the window is closed in `handlers.data.receiver`.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from .budget import FLOOR, Budget, Remains
 from .data_tracker import DataTracker
 from .reassembly import ReassemblyQueue
 
@@ -17,6 +16,63 @@ from .reassembly import ReassemblyQueue
 SILLY_WINDOW: Final = 512
 #: What the streams of an association may take that does not count.
 _FEW_STREAMS: Final = 8192
+#: Each association may hold so much in any case, and this does not count: the smallest `recv_buffer`.
+FLOOR: Final = 4096
+_LEAST_SLACK: Final = 512
+
+
+@final
+class Budget:
+    """The memory that an endpoint's associations share: what they may hold of their peers' data, all together.
+
+    Each may hold as much as would then be left for the others (dynamic thresholds, as switches share their buffers):
+    one alone gets half of it, and of a hundred that want all they can get each gets a hundredth. So whoever comes later
+    finds some, and no peer can take what others need.
+    """
+
+    __slots__ = ("limit", "members", "taken")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        #: The sum of what they hold, as each has counted it last.
+        self.taken = 0
+        #: How many associations there are.
+        self.members = 0
+
+    def most(self, own: int) -> int:
+        """Return what an association may hold that has counted so much of its own, in bytes."""
+        left = (self.limit - self.taken + own) >> 1
+        return FLOOR + left if left > 0 else FLOOR
+
+    def slack(self) -> int:
+        """Return by how many bytes an association may change before it counts anew: all by a sixteenth of the rest."""
+        slack = (self.limit - self.taken) // (16 * self.members + 1)
+        return slack if slack > _LEAST_SLACK else _LEAST_SLACK
+
+
+@final
+class Remains:
+    """What an association that has ended left unread: it counts until it is read, or nobody has the association.
+
+    All of it does. That each may hold a little is for those that live, of which there are only so many.
+    """
+
+    __slots__ = ("_budget", "_unread")
+
+    def __init__(self, budget: Budget, unread: int) -> None:
+        self._budget = budget
+        self._unread = unread
+        budget.taken += unread
+
+    def read(self, charge: int) -> None:
+        """Take note that so much has been read."""
+        if charge > self._unread:
+            charge = self._unread
+        self._unread -= charge
+        self._budget.taken -= charge
+
+    def __del__(self) -> None:
+        self.read(self._unread)
 
 
 @final

@@ -314,10 +314,7 @@ class SentPacket:
         return records
 
     def acknowledge(self, terms: Terms) -> bool:
-        """Note in its message's terms that its one chunk is cumulatively acknowledged.
-
-        Return True if that completes the message, and someone watches it.
-        """
+        """Note in its message's terms that it is acknowledged; return True if that completes a watched message."""
         terms.records.popleft()
         terms.path_id = self.path_id
         if self.transmissions > terms.transmissions:

@@ -217,10 +217,7 @@ class OutstandingQueue:
         self._timed.append(None)
 
     def forget_path(self, path_id: int, other: int) -> None:
-        """Let what was sent to a path, where all that is outstanding has been marked, count for another path.
-
-        What was acknowledged there may yet be reneged on. Nothing refers to `path_id` afterwards.
-        """
+        """Let what was sent to a path, where all that is outstanding has been marked, count for another one."""
         earliest = self._earliest[other]
         for record in self.records[self.head :]:
             if record.path_id == path_id:
@@ -296,10 +293,8 @@ class OutstandingQueue:
             self.doubtful.append(record)
 
     def earliest_lost(self) -> SentPacket | None:
-        """Return the record to send again first; None if nothing is marked for retransmission.
-
-        Its `path_id` is where it went last. If it is LOST it goes there again, if TIMED_OUT better elsewhere (section
-        6.4).
+        """Return the record to send again first, if any: where it went last if it is LOST, better elsewhere if it is
+        TIMED_OUT (section 6.4).
         """
         lost = self._lost_tsns
         while lost:
@@ -335,10 +330,7 @@ class OutstandingQueue:
             heappush(self._lost_tsns, tsn)
 
     def abandon_all(self) -> list[tuple[OutboundMessage, bool]]:
-        """Forget everything; return the messages that are not wholly acknowledged, each with True: it had left.
-
-        A message of which the send queue still has a part is left to `SendQueue.abandon_all`.
-        """
+        """Forget everything; return the messages that have left and are not wholly acknowledged, each with True."""
         if not self.records:
             return []
         messages = _unacknowledged(self.records[self.head :])

@@ -135,10 +135,7 @@ class PartialReliability:
         return released, paths
 
     def advance_peer_ack_point(self) -> int:
-        """Move the Advanced.Peer.Ack.Point on over abandoned chunks (C1, C2), and return it.
-
-        A FORWARD TSN is due if that is news for the peer (C3).
-        """
+        """Move the Advanced.Peer.Ack.Point on over abandoned chunks (C1, C2), see if that is news (C3); return it."""
         outstanding = self._outstanding
         if outstanding.cumulative_tsn > self._advanced_tsn:
             self._advanced_tsn = outstanding.cumulative_tsn

@@ -106,10 +106,7 @@ class RetransmissionQueue:
         return summary
 
     def _mark_lost(self, summary: AckSummary, highest: int) -> None:
-        """Mark what a SACK shows to be lost, and enter fast recovery by that (section 7.2.4).
-
-        `highest` is the TSN below which it counts misses, 0 for none.
-        """
+        """Mark what a SACK that counts misses below `highest` shows to be lost; begin fast recovery (section 7.2.4)."""
         if self._reneged or summary.reneged:
             self._count_reneged(summary, highest)
         if highest:

@@ -326,10 +326,7 @@ class SendQueue:
     # Streams that are reset (RFC 6525).
 
     def pause(self, sids: Sequence[int]) -> None:
-        """Let what is pushed to these streams from now on wait until `resume`; what was pushed before leaves.
-
-        No ids stand for all streams, those too that are not yet in use.
-        """
+        """Let what is pushed to these streams (none: to all, new ones too) from now on wait until `resume`."""
         self._waits |= not sids
         for sid in sids or list(self._streams):
             stream = self._stream(sid)
@@ -350,10 +347,7 @@ class SendQueue:
         return sid not in self._streams
 
     def resume(self, sids: Sequence[int], reset: bool) -> None:
-        """Let what waited leave; with `reset` the streams' numbers begin anew (section 5.2.2, RFC 8260 2.3.2).
-
-        No ids stand for all streams.
-        """
+        """Let what waited leave (no ids: of all); with `reset` numbers begin anew (section 5.2.2, RFC 8260 2.3.2)."""
         self._waits &= bool(sids)
         for sid in sids or list(self._streams):
             stream = self._streams.get(sid)
@@ -484,10 +478,7 @@ class SendQueue:
     # Turns.
 
     def set_scheduler(self, scheduler: StreamScheduler) -> None:
-        """Let another scheduler choose from now on; a message that was begun is finished first.
-
-        It is told the values of streams as far as it takes them.
-        """
+        """Let another scheduler choose from now on, with the values that it takes; what was begun is finished first."""
         self._scheduler = scheduler
         for sid, value in (self._values or {}).items():
             with suppress(ValueError):

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncsctp.inbound.data_streams import RUN, DataStreams
-from asyncsctp.inbound.data_tracker import DUPLICATE, DataTracker
-from asyncsctp.inbound.intervals import Intervals
+from asyncsctp.inbound.data_tracker import DUPLICATE, DataTracker, Intervals
 from asyncsctp.inbound.reassembly import OVERHEAD, Recipient
 
 NUMBERS = st.integers(0, 40)

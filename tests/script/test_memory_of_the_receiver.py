@@ -24,7 +24,7 @@ from asyncsctp.association.user import AssociationUser
 from asyncsctp.config import Config
 from asyncsctp.endpoint.endpoint import Endpoint
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
-from asyncsctp.inbound.budget import FLOOR
+from asyncsctp.inbound.receive_window import FLOOR
 from asyncsctp.paths.route import Route
 from asyncsctp.testing import SeededRandom
 from asyncsctp.wire.constants import (

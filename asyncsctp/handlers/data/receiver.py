@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from ...errors import AssociationAborted
-from ...inbound.budget import Remains
 from ...inbound.data_streams import DataStreams
 from ...inbound.data_tracker import BEYOND, DUPLICATE, DataTracker
 from ...inbound.idata_streams import IDataStreams
 from ...inbound.reassembly import ReassemblyQueue, Recipient
-from ...inbound.receive_window import SILLY_WINDOW, ReceiveWindow
+from ...inbound.receive_window import SILLY_WINDOW, ReceiveWindow, Remains
 from ...paths.path import Path
 from ...wire import causes, constants
 from ...wire.constants import DATA_HEADER_SIZE, FLAG_IMMEDIATE, I_DATA, I_DATA_HEADER_SIZE, MASK_32

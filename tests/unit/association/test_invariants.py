@@ -21,7 +21,7 @@ from asyncsctp.handlers.data.receiver import DataReceiver
 from asyncsctp.handlers.data.sender import Sender
 from asyncsctp.handlers.notices import WRITABLE
 from asyncsctp.handlers.state import CLOSED, COOKIE_ECHOED, COOKIE_WAIT, SHUTDOWN_ACK_SENT, State
-from asyncsctp.inbound.intervals import Intervals
+from asyncsctp.inbound.data_tracker import Intervals
 from asyncsctp.outbound.message import ABANDONED, ACKED, LOST
 from asyncsctp.path_state import PathState
 from asyncsctp.timers import (

@@ -16,7 +16,7 @@ from asyncsctp.handlers.setup.cookie import CookieJar
 from asyncsctp.handlers.setup.handshake import Handshake
 from asyncsctp.handlers.setup.negotiation import Setup
 from asyncsctp.handlers.state import CLOSED, ESTABLISHED
-from asyncsctp.inbound.budget import Budget
+from asyncsctp.inbound.receive_window import Budget
 from asyncsctp.paths.path import Path
 from asyncsctp.paths.route import Route
 from asyncsctp.timers import T1_COOKIE, T1_INIT

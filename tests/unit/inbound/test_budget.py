@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncsctp.inbound.budget import Budget
+from asyncsctp.inbound.receive_window import Budget
 
 MIB = 1 << 20
 SMALLEST = 4096  # what each may hold in any case

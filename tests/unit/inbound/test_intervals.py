@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncsctp.inbound.intervals import Intervals
+from asyncsctp.inbound.data_tracker import Intervals
 
 
 def intervals(*numbers: int) -> Intervals:
