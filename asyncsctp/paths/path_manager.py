@@ -242,7 +242,7 @@ class PathManager:
         return True
 
     def await_another(self) -> None:
-        """Take an unverified path for the current one, and count its errors, where nothing can leave for another."""
+        """Take an unverified path for the current one, so that its errors count, if nothing can leave for another."""
         if not self._current.route.local:
             self._current = next((path for path in self.paths if path.route.local), self._current)
 

@@ -216,7 +216,7 @@ class DataReceiver:
         self._conclude(self._queue.release())
 
     def expect_restart(self, is_expected: bool) -> None:
-        """Set whether the peer may let its TSNs begin anew at any time; the old are told apart (RFC 6525 5.2.4)."""
+        """Take only TSNs near the last while the peer may let them begin anew at any time (RFC 6525 section 5.2.4)."""
         self.tracker.narrow(is_expected)
         self._conclude(self._queue.watch(is_expected))
 

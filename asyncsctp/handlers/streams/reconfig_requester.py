@@ -187,7 +187,7 @@ class ReconfigRequester:
         return ticket
 
     def close_stream(self, sid: int) -> Ticket:
-        """Reset this outgoing stream after what was written to it, by the same request as others if it has not left."""
+        """Reset this outgoing stream after what was written to it, together with others whose request has not left."""
         self._check_state()
         last = self.queue[-1] if self.queue else None
         if last is None or last.ticket is None or not last.is_closing or len(last.parts[0].streams) >= _MOST_LISTED:

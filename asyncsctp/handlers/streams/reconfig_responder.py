@@ -333,7 +333,7 @@ class ReconfigResponder:
             self._context.queue(reconfig.pack_reconfig([answer]))
 
     def on_t3(self) -> None:
-        """Repeat the answer to an SSN/TSN reset until the peer, which drops what it has no answer for, acknowledges."""
+        """Repeat the answer to an SSN/TSN reset until data that goes by it, and is dropped without, is acknowledged."""
         if self._sender.outstanding.cumulative_tsn >= self._tsn_first:
             self._tsn_answer = b""
         elif self._tsn_answer:
