@@ -6,7 +6,7 @@ import gc
 import sys
 from collections import deque
 from collections.abc import Callable
-from itertools import count
+from itertools import count, islice
 from random import Random
 from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, NoReturn, final
@@ -73,8 +73,7 @@ class _DrivenScheduler:
         self.story: deque[str] = deque(maxlen=_TOLD)
         #: The arrival numbers of the messages of each stream that has some.
         self.messages: dict[int, list[int]] = {}
-        self.active: list[int] = []
-        self.at: dict[int, int] = {}  # where in `active`
+        self.active: dict[int, None] = {}
         self.arrivals = count(1)
         self.packet_is_empty = True
         self.scheduler = self.make()
@@ -108,20 +107,12 @@ class _DrivenScheduler:
     # What an association does.
 
     def activate(self, sid: int) -> None:
-        self.at[sid] = len(self.active)
-        self.active.append(sid)
+        self.active[sid] = None
         self.call("activate", sid, self.messages[sid][0])
 
     def deactivate(self, sid: int) -> None:
-        self.forget(sid)
+        del self.active[sid]
         self.call("deactivate", sid)
-
-    def forget(self, sid: int) -> None:
-        at = self.at.pop(sid)
-        last = self.active.pop()
-        if last != sid:
-            self.active[at] = last
-            self.at[last] = at
 
     def write(self, sid: int) -> None:
         self.messages.setdefault(sid, []).append(next(self.arrivals))
@@ -140,7 +131,7 @@ class _DrivenScheduler:
         self.story[-1] += f" -> {sid!r}"
         if not isinstance(sid, int):
             self.fail(f"next() gave {sid!r}, which is not the number of a stream")
-        if sid != NO_STREAM and sid not in self.at:
+        if sid != NO_STREAM and sid not in self.active:
             self.fail(f"next() chose stream {sid}, which has nothing to send; active: {self.some_active()}")
         if sid == NO_STREAM and self.active and self.packet_is_empty:
             self.fail(f"next() gave NO_STREAM for an empty packet; active: {self.some_active()}")
@@ -151,7 +142,7 @@ class _DrivenScheduler:
         return sid
 
     def some_active(self) -> str:
-        return ", ".join(map(str, self.active[:20])) + (", ..." if len(self.active) > 20 else "") or "none"
+        return ", ".join(map(str, islice(self.active, 20))) + (", ..." if len(self.active) > 20 else "") or "none"
 
     def turn(self, whole: bool = True, served: int | None = None) -> int:
         """Serve the stream that is next, or this one; return it. A new packet is begun if it takes one."""
@@ -168,7 +159,7 @@ class _DrivenScheduler:
         order = messages[0] if messages else NO_STREAM
         if not messages:
             del self.messages[sid]
-            self.forget(sid)
+            del self.active[sid]
         self.call("served", sid, self.random.randrange(400, 1401), order)
         return sid
 
@@ -183,18 +174,18 @@ class _Life(_DrivenScheduler):
     def run(self, steps: int, chunks: bool) -> None:
         self.chunks = chunks
         self.resting = []
-        deeds = {self.write_some: 30, self.fill: 30, self.look: 5, self.withdraw: 4, self.withdraw_first: 3}
-        deeds |= {self.pause: 4, self.resume: 6, self.leave_alone: 3, self.swap: 1, self.prioritize: 5}
-        deeds |= {self.drain: 1, self.look_at_nothing: 1}
-        for deed in self.random.choices(list(deeds), list(deeds.values()), k=steps):
-            deed()
+        actions = {self.write_some: 30, self.fill: 30, self.look: 5, self.withdraw: 4, self.withdraw_first: 3}
+        actions |= {self.pause: 4, self.resume: 6, self.leave_alone: 3, self.swap: 1, self.prioritize: 5}
+        actions |= {self.drain: 1, self.look_at_nothing: 1}
+        for action in self.random.choices(list(actions), list(actions.values()), k=steps):
+            action()
         self.look_at_nothing()
 
     def write_some(self) -> None:
         for _ in range(self.random.choice((1, 1, 2, 6))):
             sid = self.random.randrange(self.streams)
             self.write(sid)
-            if sid not in self.at and sid not in self.resting:
+            if sid not in self.active and sid not in self.resting:
                 self.activate(sid)
 
     def fill(self) -> None:
@@ -218,7 +209,7 @@ class _Life(_DrivenScheduler):
         self.next()
 
     def some(self) -> int:
-        return self.random.choice(self.active) if self.active else NO_STREAM
+        return self.random.choice(list(self.active)) if self.active else NO_STREAM
 
     def withdraw(self) -> None:
         sid = self.some() if self.random.random() < 0.5 or not self.active else self.next()
@@ -249,7 +240,7 @@ class _Life(_DrivenScheduler):
         while len(self.active) > 1:
             self.turn()
         if self.active:
-            sid = self.active[0]
+            [sid] = self.active
             self.deactivate(sid)
             for _ in range(self.random.randrange(3)):
                 self.write(sid)
@@ -291,7 +282,7 @@ class _Fairness(_DrivenScheduler):
             sid = self.turn()
             waiting[sid] = now
             self.write(sid)
-            if sid not in self.at:
+            if sid not in self.active:
                 self.activate(sid)
             if now % self.streams == 0:
                 longest = min(waiting, key=waiting.__getitem__)
@@ -319,7 +310,7 @@ class _Crowd(_DrivenScheduler):
         for sid in range(3):
             self.begin(sid)
         for _ in range(self.streams):
-            sid = self.active[2]
+            sid = next(reversed(self.active))
             self.deactivate(sid)
             self.activate(sid)
         self._empty("three of them", {0, 1, 2})
