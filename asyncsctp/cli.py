@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import os
 import platform
 import runpy
@@ -12,6 +11,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import Sequence
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -84,7 +84,7 @@ def _version_of(package: str) -> str:
 
 def _bench(arguments: Sequence[str]) -> int:
     """Hand over to `python -m benchmarks` of the sources that this package is in, or that are the current folder."""
-    for folder in (Path(__file__).resolve().parent.parent, Path.cwd()):
+    for folder in (_HERE, Path.cwd()):
         if (folder / "benchmarks" / "__main__.py").is_file() and (folder / "asyncsctp" / "__init__.py").is_file():
             break
     else:
@@ -123,7 +123,7 @@ async def _demo_server(size: int) -> int:
             await association.send(b"all is here")  # the clock of the client stops
             await association.flush()  # before any of the rest: streams know no order among one another
             for stream, pieces in arrived.items():
-                await association.send(_digest(pieces), stream=stream)
+                await association.send(sha256(b"".join(pieces)).digest(), stream=stream)
             await association.wait_closed()
         except SCTPError as exc:
             print(f"asyncsctp demo: the server's side failed: {exc}", file=sys.stderr)
@@ -161,7 +161,7 @@ async def _demo_client(size: int, streams: int) -> int:
             took = time.perf_counter() - up
             rate = size * 8e-6 / took
             print(f"{size >> 20} MiB on {streams} streams in {took:.2f} s: {rate:,.0f} Mbit/s", flush=True)
-            digests = {stream: _digest(pieces) for stream, pieces in enumerate(sent) if pieces}
+            digests = {stream: sha256(b"".join(pieces)).digest() for stream, pieces in enumerate(sent) if pieces}
             replies = [await association.recv() for _ in digests]
         same = {reply.stream: reply.data for reply in replies} == digests
         print(f"SHA-256 of what arrived: {'that of what was sent' if same else 'NOT THAT OF WHAT WAS SENT'}")
@@ -170,10 +170,3 @@ async def _demo_client(size: int, streams: int) -> int:
         if server.returncode is None:
             server.kill()
             await server.wait()
-
-
-def _digest(pieces: Sequence[bytes | memoryview]) -> bytes:
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-    return digest.digest()

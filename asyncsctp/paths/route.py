@@ -6,8 +6,10 @@ Knows addresses as text. What follows from SCTP being inside UDP is in `encapsul
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Network
 from typing import Final, NamedTuple
+
+from ..wire.addresses import parse_address
 
 _ADDRESSES_KEPT: Final = 1024  # reading one takes longer than anything else in a handshake
 
@@ -32,7 +34,7 @@ class Route(NamedTuple):
 @lru_cache(maxsize=_ADDRESSES_KEPT)
 def normalize(address: str) -> str:
     """Return the one spelling of an IP literal: of IPv4 even if mapped into IPv6. `ValueError` for other text."""
-    return str(_parse(address))
+    return str(parse_address(address))
 
 
 def is_ipv4(address: str) -> bool:
@@ -87,13 +89,6 @@ def as_seen(addresses: tuple[str, ...], source: str) -> tuple[str, ...]:
     )
 
 
-def _parse(address: str) -> IPv4Address | IPv6Address:
-    parsed = ip_address(address)
-    if isinstance(parsed, IPv6Address):
-        return parsed.ipv4_mapped or parsed
-    return parsed
-
-
 def _are_apart(address: str, other: str) -> bool:
     """Return True if two link-local addresses are known to be on different links."""
     zone = address.partition("%")[2]
@@ -104,7 +99,7 @@ def _are_apart(address: str, other: str) -> bool:
 @lru_cache(maxsize=_ADDRESSES_KEPT)
 def _scope(address: str) -> int:
     try:
-        ip = _parse(address)
+        ip = parse_address(address)
     except ValueError:
         return _NOWHERE
     if isinstance(ip, IPv4Address):

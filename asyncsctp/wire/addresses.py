@@ -6,7 +6,7 @@ Only addresses that can never be a destination are refused here. Whether one can
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from . import tlv
@@ -21,12 +21,17 @@ _BROADCAST: Final = b"\xff\xff\xff\xff"
 _MULTICAST: Final = 0xE0  # the first four bits
 
 
+def parse_address(address: str) -> IPv4Address | IPv6Address:
+    """Return the address of a literal; IPv4 even if mapped into IPv6, which MUST NOT be sent (section 3.3.2.1.2)."""
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address):
+        return parsed.ipv4_mapped or parsed
+    return parsed
+
+
 def pack_address(address: str) -> bytes:
     """Pack the parameter for an address literal; an IPv4-mapped IPv6 address goes as the IPv4 address that it is."""
-    parsed = ip_address(address)
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped  # section 3.3.2.1.2: a sender MUST NOT use an IPv4-mapped IPv6 address
-    packed = parsed.packed
+    packed = parse_address(address).packed
     return tlv.pack(_TYPES[len(packed)], packed)
 
 
