@@ -522,7 +522,7 @@ class DataStreams(ReassemblyQueue):
         if ahead < len(waiting):
             found = [waiting[ssn] for step in range(ahead + 1) if (ssn := (expected + step) & MASK_16) in waiting]
         else:
-            steps = sorted(step for ssn in waiting if (step := (ssn - expected) & MASK_16) <= ahead)
+            steps = sorted([step for ssn in waiting if (step := (ssn - expected) & MASK_16) <= ahead])
             found = [waiting[(expected + step) & MASK_16] for step in steps]
         for run in found:
             if not self._stop_waiting(run):

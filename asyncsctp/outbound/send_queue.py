@@ -383,14 +383,12 @@ class SendQueue:
         before = stream.buffered + self.waiting
         if stream.open is terms:
             stream.open = None
-        if terms.state == BEGUN:
+        if terms.state == BEGUN or (stream.messages and stream.first() is message):
             self._withdraw_rest(stream, terms)
         elif stream.later and message in stream.later:
             for piece in terms.pieces or (message,):
                 stream.later.remove(piece)
                 self.waiting -= len(piece.data)
-        elif stream.messages and stream.first() is message:
-            self._withdraw_rest(stream, terms)
         else:
             for piece in terms.pieces or (message,):
                 size = len(piece.data)
@@ -416,9 +414,6 @@ class SendQueue:
                 self._begun = None
         stream.advance(head)
         self._deactivate(stream)
-        if stream.reserved:
-            self._release(stream)
-            self._bring_back()
 
     def withdraw_beyond(self, outgoing_streams: int) -> list[tuple[OutboundMessage, bool]]:
         """Take out and return the messages of streams that the peer did not grant (section 5.1.1).
@@ -462,9 +457,6 @@ class SendQueue:
         stream.later = stream.open = None
         stream.advance(len(stream.messages))
         self._deactivate(stream)
-        if stream.reserved:
-            self._release(stream)
-            self._bring_back()
         return withdrawn
 
     def _stream(self, sid: int) -> OutgoingStream:
@@ -509,16 +501,18 @@ class SendQueue:
 
     def _deactivate(self, stream: OutgoingStream) -> None:
         """Let a stream take part no more, or with another first message: some of its were withdrawn."""
-        if stream.sid not in self._active:
-            if self._held_back.pop(stream.sid, None) is not None and stream.messages:
-                self._activate(stream, stream.first().order)  # what is first now need not wait
-            return
-        if self._competing:
-            self._scheduler.deactivate(stream.sid)
-        if not stream.messages:
-            del self._active[stream.sid]
-        elif self._competing:
-            self._scheduler.activate(stream.sid, stream.first().order)
+        if stream.sid in self._active:
+            if self._competing:
+                self._scheduler.deactivate(stream.sid)
+            if not stream.messages:
+                del self._active[stream.sid]
+            elif self._competing:
+                self._scheduler.activate(stream.sid, stream.first().order)
+        elif self._held_back.pop(stream.sid, None) is not None and stream.messages:
+            self._activate(stream, stream.first().order)  # what is first now need not wait
+        if stream.reserved:
+            self._release(stream)
+            self._bring_back()
 
     def _hold_back(self, stream: OutgoingStream) -> None:
         """Let a stream wait for messages of others to end: it takes part again from `_bring_back` on."""
