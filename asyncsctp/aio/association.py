@@ -491,11 +491,11 @@ class Association(Protocol, metaclass=_Quiet):
             if field not in PATH_FIELDS:
                 raise TypeError(f"{field!r} is no setting of a path; these are: {', '.join(sorted(PATH_FIELDS))}")
         session = self._session
-        session.check_alive()
+        core = session.check_alive()
         address = session.peer_address("addr", addr)
-        path = session.core.path_to(address)
+        path = core.path_to(address)
         before = path.mtu
-        session.core.configure_path(address, dict(changes), session.engine.now())
+        core.configure_path(address, dict(changes), session.engine.now())
         if path.mtu < before:
             session.engine.sockets.narrow(address, path.mtu)  # for what was cut for more, and is outstanding
         elif path.mtu > before:

@@ -102,8 +102,7 @@ class Outlet:
         check_int("ppid", ppid)
         check_bool("unordered", unordered)
         check_bool("sack_immediately", sack_immediately)
-        session.check_alive()
-        session.core.send_many(sid, kept, ppid, unordered, sack_immediately)
+        session.check_alive().send_many(sid, kept, ppid, unordered, sack_immediately)
         size = sum(map(len, kept))
         self.buffer.credit -= size
         session.engine.flush_soon(session.core, size)
@@ -149,8 +148,7 @@ class Outlet:
     async def _write_piece(self, sid: int, data: bytes, ppid: int, flags: int, terms: Terms, last: bool) -> None:
         """Queue a piece of a message that is written in parts, and wait until the next one may follow."""
         session = self._session
-        session.check_alive()
-        session.core.sender().send_piece(sid, data, ppid, flags, terms, last)
+        session.check_alive().sender().send_piece(sid, data, ppid, flags, terms, last)
         self.buffer.credit -= len(data)
         session.flush_soon(len(data))
         if self.buffer.credit < 0:
@@ -190,9 +188,7 @@ class Outlet:
 
     def set_priority(self, sid: int, value: Any) -> None:
         """Tell the scheduler the value of a stream, as `Association.set_stream_priority` says."""
-        session = self._session
-        session.check_alive()
-        session.core.sender().set_priority(sid, check_int("value", value, 0, MASK_32))
+        self._session.check_alive().sender().set_priority(sid, check_int("value", value, 0, MASK_32))
         if not self.priorities:
             self.priorities = {}
         self.priorities[sid] = value
