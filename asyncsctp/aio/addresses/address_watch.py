@@ -109,24 +109,14 @@ class _Netlink:
     `OSError` where there is no such thing, or we may not ask.
     """
 
-    __slots__ = (
-        "_callback",
-        "_found",
-        "_is_interrupted",
-        "_is_refused",
-        "_known",
-        "_loop",
-        "_poller",
-        "_sequence",
-        "_sock",
-    )
+    __slots__ = ("_found", "_is_refused", "_is_stale", "_known", "_loop", "_poller", "_sequence", "_sock", "_tell")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[dict[str, bool]], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, tell: Callable[[dict[str, bool]], None]) -> None:
         self._loop = loop
-        self._callback = callback
+        self._tell = tell
         self._known: dict[tuple[str, int], bool] = {}  # by address and interface: whether it is to last
         self._found: dict[tuple[str, int], bool] | None = None  # of an answer that is not complete
-        self._is_interrupted = False
+        self._is_stale = False
         self._is_refused = False
         self._sequence = 0
         if sys.platform != "linux":
@@ -158,7 +148,7 @@ class _Netlink:
     def _ask(self) -> None:
         self._sequence += 1
         self._found = {}
-        self._is_interrupted = False
+        self._is_stale = False
         try:
             self._sock.send(netlink.pack_address_request(self._sequence))
         except OSError:
@@ -180,7 +170,7 @@ class _Netlink:
             if sender[0] == 0:  # the kernel; any other process may say what it likes
                 changed = self._read(data) or changed
         if changed and self._found is None:
-            self._callback({normalize(address): is_lasting for (address, _), is_lasting in self._known.items()})
+            self._tell({normalize(address): is_lasting for (address, _), is_lasting in self._known.items()})
 
     def _read(self, data: bytes) -> bool:
         """Take in messages; return whether any was news, or the end of an answer."""
@@ -191,8 +181,8 @@ class _Netlink:
                     if addresses is not None and not (message.is_answer and addresses is self._known):
                         changed = _note(addresses, message) or changed
             elif message is netlink.AnswerState.INTERRUPTED:
-                self._is_interrupted = True
-            elif self._found is not None and self._is_interrupted and self._sequence < _MOST_QUESTIONS:
+                self._is_stale = True
+            elif self._found is not None and self._is_stale and self._sequence < _MOST_QUESTIONS:
                 self._ask()
             elif self._found is not None:
                 found, self._found = self._found, None

@@ -13,7 +13,6 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain
-from types import TracebackType
 from typing import Final, final
 
 from ...checks import check_int
@@ -254,9 +253,7 @@ class WorkerGroup:
     def __enter__(self) -> WorkerGroup:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
