@@ -29,7 +29,7 @@ from ..handlers.setup.negotiation import Setup
 from ..handlers.state import CLOSED, COOKIE_WAIT, ESTABLISHED, FORMING, State
 from ..handlers.streams.reconfig_requester import ReconfigRequester
 from ..outbound.message import PARTS_OPTIONS, SEND_OPTIONS, WHOLE, OutboundMessage, Terms, message_flags
-from ..paths.local_addresses import known_to_client, set_out_from
+from ..paths.local_addresses import set_out_from
 from ..paths.path import Path
 from ..paths.path_manager import PathManager
 from ..paths.route import Route
@@ -110,11 +110,10 @@ class Association:
         route: Route,
         now: float,
     ) -> Association:
-        """Become what a cookie says that came along `route` (section 5.1 D)."""
-        # Section 5.4 rule 2: CONFIRMED is where the INIT ACK was sent to, wherever the cookie comes from.
-        local = known_to_client(local_addresses, route.local, setup.disable_restart)
+        """Become what a cookie says that came along `route` (section 5.1 D). The peer knows these addresses of ours."""
         tags = setup.local_tag, setup.peer_tag
-        both = local, setup.addresses[:1]
+        # Section 5.4 rule 2: CONFIRMED is where the INIT ACK was sent to, wherever the cookie comes from.
+        both = local_addresses, setup.addresses[:1]
         association = cls(shared, config, make_user, setup.peer_port, tags, both, (), setup.udp_port, now)
         for address in setup.addresses[1:]:
             association.context.paths.add(address)

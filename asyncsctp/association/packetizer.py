@@ -67,9 +67,12 @@ class Packetizer:
                 self._send_alone()
             if is_held:
                 self._probe()
-            elif context.control:
-                self._send_control(data is not None)
-            context.open_answers()
+                context.open_answers()
+            else:
+                if context.control:
+                    self._send_control(data is not None)
+                context.answers_at = context.packets_before = 0
+                context.answered_apart = context.is_waiting = False
         if is_held or data is None:
             return
         acknowledger = data.receiver.acknowledger

@@ -292,4 +292,4 @@ class Endpoint:
             for leaving in self._directory.leaving:  # the one that has waited longest
                 leaving.leave(now)
                 break
-        return Association.accept(self._shared, self.config, self._accept, self.local_addresses, setup, route, now)
+        return Association.accept(self._shared, self.config, self._accept, known, setup, route, now)

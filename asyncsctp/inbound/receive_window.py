@@ -113,7 +113,8 @@ class ReceiveWindow:
         self.size = self._largest = size
         self.announced = size
         self.granted = 0
-        self.checked_above = self.counted_below = 0
+        self.checked_above = -1  # `count` comes with the first data, as nothing is held before
+        self.counted_below = 0
         self.update_at = self.quiet_above = -1
         self._queue = queue
         self._tracker = tracker
@@ -125,7 +126,6 @@ class ReceiveWindow:
         # How far the peer may send by what was announced, in user bytes received; and what was exempt then.
         self._promised_until = received + size
         self._exempt = 0
-        self.count()
 
     @property
     def a_rwnd(self) -> int:
