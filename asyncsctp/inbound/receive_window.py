@@ -1,7 +1,7 @@
 """The receive window of one association: what is free, and what the peer was told (RFC 9260 section 6.2).
 
 It adds up what the reassembly queue holds, what the user has not read, and what the state of streams takes, and shares
-the memory of the endpoint with other associations by way of a `Budget`. When the peer is told is in
+the memory of the endpoint with other associations by way of a `Budget`, which is here too. When the peer is told is in
 `handlers.data.acknowledgement`, which chunks are taken when the window is closed in `handlers.data.receiver`.
 """
 
@@ -34,10 +34,8 @@ class Budget:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        #: The sum of what they hold, as each has counted it last.
-        self.taken = 0
-        #: How many associations there are.
-        self.members = 0
+        self.taken = 0  # the sum of what they hold, as each has counted it last
+        self.members = 0  # how many associations there are
 
     def most(self, own: int) -> int:
         """Return what an association may hold that has counted so much of its own, in bytes."""

@@ -23,7 +23,7 @@ from .send_queue import GONE, SMALLEST_TAIL, TRIES, OutgoingStream, SendQueue
 _TYPE: Final = I_DATA << 8
 #: Messages that may be begun although they don't fit the window beside the others.
 _MOST_LONG: Final = 2
-#: What a message that is not complete takes of the peer's memory beside its bytes: as `inbound.fragments` charges it.
+#: What a message that is not complete takes of the peer's memory beside its bytes: as `inbound.idata_streams` has it.
 _KEEPING: Final = 512
 #: Of its window so much is left for the next fragments, and for keeping those that don't fit.
 _SPARE: Final = 2048

@@ -256,13 +256,6 @@ class SentPacket:
         """Those of the message of its one chunk, if that has any."""
         return None if self.message is None else self.message.terms
 
-    def offset(self, tsn: int) -> int:
-        """Return where the chunk with this TSN begins in `body`."""
-        at = 0
-        for _ in range(tsn - self.first_tsn):
-            at += (read_data(self.body, at)[1] + 3) & -4
-        return at
-
     def first_beyond(self, space: int) -> int:
         """Return the TSN of the first chunk that does not fit into `space` bytes together with those before it."""
         at = 0

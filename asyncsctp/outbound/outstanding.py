@@ -608,7 +608,9 @@ def join(ranges: list[tuple[int, int]], first: int, last: int) -> list[tuple[int
 
 def _identify(record: SentPacket, tsn: int) -> tuple[int, int]:
     """Return a chunk's flags, and a key that the chunks of its message share, of the stream, order and SSN or MID."""
-    at = record.offset(tsn)
+    at = 0
+    for _ in range(tsn - record.first_tsn):
+        at += (read_data(record.body, at)[1] + 3) & -4
     flags, _, _, sid, number, _ = read_data(record.body, at)
     if flags >> 8 == I_DATA:
         number = read_i_data(record.body, at)[4]
