@@ -6,7 +6,7 @@ association can do; that is `association.lifecycle`. What is queued here is sent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, final
 
 from ..config import Config
@@ -310,18 +310,9 @@ class Context:
         """Tell the user."""
         self.notices.append(event)
 
-    def tell_heartbeat(self, path: Path, round_trip: float | None) -> None:
-        """Tell the user of the answer to a HEARTBEAT that it asked for, or that there was none (None)."""
-        self.notices.append(HeartbeatAnswer(path.route.address, round_trip))
-
     def tell_outcome(self, watcher: object, reason: str, path: Path | None, transmissions: int) -> None:
         """Tell the user that a watched message was acknowledged, the last of it over this path; or why it was not."""
         self.notices.append(Outcome(watcher, reason, "" if path is None else path.route.address, transmissions))
-
-    def tell_done(self, callback: Callable[[], None] | None) -> None:
-        """Tell the user that a request is done, if it wished to be called then."""
-        if callback is not None:
-            self.notices.append(Completion(callback))
 
     def report(self, cause: bytes, path_id: int) -> None:
         """Send an ERROR with this cause to where the packet at fault came from, if that is surely the peer's address

@@ -13,6 +13,7 @@ from typing import final
 from ..errors import SCTPError
 from ..paths.path import Path
 from .context import Context
+from .notices import Completion
 from .paths.reachability import OF_DATA, is_counted, on_acknowledged, on_answered, on_timeout
 
 
@@ -44,8 +45,8 @@ class Ticket:
             self.fail(error)
         self.open_requests -= 1
         self.is_done = self.open_requests <= 0
-        if self.is_done:
-            context.tell_done(self.on_done)
+        if self.is_done and self.on_done is not None:
+            context.notices.append(Completion(self.on_done))
 
 
 @final

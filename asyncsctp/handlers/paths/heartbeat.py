@@ -20,6 +20,7 @@ from ...timers import HEARTBEAT_TIMER, NEVER, timer_key
 from ...wire import control, tlv
 from ...wire.constants import HEARTBEAT_ACK
 from ..context import Context
+from ..notices import HeartbeatAnswer
 from ..state import COOKIE_ECHOED, ESTABLISHED, SHUTDOWN_ACK_SENT, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED, SHUTDOWN_SENT
 from .reachability import OF_HEARTBEATS, is_counted, judge, on_answered, on_heartbeat_timeout
 
@@ -302,7 +303,7 @@ class Heartbeat:
     def _tell(self, path: Path, round_trip: float | None) -> None:
         if path.path_id in self._requested:
             self._requested = tuple(path_id for path_id in self._requested if path_id != path.path_id)
-            self._context.tell_heartbeat(path, round_trip)
+            self._context.notices.append(HeartbeatAnswer(path.route.address, round_trip))
 
 
 def _key(path: Path) -> int:
