@@ -284,10 +284,6 @@ def _on_other_data(parts: Parts, packet: Packet) -> None:
     packet.end = len(packet.data)
 
 
-def _on_sack(parts: Parts, packet: Packet) -> None:
-    parts.established.sender.on_sack(packet.data, packet.at, packet.end - packet.at)
-
-
 def _on_forward_tsn(parts: Parts, packet: Packet) -> None:
     parts.established.receiver.on_forward_tsn(packet.data, packet.at, packet.end)
 
@@ -306,30 +302,6 @@ def _on_ecne(parts: Parts, packet: Packet) -> None:
 def _on_cwr(parts: Parts, packet: Packet) -> None:
     if (ecn := parts.established.ecn) is not None:
         ecn.on_cwr(control.read_tsn(packet.data, packet.at + HEADER_SIZE, packet.end))
-
-
-# Paths, addresses, streams.
-
-
-def _on_heartbeat(parts: Parts, packet: Packet) -> None:
-    parts.heartbeat.on_heartbeat(packet.value, packet.path, packet.route)
-
-
-def _on_heartbeat_ack(parts: Parts, packet: Packet) -> None:
-    parts.heartbeat.on_heartbeat_ack(packet.value)
-
-
-def _on_asconf(parts: Parts, packet: Packet) -> None:
-    start, end = packet.at + HEADER_SIZE, packet.end
-    parts.need_asconf().on_asconf(packet.data, start, end, packet.path, packet.route)
-
-
-def _on_asconf_ack(parts: Parts, packet: Packet) -> None:
-    parts.need_asconf().requester.on_ack(packet.data, packet.at + HEADER_SIZE, packet.end)
-
-
-def _on_reconfig(parts: Parts, packet: Packet) -> None:
-    parts.need_reconfig().on_reconfig(packet.data, packet.at + HEADER_SIZE, packet.end, packet.path)
 
 
 # Errors, and the end.
@@ -403,9 +375,9 @@ _BASE: Final[dict[int, _Handler]] = {
     constants.DATA: _on_data,
     constants.INIT: _on_init,
     constants.INIT_ACK: _on_init_ack,
-    SACK: _on_sack,
-    constants.HEARTBEAT: _on_heartbeat,
-    constants.HEARTBEAT_ACK: _on_heartbeat_ack,
+    SACK: lambda parts, packet: parts.established.sender.on_sack(packet.data, packet.at, packet.end - packet.at),
+    constants.HEARTBEAT: lambda parts, packet: parts.heartbeat.on_heartbeat(packet.value, packet.path, packet.route),
+    constants.HEARTBEAT_ACK: lambda parts, packet: parts.heartbeat.on_heartbeat_ack(packet.value),
     constants.ABORT: _on_abort,
     constants.SHUTDOWN: _on_shutdown,
     constants.SHUTDOWN_ACK: _on_shutdown_ack,
@@ -440,10 +412,16 @@ def _table(data: EstablishedData) -> dict[int, _Handler]:
             table[constants.ECNE] = _on_ecne
             table[constants.CWR] = _on_cwr
         if features & HAS_RECONFIG:
-            table[constants.RE_CONFIG] = _on_reconfig
+            table[constants.RE_CONFIG] = lambda parts, packet: parts.need_reconfig().on_reconfig(
+                packet.data, packet.at + HEADER_SIZE, packet.end, packet.path
+            )
         if features & HAS_ASCONF:
-            table[constants.ASCONF] = _on_asconf
-            table[constants.ASCONF_ACK] = _on_asconf_ack
+            table[constants.ASCONF] = lambda parts, packet: parts.need_asconf().on_asconf(
+                packet.data, packet.at + HEADER_SIZE, packet.end, packet.path, packet.route
+            )
+            table[constants.ASCONF_ACK] = lambda parts, packet: parts.need_asconf().requester.on_ack(
+                packet.data, packet.at + HEADER_SIZE, packet.end
+            )
     data.table = table
     return table
 

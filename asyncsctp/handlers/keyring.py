@@ -116,7 +116,9 @@ class Keyring:
         self.said = said
         self.shared = shared
         # Section 6.1: the numerically smaller first, of equal ones the shorter.
-        vectors = sorted((key_vector(local), key_vector(peer)), key=_as_number)
+        vectors = sorted(
+            (key_vector(local), key_vector(peer)), key=lambda vector: (int.from_bytes(vector), len(vector))
+        )
         self._smaller: bytes = vectors[0]
         self._larger: bytes = vectors[1]
         self._derived: dict[int, bytes] = {}  # the association shared keys, by key and HMAC
@@ -190,7 +192,3 @@ class Keyring:
             key = hash_of(_HASHES[hmac_id], self.shared.secrets[key_id] + self._smaller + self._larger).digest()
             self._derived[key_id << 16 | hmac_id] = key
         return key
-
-
-def _as_number(vector: bytes) -> tuple[int, int]:
-    return int.from_bytes(vector), len(vector)

@@ -423,7 +423,7 @@ class SendQueue:
         withdrawn: list[tuple[OutboundMessage, bool]] = []
         for sid in [sid for sid in self._streams if sid >= outgoing_streams]:
             withdrawn += self._withdraw_all(self._streams[sid])
-        withdrawn.sort(key=_by_arrival)
+        withdrawn.sort(key=lambda entry: entry[0].order)
         return withdrawn
 
     def abandon_all(self) -> list[tuple[OutboundMessage, bool]]:
@@ -571,7 +571,3 @@ class SendQueue:
             del self._active[stream.sid]
         if self._competing:
             self._scheduler.served(stream.sid, size, order)
-
-
-def _by_arrival(entry: tuple[OutboundMessage, bool]) -> int:
-    return entry[0].order
