@@ -226,10 +226,6 @@ def on_reflected(parts: Parts, kind: int, flags: int, value: bytes, route: Route
 # Setting up (sections 5.1 and 5.2).
 
 
-def _on_init(parts: Parts, packet: Packet) -> None:
-    raise Discard("an INIT in a packet with a verification tag (section 8.5.1 A)")
-
-
 def _on_init_ack(parts: Parts, packet: Packet) -> None:
     if packet.at != COMMON_HEADER_SIZE or len(packet.data) - packet.end >= HEADER_SIZE:
         raise Discard("an INIT ACK that is not alone in its packet (section 5.1)")
@@ -363,7 +359,9 @@ def _on_shutdown_complete(parts: Parts, packet: Packet) -> None:
 
 
 def _skip(parts: Parts, packet: Packet) -> None:
-    """Do nothing: so is PAD to be treated (RFC 4820 section 3), and ECN where one side does without."""
+    """Do nothing: so is PAD to be treated (RFC 4820 section 3), and ECN where one side does without. INIT never gets
+    here (section 8.5.1 A), but is a type that is known.
+    """
 
 
 _ADDRESSES: Final = frozenset({constants.ASCONF, constants.ASCONF_ACK})
@@ -373,7 +371,7 @@ _Handler = Callable[[Parts, Packet], None]
 #: What each chunk type leads to before the association is established: to no extension.
 _BASE: Final[dict[int, _Handler]] = {
     constants.DATA: _on_data,
-    constants.INIT: _on_init,
+    constants.INIT: _skip,
     constants.INIT_ACK: _on_init_ack,
     SACK: lambda parts, packet: parts.established.sender.on_sack(packet.data, packet.at, packet.end - packet.at),
     constants.HEARTBEAT: lambda parts, packet: parts.heartbeat.on_heartbeat(packet.value, packet.path, packet.route),

@@ -26,7 +26,7 @@ from ..config import Config
 from ..errors import AssociationAborted, SCTPError
 from ..events import AdaptationIndication, AssociationDown, AssociationRestarted, AssociationUp, AuthKeyChanged, Event
 from ..handlers.context import Context
-from ..handlers.notices import COMPLETE, MOVED, WRITABLE, Completion, HeartbeatAnswer, Outcome
+from ..handlers.notices import COMPLETE, MOVED, WRITABLE, HeartbeatAnswer, Outcome
 from ..handlers.setup.cookie import CookieJar
 from ..handlers.setup.negotiation import Setup
 from ..handlers.state import CLOSED, END, ESTABLISH, SHUTDOWN_PENDING, SHUTDOWN_SENT
@@ -231,8 +231,8 @@ class Lifecycle:
                     user.on_outcome(notice.watcher, notice.reason, notice.address, notice.transmissions)
                 elif isinstance(notice, HeartbeatAnswer):
                     user.on_heartbeat(notice.address, notice.round_trip)
-                elif isinstance(notice, Completion):
-                    notice.callback()
+                elif callable(notice):
+                    notice()
         finally:
             context.is_at_work = False
             del notices[:told]

@@ -23,7 +23,7 @@ from ..wire import causes, control
 from ..wire.constants import ABORT, HEARTBEAT, HEARTBEAT_ACK
 from ..wire.serial import Numbering
 from .keyring import Keyring, SharedKeys
-from .notices import Completion, HeartbeatAnswer, Outcome, Signal
+from .notices import Notice, Outcome
 from .setup.negotiation import Setup
 from .state import CLOSED, State, Transition
 
@@ -136,7 +136,7 @@ class Context:
         self.local_tag, self.peer_tag = tags
         self.now = now
         #: What the user is to be told, once the packet or the call that is at work has been dealt with.
-        self.notices: list[Event | Outcome | HeartbeatAnswer | Completion | Signal] = []
+        self.notices: list[Notice] = []
         self.paths = PathManager(config, *addresses, udp_port, self._on_controller_failed)
         self.state: State = CLOSED
         self.setup: Setup | None = None

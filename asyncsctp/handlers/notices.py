@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
+from ..events import Event
+
 
 @final
 class Outcome:
@@ -35,16 +37,6 @@ class HeartbeatAnswer:
 
 
 @final
-class Completion:
-    """A request of the user is done: it wished to be called then."""
-
-    __slots__ = ("callback",)
-
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self.callback: Final = callback
-
-
-@final
 class Signal:
     """One of the three below, which say no more than that they are there."""
 
@@ -57,3 +49,6 @@ WRITABLE: Final = Signal()
 COMPLETE: Final = Signal()
 #: The peer's addresses have changed, which is for the endpoint to know, and not for the user.
 MOVED: Final = Signal()
+
+#: What may be told. A function is called: the user's, that a request of his is done; or a handler's, that goes on then.
+Notice = Event | Outcome | HeartbeatAnswer | Signal | Callable[[], None]

@@ -13,7 +13,6 @@ from typing import final
 from ..errors import SCTPError
 from ..paths.path import Path
 from .context import Context
-from .notices import Completion
 from .paths.reachability import OF_DATA, is_counted, on_acknowledged, on_answered, on_timeout
 
 
@@ -46,7 +45,7 @@ class Ticket:
         self.open_requests -= 1
         self.is_done = self.open_requests <= 0
         if self.is_done and self.on_done is not None:
-            context.notices.append(Completion(self.on_done))
+            context.notices.append(self.on_done)
 
 
 @final

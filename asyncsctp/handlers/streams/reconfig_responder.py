@@ -20,7 +20,6 @@ from ..context import Context
 from ..data.receiver import DataReceiver
 from ..data.sender import Sender
 from ..data.submission import Submission
-from ..notices import Completion
 from ..setup.negotiation import Setup
 from ..state import CLOSED, ESTABLISHED
 from .reconfig_requester import MOST_STREAMS, ReconfigRequester, RequestPart, StreamRequest
@@ -198,7 +197,7 @@ class ReconfigResponder:
         self._receiver.reset_streams(streams)
         self._context.emit(StreamsReset(False, request.streams, "ok"))
         if self.awaits_user:
-            self._context.notices.append(Completion(self._release_deferred))
+            self._context.notices.append(self._release_deferred)
 
     def _release_deferred(self) -> None:
         if self._context.state is not CLOSED:  # the user may have ended it
