@@ -25,8 +25,6 @@ _MOST: Final = 32
 class Lingering:
     """An endpoint that is closed and still answers. Its loop keeps it: with that its sockets go, if not before."""
 
-    __slots__ = ("__weakref__", "_handle", "_last", "_leave", "engine")
-
     def __init__(self, engine: Engine, seconds: float, leave: Callable[[], None]) -> None:
         """Let the endpoint answer for so many seconds, and call `leave` then."""
         mine = _of(engine.loop)

@@ -21,8 +21,6 @@ _logger = logging.getLogger("asyncsctp.server")
 class Handlers:
     """The tasks of a server: one for each association, from its beginning to its end."""
 
-    __slots__ = ("_handler", "tasks")
-
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self.tasks: set[asyncio.Task[None]] = set()

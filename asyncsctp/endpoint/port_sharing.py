@@ -46,8 +46,6 @@ class MemberTags:
     All such numbers are equally likely, up to the last incomplete run of them, which is left out.
     """
 
-    __slots__ = ("_member", "_members", "_random")
-
     def __init__(self, random: Random, member: int, members: int) -> None:
         self._random = random
         self._member = member
@@ -69,8 +67,6 @@ class MemberTags:
 @final
 class Sharing:
     """The part of one endpoint in a port that it shares."""
-
-    __slots__ = ("_member", "_members", "_rounds", "carrier", "cookie_secret", "is_receiving")
 
     def __init__(self, member: int, members: int, carrier: Carrier, cookie_secret: bytes | None = None) -> None:
         """Make the part of a `member` in `range(members)`. With a `cookie_secret` they open each other's cookies."""

@@ -40,8 +40,6 @@ class AddressWatch:
     it, but is when it goes. `near` is an address of ours; a simulated network knows by it which host is meant.
     """
 
-    __slots__ = ("_addresses", "_callback", "_close", "_handle", "_loop", "_source_for", "_told")
-
     def __init__(self, near: str, callback: Callable[[dict[str, bool]], object]) -> None:
         self._loop = asyncio.get_running_loop()
         self._callback = callback

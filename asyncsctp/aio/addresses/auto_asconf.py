@@ -32,21 +32,6 @@ _BIND_PAUSE: Final = 5.0
 class AutoAsconf:
     """What follows the machine's addresses for one endpoint, from when it is opened until `close`."""
 
-    __slots__ = (
-        "_arrived",
-        "_associations",
-        "_book",
-        "_bound",
-        "_changes",
-        "_followers",
-        "_is_begun",
-        "_is_due",
-        "_refused",
-        "_retry",
-        "_round",
-        "_watch",
-    )
-
     def __init__(self, book: AddressBook, associations: Callable[[], Iterable[DynamicAddresses]]) -> None:
         """`associations` gives the addresses of each association that there is."""
         self._book = book

@@ -70,8 +70,6 @@ class Exchange:
     It owns `inbox`. If others may write to that, it has SO_PASSCRED set, and what they write is dropped.
     """
 
-    __slots__ = ("_engine", "_flushing", "_inbox", "_is_public", "_member", "_members", "_send", "_waiting", "sharing")
-
     def __init__(
         self, engine: Engine, inbox: socket.socket, send: Send, place: tuple[int, int], cookie_secret: bytes | None
     ) -> None:

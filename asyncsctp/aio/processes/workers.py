@@ -144,8 +144,6 @@ class WorkerGroup:
     them are not noticed. `limit` of `serve`, and statistics, are those of each worker.
     """
 
-    __slots__ = ("_slots", "_sockets", "local_addrs", "port", "udp_port")
-
     def __init__(
         self, local_addrs: str | Iterable[str] | None = None, port: int = 0, *, udp_port: int = UDP_PORT, workers: int
     ) -> None:
