@@ -31,6 +31,24 @@ _FLUSH_AT: Final = 64 * 1024
 class Engine:
     """The loop, the clock and the sockets of one endpoint; and its core, once the sockets are bound."""
 
+    __slots__ = (
+        "_flush_handle",
+        "_handle",
+        "_handle_at",
+        "_is_debugging",
+        "_is_stopped",
+        "_slack",
+        "_unflushed",
+        "core",
+        "is_ending",
+        "is_lingering",
+        "loop",
+        "now",
+        "on_socket_lost",
+        "outbox",
+        "sockets",
+    )
+
     core: CoreEndpoint  # from `begin` on, as is the next
     on_socket_lost: Callable[[Exception], None]
 

@@ -114,12 +114,29 @@ class _Socket(PacketProtocol):
 class Sockets:
     """All sockets of an endpoint."""
 
+    __slots__ = (
+        "_buffer",
+        "_dscp",
+        "_ecn",
+        "_gone",
+        "_leaving",
+        "_narrow",
+        "_open_socket",
+        "_receiver",
+        "are_expendable",
+        "by_local",
+        "failures",
+        "full",
+    )
+
     def __init__(
         self, receiver: SocketOwner, config: Config, open_socket: Callable[[Address, int], socket.socket]
     ) -> None:
         """`open_socket` binds one, as that of `udp.options` does; `config` has what it is to be like."""
         self._receiver = receiver
-        self._config = config
+        self._buffer = max(DEFAULT_BUFFER, config.recv_buffer)
+        self._dscp = config.dscp
+        self._ecn = config.ecn
         self._open_socket = open_socket
         self._narrow: dict[str, int] = NOTHING  # the largest datagrams that go whole, by the peer's address
         self._leaving: dict[str, PacketTransport] = NOTHING  # removed, and not closed yet
@@ -176,9 +193,9 @@ class Sockets:
         transport = await open_datagram(
             partial(_Socket, self, self._receiver, address),
             (address, udp_port),
-            buffer=max(DEFAULT_BUFFER, self._config.recv_buffer),
-            dscp=self._config.dscp,
-            ecn=self._config.ecn,
+            buffer=self._buffer,
+            dscp=self._dscp,
+            ecn=self._ecn,
             open_socket=self._open_socket,
         )
         number: int = transport.get_extra_info("sockname")[1]

@@ -33,6 +33,8 @@ class Deadlines:
     `Association.due` is the deadline that counts: what the heap has of it besides is out of date.
     """
 
+    __slots__ = ("_count", "_heap", "_noted")
+
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Association]] = []
         self._noted = 0  # associations that have a deadline
@@ -77,6 +79,21 @@ class Deadlines:
 @final
 class Directory:
     """The associations of one endpoint, by tag and ports and by the peer's addresses, and the tags that must rest."""
+
+    __slots__ = (
+        "_by_address",
+        "_completed",
+        "_deadlines",
+        "_keys",
+        "_neighbours",
+        "_random",
+        "_rest",
+        "_resting",
+        "_tags",
+        "by_prefix",
+        "leaving",
+        "now",
+    )
 
     def __init__(self, random: Random, rest: float, deadlines: Deadlines) -> None:
         """Make an empty one; `random` gives tags, which rest for `rest` seconds when an association has ended."""

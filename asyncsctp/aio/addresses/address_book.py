@@ -32,6 +32,8 @@ def unicast(name: str, address: object) -> str:
 class AddressBook:
     """The addresses of one endpoint. One is shared by all of its associations, or held by those that have it."""
 
+    __slots__ = ("_engine", "_holders", "_lock", "shared")
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._holders: dict[str, set[Core]] = NOTHING

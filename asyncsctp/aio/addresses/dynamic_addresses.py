@@ -26,7 +26,7 @@ class DynamicAddresses:
         self.session: Final = session
         self._book = book
         #: What the user has taken from this association: it is not to come back by itself.
-        self.declined: set[str] = set()
+        self.declined: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ class DynamicAddresses:
         address = self._checked(addr)
         if address in self.addresses or self._book.is_held(address, self.session.core):
             raise ValueError(f"{address} is an address of this association already")
-        self.declined.discard(address)
+        self._allow(address)
         await self._carried_out(await self.add(address))
 
     async def remove_local_address(self, addr: str) -> None:
@@ -51,12 +51,15 @@ class DynamicAddresses:
         ticket = self.remove(address)
         if not self.session.engine.core.listening:
             self._book.unshare(address)  # nobody can set up an association to it: it is that of those who have it
-        self.declined.add(address)
+        self.declined += (address,)
         try:
             await self._carried_out(ticket)
         except AsconfError:
-            self.declined.discard(address)
+            self._allow(address)
             raise
+
+    def _allow(self, address: str) -> None:
+        self.declined = tuple(each for each in self.declined if each != address)
 
     async def request_peer_primary(self, addr: str) -> None:
         """Do what `Association.request_peer_primary` says."""

@@ -29,6 +29,8 @@ _PAUSE: Final = 0.01
 class Membership:
     """What an endpoint asks about its port, which is the endpoint's alone, unless a subclass says otherwise."""
 
+    __slots__ = ()
+
     def open_socket(self, local_addr: Address, buffer: int) -> socket.socket:
         """Open a socket at this address, as `udp.options.open_socket` does.
 
