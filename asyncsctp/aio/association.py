@@ -376,7 +376,7 @@ class Association(Protocol, metaclass=_Quiet):
     @property
     def local_addrs(self) -> tuple[str, ...]:
         """Our addresses that this association uses."""
-        return self._addresses.addresses
+        return self._core.path_manager.local.sources
 
     async def add_local_address(self, addr: str) -> None:
         """Use one more address of this machine, and wait until the peer has agreed (RFC 5061 section 4.2.1).

@@ -40,11 +40,6 @@ class Handlers:
         if not task.cancelled() and (error := task.exception()) is not None:
             _logger.error("closing an association failed", exc_info=error)
 
-    async def wait_done(self) -> None:
-        """Wait until all have returned."""
-        while self.tasks:
-            await asyncio.wait(self.tasks)
-
     async def _see_through(self, association: Association) -> None:
         """Serve one association. Nothing is left of it then, even if telling what has failed fails too."""
         try:
@@ -151,7 +146,8 @@ class Server:
     async def wait_closed(self) -> None:
         """Wait until the server was closed, all associations have ended and all handlers have returned."""
         await self._endpoint.wait_closed()
-        await self._handlers.wait_done()
+        while self._handlers.tasks:
+            await asyncio.wait(self._handlers.tasks)
 
     async def __aenter__(self) -> Server:
         return self

@@ -114,21 +114,6 @@ class _Socket(PacketProtocol):
 class Sockets:
     """All sockets of an endpoint."""
 
-    __slots__ = (
-        "_buffer",
-        "_dscp",
-        "_ecn",
-        "_gone",
-        "_leaving",
-        "_narrow",
-        "_open_socket",
-        "_receiver",
-        "are_expendable",
-        "by_local",
-        "failures",
-        "full",
-    )
-
     def __init__(
         self, receiver: SocketOwner, config: Config, open_socket: Callable[[Address, int], socket.socket]
     ) -> None:

@@ -58,19 +58,6 @@ _STALE_COOKIE: Final = 1 << 17
 class OutOfTheBlue:
     """The endpoint's answers to packets that are for none of its associations."""
 
-    __slots__ = (
-        "_accept",
-        "_answer_init",
-        "_answers",
-        "_config",
-        "_cookies",
-        "_directory",
-        "_inits",
-        "_outbox",
-        "_port",
-        "_statistics",
-    )
-
     def __init__(
         self,
         config: Config,
@@ -328,8 +315,10 @@ def survey(datagram: bytes, at: int = COMMON_HEADER_SIZE) -> int:
         first16, value_end = tlv.item(datagram, at, end)
         kind = first16 >> 8
         seen |= 1 << kind if kind < 16 else _OTHERS
-        if kind == constants.ERROR and _is_stale_cookie(datagram, at + HEADER_SIZE, value_end):
-            seen |= _STALE_COOKIE
+        if kind == constants.ERROR:
+            found = islice(tlv.walk(datagram, at + HEADER_SIZE, value_end), _MOST_CAUSES)
+            if any(code == constants.CAUSE_STALE_COOKIE for code, _, _, _ in found):
+                seen |= _STALE_COOKIE
         at = value_end + 3 & -4
     return seen
 
@@ -361,11 +350,6 @@ def _reflected(datagram: bytes) -> tuple[int, bytes] | None:
         if first16 & constants.FLAG_TAG_REFLECTED and (kind in (ABORT, constants.SHUTDOWN_COMPLETE) or is_of_nat):
             return first16, datagram[start:end]
     return None
-
-
-def _is_stale_cookie(datagram: bytes, at: int, end: int) -> bool:
-    found = islice(tlv.walk(datagram, at, end), _MOST_CAUSES)
-    return any(code == constants.CAUSE_STALE_COOKIE for code, _, _, _ in found)
 
 
 @final

@@ -77,8 +77,6 @@ END: Final[Transition] = dict.fromkeys(State, CLOSED)  # by SHUTDOWN ACK, SHUTDO
 
 #: DATA may leave (sections 6 and 9.2).
 SENDS_DATA: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_RECEIVED})
-#: DATA from the peer is processed (sections 6 and 9.2).
-RECEIVES_DATA: Final = frozenset({ESTABLISHED, SHUTDOWN_PENDING, SHUTDOWN_SENT})
 
 #: The association is being set up by us.
 FORMING: Final = frozenset({COOKIE_WAIT, COOKIE_ECHOED})

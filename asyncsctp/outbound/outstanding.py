@@ -229,10 +229,6 @@ class OutstandingQueue:
 
     # What leaves.
 
-    def add(self, record: SentPacket) -> None:
-        """Add a packet with new data that leaves; its first TSN is `next_tsn`."""
-        self.add_run([record], len(record.body), record.user_bytes)
-
     def add_run(self, records: list[SentPacket], size: int, user_bytes: int) -> None:
         """Add packets with new data that leave to one path: `size` bytes of chunks, `user_bytes` of data."""
         first = records[0]

@@ -78,21 +78,16 @@ class _FairQueueing(StreamScheduler):
         elif len(self._ahead.keys) > _MOST_DEBTORS:
             self._ahead.clear()
             self._total = 0
-        if self._ahead.keys:
-            self._forget_passed()
+        ahead = self._ahead
+        while ahead.keys and ahead.first_key() <= self._virtual:  # the virtual time has passed its tag
+            passed_by = ahead.first()
+            ahead.remove(passed_by)
+            self._total -= self._weights.get(passed_by, 1)
 
     def _leave(self, sid: int, tag: int) -> None:
         if tag > self._virtual:
             self._ahead.put(sid, tag)
         else:
-            self._total -= self._weights.get(sid, 1)
-
-    def _forget_passed(self) -> None:
-        """Forget those whose tags the virtual time has passed."""
-        ahead = self._ahead
-        while ahead.keys and ahead.first_key() <= self._virtual:
-            sid = ahead.first()
-            ahead.remove(sid)
             self._total -= self._weights.get(sid, 1)
 
 

@@ -167,7 +167,9 @@ def test_outstanding_against_one_entry_per_tsn(commands: list[tuple]) -> None:  
             for n, size in enumerate(sizes):
                 model.chunks[first + n] = Sent(len(chunks[n]), size, path_id)
                 model.chunks[first + n].left = float(now)
-            queue.add(SentPacket(first, first + len(sizes) - 1, b"".join(chunks), sum(sizes), path_id, float(now)))
+            body = b"".join(chunks)
+            record = SentPacket(first, first + len(sizes) - 1, body, sum(sizes), path_id, float(now))
+            queue.add_run([record], len(body), sum(sizes))
         elif command[0] in {"sack", "grow"}:
             last = queue.next_tsn - 1
             cumulative_tsn = queue.cumulative_tsn

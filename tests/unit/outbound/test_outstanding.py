@@ -13,11 +13,15 @@ def packet(first: int, chunks: int = 1, path_id: int = 0, sent_at: float = 0.0) 
     return SentPacket(first, first + chunks - 1, body, 100 * chunks, path_id, sent_at)
 
 
+def add(queue: OutstandingQueue, record: SentPacket) -> None:
+    queue.add_run([record], len(record.body), record.user_bytes)
+
+
 def sent(*chunks: int, paths: int = 1) -> OutstandingQueue:
     """Packets with so many chunks each, from TSN 1 on, sent over the paths by turns."""
     queue = OutstandingQueue(1, paths)
     for number, count in enumerate(chunks):
-        queue.add(packet(queue.next_tsn, count, number % paths, float(number)))
+        add(queue, packet(queue.next_tsn, count, number % paths, float(number)))
     return queue
 
 
@@ -133,7 +137,7 @@ def test_retransmitted_packets_are_not_timed() -> None:
         record = queue.earliest_lost()
         assert record is not None
         queue.resend(record, 0, 3.0)
-    queue.add(packet(3, sent_at=4.0))
+    add(queue, packet(3, sent_at=4.0))
     assert queue.apply(2, (), 5.0).round_trips == []
     assert queue.apply(3, (), 6.0).round_trips == [(0, 2.0)]
 
@@ -143,7 +147,7 @@ def test_no_measurement_from_data_sent_before_an_earlier_tsn_was_retransmitted()
     queue.apply(0, (), 0.0)
     mark(queue, 0)
     record = queue.earliest_lost()
-    queue.add(packet(2, sent_at=1.0))
+    add(queue, packet(2, sent_at=1.0))
     assert record is not None
     queue.resend(record, 0, 2.0)
     assert queue.apply(2, (), 3.0).round_trips == []
@@ -204,7 +208,7 @@ def test_the_path_of_a_tsn() -> None:
 def test_a_path_can_be_added() -> None:
     queue = sent(1)
     queue.add_path()
-    queue.add(packet(2, path_id=1))
+    add(queue, packet(2, path_id=1))
     assert queue.in_flight == [SIZE, SIZE]
     assert queue.apply(2, (), 0.0).acked == [SIZE, SIZE]
 
@@ -213,10 +217,10 @@ def test_messages_are_recovered_when_the_association_dies() -> None:
     queue = sent(3, 1, 1)
     fragmented = OutboundMessage(5, b"both fragments")
     noted = OutboundMessage(6, b"noted", terms=Terms(object()))
-    queue.add(SentPacket(6, 6, pack_data(2, 6, 5, 0, 0, b"both "), 5, 0, 0.0))
-    queue.add(SentPacket(7, 7, pack_data(1, 7, 5, 0, 0, b"fragments"), 9, 0, 0.0))
-    queue.add(SentPacket(8, 8, pack_data(3, 8, 6, 0, 0, b"noted"), 5, 0, 0.0))
-    queue.add(SentPacket(9, 9, pack_data(2, 9, 6, 0, 0, b"not all of it has been sent"), 27, 0, 0.0))
+    add(queue, SentPacket(6, 6, pack_data(2, 6, 5, 0, 0, b"both "), 5, 0, 0.0))
+    add(queue, SentPacket(7, 7, pack_data(1, 7, 5, 0, 0, b"fragments"), 9, 0, 0.0))
+    add(queue, SentPacket(8, 8, pack_data(3, 8, 6, 0, 0, b"noted"), 5, 0, 0.0))
+    add(queue, SentPacket(9, 9, pack_data(2, 9, 6, 0, 0, b"not all of it has been sent"), 27, 0, 0.0))
     fragmented.tsn, noted.tsn = 7, 8
     queue.records[-3].message = fragmented
     queue.records[-2].assign([(8, noted)])
@@ -237,7 +241,7 @@ def test_messages_are_recovered_when_the_association_dies() -> None:
 def test_memory_of_acknowledged_packets_is_let_go() -> None:
     queue = OutstandingQueue(1)
     for tsn in range(1, 5000):
-        queue.add(packet(tsn))
+        add(queue, packet(tsn))
         if tsn > 50:
             assert queue.apply(tsn - 50, (), 0.0).acked == [SIZE]
     assert len(queue.records) < 200
@@ -252,7 +256,7 @@ def test_a_message_of_which_the_end_is_cut_off_is_recovered_once() -> None:
     message.tsn = 3
     record = SentPacket(1, 3, body, 10, 0, 0.0)
     assert record.assign([(3, message)]) == [record]
-    queue.add(record)
+    add(queue, record)
     queue.apply(0, ((3, 3),), 1.0)
     assert queue.in_flight_user_bytes == 7
     assert queue.apply(1, ((2, 2),), 1.0).released == 5
@@ -263,7 +267,7 @@ def fragments(*chunks: tuple[int, int, bytes]) -> OutstandingQueue:
     """A packet for each DATA chunk: its flags, stream and data; of each stream all have SSN 0."""
     queue = OutstandingQueue(1)
     for tsn, (flags, sid, data) in enumerate(chunks, 1):
-        queue.add(SentPacket(tsn, tsn, pack_data(flags, tsn, sid, 0, 0, data), len(data), 0, 0.0))
+        add(queue, SentPacket(tsn, tsn, pack_data(flags, tsn, sid, 0, 0, data), len(data), 0, 0.0))
     return queue
 
 
@@ -281,7 +285,7 @@ def test_terms_find_what_has_left_of_their_message_and_no_more() -> None:
         queue = OutstandingQueue(1)
         for tsn, (flags, sid) in enumerate([(2, 1), (2, 2), (0, 1), (1, 2), (1, 1)], 1):
             body = pack_i_data(flags, tsn, sid, 70_000, 9 if flags & 2 else tsn, b"data")
-            queue.add(SentPacket(tsn, tsn, body, 4, 0, 0.0))
+            add(queue, SentPacket(tsn, tsn, body, 4, 0, 0.0))
         queue.apply(acknowledged, (), 1.0)
         terms = attached(queue, 1, 5)
         assert [record.first_tsn for record in terms.records] == tsns
@@ -330,7 +334,7 @@ def test_what_was_given_up_counts_for_nothing_whatever_the_peer_says_of_it() -> 
 def test_streams_that_are_reset_while_data_is_outstanding_are_known_by_their_first_tsns() -> None:
     queue = sent(1)
     queue.renumber([1, 2])
-    queue.add(packet(2))
+    add(queue, packet(2))
     queue.renumber([2, 5])
     assert queue.renumbered == {1: 2, 2: 3, 5: 3}
     queue.apply(2, (), 1.0)

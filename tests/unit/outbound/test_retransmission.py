@@ -20,7 +20,8 @@ def sent(*chunks: int, a_rwnd: int = 10000, paths: int = 1) -> tuple[Outstanding
 def send(outstanding: OutstandingQueue, chunks: int = 1, path_id: int = 0) -> None:
     first = outstanding.next_tsn
     body = b"".join(pack_data(3, tsn, 0, 0, 0, b"x" * 100) for tsn in range(first, first + chunks))
-    outstanding.add(SentPacket(first, first + chunks - 1, body, 100 * chunks, path_id, 0.0))
+    size = 100 * chunks
+    outstanding.add_run([SentPacket(first, first + chunks - 1, body, size, path_id, 0.0)], len(body), size)
 
 
 CHUNK = 116
