@@ -80,7 +80,8 @@ class ReceiveWindow:
     The budget is told only of changes worth it: `count` sets how much that is.
 
     * `announced`: what the peer was told last. `granted`: what the budget leaves to this association.
-    * `checked_above`: with more unread and held, `count` is due, and `free` to be asked before a chunk is taken.
+    * `checked_above`: with more unread and held, `count` is due, and `free` to be asked before a chunk is taken; at the
+      beginning with any, as nothing is counted before the first data.
     * `counted_below`: with as little unread and held, or less, `count` is due.
     * `update_at`: with as little unread, or less, an update of the window may be worth a SACK.
     * `quiet_above`: with more unread, neither is so, whatever is held.

@@ -24,6 +24,7 @@ class Peer(Recipient):
         self.queue = DataStreams(self, 1 << 20)
         self.received = 0
         self.window = ReceiveWindow(size, self.budget, self.queue, self.tracker, 0)
+        self.window.count()  # as a receiver does before it takes the first data
         self.ssns: dict[int, int] = {}
 
     def on_message(self, sid: int, ssn: int, ppid: int, unordered: bool, tsn: int, data: bytes) -> None:
