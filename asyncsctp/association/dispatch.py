@@ -24,7 +24,7 @@ from ..wire.octets import read_item
 from ..wire.packet import MOST_CONTROL
 from ..wire.sack import SACK_HEADER_SIZE
 from ..wire.tlv import HEADER_SIZE, Malformed
-from .parts import HAS_ASCONF, HAS_ECN, HAS_INTERLEAVING, HAS_PARTIAL_RELIABILITY, HAS_RECONFIG, EstablishedData, Parts
+from .parts import HAS_ASCONF, HAS_ECN, HAS_INTERLEAVING, HAS_PARTIAL_RELIABILITY, HAS_RECONFIG, Parts
 
 _REPORTS_A_PACKET: Final = 8  # unknown chunks of one packet that are reported; a packet can hold hundreds
 
@@ -145,7 +145,8 @@ def _walk(parts: Parts, packet: Packet) -> None:
             tlv.item(data, at, end)  # which says what is wrong
         packet.at = at
         packet.end = at + length
-        handler = (_BASE if parts.data is None else parts.data.table or _table(parts.data)).get(kind)
+        features = 0 if parts.data is None else parts.data.features
+        handler = (_TABLES.get(features) or _table(features)).get(kind)
         if handler is None:
             if kind == constants.AUTH:
                 if not _authenticate(parts, packet):
@@ -390,37 +391,33 @@ _BASE: Final[dict[int, _Handler]] = {
     constants.I_FORWARD_TSN: _on_other_forward_tsn,
 }
 #: The same for associations that are established, by what they have negotiated: made once, and shared by all alike.
-_TABLES: Final[dict[int, dict[int, _Handler]]] = {}
+_TABLES: Final[dict[int, dict[int, _Handler]]] = {0: _BASE}
 
 
-def _table(data: EstablishedData) -> dict[int, _Handler]:
-    """Return what each chunk type leads to where the extensions of this association were negotiated; keep it there."""
-    features = data.features
-    table = _TABLES.get(features)
-    if table is None:
-        table = _TABLES[features] = dict(_BASE)
-        if features & HAS_INTERLEAVING:
-            table[constants.DATA] = _on_other_data
-            table[constants.I_DATA] = _on_data
-        if features & HAS_PARTIAL_RELIABILITY:
-            interleaves = features & HAS_INTERLEAVING != 0
-            table[constants.FORWARD_TSN] = _on_other_forward_tsn if interleaves else _on_forward_tsn
-            table[constants.I_FORWARD_TSN] = _on_forward_tsn if interleaves else _on_other_forward_tsn
-        if features & HAS_ECN:
-            table[constants.ECNE] = _on_ecne
-            table[constants.CWR] = _on_cwr
-        if features & HAS_RECONFIG:
-            table[constants.RE_CONFIG] = lambda parts, packet: parts.need_reconfig().on_reconfig(
-                packet.data, packet.at + HEADER_SIZE, packet.end, packet.path
-            )
-        if features & HAS_ASCONF:
-            table[constants.ASCONF] = lambda parts, packet: parts.need_asconf().on_asconf(
-                packet.data, packet.at + HEADER_SIZE, packet.end, packet.path, packet.route
-            )
-            table[constants.ASCONF_ACK] = lambda parts, packet: parts.need_asconf().requester.on_ack(
-                packet.data, packet.at + HEADER_SIZE, packet.end
-            )
-    data.table = table
+def _table(features: int) -> dict[int, _Handler]:
+    """Make the table of the associations with these features."""
+    table = _TABLES[features] = dict(_BASE)
+    if features & HAS_INTERLEAVING:
+        table[constants.DATA] = _on_other_data
+        table[constants.I_DATA] = _on_data
+    if features & HAS_PARTIAL_RELIABILITY:
+        interleaves = features & HAS_INTERLEAVING != 0
+        table[constants.FORWARD_TSN] = _on_other_forward_tsn if interleaves else _on_forward_tsn
+        table[constants.I_FORWARD_TSN] = _on_forward_tsn if interleaves else _on_other_forward_tsn
+    if features & HAS_ECN:
+        table[constants.ECNE] = _on_ecne
+        table[constants.CWR] = _on_cwr
+    if features & HAS_RECONFIG:
+        table[constants.RE_CONFIG] = lambda parts, packet: parts.need_reconfig().on_reconfig(
+            packet.data, packet.at + HEADER_SIZE, packet.end, packet.path
+        )
+    if features & HAS_ASCONF:
+        table[constants.ASCONF] = lambda parts, packet: parts.need_asconf().on_asconf(
+            packet.data, packet.at + HEADER_SIZE, packet.end, packet.path, packet.route
+        )
+        table[constants.ASCONF_ACK] = lambda parts, packet: parts.need_asconf().requester.on_ack(
+            packet.data, packet.at + HEADER_SIZE, packet.end
+        )
     return table
 
 

@@ -7,7 +7,7 @@ section 5.2.4 A). Which chunk goes to which part is in `dispatch`; what is built
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, final
+from typing import Final, final
 
 from ..errors import AsconfError, AssociationClosed, ReconfigError
 from ..handlers.addresses.asconf_responder import AsconfResponder
@@ -56,7 +56,6 @@ class EstablishedData:
         "setup",
         "shutdown",
         "submission",
-        "table",
         "user_data",
     )
 
@@ -97,8 +96,6 @@ class EstablishedData:
             + HAS_ASCONF * setup.dynamic_addresses
         )
         self.user_data: int = I_DATA if interleaves else DATA  # the type of the chunks that carry it
-        #: What each chunk type leads to (see `dispatch`), once one has been looked up.
-        self.table: dict[int, Any] | None = None
         self.pads = extensions.pads  # the peer takes PAD chunks (RFC 4820)
         self.reconfig: ReconfigResponder | None = None  # made when it is first needed, see `open_reconfig`
         self.asconf: AsconfResponder | None = None  # the same
