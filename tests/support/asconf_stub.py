@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from asyncsctp.association.association import Association
 from asyncsctp.association.association import Association as Core
 from asyncsctp.errors import AsconfError, Cause
+from asyncsctp.handlers.request import Ticket
 
 __all__ = ["Asconf", "Request", "play"]
 
@@ -18,10 +17,7 @@ class Request:
 
     def __init__(self, core: Core, verb: str, new: str = "", old: str = "") -> None:
         self.asked = tuple(word for word in (verb, new, old) if word)
-        self.is_done = False
-        self.is_ok = False
-        self.error: AsconfError | None = None
-        self.on_done: Callable[[], object] | None = None
+        self.ticket = Ticket()
         self._core = core
         self._new = new
         self._old = old
@@ -42,7 +38,7 @@ class Request:
             self._core.path_manager.arrive()
         if self._old:
             self._core.path_manager.leave(self._old)
-        self._finish(True)
+        self._finish()
 
     def refuse(self, *causes: Cause, reason: str = "refused") -> None:
         """It has not."""
@@ -52,14 +48,13 @@ class Request:
             self._core.path_manager.arrive()
         if self._new and self.asked[0] != "primary":
             local.drop(self._new)
-        self.error = AsconfError(", ".join(map(str, causes)) or reason, causes)
-        self._finish(False)
+        self.ticket.fail(AsconfError(", ".join(map(str, causes)) or reason, causes))
+        self._finish()
 
-    def _finish(self, is_ok: bool) -> None:
-        self.is_done = True
-        self.is_ok = is_ok
-        if self.on_done is not None:
-            self.on_done()
+    def _finish(self) -> None:
+        self.ticket.is_done = True
+        if self.ticket.on_done is not None:
+            self.ticket.on_done()
 
 
 class Asconf:
@@ -70,24 +65,24 @@ class Asconf:
         self._requests = requests
         self._agrees = agrees
 
-    def add_local(self, address: str, wildcard: bool = False) -> Request:
+    def add_local(self, address: str, wildcard: bool = False) -> Ticket:
         return self._ask("add through a NAT" if wildcard else "add", address)
 
-    def remove_local(self, address: str) -> Request:
+    def remove_local(self, address: str) -> Ticket:
         return self._ask("remove", "", address)
 
-    def change_local(self, new: str, old: str, wildcard: bool = False) -> Request:
+    def change_local(self, new: str, old: str, wildcard: bool = False) -> Ticket:
         return self._ask("change through a NAT" if wildcard else "change", new, old)
 
-    def request_primary(self, address: str) -> Request:
+    def request_primary(self, address: str) -> Ticket:
         return self._ask("primary", address)
 
-    def _ask(self, verb: str, new: str, old: str = "") -> Request:
+    def _ask(self, verb: str, new: str, old: str = "") -> Ticket:
         request = Request(self._core, verb, new, old)
         self._requests.append(request)
         if self._agrees:
             request.agree()
-        return request
+        return request.ticket
 
 
 def play(monkeypatch: pytest.MonkeyPatch, *, agrees: bool = False) -> list[Request]:

@@ -24,8 +24,18 @@ from asyncsctp.udp.batch import BatchTransport
 INSTALLED = Path(asyncsctp.__file__).parents[1]
 DIGESTS = Path(__file__).parents[1] / "support" / "run_digests.py"
 #: Compiled classes derived from interpreted ones can be referred to weakly, by mistake: mypyc doesn't clear such
-#: references. Protocols and enumerations are never instances or never go; of the others nobody may make any.
-REFERABLE = {"BadTag", "BatchTransport", "Discard", "Malformed", "_Socket"}
+#: references. Protocols, enumerations and typed dicts are never instances or never go; an `EventStream` is no native
+#: object, and clears them; of the others nobody may make any.
+REFERABLE = {
+    "BadTag",
+    "BatchTransport",
+    "Discard",
+    "EventStream",
+    "Malformed",
+    "PartsOptions",
+    "SendOptions",
+    "_Socket",
+}
 
 
 def unavailable(why: str) -> None:

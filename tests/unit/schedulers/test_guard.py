@@ -7,6 +7,7 @@ import re
 import pytest
 from support.scheduler_queue import Sender
 
+from asyncsctp import compiled
 from asyncsctp.schedulers import (
     NO_STREAM,
     FairBandwidth,
@@ -274,8 +275,8 @@ def test_a_choice_that_can_not_even_be_written_is_told() -> None:
     sender = Sender(guard(Odd(), told.append))
     sender.write(1, 10)
     assert sender.turn() == 1
-    assert "next() chose stream <" in str(told[0])
-    assert "Unspeakable>" in str(told[0])
+    # A number is no object in the compiled form, and can be written there.
+    assert ("next() chose stream 77" if compiled else "Unspeakable>") in str(told[0])
 
 
 def test_a_guarded_scheduler_is_shown_as_what_it_guards() -> None:
