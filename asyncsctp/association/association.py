@@ -362,7 +362,7 @@ class Association:
                 self._flush_reconfig(data)
                 if data.reconfig.awaits_user:
                     self._lifecycle.tell()
-                    self._packetizer.flush(parts.data)
+                    self._packetizer.flush(self._parts.data)  # the user may have ended it
             if data.sender.released:
                 data.sender.released = False
                 context.notices.append(WRITABLE)
@@ -552,7 +552,7 @@ class Association:
             while data is parts.data and data.reconfig is not None and data.reconfig.advance():
                 if context.state is not ESTABLISHED:
                     data.shutdown.advance()
-                self._packetizer.flush(parts.data)
+                self._packetizer.flush(self._parts.data)
         finally:
             context.is_at_work = was_at_work
 
